@@ -1,0 +1,237 @@
+//! `loader apply` and `loader check`.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::plan::progress;
+use super::settings::Settings;
+use super::{colour, print_json, say};
+use crate::error::{Error, Result};
+use crate::ops::{self, Applied, ApplyRequest, Checked};
+use crate::pg::apply::Report;
+use crate::plan::{Counts, Header};
+use crate::planfile::{Executable, PlanFile};
+use crate::render::text::{self, Filter};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The plan file; - is standard input
+    plan: PathBuf,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a plan is approved and applied.
+#[derive(clap::Args, Debug, Clone)]
+pub struct How {
+    /// The hash of the plan that was approved
+    #[arg(long, value_name = "HASH")]
+    approve: Option<String>,
+    /// Apply without approval; no other check is skipped
+    #[arg(long)]
+    force: bool,
+    /// Whether a plan must be approved
+    #[arg(long, env = "REQUIRE_APPROVAL", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    require_approval: bool,
+    /// Do everything but the commit
+    #[arg(long, env = "DRY_RUN")]
+    dry_run: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct CheckArgs {
+    /// The plan file; - is standard input
+    plan: PathBuf,
+}
+
+pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
+    Ok(ApplyRequest {
+        database: settings.database()?,
+        timeouts: settings.timeouts(),
+        loader_schema: settings.loader_schema.clone(),
+        actor: settings.actor(),
+        dry_run,
+        max_retries: settings.max_retries,
+        max_records: settings.max_records,
+    })
+}
+
+pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
+    let plan = PlanFile::open(&args.plan)?.executable()?;
+    apply(settings, plan, &args.how, &args.plan.display().to_string()).await
+}
+
+/// Asks for approval and applies.
+pub async fn apply(settings: &Settings, plan: Executable, how: &How, name: &str) -> Result<u8> {
+    let request = request(settings, how.dry_run)?;
+    if !how.dry_run {
+        approve(&plan, how, name)?;
+    }
+    let plan = Arc::new(plan);
+    let stop = stopped()?;
+    let applied = ops::apply(&plan, &request, stop, &progress).await?;
+    tell(settings, &plan.plan().header, &applied)?;
+    Ok(0)
+}
+
+/// Done when the process is asked to stop.
+fn stopped() -> Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(|e| Error::io("listening for signals", &e));
+        let (mut int, mut term) = (
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::terminate())?,
+        );
+        Ok(async move {
+            tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
+    let plan = plan.plan();
+    match &how.approve {
+        Some(hash)
+            if *hash == plan.hash || Some(hash.as_str()) == plan.hash.strip_prefix("sha256:") =>
+        {
+            return Ok(());
+        }
+        Some(hash) => {
+            return Err(Error::NotApproved(format!(
+                "{name}: the approval is for {hash}, and this plan is {}; have this plan reviewed",
+                plan.hash
+            )));
+        }
+        None if how.force || !how.require_approval || plan.header.summary.changes() == 0 => {
+            return Ok(());
+        }
+        None => {}
+    }
+    let (stdin, stderr) = (std::io::stdin(), std::io::stderr());
+    if !(stdin.is_terminal() && stderr.is_terminal()) {
+        return Err(Error::NotApproved(format!(
+            "{name}: nobody approved this plan; after its review: loader apply {name} --approve {}",
+            plan.hash
+        )));
+    }
+    let filter = Filter {
+        limit: Some(20),
+        ..Filter::default()
+    };
+    text::plan(plan, &filter, colour(&stderr), &mut stderr.lock())?;
+    let mut answer = String::new();
+    let _ = write!(
+        std::io::stderr(),
+        "\nApply this plan? Only \"yes\" is a yes: "
+    );
+    stdin
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|e| Error::io("reading the answer", &e))?;
+    if answer.trim() == "yes" {
+        Ok(())
+    } else {
+        Err(Error::NotApproved(format!(
+            "{name}: not approved; nothing was written"
+        )))
+    }
+}
+
+fn tell(settings: &Settings, header: &Header, applied: &Applied) -> Result<()> {
+    if settings.json {
+        return print_json(&result(header, applied));
+    }
+    match applied {
+        Applied::Done(report) => {
+            say(format!("Applied: {}.", written(&report.tables)));
+            say(format!(
+                "Application {} of batch {}.",
+                report.application, report.batch_id
+            ));
+        }
+        Applied::Rehearsed(report) => {
+            say(format!(
+                "Rehearsed and rolled back: {}. Nothing was written.",
+                written(&report.tables)
+            ));
+        }
+        Applied::Already(before) => {
+            say(format!(
+                "Applied already: at {} by {} (application {}). Nothing was written.",
+                before.applied_at, before.actor, before.application
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn written(tables: &[(String, Counts)]) -> String {
+    let sum = |f: fn(&Counts) -> u64| tables.iter().map(|(_, c)| f(c)).sum::<u64>();
+    format!(
+        "{} inserted, {} updated, {} deleted",
+        sum(|c| c.insert),
+        sum(|c| c.update),
+        sum(|c| c.delete)
+    )
+}
+
+/// The result with the original's fields.
+fn result(header: &Header, applied: &Applied) -> serde_json::Value {
+    let (status, application) = match applied {
+        Applied::Done(Report { application, .. }) => ("applied", application),
+        Applied::Rehearsed(Report { application, .. }) => ("rehearsed", application),
+        Applied::Already(before) => ("applied_already", &before.application),
+    };
+    let nothing = matches!(applied, Applied::Already(_));
+    let n = |v: u64| if nothing { 0 } else { v };
+    let tables: serde_json::Map<String, serde_json::Value> = header
+        .tables
+        .iter()
+        .map(|t| {
+            let c = &t.counts;
+            let counts = serde_json::json!({
+                "records_loaded": n(c.insert), "records_updated": n(c.update),
+                "records_deleted": n(c.delete), "records_skipped": n(c.skip), "errors": n(c.violation),
+            });
+            (t.table.clone(), counts)
+        })
+        .collect();
+    let c = &header.summary;
+    serde_json::json!({
+        "status": status, "application": application, "batch_id": header.batch_id, "tables": tables,
+        "total_records": header.records, "records_loaded": n(c.insert), "records_updated": n(c.update),
+        "records_deleted": n(c.delete), "records_skipped": n(c.skip), "errors": header.rejected,
+    })
+}
+
+pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
+    let plan = Arc::new(PlanFile::open(&args.plan)?.executable()?);
+    let request = request(settings, true)?;
+    let checked = ops::check(&plan, &request).await?;
+    let (status, line) = match checked {
+        Checked::Applicable => ("applicable", "It would apply now.".to_owned()),
+        Checked::Applied(before) => (
+            "applied",
+            format!(
+                "Applied at {} by {} (application {}).",
+                before.applied_at, before.actor, before.application
+            ),
+        ),
+        Checked::Drifted(report) => return Err(Error::Drift(Box::new(report))),
+    };
+    if settings.json {
+        print_json(
+            &serde_json::json!({"status": status, "plan_hash": plan.plan().hash, "message": line}),
+        )?;
+    } else {
+        say(line);
+    }
+    Ok(0)
+}

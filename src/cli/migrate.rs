@@ -1,0 +1,39 @@
+//! `loader migrate`.
+
+use super::settings::Settings;
+use super::{print_json, say};
+use crate::error::Result;
+use crate::ops;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Give this database an identity of its own, after it was copied from another
+    #[arg(long)]
+    new_lineage: bool,
+}
+
+pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
+    let schema = &settings.loader_schema;
+    let ran = ops::migrate(
+        &settings.database()?,
+        settings.timeouts(),
+        schema,
+        args.new_lineage,
+    )
+    .await?;
+    if settings.json {
+        print_json(
+            &serde_json::json!({"status": "migrated", "schema": schema, "migrations": ran}),
+        )?;
+    } else if ran.is_empty() {
+        say(format!(
+            "The loader's tables in schema {schema} are as they should be."
+        ));
+    } else {
+        say(format!(
+            "The loader's tables are in schema {schema} now: {}.",
+            ran.join(", ")
+        ));
+    }
+    Ok(0)
+}

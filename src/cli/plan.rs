@@ -1,0 +1,267 @@
+//! `loader plan`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::settings::Settings;
+use super::{colour, print_json, say};
+use crate::config::Strategy;
+use crate::error::{Error, Result};
+use crate::ops::{self, Event, PlanRequest, Queue};
+use crate::plan::Header;
+use crate::planfile::PlanFile;
+use crate::render::text::{self, Filter};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    pub what: BatchArgs,
+    /// Write the plan to this file instead of stdout
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Exit with 2 if the plan would change something
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+/// Which batch is planned, and how.
+#[derive(clap::Args, Debug, Clone)]
+pub struct BatchArgs {
+    /// The batch
+    #[arg(long, value_name = "ID")]
+    pub batch_id: String,
+    /// Where fragments are below the source
+    #[arg(
+        long,
+        env = "LOADER_PREFIX",
+        default_value = "staging/{batch_id}/",
+        value_name = "PATH"
+    )]
+    prefix: String,
+    /// Names of objects that are no fragments (repeatable)
+    #[arg(
+        long,
+        env = "LOADER_IGNORE",
+        value_delimiter = ',',
+        default_value = "validation_report.json",
+        value_name = "NAME"
+    )]
+    ignore: Vec<String>,
+    /// Only this table of the batch (repeatable)
+    #[arg(long, value_name = "TABLE")]
+    table_name: Vec<String>,
+    /// In place of each table's update_strategy
+    #[arg(long, value_enum)]
+    strategy: Option<StrategyArg>,
+    /// Whether the batch must stand in the validation queue
+    #[arg(long, env = "LOADER_QUEUE", value_enum, default_value_t = QueueArg::Required)]
+    queue: QueueArg,
+    /// Objects fetched at once
+    #[arg(
+        long,
+        env = "LOADER_CONCURRENCY",
+        default_value_t = 32,
+        value_name = "N",
+        hide = true
+    )]
+    concurrency: usize,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum QueueArg {
+    Required,
+    Off,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+#[value(rename_all = "snake_case")]
+enum StrategyArg {
+    Upsert,
+    InsertOnly,
+    UpdateOnly,
+}
+
+impl BatchArgs {
+    /// The request that these arguments and settings make.
+    pub fn request(&self, settings: &Settings) -> Result<PlanRequest> {
+        Ok(PlanRequest {
+            batch_id: self.batch_id.clone(),
+            source: settings.location()?,
+            prefix: self.prefix.clone(),
+            ignore: self.ignore.clone(),
+            config: settings.tables()?,
+            only: self.table_name.clone(),
+            strategy: self.strategy.map(|s| match s {
+                StrategyArg::Upsert => Strategy::Upsert,
+                StrategyArg::InsertOnly => Strategy::InsertOnly,
+                StrategyArg::UpdateOnly => Strategy::UpdateOnly,
+            }),
+            database: settings.database()?,
+            timeouts: settings.timeouts(),
+            loader_schema: settings.loader_schema.clone(),
+            queue: match self.queue {
+                QueueArg::Required => Queue::Required,
+                QueueArg::Off => Queue::Off,
+            },
+            max_records: settings.max_records,
+            concurrency: self.concurrency.clamp(1, 256),
+        })
+    }
+}
+
+pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
+    let request = args.what.request(settings)?;
+    let stdout = std::io::stdout();
+    let header = match &args.out {
+        Some(path) => {
+            let (header, hash) = to_file(&request, path).await?;
+            tell(settings, &header, &hash, &path.display().to_string())?;
+            header
+        }
+        None if stdout.is_terminal() => {
+            let file = tempfile::NamedTempFile::new()
+                .map_err(|e| Error::io("making a temporary file", &e))?;
+            let (header, _) = ops::plan(&request, file.as_file(), &progress).await?;
+            let handle = file
+                .reopen()
+                .map_err(|e| Error::io("reading the plan", &e))?;
+            let plan = PlanFile::verify(handle, "the plan".into())?;
+            let filter = Filter {
+                limit: Some(20),
+                ..Filter::default()
+            };
+            text::plan(&plan, &filter, colour(&stdout), &mut stdout.lock())?;
+            say("Nothing was kept. To keep the plan: loader plan … > plan.json");
+            header
+        }
+        None => {
+            let (header, hash) = ops::plan(&request, stdout.lock(), &progress).await?;
+            tell_on_stderr(&header, &hash, "plan.json");
+            header
+        }
+    };
+    Ok(if args.detailed_exitcode && header.summary.changes() > 0 {
+        2
+    } else {
+        0
+    })
+}
+
+/// Writes the plan beside `path` and puts it there when it is complete.
+async fn to_file(request: &PlanRequest, path: &std::path::Path) -> Result<(Header, String)> {
+    let folder = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => std::path::Path::new("."),
+    };
+    let doing = format!("writing the plan to {}", path.display());
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(&doing, &e))?;
+    let done = ops::plan(request, file.as_file(), &progress).await?;
+    file.as_file()
+        .sync_all()
+        .map_err(|e| Error::io(&doing, &e))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::Permissions::from_mode(0o644);
+        file.as_file()
+            .set_permissions(mode)
+            .map_err(|e| Error::io(&doing, &e))?;
+    }
+    file.persist(path)
+        .map_err(|e| Error::io(&doing, &e.error))?;
+    Ok(done)
+}
+
+fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Result<()> {
+    if !settings.json {
+        tell_on_stderr(header, hash, path);
+        return Ok(());
+    }
+    print_json(&serde_json::json!({
+        "status": if header.blocking > 0 { "blocked" } else { "planned" },
+        "batch_id": header.batch_id,
+        "plan_hash": hash,
+        "plan": path,
+        "records": header.records,
+        "summary": header.summary,
+        "blocking": header.blocking,
+        "rejected": header.rejected,
+    }))
+}
+
+fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
+    let mut lines = String::new();
+    for table in &header.tables {
+        for warning in &table.warnings {
+            lines += &format!(
+                "note: {}: {}\n",
+                table.table,
+                crate::render::escape(warning)
+            );
+        }
+    }
+    let _ = std::io::stderr().write_all(lines.as_bytes());
+    say(header.summary_line());
+    let path = if path == "plan.json" {
+        "plan.json"
+    } else {
+        path
+    };
+    if header.blocking > 0 {
+        say(format!(
+            "This plan cannot be applied. To see why: loader show {path} --action violation"
+        ));
+    } else if header.summary.changes() == 0 {
+        say("There is nothing to apply.");
+    } else {
+        say(format!(
+            "Have it reviewed (loader show {path}), then: loader apply {path} --approve {hash}"
+        ));
+    }
+}
+
+/// Progress on stderr, on a terminal only.
+pub fn progress(event: Event) {
+    if !std::io::stderr().is_terminal() {
+        if let Event::Retrying {
+            attempt,
+            wait,
+            reason,
+        } = event
+        {
+            say(format!(
+                "attempt {attempt} in {:.1} s, because: {reason}",
+                wait.as_secs_f32()
+            ));
+        }
+        return;
+    }
+    match event {
+        Event::Listed { objects } => say(format!("{objects} objects found")),
+        Event::Reading {
+            objects,
+            of,
+            records,
+        } => {
+            if objects == of || objects % 500 == 0 {
+                say(format!("read {objects} of {of} objects, {records} records"));
+            }
+        }
+        Event::Comparing { table, records } => {
+            say(format!("comparing {records} records of {table}"))
+        }
+        Event::Applying { changes } => say(format!("applying {changes} changes")),
+        Event::Retrying {
+            attempt,
+            wait,
+            reason,
+        } => {
+            say(format!(
+                "attempt {attempt} in {:.1} s, because: {reason}",
+                wait.as_secs_f32()
+            ));
+        }
+    }
+}

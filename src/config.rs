@@ -1,0 +1,498 @@
+//! `tables.yaml`: what the loader knows about each table beyond what the database says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::ident::nearest;
+use crate::schema::{Column, Table};
+use crate::strict::unique_map;
+
+/// What to do with existing and missing rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Insert what is absent, update what exists.
+    #[default]
+    Upsert,
+    /// Insert what is absent, skip what exists.
+    InsertOnly,
+    /// Update what exists, skip what is absent.
+    UpdateOnly,
+}
+
+/// How an existing row and a record combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// Given values win, but null never replaces a value.
+    #[default]
+    Merge,
+    /// Given values win, null included.
+    Replace,
+    /// The existing row stays.
+    Skip,
+}
+
+/// What a violation of an immutable column does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnImmutable {
+    /// The plan cannot be applied.
+    #[default]
+    Block,
+    /// The record is left out.
+    Reject,
+    /// The existing value stays, the record's other columns are applied.
+    Keep,
+}
+
+/// What any other violation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnInvalid {
+    /// The plan cannot be applied.
+    #[default]
+    Block,
+    /// The record is left out, and those that depend on it.
+    Reject,
+}
+
+/// What becomes of different records with one natural key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDuplicate {
+    /// The plan cannot be applied.
+    #[default]
+    Block,
+    /// All of them are left out.
+    Reject,
+    /// The last one, in object and position order, wins.
+    Last,
+}
+
+/// What a stamp column is set to by every load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stamp {
+    /// The time of the applying transaction.
+    Now,
+    /// Who applies.
+    Actor,
+    /// The batch's id.
+    BatchId,
+}
+
+/// Whether deletes mark rows, and in which column.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SoftDelete {
+    /// Rows are removed.
+    #[default]
+    Off,
+    /// Rows are marked in the column `deleted_at`.
+    On,
+    /// Rows are marked in this column.
+    Column(String),
+}
+
+impl Serialize for SoftDelete {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            SoftDelete::Off => s.serialize_bool(false),
+            SoftDelete::On => s.serialize_bool(true),
+            SoftDelete::Column(name) => s.serialize_str(name),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SoftDelete {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = SoftDelete;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or the name of a column")
+            }
+            fn visit_bool<E>(self, on: bool) -> Result<SoftDelete, E> {
+                Ok(if on { SoftDelete::On } else { SoftDelete::Off })
+            }
+            fn visit_str<E>(self, column: &str) -> Result<SoftDelete, E> {
+                Ok(SoftDelete::Column(column.to_owned()))
+            }
+        }
+        d.deserialize_any(Visitor)
+    }
+}
+
+impl SoftDelete {
+    /// The column that marks a deleted row.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            SoftDelete::Off => None,
+            SoftDelete::On => Some("deleted_at"),
+            SoftDelete::Column(name) => Some(name),
+        }
+    }
+}
+
+/// One table's configuration (SPEC §4). In a plan it stands as it was in effect:
+/// with the default stamps filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableConfig {
+    /// The columns that identify a row.
+    pub natural_key: Vec<String>,
+    /// Columns that may be set on insert and never changed.
+    #[serde(default)]
+    pub immutable_fields: Vec<String>,
+    /// What to do with existing and missing rows.
+    #[serde(default)]
+    pub update_strategy: Strategy,
+    /// How an existing row and a record combine.
+    #[serde(default)]
+    pub conflict_resolution: Resolution,
+    /// Whether before and after images are written to `audit_log`.
+    #[serde(default = "yes")]
+    pub audit_changes: bool,
+    /// Whether deletes mark rows instead of removing them.
+    #[serde(default)]
+    pub soft_delete: SoftDelete,
+    /// What a violation of an immutable column does.
+    #[serde(default)]
+    pub on_immutable: OnImmutable,
+    /// What any other violation does.
+    #[serde(default)]
+    pub on_invalid: OnInvalid,
+    /// What becomes of different records with one natural key.
+    #[serde(default)]
+    pub on_duplicate: OnDuplicate,
+    /// Tables that must be loaded before this one, beside those it refers to.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// Incoming fields that are not columns and are dropped.
+    #[serde(default)]
+    pub ignore_fields: Vec<String>,
+    /// Columns whose change since the plan is not drift.
+    #[serde(default)]
+    pub ignore_drift: Vec<String>,
+    /// Columns set by every load; `None` means the default, `updated_at: now` where it exists.
+    #[serde(default, with = "stamps", skip_serializing_if = "Option::is_none")]
+    pub stamps: Option<BTreeMap<String, Stamp>>,
+    /// Columns masked wherever people look.
+    #[serde(default)]
+    pub sensitive: Vec<String>,
+    /// Other tables whose rows this table's triggers and foreign-key actions may change.
+    #[serde(default)]
+    pub allow_side_effects: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+mod stamps {
+    use super::*;
+
+    pub fn serialize<S: serde::Serializer>(
+        map: &Option<BTreeMap<String, Stamp>>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        map.serialize(s)
+    }
+
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<BTreeMap<String, Stamp>>, D::Error> {
+        unique_map(d).map(Some)
+    }
+}
+
+impl TableConfig {
+    /// The stamps in effect.
+    pub fn stamps(&self) -> impl Iterator<Item = (&str, Stamp)> {
+        self.stamps
+            .iter()
+            .flatten()
+            .map(|(name, stamp)| (name.as_str(), *stamp))
+    }
+
+    /// Whether `column` is set by a stamp.
+    pub fn is_stamp(&self, column: &str) -> bool {
+        self.stamps.as_ref().is_some_and(|s| s.contains_key(column))
+    }
+}
+
+/// All of `tables.yaml`, with its text for messages that point into it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    path: String,
+    text: String,
+    /// Configuration by table name as written.
+    pub tables: BTreeMap<String, TableConfig>,
+}
+
+impl Config {
+    /// The configuration in the file `path`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with file, line and column.
+    pub fn read(path: &Path) -> Result<Config> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Error::Config(format!(
+                "{}: cannot read the table configuration: {e}; name the file with --config or LOADER_CONFIG",
+                path.display()
+            ))
+        })?;
+        Config::parse(&path.display().to_string(), &text)
+    }
+
+    /// The configuration in `text`; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with file, line and column.
+    pub fn parse(path: &str, text: &str) -> Result<Config> {
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct Tables(#[serde(deserialize_with = "unique_map")] BTreeMap<String, TableConfig>);
+        let tables = serde_yaml::from_str::<Tables>(text)
+            .map_err(|e| Error::Config(format!("{path}: {}", with_suggestion(&e.to_string()))))?
+            .0;
+        let config = Config {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            tables,
+        };
+        for (name, table) in &config.tables {
+            config.check_names(name, table)?;
+        }
+        Ok(config)
+    }
+
+    /// The configuration of `table` as it is in effect for the table found in the database.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where a name is not a column, with line, column and the nearest name.
+    pub fn resolve(&self, name: &str, table: &Table) -> Result<TableConfig> {
+        let raw = self.tables.get(name).ok_or_else(|| self.unknown(name))?;
+        let mut config = raw.clone();
+        if config.stamps.is_none() {
+            let updated_at = table
+                .column("updated_at")
+                .filter(|c| c.is_timestamp() && !config.natural_key.contains(&c.name));
+            config.stamps = Some(
+                updated_at
+                    .map(|c| (c.name.clone(), Stamp::Now))
+                    .into_iter()
+                    .collect(),
+            );
+        }
+        let stamp_names = config.stamps().map(|(n, _)| n.to_owned());
+        let columns = [
+            ("natural_key", config.natural_key.clone()),
+            ("immutable_fields", config.immutable_fields.clone()),
+            ("ignore_drift", config.ignore_drift.clone()),
+            ("sensitive", config.sensitive.clone()),
+            ("stamps", stamp_names.collect()),
+            (
+                "soft_delete",
+                config
+                    .soft_delete
+                    .column()
+                    .map(str::to_owned)
+                    .into_iter()
+                    .collect(),
+            ),
+        ];
+        for (field, names) in &columns {
+            for column in names {
+                let Some(found) = table.column(column) else {
+                    return Err(self.not_a_column(name, field, column, table));
+                };
+                if found.generated && matches!(*field, "natural_key" | "stamps" | "soft_delete") {
+                    let what = format!("{column} is a generated column of {name}");
+                    return Err(self.error(name, field, column, &what));
+                }
+            }
+        }
+        for column in &config.ignore_fields {
+            if table.column(column).is_some_and(Column::writable) {
+                let what = format!(
+                    "{column} is a column of {name}; ignore_fields is for fields that cannot be loaded"
+                );
+                return Err(self.error(name, "ignore_fields", column, &what));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The error for a table that is not configured, with the nearest name that is.
+    pub fn unknown(&self, table: &str) -> Error {
+        let hint = nearest(table, self.tables.keys().map(String::as_str))
+            .map(|n| format!("; did you mean {n}?"))
+            .unwrap_or_default();
+        Error::Config(format!(
+            "{}: table {table} is not configured{hint}",
+            self.path
+        ))
+    }
+
+    /// What needs no database: keys that are empty, repeated or contradict each other.
+    fn check_names(&self, name: &str, table: &TableConfig) -> Result<()> {
+        if table.natural_key.is_empty() {
+            let what = format!("{name} has no natural_key; name the columns that identify a row");
+            return Err(self.error(name, "natural_key", "", &what));
+        }
+        let lists = [
+            ("natural_key", &table.natural_key),
+            ("immutable_fields", &table.immutable_fields),
+            ("depends_on", &table.depends_on),
+            ("ignore_fields", &table.ignore_fields),
+        ];
+        for (field, names) in lists {
+            for (i, column) in names.iter().enumerate() {
+                if names[..i].contains(column) {
+                    let what = format!("{column} stands twice in {field} of {name}");
+                    return Err(self.error(name, field, column, &what));
+                }
+            }
+        }
+        for (stamp, _) in table.stamps() {
+            if table.natural_key.iter().any(|k| k == stamp) {
+                let what = format!("{stamp} is in the natural key of {name} and cannot be a stamp");
+                return Err(self.error(name, "stamps", stamp, &what));
+            }
+        }
+        for parent in &table.depends_on {
+            if !self.tables.contains_key(parent) {
+                let hint = nearest(parent, self.tables.keys().map(String::as_str))
+                    .map(|n| format!("; did you mean {n}?"))
+                    .unwrap_or_default();
+                let what = format!("{name} depends on {parent}, which is not configured{hint}");
+                return Err(self.error(name, "depends_on", parent, &what));
+            }
+        }
+        Ok(())
+    }
+
+    fn not_a_column(&self, name: &str, field: &str, column: &str, table: &Table) -> Error {
+        let hint = match nearest(column, table.columns.iter().map(|c| c.name.as_str())) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("it has {}", table.column_names().join(", ")),
+        };
+        let what = format!("{field}: {column} is not a column of {name}; {hint}");
+        self.error(name, field, column, &what)
+    }
+
+    /// An error that points at the place where `word` stands in `field` of `table`.
+    fn error(&self, table: &str, field: &str, word: &str, what: &str) -> Error {
+        let place = locate(&self.text, &[table, field, word])
+            .map(|(line, column)| format!("{line}:{column}: "))
+            .unwrap_or_default();
+        Error::Config(format!("{}: {place}{what}", self.path))
+    }
+}
+
+/// Line and column (from 1) of the last of `words` found, each looked for behind the one before.
+fn locate(text: &str, words: &[&str]) -> Option<(usize, usize)> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut at = 0;
+    let mut found = None;
+    for word in words.iter().filter(|w| !w.is_empty()) {
+        let next = text[at..].match_indices(*word).find(|(i, _)| {
+            let (start, end) = (at + i, at + i + word.len());
+            !text[..start].chars().next_back().is_some_and(is_word)
+                && !text[end..].chars().next().is_some_and(is_word)
+        });
+        let Some((i, _)) = next else { break };
+        found = Some(at + i);
+        at += i + word.len();
+    }
+    let start = found?;
+    let line = text[..start].matches('\n').count() + 1;
+    let column = text[..start]
+        .chars()
+        .rev()
+        .take_while(|c| *c != '\n')
+        .count()
+        + 1;
+    Some((line, column))
+}
+
+/// serde's message for an unknown field, with the nearest valid one.
+fn with_suggestion(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let given = quoted.next();
+    match given.and_then(|g| nearest(g, quoted)) {
+        Some(near) if message.contains("unknown") => format!("{message}; did you mean `{near}`?"),
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse("tables.yaml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_original_json_loads_as_it_stands() {
+        let json = r#"{
+          "lcl": {
+            "natural_key": ["global_subject_id", "niddk_no"],
+            "immutable_fields": ["created_at", "created_by"],
+            "update_strategy": "upsert",
+            "conflict_resolution": "merge",
+            "audit_changes": true,
+            "soft_delete": false
+          },
+          "specimen": {
+            "natural_key": ["sample_id"],
+            "immutable_fields": ["created_at"],
+            "update_strategy": "upsert",
+            "conflict_resolution": "replace",
+            "audit_changes": true,
+            "soft_delete": false
+          }
+        }"#;
+        let config = Config::parse("tables.json", json).unwrap();
+        assert_eq!(
+            config.tables["specimen"].conflict_resolution,
+            Resolution::Replace
+        );
+        assert_eq!(config.tables["lcl"].soft_delete, SoftDelete::Off);
+    }
+
+    #[test]
+    fn errors_name_place_and_nearest_name() {
+        let e = error("lcl:\n  natural_key: [id]\n  imutable_fields: [x]\n");
+        assert!(
+            e.contains("line 3 column 3") && e.contains("did you mean `immutable_fields`?"),
+            "{e}"
+        );
+        let e = error("lcl:\n  natural_key: [id]\n  update_strategy: upsrt\n");
+        assert!(e.contains("did you mean `upsert`?"), "{e}");
+        let e = error("a:\n  natural_key: [id]\na:\n  natural_key: [id]\n");
+        assert!(e.contains("`a` stands twice"), "{e}");
+        let e = error(
+            "lcl:\n  natural_key: [id]\n  depends_on: [subject]\nsubjects:\n  natural_key: [id]\n",
+        );
+        assert_eq!(
+            e,
+            "tables.yaml: 3:16: lcl depends on subject, which is not configured; did you mean subjects?"
+        );
+        let e = error("lcl:\n  natural_key: []\n");
+        assert!(e.contains("2:3: lcl has no natural_key"), "{e}");
+    }
+
+    #[test]
+    fn soft_delete_is_a_flag_or_a_column() {
+        let config = Config::parse("t", "a: {natural_key: [id], soft_delete: gone_at}").unwrap();
+        assert_eq!(config.tables["a"].soft_delete.column(), Some("gone_at"));
+        assert!(error("a: {natural_key: [id], soft_delete: [1]}").contains("true, false or"));
+    }
+}

@@ -1,0 +1,82 @@
+//! SQL identifiers: the only way by which a name reaches SQL text.
+
+use std::fmt;
+
+/// A name, displayed as a quoted SQL identifier.
+///
+/// ```
+/// use table_loader::ident::Ident;
+/// assert_eq!(Ident("a\"b").to_string(), "\"a\"\"b\"");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ident<'a>(pub &'a str);
+
+impl fmt::Display for Ident<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.replace('"', "\"\""))
+    }
+}
+
+/// A schema-qualified name, displayed as SQL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Qualified {
+    /// The schema (namespace).
+    pub schema: String,
+    /// The name of the table, operator's table or other object in it.
+    pub name: String,
+}
+
+impl fmt::Display for Qualified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", Ident(&self.schema), Ident(&self.name))
+    }
+}
+
+/// A text displayed as a quoted SQL string literal, whatever it contains.
+#[derive(Debug, Clone, Copy)]
+pub struct Literal<'a>(pub &'a str);
+
+impl fmt::Display for Literal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains('\\') {
+            let doubled = self.0.replace('\\', "\\\\").replace('\'', "''");
+            write!(f, " E'{doubled}'")
+        } else {
+            write!(f, "'{}'", self.0.replace('\'', "''"))
+        }
+    }
+}
+
+/// The name in `known` that is nearest to `given`, where one is near enough to be meant.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| {
+            let same_letters =
+                strsim::normalized_damerau_levenshtein(&given.to_lowercase(), &name.to_lowercase());
+            (same_letters, name)
+        })
+        .filter(|(score, _)| *score >= 0.5)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_name() {
+        assert_eq!(
+            nearest("natural_keys", ["natural_key", "stamps"]),
+            Some("natural_key")
+        );
+        assert_eq!(nearest("xyz", ["natural_key", "stamps"]), None);
+    }
+
+    #[test]
+    fn literals_cannot_be_left() {
+        assert_eq!(Literal("a'b").to_string(), "'a''b'");
+        assert_eq!(Literal("a\\'b").to_string(), " E'a\\\\''b'");
+    }
+}

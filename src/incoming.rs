@@ -1,0 +1,200 @@
+//! A record as its table sees it: one COPY line for staging, with what is wrong about it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::TableConfig;
+use crate::copytext::push_copy_text;
+use crate::ident::nearest;
+use crate::lossy::{loses_digits, unclear_time};
+use crate::plan::ViolationKind;
+use crate::record::value::column_text;
+use crate::record::{Record, Value};
+use crate::schema::Table;
+
+/// What is wrong about a record, before the database has looked at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which rule it breaks.
+    pub kind: ViolationKind,
+    /// The field it is about.
+    pub field: Option<String>,
+    /// The value as given, cut where it is very long.
+    pub given: Option<String>,
+    /// Why.
+    pub message: String,
+}
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy)]
+enum Field {
+    Column(usize),
+    Generated,
+    Dropped,
+}
+
+/// Turns the records of one table into COPY lines.
+pub struct Incoming<'a> {
+    table: &'a Table,
+    fields: HashMap<&'a str, Field>,
+    keys: Vec<usize>,
+    /// Whether any record so far gave this column.
+    pub used: Vec<bool>,
+    mask: String,
+}
+
+/// The loader's own columns of a staging table, in order.
+pub const STAGE_COLUMNS: &str = "_n, _object, _position, _given, _findings, _rounded";
+
+impl<'a> Incoming<'a> {
+    /// For records of `table` under `config`.
+    pub fn new(table: &'a Table, config: &'a TableConfig) -> Incoming<'a> {
+        let mut fields = HashMap::new();
+        for (i, column) in table.columns.iter().enumerate() {
+            let field = if config.is_stamp(&column.name) {
+                Field::Dropped
+            } else if column.writable() {
+                Field::Column(i)
+            } else {
+                Field::Generated
+            };
+            fields.insert(column.name.as_str(), field);
+        }
+        for name in &config.ignore_fields {
+            fields.insert(name, Field::Dropped);
+        }
+        let is_key = |name: &String| config.natural_key.contains(name);
+        Incoming {
+            table,
+            fields,
+            keys: (0..table.columns.len())
+                .filter(|i| is_key(&table.columns[*i].name))
+                .collect(),
+            used: vec![false; table.columns.len()],
+            mask: String::new(),
+        }
+    }
+
+    /// Appends the COPY line of `record`, the `n`-th of the batch, from object number `object`.
+    pub fn push(&mut self, out: &mut Vec<u8>, n: u64, object: usize, record: &Record<'_>) {
+        let width = self.table.columns.len();
+        let mut cells: Vec<Option<Option<Cow<'_, str>>>> = vec![None; width];
+        let mut findings = Vec::new();
+        let mut rounded = BTreeMap::new();
+        for (name, value) in &record.fields {
+            match self.fields.get(name.as_ref()) {
+                Some(Field::Dropped) => {}
+                Some(Field::Generated) => findings.push(Finding {
+                    kind: ViolationKind::GeneratedField,
+                    field: Some(name.clone().into_owned()),
+                    given: shorten(value),
+                    message: "the database computes this column; leave it out of the records, or list it in \
+                              ignore_fields"
+                        .into(),
+                }),
+                None => findings.push(self.unknown(name, value)),
+                Some(Field::Column(i)) => {
+                    let column = &self.table.columns[*i];
+                    self.used[*i] = true;
+                    match column_text(value, column.shape) {
+                        Err(misfit) => {
+                            findings.push(Finding {
+                                kind: ViolationKind::InvalidValue,
+                                field: Some(column.name.clone()),
+                                given: shorten(value),
+                                message: misfit.to_string(),
+                            });
+                            cells[*i] = Some(None);
+                        }
+                        Ok(Some(text)) => {
+                            if let Some(why) = unclear_time(&column.base_type, &text) {
+                                findings.push(Finding {
+                                    kind: ViolationKind::InvalidValue,
+                                    field: Some(column.name.clone()),
+                                    given: shorten(value),
+                                    message: why.into_owned(),
+                                });
+                                cells[*i] = Some(None);
+                                continue;
+                            }
+                            if loses_digits(&column.base_type, &column.base_type_sql, &text) {
+                                rounded.insert(column.name.as_str(), text.clone().into_owned());
+                            }
+                            cells[*i] = Some(Some(text));
+                        }
+                        Ok(None) => cells[*i] = Some(None),
+                    }
+                }
+            }
+        }
+        for i in &self.keys {
+            let name = &self.table.columns[*i].name;
+            let said = findings.iter().any(|f| f.field.as_deref() == Some(name));
+            let missing = match &cells[*i] {
+                None => "the record has no such field, and it is in the natural key",
+                Some(None) => "null, and it is in the natural key",
+                Some(Some(_)) => continue,
+            };
+            if !said {
+                findings.push(Finding {
+                    kind: ViolationKind::MissingKey,
+                    field: Some(name.clone()),
+                    given: None,
+                    message: missing.into(),
+                });
+            }
+        }
+        self.mask.clear();
+        self.mask
+            .extend(cells.iter().map(|c| if c.is_some() { '1' } else { '0' }));
+        let json = |empty: bool, text: serde_json::Result<String>| {
+            (!empty).then(|| text.unwrap_or_else(|e| format!("{e}")))
+        };
+        let findings = json(findings.is_empty(), serde_json::to_string(&findings));
+        let rounded = json(rounded.is_empty(), serde_json::to_string(&rounded));
+        out.extend_from_slice(
+            format!("{n}\t{object}\t{}\t{}\t", record.position, self.mask).as_bytes(),
+        );
+        push_copy_text(out, findings.as_deref());
+        out.push(b'\t');
+        push_copy_text(out, rounded.as_deref());
+        for cell in &cells {
+            out.push(b'\t');
+            push_copy_text(out, cell.as_ref().and_then(|c| c.as_deref()));
+        }
+        out.push(b'\n');
+    }
+
+    fn unknown(&self, name: &str, value: &Value<'_>) -> Finding {
+        let hint = nearest(name, self.table.columns.iter().map(|c| c.name.as_str()))
+            .map(|n| format!("; did you mean {n}?"))
+            .unwrap_or_default();
+        Finding {
+            kind: ViolationKind::UnknownField,
+            field: Some(name.replace('\0', "\u{fffd}")),
+            given: shorten(value),
+            message: format!("not a column of the table{hint}"),
+        }
+    }
+}
+
+/// The longest value that a violation repeats, in characters.
+const LONGEST: usize = 2_000;
+
+/// A value for people: its text, cut where it is very long; null is `None`.
+fn shorten(value: &Value<'_>) -> Option<String> {
+    let text = match value {
+        Value::Json("null") => return None,
+        Value::Json(raw) => serde_json::from_str::<String>(raw)
+            .ok()
+            .filter(|s| !s.contains('\0'))
+            .unwrap_or_else(|| (*raw).to_owned()),
+        Value::Cell(cell) => (*cell).replace('\0', "\u{fffd}"),
+    };
+    match text.char_indices().nth(LONGEST) {
+        None => Some(text),
+        Some((end, _)) => Some(format!("{}… ({} bytes)", &text[..end], text.len())),
+    }
+}

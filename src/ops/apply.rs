@@ -1,0 +1,224 @@
+//! Applying: attempts until it is known what happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Event, Events};
+use crate::error::{Error, Result};
+use crate::pg::apply::{self, Attempt, Committed, Options, Report};
+use crate::pg::ledger::{self, Application};
+use crate::pg::{Session, Timeouts, planned};
+use crate::plan::DriftReport;
+use crate::planfile::Executable;
+
+/// What is to be applied, and how.
+#[derive(Debug, Clone)]
+pub struct ApplyRequest {
+    /// The database.
+    pub database: tokio_postgres::Config,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// The schema of the loader's tables.
+    pub loader_schema: String,
+    /// Who applies.
+    pub actor: String,
+    /// Everything but the commit.
+    pub dry_run: bool,
+    /// How often to repeat after a transient failure.
+    pub max_retries: u32,
+    /// The most records that a plan may have been made from.
+    pub max_records: u64,
+}
+
+/// How an apply ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// Everything was written.
+    Done(Report),
+    /// It had been written before; nothing was done.
+    Already(Application),
+    /// Everything was tried and rolled back.
+    Rehearsed(Report),
+}
+
+impl ApplyRequest {
+    fn options(&self) -> Options {
+        Options {
+            actor: self.actor.clone(),
+            loader_schema: self.loader_schema.clone(),
+            dry_run: self.dry_run,
+        }
+    }
+}
+
+/// Applies the plan: exactly, or not at all. When `stop` is done before the commit, it rolls back.
+///
+/// # Errors
+/// Every refusal of SPEC §7; nothing was written, but for [`Error::Unknown`], which says that it
+/// cannot be known yet.
+pub async fn apply(
+    plan: &Arc<Executable>,
+    request: &ApplyRequest,
+    stop: impl Future<Output = ()>,
+    events: Events<'_>,
+) -> Result<Applied> {
+    let header = &plan.plan().header;
+    if header.records > request.max_records {
+        return Err(Error::Blocked(format!(
+            "the plan was made from {} records, and at most {} are allowed; allow more with --max-records or \
+             MAX_RECORDS_PER_BATCH",
+            header.records, request.max_records
+        )));
+    }
+    events(Event::Applying {
+        changes: header.summary.changes(),
+    });
+    let mut tries = 0;
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        // Until the commit is sent a signal may stop it; after that only the answer counts.
+        let ended = tokio::select! {
+            biased;
+            () = &mut stop => Err(Error::Interrupted(
+                "stopped by a signal before the commit: rolled back, nothing was written".into(),
+            )),
+            ended = attempt(plan, request) => ended,
+        };
+        let error = match ended {
+            Ok(Attempt::Already(before)) => return Ok(Applied::Already(before)),
+            Ok(Attempt::Rehearsed(report)) => return Ok(Applied::Rehearsed(report)),
+            Ok(Attempt::Ready(prepared)) => match prepared.commit().await {
+                (report, Committed::Yes) => return Ok(Applied::Done(report)),
+                (_, Committed::No(e)) => e,
+                (report, Committed::Unanswered(e)) => match resolve(plan, request, &report).await {
+                    Some(true) => return Ok(Applied::Done(report)),
+                    Some(false) => e,
+                    None => {
+                        return Err(Error::Unknown(format!(
+                            "{e}; the commit had been sent, and no server can be asked whether it happened: not known yet; \
+                             ask again with `loader check PLAN` when the server is back"
+                        )));
+                    }
+                },
+            },
+            Err(e) => e,
+        };
+        if error.is_transient() && tries < request.max_retries {
+            tries += 1;
+            let wait = backoff(tries);
+            events(Event::Retrying {
+                attempt: tries + 1,
+                wait,
+                reason: error.to_string(),
+            });
+            tokio::time::sleep(wait).await;
+            continue;
+        }
+        if !request.dry_run {
+            leave_failure(plan, request, &error).await;
+        }
+        return Err(error);
+    }
+}
+
+async fn attempt(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Attempt> {
+    let session = Session::open(&request.database, request.timeouts).await?;
+    apply::attempt(session, plan, &request.options()).await
+}
+
+/// Half a second, doubled with each try, and up to as much again at random.
+fn backoff(tries: u32) -> Duration {
+    let base = 500 * 2u64.pow(tries.min(6) - 1);
+    let random = uuid::Uuid::new_v4().as_u64_pair().0 % base;
+    Duration::from_millis(base + random)
+}
+
+/// Whether an unanswered commit happened; `None` if no server can be asked.
+///
+/// The plan's lock is taken first: whoever holds it has ended then, one way or the other.
+async fn resolve(plan: &Arc<Executable>, request: &ApplyRequest, report: &Report) -> Option<bool> {
+    for tries in 1..=6 {
+        if let Ok(answer) = ask(plan, request, report).await {
+            return Some(answer);
+        }
+        tokio::time::sleep(backoff(tries)).await;
+    }
+    None
+}
+
+async fn ask(plan: &Arc<Executable>, request: &ApplyRequest, report: &Report) -> Result<bool> {
+    let session = Session::open(&request.database, request.timeouts).await?;
+    let schema = &request.loader_schema;
+    apply::check_target(&session, &plan.plan().header.target, schema).await?;
+    let key = ledger::plan_lock(&report.plan_hash);
+    let lock = format!("SELECT pg_catalog.pg_advisory_lock({key})");
+    session
+        .run("waiting for the lost attempt to end", &lock)
+        .await?;
+    ledger::committed(&session, schema, &report.application).await
+}
+
+/// Leaves the reason in `batch_load_log`; if that fails too, the error itself is still told.
+async fn leave_failure(plan: &Arc<Executable>, request: &ApplyRequest, error: &Error) {
+    let header = &plan.plan().header;
+    if matches!(error, Error::PlanRefused(_)) {
+        return; // perhaps another database: nothing is written there
+    }
+    let Ok(session) = Session::open(&request.database, request.timeouts).await else {
+        return;
+    };
+    let _ = apply::record_failure(
+        &session,
+        &request.loader_schema,
+        header.kind,
+        &header.batch_id,
+        &error.to_string(),
+    )
+    .await;
+}
+
+/// What `check` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// It would apply now.
+    Applicable,
+    /// It is applied.
+    Applied(Application),
+    /// It would be refused: the database is not what it was made from.
+    Drifted(DriftReport),
+}
+
+/// Whether the plan would apply now. Reads only.
+///
+/// # Errors
+/// [`Error::PlanRefused`], [`Error::Locked`] while an apply of this plan is running, [`Error::Database`].
+pub async fn check(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Checked> {
+    let file = plan.plan();
+    let session = Session::open(&request.database, request.timeouts).await?;
+    apply::check_target(&session, &file.header.target, &request.loader_schema).await?;
+    session
+        .set_search_path(&file.header.target.search_path)
+        .await?;
+    let lock = format!(
+        "SELECT pg_catalog.pg_advisory_lock({key}), pg_catalog.pg_advisory_unlock({key})",
+        key = ledger::plan_lock(&file.hash)
+    );
+    session
+        .run("waiting for a running apply of this plan", &lock)
+        .await?;
+    if let Some(before) = apply::applied_before(&session, file).await? {
+        return Ok(Checked::Applied(before));
+    }
+    let mut tables = planned::tables(&session, file).await?;
+    planned::stage(&session, plan, &mut tables).await?;
+    let names: Vec<&crate::schema::Table> = tables.iter().map(|t| &t.table).collect();
+    let snapshot = crate::pg::compare::Snapshot::begin(&session, &names).await?;
+    let tables_again = planned::tables(&session, file).await?;
+    drop(tables_again);
+    let drift = planned::drift(&session, plan, &tables).await?;
+    snapshot.end().await?;
+    Ok(match drift {
+        Some(report) => Checked::Drifted(report),
+        None => Checked::Applicable,
+    })
+}

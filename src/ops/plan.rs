@@ -1,0 +1,444 @@
+//! Planning: reads the batch and the current rows, writes nothing but the plan.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use super::read::{Object, read_batch};
+use super::{Event, Events};
+use crate::config::{Config, Strategy, TableConfig};
+use crate::error::{Error, Result};
+use crate::graph::{self, Dependency};
+use crate::ident::nearest;
+use crate::pg::compare::Snapshot;
+use crate::pg::queue::{self, Matcher, QueueEntry};
+use crate::pg::stage::{self, Stage};
+use crate::pg::{Session, Timeouts, introspect};
+use crate::plan::{
+    Counts, Effect, Entry, Fragment, Header, Kind, TablePlan, Values, Violation, ViolationKind,
+    What,
+};
+use crate::planfile::PlanWriter;
+use crate::schema::Table;
+use crate::source::{Layout, Location, ObjectInfo, Source, layout};
+
+/// Whether the validation queue has a say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// The batch must have entries, and none of them failed.
+    Required,
+    /// There is no validator.
+    Off,
+}
+
+/// What is to be planned.
+#[derive(Debug, Clone)]
+pub struct PlanRequest {
+    /// The batch.
+    pub batch_id: String,
+    /// Where its fragments are.
+    pub source: Location,
+    /// Where below the source's root; `{batch_id}` is replaced.
+    pub prefix: String,
+    /// Names of objects that are no fragments.
+    pub ignore: Vec<String>,
+    /// `tables.yaml`.
+    pub config: Config,
+    /// Only these tables; all if empty.
+    pub only: Vec<String>,
+    /// In place of each table's own strategy.
+    pub strategy: Option<Strategy>,
+    /// The database.
+    pub database: tokio_postgres::Config,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// The schema of the loader's tables.
+    pub loader_schema: String,
+    /// Whether the validation queue has a say.
+    pub queue: Queue,
+    /// The most records that a batch may have.
+    pub max_records: u64,
+    /// Objects fetched at once.
+    pub concurrency: usize,
+}
+
+/// Makes a plan and writes it to `out`. Returns its header and hash.
+///
+/// # Errors
+/// [`Error::Config`], [`Error::Source`], [`Error::Database`]; [`Error::Blocked`] where the queue or
+/// a limit forbids planning. Violations are no error: they are in the plan.
+pub async fn plan(
+    request: &PlanRequest,
+    out: impl Write,
+    events: Events<'_>,
+) -> Result<(Header, String)> {
+    check_batch_id(&request.batch_id)?;
+    let source = Source::open(&request.source).await.map_err(source_error)?;
+    let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
+    let listed = source.list(&prefix).await.map_err(source_error)?;
+    events(Event::Listed {
+        objects: listed.len(),
+    });
+    let found = sort_objects(request, &source, &prefix, listed)?;
+    let session = Session::open(&request.database, request.timeouts).await?;
+    let target = session.target(&request.loader_schema).await?;
+    let entries = match request.queue {
+        Queue::Off => None,
+        Queue::Required => {
+            let mut all =
+                queue::entries(&session, &request.loader_schema, &request.batch_id).await?;
+            if !request.only.is_empty() {
+                all.retain(|e| request.only.contains(&e.table));
+            }
+            Some(all)
+        }
+    };
+    let names: BTreeSet<String> = found.iter().map(|(t, ..)| t.clone()).collect();
+    let (names, tables, configs) = order(request, &session, &names).await?;
+
+    stage::prepare(&session).await?;
+    let mut stages = Vec::with_capacity(names.len());
+    for (i, name) in names.iter().enumerate() {
+        stages.push(Stage::new(&session, i, name, &tables[i], &configs[i]).await?);
+    }
+    let number = |name: &String| names.iter().position(|n| n == name).unwrap_or_default();
+    let (mut objects, mut infos) = (Vec::new(), Vec::new());
+    for (table, format, info) in found {
+        objects.push(Object {
+            table: number(&table),
+            format,
+            key: info.key.clone(),
+        });
+        infos.push(info);
+    }
+    let fetched = source.fetch_all(infos, request.concurrency);
+    let mut read = read_batch(
+        &session,
+        &request.batch_id,
+        objects,
+        fetched,
+        &mut stages,
+        request.max_records,
+        events,
+    )
+    .await?;
+    for stage in &mut stages {
+        stage.finish(&session).await?;
+    }
+
+    let mut writer = PlanWriter::new()?;
+    let problems = match entries {
+        Some(entries) => match_queue(
+            &source,
+            entries,
+            &mut read.fragments,
+            &read.fragment_ids,
+            &names,
+        )?,
+        None => Vec::new(),
+    };
+    read.fragments.iter().try_for_each(|f| writer.fragment(f))?;
+    let references: Vec<&Table> = tables.iter().collect();
+    let snapshot = Snapshot::begin(&session, &references).await?;
+    let again = introspect::tables(&session, &request.config, &names).await?;
+    if let Some((name, _)) = names
+        .iter()
+        .zip(tables.iter().zip(&again))
+        .find(|(_, (a, b))| a != b)
+    {
+        return Err(Error::Database {
+            message: format!(
+                "the definition of table {name} changed while the plan was being made; run plan again"
+            ),
+            code: None,
+            transient: true,
+        });
+    }
+    let mut problems = problems.into_iter().peekable();
+    for stage in &stages {
+        while let Some(entry) = problems.next_if(|e| e.table == stage.name) {
+            writer.entry(entry)?;
+        }
+        events(Event::Comparing {
+            table: stage.name.to_owned(),
+            records: stage.rows,
+        });
+        let origin = |object: usize, position: u64| {
+            let key = read.fragments.get(object).map_or("?", |f| f.key.as_str());
+            format!("{key}#{position}")
+        };
+        snapshot
+            .compare(stage, &origin, &mut |entry| writer.entry(entry))
+            .await?;
+    }
+    snapshot.end().await?;
+    let header = Header {
+        kind: Kind::Load,
+        batch_id: request.batch_id.clone(),
+        undoes: Vec::new(),
+        target,
+        records: read.records,
+        blocking: 0,
+        rejected: 0,
+        summary: Counts::default(),
+        tables: names
+            .iter()
+            .zip(tables.iter().zip(configs.iter()))
+            .map(|(name, (table, config))| TablePlan {
+                table: name.clone(),
+                config: config.clone(),
+                schema: table.fingerprint.clone(),
+                columns: Vec::new(),
+                counts: Counts::default(),
+                warnings: warnings(table, config),
+            })
+            .collect(),
+    };
+    writer.finish(header, out)
+}
+
+fn source_error(e: crate::source::SourceError) -> Error {
+    Error::Source(e.to_string())
+}
+
+/// A batch id becomes part of a path and of the queue's look-up: letters, digits, `.`, `_`, `-`.
+fn check_batch_id(batch_id: &str) -> Result<()> {
+    let right = batch_id.len() <= 200
+        && batch_id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && !batch_id.contains("..")
+        && batch_id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if right {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "\"{}\" is not a batch id: it must begin with a letter or digit and consist of letters, digits, '.', '_' \
+         and '-', at most 200, without \"..\"",
+        crate::render::escape(batch_id)
+    )))
+}
+
+type Found = (String, crate::record::Format, ObjectInfo);
+
+/// The fragments among the objects listed, by table.
+fn sort_objects(
+    request: &PlanRequest,
+    source: &Source,
+    prefix: &str,
+    listed: Vec<ObjectInfo>,
+) -> Result<Vec<Found>> {
+    let (mut found, mut strange) = (Vec::new(), Vec::new());
+    for info in listed {
+        match layout(prefix, &info.key, &request.ignore) {
+            Layout::Fragment { table, format, .. } => found.push((table, format, info)),
+            Layout::Ignored => {}
+            Layout::Unknown(reason) => strange.push(format!("{}: {reason}", info.key)),
+        }
+    }
+    if !strange.is_empty() {
+        return Err(Error::Source(format!(
+            "{} object{} of batch {} cannot be told to be fragments; take them away or name them with --ignore:\n  {}",
+            strange.len(),
+            if strange.len() == 1 { "" } else { "s" },
+            request.batch_id,
+            strange.join("\n  ")
+        )));
+    }
+    if found.is_empty() {
+        return Err(Error::Source(format!(
+            "there are no fragments of batch {} at {}; check the batch id, --source and --prefix",
+            request.batch_id,
+            source.display(prefix)
+        )));
+    }
+    let tables: BTreeSet<&String> = found.iter().map(|(t, ..)| t).collect();
+    let unknown: Vec<String> = tables
+        .iter()
+        .filter(|t| !request.config.tables.contains_key(**t))
+        .map(|t| request.config.unknown(t).to_string())
+        .collect();
+    if !unknown.is_empty() {
+        return Err(Error::Config(unknown.join("\n")));
+    }
+    for only in &request.only {
+        if !tables.contains(only) {
+            let near = nearest(only, tables.iter().map(|t| t.as_str()))
+                .map(|n| format!("; did you mean {n}?"))
+                .unwrap_or_default();
+            return Err(Error::Config(format!(
+                "table {only} is not in batch {}{near}",
+                request.batch_id
+            )));
+        }
+    }
+    Ok(found)
+}
+
+/// Names, tables and configurations in dependency order. With a subset of the batch's tables, a
+/// parent that is left out is refused.
+async fn order(
+    request: &PlanRequest,
+    session: &Session,
+    names: &BTreeSet<String>,
+) -> Result<(Vec<String>, Vec<Table>, Vec<TableConfig>)> {
+    let listed: Vec<String> = names.iter().cloned().collect();
+    let tables = introspect::tables(session, &request.config, &listed).await?;
+    let mut dependencies = Vec::new();
+    for (name, table) in listed.iter().zip(&tables) {
+        for key in &table.foreign_keys {
+            let parent = tables.iter().position(|t| t.name == key.parent);
+            dependencies.extend(parent.map(|p| Dependency {
+                parent: listed[p].clone(),
+                child: name.clone(),
+                because: key.name.clone(),
+                deferrable: key.deferrable,
+            }));
+        }
+        for parent in &request.config.tables[name].depends_on {
+            dependencies.push(Dependency {
+                parent: parent.clone(),
+                child: name.clone(),
+                because: "depends_on".into(),
+                deferrable: false,
+            });
+        }
+    }
+    if !request.only.is_empty()
+        && let Some(d) = dependencies.iter().find(|d| {
+            request.only.contains(&d.child)
+                && !request.only.contains(&d.parent)
+                && names.contains(&d.parent)
+        })
+    {
+        return Err(Error::Config(format!(
+            "table {} depends on {} ({}), which the batch brings too; add --table-name {}",
+            d.child, d.parent, d.because, d.parent
+        )));
+    }
+    let wanted = names
+        .iter()
+        .filter(|n| request.only.is_empty() || request.only.contains(n))
+        .cloned()
+        .collect();
+    let ordered = graph::order(&wanted, &dependencies)?;
+    let mut by_name: std::collections::BTreeMap<String, Table> =
+        listed.into_iter().zip(tables).collect();
+    let mut found = Vec::with_capacity(ordered.len());
+    let mut configs = Vec::with_capacity(ordered.len());
+    for name in &ordered {
+        if let Some(table) = by_name.remove(name) {
+            let mut config = request.config.resolve(name, &table)?;
+            if let Some(strategy) = request.strategy {
+                config.update_strategy = strategy;
+            }
+            found.push(table);
+            configs.push(config);
+        }
+    }
+    Ok((ordered, found, configs))
+}
+
+/// Joins queue entries with fragments; what has no counterpart is a violation, in table order.
+fn match_queue(
+    source: &Source,
+    entries: Vec<QueueEntry>,
+    fragments: &mut [Fragment],
+    fragment_ids: &[Option<String>],
+    names: &[String],
+) -> Result<Vec<Entry>> {
+    let mut matcher = Matcher::new(entries);
+    let mut problems = Vec::new();
+    let problem = |table: &str, kind, from: String, message: &str| Entry {
+        table: table.to_owned(),
+        key: Values::new(),
+        what: What::Violation(Violation {
+            kind,
+            effect: Effect::Block,
+            field: None,
+            existing: None,
+            given: None,
+            message: message.to_owned(),
+        }),
+        from: vec![from],
+    };
+    for (fragment, id) in fragments.iter_mut().zip(fragment_ids) {
+        let full = source.display(&fragment.key);
+        fragment.queue = matcher.take(&[&fragment.key, &full], id.as_deref());
+        if fragment.queue.is_empty() {
+            let message = "the object has no entry in the validation queue";
+            problems.push(problem(
+                &fragment.table,
+                ViolationKind::NotQueued,
+                fragment.key.clone(),
+                message,
+            ));
+        }
+    }
+    let mut homeless = Vec::new();
+    for entry in matcher.left() {
+        let name = entry
+            .s3_key
+            .or(entry.fragment_id)
+            .unwrap_or_else(|| format!("entry {}", entry.id));
+        if names.contains(&entry.table) {
+            let message = "the validation queue names this fragment, and there is no such object";
+            problems.push(problem(
+                &entry.table,
+                ViolationKind::MissingObject,
+                name,
+                message,
+            ));
+        } else {
+            homeless.push(format!("{} (table {})", name, entry.table));
+        }
+    }
+    if !homeless.is_empty() {
+        return Err(Error::Blocked(format!(
+            "the validation queue names fragments for which there is no object, and none of their table:\n  {}",
+            homeless.join("\n  ")
+        )));
+    }
+    problems.sort_by_key(|e| (names.iter().position(|n| *n == e.table), e.from.clone()));
+    Ok(problems)
+}
+
+/// What a reviewer should know about a table beyond its entries.
+fn warnings(table: &Table, config: &TableConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !config.audit_changes {
+        warnings.push(
+            "audit_changes is off: what is loaded into this table cannot be rolled back".into(),
+        );
+    }
+    match table.key_index(&config.natural_key) {
+        Some(index) if index.predicate.is_none() => {}
+        Some(index) => {
+            if config.soft_delete.column().is_none() {
+                warnings.push(format!(
+                    "the natural key is unique only where {} ({})",
+                    index.predicate.as_deref().unwrap_or_default(),
+                    index.name
+                ));
+            }
+        }
+        None => {
+            let columns: Vec<String> = config
+                .natural_key
+                .iter()
+                .map(|c| crate::ident::Ident(c).to_string())
+                .collect();
+            warnings.push(format!(
+                "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON {} ({})",
+                table.name,
+                columns.join(", ")
+            ));
+        }
+    }
+    if !table.triggers.is_empty() {
+        warnings.push(format!(
+            "its triggers run when this is applied: {}",
+            table.triggers.join(", ")
+        ));
+    }
+    warnings
+}

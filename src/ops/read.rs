@@ -1,0 +1,269 @@
+//! Fragments into staging: fetched concurrently, parsed on a thread, copied as they come.
+
+use std::io::BufReader;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc;
+
+use super::{Event, Events};
+use crate::config::TableConfig;
+use crate::error::{Error, Result};
+use crate::incoming::Incoming;
+use crate::pg::Session;
+use crate::pg::stage::{Stage, too_many};
+use crate::plan::Fragment;
+use crate::planfile::hex;
+use crate::record::{Format, ReadError, Record, Summary, read_records, read_records_slice};
+use crate::schema::Table;
+use crate::source::{Body, Fetched, SourceError};
+
+/// One object to be read.
+pub struct Object {
+    /// The table it is for, by number.
+    pub table: usize,
+    /// How its bytes are written.
+    pub format: Format,
+    /// Its key below the root.
+    pub key: String,
+}
+
+/// What reading came to.
+pub struct Read {
+    /// The objects, in order.
+    pub fragments: Vec<Fragment>,
+    /// Each object's own fragment id, where it has one.
+    pub fragment_ids: Vec<Option<String>>,
+    /// Records in all.
+    pub records: u64,
+}
+
+/// COPY lines for one table.
+struct Chunk {
+    table: usize,
+    rows: u64,
+    lines: Bytes,
+}
+
+const CHUNK: usize = 1 << 20;
+
+/// Reads all objects of a batch into `stages`.
+///
+/// # Errors
+/// [`Error::Source`] naming every object that cannot be read; [`Error::Blocked`] above
+/// `max_records`; [`Error::Database`].
+pub async fn read_batch(
+    session: &Session,
+    batch_id: &str,
+    objects: Vec<Object>,
+    fetched: impl Stream<Item = std::result::Result<Fetched, SourceError>>,
+    stages: &mut [Stage<'_>],
+    max_records: u64,
+    events: Events<'_>,
+) -> Result<Read> {
+    let mut fetched = std::pin::pin!(fetched);
+    let (to_parser, objects_in) = mpsc::channel::<Fetched>(2);
+    let (to_copier, mut chunks) = mpsc::channel::<Chunk>(2);
+    let names: Vec<String> = stages.iter().map(|s| s.name.to_owned()).collect();
+    let tables: Vec<(&Table, &TableConfig)> = stages.iter().map(|s| (s.table, s.config)).collect();
+    let (read, copied) = std::thread::scope(|scope| {
+        let parser = scope.spawn(|| {
+            Parser::new(batch_id, &names, &tables, max_records, events)
+                .run(&objects, objects_in, to_copier)
+        });
+        let work = async {
+            let fetch = async move {
+                while let Some(object) = fetched.next().await {
+                    let object = object.map_err(|e| Error::Source(e.to_string()))?;
+                    if to_parser.send(object).await.is_err() {
+                        break; // the parser stopped, and says why
+                    }
+                }
+                Ok(())
+            };
+            let copy = async {
+                while let Some(chunk) = chunks.recv().await {
+                    stages[chunk.table]
+                        .copy(session, chunk.lines, chunk.rows)
+                        .await?;
+                }
+                chunks.close();
+                Ok(())
+            };
+            let both: (Result<()>, Result<()>) = tokio::join!(fetch, copy);
+            both.0.and(both.1)
+        };
+        let copied =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
+        drop(chunks);
+        let read = parser
+            .join()
+            .unwrap_or_else(|_| Err(Error::Io("reading the fragments stopped".into())));
+        (read, copied)
+    });
+    // A failed fetch or copy ends the parser early: its own complaint is only the consequence.
+    copied?;
+    let (read, used) = read?;
+    for (stage, used) in stages.iter_mut().zip(used) {
+        stage.used = used;
+    }
+    Ok(read)
+}
+
+struct Parser<'p> {
+    batch_id: &'p str,
+    names: &'p [String],
+    incoming: Vec<Incoming<'p>>,
+    buffers: Vec<(Vec<u8>, u64)>,
+    max_records: u64,
+    events: Events<'p>,
+    records: u64,
+}
+
+/// Why a record was not taken: the batch is too large, or nobody takes lines any more.
+enum Stop {
+    TooMany,
+    Closed,
+}
+
+impl<'p> Parser<'p> {
+    fn new(
+        batch_id: &'p str,
+        names: &'p [String],
+        tables: &[(&'p Table, &'p TableConfig)],
+        max_records: u64,
+        events: Events<'p>,
+    ) -> Parser<'p> {
+        Parser {
+            batch_id,
+            names,
+            incoming: tables.iter().map(|(t, c)| Incoming::new(t, c)).collect(),
+            buffers: tables.iter().map(|_| (Vec::new(), 0)).collect(),
+            max_records,
+            events,
+            records: 0,
+        }
+    }
+
+    fn run(
+        mut self,
+        objects: &[Object],
+        mut fetched: mpsc::Receiver<Fetched>,
+        chunks: mpsc::Sender<Chunk>,
+    ) -> Result<(Read, Vec<Vec<bool>>)> {
+        let mut read = Read {
+            fragments: Vec::with_capacity(objects.len()),
+            fragment_ids: Vec::with_capacity(objects.len()),
+            records: 0,
+        };
+        let mut unreadable = Vec::new();
+        for (number, object) in objects.iter().enumerate() {
+            let Some(body) = fetched.blocking_recv() else {
+                return Err(Error::Io("reading the fragments was stopped".into()));
+            };
+            let name = &self.names[object.table];
+            let summary = match self.object(number, object, body.body, &chunks) {
+                Ok(summary) => summary,
+                Err(ReadError::Sink(Stop::TooMany)) => {
+                    return Err(too_many(self.records, self.max_records));
+                }
+                Err(ReadError::Sink(Stop::Closed)) => {
+                    return Err(Error::Io("staging the records was stopped".into()));
+                }
+                Err(ReadError::Malformed(m)) => {
+                    unreadable.push(format!("{}: {m}", object.key));
+                    continue;
+                }
+                Err(ReadError::Read(e)) => {
+                    unreadable.push(format!("{}: {e}", object.key));
+                    continue;
+                }
+            };
+            if let Some(d) = summary.disagreement(name, self.batch_id) {
+                unreadable.push(format!("{}: {d}", object.key));
+            }
+            read.fragments.push(Fragment {
+                key: object.key.clone(),
+                table: name.clone(),
+                etag: body.object.etag,
+                sha256: hex(&body.sha256),
+                records: summary.records,
+                queue: Vec::new(),
+            });
+            read.fragment_ids.push(summary.envelope.fragment_id);
+            (self.events)(Event::Reading {
+                objects: number + 1,
+                of: objects.len(),
+                records: self.records,
+            });
+        }
+        if !unreadable.is_empty() {
+            let shown = unreadable.len().min(50);
+            let more = match unreadable.len() - shown {
+                0 => String::new(),
+                n => format!("\n  and {n} more"),
+            };
+            return Err(Error::Source(format!(
+                "{} of {} objects of batch {} cannot be read; have them delivered again:\n  {}{more}",
+                unreadable.len(),
+                objects.len(),
+                self.batch_id,
+                unreadable[..shown].join("\n  ")
+            )));
+        }
+        for table in 0..self.buffers.len() {
+            if self.flush(table, &chunks).is_err() {
+                return Err(Error::Io("staging the records was stopped".into()));
+            }
+        }
+        read.records = self.records;
+        Ok((read, self.incoming.into_iter().map(|i| i.used).collect()))
+    }
+
+    fn object(
+        &mut self,
+        number: usize,
+        object: &Object,
+        body: Body,
+        chunks: &mpsc::Sender<Chunk>,
+    ) -> std::result::Result<Summary, ReadError<Stop>> {
+        let mut sink = |record: Record<'_>| {
+            self.records += 1;
+            if self.records > self.max_records {
+                return Err(Stop::TooMany);
+            }
+            let (lines, rows) = &mut self.buffers[object.table];
+            self.incoming[object.table].push(lines, self.records, number, &record);
+            *rows += 1;
+            if lines.len() >= CHUNK {
+                self.flush(object.table, chunks)?;
+            }
+            Ok(())
+        };
+        match body {
+            Body::Memory(bytes) => read_records_slice(&bytes, object.format, &mut sink),
+            Body::File(file) => read_records(
+                BufReader::with_capacity(1 << 18, file),
+                object.format,
+                &mut sink,
+            ),
+        }
+    }
+
+    fn flush(
+        &mut self,
+        table: usize,
+        chunks: &mpsc::Sender<Chunk>,
+    ) -> std::result::Result<(), Stop> {
+        let (lines, rows) = std::mem::take(&mut self.buffers[table]);
+        if rows == 0 {
+            return Ok(());
+        }
+        let chunk = Chunk {
+            table,
+            rows,
+            lines: lines.into(),
+        };
+        chunks.blocking_send(chunk).map_err(|_| Stop::Closed)
+    }
+}

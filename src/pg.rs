@@ -1,0 +1,276 @@
+//! The database: sessions under which a value has one spelling, and what is done in them.
+
+pub mod apply;
+pub mod compare;
+pub mod introspect;
+pub mod ledger;
+pub mod migrate;
+pub mod planned;
+pub mod queue;
+pub mod stage;
+pub mod write;
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use crate::error::{Error, Result};
+use crate::ident::Literal;
+use crate::plan::Target;
+
+/// How long sessions wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For a lock that somebody else holds.
+    pub lock: Duration,
+    /// For one statement, and for the whole of an apply.
+    pub transaction: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            lock: Duration::from_secs(30),
+            transaction: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A connection whose settings are pinned, so that every value has one spelling in it.
+pub struct Session {
+    /// The connection.
+    pub client: Client,
+    /// The server process behind it.
+    pub backend: i32,
+}
+
+/// What decides about the spelling of a value or the meaning of a statement. `search_path` stays
+/// the role's own: extension types and triggers need it.
+const PINNED: &str = "\
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, YMD';
+SET IntervalStyle = 'postgres';
+SET extra_float_digits = 1;
+SET bytea_output = 'hex';
+SET lc_monetary = 'C';
+SET xmloption = 'content';
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SET transform_null_equals = off;
+SET array_nulls = on;
+SET quote_all_identifiers = off;
+SET row_security = off;
+SET default_transaction_read_only = off;
+SET default_transaction_isolation = 'read committed';
+SET default_transaction_deferrable = off;
+SET client_min_messages = error;
+SET idle_in_transaction_session_timeout = 0;
+";
+
+impl Session {
+    /// A pinned session with the database.
+    ///
+    /// # Errors
+    /// [`Error::Database`] naming host, port and database; never the password.
+    pub async fn open(config: &Config, timeouts: Timeouts) -> Result<Session> {
+        let mut config = config.clone();
+        config
+            .application_name("table-loader")
+            .keepalives(true)
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(30));
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(15));
+        }
+        let place = place(&config);
+        let doing = format!("connecting to {place}");
+        let (client, connection) = config
+            .connect(NoTls)
+            .await
+            .map_err(|e| failed(&doing, &e))?;
+        tokio::spawn(connection);
+        let session = Session { client, backend: 0 };
+        session.run("preparing the session", PINNED).await?;
+        let limits = format!(
+            "SET lock_timeout = {}; SET statement_timeout = {};",
+            timeouts.lock.as_millis(),
+            timeouts.transaction.as_millis()
+        );
+        session.run("preparing the session", &limits).await?;
+        let row = session
+            .client
+            .query_one(
+                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num')::int, \
+                 pg_catalog.current_setting('server_encoding')",
+                &[],
+            )
+            .await
+            .map_err(|e| failed("asking for the server's version", &e))?;
+        let (version, encoding): (i32, String) = (row.get(1), row.get(2));
+        if version < 140_000 {
+            return Err(Error::Config(format!(
+                "{place}: the server is PostgreSQL {}; 14 or newer is needed",
+                version / 10_000
+            )));
+        }
+        if encoding != "UTF8" {
+            return Err(Error::Config(format!(
+                "{place}: the database's encoding is {encoding}; UTF8 is needed"
+            )));
+        }
+        // A dead client must not hold its locks until the server happens to write to it.
+        // Not every platform can check; then keepalives have to do.
+        let _ = session
+            .client
+            .batch_execute("SET client_connection_check_interval = '1s'")
+            .await;
+        Ok(Session {
+            backend: row.get(0),
+            ..session
+        })
+    }
+
+    /// Runs statements without results.
+    ///
+    /// # Errors
+    /// [`Error::Database`] saying what was being done.
+    pub async fn run(&self, doing: &str, sql: &str) -> Result<()> {
+        self.client
+            .batch_execute(sql)
+            .await
+            .map_err(|e| failed(doing, &e))
+    }
+
+    /// Runs one statement and returns how many rows it touched.
+    ///
+    /// # Errors
+    /// [`Error::Database`] saying what was being done.
+    pub async fn execute(&self, doing: &str, sql: &str) -> Result<u64> {
+        self.client
+            .execute(sql, &[])
+            .await
+            .map_err(|e| failed(doing, &e))
+    }
+
+    /// The rows of one query, as text.
+    ///
+    /// # Errors
+    /// [`Error::Database`] saying what was being done.
+    pub async fn texts(&self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        let messages = self
+            .client
+            .simple_query(sql)
+            .await
+            .map_err(|e| failed(doing, &e))?;
+        let rows = messages.into_iter().filter_map(|m| match m {
+            SimpleQueryMessage::Row(row) => {
+                let cells = (0..row.len()).map(|i| row.get(i).map(str::to_owned));
+                Some(cells.collect())
+            }
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    /// The one number that a query returns; 0 where it returns null.
+    ///
+    /// # Errors
+    /// [`Error::Database`] saying what was being done.
+    pub async fn number(&self, doing: &str, sql: &str) -> Result<i64> {
+        let row = self
+            .client
+            .query_one(sql, &[])
+            .await
+            .map_err(|e| failed(doing, &e))?;
+        let value: Option<i64> = row.try_get(0).map_err(|e| failed(doing, &e))?;
+        Ok(value.unwrap_or(0))
+    }
+
+    /// What identifies this database, for a plan.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where `loader migrate` was not run; [`Error::Database`].
+    pub async fn target(&self, loader_schema: &str) -> Result<Target> {
+        let lineage = migrate::lineage(self, loader_schema).await?;
+        let sql = "SELECT pg_catalog.current_database()::text, \
+             (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' || \
+             (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())::text, \
+             pg_catalog.current_setting('search_path')";
+        let doing = "asking which database this is";
+        let row = self
+            .client
+            .query_one(sql, &[])
+            .await
+            .map_err(|e| failed(doing, &e))?;
+        Ok(Target {
+            database: row.get(0),
+            identity: row.get(1),
+            lineage,
+            loader_schema: loader_schema.to_owned(),
+            search_path: row.get(2),
+        })
+    }
+
+    /// Sets the search path under which a plan was made.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn set_search_path(&self, path: &str) -> Result<()> {
+        let sql = format!(
+            "SELECT pg_catalog.set_config('search_path', {}, false)",
+            Literal(path)
+        );
+        self.texts("setting the search path", &sql).await.map(drop)
+    }
+}
+
+/// Host, port and database of a connection, for messages.
+pub fn place(config: &Config) -> String {
+    let host = config
+        .get_hosts()
+        .iter()
+        .map(|h| match h {
+            tokio_postgres::config::Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+        })
+        .next()
+        .unwrap_or_else(|| "localhost".into());
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config
+        .get_dbname()
+        .or(config.get_user())
+        .unwrap_or("(default database)");
+    format!("{host}:{port}/{database}")
+}
+
+/// The error for what the server or the connection said while `doing` something.
+pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
+    use std::error::Error as _;
+    let Some(db) = e.as_db_error() else {
+        let cause = e.source().map(|s| format!(": {s}")).unwrap_or_default();
+        return Error::Database {
+            message: format!("{doing}: {e}{cause}"),
+            code: None,
+            transient: true,
+        };
+    };
+    let mut message = format!("{doing}: {}", db.message());
+    for part in [db.detail(), db.hint(), db.where_()].into_iter().flatten() {
+        message += &format!(" ({})", crate::render::escape(part));
+    }
+    let code = db.code().code().to_owned();
+    match code.as_str() {
+        "55P03" | "57014" | "25P03" => Error::Locked(format!("{message} [SQLSTATE {code}]")),
+        _ => Error::Database {
+            transient: matches!(
+                code.as_str(),
+                "40001" | "40P01" | "57P01" | "57P02" | "57P03"
+            ) || code.starts_with("08"),
+            message: format!("{message} [SQLSTATE {code}]"),
+            code: Some(code),
+        },
+    }
+}

@@ -1,0 +1,566 @@
+//! Apply: one transaction that does exactly what the plan says, or nothing (DESIGN, Apply protocol).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::ledger::{self, Application};
+use super::planned::{self, Planned};
+use super::write::{Context, Updates, must_be};
+use super::{Session, failed};
+use crate::error::{Error, Result};
+use crate::ident::{Ident, Literal};
+use crate::plan::{Counts, Kind, Target};
+use crate::planfile::{Executable, PlanFile};
+
+/// What an apply needs to know beside the plan.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Who applies.
+    pub actor: String,
+    /// The schema of the loader's tables.
+    pub loader_schema: String,
+    /// Everything but the commit.
+    pub dry_run: bool,
+}
+
+/// What one apply did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The application's id.
+    pub application: String,
+    /// The plan's hash.
+    pub plan_hash: String,
+    /// The batch.
+    pub batch_id: String,
+    /// Rows written, by table in plan order.
+    pub tables: Vec<(String, Counts)>,
+    /// Violations whose records were left out.
+    pub rejected: u64,
+}
+
+/// How an attempt came up to its commit.
+pub enum Attempt {
+    /// Everything is written and checked, and waits for its commit.
+    Ready(Box<Prepared>),
+    /// The plan was applied before.
+    Already(Application),
+    /// Everything but the commit was done, and rolled back.
+    Rehearsed(Report),
+}
+
+/// A transaction that has done everything but its commit. Dropping it rolls back.
+pub struct Prepared {
+    locked: Locked,
+    loader_schema: String,
+    /// What it did.
+    pub report: Report,
+}
+
+/// How a commit ended.
+pub enum Committed {
+    /// It happened, and the ledger says so.
+    Yes,
+    /// It did not happen.
+    No(Error),
+    /// Its answer did not come; the ledger has to be asked.
+    Unanswered(Error),
+}
+
+impl Prepared {
+    /// Commits, and looks into the ledger: the server answers ROLLBACK as readily as COMMIT.
+    pub async fn commit(self) -> (Report, Committed) {
+        let committed = match self.locked.commit().await {
+            Err(e) => Committed::Unanswered(failed("committing", &e)),
+            Ok(session) => {
+                match ledger::committed(&session, &self.loader_schema, &self.report.application).await {
+                    Ok(true) => Committed::Yes,
+                    Ok(false) => Committed::No(Error::Database {
+                        message: "committing: the server rolled the transaction back; nothing was written".into(),
+                        code: None,
+                        transient: true,
+                    }),
+                    Err(e) => Committed::Unanswered(e),
+                }
+            }
+        };
+        (self.report, committed)
+    }
+}
+
+/// A transaction that holds the plan's lock and the database's. Dropping it rolls back with the
+/// connection.
+struct Locked {
+    session: Session,
+}
+
+impl Locked {
+    async fn begin(session: Session, plan_hash: &str) -> Result<Locked> {
+        let doing = "beginning the transaction";
+        session
+            .run(
+                doing,
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+                 SELECT pg_catalog.set_config('synchronous_commit', \
+                   CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' \
+                   ELSE 'on' END, true)",
+            )
+            .await?;
+        for (what, key) in [
+            ("this plan", ledger::plan_lock(plan_hash)),
+            ("this database", ledger::DATABASE_LOCK.to_string()),
+        ] {
+            let sql = format!("SELECT pg_catalog.pg_advisory_xact_lock({key})");
+            match session
+                .run(&format!("waiting for the loader's lock on {what}"), &sql)
+                .await
+            {
+                Ok(()) => {}
+                Err(Error::Locked(message)) => {
+                    return Err(Error::Locked(format!(
+                        "{message}: another apply is running{}; try again when it is done, or wait longer with --lock-timeout",
+                        holder(&session, &key).await
+                    )));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Locked { session })
+    }
+
+    /// Commits, as a message of its own.
+    async fn commit(self) -> std::result::Result<Session, tokio_postgres::Error> {
+        self.session.client.batch_execute("COMMIT").await?;
+        Ok(self.session)
+    }
+}
+
+/// Who holds an advisory lock, as far as can be seen.
+async fn holder(session: &Session, key: &str) -> String {
+    let sql = format!(
+        "ROLLBACK; SELECT a.pid::text || ', user ' || coalesce(a.usename, '?') || ', since ' || coalesce(a.xact_start::text, '?') \
+         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+         AND l.classid = (({key})::bigint >> 32)::bit(32)::bigint::oid AND l.objid = (({key})::bigint)::bit(32)::bigint::oid LIMIT 1"
+    );
+    match session.texts("asking who holds the lock", &sql).await {
+        Ok(rows) => rows
+            .into_iter()
+            .flatten()
+            .flatten()
+            .next()
+            .map(|who| format!(" (process {who})"))
+            .unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}
+
+/// One attempt to apply the plan in `session`, up to its commit.
+///
+/// # Errors
+/// Every refusal of SPEC §7; with any error nothing was written.
+pub async fn attempt(
+    session: Session,
+    plan: &Arc<Executable>,
+    options: &Options,
+) -> Result<Attempt> {
+    let file = plan.plan();
+    check_target(&session, &file.header.target, &options.loader_schema).await?;
+    session
+        .set_search_path(&file.header.target.search_path)
+        .await?;
+    let locked = Locked::begin(session, &file.hash).await?;
+    let session = &locked.session;
+    if let Some(before) = applied_before(session, file).await? {
+        return Ok(Attempt::Already(before));
+    }
+    let mut names: Vec<String> = Vec::new();
+    let mut tables = planned::tables(session, file).await?;
+    names.extend(tables.iter().map(|t| t.table.name.to_string()));
+    names.sort();
+    if !names.is_empty() {
+        let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", names.join(", "));
+        session
+            .run(
+                "locking the plan's tables against changes of their definition",
+                &sql,
+            )
+            .await?;
+        // What was read before the lock may have changed until it was there.
+        tables = planned::tables(session, file).await?;
+    }
+    planned::stage(session, plan, &mut tables).await?;
+    let application = uuid::Uuid::new_v4().to_string();
+    let context = Context {
+        session,
+        actor: &options.actor,
+        batch_id: &file.header.batch_id,
+        kind: file.header.kind,
+        application: &application,
+        plan_hash: &file.hash,
+        loader_schema: &options.loader_schema,
+    };
+    match write(&context, plan, &tables).await {
+        Ok(()) => {}
+        Err(e) => return Err(explain(locked, plan, &tables, e).await),
+    }
+    let report = Report {
+        application,
+        plan_hash: file.hash.clone(),
+        batch_id: file.header.batch_id.clone(),
+        tables: file
+            .header
+            .tables
+            .iter()
+            .map(|t| (t.table.clone(), t.counts))
+            .collect(),
+        rejected: file.header.rejected,
+    };
+    if options.dry_run {
+        session
+            .run("rolling the rehearsal back", "ROLLBACK")
+            .await?;
+        return Ok(Attempt::Rehearsed(report));
+    }
+    Ok(Attempt::Ready(Box::new(Prepared {
+        locked,
+        loader_schema: options.loader_schema.clone(),
+        report,
+    })))
+}
+
+/// Whether the plan is for this database.
+///
+/// # Errors
+/// [`Error::PlanRefused`] saying what differs.
+pub async fn check_target(session: &Session, target: &Target, loader_schema: &str) -> Result<()> {
+    let here = session.target(loader_schema).await?;
+    let differs = [
+        ("database", &target.database, &here.database),
+        ("server", &target.identity, &here.identity),
+        ("lineage", &target.lineage, &here.lineage),
+        (
+            "schema of the loader's tables",
+            &target.loader_schema,
+            &here.loader_schema,
+        ),
+    ];
+    match differs.iter().find(|(_, planned, found)| planned != found) {
+        None => Ok(()),
+        Some((what, planned, found)) => Err(Error::PlanRefused(format!(
+            "the plan was made for another database: its {what} is {planned}, and this one's is {found}; \
+             connect to the database that it was made for, or make a plan for this one"
+        ))),
+    }
+}
+
+/// The latest application of this plan, if it is not undone.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option<Application>> {
+    let schema = &file.header.target.loader_schema;
+    let all = ledger::applications(session, schema, Some(&file.header.batch_id)).await?;
+    let latest = all.into_iter().find(|a| a.plan_hash == file.hash);
+    Ok(latest.filter(|a| a.undone_by.is_none()))
+}
+
+/// Verifies, writes, reads back, and writes audit log, ledger and queue.
+async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]) -> Result<()> {
+    let session = context.session;
+    let mut drifted = false;
+    for planned in tables {
+        let locked = context.lock(planned).await?;
+        drifted |= locked != planned.staged.update + planned.staged.delete;
+        drifted |= planned.count_drift(session, "'i', 's', 'p', 'm'").await? > 0;
+    }
+    if drifted {
+        return Err(drift(session, plan, tables).await?);
+    }
+    let before = touched(session).await?;
+    session
+        .run("deferring constraints", "SET CONSTRAINTS ALL DEFERRED")
+        .await?;
+    let has_deletes = tables.iter().any(|t| t.staged.delete > 0);
+    let mut updated = vec![0; tables.len()];
+    if has_deletes {
+        for (i, planned) in tables.iter().enumerate() {
+            updated[i] += context.update(planned, Updates::References).await?;
+        }
+        for planned in tables.iter().rev() {
+            context.delete(planned).await?;
+        }
+    }
+    for (i, planned) in tables.iter().enumerate() {
+        updated[i] += context.update(planned, Updates::Others).await?;
+    }
+    for planned in tables {
+        context.insert(planned).await?;
+    }
+    for (i, planned) in tables.iter().enumerate() {
+        if !has_deletes {
+            updated[i] += context.update(planned, Updates::References).await?;
+        }
+        must_be(
+            &format!("updating table {}", planned.name),
+            planned.staged.update,
+            updated[i],
+        )?;
+    }
+    session
+        .run(
+            "checking deferred constraints",
+            "SET CONSTRAINTS ALL IMMEDIATE",
+        )
+        .await?;
+    for planned in tables {
+        context.read_back(planned).await?;
+    }
+    check_side_effects(session, tables, &before).await?;
+    for planned in tables {
+        context.audit(planned).await?;
+    }
+    record(context, plan.plan()).await
+}
+
+/// The error that says which rows are not as planned.
+async fn drift(session: &Session, plan: &Arc<Executable>, tables: &[Planned]) -> Result<Error> {
+    Ok(match planned::drift(session, plan, tables).await? {
+        Some(report) => Error::Drift(Box::new(report)),
+        // A row was deleted and inserted again while its lock was waited for.
+        None => Error::Database {
+            message: "rows changed while they were being compared; nothing was written".into(),
+            code: None,
+            transient: true,
+        },
+    })
+}
+
+/// A write that met a row which appeared meanwhile is drift: the plan's tables are compared again
+/// outside the failed transaction.
+async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: Error) -> Error {
+    let appeared = matches!(&e, Error::Database { code: Some(code), .. } if code == "23505");
+    if !appeared {
+        return e;
+    }
+    let session = locked.session;
+    let again = async {
+        session.run("rolling back", "ROLLBACK").await?;
+        let mut tables = planned::tables(&session, plan.plan()).await?;
+        planned::stage(&session, plan, &mut tables).await?;
+        planned::drift(&session, plan, &tables).await
+    };
+    let _ = tables;
+    match again.await {
+        Ok(Some(report)) => Error::Drift(Box::new(report)),
+        _ => e,
+    }
+}
+
+type Touched = BTreeMap<String, [i64; 3]>;
+
+/// Rows inserted, updated and deleted so far by this transaction, by table; partitions count for
+/// the table they are of.
+async fn touched(session: &Session) -> Result<Touched> {
+    let sql = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
+         pg_catalog.sum(s.n_tup_ins), pg_catalog.sum(s.n_tup_upd), pg_catalog.sum(s.n_tup_del) \
+         FROM pg_catalog.pg_stat_xact_user_tables s \
+         JOIN pg_catalog.pg_class c ON c.oid = coalesce(pg_catalog.pg_partition_root(s.relid), s.relid) \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.oid <> pg_catalog.pg_my_temp_schema() \
+         GROUP BY 1 HAVING pg_catalog.sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del) > 0";
+    let rows = session.texts("counting the rows touched", sql).await?;
+    let number = |v: &Option<String>| v.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
+    Ok(rows
+        .into_iter()
+        .filter_map(|r| Some((r[0].clone()?, [number(&r[1]), number(&r[2]), number(&r[3])])))
+        .collect())
+}
+
+/// Rows that nobody planned must not be touched.
+async fn check_side_effects(session: &Session, tables: &[Planned], before: &Touched) -> Result<()> {
+    let sql = |t: &Planned| {
+        format!(
+            "SELECT pg_catalog.quote_ident({}) || '.' || pg_catalog.quote_ident({})",
+            Literal(&t.table.name.schema),
+            Literal(&t.table.name.name)
+        )
+    };
+    let mut planned: BTreeMap<String, [i64; 3]> = BTreeMap::new();
+    let mut allowed: Vec<&str> = Vec::new();
+    for t in tables {
+        let name = session.texts("counting the rows touched", &sql(t)).await?;
+        let name = name
+            .into_iter()
+            .flatten()
+            .flatten()
+            .next()
+            .unwrap_or_default();
+        let soft = match t.config.soft_delete.column() {
+            Some(_) => soft_deletes(session, t).await?,
+            None => 0,
+        };
+        let n = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
+        let sum = planned.entry(name).or_default();
+        sum[0] += n(t.staged.insert);
+        sum[1] += n(t.staged.update) + soft;
+        sum[2] += n(t.staged.delete) - soft;
+        allowed.extend(t.config.allow_side_effects.iter().map(String::as_str));
+    }
+    let after = touched(session).await?;
+    for (name, counts) in after {
+        let was = before.get(&name).copied().unwrap_or_default();
+        let now = [counts[0] - was[0], counts[1] - was[1], counts[2] - was[2]];
+        let meant = planned.get(&name).copied().unwrap_or_default();
+        // An update that moves a row to another partition counts as a delete and an insert.
+        let moved = (now[0] - meant[0]).min(now[2] - meant[2]).max(0);
+        if [now[0] - moved, now[1] + moved, now[2] - moved] == meant || now == meant {
+            continue;
+        }
+        let bare = name.rsplit('.').next().unwrap_or(&name).trim_matches('"');
+        if allowed.iter().any(|a| *a == name || *a == bare) {
+            continue;
+        }
+        let extra = (0..3).map(|i| (now[i] - meant[i]).abs()).sum::<i64>();
+        return Err(Error::Blocked(format!(
+            "applying this plan would also change {extra} row{} of table {name} that the plan does not mention \
+             (a trigger or a foreign key's ON DELETE or ON UPDATE action): nothing was written; \
+             if that is meant, add {bare} to allow_side_effects in tables.yaml and make a new plan",
+            if extra == 1 { "" } else { "s" }
+        )));
+    }
+    Ok(())
+}
+
+async fn soft_deletes(session: &Session, t: &Planned) -> Result<i64> {
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM {} s WHERE s._a = 'd' AND s._soft",
+        t.sql_name()
+    );
+    session.number("counting the rows touched", &sql).await
+}
+
+/// Ledger, `batch_load_log` and queue.
+async fn record(context: &Context<'_>, file: &PlanFile) -> Result<()> {
+    let session = context.session;
+    let header = &file.header;
+    let schema = Ident(context.loader_schema);
+    let (application, batch) = (Literal(context.application), Literal(context.batch_id));
+    let tables: BTreeMap<&str, &Counts> = header
+        .tables
+        .iter()
+        .map(|t| (t.table.as_str(), &t.counts))
+        .collect();
+    let tables = serde_json::to_string(&tables)
+        .map_err(|e| Error::Io(format!("writing the ledger: {e}")))?;
+    let undoes: Vec<String> = header
+        .undoes
+        .iter()
+        .map(|u| Literal(u).to_string())
+        .collect();
+    let sql = format!(
+        "INSERT INTO {schema}.loader_ledger (application, plan_hash, kind, batch_id, actor, applied_at, undoes, tables, records, rejected) \
+         VALUES ({application}::uuid, {}, {}, {batch}, {}, pg_catalog.now(), ARRAY[{}]::uuid[], {}::jsonb, {}, {})",
+        Literal(&file.hash),
+        Literal(context.kind.word()),
+        Literal(context.actor),
+        undoes.join(", "),
+        Literal(&tables),
+        header.records,
+        header.rejected
+    );
+    session.run("writing the ledger", &sql).await?;
+    let status = if header.rejected > 0 {
+        "partial"
+    } else {
+        "success"
+    };
+    for table in &header.tables {
+        let sql = format!(
+            "INSERT INTO {schema}.batch_load_log (batch_id, operation, table_name, records_affected, status, loaded_at, application) \
+             VALUES ({batch}, {}, {}, {}, '{status}', pg_catalog.now(), {application}::uuid)",
+            Literal(context.kind.word()),
+            Literal(&table.table),
+            table.counts.changes()
+        );
+        session.run("writing batch_load_log", &sql).await?;
+    }
+    match context.kind {
+        Kind::Load => queue_loaded(context).await,
+        Kind::Rollback => queue_restored(context, header.undoes.as_slice()).await,
+    }
+}
+
+/// Entries of the plan's fragments become `loaded`, or `failed` where a record was left out.
+async fn queue_loaded(context: &Context<'_>) -> Result<()> {
+    let doing = "updating the validation queue";
+    let any =
+        "SELECT pg_catalog.count(*) FROM (SELECT FROM pg_temp.loader_queue_entries LIMIT 1) e";
+    if context.session.number(doing, any).await? == 0 {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE {schema}.validation_queue q SET status = CASE WHEN r.message IS NULL THEN 'loaded' ELSE 'failed' END, \
+           loaded_at = CASE WHEN r.message IS NULL THEN pg_catalog.now() END, error_message = r.message, \
+           application = {}::uuid \
+         FROM pg_temp.loader_queue_entries e LEFT JOIN (SELECT object, pg_catalog.count(*) AS n, \
+             pg_catalog.min(message) || CASE WHEN pg_catalog.count(*) > 1 THEN ' and ' || pg_catalog.count(*) - 1 || ' more' ELSE '' END AS message \
+           FROM pg_temp.loader_rejected GROUP BY object) r ON r.object = e.object \
+         WHERE q.id = e.id AND q.batch_id = {batch}",
+        Literal(context.application),
+        schema = Ident(context.loader_schema),
+        batch = Literal(context.batch_id),
+    );
+    let changed = context.session.execute(doing, &sql).await?;
+    let entries = "SELECT pg_catalog.count(DISTINCT id) FROM pg_temp.loader_queue_entries";
+    let planned = u64::try_from(context.session.number(doing, entries).await?).unwrap_or_default();
+    if changed == planned {
+        return Ok(());
+    }
+    Err(Error::Blocked(format!(
+        "{} of the batch's entries in the validation queue are gone since the plan was made; nothing was written; \
+         make a new plan",
+        planned.saturating_sub(changed)
+    )))
+}
+
+/// Entries that the undone applications set are pending again.
+async fn queue_restored(context: &Context<'_>, undoes: &[String]) -> Result<()> {
+    let ids: Vec<String> = undoes.iter().map(|u| Literal(u).to_string()).collect();
+    let sql = format!(
+        "UPDATE {}.validation_queue SET status = 'pending', loaded_at = NULL, error_message = NULL, application = NULL \
+         WHERE application = ANY (ARRAY[{}]::uuid[])",
+        Ident(context.loader_schema),
+        ids.join(", ")
+    );
+    context
+        .session
+        .execute("restoring the validation queue", &sql)
+        .await
+        .map(drop)
+}
+
+/// Leaves a `failed` row in `batch_load_log`. It is written after the rollback, on its own.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn record_failure(
+    session: &Session,
+    schema: &str,
+    kind: Kind,
+    batch_id: &str,
+    reason: &str,
+) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO {}.batch_load_log (batch_id, operation, table_name, records_affected, status, error_message, loaded_at) \
+         VALUES ({}, {}, 'all', 0, 'failed', {}, pg_catalog.now())",
+        Ident(schema),
+        Literal(batch_id),
+        Literal(kind.word()),
+        Literal(reason)
+    );
+    session
+        .run("recording the failure in batch_load_log", &sql)
+        .await
+}

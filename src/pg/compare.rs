@@ -1,0 +1,479 @@
+//! Comparison: staged records meet the current rows in one snapshot, and come back in the order
+//! of the natural key as PostgreSQL spells them.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+
+use super::stage::Stage;
+use super::{Session, failed};
+use crate::config::{OnDuplicate, TableConfig};
+use crate::copytext::CopyRow;
+use crate::decide::{Action, Current, Decision, Given, Rule, decide, invalid_effect};
+use crate::error::{Error, Result};
+use crate::incoming::Finding;
+use crate::plan::{Effect, Entry, Fingerprint, Skip, Values, Violation, ViolationKind, What};
+use crate::schema::Table;
+
+/// One snapshot of the database, which nothing can change: all that planning holds.
+pub struct Snapshot<'a> {
+    /// The session that holds it.
+    pub session: &'a Session,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Begins it. The tables are locked against rewriting first: a snapshot taken before somebody's
+    /// `ALTER … TYPE` or `TRUNCATE` could see an empty table.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; [`Error::Config`] on a standby.
+    pub async fn begin(session: &'a Session, tables: &[&Table]) -> Result<Snapshot<'a>> {
+        let doing = "beginning a snapshot";
+        session
+            .run(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
+        if !tables.is_empty() {
+            let mut names: Vec<String> = tables.iter().map(|t| t.name.to_string()).collect();
+            names.sort();
+            names.dedup();
+            let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
+            session
+                .run("locking the tables against rewriting", &lock)
+                .await?;
+        }
+        let standby = session
+            .number(doing, "SELECT pg_catalog.pg_is_in_recovery()::int4::int8")
+            .await?;
+        if standby == 1 {
+            return Err(Error::Config(
+                "the server is a standby, which lags behind; make plans on the primary".into(),
+            ));
+        }
+        Ok(Snapshot { session })
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn end(self) -> Result<()> {
+        self.session.run("ending the snapshot", "ROLLBACK").await
+    }
+
+    /// Decides about every staged record of one table, in key order, and gives the entries to
+    /// `sink`. `origin` names object and position.
+    ///
+    /// # Errors
+    /// [`Error::Database`], and whatever `sink` returns.
+    pub async fn compare(
+        &self,
+        stage: &Stage<'_>,
+        origin: &dyn Fn(usize, u64) -> String,
+        sink: &mut dyn FnMut(Entry) -> Result<()>,
+    ) -> Result<()> {
+        let doing = format!("comparing the records of table {}", stage.name);
+        let mut comparison = Comparison::new(stage, origin, sink);
+        let sql = comparison.sql();
+        let rows = self
+            .session
+            .client
+            .copy_out(&sql)
+            .await
+            .map_err(|e| failed(&doing, &e))?;
+        let mut rows = std::pin::pin!(rows);
+        let mut row = CopyRow::default();
+        while let Some(line) = rows.try_next().await.map_err(|e| failed(&doing, &e))? {
+            row.read(&line).map_err(|e| Error::Database {
+                message: format!("{doing}: the server's answer cannot be read: {e}"),
+                code: None,
+                transient: false,
+            })?;
+            comparison.row(&mut row)?;
+        }
+        comparison.flush()
+    }
+}
+
+// Where the loader's own columns stand in an answer; the table's columns follow, first as staged,
+// then as in the current row.
+const N: usize = 0;
+const OBJECT: usize = 1;
+const POSITION: usize = 2;
+const GIVEN: usize = 3;
+const FINDINGS: usize = 4;
+const ROUNDED: usize = 5;
+const DATABASE_FINDINGS: usize = 6;
+const FIRST: usize = 7;
+const LAST: usize = 8;
+const VARIANTS: usize = 9;
+const DIGEST: usize = 10;
+const MARKED: usize = 11;
+const FIXED: usize = 12;
+
+/// A record, and the lines for the rows that its key found: at most two live and two marked ones.
+struct Pending {
+    n: u64,
+    lines: Vec<CopyRow>,
+}
+
+impl Pending {
+    /// Lines with a row that is marked as deleted, or not.
+    fn rows(&self, marked: bool) -> impl Iterator<Item = &CopyRow> {
+        let is =
+            move |l: &&CopyRow| l.get(DIGEST).is_some() && (l.get(MARKED) == Some("t")) == marked;
+        self.lines.iter().filter(is)
+    }
+}
+
+struct Comparison<'c> {
+    stage: &'c Stage<'c>,
+    config: &'c TableConfig,
+    origin: &'c dyn Fn(usize, u64) -> String,
+    sink: &'c mut dyn FnMut(Entry) -> Result<()>,
+    /// Indices of the columns that matter, in table order.
+    columns: Vec<usize>,
+    rules: Vec<Rule>,
+    pending: Option<Pending>,
+}
+
+impl<'c> Comparison<'c> {
+    fn new(
+        stage: &'c Stage<'c>,
+        origin: &'c dyn Fn(usize, u64) -> String,
+        sink: &'c mut dyn FnMut(Entry) -> Result<()>,
+    ) -> Comparison<'c> {
+        let config = stage.config;
+        let mark = config.soft_delete.column();
+        let (mut columns, mut rules) = (Vec::new(), Vec::new());
+        for (i, column) in stage.table.columns.iter().enumerate() {
+            let rule = Rule {
+                name: column.name.clone(),
+                key: config.natural_key.contains(&column.name),
+                immutable: config.immutable_fields.contains(&column.name),
+                not_null: column.not_null,
+                required: column.required() && !config.is_stamp(&column.name),
+                mark: mark == Some(column.name.as_str()),
+            };
+            if stage.used[i] || rule.key || rule.mark || rule.required {
+                columns.push(i);
+                rules.push(rule);
+            }
+        }
+        Comparison {
+            stage,
+            config,
+            origin,
+            sink,
+            columns,
+            rules,
+            pending: None,
+        }
+    }
+
+    /// The query: one line for each record and row that its key finds, or none.
+    fn sql(&self) -> String {
+        let stage = self.stage;
+        let table = stage.table;
+        let key = table.key(&self.config.natural_key);
+        let mut joins = format!(
+            "{} s LEFT JOIN {} t ON {}",
+            stage.sql_name(),
+            table.name,
+            stage.keys_equal()
+        );
+        let (first, last, variants);
+        if stage.duplicates {
+            joins += &format!(
+                " LEFT JOIN {} d ON d._n = s._n LEFT JOIN {} f ON f._n = d.first",
+                stage.duplicates_name(),
+                stage.sql_name()
+            );
+            (first, last, variants) = ("d.first", "d.last", "d.variants");
+        } else {
+            (first, last, variants) = ("NULL", "NULL", "NULL");
+        }
+        let findings = if stage.findings {
+            joins += &format!(
+                " LEFT JOIN (SELECT _n, pg_catalog.json_agg(pg_catalog.json_build_object('kind', kind, \
+                 'field', field, 'given', given, 'message', message) ORDER BY kind, field, message)::text AS findings \
+                 FROM pg_temp.loader_findings WHERE _t = {} GROUP BY _n) v ON v._n = s._n",
+                stage.number()
+            );
+            "v.findings"
+        } else {
+            "NULL"
+        };
+        let marked = match self.config.soft_delete.column() {
+            Some(column) => format!("t.{} IS NOT NULL", crate::ident::Ident(column)),
+            None => "false".into(),
+        };
+        let digest = table.digest("t", &self.config.ignore_drift);
+        let mut select: Vec<String> = [
+            "s._n",
+            "s._object",
+            "s._position",
+            "s._given",
+            "s._findings",
+            "s._rounded",
+            findings,
+            first,
+            last,
+            variants,
+        ]
+        .map(str::to_owned)
+        .into();
+        select.push(format!(
+            "CASE WHEN t.tableoid IS NOT NULL THEN {digest} END"
+        ));
+        select.push(format!("({marked})"));
+        for i in &self.columns {
+            select.push(format!("s.{}", table.columns[*i].staged()));
+        }
+        for i in &self.columns {
+            select.push(format!(
+                "t.{}",
+                crate::ident::Ident(&table.columns[*i].name)
+            ));
+        }
+        let mut order: Vec<String> = key
+            .iter()
+            .map(|(column, _)| {
+                let representative = if stage.duplicates {
+                    format!(", {}", column.staged_text("f"))
+                } else {
+                    String::new()
+                };
+                format!(
+                    "coalesce({}{representative}, {}) COLLATE \"C\"",
+                    column.text("t"),
+                    column.staged_text("s")
+                )
+            })
+            .collect();
+        if stage.duplicates {
+            order.push("d.first".into());
+        }
+        order.push("s._n".into());
+        format!(
+            "COPY (SELECT {} FROM {joins} ORDER BY {}) TO STDOUT",
+            select.join(", "),
+            order.join(", ")
+        )
+    }
+
+    /// Takes one line of the answer, leaving an empty row for the next.
+    fn row(&mut self, line: &mut CopyRow) -> Result<()> {
+        let n = number(line, N);
+        if self.pending.as_ref().is_some_and(|p| p.n != n) {
+            self.flush()?;
+        }
+        let pending = self.pending.get_or_insert_with(|| Pending {
+            n,
+            lines: Vec::with_capacity(1),
+        });
+        let marked = line.get(MARKED) == Some("t");
+        if pending.lines.is_empty() || pending.rows(marked).count() < 2 {
+            pending.lines.push(std::mem::take(line));
+        }
+        Ok(())
+    }
+
+    /// Decides about the pending record.
+    fn flush(&mut self) -> Result<()> {
+        let Some(record) = self.pending.take() else {
+            return Ok(());
+        };
+        let Some(fields) = record.lines.first() else {
+            return Ok(());
+        };
+        let given = self.given(fields);
+        let mut violations = self.findings(fields)?;
+        let deleted = record.rows(false).next().is_none();
+        if record.rows(deleted).count() > 1 {
+            violations.push(self.violation(
+                ViolationKind::AmbiguousKey,
+                "several rows of the table have this key; a unique index on it would prevent that",
+            ));
+        }
+        let width = self.columns.len();
+        let current = record.rows(deleted).next().map(|row| Current {
+            values: (0..width).map(|i| row.get(FIXED + width + i)).collect(),
+            digest: row.get(DIGEST).unwrap_or_default(),
+            deleted,
+        });
+        let mut decision = match self.duplicate(fields, &mut violations) {
+            Some(skip) if violations.is_empty() => Decision {
+                action: Action::Skip(skip),
+                violations,
+            },
+            _ => decide(
+                self.config,
+                &self.rules,
+                &given,
+                current.as_ref(),
+                violations,
+            ),
+        };
+        let from = vec![(self.origin)(
+            usize::try_from(number(fields, OBJECT)).unwrap_or_default(),
+            number(fields, POSITION),
+        )];
+        let key = self.key(&given, current.as_ref());
+        let what = self.what(&mut decision, fields, &given, current.as_ref())?;
+        let entry = |what| Entry {
+            table: self.stage.name.to_owned(),
+            key: key.clone(),
+            what,
+            from: from.clone(),
+        };
+        let entries: Vec<Entry> = what
+            .into_iter()
+            .chain(decision.violations.into_iter().map(What::Violation))
+            .map(entry)
+            .collect();
+        entries.into_iter().try_for_each(&mut *self.sink)
+    }
+
+    /// What the record says about each rule's column.
+    fn given<'r>(&self, fields: &'r CopyRow) -> Vec<Given<'r>> {
+        let mask = fields.get(GIVEN).unwrap_or_default().as_bytes();
+        self.columns
+            .iter()
+            .enumerate()
+            .map(|(at, i)| match (mask.get(*i), fields.get(FIXED + at)) {
+                (Some(b'1'), Some(v)) => Given::Value(v),
+                (Some(b'1'), None) => Given::Null,
+                _ => Given::Absent,
+            })
+            .collect()
+    }
+
+    /// What was found before: by the loader when reading, by the database when staging.
+    fn findings(&self, fields: &CopyRow) -> Result<Vec<Violation>> {
+        let mut violations = Vec::new();
+        for json in [fields.get(FINDINGS), fields.get(DATABASE_FINDINGS)]
+            .into_iter()
+            .flatten()
+        {
+            let found: Vec<Finding> = serde_json::from_str(json)
+                .map_err(|e| Error::Io(format!("reading back what was found: {e}")))?;
+            violations.extend(found.into_iter().map(|f| Violation {
+                kind: f.kind,
+                effect: invalid_effect(self.config),
+                field: f.field,
+                existing: None,
+                given: f.given,
+                message: f.message,
+            }));
+        }
+        Ok(violations)
+    }
+
+    /// What follows from other records with the same key: `None` if this one stands for the key.
+    fn duplicate(&self, fields: &CopyRow, violations: &mut Vec<Violation>) -> Option<Skip> {
+        fields.get(FIRST)?;
+        let (n, first, last) = (
+            number(fields, N),
+            number(fields, FIRST),
+            number(fields, LAST),
+        );
+        if number(fields, VARIANTS) == 1 {
+            return (n != first).then_some(Skip::Duplicate);
+        }
+        let effect = match self.config.on_duplicate {
+            OnDuplicate::Last => return (n != last).then_some(Skip::Superseded),
+            OnDuplicate::Block => Effect::Block,
+            OnDuplicate::Reject => Effect::Reject,
+        };
+        let mut violation = self.violation(
+            ViolationKind::DuplicateKey,
+            "different records of the batch have this key; keep one of them, or set on_duplicate",
+        );
+        violation.effect = effect;
+        violations.push(violation);
+        None
+    }
+
+    fn violation(&self, kind: ViolationKind, message: &str) -> Violation {
+        Violation {
+            kind,
+            effect: invalid_effect(self.config),
+            field: None,
+            existing: None,
+            given: None,
+            message: message.to_owned(),
+        }
+    }
+
+    /// The key as the row spells it, else as given.
+    fn key(&self, given: &[Given<'_>], current: Option<&Current<'_>>) -> Values {
+        let keys = self.rules.iter().enumerate().filter(|(_, r)| r.key);
+        keys.filter_map(|(i, rule)| {
+            let value = match (current, given[i]) {
+                (Some(row), _) => row.values[i].map(str::to_owned),
+                (None, Given::Value(v)) => Some(v.to_owned()),
+                (None, Given::Null) => None,
+                (None, Given::Absent) => return None,
+            };
+            Some((rule.name.clone(), value))
+        })
+        .collect()
+    }
+
+    fn what(
+        &self,
+        decision: &mut Decision,
+        fields: &CopyRow,
+        given: &[Given<'_>],
+        current: Option<&Current<'_>>,
+    ) -> Result<Option<What>> {
+        let mut rounded: BTreeMap<String, String> = match fields.get(ROUNDED) {
+            None => BTreeMap::new(),
+            Some(json) => serde_json::from_str(json)
+                .map_err(|e| Error::Io(format!("reading back rounded values: {e}")))?,
+        };
+        let action = std::mem::replace(&mut decision.action, Action::LeaveOut);
+        Ok(match action {
+            Action::LeaveOut => None,
+            Action::Skip(skip) => Some(What::Skip(skip)),
+            Action::Insert => {
+                let values: Values = self
+                    .rules
+                    .iter()
+                    .zip(given)
+                    .filter(|(rule, _)| !rule.key)
+                    .filter_map(|(rule, given)| match given {
+                        Given::Absent => None,
+                        Given::Null => Some((rule.name.clone(), None)),
+                        Given::Value(v) => Some((rule.name.clone(), Some((*v).to_owned()))),
+                    })
+                    .collect();
+                Some(What::Insert { values, rounded })
+            }
+            Action::Update { set, revives } => {
+                let row = current.ok_or_else(|| Error::Io("an update without a row".into()))?;
+                let set: BTreeMap<_, _> = set
+                    .into_iter()
+                    .map(|(i, new)| {
+                        let old = row.values[i].map(str::to_owned);
+                        (self.rules[i].name.clone(), (old, new))
+                    })
+                    .collect();
+                rounded.retain(|column, _| set.contains_key(column));
+                Some(What::Update {
+                    set,
+                    expect: Fingerprint(row.digest.to_owned()),
+                    revives,
+                    rounded,
+                })
+            }
+        })
+    }
+}
+
+fn number(fields: &CopyRow, i: usize) -> u64 {
+    fields
+        .get(i)
+        .and_then(|f| f.parse().ok())
+        .unwrap_or_default()
+}

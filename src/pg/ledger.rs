@@ -1,0 +1,155 @@
+//! The ledger: which plans were applied, when, by whom, and which are taken back.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::Session;
+use crate::error::Result;
+use crate::ident::{Ident, Literal};
+
+/// One application of one plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Application {
+    /// Its random id.
+    pub application: String,
+    /// The plan's hash.
+    pub plan_hash: String,
+    /// `load` or `rollback`.
+    pub kind: String,
+    /// The batch.
+    pub batch_id: String,
+    /// Who applied it.
+    pub actor: String,
+    /// When, in UTC.
+    pub applied_at: String,
+    /// The applications that it took back.
+    pub undoes: Vec<String>,
+    /// Counts by table, as JSON.
+    pub tables: String,
+    /// Records read for its plan.
+    pub records: u64,
+    /// Violations whose records were left out.
+    pub rejected: u64,
+    /// The application that took it back, where one did and was not taken back itself.
+    pub undone_by: Option<String>,
+}
+
+/// The applications of one batch, or of all, newest first.
+///
+/// # Errors
+/// [`crate::Error::Database`].
+pub async fn applications(
+    session: &Session,
+    schema: &str,
+    batch_id: Option<&str>,
+) -> Result<Vec<Application>> {
+    let only = batch_id
+        .map(|b| format!("WHERE batch_id = {}", Literal(b)))
+        .unwrap_or_default();
+    let sql = format!(
+        "SELECT application, plan_hash, kind, batch_id, actor, applied_at, \
+         pg_catalog.array_to_string(undoes, ' '), tables, records, rejected \
+         FROM {}.loader_ledger {only} ORDER BY sequence DESC",
+        Ident(schema)
+    );
+    let rows = session.texts("reading the ledger", &sql).await?;
+    let text = |row: &[Option<String>], i: usize| row[i].clone().unwrap_or_default();
+    let mut all: Vec<Application> = rows
+        .iter()
+        .map(|row| Application {
+            application: text(row, 0),
+            plan_hash: text(row, 1),
+            kind: text(row, 2),
+            batch_id: text(row, 3),
+            actor: text(row, 4),
+            applied_at: text(row, 5),
+            undoes: text(row, 6).split_whitespace().map(str::to_owned).collect(),
+            tables: text(row, 7),
+            records: text(row, 8).parse().unwrap_or_default(),
+            rejected: text(row, 9).parse().unwrap_or_default(),
+            undone_by: None,
+        })
+        .collect();
+    mark_undone(&mut all);
+    Ok(all)
+}
+
+/// Marks what is taken back. `all` is newest first: whoever takes an application back is newer
+/// than it, so it is decided already whether that still counts.
+fn mark_undone(all: &mut [Application]) {
+    let mut undone: BTreeSet<(String, String)> = BTreeSet::new();
+    for application in all {
+        application.undone_by = undone
+            .iter()
+            .find(|(of, _)| *of == application.application)
+            .map(|(_, by)| by.clone());
+        if application.undone_by.is_none() {
+            let by = &application.application;
+            undone.extend(application.undoes.iter().map(|of| (of.clone(), by.clone())));
+        }
+    }
+}
+
+/// The application with this id, if it was committed.
+///
+/// # Errors
+/// [`crate::Error::Database`].
+pub async fn committed(session: &Session, schema: &str, application: &str) -> Result<bool> {
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM {}.loader_ledger WHERE application = {}::uuid",
+        Ident(schema),
+        Literal(application)
+    );
+    Ok(session.number("reading the ledger", &sql).await? == 1)
+}
+
+/// The key of the advisory lock that an apply of this plan holds to its end.
+pub fn plan_lock(plan_hash: &str) -> String {
+    format!(
+        "pg_catalog.hashtextextended({}, 0)",
+        Literal(&format!("table-loader {plan_hash}"))
+    )
+}
+
+/// The key of the advisory lock that every apply in a database holds to its end.
+pub const DATABASE_LOCK: i64 = 0x7461_626c_656c_6f61;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn application(id: &str, undoes: &[&str]) -> Application {
+        Application {
+            application: id.into(),
+            plan_hash: String::new(),
+            kind: "load".into(),
+            batch_id: "b".into(),
+            actor: String::new(),
+            applied_at: String::new(),
+            undoes: undoes.iter().map(|u| (*u).to_owned()).collect(),
+            tables: String::new(),
+            records: 0,
+            rejected: 0,
+            undone_by: None,
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_may_be_taken_back() {
+        let undone = |mut all: Vec<Application>| {
+            mark_undone(&mut all);
+            let ids = all.into_iter().filter(|a| a.undone_by.is_some());
+            ids.map(|a| a.application).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(undone(vec![application("a", &[])]), "");
+        let rolled_back = vec![application("r", &["a"]), application("a", &[])];
+        assert_eq!(undone(rolled_back), "a");
+        let restored = vec![
+            application("rr", &["r"]),
+            application("r", &["a"]),
+            application("a", &[]),
+        ];
+        assert_eq!(undone(restored), "r");
+    }
+}

@@ -1,0 +1,484 @@
+//! The writes of an apply: few statements for each table, each with the number of rows that it
+//! must touch.
+
+use super::Session;
+use super::planned::{Planned, record_id};
+use crate::config::Stamp;
+use crate::error::{Error, Result};
+use crate::ident::{Ident, Literal};
+use crate::plan::Kind;
+use crate::schema::Column;
+
+/// What every write knows about its apply.
+pub struct Context<'a> {
+    /// The session, inside the transaction.
+    pub session: &'a Session,
+    /// Who applies.
+    pub actor: &'a str,
+    /// The batch.
+    pub batch_id: &'a str,
+    /// Load or rollback.
+    pub kind: Kind,
+    /// This application's id.
+    pub application: &'a str,
+    /// The plan's hash.
+    pub plan_hash: &'a str,
+    /// The schema of the loader's tables.
+    pub loader_schema: &'a str,
+}
+
+/// Which updates to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Updates {
+    /// Those that set a column of a foreign key.
+    References,
+    /// All others.
+    Others,
+}
+
+impl Context<'_> {
+    /// Locks the rows that will change, in key order, compares each with what the plan saw, and
+    /// keeps their images. Returns how many are as planned.
+    ///
+    /// A row deleted and inserted again since is not among them, so that the count tells.
+    pub async fn lock(&self, planned: &Planned) -> Result<u64> {
+        let doing = format!("locking the rows of table {}", planned.name);
+        let strength = if planned.staged.delete > 0 {
+            "FOR UPDATE"
+        } else {
+            "FOR NO KEY UPDATE"
+        };
+        let image = if planned.config.audit_changes {
+            planned.table.image("t")
+        } else {
+            "NULL::pg_catalog.jsonb".into()
+        };
+        let before = planned.temporary("before");
+        let create = format!(
+            "CREATE TEMPORARY TABLE {before} (_n bigint, _table oid, _tid tid, image jsonb)"
+        );
+        self.session.run(&doing, &create).await?;
+        let sql = format!(
+            "INSERT INTO pg_temp.{before} (_n, _table, _tid, image) \
+             SELECT l._n, l.tableoid, l.ctid, l.image FROM (\
+               SELECT s._n, s._expect, t.tableoid, t.ctid, {digest} AS digest, {image} AS image \
+               FROM {stage} s JOIN {table} t ON {equal} WHERE s._a IN ('u', 'd') {soft}\
+               ORDER BY s._n {strength} OF t) l WHERE l.digest = l._expect",
+            stage = planned.sql_name(),
+            table = planned.table.name,
+            equal = planned.keys_equal(),
+            digest = planned.digest(),
+            // Where deletes only mark rows, a key may find others beside the planned one.
+            soft = match planned.config.soft_delete.column() {
+                Some(_) => format!("AND {} = s._expect ", planned.digest()),
+                None => String::new(),
+            },
+        );
+        self.session.execute(&doing, &sql).await
+    }
+
+    fn stamps(&self, planned: &Planned) -> Result<Vec<(String, String)>> {
+        planned
+            .config
+            .stamps()
+            .map(|(name, stamp)| {
+                let column = planned.table.column(name).ok_or_else(|| {
+                    Error::PlanRefused(format!(
+                        "{}.{name} is stamped and is no column",
+                        planned.name
+                    ))
+                })?;
+                let value = match stamp {
+                    Stamp::Now => "pg_catalog.now()".to_owned(),
+                    Stamp::Actor => Literal(self.actor).to_string(),
+                    Stamp::BatchId => Literal(self.batch_id).to_string(),
+                };
+                Ok((Ident(&column.name).to_string(), value))
+            })
+            .collect()
+    }
+
+    /// Deletes, or marks, the rows that the plan deletes.
+    pub async fn delete(&self, planned: &Planned) -> Result<()> {
+        if planned.staged.delete == 0 {
+            return Ok(());
+        }
+        let doing = format!("deleting from table {}", planned.name);
+        let (table, before, stage) = (
+            &planned.table.name,
+            planned.temporary("before"),
+            planned.sql_name(),
+        );
+        let found = format!("pg_temp.{before} b JOIN {stage} s ON s._n = b._n AND s._a = 'd'");
+        let this = "t.tableoid = b._table AND t.ctid = b._tid";
+        let mut touched = self
+            .session
+            .execute(
+                &doing,
+                &format!("DELETE FROM {table} t USING {found} WHERE {this} AND NOT s._soft"),
+            )
+            .await?;
+        if let Some(mark) = planned.config.soft_delete.column() {
+            let sql = format!(
+                "UPDATE {table} t SET {} = pg_catalog.now() FROM {found} WHERE {this} AND s._soft",
+                Ident(mark)
+            );
+            touched += self.session.execute(&doing, &sql).await?;
+        }
+        must_be(&doing, planned.staged.delete, touched)
+    }
+
+    /// Writes the updates, each against the row version that was compared. Returns how many.
+    pub async fn update(&self, planned: &Planned, which: Updates) -> Result<u64> {
+        if planned.staged.update == 0 {
+            return Ok(0);
+        }
+        let doing = format!("updating table {}", planned.name);
+        let written = planned.written()?;
+        let referring: Vec<usize> = written
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| is_reference(planned, c))
+            .map(|(i, _)| i)
+            .collect();
+        let refers = referring
+            .iter()
+            .map(|i| given("s", *i))
+            .collect::<Vec<_>>()
+            .join(" OR ");
+        let filter = match (which, refers.as_str()) {
+            (Updates::References, "") => return Ok(0),
+            (Updates::References, refers) => format!(" AND ({refers})"),
+            (Updates::Others, "") => String::new(),
+            (Updates::Others, refers) => format!(" AND NOT ({refers})"),
+        };
+        let masks = self.masks(planned, 'u', &filter).await?;
+        // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
+        // no others: then each set of columns is a statement of its own.
+        let groups: Vec<(Vec<bool>, String)> = if planned.table.column_triggers {
+            let one = |m: &String| (bits(m), format!("{filter} AND s._mask = {}", Literal(m)));
+            masks.iter().map(one).collect()
+        } else {
+            let any = masks
+                .iter()
+                .map(|m| bits(m))
+                .reduce(|a, b| a.iter().zip(&b).map(|(x, y)| *x || *y).collect());
+            any.map(|bits| (bits, filter)).into_iter().collect()
+        };
+        let mut touched = 0;
+        for (set, filter) in groups {
+            let mut assignments: Vec<String> = written
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| set[*i])
+                .map(|(i, c)| {
+                    let (name, cell) = (Ident(&c.name), c.staged());
+                    if masks.iter().all(|m| bits(m)[i]) || planned.table.column_triggers {
+                        format!("{name} = s.{cell}")
+                    } else {
+                        format!(
+                            "{name} = CASE WHEN {} THEN s.{cell} ELSE t.{name} END",
+                            given("s", i)
+                        )
+                    }
+                })
+                .collect();
+            assignments.extend(
+                self.stamps(planned)?
+                    .into_iter()
+                    .map(|(name, value)| format!("{name} = {value}")),
+            );
+            let sql = format!(
+                "UPDATE {} t SET {} FROM pg_temp.{} b JOIN {} s ON s._n = b._n AND s._a = 'u'{filter} \
+                 WHERE t.tableoid = b._table AND t.ctid = b._tid",
+                planned.table.name,
+                assignments.join(", "),
+                planned.temporary("before"),
+                planned.sql_name(),
+            );
+            touched += self.session.execute(&doing, &sql).await?;
+        }
+        Ok(touched)
+    }
+
+    /// Inserts all new rows of the table in one statement, so that references among them hold.
+    pub async fn insert(&self, planned: &Planned) -> Result<()> {
+        if planned.staged.insert == 0 {
+            return Ok(());
+        }
+        let doing = format!("inserting into table {}", planned.name);
+        let stamps = self.stamps(planned)?;
+        let overriding = match self.kind {
+            Kind::Load => "",
+            Kind::Rollback => "OVERRIDING SYSTEM VALUE ",
+        };
+        let masks = self.masks(planned, 'i', "").await?;
+        let written = planned.written()?;
+        let insert = |mask: &String| {
+            let bits = bits(mask);
+            let mut columns = planned.key();
+            columns.extend(
+                written
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, c)| bits[*i] && !c.generated)
+                    .map(|(_, c)| *c),
+            );
+            let mut names: Vec<String> =
+                columns.iter().map(|c| Ident(&c.name).to_string()).collect();
+            let mut values: Vec<String> = columns
+                .iter()
+                .map(|c| format!("s.{}", c.staged()))
+                .collect();
+            for (name, value) in &stamps {
+                names.push(name.clone());
+                values.push(value.clone());
+            }
+            let only = if masks.len() == 1 {
+                String::new()
+            } else {
+                format!(" AND s._mask = {}", Literal(mask))
+            };
+            format!(
+                "INSERT INTO {} ({}) {overriding}SELECT {} FROM {} s WHERE s._a = 'i'{only} ORDER BY s._n",
+                planned.table.name,
+                names.join(", "),
+                values.join(", "),
+                planned.sql_name()
+            )
+        };
+        let touched = match masks.as_slice() {
+            [mask] => self.session.execute(&doing, &insert(mask)).await?,
+            several => {
+                let parts: Vec<String> = several
+                    .iter()
+                    .enumerate()
+                    .map(|(i, m)| format!("i{i} AS ({} RETURNING 1)", insert(m)))
+                    .collect();
+                let counts: Vec<String> = (0..several.len())
+                    .map(|i| format!("(SELECT pg_catalog.count(*) FROM i{i})"))
+                    .collect();
+                let sql = format!("WITH {} SELECT {}", parts.join(", "), counts.join(" + "));
+                u64::try_from(self.session.number(&doing, &sql).await?).unwrap_or_default()
+            }
+        };
+        must_be(&doing, planned.staged.insert, touched)
+    }
+
+    /// The different sets of columns of one action.
+    async fn masks(&self, planned: &Planned, action: char, filter: &str) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT DISTINCT s._mask FROM {} s WHERE s._a = '{action}'{filter} ORDER BY 1",
+            planned.sql_name()
+        );
+        let doing = format!("reading the plan for table {}", planned.name);
+        let rows = self.session.texts(&doing, &sql).await?;
+        Ok(rows.into_iter().flatten().flatten().collect())
+    }
+
+    /// Reads back every row that was written: each column that the plan set must be what the plan
+    /// said. Keeps the images.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] naming rows that a trigger made different.
+    pub async fn read_back(&self, planned: &Planned) -> Result<()> {
+        let expected = planned.staged.insert + planned.staged.update;
+        if expected == 0 {
+            return Ok(());
+        }
+        let doing = format!("reading back table {}", planned.name);
+        let written = planned.written()?;
+        let (mut stored, mut meant) = (Vec::new(), Vec::new());
+        for (i, c) in written.iter().enumerate().filter(|(_, c)| !c.generated) {
+            let is = given("s", i);
+            stored.push(format!(
+                "CASE WHEN {is} THEN t.{} END::{}",
+                Ident(&c.name),
+                c.base_type_sql
+            ));
+            meant.push(format!("CASE WHEN {is} THEN s.{} END", c.staged()));
+        }
+        let fits = if stored.is_empty() {
+            "true".to_owned()
+        } else {
+            let (stored, meant) = (stored.join(", "), meant.join(", "));
+            // The same bytes print the same; only where they differ is the text compared.
+            format!(
+                "(ROW({stored})::record OPERATOR(pg_catalog.*=) ROW({meant})::record \
+                 OR ROW({stored})::pg_catalog.text = ROW({meant})::pg_catalog.text)"
+            )
+        };
+        let image = if planned.config.audit_changes {
+            planned.table.image("t")
+        } else {
+            "NULL::pg_catalog.jsonb".into()
+        };
+        let live = match planned.config.soft_delete.column() {
+            Some(mark) => {
+                let marks = written.iter().position(|c| c.name == mark);
+                let meant = marks.map_or("false".into(), |i| {
+                    format!(
+                        "{} AND s.{} IS NOT NULL",
+                        given("s", i),
+                        written[i].staged()
+                    )
+                });
+                format!(
+                    " AND CASE WHEN {meant} THEN {fits} ELSE t.{} IS NULL END",
+                    Ident(mark)
+                )
+            }
+            None => String::new(),
+        };
+        let after = planned.temporary("after");
+        let sql = format!(
+            "CREATE TEMPORARY TABLE {after} AS SELECT s._n, ({fits}) AS fits, {image} AS image \
+             FROM {} s JOIN {} t ON {}{live} WHERE s._a IN ('i', 'u')",
+            planned.sql_name(),
+            planned.table.name,
+            planned.keys_equal()
+        );
+        self.session.run(&doing, &sql).await?;
+        let sql = format!("SELECT pg_catalog.count(*) FROM pg_temp.{after} WHERE fits");
+        let good = u64::try_from(self.session.number(&doing, &sql).await?).unwrap_or_default();
+        if good == expected {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT {} FROM {} s JOIN {} t ON {} JOIN pg_temp.{after} a ON a._n = s._n AND NOT a.fits \
+             ORDER BY s._n LIMIT 5",
+            record_id(&planned.key(), "t"),
+            planned.sql_name(),
+            planned.table.name,
+            planned.keys_equal()
+        );
+        let rows = self.session.texts(&doing, &sql).await?;
+        let named: Vec<String> = rows
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|id| crate::render::escape(&id))
+            .collect();
+        Err(Error::Blocked(format!(
+            "{}: {} row{} not stored as planned, for example {}: a trigger or rule of the table changes what is \
+             written ({}); nothing was written; let the records say what the trigger makes of them, or ignore the column",
+            planned.name,
+            expected - good,
+            if expected - good == 1 {
+                " was"
+            } else {
+                "s were"
+            },
+            named.join(", "),
+            if planned.table.triggers.is_empty() {
+                "no trigger is known".into()
+            } else {
+                planned.table.triggers.join(", ")
+            }
+        )))
+    }
+
+    /// Writes the audit log: complete images before and after, as the database has them.
+    pub async fn audit(&self, planned: &Planned) -> Result<()> {
+        let changes = planned.staged.insert + planned.staged.update + planned.staged.delete;
+        if !planned.config.audit_changes || changes == 0 {
+            return Ok(());
+        }
+        let doing = format!("writing the audit log for table {}", planned.name);
+        let key = planned.key();
+        let id = record_id_of_image(&key);
+        let soft = planned.config.soft_delete.column().is_some();
+        // A marked row still has an image; a removed one has none.
+        let marked = if soft {
+            format!(
+                "LEFT JOIN {} t ON s._a = 'd' AND s._soft AND {}",
+                planned.table.name,
+                planned.keys_equal()
+            )
+        } else {
+            String::new()
+        };
+        let after_image = if soft {
+            format!(
+                "coalesce(a.image, CASE WHEN t.tableoid IS NOT NULL THEN {} END)",
+                planned.table.image("t")
+            )
+        } else {
+            "a.image".into()
+        };
+        let after = if planned.staged.insert + planned.staged.update > 0 {
+            format!(
+                "LEFT JOIN pg_temp.{} a ON a._n = s._n",
+                planned.temporary("after")
+            )
+        } else {
+            "LEFT JOIN (SELECT NULL::bigint AS _n, NULL::pg_catalog.jsonb AS image) a ON false"
+                .into()
+        };
+        let sql = format!(
+            "INSERT INTO {schema}.audit_log (table_name, operation, record_id, old_values, new_values, \
+               batch_id, changed_by, changed_at, application, plan_hash, origin) \
+             SELECT {table}, CASE s._a WHEN 'i' THEN 'INSERT' WHEN 'u' THEN 'UPDATE' ELSE 'DELETE' END, \
+               {id}, i.old, i.new, {batch}, {actor}, pg_catalog.now(), {application}::uuid, {hash}, s._from \
+             FROM {stage} s LEFT JOIN pg_temp.{before} b ON b._n = s._n {after} {marked}, \
+               LATERAL (SELECT b.image AS old, {after_image} AS new) i \
+             WHERE s._a IN ('i', 'u', 'd') ORDER BY s._n",
+            schema = Ident(self.loader_schema),
+            table = Literal(&planned.name),
+            batch = Literal(self.batch_id),
+            actor = Literal(self.actor),
+            application = Literal(self.application),
+            hash = Literal(self.plan_hash),
+            stage = planned.sql_name(),
+            before = planned.temporary("before"),
+        );
+        let written = self.session.execute(&doing, &sql).await?;
+        must_be(&doing, changes, written)
+    }
+}
+
+/// The record id from the image before or after.
+fn record_id_of_image(key: &[&Column]) -> String {
+    let texts: Vec<String> = key
+        .iter()
+        .map(|c| format!("(coalesce(i.new, i.old) ->> {})", Literal(&c.name)))
+        .collect();
+    match texts.as_slice() {
+        [one] => one.clone(),
+        several => format!(
+            "pg_catalog.array_to_json(ARRAY[{}]::pg_catalog.text[])::pg_catalog.text",
+            several.join(", ")
+        ),
+    }
+}
+
+/// Whether the row `alias` writes the column at `i` of the mask.
+fn given(alias: &str, i: usize) -> String {
+    format!("pg_catalog.substr({alias}._mask, {}, 1) = '1'", i + 1)
+}
+
+fn bits(mask: &str) -> Vec<bool> {
+    mask.bytes().map(|b| b == b'1').collect()
+}
+
+fn is_reference(planned: &Planned, column: &Column) -> bool {
+    let mut keys = planned.table.foreign_keys.iter();
+    keys.any(|k| k.columns.contains(&column.name))
+}
+
+/// # Errors
+/// [`Error::Database`], transient, where another number of rows was touched than planned: the
+/// rows were locked and compared, so that something rewrote them in between.
+pub fn must_be(doing: &str, planned: u64, touched: u64) -> Result<()> {
+    if planned == touched {
+        return Ok(());
+    }
+    Err(Error::Database {
+        message: format!(
+            "{doing}: {planned} rows were planned and {touched} were touched; a rule or trigger of the table swallows \
+             or adds rows; nothing was written"
+        ),
+        code: None,
+        transient: false,
+    })
+}

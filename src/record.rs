@@ -1,0 +1,255 @@
+//! Reads the bytes of one fragment into records.
+//!
+//! JSON comes as one record, as an envelope with `data` or `records`, as an array of either, or as
+//! NDJSON; CSV comes with a header. Records are handed on one at a time, so that memory is bounded
+//! by the largest record and not by the object.
+
+mod delimited;
+mod json;
+pub mod value;
+mod window;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, BufRead};
+
+use window::Buffered;
+
+/// One field's value as it was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Raw JSON text without surrounding white space.
+    Json(&'a str),
+    /// A CSV cell. Never empty: an empty cell is JSON `null`.
+    Cell(&'a str),
+}
+
+/// One record with its place in its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Counted from 0 over the whole object.
+    pub position: u64,
+    /// Field names, each once, with their values, in the order of delivery.
+    pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
+    /// What stands beside the record, as far as it was read before it.
+    pub envelope: &'a Envelope,
+}
+
+/// Provenance beside `data` or `records`, as far as the loader uses it.
+#[derive(Default, Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The fragment's own id.
+    pub fragment_id: Option<String>,
+    /// The table that the fragment says it is for.
+    pub table_name: Option<String>,
+    /// The batch that the fragment says it belongs to.
+    pub batch_id: Option<String>,
+}
+
+/// How the bytes of a fragment are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON or NDJSON; which of them, and which shape, the content says.
+    Json,
+    /// Comma-separated values with a header.
+    Csv,
+}
+
+/// What an object held, known once it has been read to its end.
+#[derive(Default, Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Number of records handed on.
+    pub records: u64,
+    /// The complete envelope, where the whole object is a single one.
+    pub envelope: Envelope,
+    /// Tables that envelopes named: at most the first two different ones, which is enough to
+    /// find a disagreement.
+    pub table_names: Vec<Named>,
+    /// Batches that envelopes named: at most the first two different ones.
+    pub batch_ids: Vec<Named>,
+}
+
+/// A table or batch named by an envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name as given.
+    pub name: String,
+    /// Position of the first record in the envelope that gave it.
+    pub position: u64,
+}
+
+/// An envelope that names another table or batch than the path of its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disagreement {
+    /// Position of the first record in that envelope.
+    pub position: u64,
+    /// `table_name` or `batch_id`.
+    pub field: &'static str,
+    /// What the envelope says.
+    pub named: String,
+    /// What the path says.
+    pub path: String,
+}
+
+/// A place in an object that could not be read, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Position of the record that was being read, if any.
+    pub position: Option<u64>,
+    /// Line, counted from 1.
+    pub line: Option<u64>,
+    /// Column in bytes, counted from 1.
+    pub column: Option<u64>,
+    /// What is wrong there.
+    pub message: String,
+}
+
+/// Why reading an object stopped; `E` is the sink's own error.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError<E> {
+    /// The object is not what its extension says, or not a shape of records.
+    #[error("{0}")]
+    Malformed(Malformed),
+    /// The reader failed.
+    #[error("reading failed: {0}")]
+    Read(#[from] io::Error),
+    /// The sink refused a record.
+    #[error("{0}")]
+    Sink(E),
+}
+
+/// Hands each record in `reader` to `sink` and returns what the object held.
+///
+/// An object without a record (no bytes, only white space, an empty array, a lone CSV header) is
+/// no error: the summary counts 0 records.
+///
+/// # Errors
+///
+/// [`ReadError::Malformed`] with line and column for content that is not in `format`, is cut off,
+/// repeats a field name or is no shape of records; [`ReadError::Read`] where `reader` fails;
+/// [`ReadError::Sink`] with the first error of `sink`. Records before the error have been handed on.
+pub fn read_records<E>(
+    reader: impl BufRead,
+    format: Format,
+    sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
+) -> Result<Summary, ReadError<E>> {
+    match format {
+        Format::Json => json::read(Buffered::new(reader), sink),
+        Format::Csv => delimited::read(reader, sink),
+    }
+}
+
+/// [`read_records`] for bytes in memory: nothing is copied on the way to `sink`.
+///
+/// # Errors
+///
+/// As [`read_records`].
+///
+/// # Examples
+///
+/// ```
+/// use std::convert::Infallible;
+/// use table_loader::record::{Format, Value, read_records_slice};
+///
+/// let mut seen = Vec::new();
+/// let summary = read_records_slice(
+///     br#"{"fragment_id": "f1", "data": {"gsid": "01HQ", "dose": 1.50}}"#,
+///     Format::Json,
+///     &mut |record| {
+///         seen.push((record.position, record.fields[1].1 == Value::Json("1.50")));
+///         Ok::<_, Infallible>(())
+///     },
+/// )?;
+/// assert_eq!(seen, [(0, true)]);
+/// assert_eq!(summary.envelope.fragment_id.as_deref(), Some("f1"));
+/// # Ok::<_, table_loader::record::ReadError<Infallible>>(())
+/// ```
+pub fn read_records_slice<E>(
+    bytes: &[u8],
+    format: Format,
+    sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
+) -> Result<Summary, ReadError<E>> {
+    match format {
+        Format::Json => json::read(bytes, sink),
+        Format::Csv => delimited::read(bytes, sink),
+    }
+}
+
+impl Summary {
+    /// The first envelope that names another table or batch than the path, if any.
+    pub fn disagreement(&self, table: &str, batch: &str) -> Option<Disagreement> {
+        let other = |field, given: &[Named], path: &str| {
+            let named = given.iter().find(|named| named.name != path)?;
+            Some(Disagreement {
+                position: named.position,
+                field,
+                named: named.name.clone(),
+                path: path.to_owned(),
+            })
+        };
+        other("table_name", &self.table_names, table)
+            .or_else(|| other("batch_id", &self.batch_ids, batch))
+    }
+
+    fn note(&mut self, envelope: &Envelope, position: u64) {
+        for (known, name) in [
+            (&mut self.table_names, &envelope.table_name),
+            (&mut self.batch_ids, &envelope.batch_id),
+        ] {
+            if let Some(name) = name
+                && known.len() < 2
+                && known.iter().all(|named| named.name != *name)
+            {
+                known.push(Named {
+                    name: name.clone(),
+                    position,
+                });
+            }
+        }
+    }
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            position,
+            field,
+            named,
+            path,
+        } = self;
+        write!(
+            f,
+            "record {position}: its envelope's {field} is {named:?}, but its path says {path:?}"
+        )
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = [
+            ("record", self.position),
+            ("line", self.line),
+            ("column", self.column),
+        ];
+        let mut before = "";
+        for (name, number) in places {
+            if let Some(number) = number {
+                write!(f, "{before}{name} {number}")?;
+                before = ", ";
+            }
+        }
+        if !before.is_empty() {
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl<E> From<Malformed> for ReadError<E> {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

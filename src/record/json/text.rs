@@ -1,0 +1,279 @@
+//! JSON text in a window: where names and values begin and end.
+//!
+//! Values are checked and delimited by `serde_json`, which does this without recursion; only the
+//! braces, commas and colons around them are ours.
+
+use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
+
+use serde_json::value::RawValue;
+
+use crate::record::window::Window;
+use crate::record::{Malformed, ReadError};
+
+/// A text that is read from its start, by offsets into the window.
+pub(super) struct Text<W> {
+    window: W,
+    /// Line breaks before the window.
+    lines: u64,
+    /// Bytes before the window in its first line.
+    columns: u64,
+    /// The record that is being read, for messages.
+    pub(super) record: Option<u64>,
+}
+
+/// Why the text could not be read on.
+pub(super) enum Fault {
+    Malformed(Malformed),
+    Read(io::Error),
+}
+
+impl<E> From<Fault> for ReadError<E> {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Malformed(malformed) => Self::Malformed(malformed),
+            Fault::Read(error) => Self::Read(error),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl<W: Window> Text<W> {
+    /// The text in `window` after its byte order mark, if it has one.
+    pub(super) fn new(mut window: W) -> io::Result<Self> {
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        while window.bytes().len() < MARK.len() && window.grow()? {}
+        if window.bytes().starts_with(MARK) {
+            window.consume(MARK.len());
+        }
+        Ok(Self {
+            window,
+            lines: 0,
+            columns: 0,
+            record: None,
+        })
+    }
+
+    /// Line of the window's start, counted from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.lines + 1
+    }
+
+    /// Consumes white space and returns the byte after it, `None` at the end of the text.
+    pub(super) fn next(&mut self) -> io::Result<Option<u8>> {
+        loop {
+            let bytes = self.window.bytes();
+            let space = bytes.iter().position(|byte| !is_space(*byte));
+            let next = space.map(|at| bytes[at]);
+            self.consume(space.unwrap_or(self.window.bytes().len()));
+            if next.is_some() || !self.window.grow()? {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// Moves `at` over white space and returns the byte there, `None` at the end of the text.
+    fn peek(&mut self, at: &mut usize) -> io::Result<Option<u8>> {
+        loop {
+            let rest = &self.window.bytes()[*at..];
+            if let Some(space) = rest.iter().position(|byte| !is_space(*byte)) {
+                *at += space;
+                return Ok(Some(rest[space]));
+            }
+            *at += rest.len();
+            if !self.window.grow()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Moves `at` from a field's end to the next field's value, and returns where its name is, with
+    /// the quotes; `None` and `at` behind the brace where the object ends.
+    pub(super) fn name(
+        &mut self,
+        at: &mut usize,
+        first: bool,
+    ) -> Result<Option<Range<usize>>, Fault> {
+        let mut next = self.peek(at)?;
+        if next == Some(b'}') {
+            *at += 1;
+            return Ok(None);
+        }
+        if !first {
+            if next != Some(b',') {
+                return Err(self.unexpected(*at, "`,` or `}` after the field"));
+            }
+            *at += 1;
+            next = self.peek(at)?;
+        }
+        if next != Some(b'"') {
+            return Err(self.unexpected(*at, "a field name in double quotes"));
+        }
+        let name = *at..self.value(*at)?;
+        *at = name.end;
+        if self.peek(at)? != Some(b':') {
+            return Err(self.unexpected(*at, "`:` after the field name"));
+        }
+        *at += 1;
+        self.peek(at)?;
+        Ok(Some(name))
+    }
+
+    /// Checks the value at `at`, but for its UTF-8, and returns where it ends.
+    pub(super) fn value(&mut self, at: usize) -> Result<usize, Fault> {
+        loop {
+            let rest = &self.window.bytes()[at..];
+            if let Some(length) = plain_string(rest) {
+                return Ok(at + length);
+            }
+            let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&RawValue>();
+            let (value, end) = (values.next(), values.byte_offset());
+            // What touches the end of the window may go on behind it.
+            let (touches, fault) = match value {
+                Some(Ok(_)) => (end == rest.len(), None),
+                Some(Err(error)) => {
+                    let end = offset(rest, &error);
+                    (
+                        end >= rest.len(),
+                        Some((end.saturating_sub(1), describe(&error))),
+                    )
+                }
+                None => (true, Some((0, CUT_OFF.to_owned()))),
+            };
+            if touches && self.window.grow()? {
+                continue;
+            }
+            return match fault {
+                None => Ok(at + end),
+                Some((place, message)) => Err(self.fault(at + place, message)),
+            };
+        }
+    }
+
+    /// Whether the byte at `at` is `byte`.
+    pub(super) fn starts(&self, at: usize, byte: u8) -> bool {
+        self.window.bytes().get(at) == Some(&byte)
+    }
+
+    /// The text at `range`, whose ends `value` has found.
+    pub(super) fn utf8(&self, range: Range<usize>) -> Result<&str, Fault> {
+        let start = range.start;
+        str::from_utf8(&self.window.bytes()[range])
+            .map_err(|error| self.fault(start + error.valid_up_to(), "invalid UTF-8"))
+    }
+
+    /// The decoded string whose JSON text is `raw`, at `at`.
+    pub(super) fn string<'a>(&self, raw: &'a str, at: usize) -> Result<Cow<'a, str>, Fault> {
+        if !raw.contains('\\') {
+            return Ok(Cow::Borrowed(&raw[1..raw.len() - 1]));
+        }
+        match serde_json::from_str::<String>(raw) {
+            Ok(text) if !text.contains('\0') => Ok(Cow::Owned(text)),
+            Ok(_) => Err(self.fault(at, "U+0000 in a name")),
+            Err(_) => Err(self.fault(at, "half a surrogate pair in a name")),
+        }
+    }
+
+    /// Drops the first `count` bytes of the window.
+    pub(super) fn consume(&mut self, count: usize) {
+        (self.lines, self.columns) = self.place(count);
+        self.window.consume(count);
+    }
+
+    /// Line breaks before `at`, and bytes before it in its line.
+    fn place(&self, at: usize) -> (u64, u64) {
+        let before = &self.window.bytes()[..at];
+        if !before.contains(&b'\n') {
+            return (self.lines, self.columns + at as u64);
+        }
+        let breaks = before.iter().filter(|byte| **byte == b'\n').count();
+        let last = before
+            .rsplit(|byte| *byte == b'\n')
+            .next()
+            .map_or(0, <[u8]>::len);
+        (self.lines + breaks as u64, last as u64)
+    }
+
+    /// The fault that `message` is wrong at `at`.
+    pub(super) fn fault(&self, at: usize, message: impl Into<String>) -> Fault {
+        let (lines, columns) = self.place(at);
+        Fault::Malformed(Malformed {
+            position: self.record,
+            line: Some(lines + 1),
+            column: Some(columns + 1),
+            message: message.into(),
+        })
+    }
+
+    /// The fault that something else than `wanted` is at `at`.
+    pub(super) fn unexpected(&mut self, at: usize, wanted: &str) -> Fault {
+        // Enough to name what is there; a reader that fails here fails the reading anyway.
+        while self.window.bytes().len() < at + 5 && self.window.grow().unwrap_or(false) {}
+        let rest = &self.window.bytes()[at..];
+        let found = match rest.first() {
+            None => return self.fault(at, format!("{CUT_OFF}: expected {wanted}")),
+            Some(b'"') => "a string".to_owned(),
+            Some(b'0'..=b'9' | b'-') => "a number".to_owned(),
+            Some(b'[') => "an array".to_owned(),
+            Some(b'{') => "an object".to_owned(),
+            Some(_) if rest.starts_with(b"null") => "null".to_owned(),
+            Some(_) if rest.starts_with(b"true") || rest.starts_with(b"false") => {
+                "a boolean".to_owned()
+            }
+            Some(_) => match String::from_utf8_lossy(&rest[..rest.len().min(4)])
+                .chars()
+                .next()
+            {
+                None | Some(char::REPLACEMENT_CHARACTER) => "bytes that are not UTF-8".to_owned(),
+                Some(found) => format!("{found:?}"),
+            },
+        };
+        self.fault(at, format!("expected {wanted}, found {found}"))
+    }
+
+    /// The fault that `name` is given again at `at`.
+    pub(super) fn repeated(&self, at: usize, name: &str) -> Fault {
+        self.fault(at, format!("the field {name:?} is given twice"))
+    }
+}
+
+const CUT_OFF: &str = "the text ends too early";
+
+/// Length of the string at the start of `text`, where it is all in view and has no escape: most
+/// values are such, and setting up a parser for each costs more than reading it.
+fn plain_string(text: &[u8]) -> Option<usize> {
+    let inside = text.strip_prefix(b"\"")?;
+    let end = inside
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    (inside[end] == b'"').then_some(end + 2)
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
+}
+
+/// Number of bytes in `text` up to the one that `error` is about, that one included.
+fn offset(text: &[u8], error: &serde_json::Error) -> usize {
+    let breaks = error.line().saturating_sub(1);
+    let lines = text.split_inclusive(|byte| *byte == b'\n').take(breaks);
+    lines.map(<[u8]>::len).sum::<usize>() + error.column()
+}
+
+/// The message of `error` without its place, which is relative to the value.
+fn describe(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return CUT_OFF.to_owned();
+    }
+    let message = error.to_string();
+    match message.rsplit_once(" at line ") {
+        Some((message, _)) => message.to_owned(),
+        None => message,
+    }
+}

@@ -1,0 +1,496 @@
+use super::*;
+use proptest::prelude::*;
+
+/// One record as the tests see it: position, then `name=value`, then what the envelope says.
+fn show(record: &Record<'_>) -> String {
+    let fields = record.fields.iter().map(|(name, value)| match value {
+        Value::Json(raw) => format!("{name}={raw}"),
+        Value::Cell(cell) => format!("{name}:{cell}"),
+    });
+    let Envelope {
+        fragment_id,
+        table_name,
+        batch_id,
+    } = record.envelope;
+    let beside = [fragment_id, table_name, batch_id].into_iter().flatten();
+    let beside = beside.map(|text| format!("@{text}"));
+    let words: Vec<_> = fields.chain(beside).collect();
+    format!("{} {}", record.position, words.join(" "))
+        .trim_end()
+        .to_owned()
+}
+
+/// Reads one byte at a time, so that every value is cut at every place.
+struct Drip<'a>(&'a [u8]);
+
+impl window::Window for (Drip<'_>, usize) {
+    fn bytes(&self) -> &[u8] {
+        &self.0.0[..self.1]
+    }
+    fn grow(&mut self) -> io::Result<bool> {
+        let more = self.1 < self.0.0.len();
+        self.1 += usize::from(more);
+        Ok(more)
+    }
+    fn consume(&mut self, count: usize) {
+        self.0.0 = &self.0.0[count..];
+        self.1 -= count;
+    }
+}
+
+type Read = (Vec<String>, Result<Summary, String>);
+
+fn read_with(
+    read: impl FnOnce(
+        &mut dyn FnMut(Record<'_>) -> Result<(), String>,
+    ) -> Result<Summary, ReadError<String>>,
+) -> Read {
+    let mut seen = Vec::new();
+    let result = read(&mut |record| {
+        seen.push(show(&record));
+        Ok(())
+    });
+    (seen, result.map_err(|error| error.to_string()))
+}
+
+/// Reads `text` in every way there is, which must not differ.
+fn read(text: &[u8], format: Format) -> Read {
+    let slice = read_with(|sink| read_records_slice(text, format, sink));
+    let stream = read_with(|sink| read_records(io::BufReader::new(text), format, sink));
+    assert_eq!(stream, slice);
+    if format == Format::Json {
+        assert_eq!(read_with(|sink| json::read((Drip(text), 0), sink)), slice);
+    }
+    slice
+}
+
+#[track_caller]
+fn check(text: &str, expect: &[&str]) -> Summary {
+    let (seen, result) = read(text.as_bytes(), Format::Json);
+    assert_eq!(seen, expect);
+    let summary = result.unwrap();
+    assert_eq!(summary.records, expect.len() as u64);
+    summary
+}
+
+#[track_caller]
+fn check_error(text: impl AsRef<[u8]>, expect: &str) {
+    assert_eq!(read(text.as_ref(), Format::Json).1.unwrap_err(), expect);
+}
+
+#[track_caller]
+fn check_csv(text: &str, expect: &[&str]) {
+    let (seen, result) = read(text.as_bytes(), Format::Csv);
+    assert_eq!(seen, expect);
+    assert_eq!(result.unwrap().records, expect.len() as u64);
+}
+
+#[track_caller]
+fn check_csv_error(text: impl AsRef<[u8]>, expect: &str) {
+    assert_eq!(read(text.as_ref(), Format::Csv).1.unwrap_err(), expect);
+}
+
+#[test]
+fn every_shape_is_read() {
+    check(r#"{"a": 1, "b": null}"#, &["0 a=1 b=null"]);
+    check(
+        r#" [{"a": 1}, {"a": {"b": [ 2 ]}}] "#,
+        &["0 a=1", "1 a={\"b\": [ 2 ]}"],
+    );
+    check(
+        "{\"a\": 1}\n{\"a\": 2}\r\n\n {\"a\": 3}\n",
+        &["0 a=1", "1 a=2", "2 a=3"],
+    );
+    check("{\n\"a\": 1\n}\n{\n\"a\": 2\n}", &["0 a=1", "1 a=2"]);
+    check(r#"{"fragment_id": "f", "data": {"a": 1}}"#, &["0 a=1 @f"]);
+    check(
+        r#"{"table_name": "t", "records": [{"a": 1}, {"a": 2}]}"#,
+        &["0 a=1 @t", "1 a=2 @t"],
+    );
+    check(
+        r#"[{"data": {"a": 1}, "batch_id": "b"}, {"a": 2}, {"batch_id": "c", "records": [{}, {"data": {}}]}]"#,
+        &["0 a=1 @b", "1 a=2", "2 @c", "3 @c"],
+    );
+    check(
+        "{\"data\": {\"a\": 1}}\n{\"records\": [{\"a\": 2}]}",
+        &["0 a=1", "1 a=2"],
+    );
+}
+
+#[test]
+fn nothing_is_no_record() {
+    for text in [
+        "",
+        " \n\t\r\n",
+        "[]",
+        " [ ] ",
+        "\u{feff}",
+        r#"{"records": []}"#,
+    ] {
+        check(text, &[]);
+    }
+    check("{}", &["0"]);
+    check("[{}, {}]", &["0", "1"]);
+}
+
+#[test]
+fn an_envelope_is_told_by_the_type_of_what_it_holds() {
+    check(
+        r#"{"data": "x", "records": 5}"#,
+        &["0 data=\"x\" records=5"],
+    );
+    check(r#"{"data": {"data": {"a": 1}}}"#, &["0 data={\"a\": 1}"]);
+    check(r#"{"data": {"records": [1]}}"#, &["0 records=[1]"]);
+    check(
+        r#"{"batch_id": "b", "table_name": 1}"#,
+        &["0 batch_id=\"b\" table_name=1"],
+    );
+}
+
+#[test]
+fn an_envelope_may_end_after_its_records() {
+    let summary = check(
+        r#"{"batch_id": "b", "records": [{}], "table_name": "t", "fragment_id": 7, "x": [1]}"#,
+        &["0 @b"],
+    );
+    let envelope = Envelope {
+        fragment_id: Some("7".into()),
+        table_name: Some("t".into()),
+        batch_id: Some("b".into()),
+    };
+    assert_eq!(summary.envelope, envelope);
+    assert_eq!(summary.disagreement("t", "b"), None);
+}
+
+#[test]
+fn an_inner_envelope_adds_to_the_outer_one() {
+    let summary = check(
+        r#"{"table_name": "t", "records": [{}, {"table_name": "u", "fragment_id": "f", "data": {}}]}"#,
+        &["0 @t", "1 @f @u"],
+    );
+    let disagreement = summary.disagreement("t", "b").unwrap();
+    assert_eq!(
+        disagreement.to_string(),
+        r#"record 1: its envelope's table_name is "u", but its path says "t""#
+    );
+    assert_eq!(summary.disagreement("u", "b").unwrap().position, 0);
+    let late = check(
+        r#"[{"records": [{}, {}], "batch_id": "x"}, {"data": {}, "batch_id": "b"}]"#,
+        &["0", "1", "2 @b"],
+    );
+    assert_eq!(late.disagreement("t", "b").unwrap().position, 0);
+    assert_eq!(late.envelope, Envelope::default());
+}
+
+#[test]
+fn names_are_decoded() {
+    check(r#"{"\u0061\n\ud83d\ude00é": 1}"#, &["0 a\n😀é=1"]);
+    check(r#"{"dat\u0061": {"a": 1}}"#, &["0 a=1"]);
+    check(r#"{"r\u0065cords": [{"a": 1}]}"#, &["0 a=1"]);
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    check("\u{feff}[{\"a\": 1}]", &["0 a=1"]);
+    check_error(
+        "{}\n\u{feff}{}",
+        "record 1, line 2, column 1: expected a record (an object), found '\\u{feff}'",
+    );
+}
+
+#[test]
+fn what_is_no_shape_of_records_is_refused() {
+    check_error(
+        "5",
+        "record 0, line 1, column 1: expected a record (an object), found a number",
+    );
+    check_error(
+        "[{}, null]",
+        "record 1, line 1, column 6: expected a record (an object), found null",
+    );
+    check_error(
+        "[[{}]]",
+        "record 0, line 1, column 2: expected a record (an object), found an array",
+    );
+    check_error(
+        "{}\n\"x\"",
+        "record 1, line 2, column 1: expected a record (an object), found a string",
+    );
+    check_error(
+        r#"{"records": [{"records": []}]}"#,
+        "record 0, line 1, column 15: `records` within `records`",
+    );
+    let both = "`data` and `records` in one object: which of them holds the records is not clear";
+    check_error(
+        r#"{"data": {}, "records": []}"#,
+        &format!("record 0, line 1, column 2: {both}"),
+    );
+    check_error(
+        r#"{"records": [{}], "data": 1}"#,
+        &format!("line 1, column 19: {both}"),
+    );
+    check_error(
+        r#"{"data": {}, "records": 1}"#,
+        &format!("record 0, line 1, column 14: {both}"),
+    );
+    check_error(
+        r#"{"data": {}, "table_name": ["t"]}"#,
+        "record 0, line 1, column 28: the envelope's table_name is not a single value",
+    );
+}
+
+#[test]
+fn what_is_not_json_is_refused() {
+    check_error(
+        "gsid,a\n1,2",
+        "record 0, line 1, column 1: expected a record (an object), found 'g'",
+    );
+    check_error(
+        "{\"a\": 1,\n \"b\": x}",
+        "record 0, line 2, column 7: expected value",
+    );
+    check_error("{\"a\": 01}", "record 0, line 1, column 8: invalid number");
+    check_error(
+        "{\"a\": 1 \"b\": 2}",
+        "record 0, line 1, column 9: expected `,` or `}` after the field, found a string",
+    );
+    check_error(
+        "{\"a\": 1,}",
+        "record 0, line 1, column 9: expected a field name in double quotes, found '}'",
+    );
+    check_error(
+        "[{},]",
+        "record 1, line 1, column 5: expected a record (an object), found ']'",
+    );
+    check_error(
+        "{a: 1}",
+        "record 0, line 1, column 2: expected a field name in double quotes, found 'a'",
+    );
+    check_error(
+        "{\"a\" 1}",
+        "record 0, line 1, column 6: expected `:` after the field name, found a number",
+    );
+    check_error("{\"a\": NaN}", "record 0, line 1, column 7: expected value");
+    check_error(
+        b"{\"a\": \"\xff\"}",
+        "record 0, line 1, column 8: invalid UTF-8",
+    );
+    check_error(
+        b"\xff\xfe{\0}\0",
+        "record 0, line 1, column 1: expected a record (an object), found bytes that are not UTF-8",
+    );
+}
+
+#[test]
+fn what_is_cut_off_is_refused() {
+    for text in [
+        "{",
+        "{\"a",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\": \"",
+        "{\"a\": 1",
+        "{\"a\": [1, {",
+        "{\"a\": tr",
+        "{\"a\": 1,",
+    ] {
+        let error = read(text.as_bytes(), Format::Json).1.unwrap_err();
+        assert!(error.contains("the text ends too early"), "{text}: {error}");
+    }
+    check_error(
+        "[{},\n{}",
+        "line 2, column 3: the text ends too early: expected `,` or `]` after the record",
+    );
+    check_error(
+        "[{},",
+        "record 1, line 1, column 5: the text ends too early: expected a record (an object)",
+    );
+    check_error(
+        "{\"records\": [{}]",
+        "line 1, column 17: the text ends too early: expected `,` or `}` after the field",
+    );
+}
+
+#[test]
+fn what_trails_is_refused() {
+    check_error(
+        "{} {}",
+        "line 1, column 4: expected the end or a new line after the record, found an object",
+    );
+    check_error(
+        "{}]",
+        "line 1, column 3: expected the end or a new line after the record, found ']'",
+    );
+    check_error(
+        "[{}]\n{}",
+        "line 2, column 1: expected the end after the array, found an object",
+    );
+}
+
+#[test]
+fn repeated_names_are_refused() {
+    check_error(
+        r#"{"a": 1, "b": 2, "\u0061": 3}"#,
+        "record 0, line 1, column 18: the field \"a\" is given twice",
+    );
+    check_error(
+        "{}\n{\"data\": {\"a\": 1, \"a\": 1}}",
+        "record 1, line 2, column 19: the field \"a\" is given twice",
+    );
+    check_error(
+        r#"{"x": 1, "x": 1, "data": {}}"#,
+        "record 0, line 1, column 10: the field \"x\" is given twice",
+    );
+    check_error(
+        r#"{"x": 1, "records": [], "x": 1}"#,
+        "record 0, line 1, column 25: the field \"x\" is given twice",
+    );
+    check_error(
+        r#"{"records": [{}], "records": [{}]}"#,
+        "line 1, column 19: the field \"records\" is given twice",
+    );
+}
+
+#[test]
+fn names_that_are_no_text_are_refused() {
+    check_error(
+        r#"[{}, {"a\u0000": 1}]"#,
+        "record 1, line 1, column 7: U+0000 in a name",
+    );
+    check_error(
+        r#"{"\ud800": 1}"#,
+        "record 0, line 1, column 2: half a surrogate pair in a name",
+    );
+}
+
+#[test]
+fn depth_is_no_danger() {
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let text = format!("{{\"a\": {deep}}}\n{}", "[{\"a\":".repeat(100_000));
+    let (seen, result) = read_with(|sink| read_records_slice(text.as_bytes(), Format::Json, sink));
+    assert_eq!(seen, [format!("0 a={deep}")]);
+    assert!(result.is_err());
+    for nested in [
+        "[",
+        "{\"a\":",
+        "{\"data\":",
+        "{\"records\":[",
+        "[{\"records\":[",
+    ] {
+        let text = nested.repeat(100_000);
+        assert!(
+            read_with(|sink| read_records_slice(text.as_bytes(), Format::Json, sink))
+                .1
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn the_sink_stops_the_reading() {
+    let mut seen = 0;
+    let result = read_records_slice(b"[{}, {}, {}]", Format::Json, &mut |_| {
+        seen += 1;
+        if seen == 2 { Err("full") } else { Ok(()) }
+    });
+    assert!(matches!(result, Err(ReadError::Sink("full"))));
+    assert_eq!(seen, 2);
+}
+
+#[test]
+fn a_reader_may_fail() {
+    struct Broken;
+    impl io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("gone"))
+        }
+    }
+    for format in [Format::Json, Format::Csv] {
+        let reader = io::BufReader::new(io::Read::chain(&b"[{}, \n"[..], Broken));
+        let result = read_records(reader, format, &mut |_| Ok::<_, ()>(()));
+        assert!(matches!(result, Err(ReadError::Read(_))));
+    }
+}
+
+#[test]
+fn cells_are_read() {
+    check_csv("gsid,a\n1,x\n2,\n", &["0 gsid:1 a:x", "1 gsid:2 a=null"]);
+    check_csv(
+        "\u{feff}gsid,a\r\n\"1,\"\"2\",\"x\ny\"",
+        &["0 gsid:1,\"2 a:x\ny"],
+    );
+    check_csv("\u{feff}\"gsid\"\n1\n", &["0 gsid:1"]);
+    check_csv("a,b\n\"\",5\" pipe", &["0 a=null b:5\" pipe"]);
+    check_csv("a\n\n1\n", &["0 a:1"]);
+    for text in ["", "\n", "a,b", "a,b\n\n"] {
+        check_csv(text, &[]);
+    }
+}
+
+#[test]
+fn what_is_not_csv_is_refused() {
+    check_csv_error(
+        "a,b\n1,2\n3\n",
+        "record 1, line 3: a row of 1 cells under a header of 2",
+    );
+    check_csv_error(
+        "a,b\n1,2,3",
+        "record 0, line 2: a row of 3 cells under a header of 2",
+    );
+    check_csv_error("a,a\n", "line 1: the header names \"a\" twice");
+    check_csv_error("a,\n1,2", "line 1: a column of the header has no name");
+    check_csv_error(
+        "a,b\n1,2\n3,\"x\n4,5\n",
+        "record 1, line 3: a quoted cell that is not closed before the end",
+    );
+    check_csv_error(
+        "\"a",
+        "line 1: a quoted cell that is not closed before the end",
+    );
+    check_csv_error(
+        b"a,b\n1,\xff\n",
+        "record 0, line 2: invalid UTF-8 in cell 2",
+    );
+    check_csv_error("a\n1\n\0\n2\n", "record 1, line 3: U+0000 alone in a row");
+}
+
+proptest! {
+    #[test]
+    fn records_survive_every_shape(
+        rows in proptest::collection::vec(
+            proptest::collection::btree_map("[a-c\\\\\"é]{0,3}", "\\PC{0,8}", 0..4), 0..5)
+    ) {
+        prop_assume!(rows.iter().all(|row| !row.contains_key("data") && !row.contains_key("records")));
+        let expect: Vec<_> = rows.iter().enumerate().map(|(i, row)| {
+            let fields: Vec<_> = row.iter()
+                .map(|(name, value)| format!("{name}={}", serde_json::to_string(value).unwrap()))
+                .collect();
+            format!("{i} {}", fields.join(" ")).trim_end().to_owned()
+        }).collect();
+        let lines: Vec<_> = rows.iter().map(|row| serde_json::to_string(row).unwrap()).collect();
+        let pretty: Vec<_> = rows.iter().map(|row| serde_json::to_string_pretty(row).unwrap()).collect();
+        let list = lines.join(",");
+        for text in [lines.join("\n"), pretty.join("\n"), format!("[{list}]"), format!("{{\"records\":[{list}]}}")] {
+            let (seen, result) = read(text.as_bytes(), Format::Json);
+            prop_assert_eq!(&seen, &expect);
+            prop_assert_eq!(result.unwrap().records, rows.len() as u64);
+        }
+    }
+
+    /// Whatever is read as one record is an object to serde_json too, and the reverse.
+    #[test]
+    fn what_is_json_is_what_serde_json_says(text in r#"[\[\]{}",:\\u0 \n1.e+a-]{0,30}"#) {
+        let text = format!("[{{\"a\": {text}}}]");
+        let ours = read(text.as_bytes(), Format::Json).1.is_ok();
+        let theirs: Result<Vec<std::collections::HashMap<String, Box<serde_json::value::RawValue>>>, _> =
+            serde_json::from_str(&text);
+        if ours {
+            prop_assert!(theirs.is_ok(), "{}", text);
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60), format in prop_oneof![Just(Format::Json), Just(Format::Csv)]) {
+        let _ = read(&bytes, format);
+    }
+}

@@ -1,0 +1,198 @@
+//! What an object is, by its key.
+
+use crate::record::Format;
+
+/// What an object in a batch is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Records for one table.
+    Fragment {
+        /// The table.
+        table: String,
+        /// How the records are written.
+        format: Format,
+        /// Whether the object is compressed.
+        gzip: bool,
+    },
+    /// Not a fragment: hidden, or named in `ignore`.
+    Ignored,
+    /// Neither of them, and why; nothing in a batch is passed over in silence.
+    Unknown(String),
+}
+
+/// What the object `key` of the batch below `prefix` is.
+///
+/// Fragments are `<prefix><table>/<name>`, with more folders between the two or not, and
+/// `<prefix><table>.<extension>`. The extension is `json`, `ndjson`, `jsonl` or `csv`, and `.gz` may
+/// follow it. Names in `ignore` are the last part of a key.
+///
+/// # Examples
+///
+/// ```
+/// use table_loader::record::Format;
+/// use table_loader::source::{Layout, layout};
+///
+/// let fragment = Layout::Fragment { table: "lcl".into(), format: Format::Json, gzip: false };
+/// assert_eq!(layout("staging/b1/", "staging/b1/lcl/frag_7.json", &[]), fragment);
+/// ```
+pub fn layout(prefix: &str, key: &str, ignore: &[String]) -> Layout {
+    let Some(path) = below(prefix, key) else {
+        return Layout::Unknown(format!("it is not below {prefix}"));
+    };
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if path.split('/').any(|part| part.starts_with('.')) || ignore.iter().any(|given| given == name)
+    {
+        return Layout::Ignored;
+    }
+    let Some((stem, format)) = known(name) else {
+        return Layout::Unknown(
+            "its name does not end in .json, .ndjson, .jsonl or .csv, or one of them and .gz"
+                .to_owned(),
+        );
+    };
+    let table = match folders.split('/').next() {
+        Some(table) if !folders.is_empty() => table,
+        _ => stem,
+    };
+    if table.is_empty() || path.starts_with('/') {
+        return Layout::Unknown("the name of its table is empty".to_owned());
+    }
+    Layout::Fragment {
+        table: table.to_owned(),
+        format,
+        gzip: is_gzip(name),
+    }
+}
+
+/// Whether an object is compressed, which its extension says.
+pub(super) fn is_gzip(key: &str) -> bool {
+    strip_extension(key, "gz").is_some()
+}
+
+/// The path of `key` below the folder `prefix`; `a/b` is not below `a/bc` or the reverse.
+fn below<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
+    match prefix.strip_suffix('/').unwrap_or(prefix) {
+        "" => Some(key),
+        folder => key.strip_prefix(folder)?.strip_prefix('/'),
+    }
+}
+
+/// The stem and the format of a file name whose extension is known.
+fn known(name: &str) -> Option<(&str, Format)> {
+    let name = strip_extension(name, "gz").unwrap_or(name);
+    [
+        ("json", Format::Json),
+        ("ndjson", Format::Json),
+        ("jsonl", Format::Json),
+        ("csv", Format::Csv),
+    ]
+    .into_iter()
+    .find_map(|(extension, format)| Some((strip_extension(name, extension)?, format)))
+}
+
+fn strip_extension<'a>(name: &'a str, extension: &str) -> Option<&'a str> {
+    let (stem, found) = name.rsplit_once('.')?;
+    found.eq_ignore_ascii_case(extension).then_some(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(key: &str) -> Layout {
+        layout("staging/b1/", key, &["validation_report.json".to_owned()])
+    }
+
+    #[track_caller]
+    fn check(key: &str, table: &str, format: Format, gzip: bool) {
+        assert_eq!(
+            of(key),
+            Layout::Fragment {
+                table: table.into(),
+                format,
+                gzip
+            }
+        );
+    }
+
+    #[test]
+    fn fragments_are_found_by_folder_and_by_name() {
+        check("staging/b1/lcl/frag_7.json", "lcl", Format::Json, false);
+        check(
+            "staging/b1/lcl/2024/01/a.b.ndjson",
+            "lcl",
+            Format::Json,
+            false,
+        );
+        check("staging/b1/lcl.jsonl.gz", "lcl", Format::Json, true);
+        check("staging/b1/lcl.CSV", "lcl", Format::Csv, false);
+        check("staging/b1/lcl/x.csv.gz", "lcl", Format::Csv, true);
+        check("staging/b1/qa.lcl.csv", "qa.lcl", Format::Csv, false);
+        check("staging/b1/lcl.json/x.csv", "lcl.json", Format::Csv, false);
+    }
+
+    #[test]
+    fn what_is_hidden_or_named_is_ignored() {
+        for key in [
+            "validation_report.json",
+            "lcl/validation_report.json",
+            ".DS_Store",
+            "lcl/.x.json",
+            ".git/a.json",
+        ] {
+            assert_eq!(of(&format!("staging/b1/{key}")), Layout::Ignored, "{key}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_passed_over() {
+        for key in [
+            "staging/b1/_SUCCESS",
+            "staging/b1/lcl/notes.txt",
+            "staging/b1/lcl",
+            "staging/b1/lcl/x.gz",
+            "staging/b1/lcl/x.json.bz2",
+            "staging/b1//x.json",
+            "staging/b10/lcl/x.json",
+            "other/lcl/x.json",
+        ] {
+            assert!(matches!(of(key), Layout::Unknown(_)), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_a_folder() {
+        assert_eq!(
+            layout("staging/b1", "staging/b1/t/x.csv", &[]),
+            layout("b/", "b/t/x.csv", &[])
+        );
+        assert!(matches!(
+            layout("staging/b1", "staging/b10/t/x.csv", &[]),
+            Layout::Unknown(_)
+        ));
+        assert!(matches!(
+            layout("", "t/x.csv", &[]),
+            Layout::Fragment { .. }
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_found(
+            table in "[a-z_é][a-z0-9_. ]{0,8}", name in "[a-z_][a-z0-9_. ]{0,8}",
+            extension in prop_oneof!["json", "ndjson", "jsonl", "csv"], gzip: bool,
+        ) {
+            let format = if extension == "csv" { Format::Csv } else { Format::Json };
+            let end = if gzip { format!("{extension}.gz") } else { extension };
+            let expect = Layout::Fragment { table: table.clone(), format, gzip };
+            prop_assert_eq!(layout("p/", &format!("p/{table}/{name}.{end}"), &[]), expect.clone());
+            prop_assert_eq!(layout("p/", &format!("p/{table}.{end}"), &[]), expect);
+        }
+
+        #[test]
+        fn no_key_panics(prefix in "[a/.]{0,4}", key in "[a/.jsongzé]{0,12}") {
+            layout(&prefix, &key, &[]);
+        }
+    }
+}
