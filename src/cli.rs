@@ -3,8 +3,10 @@
 mod apply;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod history;
 mod migrate;
 mod plan;
+mod rollback;
 mod settings;
 mod show;
 
@@ -41,6 +43,12 @@ enum Command {
     Apply(apply::Args),
     /// Say whether a plan would apply now; reads only
     Check(apply::CheckArgs),
+    /// Put every row back as it was before a batch, or refuse
+    Rollback(rollback::Args),
+    /// List what was applied: when, who, what, taken back by what
+    History(history::HistoryArgs),
+    /// Tell what happened to a row, or in a batch
+    Audit(history::AuditArgs),
     /// Make or complete the loader's own tables
     Migrate(migrate::Args),
     /// See a whole round on a throw-away database
@@ -84,6 +92,9 @@ async fn execute(cli: Cli) -> Result<u8> {
         Command::Show(args) => show::run(settings, &args),
         Command::Apply(args) => apply::run(settings, args).await,
         Command::Check(args) => apply::check(settings, args).await,
+        Command::Rollback(args) => rollback::run(settings, args).await,
+        Command::History(args) => history::history(settings, &args).await,
+        Command::Audit(args) => history::audit(settings, &args).await,
         Command::Migrate(args) => migrate::run(settings, &args).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(args).await,

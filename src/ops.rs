@@ -1,13 +1,17 @@
 //! The operations: plan, apply, check, migrate. Straight-line; what happens is told as events.
 
 mod apply;
+mod history;
 mod plan;
 mod read;
+mod rollback;
 
 use std::time::Duration;
 
 pub use apply::{Applied, ApplyRequest, Checked, apply, check};
+pub use history::{AuditFilter, Change, audit, history};
 pub use plan::{PlanRequest, Queue, plan};
+pub use rollback::{RollbackRequest, rollback};
 
 use crate::error::Result;
 use crate::pg::{Session, Timeouts, migrate as migrations};

@@ -8,6 +8,7 @@ pub mod migrate;
 pub mod planned;
 pub mod queue;
 pub mod stage;
+pub mod undo;
 pub mod write;
 
 use std::time::Duration;

@@ -116,7 +116,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let stdout = std::io::stdout();
     let header = match &args.out {
         Some(path) => {
-            let (header, hash) = to_file(&request, path).await?;
+            let (header, hash) = to_file(path, async |file| {
+                ops::plan(&request, file, &progress).await
+            })
+            .await?;
             tell(settings, &header, &hash, &path.display().to_string())?;
             header
         }
@@ -150,14 +153,17 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
 }
 
 /// Writes the plan beside `path` and puts it there when it is complete.
-async fn to_file(request: &PlanRequest, path: &std::path::Path) -> Result<(Header, String)> {
+pub async fn to_file(
+    path: &std::path::Path,
+    make: impl AsyncFnOnce(&std::fs::File) -> Result<(Header, String)>,
+) -> Result<(Header, String)> {
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => std::path::Path::new("."),
     };
     let doing = format!("writing the plan to {}", path.display());
     let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(&doing, &e))?;
-    let done = ops::plan(request, file.as_file(), &progress).await?;
+    let done = make(file.as_file()).await?;
     file.as_file()
         .sync_all()
         .map_err(|e| Error::io(&doing, &e))?;
@@ -174,7 +180,8 @@ async fn to_file(request: &PlanRequest, path: &std::path::Path) -> Result<(Heade
     Ok(done)
 }
 
-fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Result<()> {
+/// Tells what the plan in the file `path` would do.
+pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Result<()> {
     if !settings.json {
         tell_on_stderr(header, hash, path);
         return Ok(());

@@ -74,6 +74,7 @@ pub async fn plan(
     check_batch_id(&request.batch_id)?;
     let source = Source::open(&request.source).await.map_err(source_error)?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
+    let prefix = format!("{}/", prefix.trim_end_matches('/'));
     let listed = source.list(&prefix).await.map_err(source_error)?;
     events(Event::Listed {
         objects: listed.len(),
@@ -363,7 +364,10 @@ fn match_queue(
     };
     for (fragment, id) in fragments.iter_mut().zip(fragment_ids) {
         let full = source.display(&fragment.key);
-        fragment.queue = matcher.take(&[&fragment.key, &full], id.as_deref());
+        // A validator may name the object from the bucket's root, where ours is a folder in it.
+        let in_bucket = full.strip_prefix("s3://").and_then(|f| f.split_once('/'));
+        let in_bucket = in_bucket.map_or(full.as_str(), |(_, key)| key);
+        fragment.queue = matcher.take(&[&fragment.key, in_bucket, &full], id.as_deref());
         if fragment.queue.is_empty() {
             let message = "the object has no entry in the validation queue";
             problems.push(problem(

@@ -11,7 +11,7 @@ use super::write::{Context, Updates, must_be};
 use super::{Session, failed};
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
-use crate::plan::{Counts, Kind, Target};
+use crate::plan::{Counts, Kind, LedgerTable, Target};
 use crate::planfile::{Executable, PlanFile};
 
 /// What an apply needs to know beside the plan.
@@ -175,6 +175,7 @@ pub async fn attempt(
     if let Some(before) = applied_before(session, file).await? {
         return Ok(Attempt::Already(before));
     }
+    still_in_effect(session, file).await?;
     let mut names: Vec<String> = Vec::new();
     let mut tables = planned::tables(session, file).await?;
     names.extend(tables.iter().map(|t| t.table.name.to_string()));
@@ -264,6 +265,37 @@ pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option
     let all = ledger::applications(session, schema, Some(&file.header.batch_id)).await?;
     let latest = all.into_iter().find(|a| a.plan_hash == file.hash);
     Ok(latest.filter(|a| a.undone_by.is_none()))
+}
+
+/// What a rollback takes back must not have been taken back by another.
+async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
+    let header = &file.header;
+    if header.undoes.is_empty() {
+        return Ok(());
+    }
+    let schema = &header.target.loader_schema;
+    let all = ledger::applications(session, schema, Some(&header.batch_id)).await?;
+    for id in &header.undoes {
+        match all.iter().find(|a| a.application == *id) {
+            Some(Application {
+                undone_by: None, ..
+            }) => {}
+            Some(Application {
+                undone_by: Some(by),
+                ..
+            }) => {
+                return Err(Error::PlanRefused(format!(
+                    "the application {id}, which this rollback would take back, was taken back already (by {by})"
+                )));
+            }
+            None => {
+                return Err(Error::PlanRefused(format!(
+                    "the application {id}, which this rollback would take back, is not in the ledger"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Verifies, writes, reads back, and writes audit log, ledger and queue.
@@ -447,10 +479,15 @@ async fn record(context: &Context<'_>, file: &PlanFile) -> Result<()> {
     let header = &file.header;
     let schema = Ident(context.loader_schema);
     let (application, batch) = (Literal(context.application), Literal(context.batch_id));
-    let tables: BTreeMap<&str, &Counts> = header
+    let tables: Vec<LedgerTable> = header
         .tables
         .iter()
-        .map(|t| (t.table.as_str(), &t.counts))
+        .map(|t| LedgerTable {
+            table: t.table.clone(),
+            config: t.config.clone(),
+            columns: t.columns.clone(),
+            counts: t.counts,
+        })
         .collect();
     let tables = serde_json::to_string(&tables)
         .map_err(|e| Error::Io(format!("writing the ledger: {e}")))?;
@@ -495,26 +532,22 @@ async fn record(context: &Context<'_>, file: &PlanFile) -> Result<()> {
 /// Entries of the plan's fragments become `loaded`, or `failed` where a record was left out.
 async fn queue_loaded(context: &Context<'_>) -> Result<()> {
     let doing = "updating the validation queue";
-    let any =
-        "SELECT pg_catalog.count(*) FROM (SELECT FROM pg_temp.loader_queue_entries LIMIT 1) e";
-    if context.session.number(doing, any).await? == 0 {
-        return Ok(());
-    }
-    let sql = format!(
-        "UPDATE {schema}.validation_queue q SET status = CASE WHEN r.message IS NULL THEN 'loaded' ELSE 'failed' END, \
-           loaded_at = CASE WHEN r.message IS NULL THEN pg_catalog.now() END, error_message = r.message, \
-           application = {}::uuid \
-         FROM pg_temp.loader_queue_entries e LEFT JOIN (SELECT object, pg_catalog.count(*) AS n, \
-             pg_catalog.min(message) || CASE WHEN pg_catalog.count(*) > 1 THEN ' and ' || pg_catalog.count(*) - 1 || ' more' ELSE '' END AS message \
-           FROM pg_temp.loader_rejected GROUP BY object) r ON r.object = e.object \
-         WHERE q.id = e.id AND q.batch_id = {batch}",
-        Literal(context.application),
-        schema = Ident(context.loader_schema),
-        batch = Literal(context.batch_id),
-    );
-    let changed = context.session.execute(doing, &sql).await?;
     let entries = "SELECT pg_catalog.count(DISTINCT id) FROM pg_temp.loader_queue_entries";
     let planned = u64::try_from(context.session.number(doing, entries).await?).unwrap_or_default();
+    if planned == 0 {
+        return Ok(());
+    }
+    let (application, batch) = (Literal(context.application), Literal(context.batch_id));
+    let states = format!(
+        "SELECT e.id, CASE WHEN r.message IS NULL THEN 'loaded' ELSE 'failed' END AS status, \
+           CASE WHEN r.message IS NULL THEN pg_catalog.now() END AS loaded_at, \
+           r.message AS error_message, {application}::uuid AS application \
+         FROM (SELECT DISTINCT id, object FROM pg_temp.loader_queue_entries) e \
+         LEFT JOIN (SELECT object, pg_catalog.min(message) || CASE WHEN pg_catalog.count(*) > 1 \
+             THEN ' and ' || pg_catalog.count(*) - 1 || ' more' ELSE '' END AS message \
+           FROM pg_temp.loader_rejected GROUP BY object) r ON r.object = e.object",
+    );
+    let changed = set_queue(context, doing, &states, &format!("q.batch_id = {batch}")).await?;
     if changed == planned {
         return Ok(());
     }
@@ -525,20 +558,57 @@ async fn queue_loaded(context: &Context<'_>) -> Result<()> {
     )))
 }
 
-/// Entries that the undone applications set are pending again.
+/// Entries that the undone applications set are again as they were before.
 async fn queue_restored(context: &Context<'_>, undoes: &[String]) -> Result<()> {
     let ids: Vec<String> = undoes.iter().map(|u| Literal(u).to_string()).collect();
-    let sql = format!(
-        "UPDATE {}.validation_queue SET status = 'pending', loaded_at = NULL, error_message = NULL, application = NULL \
-         WHERE application = ANY (ARRAY[{}]::uuid[])",
+    let ids = format!("ARRAY[{}]::uuid[]", ids.join(", "));
+    let states = format!(
+        "SELECT DISTINCT ON (a.record_id) a.record_id::bigint AS id, a.old_values ->> 'status' AS status, \
+           (a.old_values ->> 'loaded_at')::timestamptz AS loaded_at, a.old_values ->> 'error_message' AS error_message, \
+           (a.old_values ->> 'application')::uuid AS application \
+         FROM {}.audit_log a WHERE a.application = ANY ({ids}) AND a.operation = 'QUEUE' \
+         ORDER BY a.record_id, a.id",
         Ident(context.loader_schema),
-        ids.join(", ")
     );
-    context
-        .session
-        .execute("restoring the validation queue", &sql)
+    // What somebody else set since is theirs.
+    let ours = format!(
+        "(q.application = ANY ({ids}) OR n.application IS NOT NULL AND q.application IS NULL)"
+    );
+    set_queue(context, "restoring the validation queue", &states, &ours)
         .await
         .map(drop)
+}
+
+/// Sets queue entries to the rows of `states` (`id`, `status`, `loaded_at`, `error_message`,
+/// `application`) and keeps what stood before in the audit log.
+async fn set_queue(context: &Context<'_>, doing: &str, states: &str, only: &str) -> Result<u64> {
+    let image = |alias: &str| {
+        format!(
+            "pg_catalog.jsonb_build_object('status', {alias}.status, 'loaded_at', {alias}.loaded_at, \
+             'error_message', {alias}.error_message, 'application', {alias}.application)"
+        )
+    };
+    let sql = format!(
+        "WITH n AS MATERIALIZED ({states}), old AS MATERIALIZED (\
+           SELECT q.id, n.status AS new_status, n.loaded_at AS new_loaded_at, n.error_message AS new_error, \
+             n.application AS new_application, {} AS before FROM {schema}.validation_queue q JOIN n ON n.id = q.id \
+           WHERE {only} FOR NO KEY UPDATE OF q), \
+         done AS (UPDATE {schema}.validation_queue q SET status = o.new_status, loaded_at = o.new_loaded_at, \
+           error_message = o.new_error, application = o.new_application FROM old o WHERE q.id = o.id \
+           RETURNING q.id, o.before, {} AS after) \
+         INSERT INTO {schema}.audit_log (table_name, operation, record_id, old_values, new_values, batch_id, \
+           changed_by, changed_at, application, plan_hash) \
+         SELECT 'validation_queue', 'QUEUE', id::text, before, after, {}, {}, pg_catalog.now(), {}::uuid, {} \
+         FROM done ORDER BY id",
+        image("q"),
+        image("q"),
+        Literal(context.batch_id),
+        Literal(context.actor),
+        Literal(context.application),
+        Literal(context.plan_hash),
+        schema = Ident(context.loader_schema),
+    );
+    context.session.execute(doing, &sql).await
 }
 
 /// Leaves a `failed` row in `batch_load_log`. It is written after the rollback, on its own.

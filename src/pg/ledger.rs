@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Session;
 use crate::error::Result;
 use crate::ident::{Ident, Literal};
+use crate::plan::LedgerTable;
 
 /// One application of one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,8 +26,8 @@ pub struct Application {
     pub applied_at: String,
     /// The applications that it took back.
     pub undoes: Vec<String>,
-    /// Counts by table, as JSON.
-    pub tables: String,
+    /// Its tables, in dependency order.
+    pub tables: Vec<LedgerTable>,
     /// Records read for its plan.
     pub records: u64,
     /// Violations whose records were left out.
@@ -55,6 +56,15 @@ pub async fn applications(
     );
     let rows = session.texts("reading the ledger", &sql).await?;
     let text = |row: &[Option<String>], i: usize| row[i].clone().unwrap_or_default();
+    // The sort of a ledger that another version wrote: better no answer than half of one.
+    if let Some(e) = rows
+        .iter()
+        .find_map(|r| serde_json::from_str::<Vec<LedgerTable>>(&text(r, 7)).err())
+    {
+        return Err(crate::Error::Config(format!(
+            "the ledger {schema}.loader_ledger holds entries that this version does not read: {e}"
+        )));
+    }
     let mut all: Vec<Application> = rows
         .iter()
         .map(|row| Application {
@@ -65,7 +75,7 @@ pub async fn applications(
             actor: text(row, 4),
             applied_at: text(row, 5),
             undoes: text(row, 6).split_whitespace().map(str::to_owned).collect(),
-            tables: text(row, 7),
+            tables: serde_json::from_str(&text(row, 7)).unwrap_or_default(),
             records: text(row, 8).parse().unwrap_or_default(),
             rejected: text(row, 9).parse().unwrap_or_default(),
             undone_by: None,
@@ -128,7 +138,7 @@ mod tests {
             actor: String::new(),
             applied_at: String::new(),
             undoes: undoes.iter().map(|u| (*u).to_owned()).collect(),
-            tables: String::new(),
+            tables: Vec::new(),
             records: 0,
             rejected: 0,
             undone_by: None,

@@ -4,6 +4,9 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -44,22 +47,28 @@ impl Bucket {
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(30))
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(https);
-        // Elsewhere than at AWS there is no service to ask for a region, and any name will do.
-        let named = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
-        let elsewhere = named("AWS_ENDPOINT_URL") || named("AWS_ENDPOINT_URL_S3");
-        if elsewhere && !named("AWS_REGION") && !named("AWS_DEFAULT_REGION") {
-            loader = loader.region(Region::from_static("us-east-1"));
-        }
-        let settings = loader
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(https)
             .retry_config(RetryConfig::standard().with_max_attempts(5))
-            .timeout_config(timeouts)
-            .load()
-            .await;
-        // Other stores than AWS's own rarely have a host name for each bucket.
-        let elsewhere =
-            settings.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
-        let config = aws_sdk_s3::config::Builder::from(&settings).force_path_style(elsewhere);
+            .timeout_config(timeouts);
+        let region = Region::from_static("us-east-1");
+        let named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let elsewhere = named("AWS_ENDPOINT_URL") || named("AWS_ENDPOINT_URL_S3");
+        if elsewhere {
+            // Elsewhere than at AWS there is no machine to ask for its region: do not wait for it.
+            loader = loader.region(
+                RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+                    .or_else(ProfileFileRegionProvider::new())
+                    .or_else(region.clone()),
+            );
+        }
+        let settings = loader.load().await;
+        // A profile may name an endpoint too. Other stores than AWS's own rarely have a host name
+        // for each bucket.
+        let elsewhere = elsewhere || settings.endpoint_url().is_some();
+        let config = aws_sdk_s3::config::Builder::from(&settings)
+            .region(settings.region().cloned().unwrap_or(region))
+            .force_path_style(elsewhere);
         Self {
             client: Client::from_conf(config.build()),
             name: name.to_owned(),
@@ -260,16 +269,19 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
         .map(|response| response.status().as_u16())
 }
 
-/// An error and its causes in one line, each said once.
+/// An error and its causes in one line, each said once, without those that say nothing.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let line = line.trim_end_matches(". Attempted:");
+        let empty = matches!(line, "" | "dispatch failure" | "io error" | "other");
+        if !empty && !parts.iter().any(|part| part.contains(line)) {
+            parts.push(line.to_owned());
         }
-        cause = error.source();
     }
-    text
+    parts.join(": ")
 }

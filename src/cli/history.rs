@@ -1,0 +1,180 @@
+//! `loader history` and `loader audit`.
+
+use std::io::Write;
+
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::print_json;
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use crate::ops::{self, AuditFilter};
+use crate::plan::Values;
+use crate::render::escape;
+
+#[derive(clap::Args, Debug)]
+pub struct HistoryArgs {
+    /// Only this batch
+    #[arg(long, value_name = "ID")]
+    batch_id: Option<String>,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct AuditArgs {
+    /// Only this batch
+    #[arg(long, value_name = "ID")]
+    batch_id: Option<String>,
+    /// Only this application
+    #[arg(long, value_name = "ID")]
+    application: Option<String>,
+    /// Only this table
+    #[arg(long, value_name = "TABLE")]
+    table: Option<String>,
+    /// Only the row with this natural key: its value, or a JSON array of several
+    #[arg(long, value_name = "KEY", requires = "table")]
+    key: Option<String>,
+    /// At most so many changes, the newest
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u64,
+}
+
+pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
+    let all = ops::history(
+        &settings.database()?,
+        settings.timeouts(),
+        &settings.loader_schema,
+        args.batch_id.as_deref(),
+    )
+    .await?;
+    if settings.json {
+        return print_json(&serde_json::json!({ "applications": all })).map(|()| 0);
+    }
+    if all.is_empty() {
+        super::say("Nothing was applied yet.");
+        return Ok(0);
+    }
+    let mut table = Builder::default();
+    table.push_record([
+        "applied at (UTC)",
+        "what",
+        "batch",
+        "by",
+        "+",
+        "~",
+        "-",
+        "application",
+        "state",
+    ]);
+    for a in &all {
+        let sum = |f: fn(&crate::plan::Counts) -> u64| {
+            a.tables
+                .iter()
+                .map(|t| f(&t.counts))
+                .sum::<u64>()
+                .to_string()
+        };
+        table.push_record([
+            a.applied_at.get(..19).unwrap_or(&a.applied_at).to_owned(),
+            a.kind.clone(),
+            escape(&a.batch_id),
+            escape(&a.actor),
+            sum(|c| c.insert),
+            sum(|c| c.update),
+            sum(|c| c.delete),
+            a.application.clone(),
+            match &a.undone_by {
+                None => "in effect".to_owned(),
+                Some(by) => format!("taken back by {by}"),
+            },
+        ]);
+    }
+    let mut table = table.build();
+    table.with(Style::blank());
+    writeln!(std::io::stdout(), "{table}").map_err(|e| Error::io("writing the history", &e))?;
+    Ok(0)
+}
+
+pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
+    let filter = AuditFilter {
+        batch_id: args.batch_id.clone(),
+        application: args.application.clone(),
+        table: args.table.clone(),
+        key: args.key.clone(),
+        limit: args.limit,
+    };
+    let changes = ops::audit(
+        &settings.database()?,
+        settings.timeouts(),
+        &settings.loader_schema,
+        &filter,
+    )
+    .await?;
+    if settings.json {
+        return print_json(&serde_json::json!({ "changes": changes })).map(|()| 0);
+    }
+    if changes.is_empty() {
+        super::say("The audit log has no such change.");
+        return Ok(0);
+    }
+    let mut out = std::io::stdout().lock();
+    let failed = |e: std::io::Error| Error::io("writing the audit log", &e);
+    for c in &changes {
+        let origin = c
+            .origin
+            .as_deref()
+            .map(|o| format!(" from {}", escape(o)))
+            .unwrap_or_default();
+        let undone = c
+            .undone_by
+            .as_deref()
+            .map(|u| format!(", taken back by {u}"))
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "{} {} {} {} by {}, batch {}{origin}{undone}",
+            c.changed_at,
+            c.operation,
+            escape(&c.table),
+            escape(&c.key),
+            escape(&c.changed_by),
+            escape(&c.batch_id)
+        )
+        .map_err(failed)?;
+        for line in differences(c.before.as_ref(), c.after.as_ref()) {
+            writeln!(out, "    {line}").map_err(failed)?;
+        }
+    }
+    if changes.len() as u64 == args.limit {
+        super::say(format!(
+            "Only the newest {} are shown; --limit shows more.",
+            args.limit
+        ));
+    }
+    Ok(0)
+}
+
+/// The columns that differ, as `column: old → new`.
+fn differences(before: Option<&Values>, after: Option<&Values>) -> Vec<String> {
+    let show = |v: Option<&Option<String>>| match v {
+        None => "(absent)".to_owned(),
+        Some(None) => "null".to_owned(),
+        Some(Some(v)) => format!("\"{}\"", escape(v)),
+    };
+    let names = before.into_iter().chain(after).flat_map(Values::keys);
+    let names: std::collections::BTreeSet<&String> = names.collect();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let (old, new) = (
+                before.and_then(|b| b.get(name)),
+                after.and_then(|a| a.get(name)),
+            );
+            let (one_sided, column) = (before.is_none() || after.is_none(), escape(name));
+            match (old == new, one_sided) {
+                (true, _) => None,
+                (false, true) => Some(format!("{column}: {}", show(old.or(new)))),
+                (false, false) => Some(format!("{column}: {} → {}", show(old), show(new))),
+            }
+        })
+        .collect()
+}

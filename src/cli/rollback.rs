@@ -1,0 +1,61 @@
+//! `loader rollback`.
+
+use std::path::PathBuf;
+
+use super::apply::{How, apply};
+use super::say;
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use crate::ops::{self, RollbackRequest};
+use crate::planfile::PlanFile;
+use crate::render::text::{self, Filter};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Take back all loads of this batch that are in effect
+    #[arg(long, value_name = "ID", required_unless_present = "application")]
+    batch_id: Option<String>,
+    /// Take back one application (see `loader history`)
+    #[arg(long, value_name = "ID")]
+    application: Option<String>,
+    /// Only write the plan of the rollback to this file; apply it with `loader apply`
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
+}
+
+pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
+    let request = RollbackRequest {
+        batch_id: args.batch_id,
+        application: args.application,
+        database: settings.database()?,
+        timeouts: settings.timeouts(),
+        loader_schema: settings.loader_schema.clone(),
+    };
+    if let Some(path) = &args.out {
+        let (header, hash) =
+            super::plan::to_file(path, async |file| ops::rollback(&request, file).await).await?;
+        return super::plan::tell(settings, &header, &hash, &path.display().to_string())
+            .map(|()| 0);
+    }
+    let file =
+        tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;
+    ops::rollback(&request, file.as_file()).await?;
+    let handle = file
+        .reopen()
+        .map_err(|e| Error::io("reading the plan", &e))?;
+    let plan = PlanFile::verify(handle, "the rollback".into())?;
+    if !settings.json {
+        let filter = Filter {
+            limit: Some(20),
+            ..Filter::default()
+        };
+        let stderr = std::io::stderr();
+        text::plan(&plan, &filter, super::colour(&stderr), &mut stderr.lock())?;
+        if plan.header.summary.changes() == 0 {
+            say("There is nothing to take back but the record of it.");
+        }
+    }
+    apply(settings, plan.executable()?, &args.how, "the rollback").await
+}

@@ -1,0 +1,130 @@
+//! What happened: applications, and the changes of rows.
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::ident::{Ident, Literal};
+use crate::pg::ledger::{self, Application};
+use crate::pg::{Session, Timeouts};
+use crate::plan::Values;
+
+/// The applications of a batch, or all, newest first.
+///
+/// # Errors
+/// [`crate::Error::Database`]; [`crate::Error::Config`] where `loader migrate` was not run.
+pub async fn history(
+    database: &tokio_postgres::Config,
+    timeouts: Timeouts,
+    loader_schema: &str,
+    batch_id: Option<&str>,
+) -> Result<Vec<Application>> {
+    let session = Session::open(database, timeouts).await?;
+    session.target(loader_schema).await?;
+    ledger::applications(&session, loader_schema, batch_id).await
+}
+
+/// Which changes are asked for; all that is given must match.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Of this batch.
+    pub batch_id: Option<String>,
+    /// Of this application.
+    pub application: Option<String>,
+    /// Of this table.
+    pub table: Option<String>,
+    /// Of the row with this natural key: its value, or a JSON array of several.
+    pub key: Option<String>,
+    /// At most so many, the newest.
+    pub limit: u64,
+}
+
+/// One change of one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// When, in UTC.
+    pub changed_at: String,
+    /// Who.
+    pub changed_by: String,
+    /// `INSERT`, `UPDATE`, `DELETE`, or `QUEUE` for the validation queue.
+    pub operation: String,
+    /// The table.
+    pub table: String,
+    /// The row's natural key.
+    pub key: String,
+    /// The batch.
+    pub batch_id: String,
+    /// The application.
+    pub application: Option<String>,
+    /// The object and position it came from, or what it took back.
+    pub origin: Option<String>,
+    /// The application that took it back, where one did.
+    pub undone_by: Option<String>,
+    /// The row before.
+    pub before: Option<Values>,
+    /// The row after.
+    pub after: Option<Values>,
+}
+
+/// The changes that match, newest first.
+///
+/// # Errors
+/// As [`history`].
+pub async fn audit(
+    database: &tokio_postgres::Config,
+    timeouts: Timeouts,
+    loader_schema: &str,
+    filter: &AuditFilter,
+) -> Result<Vec<Change>> {
+    let session = Session::open(database, timeouts).await?;
+    session.target(loader_schema).await?;
+    let conditions: Vec<String> = [
+        ("batch_id", &filter.batch_id),
+        ("application::text", &filter.application),
+        ("table_name", &filter.table),
+        ("record_id", &filter.key),
+    ]
+    .iter()
+    .filter_map(|(column, value)| Some(format!("{column} = {}", Literal(value.as_deref()?))))
+    .collect();
+    let only = match conditions.is_empty() {
+        true => String::new(),
+        false => format!("WHERE {}", conditions.join(" AND ")),
+    };
+    let sql = format!(
+        "SELECT changed_at, changed_by, operation, table_name, record_id, batch_id, application, origin, \
+         old_values, new_values FROM {}.audit_log {only} ORDER BY id DESC LIMIT {}",
+        Ident(loader_schema),
+        filter.limit
+    );
+    let rows = session.texts("reading the audit log", &sql).await?;
+    let applications = ledger::applications(&session, loader_schema, None).await?;
+    let image = |json: &Option<String>| -> Option<Values> {
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(json.as_deref()?).ok()?;
+        let text = |v: serde_json::Value| match v {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(s) => Some(s),
+            other => Some(other.to_string()),
+        };
+        Some(object.into_iter().map(|(k, v)| (k, text(v))).collect())
+    };
+    Ok(rows
+        .into_iter()
+        .map(|mut r| Change {
+            changed_at: r[0].take().unwrap_or_default(),
+            changed_by: r[1].take().unwrap_or_default(),
+            operation: r[2].take().unwrap_or_default(),
+            table: r[3].take().unwrap_or_default(),
+            key: r[4].take().unwrap_or_default(),
+            batch_id: r[5].take().unwrap_or_default(),
+            undone_by: applications
+                .iter()
+                .find(|a| Some(&a.application) == r[6].as_ref())
+                .and_then(|a| a.undone_by.clone()),
+            application: r[6].take(),
+            origin: r[7].take(),
+            before: image(&r[8]),
+            after: image(&r[9]),
+        })
+        .collect())
+}

@@ -1,0 +1,251 @@
+//! Rollback: a plan made from the audit log instead of a batch, applied like any other.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use crate::error::{Error, Result};
+use crate::graph::{self, Dependency};
+use crate::pg::compare::Snapshot;
+use crate::pg::ledger::{self, Application};
+use crate::pg::undo::Undo;
+use crate::pg::{Session, Timeouts, introspect};
+use crate::plan::{Counts, DriftReport, Entry, Header, Kind, LedgerTable, TablePlan};
+use crate::planfile::PlanWriter;
+use crate::schema::Table;
+
+/// What is to be taken back.
+#[derive(Debug, Clone)]
+pub struct RollbackRequest {
+    /// All loads of this batch that are in effect, or
+    pub batch_id: Option<String>,
+    /// this application.
+    pub application: Option<String>,
+    /// The database.
+    pub database: tokio_postgres::Config,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// The schema of the loader's tables.
+    pub loader_schema: String,
+}
+
+/// Writes the plan that takes applications back to `out`. Returns its header and hash.
+///
+/// # Errors
+/// [`Error::Config`] where there is nothing to take back; [`Error::Drift`] naming rows that changed
+/// since, and who changed them; [`Error::Blocked`] naming rows that refer to what would be deleted,
+/// or tables without an audit log; [`Error::Database`].
+pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Header, String)> {
+    let session = Session::open(&request.database, request.timeouts).await?;
+    let target = session.target(&request.loader_schema).await?;
+    let chosen = choose(&session, request).await?;
+    let ledgered = merge(&chosen)?;
+    let ids: Vec<String> = chosen
+        .iter()
+        .map(|a| crate::ident::Literal(&a.application).to_string())
+        .collect();
+    let applications = format!("ARRAY[{}]::pg_catalog.uuid[]", ids.join(", "));
+    let (ordered, tables) = order(&session, ledgered).await?;
+    let mut undos = Vec::with_capacity(tables.len());
+    for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
+        undos.push(
+            Undo::collect(
+                &session,
+                i,
+                &request.loader_schema,
+                table,
+                ledger.clone(),
+                &applications,
+            )
+            .await?,
+        );
+    }
+    let references: Vec<&Table> = tables.iter().collect();
+    let snapshot = Snapshot::begin(&session, &references).await?;
+    let mut writer = PlanWriter::new()?;
+    let mut drifted = Vec::new();
+    let mut referrers = Vec::new();
+    let from: Vec<String> = chosen
+        .iter()
+        .map(|a| format!("application {}", a.application))
+        .collect();
+    for undo in undos.iter().rev() {
+        let soft = undo.ledger.config.soft_delete.column().is_some();
+        let is_key = |c: &str| undo.ledger.config.natural_key.iter().any(|k| k == c);
+        let mine =
+            |c: &str| undo.ledger.columns.iter().any(|w| w == c) || undo.ledger.config.is_stamp(c);
+        // What the table's own triggers set, they will set again.
+        let writes = |c: &str, inserts: bool| {
+            undo.table.column(c).is_some_and(|column| !column.generated)
+                && (inserts || mine(c) || undo.table.triggers.is_empty())
+        };
+        drifted.extend(
+            undo.stream(&snapshot, &mut |undone| {
+                let inverse = undone.applied.invert();
+                let inserts = inverse.before.is_none();
+                let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
+                let Some(what) = what else { return Ok(()) };
+                writer.entry(Entry {
+                    table: undo.ledger.table.clone(),
+                    key: undone.key,
+                    what,
+                    from: from.clone(),
+                })
+            })
+            .await?,
+        );
+        referrers.extend(undo.referrers(&session, &undos).await?);
+    }
+    snapshot.end().await?;
+    if !drifted.is_empty() {
+        return Err(Error::Drift(Box::new(DriftReport { rows: drifted })));
+    }
+    if !referrers.is_empty() {
+        return Err(Error::Blocked(format!(
+            "the rollback would delete rows that other rows refer to now; nothing was written:\n  {}\n\
+             Take those rows back first, or make them refer to others.",
+            referrers.join("\n  ")
+        )));
+    }
+    let header = Header {
+        kind: Kind::Rollback,
+        batch_id: chosen[0].batch_id.clone(),
+        undoes: chosen.iter().map(|a| a.application.clone()).collect(),
+        target,
+        records: 0,
+        blocking: 0,
+        rejected: 0,
+        summary: Counts::default(),
+        tables: ordered
+            .iter()
+            .zip(&tables)
+            .map(|(ledger, table)| TablePlan {
+                table: ledger.table.clone(),
+                config: ledger.config.clone(),
+                schema: table.fingerprint.clone(),
+                columns: Vec::new(),
+                counts: Counts::default(),
+                warnings: warnings(table),
+            })
+            .collect(),
+    };
+    writer.finish(header, out)
+}
+
+/// The applications to take back, newest first.
+async fn choose(session: &Session, request: &RollbackRequest) -> Result<Vec<Application>> {
+    let all =
+        ledger::applications(session, &request.loader_schema, request.batch_id.as_deref()).await?;
+    if let Some(id) = &request.application {
+        let found = all.into_iter().find(|a| a.application == *id);
+        return match found {
+            None => Err(Error::Config(format!(
+                "there is no application {id} in the ledger; `loader history` lists them"
+            ))),
+            Some(a) => match &a.undone_by {
+                Some(by) => Err(Error::Config(format!(
+                    "the application {id} was taken back already, by {by}"
+                ))),
+                None => Ok(vec![a]),
+            },
+        };
+    }
+    let batch = request.batch_id.as_deref().unwrap_or_default();
+    let known = !all.is_empty();
+    let loads: Vec<Application> = all
+        .into_iter()
+        .filter(|a| a.kind == Kind::Load.word() && a.undone_by.is_none())
+        .collect();
+    match (loads.is_empty(), known) {
+        (false, _) => Ok(loads),
+        (true, true) => Err(Error::Config(format!(
+            "nothing of batch {batch} is in effect: everything was taken back already; see `loader history`"
+        ))),
+        (true, false) => Err(Error::Config(format!(
+            "batch {batch} was never applied to this database; `loader history` lists what was"
+        ))),
+    }
+}
+
+/// The tables of all applications, each once, with what they wrote in sum.
+fn merge(applications: &[Application]) -> Result<Vec<LedgerTable>> {
+    let mut tables: Vec<LedgerTable> = Vec::new();
+    for application in applications {
+        for table in &application.tables {
+            if table.counts.changes() == 0 {
+                continue;
+            }
+            if !table.config.audit_changes {
+                return Err(Error::Blocked(format!(
+                    "table {} was loaded by application {} without audit_changes, so that its rows cannot be put back",
+                    table.table, application.application
+                )));
+            }
+            match tables.iter_mut().find(|t| t.table == table.table) {
+                None => tables.push(table.clone()),
+                Some(known) if known.config.natural_key != table.config.natural_key => {
+                    return Err(Error::Blocked(format!(
+                        "the natural key of table {} was another one in application {}; take the applications back one \
+                         by one with --application, newest first",
+                        table.table, application.application
+                    )));
+                }
+                Some(known) => {
+                    let (sum, c) = (&mut known.counts, &table.counts);
+                    sum.insert += c.insert;
+                    sum.update += c.update;
+                    sum.delete += c.delete;
+                    let missing = table.columns.iter().filter(|c| !known.columns.contains(c));
+                    let missing: Vec<String> = missing.cloned().collect();
+                    known.columns.extend(missing);
+                }
+            }
+        }
+    }
+    Ok(tables)
+}
+
+/// The tables as they are now, in dependency order.
+async fn order(
+    session: &Session,
+    ledgered: Vec<LedgerTable>,
+) -> Result<(Vec<LedgerTable>, Vec<Table>)> {
+    let mut found = Vec::with_capacity(ledgered.len());
+    for ledger in ledgered {
+        let table = introspect::table(session, &ledger.table).await?;
+        found.push((ledger, table));
+    }
+    let mut dependencies = Vec::new();
+    for (ledger, table) in &found {
+        for key in &table.foreign_keys {
+            let parent = found.iter().find(|(_, t)| t.name == key.parent);
+            dependencies.extend(parent.map(|(p, _)| Dependency {
+                parent: p.table.clone(),
+                child: ledger.table.clone(),
+                because: key.name.clone(),
+                deferrable: key.deferrable,
+            }));
+        }
+        for parent in &ledger.config.depends_on {
+            dependencies.push(Dependency {
+                parent: parent.clone(),
+                child: ledger.table.clone(),
+                because: "depends_on".into(),
+                deferrable: false,
+            });
+        }
+    }
+    let names: BTreeSet<String> = found.iter().map(|(l, _)| l.table.clone()).collect();
+    let order = graph::order(&names, &dependencies)?;
+    found.sort_by_key(|(l, _)| order.iter().position(|n| *n == l.table));
+    Ok(found.into_iter().unzip())
+}
+
+fn warnings(table: &Table) -> Vec<String> {
+    if table.triggers.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "its triggers run when this is applied, and the columns that they set are not put back: {}",
+        table.triggers.join(", ")
+    )]
+}

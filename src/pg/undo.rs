@@ -1,0 +1,394 @@
+//! What applications wrote, from the audit log, beside what is there now.
+
+use futures_util::TryStreamExt;
+
+use super::compare::Snapshot;
+use super::{Session, failed, planned::record_id};
+use crate::copytext::CopyRow;
+use crate::error::{Error, Result};
+use crate::ident::{Ident, Literal};
+use crate::plan::{Applied, DriftRow, DriftState, Fingerprint, LedgerTable, Values};
+use crate::schema::{Column, ForeignKey, Table, keys_equal};
+
+/// One table of the applications that are taken back.
+pub struct Undo<'a> {
+    /// The table as it is now.
+    pub table: &'a Table,
+    /// What the ledger says about it.
+    pub ledger: LedgerTable,
+    number: usize,
+    loader_schema: &'a str,
+}
+
+/// One row that was changed, with what became of it since.
+pub struct Undone {
+    /// The change as it was made.
+    pub applied: Applied,
+    /// The natural key.
+    pub key: Values,
+    /// The digest of the row as it is now, if it is as it was left.
+    pub digest: Option<Fingerprint>,
+}
+
+impl<'a> Undo<'a> {
+    /// Collects the changes of `applications` (SQL array of ids) to one table: the oldest image
+    /// before and the newest after of each row.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; [`Error::Blocked`] where the audit log is not complete.
+    pub async fn collect(
+        session: &Session,
+        number: usize,
+        loader_schema: &'a str,
+        table: &'a Table,
+        ledger: LedgerTable,
+        applications: &str,
+    ) -> Result<Undo<'a>> {
+        let undo = Undo {
+            table,
+            ledger,
+            number,
+            loader_schema,
+        };
+        let doing = undo.doing("reading the audit log for");
+        let key = undo.key();
+        let columns: Vec<String> = key
+            .iter()
+            .map(|c| {
+                let collate = c.collation.as_ref().map(|c| format!(" COLLATE {c}"));
+                format!(
+                    "{} {}{}",
+                    c.staged(),
+                    c.base_type_sql,
+                    collate.unwrap_or_default()
+                )
+            })
+            .collect();
+        let name = undo.bare_name();
+        let create = format!(
+            "CREATE TEMPORARY TABLE {name} (record_id text, before jsonb, after jsonb, audited bigint, {})",
+            columns.join(", ")
+        );
+        session.run(&doing, &create).await?;
+        let cells: Vec<String> = key
+            .iter()
+            .map(|c| {
+                let text = format!("(coalesce(x.after, x.before) ->> {})", Literal(&c.name));
+                format!("{text}::{}", c.base_type_sql)
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO pg_temp.{name} SELECT x.record_id, x.before, x.after, x.last, {} FROM (\
+               SELECT DISTINCT ON (record_id) record_id, pg_catalog.first_value(old_values) OVER w AS before, \
+                 pg_catalog.last_value(new_values) OVER w AS after, pg_catalog.last_value(id) OVER w AS last \
+               FROM {}.audit_log WHERE application = ANY ({applications}) AND table_name = {} \
+                 AND operation IN ('INSERT', 'UPDATE', 'DELETE') \
+               WINDOW w AS (PARTITION BY record_id ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) x \
+             WHERE x.before IS NOT NULL OR x.after IS NOT NULL",
+            cells.join(", "),
+            Ident(loader_schema),
+            Literal(&undo.ledger.table),
+        );
+        session.execute(&doing, &sql).await?;
+        let count = format!(
+            "SELECT pg_catalog.count(*) FROM {}.audit_log WHERE application = ANY ({applications}) \
+             AND table_name = {} AND operation IN ('INSERT', 'UPDATE', 'DELETE')",
+            Ident(loader_schema),
+            Literal(&undo.ledger.table)
+        );
+        let audited = session.number(&doing, &count).await?;
+        let written = i64::try_from(undo.ledger.counts.changes()).unwrap_or(i64::MAX);
+        if audited != written {
+            return Err(Error::Blocked(format!(
+                "{}: the audit log has {audited} changes of this load and the ledger says {written}; without the complete \
+                 log it cannot be taken back",
+                undo.ledger.table
+            )));
+        }
+        undo.check_continuity(session, applications).await?;
+        let analyze: Vec<String> = key.iter().map(|c| c.staged()).collect();
+        let analyze = format!("ANALYZE pg_temp.{name} ({})", analyze.join(", "));
+        session.run(&doing, &analyze).await?;
+        Ok(undo)
+    }
+
+    /// Where several applications changed one row, each must have found it as the one before left
+    /// it: what somebody else did in between would be lost.
+    async fn check_continuity(&self, session: &Session, applications: &str) -> Result<()> {
+        let sql = format!(
+            "SELECT DISTINCT record_id FROM (SELECT record_id, old_values, \
+               pg_catalog.lag(new_values) OVER w AS left_as, pg_catalog.row_number() OVER w AS n \
+             FROM {}.audit_log WHERE application = ANY ({applications}) AND table_name = {} \
+               AND operation IN ('INSERT', 'UPDATE', 'DELETE') \
+             WINDOW w AS (PARTITION BY record_id ORDER BY id)) x \
+             WHERE n > 1 AND x.left_as IS DISTINCT FROM x.old_values ORDER BY 1 LIMIT 20",
+            Ident(self.loader_schema),
+            Literal(&self.ledger.table)
+        );
+        let rows = session
+            .texts(&self.doing("reading the audit log for"), &sql)
+            .await?;
+        let named: Vec<String> = rows
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|id| crate::render::escape(&id))
+            .collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Blocked(format!(
+            "{}: somebody else changed rows between two loads of this batch, for example {}; take the loads back one by \
+             one with --application, newest first",
+            self.ledger.table,
+            named.join(", ")
+        )))
+    }
+
+    fn doing(&self, what: &str) -> String {
+        format!("{what} table {}", self.ledger.table)
+    }
+
+    fn bare_name(&self) -> String {
+        format!("loader_undo_{}", self.number)
+    }
+
+    fn key(&self) -> Vec<&Column> {
+        let key = self.table.key(&self.ledger.config.natural_key);
+        key.into_iter().map(|(c, _)| c).collect()
+    }
+
+    fn keys_equal(&self) -> String {
+        keys_equal(&self.table.key(&self.ledger.config.natural_key), "s", "t")
+    }
+
+    /// The condition that row `t` is as the application left it.
+    fn as_left(&self) -> String {
+        let image = self.table.image("t");
+        let left_out = &self.ledger.config.ignore_drift;
+        if left_out.is_empty() {
+            return format!("{image} = s.after");
+        }
+        let names: Vec<String> = left_out.iter().map(|c| Literal(c).to_string()).collect();
+        let without = format!(" - ARRAY[{}]::pg_catalog.text[]", names.join(", "));
+        format!("({image}{without}) = (s.after{without})")
+    }
+
+    /// Gives every row that was changed to `sink`, in key order, and returns those that are not as
+    /// they were left.
+    ///
+    /// # Errors
+    /// [`Error::Database`], and whatever `sink` returns.
+    pub async fn stream(
+        &self,
+        snapshot: &Snapshot<'_>,
+        sink: &mut dyn FnMut(Undone) -> Result<()>,
+    ) -> Result<Vec<DriftRow>> {
+        let doing = self.doing("comparing what was loaded with");
+        let session = snapshot.session;
+        let order: Vec<String> = self
+            .key()
+            .iter()
+            .map(|c| format!("{} COLLATE \"C\"", c.staged_text("s")))
+            .collect();
+        // Where deletes only mark rows, a key may find others beside the one that was changed.
+        let digest = self.table.digest("t", &self.ledger.config.ignore_drift);
+        let sql = format!(
+            "COPY (SELECT s.before, s.after, s.record_id, s.audited, n.found, n.same, n.digest FROM pg_temp.{} s, LATERAL (\
+               SELECT pg_catalog.count(*) AS found, pg_catalog.count(*) FILTER (WHERE {as_left}) AS same, \
+                 pg_catalog.min({digest}) FILTER (WHERE {as_left}) AS digest \
+               FROM {} t WHERE {}) n ORDER BY {}) TO STDOUT",
+            self.bare_name(),
+            self.table.name,
+            self.keys_equal(),
+            order.join(", "),
+            as_left = self.as_left(),
+        );
+        let lines = session
+            .client
+            .copy_out(&sql)
+            .await
+            .map_err(|e| failed(&doing, &e))?;
+        let mut lines = std::pin::pin!(lines);
+        let mut drifted: Vec<(DriftRow, String, i64)> = Vec::new();
+        let mut row = CopyRow::default();
+        let broken =
+            |e: &dyn std::fmt::Display| Error::Io(format!("{doing}: an image cannot be read: {e}"));
+        while let Some(line) = lines.try_next().await.map_err(|e| failed(&doing, &e))? {
+            row.read(&line).map_err(|e| broken(&e))?;
+            let image = |i: usize| -> Result<Option<Values>> {
+                let json = row.get(i).map(serde_json::from_str::<Values>);
+                json.transpose().map_err(|e| broken(&e))
+            };
+            let applied = Applied {
+                before: image(0)?,
+                after: image(1)?,
+            };
+            let either = applied.after.as_ref().or(applied.before.as_ref());
+            let key: Values = self
+                .ledger
+                .config
+                .natural_key
+                .iter()
+                .filter_map(|k| Some((k.clone(), either?.get(k)?.clone())))
+                .collect();
+            let number = |i: usize| row.get(i).and_then(|n| n.parse::<i64>().ok()).unwrap_or(0);
+            let (found, same) = (number(4), number(5));
+            let state = match (&applied.after, found, same) {
+                (Some(_), 0, _) => Some(DriftState::Vanished),
+                (Some(_), _, 0) => Some(DriftState::Changed),
+                (None, n, _) if n > 0 && applied.before.is_some() => Some(DriftState::Appeared),
+                _ => None,
+            };
+            match state {
+                Some(state) => drifted.push((
+                    DriftRow {
+                        table: self.ledger.table.clone(),
+                        key,
+                        state,
+                        action: "rollback".into(),
+                        columns: Vec::new(),
+                        by: None,
+                    },
+                    row.get(2).unwrap_or_default().to_owned(),
+                    number(3),
+                )),
+                None => sink(Undone {
+                    applied,
+                    key,
+                    digest: row.get(6).map(|d| Fingerprint(d.to_owned())),
+                })?,
+            }
+        }
+        let mut rows = Vec::with_capacity(drifted.len());
+        for (mut row, record_id, audited) in drifted {
+            row.by = self.later(session, &record_id, audited).await?;
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    /// Who changed a row after the audit row with this id.
+    async fn later(
+        &self,
+        session: &Session,
+        record_id: &str,
+        audited: i64,
+    ) -> Result<Option<String>> {
+        let sql = format!(
+            "SELECT coalesce(changed_by, '?') || ' at ' || coalesce(changed_at::text, '?') || \
+               coalesce(' (batch ' || batch_id || ', application ' || application::text || ')', '') \
+             FROM {}.audit_log WHERE table_name = {} AND record_id = {} AND id > {audited} ORDER BY id DESC LIMIT 1",
+            Ident(self.loader_schema),
+            Literal(&self.ledger.table),
+            Literal(record_id)
+        );
+        let rows = session
+            .texts(&self.doing("finding out who changed"), &sql)
+            .await?;
+        Ok(rows.into_iter().flatten().flatten().next())
+    }
+
+    /// Rows that refer to a row which taking this back would delete, and which are not taken back
+    /// themselves: named as `table key` with the constraint.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn referrers(&self, session: &Session, all: &[Undo<'_>]) -> Result<Vec<String>> {
+        if self.ledger.config.soft_delete.column().is_some() {
+            return Ok(Vec::new()); // a marked row can still be referred to
+        }
+        let mut named = Vec::new();
+        for key in &self.table.referrers {
+            named.extend(self.referrers_by(session, key, all).await?);
+        }
+        Ok(named)
+    }
+
+    async fn referrers_by(
+        &self,
+        session: &Session,
+        key: &ForeignKey,
+        all: &[Undo<'_>],
+    ) -> Result<Vec<String>> {
+        let doing = format!(
+            "looking for rows of {} that refer to what would be deleted",
+            key.child
+        );
+        let joined: Vec<String> = key
+            .columns
+            .iter()
+            .zip(&key.parent_columns)
+            .zip(&key.equality)
+            .map(|((child, parent), (schema, operator))| {
+                format!(
+                    "t.{} OPERATOR({}.{operator}) c.{}",
+                    Ident(parent),
+                    Ident(schema),
+                    Ident(child)
+                )
+            })
+            .collect();
+        let child = all.iter().find(|u| u.table.name == key.child);
+        let (name, spared) = match child {
+            Some(child) => {
+                let columns: Vec<String> = key
+                    .columns
+                    .iter()
+                    .filter_map(|c| child.table.column(c))
+                    .map(|c| {
+                        format!(
+                            "s2.before ->> {} IS DISTINCT FROM {}",
+                            Literal(&c.name),
+                            c.text("c")
+                        )
+                    })
+                    .collect();
+                let same = keys_equal(
+                    &child.table.key(&child.ledger.config.natural_key),
+                    "s2",
+                    "c",
+                );
+                (
+                    record_id(&child.key(), "c"),
+                    format!(
+                        " AND NOT EXISTS (SELECT FROM pg_temp.{} s2 WHERE {same} AND (s2.before IS NULL OR {}))",
+                        child.bare_name(),
+                        columns.join(" OR ")
+                    ),
+                )
+            }
+            None => ("c.ctid::text".to_owned(), String::new()),
+        };
+        let sql = format!(
+            "SELECT {name} FROM pg_temp.{} s JOIN {} t ON {} JOIN {} c ON {} WHERE s.before IS NULL{spared} LIMIT 100",
+            self.bare_name(),
+            self.table.name,
+            self.keys_equal(),
+            key.child,
+            joined.join(" AND ")
+        );
+        // Without the right to read the referring table, the foreign key itself has to speak.
+        let rows = match session.texts(&doing, &sql).await {
+            Ok(rows) => rows,
+            Err(Error::Database {
+                code: Some(code), ..
+            }) if code == "42501" => Vec::new(),
+            Err(e) => return Err(e),
+        };
+        Ok(rows
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|id| {
+                format!(
+                    "{} {} refers to a row of {} that would be deleted ({})",
+                    crate::render::escape(&key.child.name),
+                    crate::render::escape(&id),
+                    crate::render::escape(&self.ledger.table),
+                    crate::render::escape(&key.name)
+                )
+            })
+            .collect())
+    }
+}
