@@ -1,6 +1,7 @@
 //! The database: sessions under which a value has one spelling, and what is done in them.
 
 pub mod apply;
+pub mod check;
 pub mod compare;
 pub mod introspect;
 pub mod ledger;

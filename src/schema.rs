@@ -50,6 +50,8 @@ pub struct Column {
     pub identity: Identity,
     /// Whether it is `GENERATED ALWAYS AS (…)`.
     pub generated: bool,
+    /// The expression that generates it, over unqualified column names.
+    pub generation: Option<String>,
     /// Whether a cast to text is the type's output function; `format('%s')` is needed elsewhere.
     pub text_cast: bool,
     /// How a JSON value becomes its text.

@@ -211,7 +211,7 @@ pub async fn check(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Che
     }
     let mut tables = planned::tables(&session, file).await?;
     planned::stage(&session, plan, &mut tables).await?;
-    let names: Vec<&crate::schema::Table> = tables.iter().map(|t| &t.table).collect();
+    let names: Vec<&crate::ident::Qualified> = tables.iter().map(|t| &t.table.name).collect();
     let snapshot = crate::pg::compare::Snapshot::begin(&session, &names).await?;
     let tables_again = planned::tables(&session, file).await?;
     drop(tables_again);

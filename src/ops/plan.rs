@@ -8,7 +8,8 @@ use super::{Event, Events};
 use crate::config::{Config, Strategy, TableConfig};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
-use crate::ident::nearest;
+use crate::ident::{Qualified, nearest};
+use crate::pg::check;
 use crate::pg::compare::Snapshot;
 use crate::pg::queue::{self, Matcher, QueueEntry};
 use crate::pg::stage::{self, Stage};
@@ -138,8 +139,10 @@ pub async fn plan(
         None => Vec::new(),
     };
     read.fragments.iter().try_for_each(|f| writer.fragment(f))?;
-    let references: Vec<&Table> = tables.iter().collect();
-    let snapshot = Snapshot::begin(&session, &references).await?;
+    let checked = check::prepare(&session, &stages).await?;
+    let mut locked: Vec<&Qualified> = tables.iter().map(|t| &t.name).collect();
+    locked.extend(check::parents(&tables));
+    let snapshot = Snapshot::begin(&session, &locked).await?;
     let again = introspect::tables(&session, &request.config, &names).await?;
     if let Some((name, _)) = names
         .iter()
@@ -153,6 +156,11 @@ pub async fn plan(
             code: None,
             transient: true,
         });
+    }
+    let found = check::run(&snapshot, &checked).await?;
+    drop(checked);
+    for number in found {
+        stages[number].findings = true;
     }
     let mut problems = problems.into_iter().peekable();
     for stage in &stages {

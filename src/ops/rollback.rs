@@ -5,6 +5,7 @@ use std::io::Write;
 
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
+use crate::ident::Qualified;
 use crate::pg::compare::Snapshot;
 use crate::pg::ledger::{self, Application};
 use crate::pg::undo::Undo;
@@ -59,7 +60,7 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
             .await?,
         );
     }
-    let references: Vec<&Table> = tables.iter().collect();
+    let references: Vec<&Qualified> = tables.iter().map(|t| &t.name).collect();
     let snapshot = Snapshot::begin(&session, &references).await?;
     let mut writer = PlanWriter::new()?;
     let mut drifted = Vec::new();

@@ -11,9 +11,9 @@ use crate::config::{OnDuplicate, TableConfig};
 use crate::copytext::CopyRow;
 use crate::decide::{Action, Current, Decision, Given, Rule, decide, invalid_effect};
 use crate::error::{Error, Result};
+use crate::ident::Qualified;
 use crate::incoming::Finding;
 use crate::plan::{Effect, Entry, Fingerprint, Skip, Values, Violation, ViolationKind, What};
-use crate::schema::Table;
 
 /// One snapshot of the database, which nothing can change: all that planning holds.
 pub struct Snapshot<'a> {
@@ -27,13 +27,13 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Error::Database`]; [`Error::Config`] on a standby.
-    pub async fn begin(session: &'a Session, tables: &[&Table]) -> Result<Snapshot<'a>> {
+    pub async fn begin(session: &'a Session, tables: &[&Qualified]) -> Result<Snapshot<'a>> {
         let doing = "beginning a snapshot";
         session
             .run(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await?;
         if !tables.is_empty() {
-            let mut names: Vec<String> = tables.iter().map(|t| t.name.to_string()).collect();
+            let mut names: Vec<String> = tables.iter().map(ToString::to_string).collect();
             names.sort();
             names.dedup();
             let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));

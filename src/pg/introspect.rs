@@ -32,7 +32,8 @@ SELECT a.attnum, a.attname::text,
       AND p.amoplefttype = c.opcintype AND p.amoprighttype = c.opcintype
     JOIN pg_catalog.pg_operator o ON o.oid = p.amopopr
     JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
-    WHERE c.opcdefault AND c.opcintype = b.oid)
+    WHERE c.opcdefault AND c.opcintype = b.oid),
+  CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -276,6 +277,7 @@ fn column(row: &Row) -> Column {
             _ => Identity::None,
         },
         generated: row.get(10),
+        generation: row.get(16),
         text_cast: row.get(11),
         shape,
         collation: row.get(14),
