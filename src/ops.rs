@@ -14,7 +14,7 @@ pub use plan::{PlanRequest, Queue, plan};
 pub use rollback::{RollbackRequest, rollback};
 
 use crate::error::Result;
-use crate::pg::{Session, Timeouts, migrate as migrations};
+use crate::pg::{Database, Session, Timeouts, migrate as migrations};
 
 /// What an operation tells about its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub type Events<'a> = &'a (dyn Fn(Event) + Sync);
 /// # Errors
 /// As [`crate::pg::migrate::migrate`].
 pub async fn migrate(
-    database: &tokio_postgres::Config,
+    database: &Database,
     timeouts: Timeouts,
     schema: &str,
     new_lineage: bool,

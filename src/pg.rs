@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod check;
 pub mod compare;
+pub mod connect;
 pub mod introspect;
 pub mod ledger;
 pub mod migrate;
@@ -14,11 +15,12 @@ pub mod write;
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::error::{Error, Result};
 use crate::ident::Literal;
 use crate::plan::Target;
+pub use connect::{Database, Roots, SslMode};
 
 /// How long sessions wait.
 #[derive(Debug, Clone, Copy)]
@@ -74,8 +76,8 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Database`] naming host, port and database; never the password.
-    pub async fn open(config: &Config, timeouts: Timeouts) -> Result<Session> {
-        let mut config = config.clone();
+    pub async fn open(database: &Database, timeouts: Timeouts) -> Result<Session> {
+        let mut config = database.config().clone();
         config
             .application_name("table-loader")
             .keepalives(true)
@@ -86,13 +88,8 @@ impl Session {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(15));
         }
-        let place = place(&config);
-        let doing = format!("connecting to {place}");
-        let (client, connection) = config
-            .connect(NoTls)
-            .await
-            .map_err(|e| failed(&doing, &e))?;
-        tokio::spawn(connection);
+        let place = database.place();
+        let client = database.connect(&config).await?;
         let session = Session { client, backend: 0 };
         session.run("preparing the session", PINNED).await?;
         let limits = format!(
@@ -226,26 +223,6 @@ impl Session {
         );
         self.texts("setting the search path", &sql).await.map(drop)
     }
-}
-
-/// Host, port and database of a connection, for messages.
-pub fn place(config: &Config) -> String {
-    let host = config
-        .get_hosts()
-        .iter()
-        .map(|h| match h {
-            tokio_postgres::config::Host::Tcp(name) => name.clone(),
-            #[cfg(unix)]
-            tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-        })
-        .next()
-        .unwrap_or_else(|| "localhost".into());
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    let database = config
-        .get_dbname()
-        .or(config.get_user())
-        .unwrap_or("(default database)");
-    format!("{host}:{port}/{database}")
 }
 
 /// The error for what the server or the connection said while `doing` something.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::pg::Timeouts;
+use crate::pg::{Database, Roots, SslMode, Timeouts};
 use crate::source::Location;
 
 /// What all commands share.
@@ -130,17 +130,19 @@ impl Settings {
     }
 
     /// The database: `--database-url`, else the `DB_*` variables, else what psql would use.
-    pub fn database(&self) -> Result<tokio_postgres::Config> {
+    pub fn database(&self) -> Result<Database> {
         let env = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
         if let Some(url) = &self.database_url {
-            return url.parse().map_err(|e: tokio_postgres::Error| {
-                let why = std::error::Error::source(&e)
-                    .map(|s| format!(": {s}"))
-                    .unwrap_or_default();
-                Error::Config(format!(
-                    "the database URL (--database-url, DATABASE_URL) cannot be read{why}"
-                ))
-            });
+            let config: tokio_postgres::Config =
+                url.parse().map_err(|e: tokio_postgres::Error| {
+                    let why = std::error::Error::source(&e)
+                        .map(|s| format!(": {s}"))
+                        .unwrap_or_default();
+                    Error::Config(format!(
+                        "the database URL (--database-url, DATABASE_URL) cannot be read{why}"
+                    ))
+                })?;
+            return Database::new(config, SslMode::Prefer, &Roots::Default);
         }
         let mut config = tokio_postgres::Config::new();
         let host = self.db_host.clone().or_else(|| env("PGHOST"));
@@ -176,7 +178,7 @@ impl Settings {
         if let Some(password) = self.db_password.clone().or_else(|| env("PGPASSWORD")) {
             config.password(&password);
         }
-        Ok(config)
+        Database::new(config, SslMode::Prefer, &Roots::Default)
     }
 
     /// How long to wait.

@@ -7,7 +7,7 @@ use super::{Event, Events};
 use crate::error::{Error, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report};
 use crate::pg::ledger::{self, Application};
-use crate::pg::{Session, Timeouts, planned};
+use crate::pg::{Database, Session, Timeouts, planned};
 use crate::plan::DriftReport;
 use crate::planfile::Executable;
 
@@ -15,7 +15,7 @@ use crate::planfile::Executable;
 #[derive(Debug, Clone)]
 pub struct ApplyRequest {
     /// The database.
-    pub database: tokio_postgres::Config,
+    pub database: Database,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.

@@ -13,7 +13,7 @@ use crate::pg::check;
 use crate::pg::compare::Snapshot;
 use crate::pg::queue::{self, Matcher, QueueEntry};
 use crate::pg::stage::{self, Stage};
-use crate::pg::{Session, Timeouts, introspect};
+use crate::pg::{Database, Session, Timeouts, introspect};
 use crate::plan::{
     Counts, Effect, Entry, Fragment, Header, Kind, TablePlan, Values, Violation, ViolationKind,
     What,
@@ -49,7 +49,7 @@ pub struct PlanRequest {
     /// In place of each table's own strategy.
     pub strategy: Option<Strategy>,
     /// The database.
-    pub database: tokio_postgres::Config,
+    pub database: Database,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.
