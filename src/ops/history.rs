@@ -13,7 +13,7 @@ use crate::plan::Values;
 /// # Errors
 /// [`crate::Error::Database`]; [`crate::Error::Config`] where `loader migrate` was not run.
 pub async fn history(
-    database: &tokio_postgres::Config,
+    database: &crate::pg::Database,
     timeouts: Timeouts,
     loader_schema: &str,
     batch_id: Option<&str>,
@@ -70,7 +70,7 @@ pub struct Change {
 /// # Errors
 /// As [`history`].
 pub async fn audit(
-    database: &tokio_postgres::Config,
+    database: &crate::pg::Database,
     timeouts: Timeouts,
     loader_schema: &str,
     filter: &AuditFilter,

@@ -350,7 +350,7 @@ async fn order(
 }
 
 /// Which of the plan's tables `child` refers to.
-fn parents(child: &Table, names: &[String], tables: &[Table]) -> Vec<String> {
+pub(super) fn parents(child: &Table, names: &[String], tables: &[Table]) -> Vec<String> {
     let referred = |table: &Table| child.foreign_keys.iter().any(|k| k.parent == table.name);
     let parents: BTreeSet<&String> = names
         .iter()

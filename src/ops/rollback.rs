@@ -22,7 +22,7 @@ pub struct RollbackRequest {
     /// this application.
     pub application: Option<String>,
     /// The database.
-    pub database: tokio_postgres::Config,
+    pub database: crate::pg::Database,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.
@@ -107,6 +107,7 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
             referrers.join("\n  ")
         )));
     }
+    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
     let header = Header {
         kind: Kind::Rollback,
         batch_id: chosen[0].batch_id.clone(),
@@ -123,6 +124,8 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
                 table: ledger.table.clone(),
                 config: ledger.config.clone(),
                 schema: table.fingerprint.clone(),
+                parents: super::plan::parents(table, &names, &tables),
+                width: table.columns.len() as u64,
                 columns: Vec::new(),
                 counts: Counts::default(),
                 warnings: warnings(table),
