@@ -489,14 +489,14 @@ pub fn display_key(key: &Values) -> String {
 impl fmt::Display for DriftReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.rows.len();
-        let (rows, are) = if n == 1 {
-            ("row", "is")
+        let (rows_are, them) = if n == 1 {
+            ("row is", "it")
         } else {
-            ("rows", "are")
+            ("rows are", "them")
         };
         write!(
             f,
-            "{n} {rows} {are} not as the plan saw them; nothing was written:"
+            "{n} {rows_are} not as the plan saw {them}; nothing was written:"
         )?;
         for row in &self.rows {
             let by = row
