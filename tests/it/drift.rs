@@ -1,0 +1,309 @@
+//! What others change between plan and apply: where it matters, apply refuses and names the row.
+
+use serde_json::{Value, json};
+
+use crate::support::{Plan, World, snapshot};
+
+const SCHEMA: &str = "
+CREATE TABLE t (id int PRIMARY KEY, v text, seen timestamptz);
+CREATE TABLE kept (a text, b int, v text, PRIMARY KEY (a, b));
+CREATE TABLE held (id int PRIMARY KEY, v text);
+CREATE TABLE known (id int PRIMARY KEY, v text);
+INSERT INTO t VALUES (1, 'old'), (2, 'same'), (9, 'not in the batch');
+INSERT INTO kept VALUES ('k', 1, 'old');
+INSERT INTO held VALUES (1, 'old');
+";
+
+const TABLES: &str = "
+t: {natural_key: [id], ignore_drift: [seen]}
+kept: {natural_key: [a, b], update_strategy: insert_only}
+held: {natural_key: [id], conflict_resolution: skip}
+known: {natural_key: [id], update_strategy: update_only}
+";
+
+/// A world with a plan that has each kind of entry that can drift.
+fn planned() -> (World, Plan) {
+    let world = World::new(SCHEMA, TABLES);
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "v": "new"}, {"id": 2, "v": "same"}, {"id": 3, "v": "third"}]"#,
+    );
+    world.deliver(
+        "b",
+        "kept/1.json",
+        r#"{"data": {"a": "k", "b": 1, "v": "new"}}"#,
+    );
+    world.deliver("b", "held/1.json", r#"{"data": {"id": 1, "v": "new"}}"#);
+    world.deliver("b", "known/1.json", r#"{"data": {"id": 1, "v": "new"}}"#);
+    let plan = world.plan("b");
+    let expected = [
+        "= held id=1: conflict",
+        "= kept a=k b=1: exists",
+        "= known id=1: missing",
+        r#"~ t id=1: v="old"→"new""#,
+        "= t id=2: unchanged",
+        r#"+ t id=3: v="third""#,
+    ];
+    assert_eq!(plan.lines(), expected);
+    (world, plan)
+}
+
+/// After `sql`, apply and check must refuse and name exactly `row`.
+#[track_caller]
+fn refused_after(sql: &str, row: &Value) {
+    let (world, plan) = planned();
+    world.sql(sql);
+    let check = world.writes_nothing(|| world.loader(&["check", plan.name(), "--json"]).exits(3));
+    assert_eq!(check.json()["rows"], json!([row]), "{sql}");
+    let rehearsal = world.writes_nothing(|| world.apply_with(&plan, &["--dry-run"]).exits(3));
+    let key: Vec<String> = row["key"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(c, v)| format!("{c}={}", v.as_str().unwrap()))
+        .collect();
+    let line = format!(
+        "{} {}: {} (planned: {}",
+        row["table"].as_str().unwrap(),
+        key.join(", "),
+        row["state"].as_str().unwrap(),
+        row["action"].as_str().unwrap()
+    );
+    rehearsal
+        .says(&line)
+        .says("1 row is not as the plan saw it");
+    let run = world.writes_only_a_failure(|| {
+        world
+            .apply_with(&plan, &["--json", "--approve", &plan.hash()])
+            .exits(3)
+    });
+    let refused = run.json();
+    assert_eq!(refused["rows"], json!([row]), "{sql}");
+    assert_eq!(
+        (
+            &refused["status"],
+            &refused["reason"],
+            &refused["exit_code"]
+        ),
+        (&json!("refused"), &json!("drift"), &json!(3))
+    );
+    let log = "SELECT batch_id, operation, table_name, records_affected, status, error_message FROM batch_load_log";
+    let logged = world.value(log);
+    assert!(
+        logged.starts_with("b|load|all|0|failed|1 row is not"),
+        "{logged}"
+    );
+    assert!(logged.contains(&line), "{logged}");
+    // A new plan knows the new state, and can be applied.
+    let plan = world.plan("b");
+    world.check(&plan).ok().says("It would apply now.");
+    world.apply(&plan).ok();
+}
+
+/// After `sql`, the plan is applied as if nothing had happened.
+#[track_caller]
+fn applied_after(sql: &str) -> World {
+    let (world, plan) = planned();
+    world.sql(sql);
+    world.check(&plan).ok().says("It would apply now.");
+    world
+        .apply(&plan)
+        .ok()
+        .says("1 inserted, 1 updated, 0 deleted");
+    world
+}
+
+#[test]
+fn a_row_to_update_that_changed_is_drift() {
+    let columns =
+        json!([{"column": "v", "planned_from": "old", "now": "theirs", "planned_to": "new"}]);
+    refused_after(
+        "UPDATE t SET v = 'theirs' WHERE id = 1",
+        &json!({"table": "t", "key": {"id": "1"}, "state": "changed", "action": "update", "columns": columns, "by": null}),
+    );
+}
+
+#[test]
+fn a_row_to_update_that_was_set_to_the_planned_value_is_drift_too() {
+    let columns =
+        json!([{"column": "v", "planned_from": "old", "now": "new", "planned_to": "new"}]);
+    refused_after(
+        "UPDATE t SET v = 'new' WHERE id = 1",
+        &json!({"table": "t", "key": {"id": "1"}, "state": "changed", "action": "update", "columns": columns, "by": null}),
+    );
+}
+
+#[test]
+fn a_row_to_update_that_vanished_is_drift() {
+    refused_after(
+        "DELETE FROM t WHERE id = 1",
+        &json!({"table": "t", "key": {"id": "1"}, "state": "vanished", "action": "update", "columns": [], "by": null}),
+    );
+}
+
+#[test]
+fn a_row_to_insert_that_appeared_is_drift() {
+    let columns =
+        json!([{"column": "v", "planned_from": null, "now": "theirs", "planned_to": "third"}]);
+    refused_after(
+        "INSERT INTO t VALUES (3, 'theirs')",
+        &json!({"table": "t", "key": {"id": "3"}, "state": "appeared", "action": "insert", "columns": columns, "by": null}),
+    );
+}
+
+#[test]
+fn a_row_to_insert_that_appeared_exactly_as_planned_is_drift_too() {
+    refused_after(
+        "INSERT INTO t VALUES (3, 'third')",
+        &json!({"table": "t", "key": {"id": "3"}, "state": "appeared", "action": "insert", "columns": [], "by": null}),
+    );
+}
+
+#[test]
+fn a_row_skipped_as_unchanged_that_changed_or_vanished_is_drift() {
+    let row = |state| json!({"table": "t", "key": {"id": "2"}, "state": state, "action": "skip", "columns": [], "by": null});
+    refused_after("UPDATE t SET v = 'theirs' WHERE id = 2", &row("changed"));
+    refused_after("DELETE FROM t WHERE id = 2", &row("vanished"));
+}
+
+#[test]
+fn a_row_skipped_because_it_exists_must_still_exist() {
+    let row = |table, key| json!({"table": table, "key": key, "state": "vanished", "action": "skip", "columns": [], "by": null});
+    refused_after(
+        "DELETE FROM kept",
+        &row("kept", json!({"a": "k", "b": "1"})),
+    );
+    refused_after("DELETE FROM held", &row("held", json!({"id": "1"})));
+}
+
+#[test]
+fn a_row_skipped_because_it_is_missing_must_still_be_missing() {
+    refused_after(
+        "INSERT INTO known VALUES (1, 'theirs')",
+        &json!({"table": "known", "key": {"id": "1"}, "state": "appeared", "action": "skip", "columns": [], "by": null}),
+    );
+}
+
+#[test]
+fn the_content_of_rows_skipped_by_strategy_does_not_matter() {
+    let world = applied_after("UPDATE kept SET v = 'theirs'; UPDATE held SET v = 'theirs'");
+    assert_eq!(world.rows("SELECT v FROM kept"), ["theirs"]);
+}
+
+#[test]
+fn rows_that_the_plan_does_not_mention_do_not_matter() {
+    let world = applied_after(
+        "UPDATE t SET v = 'theirs' WHERE id = 9; INSERT INTO t VALUES (10, 'x'); INSERT INTO kept VALUES ('k', 2, 'x'); \
+         DELETE FROM known; INSERT INTO known VALUES (2, 'x')",
+    );
+    assert_eq!(
+        world.rows("SELECT id, v FROM t ORDER BY 1"),
+        ["1|new", "2|same", "3|third", "9|theirs", "10|x"]
+    );
+}
+
+#[test]
+fn a_row_that_was_changed_and_changed_back_is_no_drift() {
+    applied_after(
+        "UPDATE t SET v = 'theirs'; UPDATE t SET v = CASE id WHEN 1 THEN 'old' WHEN 2 THEN 'same' ELSE 'x' END",
+    );
+    applied_after("DELETE FROM t WHERE id IN (1, 2); INSERT INTO t VALUES (2, 'same'), (1, 'old')");
+}
+
+#[test]
+fn columns_whose_drift_is_ignored_do_not_matter_and_keep_their_new_value() {
+    let world = applied_after("UPDATE t SET seen = '2024-06-01Z'");
+    assert_eq!(
+        world.rows("SELECT id, v, seen FROM t ORDER BY 1"),
+        [
+            "1|new|2024-06-01 00:00:00+00",
+            "2|same|2024-06-01 00:00:00+00",
+            "3|third|∅",
+            "9|not in the batch|2024-06-01 00:00:00+00"
+        ]
+    );
+}
+
+#[test]
+fn every_drifted_row_is_named_with_whom_the_audit_log_blames() {
+    let (world, plan) = planned();
+    // Somebody else's batch, loaded by this loader, changes two rows; a third goes by hand.
+    world.deliver(
+        "other",
+        "t/1.json",
+        r#"[{"id": 1, "v": "theirs\u001b[31m"}, {"id": 3, "v": "3rd"}]"#,
+    );
+    world.set("LOADER_ACTOR", "a colleague");
+    let other = world.plan("other");
+    world.apply(&other).ok();
+    world.set("LOADER_ACTOR", "curator");
+    world.sql("UPDATE audit_log SET changed_at = '2024-01-15Z'; DELETE FROM kept; DELETE FROM t WHERE id = 2");
+    let refused = world.writes_only_a_failure(|| world.apply(&plan).exits(3));
+    snapshot("drift", &refused.stderr, &world, &plan);
+}
+
+#[test]
+fn a_plan_that_lost_the_race_leaves_the_winner_alone() {
+    // The row appears while apply waits for it: an uncommitted insert of the same key.
+    let (world, plan) = planned();
+    let mut rival = world.connect();
+    rival
+        .batch_execute("BEGIN; INSERT INTO t VALUES (3, 'rival')")
+        .unwrap();
+    let child = world.spawn(&["apply", plan.name(), "--force", "--json"]);
+    world.wait_for("SELECT 1 FROM pg_stat_activity WHERE application_name = 'table-loader' AND wait_event_type = 'Lock'");
+    rival.batch_execute("COMMIT").unwrap();
+    let run = child.finish().exits(3).json();
+    assert_eq!(run["rows"][0]["key"], json!({"id": "3"}));
+    assert_eq!(run["rows"][0]["state"], "appeared");
+    assert_eq!(
+        world.rows("SELECT id, v FROM t ORDER BY 1"),
+        ["1|old", "2|same", "3|rival", "9|not in the batch"]
+    );
+
+    // And an uncommitted update of a row that the plan updates.
+    let (world, plan) = planned();
+    let mut rival = world.connect();
+    rival
+        .batch_execute("BEGIN; UPDATE t SET v = 'rival' WHERE id = 1")
+        .unwrap();
+    let child = world.spawn(&["apply", plan.name(), "--force", "--json"]);
+    world.wait_for("SELECT 1 FROM pg_stat_activity WHERE application_name = 'table-loader' AND wait_event_type = 'Lock'");
+    rival.batch_execute("COMMIT").unwrap();
+    let run = child.finish().exits(3).json();
+    assert_eq!(run["rows"][0]["columns"][0]["now"], "rival");
+    assert_eq!(world.rows("SELECT v FROM t WHERE id IN (1, 3)"), ["rival"]);
+
+    // A rival that rolls back has not been there.
+    let (world, plan) = planned();
+    let mut rival = world.connect();
+    rival
+        .batch_execute(
+            "BEGIN; UPDATE t SET v = 'rival' WHERE id = 1; INSERT INTO t VALUES (3, 'rival')",
+        )
+        .unwrap();
+    let child = world.spawn(&["apply", plan.name(), "--force"]);
+    world.wait_for("SELECT 1 FROM pg_stat_activity WHERE application_name = 'table-loader' AND wait_event_type = 'Lock'");
+    rival.batch_execute("ROLLBACK").unwrap();
+    child.finish().ok();
+    assert_eq!(
+        world.rows("SELECT v FROM t WHERE id IN (1, 3) ORDER BY id"),
+        ["new", "third"]
+    );
+}
+
+#[test]
+fn a_lock_that_somebody_holds_is_waited_for_no_longer_than_told() {
+    let (world, plan) = planned();
+    let mut rival = world.connect();
+    rival
+        .batch_execute("BEGIN; UPDATE t SET v = 'rival' WHERE id = 1")
+        .unwrap();
+    world
+        .apply_with(&plan, &["--force", "--lock-timeout", "1"])
+        .exits(7)
+        .says("locking the rows of table t");
+    rival.batch_execute("ROLLBACK").unwrap();
+    world.apply(&plan).ok();
+}

@@ -1,0 +1,12 @@
+//! The real binary against a real server: each module tells one part of what it promises.
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test that panics says where, and its name says what"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod biobank;
+mod drift;
