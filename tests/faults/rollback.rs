@@ -1,0 +1,617 @@
+//! What was loaded can be taken back exactly, and what happened can be looked up.
+
+use crate::harness::Stage;
+
+/// Every kind of column whose text is easily lost on the way.
+const TABLES: &str = r#"
+CREATE TABLE site (code text PRIMARY KEY, name text NOT NULL);
+CREATE TABLE subject (
+  id bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+  number serial,
+  gsid text PRIMARY KEY,
+  site text REFERENCES site,
+  mother text REFERENCES subject,
+  note json, doc jsonb, weight float8, dims int[], born date, seen timestamptz, amount numeric(12,3),
+  flag bool, raw bytea, span interval, address inet, code char(5), words text[],
+  doubled numeric GENERATED ALWAYS AS (amount * 2) STORED,
+  kind text NOT NULL DEFAULT 'std',
+  updated_at timestamptz NOT NULL DEFAULT '2001-01-01', changed_by text DEFAULT 'nobody', batch text
+);
+INSERT INTO site VALUES ('S1', 'one'), ('S2', 'two');
+INSERT INTO subject (gsid, site, mother, note, doc, weight, dims, born, seen, amount, flag, raw, span, address, code, words)
+VALUES ('A', 'S1', NULL, '{"b": 1,   "a": [1.0, -0], "b": 2}', '{"x": null}', '-0', '[2:3]={1,2}', '0044-03-15 BC',
+  'infinity', '1.50', true, '\x00ff', '1 mon 24:00:00', '10.0.0.1/8', 'ab', '{"NULL",NULL,"a,b"}'),
+ ('B', NULL, 'A', 'null', 'null', 'NaN', '{}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+ ('C', 'S2', NULL, NULL, NULL, 0.1, NULL, '2020-02-02', '2020-02-02 02:02:02.123456+02', 3, false, '', '0', '::1', '', '{}');
+"#;
+const CONFIG: &str = "
+site: {natural_key: [code]}
+subject:
+  natural_key: [gsid]
+  conflict_resolution: replace
+  stamps: {updated_at: now, changed_by: actor, batch: batch_id}
+";
+const BATCH: [(&str, &str); 3] = [
+    (
+        "site/1.json",
+        r#"[{"code": "S1", "name": "uno"}, {"code": "S3", "name": "three"}]"#,
+    ),
+    (
+        "subject/1.json",
+        r#"{"fragment_id": "f1", "data": {"gsid": "A", "site": "S3", "mother": "D", "note": {"z": [1, 2.50]}, "doc": {"y": 1},
+            "weight": 0, "dims": [7], "born": null, "seen": "2024-01-01T00:00:00Z", "amount": 2.25, "flag": false,
+            "raw": "\\x01", "span": "2 days", "address": "10.0.0.2", "code": "xyz", "words": ["q"]}}"#,
+    ),
+    (
+        "subject/2.json",
+        r#"{"records": [
+            {"gsid": "D", "mother": "E", "note": "a string", "weight": "-0", "dims": "[0:1]={5,6}", "amount": "0.100"},
+            {"gsid": "E", "site": "S3", "doc": null, "raw": "\\xdead"},
+            {"gsid": "C", "site": "S2"},
+            {"gsid": "B", "mother": null, "note": null, "doc": {"a": 1}, "weight": 1}]}"#,
+    ),
+];
+
+#[test]
+fn puts_every_column_back_and_forth() {
+    let stage = Stage::new(TABLES, CONFIG);
+    stage.deliver("b1", &BATCH);
+    let before = stage.data();
+    let queue_before = stage.one(QUEUE);
+    let loaded = stage.load("b1");
+    let after = stage.data();
+    let queue_after = stage.one(QUEUE);
+    assert_ne!(before, after);
+    assert!(after.contains(",curator,b1)"), "{after}");
+
+    stage
+        .roll_back("b1")
+        .ends(0)
+        .says(&["2 updated", "3 deleted"]);
+    assert_eq!(stage.data(), before);
+    assert_eq!(stage.one(QUEUE), queue_before);
+    stage.is_free();
+
+    // Everything is taken back already.
+    stage.roll_back("b1").ends(1).says(&["taken back already"]);
+    stage
+        .loader(&["rollback", "--application", &loaded, "--force"])
+        .ends(1)
+        .says(&["taken back already"]);
+
+    // The rollback of the rollback gives the state after apply, identities and stamps included.
+    let undo = stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
+    stage
+        .loader(&["rollback", "--application", &undo, "--force"])
+        .ends(0)
+        .says(&["3 inserted"]);
+    assert_eq!(stage.data(), after);
+    assert_eq!(strip(&stage.one(QUEUE)), strip(&queue_after));
+
+    // And that again.
+    let redo = stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
+    stage
+        .loader(&["rollback", "--application", &redo, "--force"])
+        .ends(0);
+    assert_eq!(stage.data(), before);
+
+    // The batch can be planned and applied again: the same but for identities and the clock.
+    let again = stage.plan("b1");
+    stage
+        .loader(&["apply", &again, "--force"])
+        .ends(0)
+        .says(&["3 inserted, 3 updated"]);
+    stage.roll_back("b1").ends(0);
+    assert_eq!(stage.data(), before);
+    // The very same plan too.
+    stage
+        .loader(&["apply", &again, "--force"])
+        .ends(0)
+        .says(&["Applied:"]);
+    stage
+        .loader(&["apply", &again, "--force"])
+        .ends(0)
+        .says(&["Applied already"]);
+}
+
+const QUEUE: &str = "SELECT string_agg(concat_ws('|', id, status, loaded_at, error_message, application), E'\\n' ORDER BY id) FROM validation_queue";
+
+/// Id and status of each entry.
+fn strip(queue: &str) -> Vec<String> {
+    let entry = |l: &str| l.split('|').take(2).collect::<Vec<_>>().join("|");
+    queue.lines().map(entry).collect()
+}
+
+#[test]
+fn the_queue_is_as_it_stood_before() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k int PRIMARY KEY, v int CHECK (v < 100))",
+        "t: {natural_key: [k], on_invalid: reject}",
+    );
+    stage.deliver(
+        "b",
+        &[
+            ("t/good.json", r#"{"k": 1, "v": 1}"#),
+            ("t/bad.json", r#"{"k": 2, "v": "many"}"#),
+        ],
+    );
+    stage.sql(
+        "UPDATE validation_queue SET loaded_at = '2020-01-01', error_message = 'seen', status = 'skipped' WHERE s3_key LIKE '%good%'",
+    );
+    let before = stage.one(QUEUE);
+    stage.load("b");
+    let now = stage.one(QUEUE);
+    assert!(
+        now.contains("|loaded|") && now.contains("|failed|"),
+        "{now}"
+    );
+    assert_eq!(stage.one("SELECT status FROM batch_load_log"), "partial");
+    stage.roll_back("b").ends(0);
+    assert_eq!(stage.one(QUEUE), before);
+}
+
+#[test]
+fn loads_of_one_batch_are_composed_newest_first() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k int PRIMARY KEY, a text, b text); INSERT INTO t VALUES (1, 'old', 'old'), (2, 'old', 'old')",
+        "t: {natural_key: [k]}",
+    );
+    let before = stage.data();
+    stage.deliver(
+        "b",
+        &[("t/1.json", r#"[{"k": 1, "a": "x"}, {"k": 3, "a": "new"}]"#)],
+    );
+    let first = stage.load("b");
+    let between = stage.data();
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": 1, "a": "y", "b": "y"}, {"k": 2, "b": "z"}, {"k": 3, "a": "newer"}]"#,
+        )],
+    );
+    let second = stage.load("b");
+
+    // The older one cannot go first.
+    stage
+        .loader(&["rollback", "--application", &first, "--force"])
+        .ends(3)
+        .says(&["t", "1", "3", &second]);
+    // Both at once, and one after the other.
+    stage
+        .roll_back("b")
+        .ends(0)
+        .says(&["2 updated", "1 deleted"]);
+    assert_eq!(stage.data(), before);
+    let both = stage.one("SELECT application FROM loader_ledger WHERE kind = 'rollback'");
+    stage
+        .loader(&["rollback", "--application", &both, "--force"])
+        .ends(0);
+    stage
+        .loader(&["rollback", "--application", &second, "--force"])
+        .ends(0);
+    assert_eq!(stage.data(), between);
+    stage
+        .loader(&["rollback", "--application", &first, "--force"])
+        .ends(0);
+    assert_eq!(stage.data(), before);
+}
+
+const PAIR: &str = "CREATE TABLE parent (k text PRIMARY KEY, v text); \
+    CREATE TABLE child (k text PRIMARY KEY, parent text REFERENCES parent {ACTION}, v text); \
+    INSERT INTO parent VALUES ('p0', 'old'); INSERT INTO child VALUES ('c0', 'p0', 'old')";
+const PAIR_CONFIG: &str = "parent: {natural_key: [k]}\nchild: {natural_key: [k]}";
+
+fn pair(action: &str) -> Stage {
+    let stage = Stage::new(&PAIR.replace("{ACTION}", action), PAIR_CONFIG);
+    stage.deliver(
+        "b",
+        &[
+            (
+                "parent/1.json",
+                r#"[{"k": "p0", "v": "new"}, {"k": "p1", "v": "one"}]"#,
+            ),
+            ("child/1.json", r#"[{"k": "c1", "parent": "p1"}]"#),
+        ],
+    );
+    stage.load("b");
+    stage
+}
+
+#[test]
+fn refuses_rows_that_changed_since() {
+    let stage = pair("");
+    stage.sql("UPDATE parent SET v = 'theirs' WHERE k IN ('p0', 'p1')");
+    let now = stage.state();
+    stage
+        .roll_back("b")
+        .ends(3)
+        .says(&["parent", "p0", "p1", "changed"])
+        .omits("c1");
+    let rows = stage
+        .loader(&["rollback", "--batch-id", "b", "--force", "--json"])
+        .ends(3)
+        .json();
+    assert_eq!(rows["rows"].as_array().unwrap().len(), 2, "{rows}");
+    assert_eq!(stage.state(), now);
+}
+
+#[test]
+fn refuses_rows_that_a_later_batch_changed_and_names_it() {
+    let stage = pair("");
+    stage.deliver("later", &[("parent/1.json", r#"{"k": "p1", "v": "two"}"#)]);
+    let later = stage.load("later");
+    let now = stage.state();
+    stage
+        .roll_back("b")
+        .ends(3)
+        .says(&["p1", "curator", "batch later", &later])
+        .omits("p0");
+    assert_eq!(stage.state(), now);
+    // Once the later one is taken back, the earlier one can be.
+    stage.roll_back("later").ends(0);
+    stage.roll_back("b").ends(0);
+}
+
+#[test]
+fn refuses_rows_that_are_gone() {
+    let stage = pair("");
+    stage.sql("DELETE FROM child WHERE k = 'c1'");
+    let now = stage.state();
+    stage.roll_back("b").ends(3).says(&["child", "c1"]);
+    assert_eq!(stage.state(), now);
+}
+
+#[test]
+fn refuses_keys_that_appeared_again() {
+    let stage = pair("");
+    stage.roll_back("b").ends(0);
+    let undo = stage.one("SELECT application FROM loader_ledger WHERE kind = 'rollback'");
+    stage.sql("INSERT INTO parent VALUES ('p1', 'theirs')");
+    let now = stage.state();
+    stage
+        .loader(&["rollback", "--application", &undo, "--force"])
+        .ends(3)
+        .says(&["parent", "p1"]);
+    assert_eq!(stage.state(), now);
+}
+
+#[test]
+fn refuses_what_others_refer_to_whatever_the_foreign_key_would_do() {
+    for action in [
+        "",
+        "ON DELETE CASCADE",
+        "ON DELETE SET NULL",
+        "ON DELETE SET DEFAULT",
+    ] {
+        let stage = pair(action);
+        // Planned while nobody referred to it …
+        stage
+            .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+            .ends(0);
+        stage.sql("INSERT INTO child VALUES ('theirs', 'p1', 'x')");
+        let now = stage.state();
+        // … and applied when somebody does.
+        let run = stage.loader(&["apply", "undo.json", "--force"]);
+        assert!(matches!(run.code, Some(1 | 3 | 4)), "{action}: {run}");
+        assert_eq!(stage.state(), now, "{action}");
+        stage
+            .roll_back("b")
+            .ends(4)
+            .says(&["theirs", "child", "parent"]);
+        assert_eq!(stage.state(), now, "{action}");
+        stage.sql("UPDATE child SET parent = 'p0' WHERE k = 'theirs'");
+        stage.roll_back("b").ends(0);
+        assert!(stage.data().contains("(theirs,p0,x)"));
+    }
+}
+
+#[test]
+fn refuses_what_a_table_outside_the_load_refers_to() {
+    for action in ["", "ON DELETE CASCADE", "ON DELETE SET NULL"] {
+        let stage = pair("");
+        stage.sql(&format!(
+            "CREATE TABLE other (id int, parent text REFERENCES parent {action}); INSERT INTO other VALUES (7, 'p1')"
+        ));
+        let now = stage.state();
+        stage.roll_back("b").ends(4).says(&["other", "parent"]);
+        assert_eq!(stage.state(), now, "{action}");
+    }
+}
+
+#[test]
+fn refuses_where_somebody_else_wrote_between_two_loads() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'old'), (2, 'old')",
+        "t: {natural_key: [k]}",
+    );
+    stage.deliver(
+        "b",
+        &[("t/1.json", r#"[{"k": 1, "v": "x"}, {"k": 2, "v": "x"}]"#)],
+    );
+    stage.load("b");
+    stage.sql("UPDATE t SET v = 'theirs' WHERE k = 2");
+    stage.deliver(
+        "b",
+        &[("t/1.json", r#"[{"k": 1, "v": "y"}, {"k": 2, "v": "y"}]"#)],
+    );
+    stage.load("b");
+    let now = stage.state();
+    stage
+        .roll_back("b")
+        .ends(4)
+        .says(&["between two loads", "2"]);
+    assert_eq!(stage.state(), now);
+}
+
+#[test]
+fn an_edited_or_stale_rollback_is_refused() {
+    let stage = pair("");
+    stage
+        .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+        .ends(0);
+    let text = std::fs::read_to_string(stage.path("undo.json")).unwrap();
+    stage.write("edited.json", &text.replace("\"old\"", "\"mine\""));
+    let now = stage.state();
+    stage.loader(&["apply", "edited.json", "--force"]).ends(6);
+    stage.loader(&["apply", "undo.json"]).ends(5);
+    stage.sql("UPDATE parent SET v = 'theirs' WHERE k = 'p0'");
+    stage
+        .loader(&["apply", "undo.json", "--force"])
+        .ends(3)
+        .says(&["p0"]);
+    stage.sql("UPDATE parent SET v = 'new' WHERE k = 'p0'");
+    assert_eq!(stage.state(), now);
+    stage.loader(&["apply", "undo.json", "--force"]).ends(0);
+    stage
+        .loader(&["apply", "undo.json", "--force"])
+        .ends(0)
+        .says(&["Applied already"]);
+}
+
+#[test]
+fn soft_delete_marks_and_revives() {
+    let stage = Stage::new(
+        "CREATE TABLE t (id serial, k text, v text, deleted_at timestamptz, updated_at timestamptz DEFAULT '2001-01-01'); \
+         CREATE UNIQUE INDEX ON t (k); \
+         INSERT INTO t (k, v) VALUES ('a', 'old'); INSERT INTO t (k, v, deleted_at) VALUES ('gone', 'v', '2020-01-01')",
+        "t: {natural_key: [k], soft_delete: true}",
+    );
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": "a", "v": "new"}, {"k": "n", "v": "n"}, {"k": "gone", "v": "v"}]"#,
+        )],
+    );
+    let before = stage.data();
+    let plan = stage.plan("b");
+    stage
+        .loader(&["show", &plan])
+        .ends(0)
+        .says(&["deleted_at", "gone"]);
+    stage
+        .loader(&["apply", &plan, "--force"])
+        .ends(0)
+        .says(&["1 inserted, 2 updated"]);
+    let after = stage.data();
+    assert_eq!(
+        stage.one("SELECT count(*) FROM t WHERE deleted_at IS NULL"),
+        "3"
+    );
+
+    stage.roll_back("b").ends(0);
+    assert_eq!(
+        stage.one("SELECT string_agg(k, ' ' ORDER BY k) FROM t WHERE deleted_at IS NOT NULL"),
+        "gone n"
+    );
+    // All but the row that is marked instead of removed is as before.
+    let rest: Vec<String> = stage
+        .data()
+        .lines()
+        .filter(|l| !l.contains(",n,n,"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(rest.join("\n"), before);
+
+    // The rollback of the rollback takes the marks away.
+    let undo = stage.one("SELECT application FROM loader_ledger WHERE kind = 'rollback'");
+    stage
+        .loader(&["rollback", "--application", &undo, "--force"])
+        .ends(0);
+    assert_eq!(stage.data(), after);
+    let redo = stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
+    stage
+        .loader(&["rollback", "--application", &redo, "--force"])
+        .ends(0);
+
+    // A record for the marked row revives it, and the plan says so.
+    let plan = stage.plan("b");
+    let shown = stage.loader(&["show", &plan]).ends(0);
+    assert!(
+        shown.stdout.contains("k=n  (was deleted; comes back)"),
+        "{shown}"
+    );
+    stage
+        .loader(&["apply", &plan, "--force"])
+        .ends(0)
+        .says(&["0 inserted, 3 updated"]);
+    assert_eq!(
+        stage.one("SELECT count(*) FROM t WHERE deleted_at IS NULL"),
+        "3"
+    );
+}
+
+#[test]
+fn soft_delete_without_such_a_column_is_a_configuration_error() {
+    for (value, column) in [("true", "deleted_at"), ("removed_on", "removed_on")] {
+        let stage = Stage::new(
+            "CREATE TABLE t (k text PRIMARY KEY)",
+            &format!("t: {{natural_key: [k], soft_delete: {value}}}"),
+        );
+        stage.deliver("b", &[("t/1.json", r#"{"k": "a"}"#)]);
+        stage
+            .loader(&["plan", "--batch-id", "b", "--out", "p.json"])
+            .ends(1)
+            .says(&["soft_delete", column]);
+    }
+}
+
+#[test]
+fn without_an_audit_log_there_is_no_rollback() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text); CREATE TABLE u (k text PRIMARY KEY)",
+        "t: {natural_key: [k], audit_changes: false}\nu: {natural_key: [k]}",
+    );
+    stage.deliver(
+        "b",
+        &[("t/1.json", r#"{"k": "a"}"#), ("u/1.json", r#"{"k": "b"}"#)],
+    );
+    let plan = stage.plan("b");
+    stage
+        .loader(&["show", &plan])
+        .ends(0)
+        .says(&["audit_changes"]);
+    stage.loader(&["apply", &plan, "--force"]).ends(0);
+    let now = stage.state();
+    stage.roll_back("b").ends(4).says(&["audit_changes", "t"]);
+    // Nor where the log was tidied up.
+    stage.deliver("c", &[("u/1.json", r#"{"k": "c"}"#)]);
+    stage.load("c");
+    stage.sql("DELETE FROM audit_log WHERE batch_id = 'c'");
+    stage.roll_back("c").ends(4).says(&["audit log", "u"]);
+    assert_eq!(now.data.lines().count() + 1, stage.data().lines().count());
+}
+
+#[test]
+fn a_trigger_that_sets_a_column_does_not_stand_in_the_way() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, updated_at timestamptz DEFAULT '2001-01-01', edits int NOT NULL DEFAULT 0); \
+         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN NEW.updated_at := clock_timestamp(); NEW.edits := OLD.edits + 1; RETURN NEW; END $$; \
+         CREATE TRIGGER touch BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch(); \
+         INSERT INTO t VALUES ('a', 'old'), ('b', 'old')",
+        "t: {natural_key: [k]}",
+    );
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": "a", "v": "new"}, {"k": "c", "v": "new"}]"#,
+        )],
+    );
+    let before = stage.one("SELECT string_agg(concat_ws(' ', k, v), E'\\n' ORDER BY k) FROM t");
+    stage.load("b");
+    stage
+        .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+        .ends(0);
+    stage
+        .loader(&["show", "undo.json"])
+        .ends(0)
+        .says(&["touch"]);
+    stage.loader(&["apply", "undo.json", "--force"]).ends(0);
+    assert_eq!(
+        stage.one("SELECT string_agg(concat_ws(' ', k, v), E'\\n' ORDER BY k) FROM t"),
+        before
+    );
+    assert_eq!(stage.one("SELECT edits FROM t WHERE k = 'a'"), "2");
+    assert_eq!(
+        stage.one("SELECT edits || updated_at::text FROM t WHERE k = 'b'"),
+        "02001-01-01 00:00:00+00"
+    );
+}
+
+#[test]
+fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
+    let stage = pair("");
+    let load = stage.one("SELECT application FROM loader_ledger");
+    stage
+        .command(&["rollback", "--batch-id", "b", "--force"])
+        .env("LOADER_ACTOR", "dana")
+        .output()
+        .unwrap();
+    let undo = stage.one("SELECT application FROM loader_ledger WHERE kind = 'rollback'");
+    let year = stage.one("SELECT extract(year FROM now())");
+
+    let text = stage.loader(&["history"]).ends(0);
+    let taken_back = format!("taken back by {undo}");
+    let line = text
+        .stdout
+        .lines()
+        .find(|l| l.contains("load ") && l.contains(&load))
+        .unwrap();
+    for word in ["curator", " b ", &year, taken_back.as_str()] {
+        assert!(line.contains(word), "{word}: {text}");
+    }
+    let line = text
+        .stdout
+        .lines()
+        .find(|l| l.contains("rollback "))
+        .unwrap();
+    for word in ["dana", "in effect", &undo] {
+        assert!(line.contains(word), "{word}: {text}");
+    }
+    let json = stage
+        .loader(&["history", "--batch-id", "b", "--json"])
+        .ends(0)
+        .json();
+    let all = json["applications"].as_array().unwrap();
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[0]["undoes"][0], load.as_str());
+    assert_eq!(all[1]["undone_by"], undo.as_str());
+    assert_eq!(all[1]["actor"], "curator");
+    assert!(all[1]["applied_at"].as_str().unwrap().starts_with(&year));
+    assert_eq!(
+        stage
+            .loader(&["history", "--batch-id", "none"])
+            .ends(0)
+            .stdout,
+        ""
+    );
+
+    let text = stage
+        .loader(&["audit", "--table", "parent", "--key", "p0"])
+        .ends(0)
+        .says(&[
+            "curator",
+            "dana",
+            "staging/b/parent/1.json#0",
+            "v: \"old\" → \"new\"",
+            &taken_back,
+            "batch b",
+        ]);
+    let back = text
+        .stdout
+        .lines()
+        .position(|l| l.contains("\"new\" → \"old\""))
+        .unwrap();
+    let forth = text
+        .stdout
+        .lines()
+        .position(|l| l.contains("\"old\" → \"new\""))
+        .unwrap();
+    assert!(back < forth, "newest first: {text}");
+    let json = stage
+        .loader(&[
+            "audit",
+            "--batch-id",
+            "b",
+            "--application",
+            &load,
+            "--table",
+            "child",
+            "--json",
+        ])
+        .ends(0)
+        .json();
+    let changes = json["changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 1, "{json}");
+    let c = &changes[0];
+    assert_eq!(c["operation"], "INSERT");
+    assert_eq!(c["key"], "c1");
+    assert_eq!(c["changed_by"], "curator");
+    assert_eq!(c["origin"], "staging/b/child/1.json#0");
+    assert_eq!(c["undone_by"], undo.as_str());
+    assert_eq!(c["before"], serde_json::Value::Null);
+    assert_eq!(c["after"]["parent"], "p1");
+}
