@@ -92,6 +92,12 @@ pub struct TablePlan {
     pub config: TableConfig,
     /// The fingerprint of its schema.
     pub schema: String,
+    /// The tables of this plan that it refers to by foreign key, itself included; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
+    /// How many columns it has.
+    #[serde(default)]
+    pub width: u64,
     /// The columns that its changes write, beside the key and the stamps; sorted.
     pub columns: Vec<String>,
     /// How many entries of each kind it has.

@@ -188,6 +188,8 @@ pub async fn plan(
                 table: name.clone(),
                 config: config.clone(),
                 schema: table.fingerprint.clone(),
+                parents: parents(table, &names, &tables),
+                width: table.columns.len() as u64,
                 columns: Vec::new(),
                 counts: Counts::default(),
                 warnings: warnings(table, config),
@@ -337,6 +339,18 @@ async fn order(
         }
     }
     Ok((ordered, found, configs))
+}
+
+/// Which of the plan's tables `child` refers to.
+pub(super) fn parents(child: &Table, names: &[String], tables: &[Table]) -> Vec<String> {
+    let referred = |table: &Table| child.foreign_keys.iter().any(|k| k.parent == table.name);
+    let parents: BTreeSet<&String> = names
+        .iter()
+        .zip(tables)
+        .filter(|(_, table)| referred(table))
+        .map(|(name, _)| name)
+        .collect();
+    parents.into_iter().cloned().collect()
 }
 
 /// Joins queue entries with fragments; what has no counterpart is a violation, in table order.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use super::plan::parents;
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::pg::compare::Snapshot;
@@ -96,6 +97,7 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         referrers.extend(undo.referrers(&session, &undos).await?);
     }
     snapshot.end().await?;
+    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
     if !drifted.is_empty() {
         return Err(Error::Drift(Box::new(DriftReport { rows: drifted })));
     }
@@ -122,6 +124,8 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
                 table: ledger.table.clone(),
                 config: ledger.config.clone(),
                 schema: table.fingerprint.clone(),
+                parents: parents(table, &names, &tables),
+                width: table.columns.len() as u64,
                 columns: Vec::new(),
                 counts: Counts::default(),
                 warnings: warnings(table),
