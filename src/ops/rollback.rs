@@ -6,6 +6,7 @@ use std::io::Write;
 use super::plan::parents;
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
+use crate::mask::Mask;
 use crate::pg::compare::Snapshot;
 use crate::pg::ledger::{self, Application};
 use crate::pg::undo::Undo;
@@ -99,7 +100,11 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
     snapshot.end().await?;
     let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
     if !drifted.is_empty() {
-        return Err(Error::Drift(Box::new(DriftReport { rows: drifted })));
+        // There is no plan yet whose entries could be the key.
+        let tables = ordered.iter().map(|l| (l.table.as_str(), &l.config));
+        let mut report = DriftReport { rows: drifted };
+        Mask::new(uuid::Uuid::new_v4().as_bytes(), tables).drift(&mut report);
+        return Err(Error::Drift(Box::new(report)));
     }
     if !referrers.is_empty() {
         return Err(Error::Blocked(format!(
