@@ -14,6 +14,7 @@ pub mod decide;
 pub mod graph;
 pub mod incoming;
 pub mod lossy;
+pub mod mask;
 pub mod plan;
 pub mod planfile;
 pub mod record;

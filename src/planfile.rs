@@ -36,16 +36,11 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The hash over header and sections.
-fn plan_hash(header: &Header, fragments: Sha256, changes: Sha256) -> serde_json::Result<String> {
+/// The hash over header and sections; `changes` is the digest of the entries' lines.
+fn plan_hash(header: &Header, fragments: Sha256, changes: &[u8]) -> serde_json::Result<String> {
     let mut hasher = Sha256::new();
     let header = serde_json::to_string(&HeaderLine::from(header))?;
-    for line in [
-        FORMAT,
-        &header,
-        &hex(&fragments.finalize()),
-        &hex(&changes.finalize()),
-    ] {
+    for line in [FORMAT, &header, &hex(&fragments.finalize()), &hex(changes)] {
         hasher.update(line.as_bytes());
         hasher.update(b"\n");
     }

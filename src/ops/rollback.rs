@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use super::plan::parents;
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::Qualified;
+use crate::mask::Mask;
 use crate::pg::compare::Snapshot;
 use crate::pg::ledger::{self, Application};
 use crate::pg::undo::Undo;
@@ -98,7 +100,11 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
     }
     snapshot.end().await?;
     if !drifted.is_empty() {
-        return Err(Error::Drift(Box::new(DriftReport { rows: drifted })));
+        // There is no plan yet whose entries could be the key.
+        let tables = ordered.iter().map(|l| (l.table.as_str(), &l.config));
+        let mut report = DriftReport { rows: drifted };
+        Mask::new(uuid::Uuid::new_v4().as_bytes(), tables).drift(&mut report);
+        return Err(Error::Drift(Box::new(report)));
     }
     if !referrers.is_empty() {
         return Err(Error::Blocked(format!(
@@ -124,7 +130,7 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
                 table: ledger.table.clone(),
                 config: ledger.config.clone(),
                 schema: table.fingerprint.clone(),
-                parents: super::plan::parents(table, &names, &tables),
+                parents: parents(table, &names, &tables),
                 width: table.columns.len() as u64,
                 columns: Vec::new(),
                 counts: Counts::default(),

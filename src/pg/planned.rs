@@ -511,9 +511,11 @@ pub async fn drift(
             .await?;
         }
     }
-    Ok(Some(DriftReport {
+    let mut report = DriftReport {
         rows: found.into_values().collect(),
-    }))
+    };
+    plan.plan().mask().drift(&mut report);
+    Ok(Some(report))
 }
 
 /// Fills in keys and planned values from the plan file.

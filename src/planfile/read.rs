@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{EntryLine, FORMAT, plan_hash};
 use crate::error::{Error, Result};
+use crate::mask::Mask;
 use crate::plan::{Counts, Entry, Fragment, Header, Kind, TablePlan, Target};
 
 /// A plan file whose hash was found right. It stays open, so that nobody can exchange it.
@@ -24,6 +25,8 @@ pub struct PlanFile {
     pub header: Header,
     /// Its hash, `sha256:…`.
     pub hash: String,
+    /// The digest of its entries, which stands nowhere but in the computation of the hash.
+    entries: Vec<u8>,
 }
 
 /// A plan that nothing in it stands against: the only thing apply takes.
@@ -37,6 +40,15 @@ impl PlanFile {
     /// [`Error::PlanRefused`] where it is not a plan, of another version, or was changed;
     /// [`Error::Io`] where it cannot be read.
     pub fn open(path: &Path) -> Result<PlanFile> {
+        PlanFile::open_with(path, &mut |_| {})
+    }
+
+    /// As [`PlanFile::open`], and gives every fragment and entry to `sink` in the same pass. What
+    /// `sink` took is not verified, and must not be used, before this has returned a plan.
+    ///
+    /// # Errors
+    /// As [`PlanFile::open`].
+    pub fn open_with(path: &Path, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
         let name = path.display().to_string();
         let cannot =
             |e: std::io::Error| Error::io(format_args!("{name}: cannot read the plan"), &e);
@@ -54,7 +66,7 @@ impl PlanFile {
                 spool
             }
         };
-        PlanFile::verify(file, name)
+        PlanFile::verify_with(file, name, sink)
     }
 
     /// The plan in `file`, verified as a whole; `name` is for messages.
@@ -62,11 +74,16 @@ impl PlanFile {
     /// # Errors
     /// As [`PlanFile::open`].
     pub fn verify(file: File, name: String) -> Result<PlanFile> {
+        PlanFile::verify_with(file, name, &mut |_| {})
+    }
+
+    fn verify_with(file: File, name: String, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
         let mut counts = Counts::default();
         let read = parse(&file, &name, &mut |item| {
-            if let Item::Entry(entry) = item {
+            if let Item::Entry(entry) = &item {
                 counts.add(&entry.what);
             }
+            sink(item);
             Ok(())
         })?;
         let stated = read.stated_hash;
@@ -87,7 +104,15 @@ impl PlanFile {
             name,
             header: read.header,
             hash: read.hash,
+            entries: read.entries,
         })
+    }
+
+    /// What hides the values of this plan's sensitive columns from people. Its key cannot be had
+    /// without the values.
+    pub fn mask(&self) -> Mask {
+        let tables = self.header.tables.iter();
+        Mask::new(&self.entries, tables.map(|t| (t.table.as_str(), &t.config)))
     }
 
     /// Gives every fragment and entry to `sink`, in order, and fails at the end if the file is
@@ -143,6 +168,7 @@ struct Parsed {
     header: Header,
     stated_hash: String,
     hash: String,
+    entries: Vec<u8>,
 }
 
 fn parse(file: &File, name: &str, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<Parsed> {
@@ -285,13 +311,14 @@ impl<'de> Visitor<'de> for Top<'_> {
             tables: need(tables, "tables")?,
         };
         let fragments = need(fragments, "fragments")?;
-        let changes = need(changes, "changes")?;
+        let entries = need::<Sha256, _>(changes, "changes")?.finalize().to_vec();
         let stated_hash = need(hash, "plan_hash")?;
-        let hash = plan_hash(&header, fragments, changes).map_err(A::Error::custom)?;
+        let hash = plan_hash(&header, fragments, &entries).map_err(A::Error::custom)?;
         Ok(Parsed {
             header,
             stated_hash,
             hash,
+            entries,
         })
     }
 }

@@ -147,7 +147,7 @@ impl PlanWriter {
         let hash = plan_hash(
             &header,
             self.fragments.hasher.clone(),
-            self.changes.hasher.clone(),
+            &self.changes.hasher.clone().finalize(),
         )
         .map_err(bad_json)?;
         let mut out = BufWriter::with_capacity(1 << 16, out);
