@@ -69,6 +69,9 @@ SET default_transaction_isolation = 'read committed';
 SET default_transaction_deferrable = off;
 SET client_min_messages = error;
 SET idle_in_transaction_session_timeout = 0;
+SET jit = off;
+SELECT pg_catalog.set_config('work_mem', '64MB', false)
+  WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 67108864;
 ";
 
 impl Session {

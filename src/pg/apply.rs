@@ -346,12 +346,10 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
             "SET CONSTRAINTS ALL IMMEDIATE",
         )
         .await?;
-    for planned in tables {
-        context.read_back(planned).await?;
-    }
     check_side_effects(session, tables, &before).await?;
     for planned in tables {
-        context.audit(planned).await?;
+        context.read_back(planned).await?;
+        context.audit_deletes(planned).await?;
     }
     record(context, plan.plan()).await
 }

@@ -63,18 +63,21 @@ impl Context<'_> {
              SELECT l._n, l.tableoid, l.ctid, l.image FROM (\
                SELECT s._n, s._expect, t.tableoid, t.ctid, {digest} AS digest, {image} AS image \
                FROM {stage} s JOIN {table} t ON {equal} WHERE s._a IN ('u', 'd') {soft}\
-               ORDER BY s._n {strength} OF t) l WHERE l.digest = l._expect",
+               ORDER BY s._n {strength} OF t) l WHERE l.digest IS NOT DISTINCT FROM l._expect",
             stage = planned.sql_name(),
             table = planned.table.name,
             equal = planned.keys_equal(),
             digest = planned.digest(),
             // Where deletes only mark rows, a key may find others beside the planned one.
             soft = match planned.config.soft_delete.column() {
-                Some(_) => format!("AND {} = s._expect ", planned.digest()),
+                Some(_) => format!("AND {} IS NOT DISTINCT FROM s._expect ", planned.digest()),
                 None => String::new(),
             },
         );
-        self.session.execute(&doing, &sql).await
+        let locked = self.session.execute(&doing, &sql).await?;
+        let analyze = format!("ANALYZE pg_temp.{before} (_n)");
+        self.session.run(&doing, &analyze).await?;
+        Ok(locked)
     }
 
     /// What every write of a load sets; a rollback restores the old values instead.
@@ -281,7 +284,7 @@ impl Context<'_> {
     }
 
     /// Reads back every row that was written: each column that the plan set must be what the plan
-    /// said. Keeps the images.
+    /// said. Where changes are audited, the complete images go into the audit log by the same read.
     ///
     /// # Errors
     /// [`Error::Blocked`] naming rows that a trigger made different.
@@ -291,76 +294,38 @@ impl Context<'_> {
             return Ok(());
         }
         let doing = format!("reading back table {}", planned.name);
-        let written = planned.written()?;
-        let (mut stored, mut meant) = (Vec::new(), Vec::new());
-        // What a rollback restores in a stamped column, the table's own trigger may set again.
-        let stamped =
-            |c: &Column| planned.config.is_stamp(&c.name) && !planned.table.triggers.is_empty();
-        for (i, c) in written.iter().enumerate() {
-            if c.generated || stamped(c) {
-                continue;
-            }
-            let is = given("s", i);
-            stored.push(format!(
-                "CASE WHEN {is} THEN t.{} END::{}",
-                Ident(&c.name),
-                c.base_type_sql
-            ));
-            meant.push(format!("CASE WHEN {is} THEN s.{} END", c.staged()));
-        }
-        let fits = if stored.is_empty() {
-            "true".to_owned()
-        } else {
-            let (stored, meant) = (stored.join(", "), meant.join(", "));
-            // The same bytes print the same; only where they differ is the text compared.
-            format!(
-                "(ROW({stored})::record OPERATOR(pg_catalog.*=) ROW({meant})::record \
-                 OR ROW({stored})::pg_catalog.text = ROW({meant})::pg_catalog.text)"
-            )
-        };
-        let image = if planned.config.audit_changes {
-            planned.table.image("t")
-        } else {
-            "NULL::pg_catalog.jsonb".into()
-        };
-        let live = match planned.config.soft_delete.column() {
-            Some(mark) => {
-                let marks = written.iter().position(|c| c.name == mark);
-                let meant = marks.map_or("false".into(), |i| {
-                    format!(
-                        "{} AND s.{} IS NOT NULL",
-                        given("s", i),
-                        written[i].staged()
-                    )
-                });
-                format!(
-                    " AND CASE WHEN {meant} THEN {fits} ELSE t.{} IS NULL END",
-                    Ident(mark)
-                )
-            }
-            None => String::new(),
-        };
-        let after = planned.temporary("after");
-        let sql = format!(
-            "CREATE TEMPORARY TABLE {after} AS SELECT s._n, ({fits}) AS fits, {image} AS image \
-             FROM {} s JOIN {} t ON {}{live} WHERE s._a IN ('i', 'u')",
+        let fits = self.fits(planned).await?;
+        let live = self.live(planned, &fits)?;
+        let written = format!(
+            "{} s JOIN {} t ON {}{live}",
             planned.sql_name(),
             planned.table.name,
             planned.keys_equal()
         );
-        self.session.run(&doing, &sql).await?;
-        let sql = format!("SELECT pg_catalog.count(*) FROM pg_temp.{after} WHERE fits");
-        let good = u64::try_from(self.session.number(&doing, &sql).await?).unwrap_or_default();
+        let good = if planned.config.audit_changes {
+            let sql = format!(
+                "{} SELECT {}, CASE s._a WHEN 'i' THEN 'INSERT' ELSE 'UPDATE' END, {}, b.image, {}, {} \
+                 FROM {written} LEFT JOIN pg_temp.{} b ON b._n = s._n WHERE s._a IN ('i', 'u') AND ({fits})",
+                self.insert_audit(),
+                Literal(&planned.name),
+                record_id(&planned.key(), "t"),
+                planned.table.image("t"),
+                self.audited(),
+                planned.temporary("before"),
+            );
+            self.session.execute(&doing, &sql).await?
+        } else {
+            let sql = format!(
+                "SELECT pg_catalog.count(*) FROM {written} WHERE s._a IN ('i', 'u') AND ({fits})"
+            );
+            u64::try_from(self.session.number(&doing, &sql).await?).unwrap_or_default()
+        };
         if good == expected {
             return Ok(());
         }
         let sql = format!(
-            "SELECT {} FROM {} s JOIN {} t ON {} JOIN pg_temp.{after} a ON a._n = s._n AND NOT a.fits \
-             ORDER BY s._n LIMIT 5",
+            "SELECT {} FROM {written} WHERE s._a IN ('i', 'u') AND NOT ({fits}) ORDER BY s._n LIMIT 5",
             record_id(&planned.key(), "t"),
-            planned.sql_name(),
-            planned.table.name,
-            planned.keys_equal()
         );
         let rows = self.session.texts(&doing, &sql).await?;
         let named: Vec<String> = rows
@@ -369,16 +334,12 @@ impl Context<'_> {
             .flatten()
             .map(|id| crate::render::escape(&id))
             .collect();
+        let bad = expected.saturating_sub(good);
         Err(Error::Blocked(format!(
-            "{}: {} row{} not stored as planned, for example {}: a trigger or rule of the table changes what is \
+            "{}: {bad} row{} not stored as planned, for example {}: a trigger or rule of the table changes what is \
              written ({}); nothing was written; let the records say what the trigger makes of them, or ignore the column",
             planned.name,
-            expected - good,
-            if expected - good == 1 {
-                " was"
-            } else {
-                "s were"
-            },
+            if bad == 1 { " was" } else { "s were" },
             named.join(", "),
             if planned.table.triggers.is_empty() {
                 "no trigger is known".into()
@@ -388,70 +349,150 @@ impl Context<'_> {
         )))
     }
 
-    /// Writes the audit log: complete images before and after, as the database has them.
-    pub async fn audit(&self, planned: &Planned) -> Result<()> {
-        let changes = planned.staged.insert + planned.staged.update + planned.staged.delete;
-        if !planned.config.audit_changes || changes == 0 {
+    /// The SQL condition that row `t` holds what the staged row `s` set: one case for each set of
+    /// columns, where they are few.
+    async fn fits(&self, planned: &Planned) -> Result<String> {
+        let written = planned.written()?;
+        // What a rollback restores in a stamped column, the table's own trigger may set again.
+        let stamped =
+            |c: &Column| planned.config.is_stamp(&c.name) && !planned.table.triggers.is_empty();
+        let read: Vec<(usize, &Column)> = written
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| !c.generated && !stamped(c))
+            .map(|(i, c)| (i, *c))
+            .collect();
+        // The same bytes print the same; only where they differ is the text compared.
+        let same = |stored: &[String], meant: &[String]| match stored.is_empty() {
+            true => "true".to_owned(),
+            false => {
+                let (stored, meant) = (stored.join(", "), meant.join(", "));
+                format!(
+                    "(ROW({stored})::record OPERATOR(pg_catalog.*=) ROW({meant})::record \
+                     OR ROW({stored})::pg_catalog.text = ROW({meant})::pg_catalog.text)"
+                )
+            }
+        };
+        let stored = |c: &Column| match c.domain {
+            true => format!("t.{}::{}", Ident(&c.name), c.base_type_sql),
+            false => format!("t.{}", Ident(&c.name)),
+        };
+        let mut masks = self.masks(planned, 'i', "").await?;
+        masks.extend(self.masks(planned, 'u', "").await?);
+        masks.sort();
+        masks.dedup();
+        if masks.len() <= 64 {
+            let cases: Vec<String> = masks
+                .iter()
+                .map(|mask| {
+                    let bits = bits(mask);
+                    let set = || read.iter().filter(|(i, _)| bits[*i]);
+                    let is: Vec<String> = set().map(|(_, c)| stored(c)).collect();
+                    let was: Vec<String> =
+                        set().map(|(_, c)| format!("s.{}", c.staged())).collect();
+                    format!("WHEN {} THEN {}", Literal(mask), same(&is, &was))
+                })
+                .collect();
+            return Ok(format!("CASE s._mask {} END", cases.join(" ")));
+        }
+        let (mut is, mut was) = (Vec::new(), Vec::new());
+        for (i, c) in read {
+            let set = given("s", i);
+            is.push(format!("CASE WHEN {set} THEN {} END", stored(c)));
+            was.push(format!("CASE WHEN {set} THEN s.{} END", c.staged()));
+        }
+        Ok(same(&is, &was))
+    }
+
+    /// Where deletes only mark rows, the condition that row `t` is the one that was written and not
+    /// a marked one with the same key.
+    fn live(&self, planned: &Planned, fits: &str) -> Result<String> {
+        let Some(mark) = planned.config.soft_delete.column() else {
+            return Ok(String::new());
+        };
+        let written = planned.written()?;
+        let meant = written
+            .iter()
+            .position(|c| c.name == mark)
+            .map_or("false".into(), |i| {
+                format!(
+                    "{} AND s.{} IS NOT NULL",
+                    given("s", i),
+                    written[i].staged()
+                )
+            });
+        Ok(format!(
+            " AND CASE WHEN {meant} THEN {fits} ELSE t.{} IS NULL END",
+            Ident(mark)
+        ))
+    }
+
+    /// Writes the deletes into the audit log; a row that is only marked has an image after, too.
+    pub async fn audit_deletes(&self, planned: &Planned) -> Result<()> {
+        let deleted = planned.staged.delete;
+        if !planned.config.audit_changes || deleted == 0 {
             return Ok(());
         }
         let doing = format!("writing the audit log for table {}", planned.name);
-        let key = planned.key();
-        let id = record_id_of_image(&key);
-        let soft = planned.config.soft_delete.column().is_some();
-        // A marked row still has an image; a removed one has none.
-        let marked = if soft {
-            format!(
-                "LEFT JOIN {} t ON s._a = 'd' AND s._soft AND {}",
-                planned.table.name,
-                planned.keys_equal()
-            )
-        } else {
-            String::new()
-        };
-        let after_image = if soft {
-            format!(
-                "coalesce(a.image, CASE WHEN t.tableoid IS NOT NULL THEN {} END)",
-                planned.table.image("t")
-            )
-        } else {
-            "a.image".into()
-        };
-        let after = if planned.staged.insert + planned.staged.update > 0 {
-            format!(
-                "LEFT JOIN pg_temp.{} a ON a._n = s._n",
-                planned.temporary("after")
-            )
-        } else {
-            "LEFT JOIN (SELECT NULL::bigint AS _n, NULL::pg_catalog.jsonb AS image) a ON false"
-                .into()
+        let (marked, after) = match planned.config.soft_delete.column() {
+            None => (String::new(), "NULL::pg_catalog.jsonb".to_owned()),
+            // The row is found again by the mark that was just set.
+            Some(mark) => (
+                format!(
+                    " LEFT JOIN {} t ON s._soft AND {} AND t.{mark} = pg_catalog.now()::{}",
+                    planned.table.name,
+                    planned.keys_equal(),
+                    planned
+                        .table
+                        .column(mark)
+                        .map_or("timestamptz", |c| &c.base_type_sql),
+                    mark = Ident(mark),
+                ),
+                format!(
+                    "CASE WHEN t.tableoid IS NOT NULL THEN {} END",
+                    planned.table.image("t")
+                ),
+            ),
         };
         let sql = format!(
-            "INSERT INTO {schema}.audit_log (table_name, operation, record_id, old_values, new_values, \
-               batch_id, changed_by, changed_at, application, plan_hash, origin) \
-             SELECT {table}, CASE s._a WHEN 'i' THEN 'INSERT' WHEN 'u' THEN 'UPDATE' ELSE 'DELETE' END, \
-               {id}, i.old, i.new, {batch}, {actor}, pg_catalog.now(), {application}::uuid, {hash}, s._from \
-             FROM {stage} s LEFT JOIN pg_temp.{before} b ON b._n = s._n {after} {marked}, \
-               LATERAL (SELECT b.image AS old, {after_image} AS new) i \
-             WHERE s._a IN ('i', 'u', 'd') ORDER BY s._n",
-            schema = Ident(self.loader_schema),
-            table = Literal(&planned.name),
-            batch = Literal(self.batch_id),
-            actor = Literal(self.actor),
-            application = Literal(self.application),
-            hash = Literal(self.plan_hash),
-            stage = planned.sql_name(),
-            before = planned.temporary("before"),
+            "{} SELECT {}, 'DELETE', {}, b.image, {after}, {} \
+             FROM pg_temp.{} b JOIN {} s ON s._n = b._n AND s._a = 'd'{marked}",
+            self.insert_audit(),
+            Literal(&planned.name),
+            record_id_of_image(&planned.key(), "b.image"),
+            self.audited(),
+            planned.temporary("before"),
+            planned.sql_name(),
         );
         let written = self.session.execute(&doing, &sql).await?;
-        must_be(&doing, changes, written)
+        must_be(&doing, deleted, written)
+    }
+
+    fn insert_audit(&self) -> String {
+        format!(
+            "INSERT INTO {}.audit_log (table_name, operation, record_id, old_values, new_values, \
+             batch_id, changed_by, changed_at, application, plan_hash, origin)",
+            Ident(self.loader_schema)
+        )
+    }
+
+    /// The last columns of an audit row, the same for all.
+    fn audited(&self) -> String {
+        format!(
+            "{}, {}, pg_catalog.now(), {}::uuid, {}, s._from",
+            Literal(self.batch_id),
+            Literal(self.actor),
+            Literal(self.application),
+            Literal(self.plan_hash)
+        )
     }
 }
 
-/// The record id from the image before or after.
-fn record_id_of_image(key: &[&Column]) -> String {
+/// The record id from an image.
+fn record_id_of_image(key: &[&Column], image: &str) -> String {
     let texts: Vec<String> = key
         .iter()
-        .map(|c| format!("(coalesce(i.new, i.old) ->> {})", Literal(&c.name)))
+        .map(|c| format!("({image} ->> {})", Literal(&c.name)))
         .collect();
     match texts.as_slice() {
         [one] => one.clone(),
