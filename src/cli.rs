@@ -1,22 +1,29 @@
 //! The command line: the only place that prints, prompts, and reads the environment or the clock.
 
 mod apply;
+mod connection;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod environment;
 mod history;
 mod migrate;
+mod pgpass;
 mod plan;
+mod progress;
 mod rollback;
 mod settings;
 mod show;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
-use settings::Settings;
+use environment::Environment;
+use settings::{Level, Settings};
 
 /// Loads reviewed batches of records into PostgreSQL: plan, review, apply exactly that, or refuse.
 #[derive(Parser, Debug)]
@@ -24,7 +31,8 @@ use settings::Settings;
 #[command(
     after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 changes present (plan --detailed-exitcode), \
     3 drift, 4 violations or limits block, 5 not approved, 6 plan file refused, 7 locked or timed out, \
-    8 outcome not known yet."
+    8 outcome not known yet.",
+    after_long_help = include_str!("cli/environment.txt")
 )]
 struct Cli {
     #[command(flatten)]
@@ -58,18 +66,16 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    // A missing .env is as good as an empty one; a broken one is not.
-    let env_file = match dotenvy::dotenv() {
-        Ok(_) => Ok(()),
-        Err(e) if e.not_found() => Ok(()),
-        Err(dotenvy::Error::LineParse(_, at)) => Err(Error::Config(format!(
-            ".env: a line cannot be read, at its character {at}; write NAME=value"
-        ))),
-        Err(e) => Err(Error::Config(format!(".env: {e}"))),
-    };
-    let cli = Cli::parse();
-    let json = cli.settings.json;
-    let done = env_file.and_then(|()| {
+    let given: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    let json = given.iter().any(|g| g == "--json");
+    let done = Environment::read().and_then(|env| {
+        let cli = match parse(env, &given)? {
+            Parsed::Command(cli) => *cli,
+            Parsed::Told(code) => return Ok(code),
+        };
+        LEVEL.get_or_init(|| cli.settings.log_level);
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -82,6 +88,48 @@ pub fn run() -> ExitCode {
             report(&e, json);
             ExitCode::from(e.exit_code())
         }
+    }
+}
+
+/// How much is told: set once, when the command line has been read.
+static LEVEL: OnceLock<Level> = OnceLock::new();
+
+/// Whether messages of this importance are wanted.
+fn tells(level: Level) -> bool {
+    LEVEL.get().is_none_or(|l| *l >= level)
+}
+
+/// What the command line came to.
+enum Parsed {
+    /// A command to execute.
+    Command(Box<Cli>),
+    /// Help or the version, which have been told; the exit code.
+    Told(u8),
+}
+
+/// The command line with its variables.
+fn parse(environment: Environment, given: &[String]) -> Result<Parsed> {
+    let mut command = environment.adapt(Cli::command());
+    let parsed = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    match parsed {
+        Ok(mut cli) => {
+            cli.settings.environment = environment;
+            Ok(Parsed::Command(Box::new(cli)))
+        }
+        Err(e)
+            if matches!(
+                e.kind(),
+                ErrorKind::DisplayHelp
+                    | ErrorKind::DisplayVersion
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            ) =>
+        {
+            e.print().map_err(|e| Error::io("writing the help", &e))?;
+            Ok(Parsed::Told(u8::from(e.use_stderr())))
+        }
+        Err(e) => Err(environment.explain(&e, &command, given)),
     }
 }
 

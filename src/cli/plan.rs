@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+pub use super::progress::progress;
 use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::config::Strategy;
 use crate::error::{Error, Result};
-use crate::ops::{self, Event, PlanRequest, Queue};
+use crate::ops::{self, PlanRequest, Queue};
 use crate::plan::Header;
 use crate::planfile::PlanFile;
 use crate::render::text::{self, Filter};
@@ -106,6 +107,7 @@ impl BatchArgs {
                 QueueArg::Off => Queue::Off,
             },
             max_records: settings.max_records,
+            batch_size: settings.batch_size,
             concurrency: self.concurrency.clamp(1, 256),
         })
     }
@@ -226,49 +228,5 @@ fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
         say(format!(
             "Have it reviewed (loader show {path}), then: loader apply {path} --approve {hash}"
         ));
-    }
-}
-
-/// Progress on stderr, on a terminal only.
-pub fn progress(event: Event) {
-    if !std::io::stderr().is_terminal() {
-        if let Event::Retrying {
-            attempt,
-            wait,
-            reason,
-        } = event
-        {
-            say(format!(
-                "attempt {attempt} in {:.1} s, because: {reason}",
-                wait.as_secs_f32()
-            ));
-        }
-        return;
-    }
-    match event {
-        Event::Listed { objects } => say(format!("{objects} objects found")),
-        Event::Reading {
-            objects,
-            of,
-            records,
-        } => {
-            if objects == of || objects % 500 == 0 {
-                say(format!("read {objects} of {of} objects, {records} records"));
-            }
-        }
-        Event::Comparing { table, records } => {
-            say(format!("comparing {records} records of {table}"))
-        }
-        Event::Applying { changes } => say(format!("applying {changes} changes")),
-        Event::Retrying {
-            attempt,
-            wait,
-            reason,
-        } => {
-            say(format!(
-                "attempt {attempt} in {:.1} s, because: {reason}",
-                wait.as_secs_f32()
-            ));
-        }
     }
 }

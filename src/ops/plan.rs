@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use super::read::{Object, read_batch};
+use super::read::{Limits, Object, read_batch};
 use super::{Event, Events};
 use crate::config::{Config, Strategy, TableConfig};
 use crate::error::{Error, Result};
@@ -58,6 +58,8 @@ pub struct PlanRequest {
     pub queue: Queue,
     /// The most records that a batch may have.
     pub max_records: u64,
+    /// The most records that are sent to the database at once, in no case more than make 1 MiB.
+    pub batch_size: Option<u64>,
     /// Objects fetched at once.
     pub concurrency: usize,
 }
@@ -119,7 +121,10 @@ pub async fn plan(
         objects,
         fetched,
         &mut stages,
-        request.max_records,
+        Limits {
+            records: request.max_records,
+            at_once: request.batch_size.unwrap_or(u64::MAX),
+        },
         events,
     )
     .await?;

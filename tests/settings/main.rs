@@ -1,0 +1,5 @@
+//! Settings, commands and papers, through the real binary against private PostgreSQL servers.
+
+mod tls;
+mod variables;
+mod world;
