@@ -1,12 +1,17 @@
 //! The command line: the only place that prints, prompts, and reads the environment or the clock.
 
 mod apply;
+mod batches;
 mod connection;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod environment;
+mod graph;
 mod history;
+mod init;
+mod load;
 mod migrate;
+mod papers;
 mod pgpass;
 mod plan;
 mod progress;
@@ -57,8 +62,20 @@ enum Command {
     History(history::HistoryArgs),
     /// Tell what happened to a row, or in a batch
     Audit(history::AuditArgs),
+    /// Plan, show, ask and apply in one step
+    Load(load::Args),
+    /// List the batches that are there, and how far each has come
+    Batches(batches::Args),
+    /// Show which table needs which
+    Graph(graph::Args),
+    /// Write a tables.yaml for the tables of a database
+    Init(init::Args),
     /// Make or complete the loader's own tables
     Migrate(migrate::Args),
+    /// Write the completions of a shell to stdout
+    Completions(papers::CompletionsArgs),
+    /// Write manual pages
+    Man(papers::ManArgs),
     /// See a whole round on a throw-away database
     #[cfg(feature = "sandbox")]
     Demo(demo::Args),
@@ -143,6 +160,12 @@ async fn execute(cli: Cli) -> Result<u8> {
         Command::Rollback(args) => rollback::run(settings, args).await,
         Command::History(args) => history::history(settings, &args).await,
         Command::Audit(args) => history::audit(settings, &args).await,
+        Command::Load(args) => load::run(settings, args).await,
+        Command::Batches(args) => batches::run(settings, args).await,
+        Command::Graph(args) => graph::run(settings, &args).await,
+        Command::Init(args) => init::run(settings, args).await,
+        Command::Completions(args) => papers::completions(&args),
+        Command::Man(args) => papers::man(&args),
         Command::Migrate(args) => migrate::run(settings, &args).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(args).await,

@@ -64,6 +64,18 @@ pub struct PlanRequest {
     pub concurrency: usize,
 }
 
+impl PlanRequest {
+    /// Whether a text may be a batch's id: at most 200 letters, digits, `.`, `_` and `-`.
+    pub fn is_batch_id(text: &str) -> bool {
+        text.len() <= 200
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && !text.contains("..")
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    }
+}
+
 /// Makes a plan and writes it to `out`. Returns its header and hash.
 ///
 /// # Errors
@@ -218,13 +230,7 @@ fn source_error(e: crate::source::SourceError) -> Error {
 
 /// A batch id becomes part of a path and of the queue's look-up: letters, digits, `.`, `_`, `-`.
 fn check_batch_id(batch_id: &str) -> Result<()> {
-    let right = batch_id.len() <= 200
-        && batch_id.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && !batch_id.contains("..")
-        && batch_id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if right {
+    if PlanRequest::is_batch_id(batch_id) {
         return Ok(());
     }
     Err(Error::Config(format!(
@@ -290,6 +296,31 @@ fn sort_objects(
     Ok(found)
 }
 
+/// What the foreign keys between these tables and `depends_on` ask for.
+pub(super) fn dependencies(names: &[String], tables: &[Table], config: &Config) -> Vec<Dependency> {
+    let mut dependencies = Vec::new();
+    for (name, table) in names.iter().zip(tables) {
+        for key in &table.foreign_keys {
+            let parent = tables.iter().position(|t| t.name == key.parent);
+            dependencies.extend(parent.map(|p| Dependency {
+                parent: names[p].clone(),
+                child: name.clone(),
+                because: key.name.clone(),
+                deferrable: key.deferrable,
+            }));
+        }
+        for parent in &config.tables[name].depends_on {
+            dependencies.push(Dependency {
+                parent: parent.clone(),
+                child: name.clone(),
+                because: "depends_on".into(),
+                deferrable: false,
+            });
+        }
+    }
+    dependencies
+}
+
 /// Names, tables and configurations in dependency order. With a subset of the batch's tables, a
 /// parent that is left out is refused.
 async fn order(
@@ -299,26 +330,7 @@ async fn order(
 ) -> Result<(Vec<String>, Vec<Table>, Vec<TableConfig>)> {
     let listed: Vec<String> = names.iter().cloned().collect();
     let tables = introspect::tables(session, &request.config, &listed).await?;
-    let mut dependencies = Vec::new();
-    for (name, table) in listed.iter().zip(&tables) {
-        for key in &table.foreign_keys {
-            let parent = tables.iter().position(|t| t.name == key.parent);
-            dependencies.extend(parent.map(|p| Dependency {
-                parent: listed[p].clone(),
-                child: name.clone(),
-                because: key.name.clone(),
-                deferrable: key.deferrable,
-            }));
-        }
-        for parent in &request.config.tables[name].depends_on {
-            dependencies.push(Dependency {
-                parent: parent.clone(),
-                child: name.clone(),
-                because: "depends_on".into(),
-                deferrable: false,
-            });
-        }
-    }
+    let dependencies = dependencies(&listed, &tables, &request.config);
     if !request.only.is_empty()
         && let Some(d) = dependencies.iter().find(|d| {
             request.only.contains(&d.child)

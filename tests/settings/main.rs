@@ -1,5 +1,7 @@
 //! Settings, commands and papers, through the real binary against private PostgreSQL servers.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod tls;
 mod variables;
 mod world;
