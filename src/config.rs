@@ -152,8 +152,8 @@ impl SoftDelete {
     }
 }
 
-/// One table's configuration (SPEC §4). In a plan it stands as it was in effect:
-/// with the default stamps filled in.
+/// One table's configuration.
+// In a plan it stands as it was in effect: with the default stamps filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableConfig {
@@ -193,7 +193,7 @@ pub struct TableConfig {
     /// Columns whose change since the plan is not drift.
     #[serde(default)]
     pub ignore_drift: Vec<String>,
-    /// Columns set by every load; `None` means the default, `updated_at: now` where it exists.
+    /// Columns set by every load, and to what; without this, `updated_at: now` where it exists.
     #[serde(default, with = "stamps", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, Stamp>")]
     pub stamps: Option<BTreeMap<String, Stamp>>,

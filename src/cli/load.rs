@@ -54,7 +54,21 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         let stderr = std::io::stderr();
         text::plan(&plan, &filter, super::colour(&stderr), &mut stderr.lock())?;
     }
-    if asks && !attended() && args.out.is_none() && plan.header.blocking == 0 {
+    if plan.header.blocking > 0 && args.out.is_none() {
+        return Err(Error::Blocked(format!(
+            "{name}: {} violation{} against applying it; nothing was written. Mend the records or the \
+             configuration; all violations are told by `loader plan --batch-id {} --out plan.json` and \
+             `loader show plan.json --action violation`",
+            plan.header.blocking,
+            if plan.header.blocking == 1 {
+                " stands"
+            } else {
+                "s stand"
+            },
+            request.batch_id
+        )));
+    }
+    if asks && !attended() && args.out.is_none() {
         return Err(Error::NotApproved(format!(
             "{name}: nobody approved it, and there is no terminal to ask at; nothing was written. Run loader plan, \
              have the plan reviewed and apply it with --approve, or load with --force"

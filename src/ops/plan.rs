@@ -94,7 +94,7 @@ pub async fn plan(
     events(Event::Listed {
         objects: listed.len(),
     });
-    let found = sort_objects(request, &source, &prefix, listed)?;
+    let mut found = sort_objects(request, &source, &prefix, listed)?;
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
     let entries = match request.queue {
@@ -110,6 +110,8 @@ pub async fn plan(
     };
     let names: BTreeSet<String> = found.iter().map(|(t, ..)| t.clone()).collect();
     let (names, tables, configs) = order(request, &session, &names).await?;
+    // What is not asked for is not read.
+    found.retain(|(table, ..)| names.contains(table));
 
     stage::prepare(&session).await?;
     let mut stages = Vec::with_capacity(names.len());

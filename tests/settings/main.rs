@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod commands;
+mod init;
 mod tls;
 mod variables;
 mod world;
