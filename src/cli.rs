@@ -1,22 +1,34 @@
 //! The command line: the only place that prints, prompts, and reads the environment or the clock.
 
 mod apply;
+mod batches;
+mod connection;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod environment;
+mod graph;
 mod history;
+mod init;
+mod load;
 mod migrate;
+mod papers;
+mod pgpass;
 mod plan;
+mod progress;
 mod rollback;
 mod settings;
 mod show;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
-use settings::Settings;
+use environment::Environment;
+use settings::{Level, Settings};
 
 /// Loads reviewed batches of records into PostgreSQL: plan, review, apply exactly that, or refuse.
 #[derive(Parser, Debug)]
@@ -24,7 +36,8 @@ use settings::Settings;
 #[command(
     after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 changes present (plan --detailed-exitcode), \
     3 drift, 4 violations or limits block, 5 not approved, 6 plan file refused, 7 locked or timed out, \
-    8 outcome not known yet."
+    8 outcome not known yet.",
+    after_long_help = include_str!("cli/environment.txt")
 )]
 struct Cli {
     #[command(flatten)]
@@ -49,8 +62,20 @@ enum Command {
     History(history::HistoryArgs),
     /// Tell what happened to a row, or in a batch
     Audit(history::AuditArgs),
+    /// Plan, show, ask and apply in one step
+    Load(load::Args),
+    /// List the batches that are there, and how far each has come
+    Batches(batches::Args),
+    /// Show which table needs which
+    Graph(graph::Args),
+    /// Write a tables.yaml for the tables of a database
+    Init(init::Args),
     /// Make or complete the loader's own tables
     Migrate(migrate::Args),
+    /// Write the completions of a shell to stdout
+    Completions(papers::CompletionsArgs),
+    /// Write manual pages
+    Man(papers::ManArgs),
     /// See a whole round on a throw-away database
     #[cfg(feature = "sandbox")]
     Demo(demo::Args),
@@ -58,18 +83,16 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    // A missing .env is as good as an empty one; a broken one is not.
-    let env_file = match dotenvy::dotenv() {
-        Ok(_) => Ok(()),
-        Err(e) if e.not_found() => Ok(()),
-        Err(dotenvy::Error::LineParse(_, at)) => Err(Error::Config(format!(
-            ".env: a line cannot be read, at its character {at}; write NAME=value"
-        ))),
-        Err(e) => Err(Error::Config(format!(".env: {e}"))),
-    };
-    let cli = Cli::parse();
-    let json = cli.settings.json;
-    let done = env_file.and_then(|()| {
+    let given: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    let json = given.iter().any(|g| g == "--json");
+    let done = Environment::read().and_then(|env| {
+        let cli = match parse(env, &given)? {
+            Parsed::Command(cli) => *cli,
+            Parsed::Told(code) => return Ok(code),
+        };
+        LEVEL.get_or_init(|| cli.settings.log_level);
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -85,6 +108,48 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// How much is told: set once, when the command line has been read.
+static LEVEL: OnceLock<Level> = OnceLock::new();
+
+/// Whether messages of this importance are wanted.
+fn tells(level: Level) -> bool {
+    LEVEL.get().is_none_or(|l| *l >= level)
+}
+
+/// What the command line came to.
+enum Parsed {
+    /// A command to execute.
+    Command(Box<Cli>),
+    /// Help or the version, which have been told; the exit code.
+    Told(u8),
+}
+
+/// The command line with its variables.
+fn parse(environment: Environment, given: &[String]) -> Result<Parsed> {
+    let mut command = environment.adapt(Cli::command());
+    let parsed = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    match parsed {
+        Ok(mut cli) => {
+            cli.settings.environment = environment;
+            Ok(Parsed::Command(Box::new(cli)))
+        }
+        Err(e)
+            if matches!(
+                e.kind(),
+                ErrorKind::DisplayHelp
+                    | ErrorKind::DisplayVersion
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            ) =>
+        {
+            e.print().map_err(|e| Error::io("writing the help", &e))?;
+            Ok(Parsed::Told(u8::from(e.use_stderr())))
+        }
+        Err(e) => Err(environment.explain(&e, &command, given)),
+    }
+}
+
 async fn execute(cli: Cli) -> Result<u8> {
     let settings = &cli.settings;
     match cli.command {
@@ -95,6 +160,12 @@ async fn execute(cli: Cli) -> Result<u8> {
         Command::Rollback(args) => rollback::run(settings, args).await,
         Command::History(args) => history::history(settings, &args).await,
         Command::Audit(args) => history::audit(settings, &args).await,
+        Command::Load(args) => load::run(settings, args).await,
+        Command::Batches(args) => batches::run(settings, args).await,
+        Command::Graph(args) => graph::run(settings, &args).await,
+        Command::Init(args) => init::run(settings, args).await,
+        Command::Completions(args) => papers::completions(&args),
+        Command::Man(args) => papers::man(&args),
         Command::Migrate(args) => migrate::run(settings, &args).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(args).await,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::schema::{Column, Table};
 use crate::strict::unique_map;
 
 /// What to do with existing and missing rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// Insert what is absent, update what exists.
@@ -25,7 +26,7 @@ pub enum Strategy {
 }
 
 /// How an existing row and a record combine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
     /// Given values win, but null never replaces a value.
@@ -38,7 +39,7 @@ pub enum Resolution {
 }
 
 /// What a violation of an immutable column does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnImmutable {
     /// The plan cannot be applied.
@@ -51,7 +52,7 @@ pub enum OnImmutable {
 }
 
 /// What any other violation does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnInvalid {
     /// The plan cannot be applied.
@@ -62,7 +63,7 @@ pub enum OnInvalid {
 }
 
 /// What becomes of different records with one natural key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnDuplicate {
     /// The plan cannot be applied.
@@ -75,7 +76,7 @@ pub enum OnDuplicate {
 }
 
 /// What a stamp column is set to by every load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stamp {
     /// The time of the applying transaction.
@@ -127,6 +128,19 @@ impl<'de> Deserialize<'de> for SoftDelete {
     }
 }
 
+impl JsonSchema for SoftDelete {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SoftDelete".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Whether deletes mark rows (in `deleted_at`, or in the column named) instead of removing them.",
+            "type": ["boolean", "string"],
+        })
+    }
+}
+
 impl SoftDelete {
     /// The column that marks a deleted row.
     pub fn column(&self) -> Option<&str> {
@@ -138,12 +152,13 @@ impl SoftDelete {
     }
 }
 
-/// One table's configuration (SPEC §4). In a plan it stands as it was in effect:
-/// with the default stamps filled in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One table's configuration.
+// In a plan it stands as it was in effect: with the default stamps filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableConfig {
     /// The columns that identify a row.
+    #[schemars(length(min = 1))]
     pub natural_key: Vec<String>,
     /// Columns that may be set on insert and never changed.
     #[serde(default)]
@@ -178,8 +193,9 @@ pub struct TableConfig {
     /// Columns whose change since the plan is not drift.
     #[serde(default)]
     pub ignore_drift: Vec<String>,
-    /// Columns set by every load; `None` means the default, `updated_at: now` where it exists.
+    /// Columns set by every load, and to what; without this, `updated_at: now` where it exists.
     #[serde(default, with = "stamps", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BTreeMap<String, Stamp>")]
     pub stamps: Option<BTreeMap<String, Stamp>>,
     /// Columns masked wherever people look.
     #[serde(default)]
@@ -187,6 +203,17 @@ pub struct TableConfig {
     /// Other tables whose rows this table's triggers and foreign-key actions may change.
     #[serde(default)]
     pub allow_side_effects: Vec<String>,
+}
+
+/// The JSON Schema of `tables.yaml`, as the text of a file.
+pub fn json_schema() -> String {
+    let mut schema = schemars::schema_for!(BTreeMap<String, TableConfig>);
+    schema.insert("title".into(), "tables.yaml of the table loader".into());
+    schema.insert(
+        "description".into(),
+        "What the loader knows about each table beyond what the database says.".into(),
+    );
+    format!("{:#}\n", schema.to_value())
 }
 
 fn yes() -> bool {

@@ -20,6 +20,7 @@ pub mod planfile;
 pub mod record;
 pub mod render;
 pub mod schema;
+pub mod suggest;
 
 pub mod cli;
 pub mod ops;

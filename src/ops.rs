@@ -1,7 +1,10 @@
 //! The operations: plan, apply, check, migrate. Straight-line; what happens is told as events.
 
 mod apply;
+mod batches;
+mod graph;
 mod history;
+mod init;
 mod plan;
 mod read;
 mod rollback;
@@ -9,7 +12,10 @@ mod rollback;
 use std::time::Duration;
 
 pub use apply::{Applied, ApplyRequest, Checked, apply, check};
+pub use batches::{Batch, BatchesRequest, QueueCount, batches};
+pub use graph::{TableGraph, graph};
 pub use history::{AuditFilter, Change, audit, history};
+pub use init::{InitRequest, init};
 pub use plan::{PlanRequest, Queue, plan};
 pub use rollback::{RollbackRequest, rollback};
 

@@ -1,5 +1,6 @@
 //! Plans for people. Row data can contain anything; nothing here lets it act on a terminal.
 
+pub mod graph;
 pub mod text;
 
 /// `text` with every control character, escape sequence and invisible or direction-changing

@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::plan::progress;
 use super::settings::Settings;
@@ -39,6 +40,22 @@ pub struct How {
     dry_run: bool,
 }
 
+impl How {
+    /// Whether this plan still needs the approval of a person.
+    pub fn asks(&self, plan: &PlanFile) -> bool {
+        !self.dry_run
+            && self.approve.is_none()
+            && !self.force
+            && self.require_approval
+            && plan.header.summary.changes() > 0
+    }
+}
+
+/// Whether there is a person who can be asked.
+pub fn attended() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
 #[derive(clap::Args, Debug)]
 pub struct CheckArgs {
     /// The plan file; - is standard input
@@ -59,11 +76,18 @@ pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let plan = PlanFile::open(&args.plan)?.executable()?;
-    apply(settings, plan, &args.how, &args.plan.display().to_string()).await
+    let name = args.plan.display().to_string();
+    apply(settings, plan, &args.how, &name, Instant::now()).await
 }
 
-/// Asks for approval and applies.
-pub async fn apply(settings: &Settings, plan: Executable, how: &How, name: &str) -> Result<u8> {
+/// Asks for approval and applies. The time since `started` is told in the JSON result.
+pub async fn apply(
+    settings: &Settings,
+    plan: Executable,
+    how: &How,
+    name: &str,
+    started: Instant,
+) -> Result<u8> {
     let request = request(settings, how.dry_run)?;
     if !how.dry_run {
         approve(&plan, how, name)?;
@@ -71,7 +95,7 @@ pub async fn apply(settings: &Settings, plan: Executable, how: &How, name: &str)
     let plan = Arc::new(plan);
     let stop = stopped()?;
     let applied = ops::apply(&plan, &request, stop, &progress).await?;
-    tell(settings, &plan.plan().header, &applied)?;
+    tell(settings, &plan.plan().header, &applied, started)?;
     Ok(0)
 }
 
@@ -115,7 +139,7 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
         None => {}
     }
     let (stdin, stderr) = (std::io::stdin(), std::io::stderr());
-    if !(stdin.is_terminal() && stderr.is_terminal()) {
+    if !attended() {
         return Err(Error::NotApproved(format!(
             "{name}: nobody approved this plan; after its review: loader apply {name} --approve {}",
             plan.hash
@@ -144,9 +168,11 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
     }
 }
 
-fn tell(settings: &Settings, header: &Header, applied: &Applied) -> Result<()> {
+fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instant) -> Result<()> {
     if settings.json {
-        return print_json(&result(header, applied));
+        let mut result = result(header, applied);
+        result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
+        return print_json(&result);
     }
     match applied {
         Applied::Done(report) => {
@@ -197,7 +223,7 @@ fn result(header: &Header, applied: &Applied) -> serde_json::Value {
         .map(|t| {
             let c = &t.counts;
             let counts = serde_json::json!({
-                "records_loaded": n(c.insert), "records_updated": n(c.update),
+                "table_name": t.table, "records_loaded": n(c.insert), "records_updated": n(c.update),
                 "records_deleted": n(c.delete), "records_skipped": n(c.skip), "errors": n(c.violation),
             });
             (t.table.clone(), counts)

@@ -204,6 +204,9 @@ impl Stage<'_> {
             "REQUIRE_APPROVAL",
             "MAX_RECORDS_PER_BATCH",
             "MAX_RETRIES",
+            "BATCH_SIZE",
+            "TRANSACTION_TIMEOUT",
+            "LOG_LEVEL",
         ] {
             command.env_remove(name);
         }

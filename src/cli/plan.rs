@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+pub use super::progress::progress;
 use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::config::Strategy;
 use crate::error::{Error, Result};
-use crate::ops::{self, Event, PlanRequest, Queue};
+use crate::ops::{self, PlanRequest, Queue};
 use crate::plan::Header;
 use crate::planfile::PlanFile;
 use crate::render::text::{self, Filter};
@@ -32,32 +33,14 @@ pub struct BatchArgs {
     /// The batch
     #[arg(long, value_name = "ID")]
     pub batch_id: String,
-    /// Where fragments are below the source
-    #[arg(
-        long,
-        env = "LOADER_PREFIX",
-        default_value = "staging/{batch_id}/",
-        value_name = "PATH"
-    )]
-    prefix: String,
-    /// Names of objects that are no fragments (repeatable)
-    #[arg(
-        long,
-        env = "LOADER_IGNORE",
-        value_delimiter = ',',
-        default_value = "validation_report.json",
-        value_name = "NAME"
-    )]
-    ignore: Vec<String>,
+    #[command(flatten)]
+    place: Place,
     /// Only this table of the batch (repeatable)
     #[arg(long, value_name = "TABLE")]
     table_name: Vec<String>,
     /// In place of each table's update_strategy
     #[arg(long, value_enum)]
     strategy: Option<StrategyArg>,
-    /// Whether the batch must stand in the validation queue
-    #[arg(long, env = "LOADER_QUEUE", value_enum, default_value_t = QueueArg::Required)]
-    queue: QueueArg,
     /// Objects fetched at once
     #[arg(
         long,
@@ -67,6 +50,41 @@ pub struct BatchArgs {
         hide = true
     )]
     concurrency: usize,
+}
+
+/// Where batches are, and whether the queue has a say.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Place {
+    /// Where fragments are below the source
+    #[arg(
+        long,
+        env = "LOADER_PREFIX",
+        default_value = "staging/{batch_id}/",
+        value_name = "PATH"
+    )]
+    pub prefix: String,
+    /// Names of objects that are no fragments (repeatable)
+    #[arg(
+        long,
+        env = "LOADER_IGNORE",
+        value_delimiter = ',',
+        default_value = "validation_report.json",
+        value_name = "NAME"
+    )]
+    pub ignore: Vec<String>,
+    /// Whether the batch must stand in the validation queue
+    #[arg(long, env = "LOADER_QUEUE", value_enum, default_value_t = QueueArg::Required)]
+    queue: QueueArg,
+}
+
+impl Place {
+    /// Whether the validation queue has a say.
+    pub fn queue(&self) -> Queue {
+        match self.queue {
+            QueueArg::Required => Queue::Required,
+            QueueArg::Off => Queue::Off,
+        }
+    }
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +107,8 @@ impl BatchArgs {
         Ok(PlanRequest {
             batch_id: self.batch_id.clone(),
             source: settings.location()?,
-            prefix: self.prefix.clone(),
-            ignore: self.ignore.clone(),
+            prefix: self.place.prefix.clone(),
+            ignore: self.place.ignore.clone(),
             config: settings.tables()?,
             only: self.table_name.clone(),
             strategy: self.strategy.map(|s| match s {
@@ -101,11 +119,9 @@ impl BatchArgs {
             database: settings.database()?,
             timeouts: settings.timeouts(),
             loader_schema: settings.loader_schema.clone(),
-            queue: match self.queue {
-                QueueArg::Required => Queue::Required,
-                QueueArg::Off => Queue::Off,
-            },
+            queue: self.place.queue(),
             max_records: settings.max_records,
+            batch_size: settings.batch_size,
             concurrency: self.concurrency.clamp(1, 256),
         })
     }
@@ -226,49 +242,5 @@ fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
         say(format!(
             "Have it reviewed (loader show {path}), then: loader apply {path} --approve {hash}"
         ));
-    }
-}
-
-/// Progress on stderr, on a terminal only.
-pub fn progress(event: Event) {
-    if !std::io::stderr().is_terminal() {
-        if let Event::Retrying {
-            attempt,
-            wait,
-            reason,
-        } = event
-        {
-            say(format!(
-                "attempt {attempt} in {:.1} s, because: {reason}",
-                wait.as_secs_f32()
-            ));
-        }
-        return;
-    }
-    match event {
-        Event::Listed { objects } => say(format!("{objects} objects found")),
-        Event::Reading {
-            objects,
-            of,
-            records,
-        } => {
-            if objects == of || objects % 500 == 0 {
-                say(format!("read {objects} of {of} objects, {records} records"));
-            }
-        }
-        Event::Comparing { table, records } => {
-            say(format!("comparing {records} records of {table}"))
-        }
-        Event::Applying { changes } => say(format!("applying {changes} changes")),
-        Event::Retrying {
-            attempt,
-            wait,
-            reason,
-        } => {
-            say(format!(
-                "attempt {attempt} in {:.1} s, because: {reason}",
-                wait.as_secs_f32()
-            ));
-        }
     }
 }

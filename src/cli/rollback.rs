@@ -26,6 +26,7 @@ pub struct Args {
 }
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
+    let started = std::time::Instant::now();
     let request = RollbackRequest {
         batch_id: args.batch_id,
         application: args.application,
@@ -57,5 +58,12 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             say("There is nothing to take back but the record of it.");
         }
     }
-    apply(settings, plan.executable()?, &args.how, "the rollback").await
+    apply(
+        settings,
+        plan.executable()?,
+        &args.how,
+        "the rollback",
+        started,
+    )
+    .await
 }

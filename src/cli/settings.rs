@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::environment::Environment;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::pg::{Database, Roots, SslMode, Timeouts};
+use crate::pg::{Database, Timeouts};
 use crate::source::Location;
+
+/// The most milliseconds that PostgreSQL takes for a time, in seconds.
+const MOST_SECONDS: u64 = 2_147_483;
 
 /// What all commands share.
 #[derive(Args, Debug, Clone)]
@@ -25,9 +29,7 @@ pub struct Settings {
     /// Where batches are: s3://bucket, or a folder [default: s3://$S3_BUCKET]
     #[arg(long, global = true, env = "LOADER_SOURCE", value_name = "PLACE")]
     source: Option<String>,
-    #[arg(long, global = true, env = "S3_BUCKET", hide = true)]
-    s3_bucket: Option<String>,
-    /// The database, as postgresql://user@host:port/name
+    /// The database, as postgresql://user@host:port/name [default: DB_*, then PG*, as psql]
     #[arg(
         long,
         global = true,
@@ -35,23 +37,7 @@ pub struct Settings {
         hide_env_values = true,
         value_name = "URL"
     )]
-    database_url: Option<String>,
-    #[arg(long, global = true, env = "DB_HOST", hide = true)]
-    db_host: Option<String>,
-    #[arg(long, global = true, env = "DB_PORT", hide = true)]
-    db_port: Option<u16>,
-    #[arg(long, global = true, env = "DB_NAME", hide = true)]
-    db_name: Option<String>,
-    #[arg(long, global = true, env = "DB_USER", hide = true)]
-    db_user: Option<String>,
-    #[arg(
-        long,
-        global = true,
-        env = "DB_PASSWORD",
-        hide = true,
-        hide_env_values = true
-    )]
-    db_password: Option<String>,
+    database_url: Option<Secret>,
     /// The schema of the loader's own tables
     #[arg(
         long,
@@ -70,15 +56,17 @@ pub struct Settings {
         global = true,
         env = "LOADER_LOCK_TIMEOUT",
         default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(..=MOST_SECONDS),
         value_name = "SECONDS"
     )]
     lock_timeout: u64,
-    /// Seconds after which a statement is given up
+    /// Seconds after which a transaction is given up; 0 for no limit
     #[arg(
         long,
         global = true,
         env = "TRANSACTION_TIMEOUT",
         default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(..=MOST_SECONDS),
         value_name = "SECONDS"
     )]
     transaction_timeout: u64,
@@ -100,9 +88,58 @@ pub struct Settings {
         value_name = "N"
     )]
     pub max_records: u64,
+    /// The most records that are sent to the database at once [default: as many as make 1 MiB]
+    #[arg(long, global = true, env = "BATCH_SIZE", value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
+    pub batch_size: Option<u64>,
+    /// What is told beside results
+    #[arg(
+        long,
+        global = true,
+        env = "LOG_LEVEL",
+        value_enum,
+        ignore_case = true,
+        default_value_t = Level::Info,
+        value_name = "LEVEL"
+    )]
+    pub log_level: Level,
     /// Results and refusals as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
+    /// The variables that have no flag.
+    #[arg(skip)]
+    pub environment: Environment,
+}
+
+/// How much is told on stderr beside results.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Errors only
+    #[value(alias = "critical", alias = "fatal")]
+    Error,
+    /// Also what is tried again
+    #[value(name = "warning", alias = "warn")]
+    Warning,
+    /// Also each step, on a terminal
+    Info,
+    /// Also each step where there is no terminal
+    #[value(alias = "trace")]
+    Debug,
+}
+
+/// A text that may hold a password, and is not shown.
+#[derive(Clone)]
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(not shown)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Secret {
+        Secret(text)
+    }
 }
 
 impl Settings {
@@ -113,9 +150,9 @@ impl Settings {
 
     /// Where batches are.
     pub fn location(&self) -> Result<Location> {
-        let place = match (&self.source, &self.s3_bucket) {
-            (Some(source), _) => source.clone(),
-            (None, Some(bucket)) => format!("s3://{bucket}"),
+        let (name, place) = match (&self.source, self.environment.text("S3_BUCKET")?) {
+            (Some(source), _) => ("the source (--source, LOADER_SOURCE)", source.clone()),
+            (None, Some(bucket)) => ("S3_BUCKET", format!("s3://{bucket}")),
             (None, None) => {
                 return Err(Error::Config(
                     "no source is given: say where batches are with --source or LOADER_SOURCE (s3://bucket, or a \
@@ -126,59 +163,13 @@ impl Settings {
         };
         place
             .parse()
-            .map_err(|e: crate::source::SourceError| Error::Config(e.to_string()))
+            .map_err(|e: crate::source::SourceError| Error::Config(format!("{name}: {e}")))
     }
 
-    /// The database: `--database-url`, else the `DB_*` variables, else what psql would use.
+    /// The database: `--database-url`, then the `DB_*` variables, then what psql would use.
     pub fn database(&self) -> Result<Database> {
-        let env = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
-        if let Some(url) = &self.database_url {
-            let config: tokio_postgres::Config =
-                url.parse().map_err(|e: tokio_postgres::Error| {
-                    let why = std::error::Error::source(&e)
-                        .map(|s| format!(": {s}"))
-                        .unwrap_or_default();
-                    Error::Config(format!(
-                        "the database URL (--database-url, DATABASE_URL) cannot be read{why}"
-                    ))
-                })?;
-            return Database::new(config, SslMode::Prefer, &Roots::Default);
-        }
-        let mut config = tokio_postgres::Config::new();
-        let host = self.db_host.clone().or_else(|| env("PGHOST"));
-        let Some(host) = host else {
-            return Err(Error::Config(
-                "no database is given: name it with --database-url or DATABASE_URL \
-                 (postgresql://user@host:5432/name), or with DB_HOST, DB_NAME and DB_USER"
-                    .into(),
-            ));
-        };
-        config.host(&host);
-        let port = match (self.db_port, env("PGPORT")) {
-            (Some(port), _) => Some(port),
-            (None, Some(text)) => Some(text.parse().map_err(|_| {
-                Error::Config(format!("PGPORT is \"{text}\", which is not a port number"))
-            })?),
-            (None, None) => None,
-        };
-        if let Some(port) = port {
-            config.port(port);
-        }
-        let user = self
-            .db_user
-            .clone()
-            .or_else(|| env("PGUSER"))
-            .or_else(|| env("USER"));
-        if let Some(user) = &user {
-            config.user(user);
-        }
-        if let Some(name) = self.db_name.clone().or_else(|| env("PGDATABASE")) {
-            config.dbname(&name);
-        }
-        if let Some(password) = self.db_password.clone().or_else(|| env("PGPASSWORD")) {
-            config.password(&password);
-        }
-        Database::new(config, SslMode::Prefer, &Roots::Default)
+        let url = self.database_url.as_ref().map(|s| s.0.as_str());
+        super::connection::database(url, &self.environment)
     }
 
     /// How long to wait.
@@ -191,7 +182,7 @@ impl Settings {
 
     /// Who does it.
     pub fn actor(&self) -> String {
-        let env = |name| std::env::var(name).ok().filter(|v: &String| !v.is_empty());
+        let env = |name| self.environment.text(name).ok().flatten();
         self.actor
             .clone()
             .or_else(|| {

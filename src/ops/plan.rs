@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use super::read::{Object, read_batch};
+use super::read::{Limits, Object, read_batch};
 use super::{Event, Events};
 use crate::config::{Config, Strategy, TableConfig};
 use crate::error::{Error, Result};
@@ -58,8 +58,22 @@ pub struct PlanRequest {
     pub queue: Queue,
     /// The most records that a batch may have.
     pub max_records: u64,
+    /// The most records that are sent to the database at once, in no case more than make 1 MiB.
+    pub batch_size: Option<u64>,
     /// Objects fetched at once.
     pub concurrency: usize,
+}
+
+impl PlanRequest {
+    /// Whether a text may be a batch's id: at most 200 letters, digits, `.`, `_` and `-`.
+    pub fn is_batch_id(text: &str) -> bool {
+        text.len() <= 200
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && !text.contains("..")
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    }
 }
 
 /// Makes a plan and writes it to `out`. Returns its header and hash.
@@ -80,7 +94,7 @@ pub async fn plan(
     events(Event::Listed {
         objects: listed.len(),
     });
-    let found = sort_objects(request, &source, &prefix, listed)?;
+    let mut found = sort_objects(request, &source, &prefix, listed)?;
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
     let entries = match request.queue {
@@ -96,6 +110,8 @@ pub async fn plan(
     };
     let names: BTreeSet<String> = found.iter().map(|(t, ..)| t.clone()).collect();
     let (names, tables, configs) = order(request, &session, &names).await?;
+    // What is not asked for is not read.
+    found.retain(|(table, ..)| names.contains(table));
 
     stage::prepare(&session).await?;
     let mut stages = Vec::with_capacity(names.len());
@@ -119,7 +135,10 @@ pub async fn plan(
         objects,
         fetched,
         &mut stages,
-        request.max_records,
+        Limits {
+            records: request.max_records,
+            at_once: request.batch_size.unwrap_or(u64::MAX),
+        },
         events,
     )
     .await?;
@@ -213,13 +232,7 @@ fn source_error(e: crate::source::SourceError) -> Error {
 
 /// A batch id becomes part of a path and of the queue's look-up: letters, digits, `.`, `_`, `-`.
 fn check_batch_id(batch_id: &str) -> Result<()> {
-    let right = batch_id.len() <= 200
-        && batch_id.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && !batch_id.contains("..")
-        && batch_id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if right {
+    if PlanRequest::is_batch_id(batch_id) {
         return Ok(());
     }
     Err(Error::Config(format!(
@@ -285,6 +298,31 @@ fn sort_objects(
     Ok(found)
 }
 
+/// What the foreign keys between these tables and `depends_on` ask for.
+pub(super) fn dependencies(names: &[String], tables: &[Table], config: &Config) -> Vec<Dependency> {
+    let mut dependencies = Vec::new();
+    for (name, table) in names.iter().zip(tables) {
+        for key in &table.foreign_keys {
+            let parent = tables.iter().position(|t| t.name == key.parent);
+            dependencies.extend(parent.map(|p| Dependency {
+                parent: names[p].clone(),
+                child: name.clone(),
+                because: key.name.clone(),
+                deferrable: key.deferrable,
+            }));
+        }
+        for parent in &config.tables[name].depends_on {
+            dependencies.push(Dependency {
+                parent: parent.clone(),
+                child: name.clone(),
+                because: "depends_on".into(),
+                deferrable: false,
+            });
+        }
+    }
+    dependencies
+}
+
 /// Names, tables and configurations in dependency order. With a subset of the batch's tables, a
 /// parent that is left out is refused.
 async fn order(
@@ -294,26 +332,7 @@ async fn order(
 ) -> Result<(Vec<String>, Vec<Table>, Vec<TableConfig>)> {
     let listed: Vec<String> = names.iter().cloned().collect();
     let tables = introspect::tables(session, &request.config, &listed).await?;
-    let mut dependencies = Vec::new();
-    for (name, table) in listed.iter().zip(&tables) {
-        for key in &table.foreign_keys {
-            let parent = tables.iter().position(|t| t.name == key.parent);
-            dependencies.extend(parent.map(|p| Dependency {
-                parent: listed[p].clone(),
-                child: name.clone(),
-                because: key.name.clone(),
-                deferrable: key.deferrable,
-            }));
-        }
-        for parent in &request.config.tables[name].depends_on {
-            dependencies.push(Dependency {
-                parent: parent.clone(),
-                child: name.clone(),
-                because: "depends_on".into(),
-                deferrable: false,
-            });
-        }
-    }
+    let dependencies = dependencies(&listed, &tables, &request.config);
     if !request.only.is_empty()
         && let Some(d) = dependencies.iter().find(|d| {
             request.only.contains(&d.child)

@@ -47,18 +47,27 @@ struct Chunk {
 
 const CHUNK: usize = 1 << 20;
 
+/// How many records.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// In the batch.
+    pub records: u64,
+    /// In one COPY.
+    pub at_once: u64,
+}
+
 /// Reads all objects of a batch into `stages`.
 ///
 /// # Errors
 /// [`Error::Source`] naming every object that cannot be read; [`Error::Blocked`] above
-/// `max_records`; [`Error::Database`].
+/// the limit of records; [`Error::Database`].
 pub async fn read_batch(
     session: &Session,
     batch_id: &str,
     objects: Vec<Object>,
     fetched: impl Stream<Item = std::result::Result<Fetched, SourceError>>,
     stages: &mut [Stage<'_>],
-    max_records: u64,
+    limits: Limits,
     events: Events<'_>,
 ) -> Result<Read> {
     let mut fetched = std::pin::pin!(fetched);
@@ -68,7 +77,7 @@ pub async fn read_batch(
     let tables: Vec<(&Table, &TableConfig)> = stages.iter().map(|s| (s.table, s.config)).collect();
     let (read, copied) = std::thread::scope(|scope| {
         let parser = scope.spawn(|| {
-            Parser::new(batch_id, &names, &tables, max_records, events)
+            Parser::new(batch_id, &names, &tables, limits, events)
                 .run(&objects, objects_in, to_copier)
         });
         let work = async {
@@ -115,7 +124,7 @@ struct Parser<'p> {
     names: &'p [String],
     incoming: Vec<Incoming<'p>>,
     buffers: Vec<(Vec<u8>, u64)>,
-    max_records: u64,
+    limits: Limits,
     events: Events<'p>,
     records: u64,
 }
@@ -131,7 +140,7 @@ impl<'p> Parser<'p> {
         batch_id: &'p str,
         names: &'p [String],
         tables: &[(&'p Table, &'p TableConfig)],
-        max_records: u64,
+        limits: Limits,
         events: Events<'p>,
     ) -> Parser<'p> {
         Parser {
@@ -139,7 +148,7 @@ impl<'p> Parser<'p> {
             names,
             incoming: tables.iter().map(|(t, c)| Incoming::new(t, c)).collect(),
             buffers: tables.iter().map(|_| (Vec::new(), 0)).collect(),
-            max_records,
+            limits,
             events,
             records: 0,
         }
@@ -165,7 +174,7 @@ impl<'p> Parser<'p> {
             let summary = match self.object(number, object, body.body, &chunks) {
                 Ok(summary) => summary,
                 Err(ReadError::Sink(Stop::TooMany)) => {
-                    return Err(too_many(self.records, self.max_records));
+                    return Err(too_many(self.records, self.limits.records));
                 }
                 Err(ReadError::Sink(Stop::Closed)) => {
                     return Err(Error::Io("staging the records was stopped".into()));
@@ -229,13 +238,13 @@ impl<'p> Parser<'p> {
     ) -> std::result::Result<Summary, ReadError<Stop>> {
         let mut sink = |record: Record<'_>| {
             self.records += 1;
-            if self.records > self.max_records {
+            if self.records > self.limits.records {
                 return Err(Stop::TooMany);
             }
             let (lines, rows) = &mut self.buffers[object.table];
             self.incoming[object.table].push(lines, self.records, number, &record);
             *rows += 1;
-            if lines.len() >= CHUNK {
+            if lines.len() >= CHUNK || *rows >= self.limits.at_once {
                 self.flush(object.table, chunks)?;
             }
             Ok(())

@@ -73,6 +73,11 @@ const COLUMNS: [(&str, &[&str]); 5] = [
     ("loader_identity", &["lineage"]),
 ];
 
+/// Whether a table of the loader's schema is the loader's own.
+pub fn is_own(table: &str) -> bool {
+    table == "loader_migrations" || COLUMNS.iter().any(|(own, _)| *own == table)
+}
+
 /// Any number: two migrations of one database must not run at once.
 const MIGRATION_LOCK: i64 = 0x6c6f_6164_6d69_6772;
 

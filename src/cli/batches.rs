@@ -1,0 +1,80 @@
+//! `loader batches`.
+
+use std::io::Write;
+
+use tabled::builder::Builder;
+use tabled::settings::Style;
+
+use super::plan::Place;
+use super::print_json;
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use crate::ops::{self, BatchesRequest};
+use crate::render::escape;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Only this batch
+    #[arg(long, value_name = "ID")]
+    batch_id: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
+    let request = BatchesRequest {
+        batch_id: args.batch_id,
+        source: settings.location()?,
+        prefix: args.place.prefix.clone(),
+        ignore: args.place.ignore.clone(),
+        database: settings.database()?,
+        timeouts: settings.timeouts(),
+        loader_schema: settings.loader_schema.clone(),
+        queue: args.place.queue(),
+    };
+    let found = ops::batches(&request).await?;
+    if settings.json {
+        return print_json(&serde_json::json!({ "batches": found })).map(|()| 0);
+    }
+    if found.is_empty() {
+        super::say("There are no batches.");
+        return Ok(0);
+    }
+    let mut table = Builder::default();
+    table.push_record(["batch", "state", "fragments", "size", "tables", "queue"]);
+    for batch in &found {
+        let tables: Vec<String> = batch
+            .tables
+            .iter()
+            .map(|(name, n)| format!("{} {n}", escape(name)))
+            .collect();
+        let mut statuses = std::collections::BTreeMap::<&str, u64>::new();
+        for q in &batch.queue_status {
+            *statuses.entry(&q.status).or_default() += q.count;
+        }
+        let queue: Vec<String> = statuses
+            .iter()
+            .map(|(status, n)| format!("{n} {}", escape(status)))
+            .collect();
+        table.push_record([
+            escape(&batch.batch_id),
+            batch.state.to_owned(),
+            batch.total_fragments.to_string(),
+            size(batch.bytes),
+            tables.join(", "),
+            queue.join(", "),
+        ]);
+    }
+    let mut table = table.build();
+    table.with(Style::blank());
+    writeln!(std::io::stdout(), "{table}").map_err(|e| Error::io("writing the batches", &e))?;
+    Ok(0)
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}

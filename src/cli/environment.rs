@@ -1,0 +1,214 @@
+//! The environment and `.env`, for every command alike: an empty variable counts as not set, and
+//! a wrong one is named.
+
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use clap::builder::{BoolishValueParser, Resettable};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Command};
+
+use crate::error::{Error, Result};
+use crate::render::escape;
+
+/// Variables by name: those of the process, before those of `.env`.
+#[derive(Clone, Default)]
+pub struct Environment {
+    file: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be passwords.
+        f.debug_set().entries(self.file.keys()).finish()
+    }
+}
+
+impl Environment {
+    /// With the `.env` of this folder or the nearest one above it. What it says also becomes part
+    /// of the process's environment, where other libraries look.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where it is there and cannot be read.
+    pub fn read() -> Result<Environment> {
+        let wrong = |e: dotenvy::Error| match e {
+            // The line itself may hold a password.
+            dotenvy::Error::LineParse(_, at) => Error::Config(format!(
+                ".env: a line cannot be read, at its character {at}; write NAME=value, and a value with spaces or $ \
+                 in single quotes"
+            )),
+            e => Error::Config(format!(".env: {e}")),
+        };
+        let lines = match dotenvy::dotenv_iter() {
+            Ok(lines) => lines,
+            Err(e) if e.not_found() => return Ok(Environment::default()),
+            Err(e) => return Err(wrong(e)),
+        };
+        let file = lines.collect::<Result<_, _>>().map_err(wrong)?;
+        dotenvy::dotenv().map_err(wrong)?;
+        Ok(Environment { file })
+    }
+
+    /// The value of a variable that is set and not empty.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where it is not text.
+    pub fn text(&self, name: &str) -> Result<Option<String>> {
+        match std::env::var(name) {
+            Ok(value) if !value.is_empty() => Ok(Some(value)),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(Error::Config(format!("{name} is not valid UTF-8")))
+            }
+            _ => Ok(self.file.get(name).filter(|v| !v.is_empty()).cloned()),
+        }
+    }
+
+    /// The first of these variables that is set, with its name.
+    ///
+    /// # Errors
+    /// As [`Environment::text`].
+    pub fn first(&self, names: &[&'static str]) -> Result<Option<(&'static str, String)>> {
+        for name in names {
+            if let Some(value) = self.text(name)? {
+                return Ok(Some((name, value)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first of these variables that is set, as a `kind`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the variable, what it is, and `kind`.
+    pub fn number<T: FromStr>(&self, names: &[&'static str], kind: &str) -> Result<Option<T>> {
+        let Some((name, value)) = self.first(names)? else {
+            return Ok(None);
+        };
+        let wrong = |_| {
+            Error::Config(format!(
+                "{name} is \"{}\", which is not {kind}",
+                escape(&value)
+            ))
+        };
+        value.trim().parse().map(Some).map_err(wrong)
+    }
+
+    /// Makes a command take its variables from here: `.env` included, empty ones left out, and
+    /// yes and no in all their spellings.
+    pub fn adapt(&self, command: Command) -> Command {
+        let command = command.mut_args(|arg| self.adapt_arg(arg));
+        let names: Vec<String> = command
+            .get_subcommands()
+            .map(|c| c.get_name().to_owned())
+            .collect();
+        names
+            .iter()
+            .fold(command, |c, name| c.mut_subcommand(name, |s| self.adapt(s)))
+    }
+
+    fn adapt_arg(&self, arg: Arg) -> Arg {
+        let Some(name) = arg.get_env().and_then(|n| n.to_str()).map(str::to_owned) else {
+            return arg;
+        };
+        let mut arg = arg;
+        if arg.get_value_parser().type_id() == TypeId::of::<bool>() {
+            if matches!(arg.get_action(), ArgAction::SetTrue) {
+                // So that `--dry-run=false` beats DRY_RUN=true.
+                arg = arg
+                    .action(ArgAction::Set)
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true")
+                    .default_value("false")
+                    .hide_default_value(true)
+                    .value_name("BOOL");
+            }
+            arg = arg
+                .value_parser(BoolishValueParser::new())
+                .hide_possible_values(true);
+        }
+        let set = std::env::var_os(&name);
+        if set.is_some_and(|v| v.is_empty()) {
+            arg = arg.env(Resettable::Reset);
+            if let Some(value) = self.file.get(&name).filter(|v| !v.is_empty()) {
+                arg = arg.default_value(value.clone());
+            }
+        }
+        arg
+    }
+
+    /// What is wrong with the command line, or with a variable that stands in for a flag.
+    pub fn explain(&self, e: &clap::Error, command: &Command, given: &[String]) -> Error {
+        let text = |kind| match e.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        let usage = || {
+            let message = e.render().to_string();
+            Error::Config(message.trim_start_matches("error: ").trim_end().to_owned())
+        };
+        if !matches!(
+            e.kind(),
+            ErrorKind::ValueValidation | ErrorKind::InvalidValue
+        ) {
+            return usage();
+        }
+        let (Some(shown), Some(value)) = (
+            text(ContextKind::InvalidArg),
+            text(ContextKind::InvalidValue),
+        ) else {
+            return usage();
+        };
+        let flag = shown.split([' ', '=', '[']).next().unwrap_or(shown);
+        let long = flag.strip_prefix("--").unwrap_or(flag);
+        let by_flag = given
+            .iter()
+            .any(|g| g == flag || g.strip_prefix(flag).is_some_and(|r| r.starts_with('=')));
+        let arg = find(command, long);
+        let variable = arg.and_then(|a| a.get_env()).and_then(|n| n.to_str());
+        let name = match variable {
+            Some(variable) if !by_flag => variable,
+            _ => flag,
+        };
+        let allowed = match e.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(values)) if !values.is_empty() => {
+                format!("which is none of {}", values.join(", "))
+            }
+            _ => match arg.map(|a| a.get_value_parser().type_id()) {
+                Some(t) if t == TypeId::of::<bool>() => {
+                    "which is none of true, false, yes, no, 1 and 0".to_owned()
+                }
+                Some(t)
+                    if [
+                        TypeId::of::<u32>(),
+                        TypeId::of::<u64>(),
+                        TypeId::of::<usize>(),
+                    ]
+                    .iter()
+                    .any(|n| t == *n) =>
+                {
+                    let why = std::error::Error::source(e).map(ToString::to_string);
+                    match why.filter(|w| w.contains("not in")) {
+                        Some(range) => format!("which is out of range: {range}"),
+                        None => "which is not a whole number".to_owned(),
+                    }
+                }
+                _ => match std::error::Error::source(e) {
+                    Some(why) => format!("which cannot be used: {why}"),
+                    None => "which cannot be used".to_owned(),
+                },
+            },
+        };
+        Error::Config(format!("{name} is \"{}\", {allowed}", escape(value)))
+    }
+}
+
+/// The argument with that long name, in the command or one below it.
+fn find<'c>(command: &'c Command, long: &str) -> Option<&'c Arg> {
+    command
+        .get_arguments()
+        .find(|a| a.get_long() == Some(long))
+        .or_else(|| command.get_subcommands().find_map(|c| find(c, long)))
+}

@@ -1,0 +1,62 @@
+//! `loader init`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::say;
+use super::settings::Settings;
+use crate::config;
+use crate::error::{Error, Result};
+use crate::ops::{self, InitRequest};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Only tables in this schema [default: those of the search path]
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+    /// Only this table (repeatable)
+    #[arg(long, value_name = "TABLE")]
+    table: Vec<String>,
+    /// Write to this file, and its JSON Schema beside it, instead of stdout
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Overwrite the file
+    #[arg(long, requires = "out")]
+    force: bool,
+}
+
+/// The file that editors complete `tables.yaml` from.
+const JSON_SCHEMA: &str = "tables.schema.json";
+
+pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
+    if let Some(path) = args.out.as_ref().filter(|p| p.exists() && !args.force) {
+        return Err(Error::Config(format!(
+            "{} is there already; write to another file, or overwrite it with --force",
+            path.display()
+        )));
+    }
+    let request = InitRequest {
+        database: settings.database()?,
+        timeouts: settings.timeouts(),
+        loader_schema: settings.loader_schema.clone(),
+        schema: args.schema,
+        only: args.table,
+        json_schema: JSON_SCHEMA.to_owned(),
+    };
+    let text = ops::init(&request).await?;
+    let Some(path) = args.out else {
+        write!(std::io::stdout(), "{text}").map_err(|e| Error::io("writing the tables", &e))?;
+        return Ok(0);
+    };
+    let write = |path: &PathBuf, text: &str| {
+        std::fs::write(path, text)
+            .map_err(|e| Error::io(format_args!("writing {}", path.display()), &e))
+    };
+    write(&path, &text)?;
+    write(&path.with_file_name(JSON_SCHEMA), &config::json_schema())?;
+    say(format_args!(
+        "{} is written; read its comments, then try it: loader plan --batch-id …",
+        path.display()
+    ));
+    Ok(0)
+}

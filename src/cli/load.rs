@@ -1,0 +1,78 @@
+//! `loader load`: plan, show, ask, apply, in one step.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::apply::{How, apply, attended};
+use super::plan::{BatchArgs, progress, to_file};
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use crate::ops;
+use crate::planfile::PlanFile;
+use crate::render::text::{self, Filter};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    what: BatchArgs,
+    /// Keep the plan in this file
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
+}
+
+pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
+    let started = Instant::now();
+    let request = args.what.request(settings)?;
+    let (plan, name) = match &args.out {
+        Some(path) => {
+            to_file(path, async |file| {
+                ops::plan(&request, file, &progress).await
+            })
+            .await?;
+            (PlanFile::open(path)?, path.display().to_string())
+        }
+        None => {
+            let file = tempfile::NamedTempFile::new()
+                .map_err(|e| Error::io("making a temporary file", &e))?;
+            ops::plan(&request, file.as_file(), &progress).await?;
+            let handle = file
+                .reopen()
+                .map_err(|e| Error::io("reading the plan", &e))?;
+            let name = format!("the plan of batch {}", request.batch_id);
+            (PlanFile::verify(handle, name.clone())?, name)
+        }
+    };
+    let asks = args.how.asks(&plan);
+    // Who is asked is shown the plan then.
+    if !settings.json && !(asks && attended()) {
+        let filter = Filter {
+            limit: Some(20),
+            ..Filter::default()
+        };
+        let stderr = std::io::stderr();
+        text::plan(&plan, &filter, super::colour(&stderr), &mut stderr.lock())?;
+    }
+    if plan.header.blocking > 0 && args.out.is_none() {
+        return Err(Error::Blocked(format!(
+            "{name}: {} violation{} against applying it; nothing was written. Mend the records or the \
+             configuration; all violations are told by `loader plan --batch-id {} --out plan.json` and \
+             `loader show plan.json --action violation`",
+            plan.header.blocking,
+            if plan.header.blocking == 1 {
+                " stands"
+            } else {
+                "s stand"
+            },
+            request.batch_id
+        )));
+    }
+    if asks && !attended() && args.out.is_none() {
+        return Err(Error::NotApproved(format!(
+            "{name}: nobody approved it, and there is no terminal to ask at; nothing was written. Run loader plan, \
+             have the plan reviewed and apply it with --approve, or load with --force"
+        )));
+    }
+    apply(settings, plan.executable()?, &args.how, &name, started).await
+}

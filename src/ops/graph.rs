@@ -1,0 +1,63 @@
+//! Which table needs which.
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::graph::{self, Dependency};
+use crate::pg::{Database, Session, Timeouts, introspect};
+
+/// The configured tables and what they need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableGraph {
+    /// The tables, in the order in which they are loaded; by name where there is none.
+    pub tables: Vec<String>,
+    /// Between these tables, and from them to tables that are not configured.
+    pub dependencies: Vec<Dependency>,
+    /// Tables that are referred to and not configured: the loader does not load them.
+    pub outside: Vec<String>,
+    /// Why there is no order, where there is none.
+    pub cycle: Option<String>,
+}
+
+/// The dependencies of the configured tables, as the database has them.
+///
+/// # Errors
+/// [`crate::Error::Config`] where a table does not exist; [`crate::Error::Database`].
+pub async fn graph(database: &Database, timeouts: Timeouts, config: &Config) -> Result<TableGraph> {
+    let session = Session::open(database, timeouts).await?;
+    let names: Vec<String> = config.tables.keys().cloned().collect();
+    let tables = introspect::tables(&session, config, &names).await?;
+    let mut dependencies = super::plan::dependencies(&names, &tables, config);
+    let ordered = graph::order(&names.iter().cloned().collect(), &dependencies);
+    let mut outside = Vec::new();
+    for (name, table) in names.iter().zip(&tables) {
+        for key in &table.foreign_keys {
+            if tables.iter().any(|t| t.name == key.parent) {
+                continue;
+            }
+            let parent = match key.parent.schema == table.name.schema {
+                true => key.parent.name.clone(),
+                false => format!("{}.{}", key.parent.schema, key.parent.name),
+            };
+            outside.push(parent.clone());
+            dependencies.push(Dependency {
+                parent,
+                child: name.clone(),
+                because: key.name.clone(),
+                deferrable: key.deferrable,
+            });
+        }
+    }
+    outside.sort_unstable();
+    outside.dedup();
+    dependencies.sort();
+    let (tables, cycle) = match ordered {
+        Ok(tables) => (tables, None),
+        Err(e) => (names, Some(e.to_string())),
+    };
+    Ok(TableGraph {
+        tables,
+        dependencies,
+        outside,
+        cycle,
+    })
+}

@@ -1,0 +1,89 @@
+//! A first `tables.yaml` for the tables that are there.
+
+use crate::error::{Error, Result};
+use crate::ident::{Literal, nearest};
+use crate::pg::{Database, Session, Timeouts, introspect, migrate};
+use crate::schema::Table;
+use crate::suggest;
+
+/// For which tables.
+#[derive(Debug, Clone)]
+pub struct InitRequest {
+    /// The database.
+    pub database: Database,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// The schema of the loader's tables, which are left out.
+    pub loader_schema: String,
+    /// Only tables in this schema; in those of the search path without it.
+    pub schema: Option<String>,
+    /// Only these tables; all if empty.
+    pub only: Vec<String>,
+    /// What the file's first line names as its JSON Schema.
+    pub json_schema: String,
+}
+
+/// The text of a `tables.yaml` for the tables of a database: natural keys from unique keys, the
+/// rest from the names of columns, and comments that say why.
+///
+/// # Errors
+/// [`Error::Config`] where no table is found; [`Error::Database`].
+pub async fn init(request: &InitRequest) -> Result<String> {
+    let session = Session::open(&request.database, request.timeouts).await?;
+    let place = match &request.schema {
+        Some(schema) => format!("n.nspname = {}", Literal(schema)),
+        None => "n.nspname = ANY (pg_catalog.current_schemas(false))".to_owned(),
+    };
+    let sql = format!(
+        "SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid) FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' \
+         AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND {place} \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+           AND d.objid = c.oid AND d.deptype = 'e') \
+         ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\""
+    );
+    let mut names = Vec::new();
+    for row in session.texts("listing the tables", &sql).await? {
+        let mut row = row.into_iter().map(Option::unwrap_or_default);
+        let mut next = || row.next().unwrap_or_default();
+        let (schema, table, visible) = (next(), next(), next());
+        if schema == request.loader_schema && migrate::is_own(&table) {
+            continue;
+        }
+        names.push(match visible.as_str() {
+            "t" => table,
+            _ => format!("{schema}.{table}"),
+        });
+    }
+    for only in &request.only {
+        if !names.contains(only) {
+            let near = nearest(only, names.iter().map(String::as_str))
+                .map(|n| format!("; did you mean {n}?"))
+                .unwrap_or_default();
+            return Err(Error::Config(format!(
+                "there is no table {only} in {}{near}",
+                request.database.place()
+            )));
+        }
+    }
+    if !request.only.is_empty() {
+        names.retain(|n| request.only.contains(n));
+    }
+    if names.is_empty() {
+        let schema = match &request.schema {
+            Some(schema) => format!("the schema {schema}"),
+            None => "the schemas of the search path".to_owned(),
+        };
+        return Err(Error::Config(format!(
+            "{}: there are no tables in {schema}; name another one with --schema",
+            request.database.place()
+        )));
+    }
+    let mut tables: Vec<(String, Table)> = Vec::with_capacity(names.len());
+    for name in names {
+        let table = introspect::table(&session, &name).await?;
+        tables.push((name, table));
+    }
+    Ok(suggest::file(&tables, &request.json_schema))
+}

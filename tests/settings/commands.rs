@@ -1,0 +1,254 @@
+//! The commands around plan and apply.
+
+use super::world::World;
+
+const BIOBANK: &str = include_str!("biobank.sql");
+
+pub fn biobank() -> World {
+    let world = World::new();
+    world.sql(BIOBANK);
+    std::fs::copy("tables.yaml", world.path("tables.yaml")).unwrap();
+    world.loader(&["migrate"]).run().expect(0);
+    world
+}
+
+#[test]
+fn graph_is_in_load_order() {
+    let world = biobank();
+    let text = world.loader(&["graph"]).run().expect(0).out;
+    assert!(text.starts_with("  1. subjects\n"), "{text}");
+    assert!(
+        text.contains("needs subjects (lcl_global_subject_id_fkey)"),
+        "{text}"
+    );
+    let mermaid = world
+        .loader(&["graph", "--format", "mermaid"])
+        .run()
+        .expect(0)
+        .out;
+    assert!(
+        mermaid.starts_with("flowchart LR\n  t0[\"subjects\"]"),
+        "{mermaid}"
+    );
+    let dot = world
+        .loader(&["graph", "--format", "dot"])
+        .run()
+        .expect(0)
+        .out;
+    assert!(dot.contains("\"subjects\" -> \"dna\""), "{dot}");
+    let json = world.loader(&["graph", "--json"]).run().expect(0).json();
+    assert_eq!(json["tables"][0], "subjects");
+    world.write(
+        "tables.yaml",
+        "dna: {natural_key: [global_subject_id, sample_id]}\n",
+    );
+    world
+        .loader(&["graph"])
+        .run()
+        .expect(0)
+        .says("needs subjects (dna_global_subject_id_fkey), which is not configured");
+}
+
+#[test]
+fn graph_shows_a_cycle_and_says_so() {
+    let world = World::new();
+    world.sql(
+        "CREATE TABLE a (id text PRIMARY KEY, b text); CREATE TABLE b (id text PRIMARY KEY, a text REFERENCES a);
+         ALTER TABLE a ADD CONSTRAINT back FOREIGN KEY (b) REFERENCES b",
+    );
+    world.write(
+        "tables.yaml",
+        "a: {natural_key: [id]}\nb: {natural_key: [id]}\n",
+    );
+    let ran = world.loader(&["graph"]).run().expect(1);
+    assert!(ran.out.contains("needs b (back)"), "{}", ran.out);
+    ran.says("make one of these foreign keys DEFERRABLE");
+}
+
+#[test]
+fn batches_tells_how_far_each_has_come() {
+    let world = World::with_batch();
+    world.write("source/staging/b2/subjects.csv", "gsid\nG7\n");
+    world.write("source/staging/b2/validation_report.json", "{}");
+    world.write(
+        "source/staging/b3/subjects/a.json",
+        r#"{"data": {"gsid": "G8"}}"#,
+    );
+    world.write("source/staging/b4/notes.txt", "?");
+    world.write("source/staging/stray.json", "?");
+    world.sql(
+        "INSERT INTO validation_queue (batch_id, table_name, s3_key, status) VALUES
+           ('b1', 'subjects', 'staging/b1/subjects/frag_1.json', 'pending'),
+           ('b2', 'subjects', 'staging/b2/subjects.csv', 'failed'),
+           ('b5', 'subjects', 'staging/b5/subjects.csv', 'pending')",
+    );
+    let states = || {
+        let run = world
+            .loader(&["batches", "--json"])
+            .env("LOADER_QUEUE", "required");
+        let json = run.run().expect(0).json();
+        let batches = json["batches"].as_array().unwrap().clone();
+        batches
+            .iter()
+            .map(|b| {
+                format!(
+                    "{} {}",
+                    b["batch_id"].as_str().unwrap(),
+                    b["state"].as_str().unwrap()
+                )
+            })
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    assert_eq!(
+        states(),
+        "b1 waiting, b2 failed validation, b3 not in the queue, b4 unreadable objects, b5 no fragments"
+    );
+    let run = world
+        .loader(&["load", "--batch-id", "b1", "--force"])
+        .env("LOADER_QUEUE", "required");
+    run.run().expect(0);
+    assert!(states().starts_with("b1 loaded, "), "{}", states());
+    world
+        .loader(&["rollback", "--batch-id", "b1", "--force"])
+        .run()
+        .expect(0);
+    assert!(states().starts_with("b1 rolled back, "), "{}", states());
+    let one = world
+        .loader(&["batches", "--batch-id", "b2", "--json"])
+        .env("LOADER_QUEUE", "required");
+    let json = one.run().expect(0).json();
+    assert_eq!(json["batches"].as_array().unwrap().len(), 1);
+    assert_eq!(json["batches"][0]["tables"]["subjects"], 1);
+    assert_eq!(json["batches"][0]["total_fragments"], 1);
+    assert_eq!(json["batches"][0]["queue_status"][0]["count"], 1);
+    let text = world
+        .loader(&["batches"])
+        .env("LOADER_QUEUE", "required")
+        .run()
+        .expect(0)
+        .out;
+    assert!(text.contains("1 failed"), "{text}");
+    let run = world.loader(&["batches", "--prefix", "staging/"]);
+    run.run()
+        .expect(1)
+        .says("does not say where the batch's id stands");
+}
+
+#[test]
+fn load_is_plan_show_and_apply_in_one_step() {
+    let world = World::with_batch();
+    let load = || world.loader(&["load", "--batch-id", "b1"]);
+    load()
+        .run()
+        .expect(5)
+        .says("there is no terminal to ask at");
+    load()
+        .args(&["--dry-run"])
+        .run()
+        .expect(0)
+        .says("Nothing was written");
+    assert_eq!(world.query("SELECT count(*) FROM subjects"), ["1"]);
+    load()
+        .args(&["--out", "kept.json"])
+        .run()
+        .expect(5)
+        .says("loader apply kept.json --approve sha256:");
+    let ran = load().args(&["--force"]).run().expect(0);
+    assert!(ran.out.is_empty(), "{}", ran.out);
+    ran.says("2 to insert, 1 to update")
+        .says("Applied: 2 inserted, 1 updated");
+    load().run().expect(0).says("0 to insert, 0 to update");
+    assert_eq!(
+        world.query("SELECT gsid, sex FROM subjects ORDER BY 1"),
+        ["G1|M", "G2|F", "G3|(null)"]
+    );
+}
+
+#[test]
+fn load_of_a_batch_with_violations_is_refused() {
+    let world = World::with_batch();
+    world.write(
+        "source/staging/b1/subjects/bad.json",
+        r#"{"data": {"gsid": "G4", "age": 3}}"#,
+    );
+    let ran = world
+        .loader(&["load", "--batch-id", "b1", "--force"])
+        .run()
+        .expect(4);
+    ran.says("not a column")
+        .says("1 violation stands against applying it; nothing was written");
+    assert_eq!(world.query("SELECT count(*) FROM subjects"), ["1"]);
+}
+
+#[test]
+fn the_json_result_of_load_has_the_originals_fields() {
+    let world = World::with_batch();
+    let json = world
+        .loader(&["load", "--batch-id", "b1", "--force", "--json"])
+        .run()
+        .expect(0)
+        .json();
+    for (field, value) in [
+        ("batch_id", serde_json::json!("b1")),
+        ("total_records", 3.into()),
+        ("records_loaded", 2.into()),
+        ("records_updated", 1.into()),
+        ("records_skipped", 0.into()),
+        ("errors", 0.into()),
+    ] {
+        assert_eq!(json[field], value, "{field}: {json}");
+    }
+    assert_eq!(json["tables"]["subjects"]["records_loaded"], 2);
+    assert!(json["duration_seconds"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn load_takes_the_originals_options() {
+    let world = World::with_batch();
+    world.sql("CREATE TABLE other (id text PRIMARY KEY)");
+    world.write(
+        "tables.yaml",
+        "subjects: {natural_key: [gsid]}\nother: {natural_key: [id]}\n",
+    );
+    world.write("source/staging/b1/other/a.json", r#"{"data": {"id": "x"}}"#);
+    let args = [
+        "load",
+        "--batch-id",
+        "b1",
+        "--table-name",
+        "subjects",
+        "--strategy",
+        "insert_only",
+    ];
+    let ran = world
+        .loader(&args)
+        .args(&["--batch-size", "500", "--force"])
+        .run()
+        .expect(0);
+    ran.says("Applied: 2 inserted, 0 updated");
+    assert_eq!(
+        world.query("SELECT gsid, sex FROM subjects ORDER BY 1"),
+        ["G1|F", "G2|F", "G3|(null)"]
+    );
+    assert_eq!(world.query("SELECT count(*) FROM other"), ["0"]);
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = world.bare(&["completions", shell]).run().expect(0).out;
+        assert!(text.contains("rollback"), "{shell}");
+    }
+    world
+        .bare(&["completions", "tcsh"])
+        .run()
+        .expect(1)
+        .says("none of");
+    world.bare(&["man"]).run().expect(0).says(".TH loader 1");
+    world.bare(&["man", "pages"]).run().expect(0);
+    for page in ["loader.1", "loader-plan.1", "loader-init.1"] {
+        assert!(world.path("pages").join(page).exists(), "{page}");
+    }
+}

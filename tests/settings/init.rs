@@ -1,0 +1,177 @@
+//! `loader init`, the JSON Schema and the example.
+
+use table_loader::config::{Config, json_schema};
+
+use super::commands::biobank;
+use super::world::World;
+
+/// Every row of the biobank's tables, as a batch that changes nothing.
+fn deliver_what_is_there(world: &World, tables: &[&str]) {
+    for table in tables {
+        let rows = world.query(&format!(
+            "SELECT to_jsonb(t) - 'id' - 'modified_at' - 'modified_by' - 'updated_at' FROM {table} t"
+        ));
+        world.write(
+            &format!("source/staging/b1/{table}/rows.ndjson"),
+            &rows.join("\n"),
+        );
+    }
+}
+
+#[test]
+fn what_init_writes_plans_without_change() {
+    let world = biobank();
+    std::fs::remove_file(world.path("tables.yaml")).unwrap();
+    world
+        .loader(&["init", "--out", "tables.yaml"])
+        .run()
+        .expect(0);
+    deliver_what_is_there(
+        &world,
+        &["subjects", "local_subject_ids", "lcl", "dna", "specimen"],
+    );
+    let ran = world.loader(&["plan", "--batch-id", "b1"]).run().expect(0);
+    ran.says("0 to insert, 0 to update, 0 to delete, 5 unchanged, 0 violations.");
+    assert_eq!(
+        std::fs::read_to_string(world.path("tables.schema.json")).unwrap(),
+        json_schema()
+    );
+}
+
+#[test]
+fn init_chooses_keys_that_are_not_surrogate_and_says_why() {
+    let world = biobank();
+    let text = world.loader(&["init"]).run().expect(0).out;
+    assert!(
+        text.starts_with("# yaml-language-server: $schema=tables.schema.json\n"),
+        "{text}"
+    );
+    let expect = "\
+# after subjects (dna_global_subject_id_fkey)
+dna:
+  # the unique key dna_global_subject_id_sample_id_key; id is a random uuid
+  natural_key: [global_subject_id, sample_id]
+  # by their names, set when the row is made
+  immutable_fields: [created_at, created_by]
+  # by their names, set by every load, whatever is delivered for them
+  stamps:
+    modified_at: now
+    modified_by: actor
+";
+    assert!(text.contains(expect), "{text}");
+    assert!(
+        text.contains(
+            "; id is numbered by a sequence\n  natural_key: [global_subject_id, niddk_no]"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("; id is an identity column\n"), "{text}");
+    assert!(
+        text.contains(
+            "  # deleted_at can be null: a row that has it counts as deleted\n  soft_delete: true\n"
+        ),
+        "{text}"
+    );
+    assert!(
+        !text.contains("loader_ledger") && !text.contains("audit_log"),
+        "{text}"
+    );
+    let config = Config::parse("tables.yaml", &text).unwrap();
+    assert_eq!(config.tables.len(), 5);
+}
+
+#[test]
+fn init_explains_what_it_cannot_decide() {
+    let world = World::new();
+    world.sql(
+        r#"CREATE TABLE notes (id serial PRIMARY KEY, body text);
+           CREATE TABLE loose (a text, b text);
+           CREATE TABLE lower (name text); CREATE UNIQUE INDEX lower_name ON lower (lower(name));
+           CREATE TABLE "Odd Name" ("Key" text PRIMARY KEY, "on" text, created_at timestamptz);
+           CREATE TABLE soft (code text NOT NULL, deleted_at timestamptz);
+           CREATE UNIQUE INDEX soft_code ON soft (code) WHERE deleted_at IS NULL;
+           CREATE TABLE partly (code text NOT NULL, kind text); CREATE UNIQUE INDEX some_code ON partly (code) WHERE kind = 'x';
+           CREATE TABLE visits (note_id int REFERENCES notes, visit_no int, PRIMARY KEY (note_id, visit_no));
+           CREATE TABLE maybe (code text UNIQUE);
+           CREATE SCHEMA lab; CREATE TABLE lab.runs (run_no text PRIMARY KEY);
+           CREATE TABLE parts (k text PRIMARY KEY) PARTITION BY LIST (k);
+           CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN ('x')"#,
+    );
+    let text = world.loader(&["init"]).run().expect(0).out;
+    for expect in [
+        "# notes: cannot be loaded yet, for want of a natural key:\n#   notes_pkey: id is numbered by a sequence, which records do not bring\n",
+        "#   it has no unique key\n# Say which of its columns identify a row (a, b)",
+        "#   lower_name is over an expression\n",
+        "#   some_code holds for some rows only\n",
+        "\"Odd Name\":\n  # the primary key Odd Name_pkey\n  natural_key: [\"Key\"]\n",
+        "  # the unique key soft_code, among rows that are not deleted\n  natural_key: [code]\n",
+        "  # note_id refers to notes.id, which the database numbers: records must be delivered with these numbers\n",
+        "  # code may be null in the database",
+        "parts:\n",
+    ] {
+        assert!(text.contains(expect), "no {expect:?} in {text}");
+    }
+    assert!(!text.contains("part_1") && !text.contains("lab"), "{text}");
+    let config = Config::parse("tables.yaml", &text).unwrap();
+    let names: Vec<&str> = config.tables.keys().map(String::as_str).collect();
+    assert_eq!(names, ["Odd Name", "maybe", "parts", "soft", "visits"]);
+    let lab = world
+        .loader(&["init", "--schema", "lab"])
+        .run()
+        .expect(0)
+        .out;
+    assert!(lab.contains("\"lab.runs\":\n"), "{lab}");
+    let only = world
+        .loader(&["init", "--table", "soft"])
+        .run()
+        .expect(0)
+        .out;
+    assert!(only.contains("soft:") && !only.contains("maybe"), "{only}");
+    world
+        .loader(&["init", "--table", "sofd"])
+        .run()
+        .expect(1)
+        .says("did you mean soft?");
+    world
+        .loader(&["init", "--schema", "none"])
+        .run()
+        .expect(1)
+        .says("there are no tables in the schema none");
+    world.write("tables.yaml", "{}");
+    world
+        .loader(&["init", "--out", "tables.yaml"])
+        .run()
+        .expect(1)
+        .says("is there already");
+    world
+        .loader(&["init", "--out", "tables.yaml", "--force"])
+        .run()
+        .expect(0);
+    world.loader(&["graph"]).run().expect(0).says("visits");
+}
+
+#[test]
+fn the_example_loads_and_plans() {
+    let world = biobank();
+    deliver_what_is_there(
+        &world,
+        &["subjects", "local_subject_ids", "lcl", "specimen"],
+    );
+    let ran = world.loader(&["plan", "--batch-id", "b1"]).run().expect(0);
+    ran.says("0 to insert, 0 to update, 0 to delete, 4 unchanged, 0 violations.");
+    let example = std::fs::read_to_string("tables.yaml").unwrap();
+    assert!(example.starts_with("# yaml-language-server: $schema=tables.schema.json\n"));
+}
+
+/// `UPDATE_SCHEMA=1 cargo test` writes it again.
+#[test]
+fn the_json_schema_in_the_repository_is_fresh() {
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write("tables.schema.json", json_schema()).unwrap();
+    }
+    let found = std::fs::read_to_string("tables.schema.json").unwrap_or_default();
+    assert!(
+        found == json_schema(),
+        "tables.schema.json is old: UPDATE_SCHEMA=1 cargo test --test settings"
+    );
+}

@@ -1,0 +1,9 @@
+//! Settings, commands and papers, through the real binary against private PostgreSQL servers.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod commands;
+mod init;
+mod tls;
+mod variables;
+mod world;
