@@ -128,7 +128,11 @@ pub async fn plan(
         });
         infos.push(info);
     }
-    let fetched = source.fetch_all(infos, request.concurrency);
+    // Large objects are in memory while they wait: fewer of them at once.
+    let largest = infos.iter().map(|i| i.size).max().unwrap_or(0).max(1);
+    let fitting = usize::try_from((24 << 20) / largest).unwrap_or(usize::MAX);
+    let concurrency = fitting.clamp(2, request.concurrency.max(2));
+    let fetched = source.fetch_all(infos, concurrency);
     let mut read = read_batch(
         &session,
         &request.batch_id,
