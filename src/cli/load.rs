@@ -46,7 +46,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     let asks = args.how.asks(&plan);
     // Who is asked is shown the plan then.
-    if !settings.json && !(asks && attended()) {
+    if !(settings.json || asks && attended()) {
         let filter = Filter {
             limit: Some(20),
             ..Filter::default()

@@ -4,6 +4,7 @@
 
 mod commands;
 mod init;
+mod roles;
 mod tls;
 mod variables;
 mod world;
