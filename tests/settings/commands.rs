@@ -2,7 +2,7 @@
 
 use super::world::World;
 
-const BIOBANK: &str = include_str!("biobank.sql");
+const BIOBANK: &str = include_str!("../../docs/biobank.sql");
 
 pub fn biobank() -> World {
     let world = World::new();

@@ -4,6 +4,7 @@
 
 mod commands;
 mod init;
+mod papers;
 mod roles;
 mod tls;
 mod variables;
