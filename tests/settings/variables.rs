@@ -465,6 +465,9 @@ fn the_bucket_comes_from_s3_bucket_and_its_keys_from_aws_variables() {
         settings.iter().fold(run, |r, (n, v)| r.env(n, v))
     };
     plan(false).run().expect(0).says("\"G9\"");
+    let empty = ["AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_CONFIG_FILE"];
+    let run = empty.iter().fold(plan(false), |r, name| r.env(name, ""));
+    run.run().expect(0);
     let source = plan(false).args(&["--source", "s3://nowhere"]);
     source.run().expect(1).says("nowhere");
     plan(true).run().expect(0).says("\"G9\"");
