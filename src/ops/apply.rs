@@ -225,7 +225,7 @@ pub enum Checked {
     /// It would apply now.
     Applicable,
     /// It is applied.
-    Applied(Application),
+    Applied(Box<Application>),
     /// It would be refused: the database is not what it was made from.
     Drifted(DriftReport),
 }
@@ -249,7 +249,7 @@ pub async fn check(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Che
         .run("waiting for a running apply of this plan", &lock)
         .await?;
     if let Some(before) = apply::applied_before(&session, file).await? {
-        return Ok(Checked::Applied(before));
+        return Ok(Checked::Applied(Box::new(before)));
     }
     let mut tables = planned::tables(&session, file).await?;
     planned::stage(&session, plan, &mut tables).await?;

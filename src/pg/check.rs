@@ -411,6 +411,10 @@ impl<'a> After<'a> {
         } else {
             "true"
         };
+        let all = format!(
+            "(SELECT {NEW} AS new, {natural_columns} FROM {})",
+            self.sql_name()
+        );
         let select = format!(
             "WITH a AS MATERIALIZED {after} \
              SELECT a.n, NULL::text, {given}, 'the unique key {index} would hold this value twice: ' || o.who FROM a, LATERAL (\
@@ -428,10 +432,6 @@ impl<'a> After<'a> {
             equal_at = equal("a", "t"),
             same_at = same_row("a", "t"),
             same_bt = same_row("b", "t"),
-            all = format!(
-                "(SELECT {NEW} AS new, {natural_columns} FROM {})",
-                self.sql_name()
-            ),
         );
         self.find(session, "unique_conflict", &select).await
     }
@@ -561,7 +561,7 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &[After<'_>]) -> Result<Vec<usize
 }
 
 /// The tables that checks read beside the batch's own, to be locked with them.
-pub fn parents<'t>(tables: &'t [Table]) -> impl Iterator<Item = &'t crate::ident::Qualified> {
+pub fn parents(tables: &[Table]) -> impl Iterator<Item = &crate::ident::Qualified> {
     let own = move |name: &crate::ident::Qualified| tables.iter().any(|t| t.name == *name);
     tables
         .iter()
