@@ -67,7 +67,7 @@ fn puts_every_column_back_and_forth() {
     stage
         .roll_back("b1")
         .ends(0)
-        .says(&["2 updated", "3 deleted"]);
+        .says(&["3 updated", "3 deleted"]);
     assert_eq!(stage.data(), before);
     assert_eq!(stage.one(QUEUE), queue_before);
     stage.is_free();
