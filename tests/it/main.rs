@@ -10,3 +10,4 @@ mod support;
 
 mod biobank;
 mod drift;
+mod tampering;
