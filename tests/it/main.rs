@@ -11,3 +11,4 @@ mod support;
 mod biobank;
 mod drift;
 mod tampering;
+mod values;
