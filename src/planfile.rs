@@ -298,3 +298,6 @@ impl TryFrom<EntryLine> for Entry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -300,18 +300,17 @@ impl<'a> Stage<'a> {
             })
             .collect();
         let not_null: Vec<String> = key.iter().map(|c| format!("s.{c} IS NOT NULL")).collect();
-        let content: Vec<String> = self
-            .table
-            .columns
-            .iter()
-            .map(|c| format!("s.{}", c.staged()))
-            .collect();
+        // Two spellings of one key are one key: they alone make no other record.
+        let beside_key = self.table.columns.iter();
+        let beside_key = beside_key.filter(|c| !self.config.natural_key.contains(&c.name));
+        let mut content = vec!["s._given".to_owned(), "s._findings".to_owned()];
+        content.extend(beside_key.map(|c| format!("s.{}", c.staged())));
         let table = self.duplicates_name();
         let sql = format!(
             "CREATE TEMPORARY TABLE {bare} AS \
              WITH d AS (SELECT * FROM (SELECT s._n, pg_catalog.min(s._n) OVER w AS first, \
                  pg_catalog.max(s._n) OVER w AS last, pg_catalog.count(*) OVER w AS copies, \
-                 pg_catalog.md5(ROW(s._given, s._findings, {content})::pg_catalog.text) AS content \
+                 pg_catalog.md5(ROW({content})::pg_catalog.text) AS content \
                FROM {stage} s WHERE {not_null} WINDOW w AS (PARTITION BY {group})) g WHERE copies > 1) \
              SELECT d._n, d.first, d.last, d.copies, v.variants FROM d JOIN (\
                SELECT first, pg_catalog.count(DISTINCT content) AS variants FROM d GROUP BY first) v \

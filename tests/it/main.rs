@@ -10,3 +10,5 @@ mod support;
 
 mod biobank;
 mod drift;
+mod tampering;
+mod values;

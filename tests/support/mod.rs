@@ -2,6 +2,7 @@
 
 pub mod biobank;
 pub mod model;
+pub mod tree;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,0 +1,223 @@
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Config;
+use crate::plan::Fragment;
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z]{0,6}",
+        "\\PC{0,8}",
+        "[\\x00-\\x1f\"\\\\\u{202e}😀]{0,4}"
+    ]
+}
+
+fn values() -> impl Strategy<Value = Values> {
+    btree_map(text(), option::of(text()), 0..4)
+}
+
+fn digest() -> impl Strategy<Value = Fingerprint> {
+    "[0-9a-f]{32}".prop_map(Fingerprint)
+}
+
+fn rounded() -> impl Strategy<Value = BTreeMap<String, String>> {
+    btree_map(text(), text(), 0..2)
+}
+
+fn skip() -> impl Strategy<Value = Skip> {
+    prop_oneof![
+        digest().prop_map(Skip::Unchanged),
+        Just(Skip::Exists),
+        Just(Skip::Conflict),
+        Just(Skip::Missing),
+        Just(Skip::Duplicate),
+        Just(Skip::Superseded),
+    ]
+}
+
+fn violation() -> impl Strategy<Value = Violation> {
+    let kind = prop_oneof![
+        Just(ViolationKind::ImmutableField),
+        Just(ViolationKind::NullValue),
+        Just(ViolationKind::MissingObject),
+    ];
+    let effect = prop_oneof![
+        Just(Effect::Block),
+        Just(Effect::Reject),
+        Just(Effect::Keep)
+    ];
+    let optional = || option::of(text());
+    (kind, effect, optional(), optional(), optional(), text()).prop_map(
+        |(kind, effect, field, existing, given, message)| Violation {
+            kind,
+            effect,
+            field,
+            existing,
+            given,
+            message,
+        },
+    )
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let pair = (option::of(text()), option::of(text()));
+    let update = (
+        btree_map(text(), pair, 0..3),
+        digest(),
+        any::<bool>(),
+        rounded(),
+    );
+    prop_oneof![
+        (values(), rounded()).prop_map(|(values, rounded)| What::Insert { values, rounded }),
+        update.prop_map(|(set, expect, revives, rounded)| What::Update {
+            set,
+            expect,
+            revives,
+            rounded
+        }),
+        (digest(), values(), any::<bool>()).prop_map(|(expect, values, soft)| What::Delete {
+            expect,
+            values,
+            soft
+        }),
+        skip().prop_map(What::Skip),
+        violation().prop_map(What::Violation),
+    ]
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let table = prop_oneof![Just("t".to_owned()), Just("Größe \"x\"".to_owned())];
+    (table, values(), what(), vec(text(), 0..3)).prop_map(|(table, key, what, from)| Entry {
+        table,
+        key,
+        what,
+        from,
+    })
+}
+
+fn fragment() -> impl Strategy<Value = Fragment> {
+    let ids = vec(any::<i64>(), 0..3);
+    (text(), option::of(text()), any::<u64>(), ids).prop_map(|(key, etag, records, queue)| {
+        Fragment {
+            key,
+            table: "t".into(),
+            etag,
+            sha256: String::new(),
+            records,
+            queue,
+        }
+    })
+}
+
+fn header() -> Header {
+    let config = "t: {natural_key: [id], stamps: {who: actor}, soft_delete: gone}\n\
+        \"Größe \\\"x\\\"\": {natural_key: [a, b], on_immutable: keep}";
+    let config = Config::parse("tables.yaml", config).unwrap();
+    let tables = config.tables.into_iter().map(|(table, config)| TablePlan {
+        table,
+        config,
+        schema: "sha256:00".into(),
+        parents: vec!["t".into()],
+        width: 3,
+        columns: Vec::new(),
+        counts: Counts::default(),
+        warnings: vec!["mind the\ngap".into()],
+    });
+    Header {
+        kind: Kind::Load,
+        batch_id: "b".into(),
+        undoes: vec!["an application".into()],
+        target: Target {
+            database: "d".into(),
+            identity: "1/2".into(),
+            lineage: "l".into(),
+            loader_schema: "public".into(),
+            search_path: "\"$user\", public".into(),
+        },
+        records: u64::MAX,
+        blocking: 0,
+        rejected: 0,
+        summary: Counts::default(),
+        tables: tables.collect(),
+    }
+}
+
+fn encode(fragments: &[Fragment], entries: &[Entry]) -> (Header, String, Vec<u8>) {
+    let mut writer = PlanWriter::new().unwrap();
+    fragments.iter().for_each(|f| writer.fragment(f).unwrap());
+    entries
+        .iter()
+        .for_each(|e| writer.entry(e.clone()).unwrap());
+    let mut out = Vec::new();
+    let (header, hash) = writer.finish(header(), &mut out).unwrap();
+    (header, hash, out)
+}
+
+fn open(bytes: &[u8]) -> PlanFile {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    PlanFile::verify(file, "a plan".into()).unwrap()
+}
+
+fn decode(plan: &PlanFile) -> (Vec<Fragment>, Vec<Entry>) {
+    let (mut fragments, mut entries) = (Vec::new(), Vec::new());
+    plan.stream(&mut |item| {
+        match item {
+            Item::Fragment(f) => fragments.push(f),
+            Item::Entry(e) => entries.push(e),
+        }
+        Ok(())
+    })
+    .unwrap();
+    (fragments, entries)
+}
+
+proptest! {
+    #[test]
+    fn what_is_decoded_is_what_was_encoded(fragments in vec(fragment(), 0..4), entries in vec(entry(), 0..8)) {
+        let (header, hash, bytes) = encode(&fragments, &entries);
+        let plan = open(&bytes);
+        prop_assert_eq!(&plan.header, &header);
+        prop_assert_eq!(&plan.hash, &hash);
+        prop_assert_eq!(decode(&plan), (fragments.clone(), entries.clone()));
+        prop_assert_eq!(encode(&fragments, &entries).2, bytes, "the same plan has the same bytes");
+    }
+
+    #[test]
+    fn the_hash_does_not_depend_on_the_spelling(entries in vec(entry(), 0..6)) {
+        let (_, hash, bytes) = encode(&[], &entries);
+        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        for spelled in [serde_json::to_vec(&value), serde_json::to_vec_pretty(&value)] {
+            let plan = open(&spelled.unwrap());
+            prop_assert_eq!(&plan.hash, &hash);
+            prop_assert_eq!(&decode(&plan).1, &entries);
+        }
+    }
+
+    #[test]
+    fn plans_that_say_different_things_have_different_hashes(a in vec(entry(), 0..4), b in vec(entry(), 0..4)) {
+        let hashes = (encode(&[], &a).1, encode(&[], &b).1);
+        prop_assert_eq!(a == b, hashes.0 == hashes.1);
+    }
+
+    #[test]
+    fn each_entry_is_one_line(entries in vec(entry(), 0..8)) {
+        let (header, _, bytes) = encode(&[], &entries);
+        let lines = String::from_utf8(bytes).unwrap().lines().count();
+        let fixed = 18 + header.tables.len();
+        prop_assert_eq!(lines, fixed + entries.len());
+    }
+}
+
+#[test]
+fn a_plan_of_nothing_is_a_plan() {
+    let (header, hash, bytes) = encode(&[], &[]);
+    let plan = open(&bytes);
+    assert_eq!((&plan.header, &plan.hash), (&header, &hash));
+    assert_eq!(decode(&plan), (Vec::new(), Vec::new()));
+}
