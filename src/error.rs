@@ -98,6 +98,22 @@ impl Error {
         )
     }
 
+    /// The same, saying that it left nothing behind, where that does not go without saying.
+    #[must_use]
+    pub fn not_applied(mut self, attempts: u32) -> Error {
+        if let Error::Database { message, .. }
+        | Error::Locked(message)
+        | Error::Interrupted(message)
+        | Error::Io(message) = &mut self
+        {
+            if attempts > 1 {
+                *message += &format!("; tried {attempts} times");
+            }
+            *message += "; not applied, nothing was written";
+        }
+        self
+    }
+
     /// An I/O error while `doing` something.
     pub fn io(doing: impl fmt::Display, e: &std::io::Error) -> Error {
         Error::Io(format!("{doing}: {e}"))

@@ -45,7 +45,33 @@ pub struct Session {
     /// The connection.
     pub client: Client,
     /// The server process behind it.
-    pub backend: i32,
+    pub backend: Backend,
+    /// How long an answer is waited for.
+    patience: Duration,
+}
+
+/// One process of the server; its start tells it from a later one with the same number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// Its number.
+    pub process: i32,
+    /// When it started.
+    pub started: String,
+}
+
+/// How much longer than the server is the client patient: whoever is asked first says more.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Timeouts {
+    /// How long the whole of an attempt, or the answer to one statement, is waited for, whatever
+    /// the server says: a stopped server process, or a network that swallows everything, ends
+    /// nothing by itself.
+    pub fn patience(&self) -> Duration {
+        match self.transaction {
+            Duration::ZERO => Duration::MAX, // as for the server: no limit
+            limit => limit.saturating_add(GRACE),
+        }
+    }
 }
 
 /// What decides about the spelling of a value or the meaning of a statement. `search_path` stays
@@ -88,12 +114,33 @@ impl Session {
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(3)
             .tcp_user_timeout(Duration::from_secs(30));
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(15));
-        }
+        let patience = *config
+            .get_connect_timeout()
+            .unwrap_or(&Duration::from_secs(15));
+        config.connect_timeout(patience);
         let place = database.place();
-        let client = database.connect(&config).await?;
-        let session = Session { client, backend: 0 };
+        // The driver's own limit ends where the server has accepted the connection.
+        let client = match tokio::time::timeout(patience, database.connect(&config)).await {
+            Ok(connected) => connected?,
+            Err(_) => {
+                return Err(Error::Database {
+                    message: format!(
+                        "connecting to {place}: no answer within {} s",
+                        patience.as_secs()
+                    ),
+                    code: None,
+                    transient: true,
+                });
+            }
+        };
+        let session = Session {
+            client,
+            backend: Backend {
+                process: 0,
+                started: String::new(),
+            },
+            patience: timeouts.patience(),
+        };
         session.run("preparing the session", PINNED).await?;
         let limits = format!(
             "SET lock_timeout = {}; SET statement_timeout = {};",
@@ -102,14 +149,16 @@ impl Session {
         );
         session.run("preparing the session", &limits).await?;
         let row = session
-            .client
-            .query_one(
-                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num')::int, \
-                 pg_catalog.current_setting('server_encoding')",
-                &[],
+            .answer(
+                "asking for the server's version",
+                session.client.query_one(
+                    "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num')::int, \
+                     pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start::text \
+                     FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_catalog.pg_backend_pid())",
+                    &[],
+                ),
             )
-            .await
-            .map_err(|e| failed("asking for the server's version", &e))?;
+            .await?;
         let (version, encoding): (i32, String) = (row.get(1), row.get(2));
         if version < 140_000 {
             return Err(Error::Config(format!(
@@ -124,14 +173,30 @@ impl Session {
         }
         // A dead client must not hold its locks until the server happens to write to it.
         // Not every platform can check; then keepalives have to do.
-        let _ = session
-            .client
-            .batch_execute("SET client_connection_check_interval = '1s'")
-            .await;
+        let check = "SET client_connection_check_interval = '1s'";
+        let _ = session.run("preparing the session", check).await;
         Ok(Session {
-            backend: row.get(0),
+            backend: Backend {
+                process: row.get(0),
+                started: row.get::<_, Option<String>>(3).unwrap_or_default(),
+            },
             ..session
         })
+    }
+
+    /// What the server answers, if it does in time.
+    async fn answer<T>(
+        &self,
+        doing: &str,
+        work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        match tokio::time::timeout(self.patience, work).await {
+            Ok(done) => done.map_err(|e| failed(doing, &e)),
+            Err(_) => Err(Error::Locked(format!(
+                "{doing}: the server did not answer within {} s (TRANSACTION_TIMEOUT, and a little more)",
+                self.patience.as_secs()
+            ))),
+        }
     }
 
     /// Runs statements without results.
@@ -139,10 +204,7 @@ impl Session {
     /// # Errors
     /// [`Error::Database`] saying what was being done.
     pub async fn run(&self, doing: &str, sql: &str) -> Result<()> {
-        self.client
-            .batch_execute(sql)
-            .await
-            .map_err(|e| failed(doing, &e))
+        self.answer(doing, self.client.batch_execute(sql)).await
     }
 
     /// Runs one statement and returns how many rows it touched.
@@ -150,10 +212,7 @@ impl Session {
     /// # Errors
     /// [`Error::Database`] saying what was being done.
     pub async fn execute(&self, doing: &str, sql: &str) -> Result<u64> {
-        self.client
-            .execute(sql, &[])
-            .await
-            .map_err(|e| failed(doing, &e))
+        self.answer(doing, self.client.execute(sql, &[])).await
     }
 
     /// The rows of one query, as text.
@@ -161,11 +220,7 @@ impl Session {
     /// # Errors
     /// [`Error::Database`] saying what was being done.
     pub async fn texts(&self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        let messages = self
-            .client
-            .simple_query(sql)
-            .await
-            .map_err(|e| failed(doing, &e))?;
+        let messages = self.answer(doing, self.client.simple_query(sql)).await?;
         let rows = messages.into_iter().filter_map(|m| match m {
             SimpleQueryMessage::Row(row) => {
                 let cells = (0..row.len()).map(|i| row.get(i).map(str::to_owned));
@@ -181,13 +236,23 @@ impl Session {
     /// # Errors
     /// [`Error::Database`] saying what was being done.
     pub async fn number(&self, doing: &str, sql: &str) -> Result<i64> {
-        let row = self
-            .client
-            .query_one(sql, &[])
-            .await
-            .map_err(|e| failed(doing, &e))?;
+        let row = self.answer(doing, self.client.query_one(sql, &[])).await?;
         let value: Option<i64> = row.try_get(0).map_err(|e| failed(doing, &e))?;
         Ok(value.unwrap_or(0))
+    }
+
+    /// Ends a server process of the same role, if it is still the one that is meant.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn terminate(&self, backend: &Backend) -> Result<()> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+             WHERE pid = {} AND backend_start::text = {} AND usename = current_user",
+            backend.process,
+            Literal(&backend.started)
+        );
+        self.texts("ending the lost attempt", &sql).await.map(drop)
     }
 
     /// What identifies this database, for a plan.
@@ -201,11 +266,7 @@ impl Session {
              (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())::text, \
              pg_catalog.current_setting('search_path')";
         let doing = "asking which database this is";
-        let row = self
-            .client
-            .query_one(sql, &[])
-            .await
-            .map_err(|e| failed(doing, &e))?;
+        let row = self.answer(doing, self.client.query_one(sql, &[])).await?;
         Ok(Target {
             database: row.get(0),
             identity: row.get(1),
@@ -233,10 +294,12 @@ pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
     use std::error::Error as _;
     let Some(db) = e.as_db_error() else {
         let cause = e.source().map(|s| format!(": {s}")).unwrap_or_default();
+        // A lost connection may come back; what cannot be read or authenticated stays so.
+        let lost = e.is_closed() || e.source().is_some_and(|s| s.is::<std::io::Error>());
         return Error::Database {
             message: format!("{doing}: {e}{cause}"),
             code: None,
-            transient: true,
+            transient: lost,
         };
     };
     let mut message = format!("{doing}: {}", db.message());

@@ -7,7 +7,7 @@ use super::{Event, Events};
 use crate::error::{Error, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report};
 use crate::pg::ledger::{self, Application};
-use crate::pg::{Database, Session, Timeouts, planned};
+use crate::pg::{Backend, Database, Session, Timeouts, planned};
 use crate::plan::DriftReport;
 use crate::planfile::Executable;
 
@@ -75,55 +75,77 @@ pub async fn apply(
     });
     let mut tries = 0;
     let mut stop = std::pin::pin!(stop);
-    loop {
+    let stopped =
+        || Error::Interrupted("stopped by a signal before the commit: rolled back".into());
+    let error = loop {
         // Until the commit is sent a signal may stop it; after that only the answer counts.
         let ended = tokio::select! {
             biased;
-            () = &mut stop => Err(Error::Interrupted(
-                "stopped by a signal before the commit: rolled back, nothing was written".into(),
-            )),
+            () = &mut stop => break stopped(),
             ended = attempt(plan, request) => ended,
         };
         let error = match ended {
             Ok(Attempt::Already(before)) => return Ok(Applied::Already(before)),
             Ok(Attempt::Rehearsed(report)) => return Ok(Applied::Rehearsed(report)),
-            Ok(Attempt::Ready(prepared)) => match prepared.commit().await {
-                (report, Committed::Yes) => return Ok(Applied::Done(report)),
-                (_, Committed::No(e)) => e,
-                (report, Committed::Unanswered(e)) => match resolve(plan, request, &report).await {
-                    Some(true) => return Ok(Applied::Done(report)),
-                    Some(false) => e,
-                    None => {
-                        return Err(Error::Unknown(format!(
-                            "{e}; the commit had been sent, and no server can be asked whether it happened: not known yet; \
-                             ask again with `loader check PLAN` when the server is back"
-                        )));
+            Ok(Attempt::Ready(prepared)) => {
+                let backend = prepared.backend().clone();
+                match prepared.commit().await {
+                    (report, Committed::Yes) => return Ok(Applied::Done(report)),
+                    (_, Committed::No(e)) => e,
+                    (report, Committed::Unanswered(e)) => {
+                        match resolve(plan, request, &report, &backend).await {
+                            Ok(true) => return Ok(Applied::Done(report)),
+                            Ok(false) => e,
+                            Err(why) => {
+                                return Err(Error::Unknown(format!(
+                                    "{e}; the commit had been sent, and whether it happened cannot be asked ({why}): \
+                                     not known yet; when the server is back, `loader check PLAN` tells"
+                                )));
+                            }
+                        }
                     }
-                },
-            },
+                }
+            }
             Err(e) => e,
         };
-        if error.is_transient() && tries < request.max_retries {
-            tries += 1;
-            let wait = backoff(tries);
-            events(Event::Retrying {
-                attempt: tries + 1,
-                wait,
-                reason: error.to_string(),
-            });
-            tokio::time::sleep(wait).await;
-            continue;
+        if !error.is_transient() || tries >= request.max_retries {
+            break error;
         }
-        if !request.dry_run {
-            leave_failure(plan, request, &error).await;
+        tries += 1;
+        let wait = backoff(tries);
+        events(Event::Retrying {
+            attempt: tries + 1,
+            wait,
+            reason: error.to_string(),
+        });
+        tokio::select! {
+            biased;
+            () = &mut stop => break stopped(),
+            () = tokio::time::sleep(wait) => {}
         }
-        return Err(error);
+    };
+    let error = error.not_applied(tries + 1);
+    if !request.dry_run {
+        leave_failure(plan, request, &error).await;
     }
+    Err(error)
 }
 
+/// One attempt up to its commit. The server bounds each statement; here all of them are, and a
+/// server that does not answer at all. Whatever is given up here has not been committed.
 async fn attempt(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Attempt> {
-    let session = Session::open(&request.database, request.timeouts).await?;
-    apply::attempt(session, plan, &request.options()).await
+    let attempt = async {
+        let session = Session::open(&request.database, request.timeouts).await?;
+        apply::attempt(session, plan, &request.options()).await
+    };
+    match tokio::time::timeout(request.timeouts.patience(), attempt).await {
+        Ok(ended) => ended,
+        Err(_) => Err(Error::Locked(format!(
+            "not done within TRANSACTION_TIMEOUT ({} s): given up and rolled back; \
+             allow it more, or load less at a time",
+            request.timeouts.transaction.as_secs()
+        ))),
+    }
 }
 
 /// Half a second, doubled with each try, and up to as much again at random.
@@ -133,28 +155,48 @@ fn backoff(tries: u32) -> Duration {
     Duration::from_millis(base + random)
 }
 
-/// Whether an unanswered commit happened; `None` if no server can be asked.
+/// Whether an unanswered commit happened. Tries three times more than an apply does.
 ///
-/// The plan's lock is taken first: whoever holds it has ended then, one way or the other.
-async fn resolve(plan: &Arc<Executable>, request: &ApplyRequest, report: &Report) -> Option<bool> {
-    for tries in 1..=6 {
-        if let Ok(answer) = ask(plan, request, report).await {
-            return Some(answer);
+/// # Errors
+/// Why no server can be asked.
+async fn resolve(
+    plan: &Arc<Executable>,
+    request: &ApplyRequest,
+    report: &Report,
+    backend: &Backend,
+) -> Result<bool> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let answer = ask(plan, request, report, backend).await;
+        if answer.is_ok() || tries >= request.max_retries.saturating_add(3) {
+            return answer;
         }
         tokio::time::sleep(backoff(tries)).await;
     }
-    None
 }
 
-async fn ask(plan: &Arc<Executable>, request: &ApplyRequest, report: &Report) -> Result<bool> {
+/// The plan's lock is taken first: whoever holds it has ended then, one way or the other. Where
+/// the server process that was to commit does not end by itself, it is told to.
+async fn ask(
+    plan: &Arc<Executable>,
+    request: &ApplyRequest,
+    report: &Report,
+    backend: &Backend,
+) -> Result<bool> {
     let session = Session::open(&request.database, request.timeouts).await?;
     let schema = &request.loader_schema;
     apply::check_target(&session, &plan.plan().header.target, schema).await?;
     let key = ledger::plan_lock(&report.plan_hash);
     let lock = format!("SELECT pg_catalog.pg_advisory_lock({key})");
-    session
-        .run("waiting for the lost attempt to end", &lock)
-        .await?;
+    let doing = "waiting for the lost attempt to end";
+    match session.run(doing, &lock).await {
+        Err(Error::Locked(_)) => {
+            session.terminate(backend).await?;
+            session.run(doing, &lock).await?;
+        }
+        other => other?,
+    }
     ledger::committed(&session, schema, &report.application).await
 }
 

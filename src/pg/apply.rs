@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::ledger::{self, Application};
 use super::planned::{self, Planned};
 use super::write::{Context, Updates, must_be};
-use super::{Session, failed};
+use super::{Backend, Session};
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
 use crate::plan::{Counts, Kind, LedgerTable, Target};
@@ -69,15 +69,22 @@ pub enum Committed {
 }
 
 impl Prepared {
+    /// The server process that commits.
+    pub fn backend(&self) -> &Backend {
+        &self.locked.session.backend
+    }
+
     /// Commits, and looks into the ledger: the server answers ROLLBACK as readily as COMMIT.
     pub async fn commit(self) -> (Report, Committed) {
         let committed = match self.locked.commit().await {
-            Err(e) => Committed::Unanswered(failed("committing", &e)),
+            Err(e) => Committed::Unanswered(e),
             Ok(session) => {
-                match ledger::committed(&session, &self.loader_schema, &self.report.application).await {
+                match ledger::committed(&session, &self.loader_schema, &self.report.application)
+                    .await
+                {
                     Ok(true) => Committed::Yes,
                     Ok(false) => Committed::No(Error::Database {
-                        message: "committing: the server rolled the transaction back; nothing was written".into(),
+                        message: "committing: the server rolled the transaction back".into(),
                         code: None,
                         transient: true,
                     }),
@@ -130,8 +137,8 @@ impl Locked {
     }
 
     /// Commits, as a message of its own.
-    async fn commit(self) -> std::result::Result<Session, tokio_postgres::Error> {
-        self.session.client.batch_execute("COMMIT").await?;
+    async fn commit(self) -> Result<Session> {
+        self.session.run("committing", "COMMIT").await?;
         Ok(self.session)
     }
 }
@@ -360,7 +367,7 @@ async fn drift(session: &Session, plan: &Arc<Executable>, tables: &[Planned]) ->
         Some(report) => Error::Drift(Box::new(report)),
         // A row was deleted and inserted again while its lock was waited for.
         None => Error::Database {
-            message: "rows changed while they were being compared; nothing was written".into(),
+            message: "rows changed while they were being compared".into(),
             code: None,
             transient: true,
         },

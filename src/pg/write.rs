@@ -527,7 +527,7 @@ pub fn must_be(doing: &str, planned: u64, touched: u64) -> Result<()> {
     Err(Error::Database {
         message: format!(
             "{doing}: {planned} rows were planned and {touched} were touched; a rule or trigger of the table swallows \
-             or adds rows; nothing was written"
+             or adds rows"
         ),
         code: None,
         transient: false,
