@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
@@ -24,6 +24,7 @@ pub struct Stage {
     /// How tests reach the database.
     pub url: String,
     folder: TempDir,
+    client: Mutex<Option<Client>>,
 }
 
 /// How a run of the binary ended.
@@ -119,6 +120,7 @@ impl Stage {
         let stage = Stage {
             url: server.url(&name),
             folder: TempDir::new().unwrap(),
+            client: Mutex::new(None),
         };
         std::fs::create_dir(stage.path("source")).unwrap();
         stage.write("tables.yaml", config);
@@ -137,18 +139,28 @@ impl Stage {
         std::fs::write(path, content).unwrap();
     }
 
+    /// A session of its own.
     pub fn client(&self) -> Client {
         connect(&self.url)
     }
 
+    /// Works in the stage's own session.
+    fn with<T>(&self, work: impl FnOnce(&mut Client) -> T) -> T {
+        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *kept {
+            Some(client) if !client.is_closed() => work(client),
+            none => work(none.insert(self.client())),
+        }
+    }
+
     pub fn sql(&self, sql: &str) {
-        let done = self.client().batch_execute(sql);
+        let done = self.with(|client| client.batch_execute(sql));
         done.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
     }
 
     /// The one value of a query, as text; empty for null.
     pub fn one(&self, sql: &str) -> String {
-        one(&mut self.client(), sql)
+        self.with(|client| one(client, sql))
     }
 
     /// Delivers fragments (`table/name` and content) with their entries in the queue.
@@ -223,18 +235,16 @@ impl Stage {
     }
 
     pub fn state(&self) -> State {
-        state(&mut self.client())
+        self.with(state)
     }
 
     /// No lock, no transaction and no session of the loader is left; waits for up to 10 s, since a
     /// server notices a dead client after a second.
     #[track_caller]
     pub fn is_free(&self) {
-        let mut client = self.client();
         let started = Instant::now();
         loop {
-            let left = one(
-                &mut client,
+            let left = self.one(
                 "SELECT string_agg(concat_ws(' ', a.pid, a.state, a.query, l.locktype), '; ') FROM pg_stat_activity a \
                  LEFT JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'advisory' \
                  WHERE a.datname = current_database() AND a.application_name = 'table-loader'",
@@ -337,13 +347,13 @@ pub fn eventually(what: &str, mut found: impl FnMut() -> bool) {
 
 /// Waits for a started run, and ends it where it hangs.
 #[track_caller]
-pub fn finish(mut child: Child, patience: Duration) -> Run {
+pub fn finish(what: &str, mut child: Child, patience: Duration) -> Run {
     let started = Instant::now();
     while child.try_wait().unwrap().is_none() {
         if started.elapsed() > patience {
             child.kill().unwrap();
             let run = Run::of(child.wait_with_output().unwrap());
-            panic!("still running after {patience:?}: {run}");
+            panic!("{what}: still running after {patience:?}: {run}");
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -2,10 +2,13 @@
 //! one question: is everything exactly as before, or exactly as after?
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     missing_docs,
-    reason = "a test ends where something is missing"
+    reason = "a test ends where something is missing, and tells its figures"
 )]
 
 mod harness;
+mod proxy;
 
+mod cuts;
 mod rollback;

@@ -1,0 +1,242 @@
+//! The connection is cut at every message of an apply, in every way, and the program's last word
+//! is compared with what happened.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::harness::{Run, Stage, State, finish, shared};
+use crate::proxy::{Cut, Message, Place, Proxy, Way};
+
+const TABLES: &str = "CREATE TABLE node (k text PRIMARY KEY, parent text REFERENCES node, v int)";
+const CONFIG: &str = "node: {natural_key: [k]}";
+const ROWS: &str = "INSERT INTO node VALUES ('a', NULL, 1), ('b', 'a', 2), ('c', 'a', 3)";
+
+/// One database, one plan, and a proxy in front.
+struct Target {
+    stage: Stage,
+    proxy: Proxy,
+    plan: String,
+    before: State,
+    after: State,
+    messages: Vec<Message>,
+}
+
+impl Target {
+    fn new() -> Target {
+        let stage = Stage::new(TABLES, CONFIG);
+        stage.sql(ROWS);
+        stage.deliver(
+            "b",
+            &[("node/1.json", r#"[{"k": "a", "v": 7}, {"k": "b", "parent": "d"}, {"k": "c", "v": 3}, {"k": "d", "parent": "e"}, {"k": "e"}]"#)],
+        );
+        let plan = stage.plan("b");
+        let proxy = Proxy::start(shared().port());
+        let before = stage.state();
+        proxy.set(None);
+        let url = proxy.url(&stage.url);
+        stage
+            .loader_with(&["apply", &plan, "--force"], &[("DATABASE_URL", &url)])
+            .ends(0);
+        let (after, mut messages) = (stage.state(), proxy.seen());
+        // What is said last is not waited for, and does not always arrive.
+        while let Some(b'X' | b'C') | Some(b'S') = messages.last().map(|m| m.kind)
+            && !ends_with_a_question(&messages)
+        {
+            messages.pop();
+        }
+        assert_ne!(before, after);
+        let target = Target {
+            stage,
+            proxy,
+            plan,
+            before,
+            after,
+            messages,
+        };
+        target.reset();
+        assert_eq!(target.stage.state(), target.before);
+        target
+    }
+
+    /// Everything as it was before the apply, so that the same plan fits again.
+    fn reset(&self) {
+        self.stage.sql(&format!(
+            "TRUNCATE node, loader_ledger, audit_log, batch_load_log; {ROWS}; \
+             UPDATE validation_queue SET status = 'pending', loaded_at = NULL, error_message = NULL, application = NULL"
+        ));
+    }
+
+    /// Applies through the proxy.
+    fn apply(&self, cut: Cut, env: &[(&str, &str)]) -> Run {
+        self.proxy.set(Some(cut));
+        let mut command = self.stage.command(&["apply", &self.plan, "--force"]);
+        command
+            .env("DATABASE_URL", self.proxy.url(&self.stage.url))
+            .envs(env.iter().copied());
+        let what = format!("{cut:?} at {:?}", self.messages[cut.at]);
+        finish(&what, command.spawn().unwrap(), Duration::from_secs(20))
+    }
+
+    /// Applies through the proxy, and compares what was said with what happened.
+    fn check(&self, cut: Cut, retries: &str) -> &'static str {
+        self.reset();
+        let run = self.apply(cut, &[("MAX_RETRIES", retries)]);
+        let message = &self.messages[cut.at];
+        let what = format!("{cut:?} at {message:?}, MAX_RETRIES={retries}: {run}");
+        assert!(self.proxy.has_cut(), "not cut: {what}");
+        let failures = self.stage.one(
+            "SELECT count(*) FROM batch_load_log WHERE status = 'failed' AND error_message <> ''",
+        );
+        let applied = self
+            .stage
+            .all_or_nothing(&self.plan, &self.before, &self.after, &what);
+        let said = match run.code {
+            Some(0) => "applied",
+            // A server can be reached all the time, so that it is never not known.
+            Some(1) => "not applied",
+            _ => panic!("{what}"),
+        };
+        assert_eq!(said == "applied", applied, "{what}");
+        if applied {
+            assert!(run.stderr.contains("Applied"), "{what}");
+            assert_eq!(failures, "0", "{what}");
+        } else {
+            assert!(run.stderr.contains("not applied"), "{what}");
+            assert_eq!(failures, "1", "{what}");
+        }
+        said
+    }
+}
+
+/// Whether the last message is the end of a query, not of a farewell.
+fn ends_with_a_question(messages: &[Message]) -> bool {
+    matches!(messages, [.., before, last] if last.kind == b'S' && before.kind != b'C')
+}
+
+/// Every place at every message, the ways in turn, and both ways around the commit. What is not
+/// answered on its own can only be missing.
+fn cases(messages: &[Message]) -> Vec<Cut> {
+    let commit = messages.iter().position(Message::is_commit).unwrap();
+    let mut cases = Vec::new();
+    for (at, message) in messages.iter().enumerate() {
+        let places: &[Place] = match message.is_answered() {
+            true => &[Place::Before, Place::After, Place::ReplySwallowed],
+            false => &[Place::Before],
+        };
+        for &place in places {
+            let cut = |way| Cut {
+                at,
+                place,
+                way,
+                stays_down: false,
+            };
+            let ways = [Way::Close, Way::Reset];
+            if at + 8 > commit {
+                cases.extend(ways.map(cut));
+            } else {
+                cases.push(cut(ways[cases.len() % 2]));
+            }
+        }
+    }
+    cases
+}
+
+/// Runs all cases on several databases at once; returns how many were said to be what.
+fn run_all(cases: &[Cut], retries: &str, targets: &[Target]) -> BTreeMap<&'static str, usize> {
+    let next = AtomicUsize::new(0);
+    let said = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for target in targets {
+            scope.spawn(|| {
+                while let Some(cut) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let word = target.check(*cut, retries);
+                    *said.lock().unwrap().entry(word).or_default() += 1;
+                }
+            });
+        }
+    });
+    said.into_inner().unwrap()
+}
+
+#[test]
+fn at_every_message_the_last_word_is_true() {
+    let targets: Vec<Target> = (0..10).map(|_| Target::new()).collect();
+    let messages = &targets[0].messages;
+    assert!(targets.iter().all(|t| t.messages.len() == messages.len()));
+    assert_eq!(messages.iter().filter(|m| m.is_commit()).count(), 1);
+    let all = cases(messages);
+    // Without retries, every case.
+    let started = std::time::Instant::now();
+    let said = run_all(&all, "0", &targets);
+    println!(
+        "{} messages, {} cases without retries: {said:?}",
+        messages.len(),
+        all.len()
+    );
+    assert!(said["applied"] > 2 && said["not applied"] > 2, "{said:?}");
+    // With retries it ends well.
+    let some: Vec<Cut> = all
+        .iter()
+        .filter(|c| c.place == Place::ReplySwallowed)
+        .copied()
+        .collect();
+    let said = run_all(&some, "3", &targets);
+    println!(
+        "{} cases with retries: {said:?}, {:?}",
+        some.len(),
+        started.elapsed()
+    );
+    assert_eq!(said["applied"], some.len());
+}
+
+#[test]
+fn only_without_any_server_it_is_not_known() {
+    let target = Target::new();
+    let commit = target.messages.iter().position(Message::is_commit).unwrap();
+    let mut outcomes = Vec::new();
+    for place in [Place::Before, Place::After, Place::ReplySwallowed] {
+        let cut = Cut {
+            at: commit,
+            place,
+            way: Way::Close,
+            stays_down: true,
+        };
+        target.reset();
+        let run = target.apply(cut, &[("MAX_RETRIES", "0")]).ends(8);
+        let run = run.says(&["not known yet", "loader check"]);
+        // Directly, the server tells.
+        let check = target.stage.loader(&["check", &target.plan]).ends(0);
+        let applied = check.stderr.contains("Applied at");
+        assert!(applied || check.stderr.contains("would apply"), "{check}");
+        let what = format!("{place:?}: {run}");
+        let really =
+            target
+                .stage
+                .all_or_nothing(&target.plan, &target.before, &target.after, &what);
+        assert_eq!(applied, really, "{what}");
+        outcomes.push(applied);
+    }
+    assert!(!outcomes[0] && outcomes[2], "{outcomes:?}");
+
+    // At any other message it is known without a server: nothing was sent that could commit.
+    // (Statements are closed without waiting for an answer; the commit follows on their heels.)
+    let last = target.messages[..commit]
+        .iter()
+        .rposition(|m| m.kind == b'Q');
+    for at in [0, 3, commit / 2, last.unwrap()] {
+        let cut = Cut {
+            at,
+            place: Place::Before,
+            way: Way::Reset,
+            stays_down: true,
+        };
+        target.reset();
+        target
+            .apply(cut, &[("MAX_RETRIES", "0")])
+            .ends(1)
+            .says(&["not applied"]);
+        assert_eq!(target.stage.state(), target.before);
+    }
+}
