@@ -353,7 +353,7 @@ fn a_batch_of_two_thousand_fragments_and_large_files_is_loaded_exactly() {
         applied["tables"]["dna"],
         json!({
             "records_loaded": d.outcome("dna", Outcome::Insert), "records_updated": 0, "records_deleted": 0,
-            "records_skipped": dna_skips, "errors": 0,
+            "records_skipped": dna_skips, "errors": 0, "table_name": "dna",
         })
     );
     let mut totals = applied.clone();
