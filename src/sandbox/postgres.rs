@@ -653,8 +653,8 @@ mod tests {
     }
 
     #[test]
-    fn leaves_nothing_behind_when_the_process_group_is_interrupted() -> Outcome {
-        left_behind_when("kill -s INT -- -$0")
+    fn leaves_nothing_behind_when_the_process_group_is_ended() -> Outcome {
+        left_behind_when("kill -s TERM -- -$0")
     }
 
     #[test]
