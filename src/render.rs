@@ -1,5 +1,7 @@
 //! Plans for people. Row data can contain anything; nothing here lets it act on a terminal.
 
+mod cut;
+pub mod select;
 pub mod text;
 
 /// `text` with every control character, escape sequence and invisible or direction-changing
