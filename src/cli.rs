@@ -195,11 +195,15 @@ fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Whether colours are wanted on a stream.
+/// How text looks on a stream: colours and the width where it is a terminal.
 fn colour(stream: &impl IsTerminal) -> crate::render::text::Style {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     crate::render::text::Style {
         colour: wanted && stream.is_terminal(),
+        width: match terminal_size::terminal_size() {
+            Some((width, _)) if stream.is_terminal() => usize::from(width.0).clamp(60, 160),
+            _ => 80,
+        },
     }
 }
 

@@ -57,6 +57,13 @@ impl Mask {
         }
     }
 
+    /// Hides what is sensitive in a natural key of `table`.
+    pub fn key(&self, table: &str, key: &mut Values) {
+        if let Some(columns) = self.sensitive.get(table) {
+            self.values(columns, key);
+        }
+    }
+
     /// Hides what is sensitive in one entry.
     pub fn entry(&self, entry: &mut Entry) {
         let Some(columns) = self.sensitive.get(&entry.table) else {

@@ -249,6 +249,18 @@ impl Skip {
             Skip::Superseded => "superseded",
         }
     }
+
+    /// Why, for people.
+    pub fn why(&self) -> &'static str {
+        match self {
+            Skip::Unchanged(_) => "unchanged",
+            Skip::Exists => "exists, and the table is insert_only",
+            Skip::Conflict => "exists, and the existing row is kept",
+            Skip::Missing => "does not exist, and the table is update_only",
+            Skip::Duplicate => "an identical copy of another record",
+            Skip::Superseded => "a later record with the same key wins",
+        }
+    }
 }
 
 /// The rule that a record breaks (SPEC §5).
@@ -314,6 +326,17 @@ pub enum Effect {
     Reject,
     /// The rest of the record is applied.
     Keep,
+}
+
+impl Effect {
+    /// What follows, for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Effect::Block => "blocks",
+            Effect::Reject => "record left out",
+            Effect::Keep => "existing value stays",
+        }
+    }
 }
 
 /// One broken rule.

@@ -1,6 +1,8 @@
 //! Plans for people. Row data can contain anything; nothing here lets it act on a terminal.
 
+mod cut;
 pub mod graph;
+pub mod select;
 pub mod text;
 
 /// `text` with every control character, escape sequence and invisible or direction-changing

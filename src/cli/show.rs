@@ -1,12 +1,14 @@
 //! `loader show`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use super::colour;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
-use crate::render::text::{self, Filter};
+use crate::render::select::{Filter, Selection};
+use crate::render::text;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -24,10 +26,10 @@ pub struct Args {
     /// Only rows with this text in their key
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
-    /// At most so many of each action and table
+    /// At most so many of each action and table; rows that change alike count as one
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// All, however many
+    /// All, however many, each by itself
     #[arg(long, conflicts_with = "limit")]
     all: bool,
 }
@@ -39,46 +41,41 @@ enum Format {
 }
 
 pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
-    let plan = PlanFile::open(&args.plan)?;
     let stdout = std::io::stdout();
-    if args.format == Format::Json || settings.json {
-        let header = &plan.header;
-        super::print_json(&serde_json::json!({
-            "plan_hash": plan.hash,
-            "kind": header.kind,
-            "batch_id": header.batch_id,
-            "target": header.target,
-            "records": header.records,
-            "summary": header.summary,
-            "blocking": header.blocking,
-            "rejected": header.rejected,
-            "tables": header.tables,
-        }))?;
-        return Ok(0);
-    }
+    let mut out = std::io::BufWriter::new(stdout.lock());
+    let format = if settings.json {
+        Format::Json
+    } else {
+        args.format
+    };
     let filter = Filter {
         tables: args.table.clone(),
         actions: args.action.clone(),
         key: args.key.clone(),
         limit: (!args.all).then_some(args.limit),
     };
-    for table in &args.table {
-        if plan.header.table(table).is_none() {
-            let known: Vec<&str> = plan
-                .header
-                .tables
-                .iter()
-                .map(|t| t.table.as_str())
-                .collect();
-            return Err(Error::Config(format!(
-                "the plan has no table {table}; it has {}",
-                known.join(", ")
-            )));
+    let style = colour(&stdout);
+    let plan = match format {
+        Format::Json => {
+            let plan = PlanFile::open(&args.plan)?;
+            super::print_json(&json(&plan))?;
+            return Ok(0);
         }
-    }
-    let mut out = std::io::BufWriter::new(stdout.lock());
-    text::plan(&plan, &filter, colour(&std::io::stdout()), &mut out)?;
-    std::io::Write::flush(&mut out).map_err(|e| Error::io("writing the plan for people", &e))?;
+        Format::Text if args.all => {
+            let plan = PlanFile::open(&args.plan)?;
+            known(&plan, &args.table)?;
+            text::plan(&plan, &filter, style, &mut out)?;
+            plan
+        }
+        Format::Text => {
+            let (plan, selection) = Selection::open(&args.plan, &filter)?;
+            known(&plan, &args.table)?;
+            text::selection(&plan, &selection, &filter, style, &mut out)?;
+            plan
+        }
+    };
+    out.flush()
+        .map_err(|e| Error::io("writing the plan for people", &e))?;
     drop(out);
     if plan.header.blocking == 0 && plan.header.summary.changes() > 0 {
         super::say(format!(
@@ -88,4 +85,36 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
         ));
     }
     Ok(0)
+}
+
+fn json(plan: &PlanFile) -> serde_json::Value {
+    let header = &plan.header;
+    serde_json::json!({
+        "plan_hash": plan.hash,
+        "kind": header.kind,
+        "batch_id": header.batch_id,
+        "target": header.target,
+        "records": header.records,
+        "summary": header.summary,
+        "blocking": header.blocking,
+        "rejected": header.rejected,
+        "tables": header.tables,
+    })
+}
+
+/// That the plan has the tables that are asked for.
+fn known(plan: &PlanFile, asked: &[String]) -> Result<()> {
+    let Some(unknown) = asked.iter().find(|t| plan.header.table(t).is_none()) else {
+        return Ok(());
+    };
+    let tables: Vec<&str> = plan
+        .header
+        .tables
+        .iter()
+        .map(|t| t.table.as_str())
+        .collect();
+    Err(Error::Config(format!(
+        "the plan has no table {unknown}; it has {}",
+        tables.join(", ")
+    )))
 }

@@ -1,51 +1,30 @@
 //! A plan as text for a terminal.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 
+use tabled::builder::Builder;
+use tabled::settings::object::{Columns, Segment};
+use tabled::settings::style::Style as TableStyle;
+use tabled::settings::{Alignment, Modify, Padding};
+
+use super::cut::{fit, quoted, quoted_pair, wrap};
 use super::escape;
+use super::select::{Group, ORDER, Selection, order};
 use crate::error::{Error, Result};
-use crate::plan::{Counts, Effect, Entry, Kind, Skip, What, display_key};
-use crate::planfile::{Item, PlanFile, action};
+use crate::plan::{Counts, Entry, Header, Kind, TablePlan, Values, What, display_key};
+use crate::planfile::{Item, PlanFile};
 
-/// What of a plan is shown.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only these tables; all if empty.
-    pub tables: Vec<String>,
-    /// Only these actions; all but skips if empty.
-    pub actions: Vec<String>,
-    /// Only rows of which a key value contains this.
-    pub key: Option<String>,
-    /// At most so many entries of each table and action; `None` shows all.
-    pub limit: Option<usize>,
-}
+pub use super::select::Filter;
 
-impl Filter {
-    fn takes(&self, entry: &Entry) -> bool {
-        let action = action(&entry.what);
-        let shown = match self.actions.is_empty() {
-            true => action != "skip",
-            false => self.actions.iter().any(|a| a == action),
-        };
-        shown
-            && (self.tables.is_empty() || self.tables.contains(&entry.table))
-            && self.key.as_ref().is_none_or(|part| {
-                entry
-                    .key
-                    .values()
-                    .flatten()
-                    .any(|v| v.contains(part.as_str()))
-            })
-    }
-}
-
-/// Colours, where they are wanted.
+/// How text looks.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
-    /// Whether to use them.
+    /// Whether to use colours.
     pub colour: bool,
+    /// Columns of a line.
+    pub width: usize,
 }
 
 impl Style {
@@ -56,104 +35,214 @@ impl Style {
             text.to_owned()
         }
     }
+
+    fn glyph(self, what: &What) -> String {
+        match what {
+            What::Violation(_) => self.paint("35", "!"),
+            What::Delete { .. } => self.paint("31", "-"),
+            What::Update { .. } => self.paint("33", "~"),
+            What::Insert { .. } => self.paint("32", "+"),
+            What::Skip(_) => " ".into(),
+        }
+    }
 }
 
-/// What stands first has the reviewer's attention first.
-const ORDER: [&str; 5] = ["violation", "delete", "update", "insert", "skip"];
+fn failed(e: std::io::Error) -> Error {
+    Error::io("writing the plan for people", &e)
+}
 
-/// Writes the plan for people: by table, violations first. Memory is bounded by the limit; with
-/// `limit: None` the file is read once for each kind of entry.
+/// Writes a verified plan for people: by table, violations first. Memory is bounded by the limit;
+/// with `limit: None` entries are spooled.
 ///
 /// # Errors
 /// [`Error::Io`] where `out` cannot be written; [`Error::PlanRefused`] where the file changed.
 pub fn plan(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write) -> Result<()> {
-    let failed = |e: std::io::Error| Error::io("writing the plan for people", &e);
+    if filter.limit.is_some() {
+        return selection(plan, &Selection::of(plan, filter)?, filter, style, out);
+    }
+    head(plan, style, out).map_err(failed)?;
+    all(plan, filter, style, out)?;
+    tail(&plan.header, out).map_err(failed)
+}
+
+/// Writes what was selected of a plan.
+///
+/// # Errors
+/// [`Error::Io`] where `out` cannot be written.
+pub fn selection(
+    plan: &PlanFile,
+    selection: &Selection,
+    filter: &Filter,
+    style: Style,
+    out: &mut impl Write,
+) -> Result<()> {
+    head(plan, style, out).map_err(failed)?;
+    for table in &plan.header.tables {
+        if !(filter.tables.is_empty() || filter.tables.contains(&table.table)) {
+            continue;
+        }
+        let mut text = title(table, style);
+        for (section, word) in selection.table(&table.table).zip(ORDER) {
+            for group in &section.groups {
+                group_text(&mut text, group, table, style);
+            }
+            if section.more > 0 {
+                let what = plural(section.more, word);
+                let more = format!(
+                    "… and {what} more: --table {} --action {word} --all shows them",
+                    escape(&table.table)
+                );
+                wrap(&mut text, ("  ", 2), &more, 4, style.width);
+            }
+        }
+        writeln!(out, "{text}").map_err(failed)?;
+    }
+    tail(&plan.header, out).map_err(failed)
+}
+
+/// Every entry by itself. Those of one table are spooled by action, since the file has them by key.
+fn all(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write) -> Result<()> {
     let header = &plan.header;
-    let what = match header.kind {
-        Kind::Load => "Load of batch",
-        Kind::Rollback => "Rollback of batch",
-    };
-    writeln!(
-        out,
-        "{what} {} into {}\n{}\n\n  {} insert   {} update   {} delete   {} violation\n",
-        escape(&header.batch_id),
-        escape(&header.target.database),
-        plan.hash,
-        style.paint("32", "+"),
-        style.paint("33", "~"),
-        style.paint("31", "-"),
-        style.paint("35", "!"),
-    )
-    .map_err(failed)?;
-    let mut sections: BTreeMap<(usize, usize), (Vec<String>, usize)> = BTreeMap::new();
-    let number = |table: &str| {
-        header
-            .tables
-            .iter()
-            .position(|t| t.table == table)
-            .unwrap_or(usize::MAX)
-    };
+    let mask = plan.mask();
+    let mut spools: BTreeMap<usize, BufWriter<File>> = BTreeMap::new();
+    let mut current: Option<String> = None;
     plan.stream(&mut |item| {
-        let Item::Entry(entry) = item else {
+        let Item::Entry(mut entry) = item else {
             return Ok(());
         };
         if !filter.takes(&entry) {
             return Ok(());
         }
-        let word = action(&entry.what);
-        let order = ORDER.iter().position(|a| *a == word).unwrap_or(ORDER.len());
-        let (lines, more) = sections.entry((number(&entry.table), order)).or_default();
-        if filter.limit.is_none_or(|limit| lines.len() < limit) {
-            lines.push(entry_lines(&entry, style));
-        } else {
-            *more += 1;
+        let Some(table) = header.table(&entry.table) else {
+            return Ok(());
+        };
+        if current.as_ref() != Some(&entry.table) {
+            empty(&mut spools, out)?;
+            write!(out, "{}", title(table, style)).map_err(failed)?;
+            current = Some(entry.table.clone());
         }
-        Ok(())
+        mask.entry(&mut entry);
+        let spool = match spools.entry(order(&entry.what)) {
+            std::collections::btree_map::Entry::Occupied(spool) => spool.into_mut(),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                place.insert(BufWriter::new(tempfile::tempfile().map_err(failed)?))
+            }
+        };
+        let mut text = String::new();
+        entry_text(
+            &mut text,
+            &entry,
+            &display_key(&entry.key),
+            &entry.from.join(", "),
+            table,
+            style,
+        );
+        spool.write_all(text.as_bytes()).map_err(failed)
     })?;
-    for (i, table) in header.tables.iter().enumerate() {
-        if !(filter.tables.is_empty() || filter.tables.contains(&table.table)) {
-            continue;
-        }
-        let title = style.paint("1", &escape(&table.table));
-        writeln!(out, "{title}: {}", counts(&table.counts)).map_err(failed)?;
-        for warning in &table.warnings {
-            writeln!(out, "  note: {}", escape(warning)).map_err(failed)?;
-        }
-        for (order, word) in ORDER.iter().enumerate() {
-            let Some((lines, more)) = sections.get(&(i, order)) else {
-                continue;
-            };
-            for line in lines {
-                write!(out, "{line}").map_err(failed)?;
-            }
-            if *more > 0 {
-                writeln!(
-                    out,
-                    "  … and {more} more of this kind ({word}): --table {} --action {word} --all shows them",
-                    escape(&table.table)
-                )
-                .map_err(failed)?;
-            }
-        }
+    empty(&mut spools, out)
+}
+
+fn empty(spools: &mut BTreeMap<usize, BufWriter<File>>, out: &mut impl Write) -> Result<()> {
+    let some = !spools.is_empty();
+    for spool in std::mem::take(spools).into_values() {
+        let mut file = spool.into_inner().map_err(|e| failed(e.into_error()))?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        std::io::copy(&mut file, out).map_err(failed)?;
+    }
+    if some {
         writeln!(out).map_err(failed)?;
     }
+    Ok(())
+}
+
+fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<()> {
+    let header = &plan.header;
+    let what = match header.kind {
+        Kind::Load => "Load of batch",
+        Kind::Rollback => "Rollback of batch",
+    };
+    let mut text = String::new();
+    let line = format!(
+        "{what} {} {} {}",
+        escape(&header.batch_id),
+        match header.kind {
+            Kind::Load => "into",
+            Kind::Rollback => "in",
+        },
+        escape(&header.target.database)
+    );
+    wrap(&mut text, ("", 0), &line, 2, style.width);
+    write!(
+        out,
+        "{text}{}\n\n{}\n\n  {} insert   {} update   {} delete   {} violation\n\n",
+        plan.hash,
+        summary(&header.tables, style),
+        style.paint("32", "+"),
+        style.paint("33", "~"),
+        style.paint("31", "-"),
+        style.paint("35", "!"),
+    )
+}
+
+/// A row of counts for each table.
+fn summary(tables: &[TablePlan], style: Style) -> String {
+    let mut rows = Builder::default();
+    rows.push_record([
+        "table",
+        "insert",
+        "update",
+        "delete",
+        "unchanged",
+        "violations",
+    ]);
+    let number = |n: u64| if n == 0 { "·".into() } else { n.to_string() };
+    for table in tables {
+        let c = &table.counts;
+        let mut row = vec![fit(&table.table, style.width.saturating_sub(52).max(12))];
+        row.extend([c.insert, c.update, c.delete, c.skip, c.violation].map(number));
+        rows.push_record(row);
+    }
+    let mut table = rows.build();
+    table
+        .with(TableStyle::empty())
+        .with(Padding::new(2, 0, 0, 0))
+        .with(Modify::new(Segment::all()).with(Alignment::right()))
+        .with(Modify::new(Columns::first()).with(Alignment::left()));
+    table.to_string()
+}
+
+fn title(table: &TablePlan, style: Style) -> String {
+    let mut text = String::new();
+    let name = style.paint("1", &fit(&table.table, style.width));
+    text += &format!("{name}: {}\n", counts(&table.counts));
+    for warning in &table.warnings {
+        wrap(
+            &mut text,
+            ("  ", 2),
+            &format!("note: {}", escape(warning)),
+            8,
+            style.width,
+        );
+    }
+    text
+}
+
+fn tail(header: &Header, out: &mut impl Write) -> std::io::Result<()> {
     if header.blocking > 0 {
         let (n, s) = (header.blocking, if header.blocking == 1 { "" } else { "s" });
         writeln!(
             out,
             "This plan cannot be applied: {n} violation{s} must be mended first."
-        )
-        .map_err(failed)?;
+        )?;
     }
     if header.rejected > 0 {
-        let (n, s) = (header.rejected, if header.rejected == 1 { "" } else { "s" });
-        writeln!(
-            out,
-            "{n} violation{s} leave their records out; the rest can be applied."
-        )
-        .map_err(failed)?;
+        let what = match header.rejected {
+            1 => "1 violation leaves its record out".to_owned(),
+            n => format!("{n} violations leave their records out"),
+        };
+        writeln!(out, "{what}; the rest can be applied.")?;
     }
-    writeln!(out, "{}", header.summary_line()).map_err(failed)
+    writeln!(out, "{}", header.summary_line())
 }
 
 fn counts(c: &Counts) -> String {
@@ -168,10 +257,8 @@ fn counts(c: &Counts) -> String {
             parts.push(format!("{n} {what}"));
         }
     }
-    match c.violation {
-        0 => {}
-        1 => parts.push("1 violation".into()),
-        n => parts.push(format!("{n} violations")),
+    if c.violation > 0 {
+        parts.push(plural(c.violation, "violation"));
     }
     if parts.is_empty() {
         parts.push("nothing".into());
@@ -179,58 +266,55 @@ fn counts(c: &Counts) -> String {
     parts.join(", ")
 }
 
-/// The longest value shown on a line, in characters.
-const WIDEST: usize = 200;
-
-fn value(v: Option<&str>) -> String {
-    match v {
-        None => "null".into(),
-        Some(v) => {
-            let shown = escape(
-                v.get(..v.char_indices().nth(WIDEST).map_or(v.len(), |(i, _)| i))
-                    .unwrap_or(v),
-            );
-            let cut = v.chars().nth(WIDEST).is_some();
-            let rest = if cut {
-                format!("… ({} bytes)", v.len())
-            } else {
-                String::new()
-            };
-            format!("\"{}\"{rest}", shown.replace('"', "\\\""))
-        }
-    }
+fn plural(n: u64, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
-fn entry_lines(entry: &Entry, style: Style) -> String {
-    let key = display_key(&entry.key);
-    let from = escape(&entry.from.join(", "));
-    let mut text = String::new();
-    let rounded_note = |rounded: &BTreeMap<String, String>| {
-        rounded
-            .iter()
-            .fold(String::new(), |mut note, (column, given)| {
-                let _ = writeln!(
-                    note,
-                    "      {} was given as {} and is rounded",
-                    escape(column),
-                    value(Some(given))
-                );
-                note
-            })
+fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: Style) {
+    let (first, count) = (&group.entry, group.count);
+    if count == 1 {
+        entry_text(
+            text,
+            first,
+            &display_key(&first.key),
+            &first.from.join(", "),
+            table,
+            style,
+        );
+        return;
+    }
+    let keys: Vec<String> = std::iter::once(&first.key)
+        .chain(&group.more_keys)
+        .map(display_key)
+        .collect();
+    let more = match count - keys.len() as u64 {
+        0 => String::new(),
+        n => format!(" and {n} more"),
     };
-    let _ = match &entry.what {
+    let least = if group.at_least { "at least " } else { "" };
+    let title = format!("{least}{count} rows alike: {}{more}", keys.join("; "));
+    let from = format!("{} and {} more", first.from.join(", "), count - 1);
+    entry_text(text, first, &title, &from, table, style);
+}
+
+/// Appends one entry, or a group of which it is the first: `title` names its rows.
+fn entry_text(
+    text: &mut String,
+    entry: &Entry,
+    title: &str,
+    from: &str,
+    table: &TablePlan,
+    style: Style,
+) {
+    let glyph = format!("  {} ", style.glyph(&entry.what));
+    let mut put = |lead: (&str, usize), line: &str| wrap(text, lead, line, lead.1 + 4, style.width);
+    let first = (glyph.as_str(), 4);
+    let indent = ("      ", 6);
+    match &entry.what {
         What::Insert { values, rounded } => {
-            let values: Vec<String> = values
-                .iter()
-                .map(|(c, v)| format!("{}: {}", escape(c), value(v.as_deref())))
-                .collect();
-            let note = rounded_note(rounded);
-            write!(
-                text,
-                "  {} {key}\n      {}\n{note}",
-                style.paint("32", "+"),
-                values.join(", ")
-            )
+            put(first, title);
+            put_values(&mut put, values);
+            put_rounded(&mut put, rounded);
         }
         What::Update {
             set,
@@ -238,75 +322,78 @@ fn entry_lines(entry: &Entry, style: Style) -> String {
             rounded,
             ..
         } => {
+            let of = match table.width {
+                0 => String::new(),
+                n => format!("  ({} of {n} columns)", set.len()),
+            };
             let revived = if *revives {
                 "  (was deleted; comes back)"
             } else {
                 ""
             };
-            let mut lines = format!("  {} {key}{revived}\n", style.paint("33", "~"));
+            put(first, &format!("{title}{of}{revived}"));
             for (column, (old, new)) in set {
-                let _ = writeln!(
-                    lines,
-                    "      {}: {} → {}",
-                    escape(column),
-                    value(old.as_deref()),
-                    value(new.as_deref())
-                );
+                let change = quoted_pair(old.as_deref(), new.as_deref());
+                put(indent, &format!("{}: {change}", escape(column)));
             }
-            text = lines;
-            text.write_str(&rounded_note(rounded))
+            put_rounded(&mut put, rounded);
         }
         What::Delete { values, soft, .. } => {
             let how = if *soft { "  (marked as deleted)" } else { "" };
-            let values: Vec<String> = values
-                .iter()
-                .filter_map(|(c, v)| {
-                    v.as_deref()
-                        .map(|v| format!("{}: {}", escape(c), value(Some(v))))
-                })
-                .collect();
-            write!(
-                text,
-                "  {} {key}{how}\n      {}\n",
-                style.paint("31", "-"),
-                values.join(", ")
-            )
+            put(first, &format!("{title}{how}"));
+            let lost = values.iter().filter(|(_, v)| v.is_some());
+            put_values(
+                &mut put,
+                &lost.map(|(c, v)| (c.clone(), v.clone())).collect(),
+            );
         }
         What::Skip(skip) => {
-            let why = match skip {
-                Skip::Unchanged(_) => "unchanged",
-                Skip::Exists => "exists, and the table is insert_only",
-                Skip::Conflict => "exists, and the existing row is kept",
-                Skip::Missing => "does not exist, and the table is update_only",
-                Skip::Duplicate => "an identical copy of another record",
-                Skip::Superseded => "a later record with the same key wins",
-            };
-            writeln!(text, "    {key}  {why}  ({from})")
+            put(
+                ("    ", 4),
+                &format!("{title}  {}  ({})", skip.why(), escape(from)),
+            );
         }
         What::Violation(v) => {
-            let effect = match v.effect {
-                Effect::Block => "blocks",
-                Effect::Reject => "record left out",
-                Effect::Keep => "existing value stays",
-            };
-            let field = v
-                .field
-                .as_deref()
-                .map(|f| format!(" {}", escape(f)))
-                .unwrap_or_default();
+            let field = v.field.as_deref().map(|f| format!(" {}", escape(f)));
             let values = match (&v.existing, &v.given) {
-                (Some(old), new) => format!(": {} → {}", value(Some(old)), value(new.as_deref())),
-                (None, Some(new)) => format!(": {}", value(Some(new))),
+                (Some(old), new) => format!(": {}", quoted_pair(Some(old), new.as_deref())),
+                (None, Some(new)) => format!(": {}", quoted(Some(new))),
                 (None, None) => String::new(),
             };
-            write!(
-                text,
-                "  {} {key}  {}{field}{values} [{effect}]\n      {} ({from})\n",
-                style.paint("35", "!"),
-                v.kind.word(),
-                escape(&v.message)
-            )
+            put(first, title);
+            let kind = v.kind.word();
+            put(
+                indent,
+                &format!(
+                    "{kind}{}{values} [{}]",
+                    field.unwrap_or_default(),
+                    v.effect.words()
+                ),
+            );
+            put(indent, &escape(&v.message));
+            put(indent, &format!("from {}", escape(from)));
         }
-    };
-    text
+    }
+}
+
+type Put<'a> = dyn FnMut((&str, usize), &str) + 'a;
+
+fn put_values(put: &mut Put<'_>, values: &Values) {
+    let shown = values
+        .iter()
+        .map(|(c, v)| format!("{}: {}", escape(c), quoted(v.as_deref())));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    if !shown.is_empty() {
+        put(("      ", 6), &shown);
+    }
+}
+
+fn put_rounded(put: &mut Put<'_>, rounded: &BTreeMap<String, String>) {
+    for (column, given) in rounded {
+        let given = quoted(Some(given));
+        put(
+            ("      ", 6),
+            &format!("{} was given as {given} and is rounded", escape(column)),
+        );
+    }
 }

@@ -1,0 +1,286 @@
+//! What of a plan is shown: filtered, identical entries grouped, never more in memory than that.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::path::Path;
+
+use crate::error::Result;
+use crate::mask::Mask;
+use crate::plan::{Entry, Values, What};
+use crate::planfile::{Item, PlanFile, action};
+
+/// What of a plan is shown.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only these tables; all if empty.
+    pub tables: Vec<String>,
+    /// Only these actions; all but skips if empty.
+    pub actions: Vec<String>,
+    /// Only rows of which a key value contains this.
+    pub key: Option<String>,
+    /// At most so many groups of each table and action; `None` shows every entry by itself.
+    pub limit: Option<usize>,
+}
+
+impl Filter {
+    /// Whether an entry is shown.
+    pub fn takes(&self, entry: &Entry) -> bool {
+        let action = action(&entry.what);
+        let shown = match self.actions.is_empty() {
+            true => action != "skip",
+            false => self.actions.iter().any(|a| a == action),
+        };
+        shown
+            && (self.tables.is_empty() || self.tables.contains(&entry.table))
+            && self.key.as_ref().is_none_or(|part| {
+                let mut values = entry.key.values().flatten();
+                values.any(|v| v.contains(part.as_str()))
+            })
+    }
+}
+
+/// What stands first has the reviewer's attention first.
+pub const ORDER: [&str; 5] = ["violation", "delete", "update", "insert", "skip"];
+
+/// Where an entry stands in [`ORDER`].
+pub fn order(what: &What) -> usize {
+    match what {
+        What::Violation(_) => 0,
+        What::Delete { .. } => 1,
+        What::Update { .. } => 2,
+        What::Insert { .. } => 3,
+        What::Skip(_) => 4,
+    }
+}
+
+/// Entries that say the same of different rows, the first of them in full.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The first in plan order.
+    pub entry: Entry,
+    /// The keys of the next few.
+    pub more_keys: Vec<Values>,
+    /// How many there are.
+    pub count: u64,
+    /// Whether there may be more of them among those that are not shown.
+    pub at_least: bool,
+    /// Its first entry's place in the plan, to sort by.
+    place: u64,
+}
+
+/// The entries of one table and action.
+#[derive(Debug, Clone, Default)]
+pub struct Section {
+    /// Groups of several, the largest first, then single entries in plan order.
+    pub groups: Vec<Group>,
+    /// Entries that are in no group here.
+    pub more: u64,
+}
+
+/// What was selected, by table and in [`ORDER`].
+#[derive(Debug, Default)]
+pub struct Selection {
+    tables: Vec<(String, [Section; 5])>,
+}
+
+impl Selection {
+    /// The plan in the file `path`, verified, and what `filter` selects of it, in one pass.
+    ///
+    /// # Errors
+    /// As [`PlanFile::open`].
+    pub fn open(path: &Path, filter: &Filter) -> Result<(PlanFile, Selection)> {
+        let mut collector = Collector::new(filter);
+        let plan = PlanFile::open_with(path, &mut |item| collector.take(item))?;
+        let selection = collector.finish(&plan.mask());
+        Ok((plan, selection))
+    }
+
+    /// What `filter` selects of a verified plan.
+    ///
+    /// # Errors
+    /// As [`PlanFile::stream`].
+    pub fn of(plan: &PlanFile, filter: &Filter) -> Result<Selection> {
+        let mut collector = Collector::new(filter);
+        plan.stream(&mut |item| {
+            collector.take(item);
+            Ok(())
+        })?;
+        Ok(collector.finish(&plan.mask()))
+    }
+
+    /// The sections of one table, in [`ORDER`].
+    pub fn table(&self, name: &str) -> impl Iterator<Item = &Section> {
+        let found = self.tables.iter().find(|(table, _)| table == name);
+        found.into_iter().flat_map(|(_, sections)| sections)
+    }
+}
+
+/// How many keys of a group are named beside the first.
+const MORE_KEYS: usize = 2;
+/// Beyond so many bytes of values no further group is kept.
+const BUDGET: usize = 32 << 20;
+
+struct Collector<'f> {
+    filter: &'f Filter,
+    limit: usize,
+    tables: Vec<(String, [Bucket; 5])>,
+    hasher: RandomState,
+    place: u64,
+    bytes: usize,
+}
+
+/// Groups of one table and action while they are counted. There is more room than will be shown,
+/// so that a large group that begins late is found; when it is full, single entries give way.
+#[derive(Default)]
+struct Bucket {
+    groups: HashMap<u64, Group>,
+    more: u64,
+    full: bool,
+}
+
+impl<'f> Collector<'f> {
+    fn new(filter: &'f Filter) -> Collector<'f> {
+        Collector {
+            filter,
+            limit: filter.limit.unwrap_or(usize::MAX),
+            tables: Vec::new(),
+            hasher: RandomState::new(),
+            place: 0,
+            bytes: 0,
+        }
+    }
+
+    fn take(&mut self, item: Item) {
+        let Item::Entry(entry) = item else { return };
+        self.place += 1;
+        if !self.filter.takes(&entry) {
+            return;
+        }
+        let hash = self.same(&entry);
+        let order = order(&entry.what);
+        // Entries come table by table, so it is nearly always the last one.
+        let at = match self.tables.iter().rposition(|(t, _)| *t == entry.table) {
+            Some(at) => at,
+            None => {
+                self.tables.push((entry.table.clone(), Default::default()));
+                self.tables.len() - 1
+            }
+        };
+        let bucket = &mut self.tables[at].1[order];
+        if let Some(group) = bucket.groups.get_mut(&hash) {
+            group.count += 1;
+            if group.more_keys.len() < MORE_KEYS {
+                group.more_keys.push(entry.key);
+            }
+            return;
+        }
+        let grouped = matches!(order, 0 | 2 | 3);
+        let room = match grouped {
+            true => self.limit.saturating_mul(4).max(256),
+            false => self.limit,
+        };
+        if bucket.groups.len() >= room && !bucket.full {
+            match grouped {
+                true => bucket.make_room(self.limit, room),
+                false => bucket.full = true,
+            }
+        }
+        let size = weight(&entry);
+        if bucket.full || self.bytes + size > BUDGET {
+            bucket.more += 1;
+            return;
+        }
+        self.bytes += size;
+        let group = Group {
+            at_least: bucket.more > 0,
+            place: self.place,
+            count: 1,
+            more_keys: Vec::new(),
+            entry,
+        };
+        bucket.groups.insert(hash, group);
+    }
+
+    /// Equal for entries that say the same of different rows. Every delete is its own: what is
+    /// lost must be seen.
+    fn same(&self, entry: &Entry) -> u64 {
+        let mut h = self.hasher.build_hasher();
+        match &entry.what {
+            What::Insert { values, rounded } => (values, rounded).hash(&mut h),
+            What::Update {
+                set,
+                revives,
+                rounded,
+                ..
+            } => (set, revives, rounded).hash(&mut h),
+            What::Violation(v) => {
+                (v.kind.word(), &v.field, &v.existing, &v.given, &v.message).hash(&mut h);
+                (v.effect as u8).hash(&mut h);
+            }
+            What::Delete { .. } | What::Skip(_) => self.place.hash(&mut h),
+        }
+        h.finish()
+    }
+
+    fn finish(self, mask: &Mask) -> Selection {
+        let limit = self.limit;
+        let tables = self.tables.into_iter().map(|(table, buckets)| {
+            let sections = buckets.map(|bucket| bucket.finish(limit, mask));
+            (table, sections)
+        });
+        Selection {
+            tables: tables.collect(),
+        }
+    }
+}
+
+impl Bucket {
+    /// Drops single entries, but for the first `limit` of them.
+    fn make_room(&mut self, limit: usize, room: usize) {
+        let mut single: Vec<u64> = self
+            .groups
+            .values()
+            .filter(|g| g.count == 1)
+            .map(|g| g.place)
+            .collect();
+        single.sort_unstable();
+        let Some(last) = limit.checked_sub(1).and_then(|n| single.get(n)) else {
+            self.full = true;
+            return;
+        };
+        let before = self.groups.len();
+        self.groups.retain(|_, g| g.count > 1 || g.place <= *last);
+        self.more += (before - self.groups.len()) as u64;
+        // Otherwise room would have to be made again and again.
+        self.full = self.groups.len() > room / 2;
+    }
+
+    fn finish(self, limit: usize, mask: &Mask) -> Section {
+        let mut groups: Vec<Group> = self.groups.into_values().collect();
+        groups.sort_by_key(|g| (g.count == 1, u64::MAX - g.count, g.place));
+        let beyond = groups.split_off(limit.min(groups.len()));
+        for group in &mut groups {
+            mask.entry(&mut group.entry);
+            for key in &mut group.more_keys {
+                mask.key(&group.entry.table, key);
+            }
+        }
+        Section {
+            more: self.more + beyond.iter().map(|g| g.count).sum::<u64>(),
+            groups,
+        }
+    }
+}
+
+/// About how many bytes of values an entry holds.
+fn weight(entry: &Entry) -> usize {
+    let len = |v: &Option<String>| v.as_ref().map_or(0, String::len);
+    let all = |values: &Values| values.values().map(len).sum::<usize>();
+    all(&entry.key)
+        + match &entry.what {
+            What::Insert { values, .. } | What::Delete { values, .. } => all(values),
+            What::Update { set, .. } => set.values().map(|(a, b)| len(a) + len(b)).sum(),
+            What::Violation(v) => len(&v.existing) + len(&v.given) + v.message.len(),
+            What::Skip(_) => 0,
+        }
+}

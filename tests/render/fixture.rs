@@ -1,0 +1,445 @@
+//! Plans made in memory: everything that can stand in one, hostile rows, and very many rows.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use table_loader::config::TableConfig;
+use table_loader::plan::{
+    Counts, Effect, Entry, Fingerprint, Fragment, Header, Kind, Skip, TablePlan, Target, Values,
+    Violation, ViolationKind, What,
+};
+use table_loader::planfile::{PlanFile, PlanWriter};
+
+/// A plan file in a folder that goes when it goes.
+pub struct Plan {
+    folder: tempfile::TempDir,
+}
+
+impl Plan {
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("plan.json")
+    }
+
+    pub fn open(&self) -> PlanFile {
+        PlanFile::open(&self.path()).unwrap()
+    }
+}
+
+pub fn value(v: &str) -> Option<String> {
+    Some(v.to_owned())
+}
+
+pub fn values(pairs: &[(&str, Option<&str>)]) -> Values {
+    let own = |(c, v): &(&str, Option<&str>)| ((*c).to_owned(), v.map(str::to_owned));
+    pairs.iter().map(own).collect()
+}
+
+pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePlan {
+    let config: TableConfig = serde_json::from_str(config).unwrap();
+    TablePlan {
+        table: name.into(),
+        config,
+        schema: "sha256:00".into(),
+        parents: parents.iter().map(|p| (*p).to_owned()).collect(),
+        width,
+        columns: Vec::new(),
+        counts: Counts::default(),
+        warnings: Vec::new(),
+    }
+}
+
+pub fn entry(table: &str, key: &[(&str, Option<&str>)], what: What) -> Entry {
+    Entry {
+        table: table.into(),
+        key: values(key),
+        what,
+        from: vec![format!("staging/b1/{table}/frag_1.json#0")],
+    }
+}
+
+pub fn insert(pairs: &[(&str, Option<&str>)]) -> What {
+    What::Insert {
+        values: values(pairs),
+        rounded: Default::default(),
+    }
+}
+
+pub fn update(changes: &[(&str, Option<&str>, Option<&str>)]) -> What {
+    let own = |v: &Option<&str>| v.map(str::to_owned);
+    What::Update {
+        set: changes
+            .iter()
+            .map(|(c, a, b)| ((*c).to_owned(), (own(a), own(b))))
+            .collect(),
+        expect: digest(),
+        revives: false,
+        rounded: Default::default(),
+    }
+}
+
+pub fn delete(pairs: &[(&str, Option<&str>)], soft: bool) -> What {
+    What::Delete {
+        expect: digest(),
+        values: values(pairs),
+        soft,
+    }
+}
+
+pub fn digest() -> Fingerprint {
+    Fingerprint("0123456789abcdef0123456789abcdef".into())
+}
+
+pub fn violation(
+    kind: ViolationKind,
+    effect: Effect,
+    field: &str,
+    pair: (Option<&str>, Option<&str>),
+    why: &str,
+) -> What {
+    What::Violation(Violation {
+        kind,
+        effect,
+        field: (!field.is_empty()).then(|| field.to_owned()),
+        existing: pair.0.map(str::to_owned),
+        given: pair.1.map(str::to_owned),
+        message: why.into(),
+    })
+}
+
+/// Writes a plan with these tables and entries.
+pub fn write(kind: Kind, tables: Vec<TablePlan>, entries: impl Iterator<Item = Entry>) -> Plan {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { folder };
+    let mut writer = PlanWriter::new().unwrap();
+    let fragment = Fragment {
+        key: "staging/b1/subjects/frag_1.json".into(),
+        table: "subjects".into(),
+        etag: None,
+        sha256: "00".into(),
+        records: 1,
+        queue: Vec::new(),
+    };
+    writer.fragment(&fragment).unwrap();
+    let mut records = 0;
+    for entry in entries {
+        records += 1;
+        writer.entry(entry).unwrap();
+    }
+    let header = Header {
+        kind,
+        batch_id: "batch_20240115_143022".into(),
+        undoes: Vec::new(),
+        target: Target {
+            database: "idhub".into(),
+            identity: "1/2".into(),
+            lineage: "3".into(),
+            loader_schema: "public".into(),
+            search_path: "public".into(),
+        },
+        records,
+        blocking: 0,
+        rejected: 0,
+        summary: Counts::default(),
+        tables,
+    };
+    writer
+        .finish(header, File::create(plan.path()).unwrap())
+        .unwrap();
+    plan
+}
+
+/// A plan with everything in it that a load can have.
+pub fn everything(blocked: bool) -> Plan {
+    let mut subjects = table(
+        "subjects",
+        r#"{"natural_key": ["gsid"], "immutable_fields": ["created_by"], "sensitive": ["ssn"], "soft_delete": true}"#,
+        &[],
+        9,
+    );
+    subjects
+        .warnings
+        .push("its triggers run when this is applied: subjects_touch".into());
+    let families = table("families", r#"{"natural_key": ["family_no"]}"#, &[], 3);
+    let mut specimen = table(
+        "specimen",
+        r#"{"natural_key": ["gsid", "sample_id"], "on_invalid": "reject"}"#,
+        &["subjects", "families", "specimen"],
+        12,
+    );
+    specimen.warnings.push("nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON public.specimen (\"gsid\", \"sample_id\")".into());
+    let lcl = table("lcl", r#"{"natural_key": ["niddk_no"]}"#, &["specimen"], 7);
+    let gsid = |n: usize| format!("GSID-{n:04}");
+    let mut entries = Vec::new();
+    if blocked {
+        entries.push(entry(
+            "subjects",
+            &[("gsid", Some("GSID-0002"))],
+            violation(
+                ViolationKind::ImmutableField,
+                Effect::Block,
+                "created_by",
+                (Some("manual"), Some("lims")),
+                "the column may be set on insert and never changed",
+            ),
+        ));
+    }
+    entries.push(entry(
+        "subjects",
+        &[("gsid", Some("GSID-0003"))],
+        violation(
+            ViolationKind::InvalidValue,
+            Effect::Reject,
+            "ssn",
+            (None, Some("078-05-112O")),
+            "value \"078-05-112O\" for domain ssn violates check constraint \"ssn_check\"",
+        ),
+    ));
+    entries.push(entry(
+        "subjects",
+        &[("gsid", Some("GSID-0004"))],
+        delete(
+            &[
+                ("sex", Some("F")),
+                ("ssn", Some("078-05-1120")),
+                ("note", None),
+            ],
+            true,
+        ),
+    ));
+    for n in 10..30 {
+        entries.push(entry(
+            "subjects",
+            &[("gsid", Some(&gsid(n)))],
+            update(&[("site", Some("Boston"), Some("Boston, MA"))]),
+        ));
+    }
+    entries.push(Entry {
+        what: What::Update {
+            set: [
+                ("deleted_at".into(), (value("2024-01-01 00:00:00+00"), None)),
+                ("ssn".into(), (value("078-05-1120"), value("219-09-9999"))),
+            ]
+            .into(),
+            expect: digest(),
+            revives: true,
+            rounded: Default::default(),
+        },
+        ..entry(
+            "subjects",
+            &[("gsid", Some("GSID-0031"))],
+            What::Skip(Skip::Exists),
+        )
+    });
+    entries.push(entry("subjects", &[("gsid", Some("GSID-0032"))], update(&[("sex", None, Some("F")), ("note", Some("first line\nsecond line"), Some("first line\nsecond line, a good deal longer than the one before, so that it cannot stand on one line of eighty columns"))])));
+    entries.push(entry(
+        "subjects",
+        &[("gsid", Some("GSID-0033"))],
+        insert(&[
+            ("sex", Some("M")),
+            ("ssn", Some("219-09-9999")),
+            ("birth_year", Some("1971")),
+            ("created_by", Some("lims")),
+        ]),
+    ));
+    for n in 40..44 {
+        entries.push(entry(
+            "subjects",
+            &[("gsid", Some(&gsid(n)))],
+            What::Skip(Skip::Unchanged(digest())),
+        ));
+    }
+    entries.push(entry(
+        "families",
+        &[("family_no", Some("F-1"))],
+        What::Skip(Skip::Conflict),
+    ));
+    for n in 0..3 {
+        let sample = format!("SMP-{n}");
+        entries.push(Entry {
+            what: What::Insert {
+                values: values(&[
+                    ("volume_ml", Some("1.500")),
+                    ("freezer", Some("B/7")),
+                    ("box", None),
+                ]),
+                rounded: if n == 2 {
+                    [("volume_ml".to_owned(), "1.50049".to_owned())].into()
+                } else {
+                    Default::default()
+                },
+            },
+            ..entry(
+                "specimen",
+                &[("gsid", Some("GSID-0033")), ("sample_id", Some(&sample))],
+                What::Skip(Skip::Exists),
+            )
+        });
+    }
+    entries.push(entry(
+        "specimen",
+        &[("gsid", Some("GSID-9999")), ("sample_id", Some("SMP-7"))],
+        violation(
+            ViolationKind::MissingParent,
+            Effect::Reject,
+            "gsid",
+            (None, Some("GSID-9999")),
+            "there is no such row in subjects, and none in this plan",
+        ),
+    ));
+    entries.push(entry(
+        "specimen",
+        &[("gsid", Some("GSID-0010")), ("sample_id", Some("SMP-8"))],
+        delete(
+            &[("volume_ml", Some("0.250")), ("freezer", Some("C/3"))],
+            false,
+        ),
+    ));
+    entries.push(entry(
+        "lcl",
+        &[("niddk_no", Some("12345"))],
+        update(&[
+            ("passage_number", Some("5"), Some("8")),
+            (
+                "medium",
+                Some(&("RPMI ".repeat(80) + "old")),
+                Some(&("RPMI ".repeat(80) + "new")),
+            ),
+        ]),
+    ));
+    write(
+        Kind::Load,
+        vec![subjects, families, specimen, lcl],
+        entries.into_iter(),
+    )
+}
+
+/// Values that try to break out of what they are shown in.
+pub const HOSTILE: [&str; 18] = [
+    "<script>document.title='hacked'</script>",
+    "</script><script>document.title='hacked'</script><!--",
+    "<img src=https://evil.example/x onerror=document.title='hacked'>",
+    "javascript:document.title='hacked'",
+    "[click](javascript:alert(1)) ![x](https://evil.example/x.png) https://evil.example www.evil.example",
+    "a | b \\| c \\\\| d",
+    "``` ``` ` `` ~~~",
+    "</code></summary></details></td></table><h1>out</h1>",
+    "@everyone @octocat #1 !1 GH-1 user@evil.example",
+    "\u{202e}drowssap\u{202c} \u{2066}x\u{2069} zero\u{200b}width \u{2028}\u{2029}",
+    "\u{1b}[31mred\u{1b}[0m \u{1b}]0;title\u{7} \u{9b}31m \u{8}\r\n\t\0",
+    "&lt;b&gt; &amp; &#60; &#x3c;",
+    "\"><b a='\"'>",
+    "--> <!-- table-loader plan sha256:0000 -->",
+    "*bold* _it_ **b** ~~s~~ # h\n# heading\n- [ ] task\n| a | b |\n|---|---|",
+    "$x^2$ $$y$$ :smile: <!-- c -->",
+    "  leading and trailing  ",
+    "",
+];
+
+/// Rows in which every part that can hold text is hostile.
+pub fn hostile() -> Plan {
+    let name = "ev|il`<b>@x\u{202e}";
+    let mut evil = table(name, r#"{"natural_key": ["id"]}"#, &[], 4);
+    evil.warnings
+        .extend(HOSTILE.iter().map(|v| (*v).to_owned()));
+    let mut entries = Vec::new();
+    for bad in HOSTILE {
+        let mut violation = entry(
+            name,
+            &[("id", Some(bad)), (bad, Some(bad))],
+            violation(
+                ViolationKind::InvalidValue,
+                Effect::Reject,
+                bad,
+                (Some(bad), Some(bad)),
+                bad,
+            ),
+        );
+        violation.from = vec![bad.to_owned()];
+        entries.push(violation);
+        entries.push(entry(
+            name,
+            &[("id", Some(bad)), (bad, Some(bad))],
+            delete(&[(bad, Some(bad))], false),
+        ));
+        entries.push(entry(
+            name,
+            &[("id", Some(bad)), (bad, Some(bad))],
+            update(&[(bad, Some(bad), None), ("x", Some("plain"), Some(bad))]),
+        ));
+        entries.push(entry(
+            name,
+            &[("id", Some(bad)), (bad, Some(bad))],
+            insert(&[(bad, Some(bad))]),
+        ));
+    }
+    let huge = "<b>&\u{202e}".repeat(120_000);
+    entries.push(entry(
+        name,
+        &[("id", Some("huge"))],
+        insert(&[("x", Some(&huge))]),
+    ));
+    entries.sort_by(|a, b| a.key.cmp(&b.key));
+    write(Kind::Load, vec![evil], entries.into_iter())
+}
+
+/// `n` changes over five tables: mostly distinct updates, many inserts, some alike.
+pub fn many(n: usize) -> Plan {
+    let names = ["subjects", "families", "specimen", "lcl", "dna"];
+    let parents: [&[&str]; 5] = [
+        &[],
+        &["subjects"],
+        &["subjects"],
+        &["specimen"],
+        &["specimen", "lcl"],
+    ];
+    let tables = names
+        .iter()
+        .zip(parents)
+        .map(|(name, parents)| table(name, r#"{"natural_key": ["id"]}"#, parents, 8));
+    let entries = (0..n).map(|i| {
+        let table = names[i * names.len() / n.max(1)];
+        let id = format!("{table}-{i:07}");
+        let key = [("id", Some(id.as_str()))];
+        match i % 10 {
+            0..4 => entry(
+                table,
+                &key,
+                update(&[
+                    (
+                        "volume_ml",
+                        Some(&format!("{}.500", i % 977)),
+                        Some(&format!("{}.750", i % 983)),
+                    ),
+                    ("freezer", Some("A/1"), Some(&format!("B/{i}"))),
+                ]),
+            ),
+            4..7 => entry(
+                table,
+                &key,
+                update(&[("status", Some("pending"), Some("validated"))]),
+            ),
+            7 if i % 1000 == 7 => entry(
+                table,
+                &key,
+                violation(
+                    ViolationKind::InvalidValue,
+                    Effect::Reject,
+                    "sex",
+                    (None, Some("X")),
+                    "not one of F, M",
+                ),
+            ),
+            _ => entry(
+                table,
+                &key,
+                insert(&[
+                    ("volume_ml", Some(&format!("{i}.125"))),
+                    ("freezer", Some("C/7")),
+                    ("collected_at", Some("2024-01-15 00:00:00+00")),
+                    ("operator", Some("A. Technician")),
+                ]),
+            ),
+        }
+    });
+    write(Kind::Load, tables.collect(), entries)
+}

@@ -1,0 +1,16 @@
+//! What people see of a plan.
+
+/// Compares with `snapshots/NAME.snap`.
+macro_rules! snapshot {
+    ($name:expr, $value:expr) => {
+        insta::with_settings!({
+            snapshot_path => "../../snapshots",
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, { insta::assert_snapshot!($name, $value) })
+    };
+}
+
+mod cost;
+mod fixture;
+mod text;

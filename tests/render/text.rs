@@ -1,0 +1,169 @@
+//! `render::text`.
+
+use table_loader::render::select::{Filter, Selection};
+use table_loader::render::text::{self, Style};
+use unicode_width::UnicodeWidthStr;
+
+use crate::fixture::{self, Plan};
+
+const PLAIN: Style = Style {
+    colour: false,
+    width: 80,
+};
+
+fn shown(plan: &Plan, filter: &Filter) -> String {
+    let mut out = Vec::new();
+    text::plan(&plan.open(), filter, PLAIN, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn first(limit: usize) -> Filter {
+    Filter {
+        limit: Some(limit),
+        ..Filter::default()
+    }
+}
+
+#[test]
+fn a_plan_with_everything_in_it() {
+    let plan = fixture::everything(true);
+    snapshot!("text", shown(&plan, &first(20)));
+}
+
+#[test]
+fn the_way_of_reading_makes_no_difference() {
+    let plan = fixture::everything(false);
+    let (file, selection) = Selection::open(&plan.path(), &first(20)).unwrap();
+    let mut out = Vec::new();
+    text::selection(&file, &selection, &first(20), PLAIN, &mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), shown(&plan, &first(20)));
+}
+
+#[test]
+fn filters_and_limits() {
+    let plan = fixture::everything(true);
+    let by = |table: &str, action: &str, limit| Filter {
+        tables: vec![table.into()],
+        actions: vec![action.into()],
+        limit,
+        key: None,
+    };
+    let updates = shown(&plan, &by("subjects", "update", Some(1)));
+    assert!(
+        updates.contains("20 rows alike: gsid=GSID-0010; gsid=GSID-0011; gsid=GSID-0012"),
+        "{updates}"
+    );
+    assert!(
+        updates.contains("… and 2 updates more: --table subjects --action update --all shows them"),
+        "{updates}"
+    );
+    assert!(
+        !updates.contains("immutable_field") && !updates.contains("\nspecimen:"),
+        "{updates}"
+    );
+    let every = shown(&plan, &by("subjects", "update", None));
+    assert!(
+        every.contains("GSID-0029") && !every.contains("alike") && !every.contains("more:"),
+        "{every}"
+    );
+    assert!(
+        shown(&plan, &by("families", "skip", Some(20)))
+            .contains("family_no=F-1  exists, and the existing row is kept")
+    );
+    assert!(!shown(&plan, &first(20)).contains("GSID-0040"));
+    let keyed = Filter {
+        key: Some("SMP-1".into()),
+        ..first(20)
+    };
+    let keyed = shown(&plan, &keyed);
+    assert!(
+        keyed.contains("sample_id=SMP-1") && !keyed.contains("SMP-0"),
+        "{keyed}"
+    );
+    assert!(
+        keyed.ends_with("2 violations.\n") || keyed.ends_with("3 violations.\n"),
+        "{keyed}"
+    );
+}
+
+#[test]
+fn all_stands_in_the_same_order_as_the_first() {
+    let plan = fixture::everything(true);
+    let all = shown(&plan, &Filter::default());
+    let at = |text: &str| {
+        all.find(text)
+            .unwrap_or_else(|| panic!("{text} is missing in {all}"))
+    };
+    assert!(
+        at("immutable_field") < at("marked as deleted")
+            && at("marked as deleted") < at("GSID-0010")
+            && at("GSID-0029") < at("+ gsid=GSID-0033")
+    );
+}
+
+#[test]
+fn lines_fit_and_nothing_acts_on_the_terminal() {
+    for plan in [fixture::hostile(), fixture::everything(true)] {
+        for filter in [
+            Filter {
+                limit: Some(100),
+                ..Filter::default()
+            },
+            Filter::default(),
+        ] {
+            let text = shown(&plan, &filter);
+            for line in text.lines() {
+                assert!(line.width() <= 80, "{line}");
+            }
+            let acts = |c: char| {
+                (c.is_control() && c != '\n')
+                    || ('\u{200b}'..='\u{200f}').contains(&c)
+                    || ('\u{2028}'..='\u{202e}').contains(&c)
+                    || ('\u{2066}'..='\u{2069}').contains(&c)
+            };
+            assert!(!text.contains(acts), "{text}");
+            assert!(text.len() < 120_000, "{}", text.len());
+        }
+    }
+}
+
+#[test]
+fn sensitive_values_are_nowhere_and_equal_ones_look_equal() {
+    let plan = fixture::everything(true);
+    let text = shown(&plan, &Filter::default());
+    assert!(
+        !text.contains("078-05") && !text.contains("219-09"),
+        "{text}"
+    );
+    let masks: Vec<&str> = text.split("•••").skip(1).map(|t| &t[..6]).collect();
+    assert_eq!(masks.len(), 5, "{text}"); // given, deleted, old, new, inserted
+    assert_eq!(masks[1], masks[2]);
+    assert_eq!(masks[3], masks[4]);
+    assert_ne!(masks[2], masks[3]);
+}
+
+#[test]
+fn a_large_group_that_begins_late_is_found() {
+    let singles = (0..3000).map(|n| (n, format!("note {n}")));
+    let alike = (3000..6000).map(|n| (n, "same".to_owned()));
+    let entries = singles.chain(alike).map(|(n, note)| {
+        let id = format!("{n:05}");
+        fixture::entry(
+            "t",
+            &[("id", Some(&id))],
+            fixture::update(&[("note", None, Some(&note))]),
+        )
+    });
+    let tables = vec![fixture::table("t", r#"{"natural_key": ["id"]}"#, &[], 0)];
+    let plan = fixture::write(table_loader::plan::Kind::Rollback, tables, entries);
+    let text = shown(&plan, &first(5));
+    assert!(
+        text.contains("~ at least 3000 rows alike: id=03000; id=03001; id=03002 and 2997 more"),
+        "{text}"
+    );
+    assert!(text.contains("… and 2996 updates more"), "{text}");
+    assert!(
+        text.contains("id=00003\n") && !text.contains("id=00004\n"),
+        "{text}"
+    );
+}
