@@ -163,6 +163,42 @@ async fn holder(session: &Session, key: &str) -> String {
     }
 }
 
+/// The same error, with who else is at work on the tables. Ends the transaction.
+async fn name_others(session: &Session, tables: &[String], e: Error) -> Error {
+    let Error::Locked(message) = e else { return e };
+    let names: Vec<String> = tables
+        .iter()
+        .map(|name| Literal(name).to_string())
+        .collect();
+    let sql = format!(
+        "ROLLBACK; SELECT 'process ' || a.pid || ', user ' || coalesce(a.usename, '?') || \
+           coalesce(', ' || nullif(a.application_name, ''), '') || coalesce(', since ' || a.xact_start::text, '') \
+         FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (\
+           SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation' \
+           AND l.mode <> 'AccessShareLock' AND l.database = (SELECT oid FROM pg_catalog.pg_database \
+             WHERE datname = pg_catalog.current_database()) \
+           AND coalesce(pg_catalog.pg_partition_root(l.relation), l.relation) IN (\
+             SELECT pg_catalog.to_regclass(u.name) FROM pg_catalog.unnest(ARRAY[{}]::pg_catalog.text[]) u(name))) \
+         ORDER BY a.xact_start LIMIT 3",
+        names.join(", ")
+    );
+    let others = session.texts("asking who else is at work", &sql).await;
+    let others: Vec<String> = others
+        .unwrap_or_default()
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|who| crate::render::escape(&who).into())
+        .collect();
+    if others.is_empty() {
+        return Error::Locked(message);
+    }
+    Error::Locked(format!(
+        "{message}: also at work on the plan's tables: {}; try again when they are done, or wait longer with --lock-timeout",
+        others.join("; ")
+    ))
+}
+
 /// One attempt to apply the plan in `session`, up to its commit.
 ///
 /// # Errors
@@ -184,17 +220,26 @@ pub async fn attempt(
     }
     still_in_effect(session, file).await?;
     let mut names: Vec<String> = Vec::new();
-    let mut tables = planned::tables(session, file).await?;
+    let mut tables = match planned::tables(session, file).await {
+        Ok(tables) => tables,
+        Err(e) => {
+            let named: Vec<String> = file
+                .header
+                .tables
+                .iter()
+                .map(|t| Ident(&t.table).to_string())
+                .collect();
+            return Err(name_others(session, &named, e).await);
+        }
+    };
     names.extend(tables.iter().map(|t| t.table.name.to_string()));
     names.sort();
     if !names.is_empty() {
         let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", names.join(", "));
-        session
-            .run(
-                "locking the plan's tables against changes of their definition",
-                &sql,
-            )
-            .await?;
+        let doing = "locking the plan's tables against changes of their definition";
+        if let Err(e) = session.run(doing, &sql).await {
+            return Err(name_others(session, &names, e).await);
+        }
         // What was read before the lock may have changed until it was there.
         tables = planned::tables(session, file).await?;
     }
@@ -377,6 +422,10 @@ async fn drift(session: &Session, plan: &Arc<Executable>, tables: &[Planned]) ->
 /// A write that met a row which appeared meanwhile is drift: the plan's tables are compared again
 /// outside the failed transaction.
 async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: Error) -> Error {
+    if matches!(e, Error::Locked(_)) {
+        let names: Vec<String> = tables.iter().map(|t| t.table.name.to_string()).collect();
+        return name_others(&locked.session, &names, e).await;
+    }
     let appeared = matches!(&e, Error::Database { code: Some(code), .. } if code == "23505");
     if !appeared {
         return e;

@@ -417,13 +417,21 @@ impl<'a> After<'a> {
         );
         let select = format!(
             "WITH a AS MATERIALIZED {after} \
-             SELECT a.n, NULL::text, {given}, 'the unique key {index} would hold this value twice: ' || o.who FROM a, LATERAL (\
+             SELECT a.n, {field}, {given}, 'the unique key {index} would hold this value twice: ' || o.who FROM a, LATERAL (\
                SELECT min(who) FROM (\
                  SELECT 'also in the record for ' || {who_b} FROM a b WHERE b.n <> a.n AND {equal_ab} \
                  UNION ALL \
                  SELECT 'the row ' || {who_t} || ' has it' FROM {now} t WHERE {equal_at} AND NOT ({same_at}) \
                    AND NOT EXISTS (SELECT FROM {all} b WHERE {same_bt} AND ({freed}))) w(who)) o(who) \
              WHERE a.written AND o.who IS NOT NULL",
+            field =
+                match index.columns.as_slice() {
+                    [number] => table.column_by_number(*number).map_or(
+                        "NULL::text".to_owned(),
+                        |c| format!("{}::text", Literal(&c.name))
+                    ),
+                    _ => "NULL::text".into(),
+                },
             given = values("a"),
             index = index.name.replace('\'', "''"),
             who_b = name_of("b"),

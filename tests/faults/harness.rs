@@ -310,7 +310,8 @@ pub fn state(client: &mut Client) -> State {
         ),
     );
     let sql = format!(
-        "SELECT (SELECT string_agg(line, E'\\n' ORDER BY line COLLATE \"C\") FROM ({tables}) l), \
+        "SELECT (SELECT CASE WHEN count(*) > 1000 THEN count(*) || ' rows, ' || md5(string_agg(line, E'\\n' ORDER BY line COLLATE \"C\")) \
+            ELSE string_agg(line, E'\\n' ORDER BY line COLLATE \"C\") END FROM ({tables}) l), \
          (SELECT string_agg(concat_ws(' ', id, status, s3_key, loaded_at IS NOT NULL, error_message, application IS NOT NULL), \
             E'\\n' ORDER BY id) FROM validation_queue), \
          (SELECT count(*) FROM loader_ledger), \

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     missing_docs,
+    dead_code,
     reason = "a test ends where something is missing, and tells its figures"
 )]
 
@@ -11,4 +12,6 @@ mod harness;
 mod proxy;
 
 mod cuts;
+mod failures;
+mod races;
 mod rollback;

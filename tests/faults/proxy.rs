@@ -29,6 +29,8 @@ pub enum Way {
     Reset,
     /// Open, and silent for ever.
     Silence,
+    /// What the test does meanwhile ([`Proxy::meanwhile`]); then the message goes through.
+    Meanwhile,
 }
 
 /// What happens at which message.
@@ -67,10 +69,11 @@ struct Shared {
     cut: Option<Cut>,
     seen: Vec<Message>,
     done: bool,
+    meanwhile: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 pub struct Proxy {
-    pub port: u16,
+    port: u16,
     state: Arc<Mutex<Shared>>,
     ended: Arc<AtomicBool>,
 }
@@ -108,10 +111,17 @@ impl Proxy {
 
     /// Forgets what was seen, and cuts as said from now on.
     pub fn set(&self, cut: Option<Cut>) {
-        *self.state.lock().unwrap() = Shared {
+        let mut state = self.state.lock().unwrap();
+        *state = Shared {
             cut,
+            meanwhile: state.meanwhile.take(),
             ..Shared::default()
         };
+    }
+
+    /// What [`Way::Meanwhile`] does before the message goes through.
+    pub fn meanwhile(&self, work: impl Fn() + Send + Sync + 'static) {
+        self.state.lock().unwrap().meanwhile = Some(Arc::new(work));
     }
 
     /// Whether the cut has happened.
@@ -208,6 +218,11 @@ fn questions(
         };
         match due {
             None => server.write_all(&frame)?,
+            Some(cut) if cut.way == Way::Meanwhile => {
+                let work = state.lock().unwrap().meanwhile.clone();
+                work.unwrap()();
+                server.write_all(&frame)?;
+            }
             Some(cut) => {
                 match cut.place {
                     Place::Before => {}
@@ -263,7 +278,7 @@ fn end(client: &TcpStream, server: &TcpStream, line: &Line, way: Way) {
                 let _ = side.shutdown(Shutdown::Read);
             }
         }
-        Way::Silence => thread::sleep(Duration::from_secs(600)),
+        Way::Silence | Way::Meanwhile => thread::sleep(Duration::from_secs(600)),
     }
 }
 

@@ -2,13 +2,20 @@
 #![allow(
     clippy::unwrap_used,
     missing_docs,
+    dead_code,
     reason = "a test that panics says where, and its name says what"
 )]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod approval;
 mod biobank;
 mod drift;
+mod effects;
+mod memory;
+mod order;
+mod queue;
+mod sources;
 mod tampering;
 mod values;

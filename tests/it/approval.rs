@@ -1,0 +1,279 @@
+//! Who may apply what, and where.
+
+use serde_json::json;
+
+use crate::support::{Plan, World, create_database};
+
+const SCHEMA: &str = "
+CREATE TABLE parent (id int PRIMARY KEY);
+CREATE TABLE t (id int PRIMARY KEY, v text DEFAULT 'd', parent int CONSTRAINT to_parent REFERENCES parent, CONSTRAINT short CHECK (length(v) < 9));
+CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER first AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION quiet();
+INSERT INTO t VALUES (1, 'old');
+";
+
+fn planned() -> (World, Plan) {
+    let world = World::new(SCHEMA, "t: {natural_key: [id]}");
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "v": "new"}, {"id": 2, "v": "two"}]"#,
+    );
+    let plan = world.plan("b");
+    (world, plan)
+}
+
+#[track_caller]
+fn is_loaded(world: &World) {
+    assert_eq!(
+        world.rows("SELECT id, v FROM t ORDER BY 1"),
+        ["1|new", "2|two"]
+    );
+}
+
+#[test]
+fn without_a_terminal_and_an_approval_nothing_is_applied() {
+    let (world, plan) = planned();
+    let refused = world.writes_nothing(|| world.apply_with(&plan, &[]).exits(5));
+    // The message has the command that would do it.
+    let command = format!("loader apply {} --approve {}", plan.name(), plan.hash());
+    refused.says("nobody approved this plan").says(&command);
+    let refused = world.apply_with(&plan, &["--json"]).exits(5).json();
+    assert_eq!(
+        (&refused["status"], &refused["reason"]),
+        (&json!("refused"), &json!("not_approved"))
+    );
+}
+
+#[test]
+fn an_approval_is_for_one_plan() {
+    let (world, plan) = planned();
+    let other = format!("sha256:{}", "0".repeat(64));
+    let cut = &plan.hash()[..plan.hash().len() - 1];
+    let upper = plan.hash().to_uppercase();
+    for wrong in [other.as_str(), "", "yes", "sha256:", cut, &upper] {
+        let refused =
+            world.writes_nothing(|| world.apply_with(&plan, &["--approve", wrong]).exits(5));
+        refused.says(&plan.hash());
+    }
+    // Not even --force mends a wrong one.
+    world
+        .apply_with(&plan, &["--approve", &other, "--force"])
+        .exits(5);
+    world.set("REQUIRE_APPROVAL", "false");
+    world.apply_with(&plan, &["--approve", &other]).exits(5);
+    world.unset("REQUIRE_APPROVAL");
+    let bare = plan.hash().replace("sha256:", "");
+    world.apply_with(&plan, &["--approve", &bare]).ok();
+    is_loaded(&world);
+}
+
+#[test]
+fn force_and_settings_take_the_place_of_an_approval() {
+    let (world, plan) = planned();
+    world.apply_with(&plan, &["--force"]).ok();
+    is_loaded(&world);
+    let (world, plan) = planned();
+    world.set("REQUIRE_APPROVAL", "true");
+    world.apply_with(&plan, &[]).exits(5);
+    world.set("REQUIRE_APPROVAL", "false");
+    world.apply_with(&plan, &[]).ok();
+    is_loaded(&world);
+}
+
+#[test]
+fn force_skips_the_approval_and_nothing_else() {
+    let (world, plan) = planned();
+    world.sql("UPDATE t SET v = 'theirs'");
+    world.apply_with(&plan, &["--force"]).exits(3);
+    world.sql("UPDATE t SET v = 'old'; ALTER TABLE t ADD COLUMN more int");
+    world.apply_with(&plan, &["--force"]).exits(6);
+}
+
+#[test]
+fn an_empty_plan_needs_no_approval() {
+    let (world, plan) = planned();
+    world.apply(&plan).ok();
+    let empty = world.plan("b");
+    assert_eq!(empty.news(), [""; 0]);
+    world
+        .apply_with(&empty, &[])
+        .ok()
+        .says("0 inserted, 0 updated, 0 deleted");
+}
+
+#[test]
+fn a_rehearsal_does_everything_and_keeps_nothing() {
+    let (world, plan) = planned();
+    let rehearsed = world
+        .writes_nothing(|| world.apply_with(&plan, &["--dry-run", "--json"]).ok())
+        .json();
+    assert_eq!(
+        (
+            &rehearsed["status"],
+            &rehearsed["records_loaded"],
+            &rehearsed["records_updated"]
+        ),
+        (&json!("rehearsed"), &json!(1), &json!(1))
+    );
+    world.set("DRY_RUN", "true");
+    world.writes_nothing(|| world.apply(&plan).ok().says("Nothing was written"));
+    world.set("DRY_RUN", "false");
+    // What would go wrong goes wrong in the rehearsal too.
+    world.sql("CREATE OR REPLACE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not on my watch'; END $$");
+    let plan = world.plan("b");
+    world.writes_nothing(|| {
+        world
+            .apply_with(&plan, &["--dry-run"])
+            .exits(1)
+            .says("not on my watch")
+    });
+}
+
+/// After `sql`, the plan must be refused with these words, by apply and check alike.
+#[track_caller]
+fn refused_after(sql: &str, words: &str) {
+    let (world, plan) = planned();
+    world.sql(sql);
+    world.writes_nothing(|| world.apply(&plan).exits(6).says(words));
+    world.writes_nothing(|| world.check(&plan).exits(6).says(words));
+    world.writes_nothing(|| world.apply_with(&plan, &["--dry-run"]).exits(6).says(words));
+}
+
+#[test]
+fn a_plan_for_tables_that_were_altered_since_is_refused() {
+    let words = "the definition of table t (columns, constraints, triggers) changed after the plan was made";
+    for sql in [
+        "ALTER TABLE t ADD COLUMN more int",
+        "ALTER TABLE t DROP CONSTRAINT short",
+        "ALTER TABLE t DROP CONSTRAINT to_parent",
+        "ALTER TABLE t ADD CONSTRAINT other CHECK (id > 0)",
+        "ALTER TABLE t ALTER COLUMN v SET DEFAULT 'e'",
+        "ALTER TABLE t ALTER COLUMN v SET NOT NULL",
+        "ALTER TABLE t ALTER COLUMN v TYPE varchar",
+        "ALTER TABLE t RENAME COLUMN v TO w",
+        "CREATE UNIQUE INDEX ON t (v)",
+        "CREATE TRIGGER second AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION quiet()",
+        "ALTER TABLE t DISABLE TRIGGER first",
+        "DROP TRIGGER first ON t",
+        "CREATE OR REPLACE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.v := upper(NEW.v); RETURN NEW; END'",
+        "CREATE TABLE child (t int REFERENCES t ON DELETE CASCADE)",
+        "CREATE RULE r AS ON INSERT TO t DO ALSO NOTHING",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+    ] {
+        refused_after(sql, words);
+    }
+    refused_after("DROP TABLE t", "table t does not exist");
+    refused_after("ALTER TABLE t RENAME TO u", "table t does not exist");
+}
+
+#[test]
+fn what_does_not_change_the_meaning_of_a_write_does_not_matter() {
+    let (world, plan) = planned();
+    world.sql("CREATE INDEX ON t (v); COMMENT ON TABLE t IS 'x'; ANALYZE t; ALTER TABLE t SET (fillfactor = 90); CREATE TABLE u (id int)");
+    world.sql("VACUUM FULL t");
+    world.apply(&plan).ok();
+    is_loaded(&world);
+}
+
+#[test]
+fn a_plan_for_another_database_is_refused() {
+    let (world, plan) = planned();
+    let other = World::new(SCHEMA, "t: {natural_key: [id]}");
+    let path = plan.path.to_str().unwrap();
+    for command in [
+        vec!["apply", path, "--force"],
+        vec!["apply", path, "--approve", &plan.hash()],
+        vec!["check", path],
+    ] {
+        let refused = other.writes_nothing(|| other.loader(&command).exits(6));
+        refused
+            .says("the plan was made for another database")
+            .says(&world.database)
+            .says(&other.database);
+    }
+    // A copy of the database under the same name is another one too.
+    let refuge = format!("{}_old", world.database);
+    let url = world.url();
+    let mut admin =
+        postgres::Client::connect(&crate::support::server().url("postgres"), postgres::NoTls)
+            .unwrap();
+    let name = world.database.clone();
+    drop(world);
+    admin
+        .batch_execute(&format!("ALTER DATABASE {name} RENAME TO {refuge}"))
+        .unwrap();
+    let copy = create_database(&refuge);
+    admin
+        .batch_execute(&format!("ALTER DATABASE {copy} RENAME TO {name}"))
+        .unwrap();
+    other.set("DATABASE_URL", &url);
+    other.write("tables.yaml", "t: {natural_key: [id]}");
+    other.write("plan.json", &plan.text);
+    let refused = other.loader(&["apply", "plan.json", "--force"]).exits(6);
+    refused.says("its server is");
+}
+
+#[test]
+fn a_database_with_a_new_lineage_is_another_database() {
+    let (world, plan) = planned();
+    let before = world.value("SELECT lineage FROM loader_identity");
+    world.loader(&["migrate", "--new-lineage"]).ok();
+    assert_ne!(world.value("SELECT lineage FROM loader_identity"), before);
+    let words = "the plan was made for another database: its lineage is";
+    world.writes_nothing(|| world.apply(&plan).exits(6).says(words));
+    world.check(&plan).exits(6).says(words);
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+}
+
+#[test]
+fn a_database_without_a_ledger_is_refused_by_the_name_of_the_command() {
+    let (world, plan) = planned();
+    world.sql("DROP TABLE loader_identity");
+    world.try_plan("b", &[]).exits(1).says("loader migrate");
+    world.apply(&plan).exits(1).says("loader migrate");
+    world
+        .loader(&["migrate", "--loader-schema", "elsewhere"])
+        .ok();
+    world.set("LOADER_SCHEMA", "elsewhere");
+    world.set("LOADER_QUEUE", "off");
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.value("SELECT count(*) FROM elsewhere.loader_ledger"),
+        "1"
+    );
+}
+
+#[test]
+fn migrating_twice_changes_nothing() {
+    let (world, _) = planned();
+    world.writes_nothing(|| {
+        world
+            .loader(&["migrate"])
+            .ok()
+            .says("are as they should be")
+    });
+}
+
+#[test]
+fn the_limit_of_records_holds_for_plan_and_apply() {
+    let (world, plan) = planned();
+    world.set("MAX_RECORDS_PER_BATCH", "1");
+    let limit = "MAX_RECORDS_PER_BATCH";
+    world
+        .try_plan("b", &[])
+        .exits(4)
+        .says("more than 1 records")
+        .says(limit);
+    world
+        .apply(&plan)
+        .exits(4)
+        .says("the plan was made from 2 records")
+        .says(limit);
+    world.try_plan("b", &["--max-records", "2"]).exits(0);
+    world
+        .apply_with(&plan, &["--force", "--max-records", "2"])
+        .ok();
+}

@@ -1,0 +1,155 @@
+//! The validator's queue has a say.
+
+use crate::support::World;
+
+fn world() -> World {
+    World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE u (id int PRIMARY KEY)",
+        "t: {natural_key: [id]}\nu: {natural_key: [id]}",
+    )
+}
+
+#[test]
+fn a_batch_without_entries_is_refused_unless_there_is_no_queue() {
+    let world = world();
+    world.put("b", "t/1.json", r#"{"id": 1}"#);
+    world.deliver("other", "t/1.json", r#"{"id": 1}"#);
+    world
+        .try_plan("b", &[])
+        .exits(4)
+        .says("has no entries for batch b")
+        .says("--queue off");
+    let plan = world.plan_with("b", &["--queue", "off"]);
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT batch_id, status FROM validation_queue"),
+        ["other|pending"]
+    );
+    world.set("LOADER_QUEUE", "off");
+    assert_eq!(world.plan("b").lines(), ["= t id=1: unchanged"]);
+}
+
+#[test]
+fn a_fragment_that_the_validator_refused_stops_the_batch() {
+    let world = world();
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    world.deliver("b", "t/2.json", r#"{"id": 2}"#);
+    world.sql("UPDATE validation_queue SET status = 'failed', error_message = 'birth year in the future' WHERE s3_key LIKE '%2.json'");
+    let run = world.try_plan("b", &[]).exits(4);
+    run.says("1 fragment of batch b failed validation")
+        .says("staging/b/t/2.json: birth year in the future");
+    assert_eq!(world.plan_with("b", &["--queue", "off"]).count("insert"), 2);
+}
+
+#[test]
+fn objects_and_entries_must_match() {
+    let world = world();
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    world.put("b", "t/2.json", r#"{"id": 2}"#);
+    world.sql("INSERT INTO validation_queue (batch_id, table_name, s3_key) VALUES ('b', 't', 'staging/b/t/gone.json')");
+    let plan = world.plan("b");
+    let entries = plan.entries();
+    let problems: Vec<_> = entries
+        .iter()
+        .filter(|e| e["action"] == "violation")
+        .collect();
+    assert_eq!(problems.len(), 2, "{entries:?}");
+    assert_eq!(
+        (&problems[0]["kind"], &problems[0]["from"][0]),
+        (&"not_queued".into(), &"staging/b/t/2.json".into())
+    );
+    assert_eq!(
+        (&problems[1]["kind"], &problems[1]["from"][0]),
+        (&"missing_object".into(), &"staging/b/t/gone.json".into())
+    );
+    assert_eq!(plan.json()["blocking"], 2);
+    world.writes_nothing(|| world.apply_with(&plan, &["--force"]).exits(4));
+    // Entries of a table of which the batch has no object at all.
+    world.sql("INSERT INTO validation_queue (batch_id, table_name, s3_key) VALUES ('b', 'u', 'staging/b/u/1.json')");
+    world
+        .try_plan("b", &[])
+        .exits(4)
+        .says("staging/b/u/1.json (table u)");
+}
+
+#[test]
+fn entries_are_found_by_key_by_address_or_by_fragment_id() {
+    let world = world();
+    world.put("b", "t/1.json", r#"{"id": 1}"#);
+    world.put("b", "t/2.json", r#"{"id": 2}"#);
+    world.put(
+        "b",
+        "t/3.json",
+        r#"{"fragment_id": "f3", "data": {"id": 3}}"#,
+    );
+    world.put("b", "t/4.json", r#"{"id": 4}"#);
+    world.sql(
+        "INSERT INTO validation_queue (batch_id, table_name, s3_key, fragment_id) VALUES ('b', 't', 'staging/b/t/1.json', 'f3'), \
+         ('b', 't', 's3://fragments/staging/b/t/2.json', NULL), ('b', 't', NULL, 'f3'), ('b', 't', 'staging/b/t/4.json', 'x'), \
+         ('b', 't', 'staging/b/t/4.json', 'y'), ('c', 't', 'staging/b/t/1.json', NULL)",
+    );
+    let plan = world.plan("b");
+    assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows(
+            "SELECT batch_id, status, count(*) FROM validation_queue GROUP BY 1, 2 ORDER BY 1"
+        ),
+        ["b|loaded|5", "c|pending|1"]
+    );
+}
+
+#[test]
+fn only_entries_of_the_plans_own_fragments_change() {
+    let world = world();
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    world.deliver("b", "u/1.json", r#"{"id": 1}"#);
+    let plan = world.plan_with("b", &["--table-name", "t"]);
+    // An entry that comes after the plan is not the plan's.
+    world.sql("INSERT INTO validation_queue (batch_id, table_name, s3_key) VALUES ('b', 't', 'staging/b/t/later.json')");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT s3_key, status FROM validation_queue ORDER BY 1"),
+        [
+            "staging/b/t/1.json|loaded",
+            "staging/b/t/later.json|pending",
+            "staging/b/u/1.json|pending"
+        ]
+    );
+}
+
+#[test]
+fn an_entry_that_is_gone_since_the_plan_stops_the_apply() {
+    let world = world();
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    let plan = world.plan("b");
+    world.sql("DELETE FROM validation_queue");
+    world.writes_only_a_failure(|| {
+        world
+            .apply(&plan)
+            .exits(4)
+            .says("entries in the validation queue are gone")
+    });
+}
+
+#[test]
+fn what_our_own_apply_loaded_or_failed_does_not_stand_in_the_way() {
+    let world = world();
+    world.configure("t: {natural_key: [id], on_invalid: reject}\nu: {natural_key: [id]}");
+    world.deliver("b", "t/1.json", r#"[{"id": 1}, {"id": "x"}]"#);
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT status FROM validation_queue"),
+        ["failed"]
+    );
+    world.deliver("b", "t/1.json", r#"[{"id": 1}, {"id": 2}]"#);
+    let plan = world.plan("b");
+    assert_eq!(plan.lines(), ["= t id=1: unchanged", "+ t id=2"]);
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT status, error_message FROM validation_queue"),
+        ["loaded|∅"]
+    );
+    assert_eq!(world.plan("b").lines().len(), 2);
+}
