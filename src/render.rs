@@ -1,6 +1,7 @@
 //! Plans for people. Row data can contain anything; nothing here lets it act on a terminal.
 
 mod cut;
+pub mod markdown;
 pub mod select;
 pub mod text;
 

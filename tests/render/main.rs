@@ -13,4 +13,5 @@ macro_rules! snapshot {
 
 mod cost;
 mod fixture;
+mod markdown;
 mod text;
