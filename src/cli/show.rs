@@ -8,7 +8,7 @@ use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
 use crate::render::select::{Filter, Selection};
-use crate::render::text;
+use crate::render::{markdown, text};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -37,6 +37,7 @@ pub struct Args {
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Text,
+    Markdown,
     Json,
 }
 
@@ -61,6 +62,16 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
             super::print_json(&json(&plan))?;
             return Ok(0);
         }
+        Format::Markdown => {
+            let filter = Filter {
+                limit: Some(markdown::ROWS),
+                ..filter
+            };
+            let (plan, selection) = Selection::open(&args.plan, &filter)?;
+            known(&plan, &args.table)?;
+            markdown::selection(&plan, &selection, &filter, &mut out)?;
+            plan
+        }
         Format::Text if args.all => {
             let plan = PlanFile::open(&args.plan)?;
             known(&plan, &args.table)?;
@@ -77,7 +88,7 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     out.flush()
         .map_err(|e| Error::io("writing the plan for people", &e))?;
     drop(out);
-    if plan.header.blocking == 0 && plan.header.summary.changes() > 0 {
+    if format == Format::Text && plan.header.blocking == 0 && plan.header.summary.changes() > 0 {
         super::say(format!(
             "To apply it: loader apply {} --approve {}",
             args.plan.display(),

@@ -188,7 +188,7 @@ async fn name_others(session: &Session, tables: &[String], e: Error) -> Error {
         .into_iter()
         .flatten()
         .flatten()
-        .map(|who| crate::render::escape(&who).into())
+        .map(|who| crate::render::escape(&who))
         .collect();
     if others.is_empty() {
         return Error::Locked(message);

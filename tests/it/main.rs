@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     missing_docs,
     dead_code,
+    clippy::print_stdout,
     reason = "a test that panics says where, and its name says what"
 )]
 

@@ -175,7 +175,7 @@ fn repeated_keys_and_unknown_fields_are_refused_everywhere() {
         let mut changed = Vec::new();
         for pair in pairs {
             // Even where the repetition says the same.
-            changed.push([pairs.as_slice(), &[pair.clone()]].concat());
+            changed.push([pairs.as_slice(), std::slice::from_ref(pair)].concat());
             changed.push(
                 [
                     &[(pair.0.clone(), Tree::Leaf("null".into()))],
@@ -241,7 +241,7 @@ fn notes_may_say_anything_and_are_not_in_the_hash() {
             "12345678901234567890123",
         ] {
             let notes = ("notes".to_owned(), Tree::parse(notes));
-            let with = Tree::Object([pairs.as_slice(), &[notes.clone()]].concat());
+            let with = Tree::Object([pairs.as_slice(), std::slice::from_ref(&notes)].concat());
             verifier.accepts(&with.write(Style::default()), &hash, "notes");
             let twice = Tree::Object([pairs.as_slice(), &[notes.clone(), notes]].concat());
             verifier.refuses(twice.write(Style::default()).as_bytes(), "notes twice");

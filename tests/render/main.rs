@@ -1,4 +1,12 @@
 //! What people see of a plan.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    dead_code,
+    reason = "a test that panics says where"
+)]
 
 /// Compares with `snapshots/NAME.snap`.
 macro_rules! snapshot {
@@ -13,4 +21,5 @@ macro_rules! snapshot {
 
 mod cost;
 mod fixture;
+mod markdown;
 mod text;

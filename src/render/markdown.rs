@@ -1,0 +1,256 @@
+//! A plan as Markdown for one pull-request comment.
+
+mod inert;
+mod rows;
+
+use std::io::Write;
+
+use super::select::{Filter, ORDER, Section, Selection};
+use crate::error::{Error, Result};
+use crate::plan::{DriftReport, Header, Kind, TablePlan};
+use crate::planfile::PlanFile;
+use inert::{code, html_code, words};
+
+/// The most bytes that a comment has.
+pub const LARGEST: usize = 60_000;
+/// What of it is kept for what stands after the rows.
+const RESERVE: usize = 1_000;
+/// More rows of one table and action than could ever fit.
+pub const ROWS: usize = 2_000;
+
+/// Writes what was selected of a plan, at most [`LARGEST`] bytes: rows are cut whole, with a share
+/// for each table; violations and deletes are cut only where they alone are too much.
+///
+/// # Errors
+/// [`Error::Io`] where `out` cannot be written.
+pub fn selection(
+    plan: &PlanFile,
+    selection: &Selection,
+    filter: &Filter,
+    out: &mut impl Write,
+) -> Result<()> {
+    let header = &plan.header;
+    let mut text = head(plan);
+    let shown = |t: &&TablePlan| filter.tables.is_empty() || filter.tables.contains(&t.table);
+    let mut blocks = Vec::new();
+    for table in header.tables.iter().filter(shown) {
+        for (section, action) in selection.table(&table.table).zip(ORDER) {
+            if let Some(block) = Block::new(table, action, section) {
+                blocks.push(block);
+            }
+        }
+    }
+    let urgent = |b: &Block| matches!(b.action, "violation" | "delete");
+    // Violations of every table first, then deletes, then the rest table by table.
+    blocks.sort_by_key(|b| {
+        ORDER
+            .iter()
+            .position(|a| *a == b.action && urgent(b))
+            .unwrap_or(ORDER.len())
+    });
+    let (mut first, mut rest): (Vec<Block>, Vec<Block>) = blocks.into_iter().partition(urgent);
+    let room = LARGEST.saturating_sub(text.len() + RESERVE);
+    let frames = |blocks: &[Block]| blocks.iter().map(Block::frame).sum::<usize>();
+    let room = room.saturating_sub(frames(&first));
+    let left = share(&mut first, room);
+    if first.iter().any(Block::is_cut) {
+        text += "\n> [!WARNING]\n> There are more violations and deletes than one comment holds; some are left out below, with their number.\n";
+    }
+    let left = left.saturating_sub(frames(&rest));
+    share(&mut rest, left);
+    for block in first.iter().chain(&rest) {
+        // Only very many tables can make the frames alone too large.
+        let block = block.write();
+        if text.len() + block.len() + RESERVE > LARGEST {
+            text += "\n… and more, for which there is no room here.\n";
+            break;
+        }
+        text += &block;
+    }
+    text += &format!("\n{}\n", header.summary_line());
+    out.write_all(text.as_bytes())
+        .map_err(|e| Error::io("writing the plan for people", &e))
+}
+
+fn head(plan: &PlanFile) -> String {
+    let header = &plan.header;
+    let what = match header.kind {
+        Kind::Load => "Load of",
+        Kind::Rollback => "Rollback of",
+    };
+    let mut text = format!(
+        "<!-- table-loader plan {} -->\n### {what} {} · {}\n\n{}\n\n",
+        plan.hash,
+        code(&header.batch_id, 100),
+        code(&header.target.database, 100),
+        verdict(header)
+    );
+    text += "| table | insert | update | delete | unchanged | violations |\n|:--|--:|--:|--:|--:|--:|\n";
+    let most = 100;
+    for table in header.tables.iter().take(most) {
+        let c = &table.counts;
+        text += &format!(
+            "| {} | {} | {} | {} | {} | {} |\n",
+            code(&table.table, 63),
+            c.insert,
+            c.update,
+            c.delete,
+            c.skip,
+            c.violation
+        );
+    }
+    if let Some(more) = header.tables.len().checked_sub(most + 1) {
+        text += &format!("\n… and {} more tables.\n", more + 1);
+    }
+    let notes = header
+        .tables
+        .iter()
+        .flat_map(|t| t.warnings.iter().map(move |w| (t, w)));
+    for (i, (table, warning)) in notes.enumerate().take(20) {
+        let gap = if i == 0 { "\n" } else { "" };
+        text += &format!(
+            "{gap}- {}: {}\n",
+            code(&table.table, 63),
+            words(warning, 300)
+        );
+    }
+    text
+}
+
+fn verdict(header: &Header) -> String {
+    let n = |n: u64, one: &str, many: &str| match n {
+        1 => format!("1 {one}"),
+        n => format!("{n} {many}"),
+    };
+    let mut text = if header.blocking > 0 {
+        let stand = n(
+            header.blocking,
+            "violation stands against it",
+            "violations stand against it",
+        );
+        format!("⛔ **It cannot be applied: {stand}.**")
+    } else if header.summary.changes() == 0 {
+        "✅ **There is nothing to apply.**".to_owned()
+    } else {
+        "✅ **It can be applied.**".to_owned()
+    };
+    if header.rejected > 0 {
+        let out = n(
+            header.rejected,
+            "violation leaves its record out",
+            "violations leave their records out",
+        );
+        text += &format!(" ⚠️ {out}.");
+    }
+    text
+}
+
+/// The rows of one table and action.
+struct Block {
+    action: &'static str,
+    title: String,
+    columns: &'static str,
+    rows: Vec<rows::Row>,
+    /// How many rows there is room for.
+    fits: usize,
+    /// Entries that were not even collected.
+    more: u64,
+}
+
+impl Block {
+    fn new(table: &TablePlan, action: &'static str, section: &Section) -> Option<Block> {
+        if section.groups.is_empty() && section.more == 0 {
+            return None;
+        }
+        let rows: Vec<rows::Row> = section.groups.iter().map(rows::row).collect();
+        let count = rows.iter().map(|r| r.count).sum::<u64>() + section.more;
+        let plural = if count == 1 { "" } else { "s" };
+        Some(Block {
+            action,
+            title: format!("{}: {count} {action}{plural}", html_code(&table.table, 63)),
+            columns: rows::columns(action),
+            fits: rows.len(),
+            rows,
+            more: section.more,
+        })
+    }
+
+    fn size(&self) -> usize {
+        self.rows.iter().map(|r| r.text.len()).sum()
+    }
+
+    /// Bytes around the rows.
+    fn frame(&self) -> usize {
+        self.title.len() + self.columns.len() + 160
+    }
+
+    fn is_cut(&self) -> bool {
+        self.fits < self.rows.len() || self.more > 0
+    }
+
+    fn write(&self) -> String {
+        let open = matches!(self.action, "violation" | "delete");
+        let mut text = match open {
+            true => format!("\n**{}**\n\n", self.title),
+            false => format!("\n<details><summary>{}</summary>\n\n", self.title),
+        };
+        text += self.columns;
+        let (shown, cut) = self.rows.split_at(self.fits);
+        shown.iter().for_each(|r| text += &r.text);
+        let left_out = cut.iter().map(|r| r.count).sum::<u64>() + self.more;
+        if left_out > 0 {
+            text += &format!("\n… and {left_out} more; `loader show` has them.\n");
+        }
+        if !open {
+            text += "\n</details>\n";
+        }
+        text
+    }
+}
+
+/// Gives each block its share of `room` bytes, and returns what is left. What one does not need,
+/// the others get.
+fn share(blocks: &mut [Block], mut room: usize) -> usize {
+    let mut by_size: Vec<usize> = (0..blocks.len()).collect();
+    by_size.sort_by_key(|i| blocks[*i].size());
+    for (done, i) in by_size.iter().enumerate() {
+        let block = &mut blocks[*i];
+        let share = room / (by_size.len() - done);
+        let mut taken = 0;
+        let sizes = block.rows.iter().map(|r| r.text.len());
+        block.fits = sizes
+            .take_while(|size| {
+                let fits = taken + size <= share;
+                taken += if fits { *size } else { 0 };
+                fits
+            })
+            .count();
+        room -= taken;
+    }
+    room
+}
+
+/// Writes a drift report, cut like a plan.
+///
+/// # Errors
+/// [`Error::Io`] where `out` cannot be written.
+pub fn drift(report: &DriftReport, hash: &str, out: &mut impl Write) -> Result<()> {
+    let n = report.rows.len();
+    let are = if n == 1 { "row is" } else { "rows are" };
+    let mut text = format!(
+        "<!-- table-loader drift {} -->\n### ⛔ {n} {are} not as the plan saw them\n\nNothing was written. \
+         Make a new plan and have it reviewed.\n\n{}",
+        inert::plain(hash),
+        rows::DRIFT
+    );
+    for (i, row) in report.rows.iter().enumerate() {
+        let row = rows::drift(row);
+        if text.len() + row.len() + RESERVE > LARGEST {
+            text += &format!("\n… and {} more.\n", n - i);
+            break;
+        }
+        text += &row;
+    }
+    out.write_all(text.as_bytes())
+        .map_err(|e| Error::io("writing the report", &e))
+}

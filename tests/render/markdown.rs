@@ -1,0 +1,223 @@
+//! `render::markdown`.
+
+use table_loader::plan::{
+    DriftColumn, DriftReport, DriftRow, DriftState, Effect, Kind, ViolationKind,
+};
+use table_loader::render::markdown::{self, LARGEST};
+use table_loader::render::select::{Filter, Selection};
+
+use crate::fixture::{self, HOSTILE, Plan};
+
+fn shown(plan: &Plan) -> String {
+    let filter = Filter {
+        limit: Some(markdown::ROWS),
+        ..Filter::default()
+    };
+    let (file, selection) = Selection::open(&plan.path(), &filter).unwrap();
+    let mut out = Vec::new();
+    markdown::selection(&file, &selection, &filter, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_plan_with_everything_in_it() {
+    let text = shown(&fixture::everything(true));
+    assert!(!text.contains("078-05"));
+    snapshot!("markdown", text);
+}
+
+/// Takes away what this renderer itself writes; what is left must hold no markup at all.
+fn left_over(line: &str) -> String {
+    let mut rest = line.to_owned();
+    for tag in [
+        "<code>",
+        "</code>",
+        "<br>",
+        "<i>",
+        "</i>",
+        "<details><summary>",
+        "</summary>",
+        "</details>",
+    ] {
+        rest = rest.replace(tag, "");
+    }
+    rest
+}
+
+#[test]
+fn no_value_breaks_out_of_its_cell() {
+    let text = shown(&fixture::hostile());
+    assert!(text.len() <= LARGEST);
+    assert!(text.starts_with("<!-- table-loader plan sha256:"));
+    let mut columns = 0;
+    for line in text.lines().skip(1) {
+        let rest = left_over(line);
+        assert!(
+            !rest.contains(['<', '>', '\\']) || line.starts_with("> "),
+            "{line}"
+        );
+        assert!(
+            rest.matches('`').count().is_multiple_of(2) && !rest.contains("``"),
+            "{line}"
+        );
+        // Outside of code there is neither mention nor link nor image.
+        let bare: String = rest.split('`').step_by(2).collect();
+        assert!(
+            !bare.contains(['@', '[', ']', '$', '_', '~'])
+                && !bare.contains("://")
+                && !bare.contains("www."),
+            "{line}"
+        );
+        assert!(
+            !bare.replace("&#", "").contains('#') || line.starts_with("### "),
+            "{line}"
+        );
+        if line.starts_with('|') {
+            let found = line.matches('|').count();
+            if columns == 0 {
+                columns = found;
+            }
+            assert_eq!(found, columns, "{line}");
+        } else {
+            columns = 0;
+        }
+    }
+    for bad in HOSTILE
+        .iter()
+        .filter(|b| b.contains(['<', '\u{202e}', '\u{1b}']))
+    {
+        assert!(!text.contains(bad), "{bad}");
+    }
+    assert!(text.contains("…") && text.contains(" bytes)"));
+}
+
+#[test]
+fn a_large_plan_is_cut_on_rows_with_a_share_for_each_table() {
+    let text = shown(&fixture::many(5_000));
+    assert!(
+        text.len() <= LARGEST && text.len() > LARGEST * 9 / 10,
+        "{}",
+        text.len()
+    );
+    for table in ["subjects", "families", "specimen", "lcl", "dna"] {
+        assert!(
+            text.contains(&format!("<summary><code>{table}</code>: ")),
+            "{table}"
+        );
+        assert!(text.contains(&format!("`{table}-0")), "{table}");
+    }
+    assert!(text.contains("more; `loader show` has them"));
+    assert!(!text.contains("[!WARNING]"));
+    assert_eq!(
+        text.matches("<details>").count(),
+        text.matches("</details>").count()
+    );
+    assert_eq!(text.matches("| `invalid").count(), 0);
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with("Plan: ") && last.ends_with("violations."),
+        "{last}"
+    );
+}
+
+#[test]
+fn violations_and_deletes_are_cut_last_and_it_says_so() {
+    let plan = |n: usize| {
+        let entries = (0..n).map(|i| {
+            let id = format!("{i:06}");
+            let key = [("id", Some(id.as_str()))];
+            match i % 3 {
+                0 => fixture::entry("t", &key, fixture::delete(&[("note", Some(&id))], false)),
+                1 => fixture::entry("t", &key, fixture::insert(&[("note", Some(&id))])),
+                _ => fixture::entry(
+                    "t",
+                    &key,
+                    fixture::violation(
+                        ViolationKind::InvalidValue,
+                        Effect::Block,
+                        "n",
+                        (None, Some(&id)),
+                        "bad",
+                    ),
+                ),
+            }
+        });
+        fixture::write(
+            Kind::Load,
+            vec![fixture::table("t", r#"{"natural_key": ["id"]}"#, &[], 0)],
+            entries,
+        )
+    };
+    let some = shown(&plan(900));
+    assert_eq!(some.matches("invalid&#95;value").count(), 300);
+    assert!(
+        some.contains("`000897`") && some.contains("300 inserts") && !some.contains("[!WARNING]")
+    );
+    let many = shown(&plan(30_000));
+    assert!(many.len() <= LARGEST && many.contains("[!WARNING]"));
+    assert!(
+        many.contains("10000 violations")
+            && many.contains("10000 deletes")
+            && many.contains("10000 inserts")
+    );
+    assert!(many.matches("invalid&#95;value").count() > 100 && many.matches("| `0").count() > 300);
+}
+
+#[test]
+fn very_many_tables_still_fit() {
+    let tables = (0..2_000).map(|t| {
+        fixture::table(
+            &format!("table_{t:04}"),
+            r#"{"natural_key": ["id"]}"#,
+            &[],
+            0,
+        )
+    });
+    let entries = (0..2_000).map(|t| {
+        fixture::entry(
+            &format!("table_{t:04}"),
+            &[("id", Some("1"))],
+            fixture::insert(&[("n", Some("1"))]),
+        )
+    });
+    let text = shown(&fixture::write(Kind::Load, tables.collect(), entries));
+    assert!(text.len() <= LARGEST, "{}", text.len());
+    assert!(text.contains("… and 1900 more tables."));
+    assert!(
+        text.ends_with(
+            "Plan: 2000 to insert, 0 to update, 0 to delete, 0 unchanged, 0 violations.\n"
+        )
+    );
+}
+
+#[test]
+fn a_drift_report() {
+    let row = |state, by: Option<&str>| DriftRow {
+        table: "specimen".into(),
+        key: fixture::values(&[("sample_id", Some("SMP|2"))]),
+        state,
+        action: "update".into(),
+        columns: vec![DriftColumn {
+            column: "freezer".into(),
+            planned_from: Some(fixture::value("B/7")),
+            now: fixture::value("some`where"),
+            planned_to: Some(None),
+        }],
+        by: by.map(str::to_owned),
+    };
+    let mut report = DriftReport {
+        rows: vec![
+            row(DriftState::Changed, Some("@curator at 2024-01-15")),
+            row(DriftState::Vanished, None),
+        ],
+    };
+    let text = |report: &DriftReport| {
+        let mut out = Vec::new();
+        markdown::drift(report, "sha256:ab", &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    snapshot!("markdown_drift", text(&report));
+    report.rows = vec![row(DriftState::Appeared, None); 5_000];
+    let long = text(&report);
+    assert!(long.len() <= LARGEST && long.contains("… and "));
+}
