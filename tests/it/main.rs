@@ -14,7 +14,6 @@ mod approval;
 mod biobank;
 mod drift;
 mod effects;
-mod memory;
 mod order;
 mod queue;
 mod sources;

@@ -19,7 +19,6 @@ macro_rules! snapshot {
     };
 }
 
-mod cost;
 mod fixture;
 mod markdown;
 mod text;
