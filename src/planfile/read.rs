@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -11,22 +11,31 @@ use serde::de::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{EntryLine, FORMAT, plan_hash};
+use super::seal::Seal;
+use super::{EntryLine, FORMAT, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
 use crate::plan::{Counts, Entry, Fragment, Header, Kind, TablePlan, Target};
 
 /// A plan file whose hash was found right. It stays open, so that nobody can exchange it.
+///
+/// Where its sensitive values are encrypted and it was not opened with an identity, it has
+/// stand-ins in their place; the hash that was found right then is that of the file as it is seen.
 #[derive(Debug)]
 pub struct PlanFile {
-    file: File,
-    name: String,
+    pub(super) file: File,
+    pub(super) name: String,
     /// Everything but fragments and entries.
     pub header: Header,
     /// Its hash, `sha256:…`.
     pub hash: String,
-    /// The digest of its entries, which stands nowhere but in the computation of the hash.
-    entries: Vec<u8>,
+    /// Where its sensitive values are encrypted, also where it was opened: the hash of the file as
+    /// everybody sees it.
+    pub masked_hash: Option<String>,
+    pub(super) sections: Sections,
+    pub(super) salt: Option<String>,
+    /// Of a plan that was not opened.
+    pub(super) seal: Option<Seal>,
 }
 
 /// A plan that nothing in it stands against: the only thing apply takes.
@@ -79,19 +88,19 @@ impl PlanFile {
 
     fn verify_with(file: File, name: String, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
         let mut counts = Counts::default();
-        let read = parse(&file, &name, &mut |item| {
+        let mut count = |item| {
             if let Item::Entry(entry) = &item {
                 counts.add(&entry.what);
             }
             sink(item);
             Ok(())
-        })?;
-        let stated = read.stated_hash;
-        if stated != read.hash {
+        };
+        let read = parse(&file, &name, &mut count, &mut |_| Ok(()))?;
+        let (stated, found) = read.hashes();
+        if stated != found {
             return Err(Error::PlanRefused(format!(
                 "{name}: the plan was changed after it was made: it says {stated}, and its content has \
-                 {}; make a new plan and have that reviewed",
-                read.hash
+                 {found}; make a new plan and have that reviewed"
             )));
         }
         if counts != read.header.summary {
@@ -102,9 +111,15 @@ impl PlanFile {
         Ok(PlanFile {
             file,
             name,
+            masked_hash: read.seal.as_ref().map(|s| s.masked_hash.clone()),
+            hash: match &read.seal {
+                Some(_) => read.stated_hash,
+                None => read.hash,
+            },
             header: read.header,
-            hash: read.hash,
-            entries: read.entries,
+            sections: read.sections,
+            salt: read.salt,
+            seal: read.seal,
         })
     }
 
@@ -112,7 +127,34 @@ impl PlanFile {
     /// without the values.
     pub fn mask(&self) -> Mask {
         let tables = self.header.tables.iter();
-        Mask::new(&self.entries, tables.map(|t| (t.table.as_str(), &t.config)))
+        let tables = tables.map(|t| (t.table.as_str(), &t.config));
+        match (&self.seal, &self.salt) {
+            (Some(_), _) => Mask::of_file(tables),
+            (None, Some(salt)) => Mask::new(salt.as_bytes(), tables),
+            (None, None) => Mask::new(&self.sections.changes, tables),
+        }
+    }
+
+    /// For whom its sensitive values are encrypted, where they are and it was not opened.
+    pub fn sealed_for(&self) -> Option<&[String]> {
+        self.seal.as_ref().map(|s| s.recipients.as_slice())
+    }
+
+    /// The hash that names what was verified, and which an approval is given for.
+    pub fn verified_hash(&self) -> &str {
+        match &self.seal {
+            Some(seal) => &seal.masked_hash,
+            None => &self.hash,
+        }
+    }
+
+    /// Whether an approval of `hash` is one of this plan: its own hash, or that of the file as who
+    /// reviewed it saw it.
+    pub fn is_named(&self, hash: &str) -> bool {
+        [Some(&self.hash), self.masked_hash.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|own| own == hash || own.strip_prefix("sha256:") == Some(hash))
     }
 
     /// Gives every fragment and entry to `sink`, in order, and fails at the end if the file is
@@ -121,8 +163,17 @@ impl PlanFile {
     /// # Errors
     /// [`Error::PlanRefused`] where the file changed since, and whatever `sink` returns.
     pub fn stream(&self, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
-        let read = parse(&self.file, &self.name, sink)?;
-        if read.hash != self.hash {
+        self.read_again(sink, &mut |_| Ok(()))
+    }
+
+    /// As [`PlanFile::stream`], with the lines of what is sealed.
+    pub(super) fn read_again(
+        &self,
+        sink: &mut dyn FnMut(Item) -> Result<()>,
+        sealed: &mut dyn FnMut(&str) -> Result<(), String>,
+    ) -> Result<()> {
+        let read = parse(&self.file, &self.name, sink, sealed)?;
+        if read.hashes().1 != self.verified_hash() {
             return Err(Error::PlanRefused(format!(
                 "{}: the plan was changed while it was being used; nothing was written",
                 self.name
@@ -134,8 +185,12 @@ impl PlanFile {
     /// The plan as one that may be applied.
     ///
     /// # Errors
-    /// [`Error::Blocked`] where violations stand against it.
+    /// [`Error::Blocked`] where violations stand against it; [`Error::PlanRefused`] where its
+    /// sensitive values are encrypted and it was not opened.
     pub fn executable(self) -> Result<Executable> {
+        if let Some(seal) = &self.seal {
+            return Err(Error::PlanRefused(seal.closed(&self.name)));
+        }
         match self.header.blocking {
             0 => Ok(Executable(self)),
             n => Err(Error::Blocked(format!(
@@ -167,23 +222,39 @@ pub enum Item {
 struct Parsed {
     header: Header,
     stated_hash: String,
+    salt: Option<String>,
+    /// Of what stands in the file; where values are encrypted, not that of the values.
     hash: String,
-    entries: Vec<u8>,
+    sections: Sections,
+    seal: Option<Seal>,
+    /// The digest of what is sealed.
+    sealed: Vec<u8>,
 }
 
-fn parse(file: &File, name: &str, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<Parsed> {
+impl Parsed {
+    /// The hash that the file states of what it shows, and the one that it has.
+    fn hashes(&self) -> (&str, String) {
+        match &self.seal {
+            None => (&self.stated_hash, self.hash.clone()),
+            Some(seal) => (
+                &seal.masked_hash,
+                seal.hash(&self.stated_hash, &self.hash, &self.sealed),
+            ),
+        }
+    }
+}
+
+fn parse(
+    file: &File,
+    name: &str,
+    sink: &mut dyn FnMut(Item) -> Result<()>,
+    sealed: &mut dyn FnMut(&str) -> Result<(), String>,
+) -> Result<Parsed> {
     let mut handle = file;
     handle
         .seek(SeekFrom::Start(0))
         .map_err(|e| Error::io(format_args!("{name}: cannot read the plan"), &e))?;
-    parse_from(BufReader::with_capacity(1 << 18, handle), name, sink)
-}
-
-fn parse_from(
-    reader: impl Read,
-    name: &str,
-    sink: &mut dyn FnMut(Item) -> Result<()>,
-) -> Result<Parsed> {
+    let reader = BufReader::with_capacity(1 << 18, handle);
     let mut from_sink = None;
     let mut de = serde_json::Deserializer::from_reader(reader);
     let top = Top {
@@ -193,6 +264,7 @@ fn parse_from(
                 "stopped"
             })
         },
+        sealed,
     };
     let parsed = de.deserialize_map(top).and_then(|p| de.end().map(|()| p));
     match (from_sink, parsed) {
@@ -209,6 +281,7 @@ type Sink<'a> = &'a mut dyn FnMut(Item) -> Result<(), &'static str>;
 
 struct Top<'a> {
     sink: Sink<'a>,
+    sealed: &'a mut dyn FnMut(&str) -> Result<(), String>,
 }
 
 #[derive(Deserialize)]
@@ -216,6 +289,9 @@ struct Top<'a> {
 enum Field {
     Format,
     PlanHash,
+    MaskedHash,
+    Recipients,
+    Salt,
     Kind,
     BatchId,
     Undoes,
@@ -227,6 +303,7 @@ enum Field {
     Tables,
     Fragments,
     Changes,
+    Sealed,
     Notes,
 }
 
@@ -256,6 +333,7 @@ impl<'de> Visitor<'de> for Top<'_> {
         let (mut target, mut records, mut blocking, mut rejected) = (None, None, None, None);
         let (mut summary, mut tables, mut notes) = (None, None, None);
         let (mut fragments, mut changes) = (None, None);
+        let (mut salt, mut masked, mut recipients, mut sealed) = (None, None, None, None);
         while let Some(field) = map.next_key::<Field>()? {
             match field {
                 Field::Format => {
@@ -268,6 +346,13 @@ impl<'de> Visitor<'de> for Top<'_> {
                     once(&mut format, "format", found)?;
                 }
                 Field::PlanHash => once::<String, _>(&mut hash, "plan_hash", map.next_value()?)?,
+                Field::MaskedHash => {
+                    once::<String, _>(&mut masked, "masked_hash", map.next_value()?)?;
+                }
+                Field::Recipients => {
+                    once::<Vec<String>, _>(&mut recipients, "recipients", map.next_value()?)?;
+                }
+                Field::Salt => once::<String, _>(&mut salt, "salt", map.next_value()?)?,
                 Field::Kind => once::<Kind, _>(&mut kind, "kind", map.next_value()?)?,
                 Field::BatchId => once::<String, _>(&mut batch, "batch_id", map.next_value()?)?,
                 Field::Undoes => once::<Vec<String>, _>(&mut undoes, "undoes", map.next_value()?)?,
@@ -295,6 +380,14 @@ impl<'de> Visitor<'de> for Top<'_> {
                     }))?;
                     once(&mut changes, "changes", digest)?;
                 }
+                Field::Sealed => {
+                    let sink = &mut *self.sealed;
+                    let digest = map.next_value_seed(Section(&mut |line: String, h| {
+                        hash_line(h, &line)?;
+                        sink(&line)
+                    }))?;
+                    once(&mut sealed, "sealed", digest)?;
+                }
                 Field::Notes => once::<IgnoredAny, _>(&mut notes, "notes", map.next_value()?)?,
             }
         }
@@ -310,15 +403,37 @@ impl<'de> Visitor<'de> for Top<'_> {
             summary: need(summary, "summary")?,
             tables: need(tables, "tables")?,
         };
-        let fragments = need(fragments, "fragments")?;
-        let entries = need::<Sha256, _>(changes, "changes")?.finalize().to_vec();
+        let sections = Sections {
+            fragments: need::<Sha256, _>(fragments, "fragments")?
+                .finalize()
+                .to_vec(),
+            changes: need::<Sha256, _>(changes, "changes")?.finalize().to_vec(),
+        };
         let stated_hash = need(hash, "plan_hash")?;
-        let hash = plan_hash(&header, fragments, &entries).map_err(A::Error::custom)?;
+        let hash = plan_hash(&header, salt.as_deref(), &sections).map_err(A::Error::custom)?;
+        let seal = match (masked, recipients, sealed.is_some()) {
+            (None, None, false) => None,
+            (Some(_), Some(_), true) if salt.is_some() => {
+                return Err(A::Error::custom("a plan with \"sealed\" shows its \"salt\""));
+            }
+            (Some(masked_hash), Some(recipients), true) => Some(Seal {
+                masked_hash,
+                recipients,
+            }),
+            _ => {
+                return Err(A::Error::custom(
+                    "of \"masked_hash\", \"recipients\" and \"sealed\" one is missing",
+                ));
+            }
+        };
         Ok(Parsed {
             header,
             stated_hash,
+            salt,
             hash,
-            entries,
+            sections,
+            seal,
+            sealed: sealed.map(|h| h.finalize().to_vec()).unwrap_or_default(),
         })
     }
 }

@@ -7,19 +7,19 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{EntryLine, FORMAT, HeaderLine, plan_hash};
+use super::{EntryLine, FORMAT, HeaderLine, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Effect, Entry, Fragment, Header, What};
 
 /// A section that is spooled to an unlinked temporary file, one canonical line an item.
-struct Section {
+pub(super) struct Section {
     spool: BufWriter<File>,
     hasher: Sha256,
     line: Vec<u8>,
 }
 
 impl Section {
-    fn new() -> Result<Section> {
+    pub(super) fn new() -> Result<Section> {
         let file = tempfile::tempfile()
             .map_err(|e| Error::io("making a temporary file for the plan", &e))?;
         Ok(Section {
@@ -29,7 +29,7 @@ impl Section {
         })
     }
 
-    fn push(&mut self, item: &impl Serialize) -> Result<()> {
+    pub(super) fn push(&mut self, item: &impl Serialize) -> Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, item)
             .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
@@ -38,6 +38,11 @@ impl Section {
         self.spool
             .write_all(&self.line)
             .map_err(|e| Error::io("writing the plan to a temporary file", &e))
+    }
+
+    /// The digest of its lines so far.
+    pub(super) fn digest(&self) -> Vec<u8> {
+        self.hasher.clone().finalize().to_vec()
     }
 
     /// The spooled lines from their start.
@@ -128,7 +133,17 @@ impl PlanWriter {
     ///
     /// # Errors
     /// [`Error::Io`] where `out` cannot be written.
-    pub fn finish(self, mut header: Header, out: impl Write) -> Result<(Header, String)> {
+    pub fn finish(self, header: Header, out: impl Write) -> Result<(Header, String)> {
+        self.finish_salted(header, None, out)
+    }
+
+    /// As [`PlanWriter::finish`], with something in the hash that nobody can guess.
+    pub(super) fn finish_salted(
+        self,
+        mut header: Header,
+        salt: Option<&str>,
+        out: impl Write,
+    ) -> Result<(Header, String)> {
         header.blocking = self.blocking;
         header.rejected = self.rejected;
         header.summary = Counts::default();
@@ -143,32 +158,49 @@ impl PlanWriter {
             sum.skip += c.skip;
             sum.violation += c.violation;
         }
-        let bad_json = |e: serde_json::Error| Error::Io(format!("writing the plan: {e}"));
-        let hash = plan_hash(
-            &header,
-            self.fragments.hasher.clone(),
-            &self.changes.hasher.clone().finalize(),
-        )
-        .map_err(bad_json)?;
-        let mut out = BufWriter::with_capacity(1 << 16, out);
-        write_file(&mut out, &header, &hash, self.fragments, self.changes)
-            .and_then(|()| out.flush())
-            .map_err(|e| Error::io("writing the plan", &e))?;
+        let sections = Sections {
+            fragments: self.fragments.digest(),
+            changes: self.changes.digest(),
+        };
+        let hash = plan_hash(&header, salt, &sections)
+            .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
+        let more = salt.map(|salt| ("salt", serde_json::json!(salt)));
+        write_file(
+            out,
+            (&header, &hash),
+            more.as_slice(),
+            [("fragments", self.fragments), ("changes", self.changes)],
+        )?;
         Ok((header, hash))
     }
 }
 
-fn write_file(
+/// Writes a plan file: the header, with `more` after its hash, and the sections.
+pub(super) fn write_file(
+    out: impl Write,
+    (header, hash): (&Header, &str),
+    more: &[(&str, serde_json::Value)],
+    sections: impl IntoIterator<Item = (&'static str, Section)>,
+) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    write_parts(&mut out, (header, hash), more, sections)
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io("writing the plan", &e))
+}
+
+fn write_parts(
     out: &mut impl Write,
-    header: &Header,
-    hash: &str,
-    fragments: Section,
-    changes: Section,
+    (header, hash): (&Header, &str),
+    more: &[(&str, serde_json::Value)],
+    sections: impl IntoIterator<Item = (&'static str, Section)>,
 ) -> std::io::Result<()> {
     let h = HeaderLine::from(header);
     writeln!(out, "{{")?;
     writeln!(out, "\"format\": {},", serde_json::to_string(FORMAT)?)?;
     writeln!(out, "\"plan_hash\": {},", serde_json::to_string(hash)?)?;
+    for (name, value) in more {
+        writeln!(out, "\"{name}\": {value},")?;
+    }
     writeln!(out, "\"kind\": {},", serde_json::to_string(&h.kind)?)?;
     writeln!(out, "\"batch_id\": {},", serde_json::to_string(h.batch_id)?)?;
     writeln!(out, "\"undoes\": {},", serde_json::to_string(h.undoes)?)?;
@@ -182,13 +214,13 @@ fn write_file(
         let comma = if i == 0 { "\n" } else { ",\n" };
         write!(out, "{comma}{}", serde_json::to_string(table)?)?;
     }
-    writeln!(out, "\n],")?;
-    write!(out, "\"fragments\": [")?;
-    copy_lines(fragments, out)?;
-    writeln!(out, "\n],")?;
-    write!(out, "\"changes\": [")?;
-    copy_lines(changes, out)?;
-    writeln!(out, "\n]\n}}")
+    write!(out, "\n]")?;
+    for (name, section) in sections {
+        write!(out, ",\n\"{name}\": [")?;
+        copy_lines(section, out)?;
+        write!(out, "\n]")?;
+    }
+    writeln!(out, "\n}}")
 }
 
 /// Copies lines `a\nb\n` as `\na,\nb`: JSON escapes every line end within a line.
