@@ -12,7 +12,8 @@ use crate::planfile::hex;
 
 /// Puts `•••` and six hex digits in the place of the values of sensitive columns. Equal values of
 /// one plan have equal digits, in every column and format. The digits are of a keyed hash, and the
-/// key is not shown: nobody finds a value by trying all that it could be.
+/// key is not shown: nobody finds a value by trying all that it could be. For the same reason other
+/// digests stand in the place of those over whole rows and objects.
 #[derive(Debug, Clone)]
 pub struct Mask {
     hides: Hides,
@@ -25,8 +26,7 @@ pub struct Mask {
 enum Hides {
     /// In values; the key of the hash.
     Values(Vec<u8>),
-    /// In values, for a file: so many digits that different values never look equal, and without
-    /// what else would tell a value to who tries all that it could be.
+    /// In values, for a file: with so many digits that different values never look equal.
     ForFile(Vec<u8>),
     /// In what was hidden for a file.
     File,
@@ -165,10 +165,9 @@ impl Mask {
         serde_json::to_string(&parts).unwrap_or_else(|_| self.stand_in(id))
     }
 
-    /// Hides in a fragment, in a file, what would tell the values in it to who tries all that they
-    /// could be.
+    /// Hides in a fragment what would tell the values in it to who tries all that they could be.
     pub fn fragment(&self, fragment: &mut Fragment) {
-        if let Hides::ForFile(key) = &self.hides
+        if let Hides::Values(key) | Hides::ForFile(key) = &self.hides
             && self.sensitive.contains_key(&fragment.table)
         {
             fragment.sha256 = keyed(key, &fragment.sha256);
@@ -194,7 +193,7 @@ impl Mask {
             }
         };
         let digest = |expect: &mut Fingerprint| {
-            if let Hides::ForFile(key) = &self.hides {
+            if let Hides::Values(key) | Hides::ForFile(key) = &self.hides {
                 let digits = expect.0.len().min(64);
                 expect.0 = keyed(key, &expect.0)[..digits].to_owned();
             }

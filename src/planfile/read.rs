@@ -416,6 +416,12 @@ impl<'de> Visitor<'de> for Top<'_> {
             (Some(_), Some(_), true) if salt.is_some() => {
                 return Err(A::Error::custom("a plan with \"sealed\" shows its \"salt\""));
             }
+            // Nobody who has no key can verify these: they must at least look like what they are.
+            (Some(_), Some(recipients), true)
+                if !is_hash(&stated_hash) || !recipients.iter().all(|r| is_recipient(r)) =>
+            {
+                return Err(A::Error::custom("its hash or its recipients are none"));
+            }
             (Some(masked_hash), Some(recipients), true) => Some(Seal {
                 masked_hash,
                 recipients,
@@ -436,6 +442,16 @@ impl<'de> Visitor<'de> for Top<'_> {
             sealed: sealed.map(|h| h.finalize().to_vec()).unwrap_or_default(),
         })
     }
+}
+
+fn is_hash(text: &str) -> bool {
+    let digits = text.strip_prefix("sha256:").unwrap_or_default();
+    digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn is_recipient(text: &str) -> bool {
+    let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    text.starts_with("age1") && text.len() < 100 && text.bytes().all(letters)
 }
 
 fn hash_line(hasher: &mut Sha256, line: &impl serde::Serialize) -> Result<(), String> {

@@ -42,14 +42,9 @@ impl Seal {
             true => "give the secret key of one of them with --identity FILE (LOADER_IDENTITY)",
             false => "this loader was built without the feature `encryption` and cannot open it",
         };
-        let recipients: Vec<String> = self
-            .recipients
-            .iter()
-            .map(|r| crate::render::escape(r))
-            .collect();
         format!(
             "{name}: the plan's sensitive values are encrypted for {}; {how}",
-            recipients.join(", ")
+            self.recipients.join(", ")
         )
     }
 }
@@ -172,11 +167,7 @@ mod sealing {
                 ("masked_hash", json!(seal.masked_hash)),
                 ("recipients", json!(seal.recipients)),
             ],
-            [
-                ("fragments", shown.fragments),
-                ("changes", shown.changes),
-                ("sealed", sealed),
-            ],
+            (shown.fragments, shown.changes, Some(sealed)),
         )?;
         Ok((hash, Some(seal.masked_hash)))
     }

@@ -169,18 +169,19 @@ impl PlanWriter {
             out,
             (&header, &hash),
             more.as_slice(),
-            [("fragments", self.fragments), ("changes", self.changes)],
+            (self.fragments, self.changes, None),
         )?;
         Ok((header, hash))
     }
 }
 
-/// Writes a plan file: the header, with `more` after its hash, and the sections.
+/// Writes a plan file: the header, with `more` after its hash, and the sections: fragments, changes,
+/// and what is sealed.
 pub(super) fn write_file(
     out: impl Write,
     (header, hash): (&Header, &str),
     more: &[(&str, serde_json::Value)],
-    sections: impl IntoIterator<Item = (&'static str, Section)>,
+    sections: (Section, Section, Option<Section>),
 ) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
     write_parts(&mut out, (header, hash), more, sections)
@@ -192,35 +193,56 @@ fn write_parts(
     out: &mut impl Write,
     (header, hash): (&Header, &str),
     more: &[(&str, serde_json::Value)],
-    sections: impl IntoIterator<Item = (&'static str, Section)>,
+    (fragments, changes, sealed): (Section, Section, Option<Section>),
 ) -> std::io::Result<()> {
+    out.write_all(head_json(header, hash, FORMAT, more)?.as_bytes())?;
+    copy_lines(fragments, out)?;
+    write!(out, "\n],\n\"changes\": [")?;
+    copy_lines(changes, out)?;
+    if let Some(sealed) = sealed {
+        write!(out, "\n],\n\"sealed\": [")?;
+        copy_lines(sealed, out)?;
+    }
+    writeln!(out, "\n]\n}}")
+}
+
+/// The beginning of a file of this format, up to the list of fragments, which is opened.
+///
+/// # Errors
+/// Where the header cannot be serialized.
+pub fn header_json(header: &Header, hash: &str, format: &str) -> serde_json::Result<String> {
+    head_json(header, hash, format, &[])
+}
+
+fn head_json(
+    header: &Header,
+    hash: &str,
+    format: &str,
+    more: &[(&str, serde_json::Value)],
+) -> serde_json::Result<String> {
+    fn line(name: &str, value: &impl Serialize) -> serde_json::Result<String> {
+        Ok(format!("\"{name}\": {},\n", serde_json::to_string(value)?))
+    }
     let h = HeaderLine::from(header);
-    writeln!(out, "{{")?;
-    writeln!(out, "\"format\": {},", serde_json::to_string(FORMAT)?)?;
-    writeln!(out, "\"plan_hash\": {},", serde_json::to_string(hash)?)?;
+    let mut text = String::from("{\n");
+    text += &line("format", &format)?;
+    text += &line("plan_hash", &hash)?;
     for (name, value) in more {
-        writeln!(out, "\"{name}\": {value},")?;
+        text += &line(name, value)?;
     }
-    writeln!(out, "\"kind\": {},", serde_json::to_string(&h.kind)?)?;
-    writeln!(out, "\"batch_id\": {},", serde_json::to_string(h.batch_id)?)?;
-    writeln!(out, "\"undoes\": {},", serde_json::to_string(h.undoes)?)?;
-    writeln!(out, "\"target\": {},", serde_json::to_string(h.target)?)?;
-    writeln!(out, "\"records\": {},", h.records)?;
-    writeln!(out, "\"blocking\": {},", h.blocking)?;
-    writeln!(out, "\"rejected\": {},", h.rejected)?;
-    writeln!(out, "\"summary\": {},", serde_json::to_string(h.summary)?)?;
-    write!(out, "\"tables\": [")?;
-    for (i, table) in h.tables.iter().enumerate() {
-        let comma = if i == 0 { "\n" } else { ",\n" };
-        write!(out, "{comma}{}", serde_json::to_string(table)?)?;
-    }
-    write!(out, "\n]")?;
-    for (name, section) in sections {
-        write!(out, ",\n\"{name}\": [")?;
-        copy_lines(section, out)?;
-        write!(out, "\n]")?;
-    }
-    writeln!(out, "\n}}")
+    text += &line("kind", &h.kind)?;
+    text += &line("batch_id", &h.batch_id)?;
+    text += &line("undoes", &h.undoes)?;
+    text += &line("target", &h.target)?;
+    text += &line("records", &h.records)?;
+    text += &line("blocking", &h.blocking)?;
+    text += &line("rejected", &h.rejected)?;
+    text += &line("summary", &h.summary)?;
+    let tables: Result<Vec<String>, _> = h.tables.iter().map(serde_json::to_string).collect();
+    let tables: String = tables?.iter().map(|t| format!("\n{t},")).collect();
+    text += &format!("\"tables\": [{}\n],\n", tables.trim_end_matches(','));
+    text += "\"fragments\": [";
+    Ok(text)
 }
 
 /// Copies lines `a\nb\n` as `\na,\nb`: JSON escapes every line end within a line.
