@@ -12,6 +12,7 @@
 
 #[cfg(feature = "encryption")]
 pub mod age;
+pub mod diff;
 mod read;
 mod seal;
 mod write;

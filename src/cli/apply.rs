@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::keys::Identity;
 use super::plan::progress;
 use super::settings::Settings;
 use super::{colour, print_json, say};
@@ -19,6 +20,8 @@ use crate::render::text::{self, Filter};
 pub struct Args {
     /// The plan file; - is standard input
     plan: PathBuf,
+    #[command(flatten)]
+    identity: Identity,
     #[command(flatten)]
     how: How,
 }
@@ -60,6 +63,8 @@ pub fn attended() -> bool {
 pub struct CheckArgs {
     /// The plan file; - is standard input
     plan: PathBuf,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
@@ -75,7 +80,7 @@ pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
 }
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
-    let plan = PlanFile::open(&args.plan)?.executable()?;
+    let plan = args.identity.open(&args.plan)?.executable()?;
     let name = args.plan.display().to_string();
     apply(settings, plan, &args.how, &name, Instant::now()).await
 }
@@ -122,11 +127,7 @@ fn stopped() -> Result<impl Future<Output = ()>> {
 fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
     let plan = plan.plan();
     match &how.approve {
-        Some(hash)
-            if *hash == plan.hash || Some(hash.as_str()) == plan.hash.strip_prefix("sha256:") =>
-        {
-            return Ok(());
-        }
+        Some(hash) if plan.is_named(hash) => return Ok(()),
         Some(hash) => {
             return Err(Error::NotApproved(format!(
                 "{name}: the approval is for {hash}, and this plan is {}; have this plan reviewed",
@@ -238,7 +239,7 @@ fn result(header: &Header, applied: &Applied) -> serde_json::Value {
 }
 
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
-    let plan = Arc::new(PlanFile::open(&args.plan)?.executable()?);
+    let plan = Arc::new(args.identity.open(&args.plan)?.executable()?);
     let request = request(settings, true)?;
     let checked = ops::check(&plan, &request).await?;
     let (status, line) = match checked {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::apply::{How, apply, attended};
+use super::keys::Recipients;
 use super::plan::{BatchArgs, progress, to_file};
 use super::settings::Settings;
 use crate::error::{Error, Result};
@@ -27,8 +28,8 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let request = args.what.request(settings)?;
     let (plan, name) = match &args.out {
         Some(path) => {
-            to_file(path, async |file| {
-                ops::plan(&request, file, &progress).await
+            to_file(path, &Recipients::default(), async |out| {
+                ops::plan(&request, out, &progress).await
             })
             .await?;
             (PlanFile::open(path)?, path.display().to_string())

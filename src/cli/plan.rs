@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::keys::{Made, Recipients};
 pub use super::progress::progress;
 use super::settings::Settings;
 use super::{colour, print_json, say};
@@ -22,6 +23,8 @@ pub struct Args {
     /// Write the plan to this file instead of stdout
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    recipients: Recipients,
     /// Exit with 2 if the plan would change something
     #[arg(long)]
     detailed_exitcode: bool,
@@ -132,12 +135,12 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let stdout = std::io::stdout();
     let header = match &args.out {
         Some(path) => {
-            let (header, hash) = to_file(path, async |file| {
-                ops::plan(&request, file, &progress).await
+            let made = to_file(path, &args.recipients, async |out| {
+                ops::plan(&request, out, &progress).await
             })
             .await?;
-            tell(settings, &header, &hash, &path.display().to_string())?;
-            header
+            tell(settings, &made, &path.display().to_string())?;
+            made.header
         }
         None if stdout.is_terminal() => {
             let file = tempfile::NamedTempFile::new()
@@ -156,9 +159,14 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             header
         }
         None => {
-            let (header, hash) = ops::plan(&request, stdout.lock(), &progress).await?;
-            tell_on_stderr(&header, &hash, "plan.json");
-            header
+            let made = args
+                .recipients
+                .write(stdout.lock(), async |out| {
+                    ops::plan(&request, out, &progress).await
+                })
+                .await?;
+            tell_on_stderr(&made, "plan.json");
+            made.header
         }
     };
     Ok(if args.detailed_exitcode && header.summary.changes() > 0 {
@@ -171,15 +179,16 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
 /// Writes the plan beside `path` and puts it there when it is complete.
 pub async fn to_file(
     path: &std::path::Path,
-    make: impl AsyncFnOnce(&std::fs::File) -> Result<(Header, String)>,
-) -> Result<(Header, String)> {
+    recipients: &Recipients,
+    make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
+) -> Result<Made> {
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => std::path::Path::new("."),
     };
     let doing = format!("writing the plan to {}", path.display());
     let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(&doing, &e))?;
-    let done = make(file.as_file()).await?;
+    let done = recipients.write(file.as_file(), make).await?;
     file.as_file()
         .sync_all()
         .map_err(|e| Error::io(&doing, &e))?;
@@ -197,24 +206,30 @@ pub async fn to_file(
 }
 
 /// Tells what the plan in the file `path` would do.
-pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Result<()> {
+pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
     if !settings.json {
-        tell_on_stderr(header, hash, path);
+        tell_on_stderr(made, path);
         return Ok(());
     }
-    print_json(&serde_json::json!({
+    let header = &made.header;
+    let mut told = serde_json::json!({
         "status": if header.blocking > 0 { "blocked" } else { "planned" },
         "batch_id": header.batch_id,
-        "plan_hash": hash,
+        "plan_hash": made.hash,
         "plan": path,
         "records": header.records,
         "summary": header.summary,
         "blocking": header.blocking,
         "rejected": header.rejected,
-    }))
+    });
+    if let Some(hash) = &made.masked_hash {
+        told["masked_hash"] = hash.as_str().into();
+    }
+    print_json(&told)
 }
 
-fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
+fn tell_on_stderr(made: &Made, path: &str) {
+    let header = &made.header;
     let mut lines = String::new();
     for table in &header.tables {
         for warning in &table.warnings {
@@ -239,8 +254,12 @@ fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
     } else if header.summary.changes() == 0 {
         say("There is nothing to apply.");
     } else {
+        let (identity, hash) = match &made.masked_hash {
+            Some(hash) => (" --identity FILE", hash),
+            None => ("", &made.hash),
+        };
         say(format!(
-            "Have it reviewed (loader show {path}), then: loader apply {path} --approve {hash}"
+            "Have it reviewed (loader show {path}), then: loader apply {path}{identity} --approve {hash}"
         ));
     }
 }

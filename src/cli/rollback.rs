@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::apply::{How, apply};
+use super::keys::Recipients;
 use super::say;
 use super::settings::Settings;
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    recipients: Recipients,
+    #[command(flatten)]
     how: How,
 }
 
@@ -35,10 +38,11 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         loader_schema: settings.loader_schema.clone(),
     };
     if let Some(path) = &args.out {
-        let (header, hash) =
-            super::plan::to_file(path, async |file| ops::rollback(&request, file).await).await?;
-        return super::plan::tell(settings, &header, &hash, &path.display().to_string())
-            .map(|()| 0);
+        let made = super::plan::to_file(path, &args.recipients, async |out| {
+            ops::rollback(&request, out).await
+        })
+        .await?;
+        return super::plan::tell(settings, &made, &path.display().to_string()).map(|()| 0);
     }
     let file =
         tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;

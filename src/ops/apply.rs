@@ -237,6 +237,7 @@ pub enum Checked {
 pub async fn check(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Checked> {
     let file = plan.plan();
     let session = Session::open(&request.database, request.timeouts).await?;
+    session.hide(file.mask());
     apply::check_target(&session, &file.header.target, &request.loader_schema).await?;
     session
         .set_search_path(&file.header.target.search_path)

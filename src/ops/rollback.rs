@@ -42,6 +42,11 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
     let target = session.target(&request.loader_schema).await?;
     let chosen = choose(&session, request).await?;
     let ledgered = merge(&chosen)?;
+    // There is no plan yet whose entries could be the key.
+    let key = uuid::Uuid::new_v4();
+    let sensitive = ledgered.iter().map(|l| (l.table.as_str(), &l.config));
+    let mask = Mask::new(key.as_bytes(), sensitive);
+    session.hide(mask.clone());
     let ids: Vec<String> = chosen
         .iter()
         .map(|a| crate::ident::Literal(&a.application).to_string())
@@ -100,10 +105,8 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
     }
     snapshot.end().await?;
     if !drifted.is_empty() {
-        // There is no plan yet whose entries could be the key.
-        let tables = ordered.iter().map(|l| (l.table.as_str(), &l.config));
         let mut report = DriftReport { rows: drifted };
-        Mask::new(uuid::Uuid::new_v4().as_bytes(), tables).drift(&mut report);
+        mask.drift(&mut report);
         return Err(Error::Drift(Box::new(report)));
     }
     if !referrers.is_empty() {

@@ -209,6 +209,7 @@ pub async fn attempt(
     options: &Options,
 ) -> Result<Attempt> {
     let file = plan.plan();
+    session.hide(file.mask());
     check_target(&session, &file.header.target, &options.loader_schema).await?;
     session
         .set_search_path(&file.header.target.search_path)

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 
 use super::compare::Snapshot;
-use super::{Session, failed, planned::record_id};
+use super::{Session, planned::record_id};
 use crate::copytext::CopyRow;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
@@ -132,7 +132,7 @@ impl<'a> Undo<'a> {
             .into_iter()
             .flatten()
             .flatten()
-            .map(|id| crate::render::escape(&id))
+            .map(|id| session.name_row(&self.ledger.table, &id))
             .collect();
         if named.is_empty() {
             return Ok(());
@@ -208,17 +208,21 @@ impl<'a> Undo<'a> {
             .client
             .copy_out(&sql)
             .await
-            .map_err(|e| failed(&doing, &e))?;
+            .map_err(|e| session.failed(&doing, &e))?;
         let mut lines = std::pin::pin!(lines);
         let mut drifted: Vec<(DriftRow, String, i64)> = Vec::new();
         let mut row = CopyRow::default();
-        let broken =
-            |e: &dyn std::fmt::Display| Error::Io(format!("{doing}: an image cannot be read: {e}"));
-        while let Some(line) = lines.try_next().await.map_err(|e| failed(&doing, &e))? {
-            row.read(&line).map_err(|e| broken(&e))?;
+        // What cannot be read may be a sensitive value, and is not repeated.
+        let broken = || {
+            Error::Io(format!(
+                "{doing}: an image in the audit log is not one that the loader wrote"
+            ))
+        };
+        while let Some(line) = lines.try_next().await.map_err(|e| session.failed(&doing, &e))? {
+            row.read(&line).map_err(|_| broken())?;
             let image = |i: usize| -> Result<Option<Values>> {
                 let json = row.get(i).map(serde_json::from_str::<Values>);
-                json.transpose().map_err(|e| broken(&e))
+                json.transpose().map_err(|_| broken())
             };
             let applied = Applied {
                 before: image(0)?,
@@ -384,7 +388,10 @@ impl<'a> Undo<'a> {
                 format!(
                     "{} {} refers to a row of {} that would be deleted ({})",
                     crate::render::escape(&key.child.name),
-                    crate::render::escape(&id),
+                    match child {
+                        Some(child) => session.name_row(&child.ledger.table, &id),
+                        None => id, // its place, not its key
+                    },
                     crate::render::escape(&self.ledger.table),
                     crate::render::escape(&key.name)
                 )

@@ -135,6 +135,11 @@ impl PlanFile {
         }
     }
 
+    /// What it is called in messages: the file's path.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// For whom its sensitive values are encrypted, where they are and it was not opened.
     pub fn sealed_for(&self) -> Option<&[String]> {
         self.seal.as_ref().map(|s| s.recipients.as_slice())
