@@ -36,6 +36,14 @@ pub struct Made {
 }
 
 impl Recipients {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        #[cfg(feature = "encryption")]
+        return self.recipient.is_empty() && self.recipients_file.is_empty();
+        #[cfg(not(feature = "encryption"))]
+        return true;
+    }
+
     /// Writes the plan that `make` makes to `out`, encrypted if there is somebody to do it for.
     pub async fn write(
         &self,

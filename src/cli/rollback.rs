@@ -44,6 +44,11 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         .await?;
         return super::plan::tell(settings, &made, &path.display().to_string()).map(|()| 0);
     }
+    if !args.recipients.is_empty() {
+        return Err(Error::Config(
+            "--recipient is for the plan that --out writes; give --out FILE too".into(),
+        ));
+    }
     let file =
         tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;
     ops::rollback(&request, file.as_file()).await?;

@@ -277,7 +277,8 @@ fn parse(
         (None, Ok(parsed)) => Ok(parsed),
         (None, Err(e)) if e.is_io() => Err(Error::Io(format!("{name}: cannot read the plan: {e}"))),
         (None, Err(e)) => Err(Error::PlanRefused(format!(
-            "{name}: not a plan that this version reads: {e}; make a new plan"
+            "{name}: not a plan that this version reads: {}; make a new plan",
+            crate::render::escape(&e.to_string())
         ))),
     }
 }
@@ -344,9 +345,7 @@ impl<'de> Visitor<'de> for Top<'_> {
                 Field::Format => {
                     let found: String = map.next_value()?;
                     if found != FORMAT {
-                        return Err(A::Error::custom(format_args!(
-                            "its format is \"{found}\", and this version reads \"{FORMAT}\""
-                        )));
+                        return Err(A::Error::custom(other_format(&found)));
                     }
                     once(&mut format, "format", found)?;
                 }
@@ -446,6 +445,22 @@ impl<'de> Visitor<'de> for Top<'_> {
             seal,
             sealed: sealed.map(|h| h.finalize().to_vec()).unwrap_or_default(),
         })
+    }
+}
+
+/// Why a file of this format is not read. Every version reads what any earlier one wrote.
+fn other_format(found: &str) -> String {
+    if found.starts_with("table-loader-plan/") {
+        return format!(
+            "its format is \"{found}\", and this version reads \"{FORMAT}\": use the newer version of loader that \
+             wrote it"
+        );
+    }
+    match found.starts_with("table-loader-") {
+        true => format!(
+            "it is no plan but what `loader show --format json` writes (\"{found}\"): use the plan itself"
+        ),
+        false => format!("its format, \"{found}\", is no plan of a loader"),
     }
 }
 

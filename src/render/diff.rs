@@ -146,7 +146,7 @@ fn differences([old, new]: &[Entry; 2]) -> Vec<(String, String, String)> {
         found.push((
             "the row there now".into(),
             "as the first plan saw it".into(),
-            "changed since".into(),
+            "changed since the first plan".into(),
         ));
     }
     found
@@ -278,8 +278,7 @@ pub fn text(
                 ),
             );
             for (name, old, new) in differences(&pair) {
-                put(("      ", 6), &format!("{}: {new}", escape(&name)));
-                put(("        ", 8), &format!("was: {old}"));
+                put(("      ", 6), &format!("{}: {new}  (was: {old})", escape(&name)));
             }
             out.write_all(text.as_bytes()).map_err(|e| failed(&e))
         })?;
@@ -325,9 +324,10 @@ pub fn text(
     }
     if diff.counts.moved > 0 {
         let n = diff.counts.moved;
+        let come = if n == 1 { "comes" } else { "come" };
         writeln!(
             out,
-            "\n{n} of the same come from another place of the batch."
+            "\n{n} of the same {come} from another place of the batch."
         )
         .map_err(|e| failed(&e))?;
     }
