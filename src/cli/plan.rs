@@ -1,11 +1,11 @@
 //! `loader plan`.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-pub use super::progress::progress;
+use super::progress::Progress;
 use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::config::Strategy;
@@ -130,19 +130,21 @@ impl BatchArgs {
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let request = args.what.request(settings)?;
     let stdout = std::io::stdout();
+    let progress = Progress::start();
+    let events = |e| progress.tell(e);
     let header = match &args.out {
         Some(path) => {
-            let (header, hash) = to_file(path, async |file| {
-                ops::plan(&request, file, &progress).await
-            })
-            .await?;
+            let (header, hash) =
+                to_file(path, async |file| ops::plan(&request, file, &events).await).await?;
+            progress.end();
             tell(settings, &header, &hash, &path.display().to_string())?;
             header
         }
         None if stdout.is_terminal() => {
             let file = tempfile::NamedTempFile::new()
                 .map_err(|e| Error::io("making a temporary file", &e))?;
-            let (header, _) = ops::plan(&request, file.as_file(), &progress).await?;
+            let (header, _) = ops::plan(&request, file.as_file(), &events).await?;
+            progress.end();
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", &e))?;
@@ -156,7 +158,8 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             header
         }
         None => {
-            let (header, hash) = ops::plan(&request, stdout.lock(), &progress).await?;
+            let (header, hash) = ops::plan(&request, stdout.lock(), &events).await?;
+            progress.end();
             tell_on_stderr(&header, &hash, "plan.json");
             header
         }
@@ -215,17 +218,15 @@ pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Res
 }
 
 fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
-    let mut lines = String::new();
     for table in &header.tables {
         for warning in &table.warnings {
-            lines += &format!(
-                "note: {}: {}\n",
+            say(format!(
+                "note: {}: {}",
                 table.table,
                 crate::render::escape(warning)
-            );
+            ));
         }
     }
-    let _ = std::io::stderr().write_all(lines.as_bytes());
     say(header.summary_line());
     let path = if path == "plan.json" {
         "plan.json"
