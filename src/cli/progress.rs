@@ -94,11 +94,15 @@ impl Told {
         }
         self.drawn = Some(time);
         let left = self.steps.left(now, time);
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
+        if let Some(bar) = self.bar.as_ref().filter(|b| b.prefix() == now.step) {
+            bar.set_message(left);
+            bar.set_length(now.of.unwrap_or(0));
+            bar.set_position(now.done);
+            return;
+        }
+        self.clear();
+        // Drawn only when it is complete.
+        let bar = ProgressBar::with_draw_target(now.of, ProgressDrawTarget::hidden());
         let template = match now.of {
             Some(_) => "{prefix} [{bar:20}] {wide_msg}",
             None => "{prefix} {spinner} {wide_msg}",
@@ -107,9 +111,11 @@ impl Told {
             bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
         }
         bar.set_prefix(now.step);
-        bar.set_length(now.of.unwrap_or(0));
         bar.set_position(now.done);
         bar.set_message(left);
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.bar = Some(bar);
     }
 }
 

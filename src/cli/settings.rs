@@ -193,6 +193,26 @@ impl Settings {
                 .into_iter()
                 .find_map(env)
             })
+            .or_else(of_the_system)
             .unwrap_or_else(|| "unknown".into())
     }
+}
+
+/// The user that the operating system runs this process for, where no variable names one: in
+/// containers and under cron.
+fn of_the_system() -> Option<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let number = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+        let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let name = known.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1) == Some(number.as_str())).then(|| name.to_owned())
+        });
+        Some(name.unwrap_or(format!("uid {number}")))
+    }
+    #[cfg(not(unix))]
+    None
 }
