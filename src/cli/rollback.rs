@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::apply::{How, apply};
+use super::limits::LimitArgs;
 use super::say;
 use super::settings::Settings;
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     how: How,
 }
 
@@ -33,6 +36,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         database: settings.database()?,
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),
+        limits: args.limits.allowances(),
     };
     if let Some(path) = &args.out {
         let (header, hash) =

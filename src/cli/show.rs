@@ -88,7 +88,10 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     out.flush()
         .map_err(|e| Error::io("writing the plan for people", &e))?;
     drop(out);
-    if format == Format::Text && plan.header.blocking == 0 && plan.header.summary.changes() > 0 {
+    if format == Format::Text
+        && plan.header.against().is_none()
+        && plan.header.summary.changes() > 0
+    {
         super::say(format!(
             "To apply it: loader apply {} --approve {}",
             args.plan.display(),
@@ -110,6 +113,7 @@ fn json(plan: &PlanFile) -> serde_json::Value {
         "blocking": header.blocking,
         "rejected": header.rejected,
         "tables": header.tables,
+        "notes": plan.notes,
     })
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use super::plan::parents;
+use super::plan::{known, parents, rows};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::Qualified;
+use crate::limits::{self, Allowance};
 use crate::mask::Mask;
 use crate::pg::compare::Snapshot;
 use crate::pg::ledger::{self, Application};
@@ -29,6 +30,8 @@ pub struct RollbackRequest {
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.
     pub loader_schema: String,
+    /// In place of the limits that the loads had.
+    pub limits: Vec<Allowance>,
 }
 
 /// Writes the plan that takes applications back to `out`. Returns its header and hash.
@@ -47,7 +50,13 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         .map(|a| crate::ident::Literal(&a.application).to_string())
         .collect();
     let applications = format!("ARRAY[{}]::pg_catalog.uuid[]", ids.join(", "));
-    let (ordered, tables) = order(&session, ledgered).await?;
+    let (mut ordered, tables) = order(&session, ledgered).await?;
+    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
+    known(&request.limits, &names)?;
+    for ledger in &mut ordered {
+        let config = &mut ledger.config;
+        config.limits = limits::in_effect(config.limits, &ledger.table, &request.limits);
+    }
     let mut undos = Vec::with_capacity(tables.len());
     for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
         undos.push(
@@ -98,6 +107,10 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         );
         referrers.extend(undo.referrers(&session, &undos).await?);
     }
+    let mut counted = Vec::with_capacity(tables.len());
+    for (ledger, table) in ordered.iter().zip(&tables) {
+        counted.push(rows(&snapshot, table, &ledger.config).await?);
+    }
     snapshot.end().await?;
     if !drifted.is_empty() {
         // There is no plan yet whose entries could be the key.
@@ -113,7 +126,6 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
             referrers.join("\n  ")
         )));
     }
-    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
     let header = Header {
         kind: Kind::Rollback,
         batch_id: chosen[0].batch_id.clone(),
@@ -126,12 +138,14 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         tables: ordered
             .iter()
             .zip(&tables)
-            .map(|(ledger, table)| TablePlan {
+            .zip(counted)
+            .map(|((ledger, table), rows)| TablePlan {
                 table: ledger.table.clone(),
                 config: ledger.config.clone(),
                 schema: table.fingerprint.clone(),
                 parents: parents(table, &names, &tables),
                 width: table.columns.len() as u64,
+                rows,
                 columns: Vec::new(),
                 counts: Counts::default(),
                 warnings: warnings(table),
