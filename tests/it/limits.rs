@@ -138,10 +138,9 @@ fn a_rehearsal_tells_at_planning_what_apply_would_say() {
         let notes = serde_json::json!({"rehearsal":
             {"outcome": "applies", "message": "1 inserted, 0 updated, 0 deleted, and rolled back"}});
         assert_eq!(plan.json()["notes"], notes);
-        assert_eq!(plan.text.replace(&format!("\"notes\": {notes},\n").replace(
-            r#"{"message":"1 inserted, 0 updated, 0 deleted, and rolled back","outcome":"applies"}"#,
-            r#"{"outcome":"applies","message":"1 inserted, 0 updated, 0 deleted, and rolled back"}"#,
-        ), ""), plain.text);
+        let lines = plan.text.lines();
+        let without: Vec<&str> = lines.filter(|l| !l.starts_with("\"notes\"")).collect();
+        assert_eq!(without, plain.text.lines().collect::<Vec<_>>());
         let shown = world.show(&plan, &[]);
         assert!(shown.contains("Not in the hash: rehearsed: it applies: 1 inserted"), "{shown}");
         let json = world.loader(&["show", plan.name(), "--json"]).ok().json();
