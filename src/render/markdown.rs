@@ -31,7 +31,7 @@ pub fn selection(
 ) -> Result<()> {
     let header = &plan.header;
     let mut text = head(plan);
-    let shown = |t: &&TablePlan| filter.tables.is_empty() || filter.tables.contains(&t.table);
+    let shown = |t: &&TablePlan| filter.of_table(&t.table);
     let mut blocks = Vec::new();
     for table in header.tables.iter().filter(shown) {
         for (section, action) in selection.table(&table.table).zip(ORDER) {

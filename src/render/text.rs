@@ -78,7 +78,7 @@ pub fn selection(
 ) -> Result<()> {
     head(plan, style, out).map_err(failed)?;
     for table in &plan.header.tables {
-        if !(filter.tables.is_empty() || filter.tables.contains(&table.table)) {
+        if !filter.of_table(&table.table) {
             continue;
         }
         let mut text = title(table, style);
