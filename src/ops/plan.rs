@@ -223,6 +223,7 @@ pub async fn plan(
                 width: table.columns.len() as u64,
                 columns: Vec::new(),
                 counts: Counts::default(),
+                triggered: Vec::new(),
                 warnings: warnings(table, config),
             })
             .collect(),

@@ -28,6 +28,8 @@ pub struct Planned {
     pub config: TableConfig,
     /// The columns that changes write, in the order of the mask.
     pub columns: Vec<String>,
+    /// Columns that its triggers may set again.
+    pub triggered: Vec<String>,
     /// How many rows of each action were staged.
     pub staged: Staged,
     number: usize,
@@ -255,6 +257,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> 
             table,
             config: planned.config.clone(),
             columns: planned.columns.clone(),
+            triggered: planned.triggered.clone(),
             staged: Staged::default(),
             number,
         });

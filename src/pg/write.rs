@@ -353,13 +353,10 @@ impl Context<'_> {
     /// columns, where they are few.
     async fn fits(&self, planned: &Planned) -> Result<String> {
         let written = planned.written()?;
-        // What a rollback restores in a stamped column, the table's own trigger may set again.
-        let stamped =
-            |c: &Column| planned.config.is_stamp(&c.name) && !planned.table.triggers.is_empty();
         let read: Vec<(usize, &Column)> = written
             .iter()
             .enumerate()
-            .filter(|(_, c)| !c.generated && !stamped(c))
+            .filter(|(_, c)| !c.generated && !planned.triggered.contains(&c.name))
             .map(|(i, c)| (i, *c))
             .collect();
         // The same bytes print the same; only where they differ is the text compared.

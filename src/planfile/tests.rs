@@ -126,6 +126,7 @@ fn header() -> Header {
         width: 3,
         columns: Vec::new(),
         counts: Counts::default(),
+        triggered: vec!["u".into()],
         warnings: vec!["mind the\ngap".into()],
     });
     Header {

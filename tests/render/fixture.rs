@@ -44,6 +44,7 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         width,
         columns: Vec::new(),
         counts: Counts::default(),
+        triggered: Vec::new(),
         warnings: Vec::new(),
     }
 }
