@@ -84,6 +84,14 @@ impl Planned {
             .collect()
     }
 
+    /// The staging table's name of a column, where the plan gives its value.
+    pub fn staged_column(&self, name: &str) -> Option<String> {
+        let is_staged = self.columns.iter().any(|c| c == name)
+            || self.config.natural_key.iter().any(|c| c == name);
+        let column = self.table.column(name).filter(|_| is_staged);
+        column.map(Column::staged)
+    }
+
     fn staged_columns(&self) -> Result<Vec<&Column>> {
         let mut columns = self.key();
         for c in self.written()? {

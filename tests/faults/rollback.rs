@@ -554,6 +554,38 @@ fn rollbacks_of_rollbacks_go_on_where_triggers_set_columns() {
     }
 }
 
+/// A place is unique, and what moves out of it refers to another box: one there already, or one
+/// that comes with the batch.
+#[test]
+fn a_place_that_one_row_leaves_another_may_take() {
+    let stage = Stage::new(
+        "CREATE TABLE box (k text PRIMARY KEY); \
+         CREATE TABLE tube (k text PRIMARY KEY, box text REFERENCES box, place int, beside text REFERENCES tube, UNIQUE (box, place)); \
+         INSERT INTO box VALUES ('x'), ('y'); INSERT INTO tube VALUES ('a', 'x', 1), ('b', 'x', 2), ('c', 'y', 1)",
+        "{box: {natural_key: [k]}, tube: {natural_key: [k]}}",
+    );
+    let before = stage.data();
+    stage.deliver(
+        "b",
+        &[
+            ("box/1.json", r#"{"k": "z"}"#),
+            (
+                "tube/1.json",
+                r#"[{"k": "a", "box": "y", "place": 5}, {"k": "b", "box": "z", "place": 1},
+                    {"k": "n", "box": "x", "place": 1}, {"k": "m", "box": "x", "place": 2, "beside": "n"}, {"k": "c", "beside": "m"}]"#,
+            ),
+        ],
+    );
+    stage.load("b");
+    let after = stage.data();
+    stage.roll_back("b").ends(0).says(&["3 updated, 3 deleted"]);
+    assert_eq!(stage.data(), before);
+    let undo = stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
+    let redo = stage.loader(&["rollback", "--application", &undo, "--force"]);
+    redo.ends(0).says(&["3 inserted, 3 updated"]);
+    assert_eq!(stage.data(), after);
+}
+
 #[test]
 fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
     let stage = pair("");
