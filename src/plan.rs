@@ -106,6 +106,10 @@ pub struct TablePlan {
     pub columns: Vec<String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
+    /// Columns that a rollback puts back and the table's own triggers may set again: what they
+    /// hold in the end is not insisted on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggered: Vec<String>,
     /// What a reviewer should know about this table beyond its entries.
     pub warnings: Vec<String>,
 }

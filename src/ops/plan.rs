@@ -232,6 +232,7 @@ pub async fn plan(
                 rows,
                 columns: Vec::new(),
                 counts: Counts::default(),
+                triggered: Vec::new(),
                 warnings: warnings(table, config),
             })
             .collect(),

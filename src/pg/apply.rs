@@ -366,31 +366,10 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
     session
         .run("deferring constraints", "SET CONSTRAINTS ALL DEFERRED")
         .await?;
-    let has_deletes = tables.iter().any(|t| t.staged.delete > 0);
-    let mut updated = vec![0; tables.len()];
-    if has_deletes {
-        for (i, planned) in tables.iter().enumerate() {
-            updated[i] += context.update(planned, Updates::References).await?;
-        }
-        for planned in tables.iter().rev() {
-            context.delete(planned).await?;
-        }
-    }
-    for (i, planned) in tables.iter().enumerate() {
-        updated[i] += context.update(planned, Updates::Others).await?;
-    }
-    for planned in tables {
-        context.insert(planned).await?;
-    }
-    for (i, planned) in tables.iter().enumerate() {
-        if !has_deletes {
-            updated[i] += context.update(planned, Updates::References).await?;
-        }
-        must_be(
-            &format!("updating table {}", planned.name),
-            planned.staged.update,
-            updated[i],
-        )?;
+    let updated = write_rows(context, tables).await?;
+    for (planned, updated) in tables.iter().zip(updated) {
+        let doing = format!("updating table {}", planned.name);
+        must_be(&doing, planned.staged.update, updated)?;
     }
     session
         .run(
@@ -404,6 +383,45 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
         context.audit_deletes(planned).await?;
     }
     record(context, plan.plan()).await
+}
+
+/// Writes table by table, so that constraints which cannot be deferred hold after each statement:
+/// deletes from the last table to the first, each before the table's updates, which may take what
+/// the deleted rows held; inserts from the first table to the last, each after the table's updates,
+/// which may free what the new rows hold. Updates whose reference that does not suit come before
+/// or after all of it. Returns how many rows of each table were updated.
+async fn write_rows(context: &Context<'_>, tables: &[Planned]) -> Result<Vec<u64>> {
+    let has_deletes = tables.iter().any(|t| t.staged.delete > 0);
+    for (i, child) in tables.iter().enumerate() {
+        for (j, parent) in tables.iter().enumerate() {
+            if parent.staged.delete > 0 && j >= i {
+                context.order(child, parent, Updates::First).await?;
+            }
+            if parent.staged.insert > 0 && (j >= i || has_deletes) {
+                context.order(child, parent, Updates::Last).await?;
+            }
+        }
+    }
+    let mut updated = vec![0; tables.len()];
+    if has_deletes {
+        for (i, planned) in tables.iter().enumerate() {
+            updated[i] += context.update(planned, Updates::First).await?;
+        }
+        for (i, planned) in tables.iter().enumerate().rev() {
+            context.delete(planned).await?;
+            updated[i] += context.update(planned, Updates::Others).await?;
+        }
+    }
+    for (i, planned) in tables.iter().enumerate() {
+        if !has_deletes {
+            updated[i] += context.update(planned, Updates::Others).await?;
+        }
+        context.insert(planned).await?;
+    }
+    for (i, planned) in tables.iter().enumerate() {
+        updated[i] += context.update(planned, Updates::Last).await?;
+    }
+    Ok(updated)
 }
 
 /// The error that says which rows are not as planned.

@@ -127,6 +127,7 @@ fn header() -> Header {
         rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
+        triggered: vec!["u".into()],
         warnings: vec!["mind the\ngap".into()],
     });
     Header {
