@@ -71,6 +71,11 @@ impl Counts {
         self.insert + self.update + self.delete
     }
 
+    /// Entries of the plan.
+    pub fn entries(&self) -> u64 {
+        self.changes() + self.skip + self.violation
+    }
+
     /// Counts one entry.
     pub fn add(&mut self, what: &What) {
         *match what {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::limits::LimitArgs;
-pub use super::progress::progress;
+use super::progress::Progress;
 use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::config::Strategy;
@@ -142,10 +142,11 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         false => None,
     };
     let stdout = std::io::stdout();
+    let progress = Progress::start();
     let header = match &args.out {
         Some(path) => {
             let (header, hash) = to_file(path, async |file| {
-                make(&request, rehearsal.as_ref(), file).await
+                make(&request, rehearsal.as_ref(), file, &progress).await
             })
             .await?;
             tell(settings, &header, &hash, &path.display().to_string())?;
@@ -154,7 +155,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         None if stdout.is_terminal() => {
             let file = tempfile::NamedTempFile::new()
                 .map_err(|e| Error::io("making a temporary file", &e))?;
-            let (header, _) = make(&request, rehearsal.as_ref(), file.as_file()).await?;
+            let (header, _) = make(&request, rehearsal.as_ref(), file.as_file(), &progress).await?;
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", &e))?;
@@ -168,7 +169,8 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             header
         }
         None => {
-            let (header, hash) = make(&request, rehearsal.as_ref(), stdout.lock()).await?;
+            let (header, hash) =
+                make(&request, rehearsal.as_ref(), stdout.lock(), &progress).await?;
             tell_on_stderr(&header, &hash, "plan.json");
             header
         }
@@ -185,11 +187,16 @@ async fn make(
     request: &PlanRequest,
     rehearsal: Option<&ApplyRequest>,
     out: impl Write,
+    progress: &Progress,
 ) -> Result<(Header, String)> {
+    let events = |e| progress.tell(e);
     let Some(rehearsal) = rehearsal else {
-        return ops::plan(request, out, &progress).await;
+        let made = ops::plan(request, out, &events).await?;
+        progress.end();
+        return Ok(made);
     };
-    let (header, hash, ended) = ops::plan_rehearsed(request, rehearsal, out, &progress).await?;
+    let (header, hash, ended) = ops::plan_rehearsed(request, rehearsal, out, &events).await?;
+    progress.end();
     say(format!(
         "Rehearsed: {}: {}.",
         ended.outcome.words(),
@@ -245,17 +252,15 @@ pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Res
 }
 
 fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
-    let mut lines = String::new();
     for table in &header.tables {
         for warning in &table.warnings {
-            lines += &format!(
-                "note: {}: {}\n",
+            say(format!(
+                "note: {}: {}",
                 table.table,
                 crate::render::escape(warning)
-            );
+            ));
         }
     }
-    let _ = std::io::stderr().write_all(lines.as_bytes());
     say(header.summary_line());
     let path = if path == "plan.json" {
         "plan.json"

@@ -93,9 +93,12 @@ pub async fn plan(
     let source = Source::open(&request.source).await.map_err(source_error)?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
-    let listed = source.list(&prefix).await.map_err(source_error)?;
+    let listed = source
+        .list_telling(&prefix, &|found| events(Event::Listing { objects: found }))
+        .await
+        .map_err(source_error)?;
     events(Event::Listed {
-        objects: listed.len(),
+        objects: listed.len() as u64,
     });
     let mut found = sort_objects(request, &source, &prefix, listed)?;
     let session = Session::open(&request.database, request.timeouts).await?;
@@ -149,6 +152,8 @@ pub async fn plan(
         events,
     )
     .await?;
+    let of: u64 = stages.iter().map(|s| s.rows).sum();
+    events(Event::Checking { records: of });
     for stage in &mut stages {
         stage.finish(&session).await?;
     }
@@ -189,21 +194,37 @@ pub async fn plan(
         stages[number].findings = true;
     }
     let mut problems = problems.into_iter().peekable();
+    let mut compared = 0;
     for stage in &stages {
         while let Some(entry) = problems.next_if(|e| e.table == stage.name) {
             writer.entry(entry)?;
         }
-        events(Event::Comparing {
-            table: stage.name.to_owned(),
-            records: stage.rows,
-        });
+        let told = |records: u64| {
+            events(Event::Comparing {
+                table: stage.name.to_owned(),
+                records: compared + records,
+                of,
+            });
+        };
+        let mut entries = 0;
+        if stage.rows > 0 {
+            told(0);
+        }
         let origin = |object: usize, position: u64| {
             let key = read.fragments.get(object).map_or("?", |f| f.key.as_str());
             format!("{key}#{position}")
         };
         snapshot
-            .compare(stage, &origin, &mut |entry| writer.entry(entry))
+            .compare(stage, &origin, &mut |entry| {
+                entries += 1;
+                if entries % 1_000 == 0 && entries < stage.rows {
+                    told(entries);
+                }
+                writer.entry(entry)
+            })
             .await?;
+        told(stage.rows);
+        compared += stage.rows;
     }
     let mut counted = Vec::with_capacity(tables.len());
     for (table, config) in tables.iter().zip(&configs) {

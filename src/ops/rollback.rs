@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::plan::{known, parents, rows};
+use super::{Event, Events};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::Qualified;
@@ -40,7 +41,11 @@ pub struct RollbackRequest {
 /// [`Error::Config`] where there is nothing to take back; [`Error::Drift`] naming rows that changed
 /// since, and who changed them; [`Error::Blocked`] naming rows that refer to what would be deleted,
 /// or tables without an audit log; [`Error::Database`].
-pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Header, String)> {
+pub async fn rollback(
+    request: &RollbackRequest,
+    out: impl Write,
+    events: Events<'_>,
+) -> Result<(Header, String)> {
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
     let all = ledger::applications(
@@ -89,7 +94,18 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         .iter()
         .map(|a| format!("application {}", a.application))
         .collect();
+    let of: u64 = undos.iter().map(|u| u.ledger.counts.changes()).sum();
+    let mut read = 0;
     for undo in undos.iter().rev() {
+        let told = |changes: u64| {
+            events(Event::Undoing {
+                table: undo.ledger.table.clone(),
+                changes: changes.min(of),
+                of,
+            });
+        };
+        told(read);
+        let mut rows = 0;
         let soft = undo.ledger.config.soft_delete.column().is_some();
         let is_key = |c: &str| undo.ledger.config.natural_key.iter().any(|k| k == c);
         // What the table's own triggers set, they will set again.
@@ -99,6 +115,10 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         };
         drifted.extend(
             undo.stream(&snapshot, &mut |undone| {
+                rows += 1;
+                if rows % 1_000 == 0 {
+                    told((read + rows).min(of.saturating_sub(1)));
+                }
                 let inverse = undone.applied.invert();
                 let inserts = inverse.before.is_none();
                 let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
@@ -113,6 +133,8 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
             .await?,
         );
         referrers.extend(undo.referrers(&session, &undos).await?);
+        read += undo.ledger.counts.changes();
+        told(read);
     }
     let mut counted = Vec::with_capacity(tables.len());
     for (ledger, table) in ordered.iter().zip(&tables) {
