@@ -334,7 +334,7 @@ mod tests {
         let mut told = Vec::new();
         for second in 1..=100 {
             let now = start + Duration::from_secs(second);
-            told.extend(steps.take(&reading(second as usize, 100), now, false));
+            told.extend(steps.take(&reading(second, 100), now, false));
         }
         let lines: Vec<&str> = told.iter().map(|(line, _)| line.as_str()).collect();
         assert_eq!(
