@@ -9,6 +9,7 @@ mod environment;
 mod graph;
 mod history;
 mod init;
+mod limits;
 mod load;
 mod log;
 mod migrate;

@@ -7,6 +7,7 @@ mod history;
 mod init;
 mod plan;
 mod read;
+mod rehearse;
 mod rollback;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use graph::{TableGraph, graph};
 pub use history::{AuditFilter, Change, audit, history};
 pub use init::{InitRequest, init};
 pub use plan::{PlanRequest, Queue, plan};
+pub use rehearse::{plan_rehearsed, rehearse};
 pub use rollback::{RollbackRequest, rollback};
 
 use crate::error::Result;

@@ -320,7 +320,7 @@ pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
             transient: lost,
         };
     };
-    let mut message = format!("{doing}: {}", db.message());
+    let mut message = format!("{doing}: {}", crate::render::escape(db.message()));
     for part in [db.detail(), db.hint(), db.where_()].into_iter().flatten() {
         message += &format!(" ({})", crate::render::escape(part));
     }

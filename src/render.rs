@@ -2,6 +2,7 @@
 
 mod cut;
 pub mod graph;
+pub mod json;
 pub mod markdown;
 pub mod select;
 pub mod text;

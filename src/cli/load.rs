@@ -55,18 +55,17 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         let stderr = std::io::stderr();
         text::plan(&plan, &filter, super::colour(&stderr), &mut stderr.lock())?;
     }
-    if plan.header.blocking > 0 && args.out.is_none() {
+    if let (Some(against), None) = (plan.header.against(), &args.out) {
+        let advice = match plan.header.blocking {
+            0 => String::new(),
+            _ => format!(
+                ". Mend the records or the configuration; all violations are told by `loader plan --batch-id {} \
+                 --out plan.json` and `loader show plan.json --action violation`",
+                request.batch_id
+            ),
+        };
         return Err(Error::Blocked(format!(
-            "{name}: {} violation{} against applying it; nothing was written. Mend the records or the \
-             configuration; all violations are told by `loader plan --batch-id {} --out plan.json` and \
-             `loader show plan.json --action violation`",
-            plan.header.blocking,
-            if plan.header.blocking == 1 {
-                " stands"
-            } else {
-                "s stand"
-            },
-            request.batch_id
+            "{name}: {against}; nothing was written{advice}"
         )));
     }
     if asks && !attended() && args.out.is_none() {

@@ -324,8 +324,8 @@ impl Steps {
 mod tests {
     use super::*;
 
-    fn reading(objects: usize, of: usize) -> At {
-        let records = objects as u64 * 10;
+    fn reading(objects: u64, of: u64) -> At {
+        let records = objects * 10;
         At::of(&Event::Reading {
             objects,
             of,
@@ -340,7 +340,7 @@ mod tests {
         let mut told = Vec::new();
         for second in 1..=100 {
             let now = start + Duration::from_secs(second);
-            told.extend(steps.take(&reading(second as usize, 100), now, false));
+            told.extend(steps.take(&reading(second, 100), now, false));
         }
         let lines: Vec<&str> = told.iter().map(|(line, _)| line.as_str()).collect();
         assert_eq!(

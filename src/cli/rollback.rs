@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::apply::{How, apply};
+use super::limits::LimitArgs;
 use super::progress::Progress;
 use super::say;
 use super::settings::Settings;
@@ -23,6 +24,8 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     how: How,
 }
 
@@ -34,6 +37,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         database: settings.database()?,
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),
+        limits: args.limits.allowances(),
     };
     let progress = Progress::start();
     let events = |e| progress.tell(e);

@@ -380,36 +380,12 @@ async fn write(
     let mut wrote = |rows: u64| {
         written += rows;
         told(Phase::Writing, written.min(changes), changes);
-        rows
     };
     wrote(0);
-    let has_deletes = tables.iter().any(|t| t.staged.delete > 0);
-    let mut updated = vec![0; tables.len()];
-    if has_deletes {
-        for (i, planned) in tables.iter().enumerate() {
-            updated[i] += wrote(context.update(planned, Updates::References).await?);
-        }
-        for planned in tables.iter().rev() {
-            context.delete(planned).await?;
-            wrote(planned.staged.delete);
-        }
-    }
-    for (i, planned) in tables.iter().enumerate() {
-        updated[i] += wrote(context.update(planned, Updates::Others).await?);
-    }
-    for planned in tables {
-        context.insert(planned).await?;
-        wrote(planned.staged.insert);
-    }
-    for (i, planned) in tables.iter().enumerate() {
-        if !has_deletes {
-            updated[i] += wrote(context.update(planned, Updates::References).await?);
-        }
-        must_be(
-            &format!("updating table {}", planned.name),
-            planned.staged.update,
-            updated[i],
-        )?;
+    let updated = write_rows(context, tables, &mut wrote).await?;
+    for (planned, updated) in tables.iter().zip(updated) {
+        let doing = format!("updating table {}", planned.name);
+        must_be(&doing, planned.staged.update, updated)?;
     }
     told(Phase::Verifying, 0, of);
     session
@@ -425,6 +401,57 @@ async fn write(
         told(Phase::Verifying, i as u64 + 1, of);
     }
     record(context, plan.plan()).await
+}
+
+/// Writes table by table, so that constraints which cannot be deferred hold after each statement:
+/// deletes from the last table to the first, each before the table's updates, which may take what
+/// the deleted rows held; inserts from the first table to the last, each after the table's updates,
+/// which may free what the new rows hold. Updates whose reference that does not suit come before
+/// or after all of it. Returns how many rows of each table were updated.
+async fn write_rows(
+    context: &Context<'_>,
+    tables: &[Planned],
+    wrote: &mut impl FnMut(u64),
+) -> Result<Vec<u64>> {
+    let has_deletes = tables.iter().any(|t| t.staged.delete > 0);
+    for (i, child) in tables.iter().enumerate() {
+        for (j, parent) in tables.iter().enumerate() {
+            if parent.staged.delete > 0 && j >= i {
+                context.order(child, parent, Updates::First).await?;
+            }
+            if parent.staged.insert > 0 && (j >= i || has_deletes) {
+                context.order(child, parent, Updates::Last).await?;
+            }
+        }
+    }
+    let mut updated = vec![0; tables.len()];
+    if has_deletes {
+        for (i, planned) in tables.iter().enumerate() {
+            let rows = context.update(planned, Updates::First).await?;
+            updated[i] += rows;
+            wrote(rows);
+        }
+        for (i, planned) in tables.iter().enumerate().rev() {
+            context.delete(planned).await?;
+            let rows = context.update(planned, Updates::Others).await?;
+            updated[i] += rows;
+            wrote(planned.staged.delete + rows);
+        }
+    }
+    for (i, planned) in tables.iter().enumerate() {
+        if !has_deletes {
+            updated[i] += context.update(planned, Updates::Others).await?;
+            wrote(updated[i]);
+        }
+        context.insert(planned).await?;
+        wrote(planned.staged.insert);
+    }
+    for (i, planned) in tables.iter().enumerate() {
+        let rows = context.update(planned, Updates::Last).await?;
+        updated[i] += rows;
+        wrote(rows);
+    }
+    Ok(updated)
 }
 
 /// The error that says which rows are not as planned.

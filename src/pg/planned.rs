@@ -28,6 +28,8 @@ pub struct Planned {
     pub config: TableConfig,
     /// The columns that changes write, in the order of the mask.
     pub columns: Vec<String>,
+    /// Columns that its triggers may set again.
+    pub triggered: Vec<String>,
     /// How many rows of each action were staged.
     pub staged: Staged,
     number: usize,
@@ -80,6 +82,14 @@ impl Planned {
             .iter()
             .map(|name| column(&self.table, &self.name, name))
             .collect()
+    }
+
+    /// The staging table's name of a column, where the plan gives its value.
+    pub fn staged_column(&self, name: &str) -> Option<String> {
+        let is_staged = self.columns.iter().any(|c| c == name)
+            || self.config.natural_key.iter().any(|c| c == name);
+        let column = self.table.column(name).filter(|_| is_staged);
+        column.map(Column::staged)
     }
 
     fn staged_columns(&self) -> Result<Vec<&Column>> {
@@ -257,6 +267,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> 
             table,
             config: planned.config.clone(),
             columns: planned.columns.clone(),
+            triggered: planned.triggered.clone(),
             staged: Staged::default(),
             number,
         });

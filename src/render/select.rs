@@ -23,6 +23,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether a table is shown.
+    pub fn of_table(&self, table: &str) -> bool {
+        self.tables.is_empty() || self.tables.iter().any(|t| t == table)
+    }
+
     /// Whether an entry is shown.
     pub fn takes(&self, entry: &Entry) -> bool {
         let action = action(&entry.what);
@@ -31,7 +36,7 @@ impl Filter {
             false => self.actions.iter().any(|a| a == action),
         };
         shown
-            && (self.tables.is_empty() || self.tables.contains(&entry.table))
+            && self.of_table(&entry.table)
             && self.key.as_ref().is_none_or(|part| {
                 let mut values = entry.key.values().flatten();
                 values.any(|v| v.contains(part.as_str()))

@@ -42,8 +42,10 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         schema: "sha256:00".into(),
         parents: parents.iter().map(|p| (*p).to_owned()).collect(),
         width,
+        rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
+        triggered: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -20,5 +20,6 @@ macro_rules! snapshot {
 }
 
 mod fixture;
+mod json;
 mod markdown;
 mod text;
