@@ -451,8 +451,9 @@ impl<'a> After<'a> {
             "true"
         };
         let all = format!(
-            "(SELECT {NEW} AS new, {natural_columns} FROM {})",
-            self.sql_name()
+            "(SELECT {NEW} AS new, {natural_columns} FROM {} WHERE {})",
+            self.sql_name(),
+            counts(self)
         );
         let select = format!(
             "WITH a AS MATERIALIZED {after} \
@@ -520,14 +521,10 @@ impl<'a> After<'a> {
         let provider = all.iter().find(|p| p.stage.table.name == key.parent);
         let in_plan = match provider {
             Some(p) => {
-                let counts = match p.stage.config.on_invalid {
-                    // A record that blocks the plan has to be mended, and will then be there.
-                    OnInvalid::Block => "true",
-                    OnInvalid::Reject => GOOD,
-                };
                 format!(
-                    " AND NOT EXISTS (SELECT FROM {} p WHERE {equal} AND {counts})",
-                    p.sql_name()
+                    " AND NOT EXISTS (SELECT FROM {} p WHERE {equal} AND {})",
+                    p.sql_name(),
+                    counts(p)
                 )
             }
             None => String::new(),
@@ -573,6 +570,15 @@ impl<'a> After<'a> {
     }
 }
 
+/// Which records will be written, when it is asked what others rely on.
+fn counts(after: &After<'_>) -> &'static str {
+    match after.stage.config.on_invalid {
+        // A record that blocks the plan has to be mended, and will then be there.
+        OnInvalid::Block => "true",
+        OnInvalid::Reject => GOOD,
+    }
+}
+
 /// Asks about all tables, parents first, until nothing new is found: what is left out takes with it
 /// what depends on it. Returns the numbers of the tables with findings.
 ///
@@ -585,8 +591,7 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &[After<'_>]) -> Result<Vec<usize
         after.fill(snapshot).await?;
     }
     for after in all {
-        let found = after.checks(session).await? + after.unique(session).await?;
-        if found > 0 {
+        if after.checks(session).await? > 0 {
             after.spoil(session).await?;
             tables.push(after.stage.number());
         }
@@ -594,7 +599,7 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &[After<'_>]) -> Result<Vec<usize
     loop {
         let mut found = 0;
         for after in all {
-            let here = after.parents(session, all).await?;
+            let here = after.unique(session).await? + after.parents(session, all).await?;
             if here > 0 {
                 after.spoil(session).await?;
                 tables.push(after.stage.number());

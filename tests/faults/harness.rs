@@ -264,7 +264,7 @@ impl Stage {
         self.with(state)
     }
 
-    /// No lock, no transaction and no session of the loader is left; waits for up to 10 s, since a
+    /// No lock, no transaction and no session of the loader is left; waits for up to a minute, since a
     /// server notices a dead client after a second.
     #[track_caller]
     pub fn is_free(&self) {
@@ -279,7 +279,7 @@ impl Stage {
                 return;
             }
             assert!(
-                started.elapsed() < Duration::from_secs(10),
+                started.elapsed() < Duration::from_secs(60),
                 "still there: {left}"
             );
             std::thread::sleep(Duration::from_millis(20));
