@@ -170,6 +170,11 @@ impl Stage {
         connect(&self.url)
     }
 
+    /// Lets go of the stage's own session: its server may have gone down.
+    pub fn reconnect(&self) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Works in the stage's own session.
     fn with<T>(&self, work: impl FnOnce(&mut Client) -> T) -> T {
         let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
