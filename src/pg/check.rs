@@ -1,5 +1,8 @@
 //! What would go wrong at apply: check constraints, unique keys and foreign keys, asked of
 //! PostgreSQL for all rows at once, on the rows as they would be.
+//!
+//! Whether a value is null is asked by `IS DISTINCT FROM NULL`: of a composite value, `IS NULL`
+//! would ask about its fields.
 
 use super::Session;
 use super::compare::Snapshot;
@@ -179,7 +182,7 @@ impl<'a> After<'a> {
                     let wins = if replace {
                         given
                     } else {
-                        format!("{cell} IS NOT NULL")
+                        format!("{cell} IS DISTINCT FROM NULL")
                     };
                     differs.push(format!(
                         "({wins} AND {} IS DISTINCT FROM {})",
@@ -219,7 +222,7 @@ impl<'a> After<'a> {
         let mut conditions: Vec<String> = table
             .key(&config.natural_key)
             .iter()
-            .map(|(c, _)| format!("s.{} IS NOT NULL", c.staged()))
+            .map(|(c, _)| format!("s.{} IS DISTINCT FROM NULL", c.staged()))
             .collect();
         let mut good = "s._findings IS NULL".to_owned();
         if !broken.is_empty() {
@@ -282,14 +285,18 @@ impl<'a> After<'a> {
         let immutable = config.immutable_fields.contains(&c.name);
         let mut when = Vec::new();
         if self.stage.used[i] && c.not_null {
-            when.push(format!("{absent} AND {given} AND {cell} IS NULL"));
+            when.push(format!(
+                "{absent} AND {given} AND {cell} IS NOT DISTINCT FROM NULL"
+            ));
             if !immutable && config.conflict_resolution == Resolution::Replace {
-                when.push(format!("{exists} AND {given} AND {cell} IS NULL"));
+                when.push(format!(
+                    "{exists} AND {given} AND {cell} IS NOT DISTINCT FROM NULL"
+                ));
             }
         }
         if self.stage.used[i] && immutable && config.on_immutable != OnImmutable::Keep {
             when.push(format!(
-                "{exists} AND {cell} IS NOT NULL AND {} IS DISTINCT FROM {}",
+                "{exists} AND {cell} IS DISTINCT FROM NULL AND {} IS DISTINCT FROM {}",
                 c.staged_text("s"),
                 c.text("t")
             ));
@@ -368,7 +375,7 @@ impl<'a> After<'a> {
         let not_null = match index.nulls_not_distinct {
             true => "true".to_owned(),
             false => (0..keys.len())
-                .map(|i| format!("k{i} IS NOT NULL"))
+                .map(|i| format!("k{i} IS DISTINCT FROM NULL"))
                 .collect::<Vec<_>>()
                 .join(" AND "),
         };
@@ -401,7 +408,7 @@ impl<'a> After<'a> {
                         eq.operator
                     );
                     match index.nulls_not_distinct {
-                        true => format!("({same} OR {left}.k{i} IS NULL AND {right}.k{i} IS NULL)"),
+                        true => format!("({same} OR {left}.k{i} IS NOT DISTINCT FROM NULL AND {right}.k{i} IS NOT DISTINCT FROM NULL)"),
                         false => same,
                     }
                 })
@@ -501,7 +508,7 @@ impl<'a> After<'a> {
             .collect();
         let given: Vec<String> = columns
             .iter()
-            .map(|c| format!("a.{} IS NOT NULL", Ident(&c.name)))
+            .map(|c| format!("a.{} IS DISTINCT FROM NULL", Ident(&c.name)))
             .collect();
         let equal: Vec<String> = key
             .columns
