@@ -101,7 +101,7 @@ fn text_sql(value: &str, text_cast: bool) -> String {
     if text_cast {
         format!("({value})::pg_catalog.text")
     } else {
-        format!("CASE WHEN {value} IS NOT NULL THEN pg_catalog.format('%s', {value}) END")
+        format!("CASE WHEN {value} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {value}) END")
     }
 }
 

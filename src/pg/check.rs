@@ -1,5 +1,8 @@
 //! What would go wrong at apply: check constraints, unique keys and foreign keys, asked of
 //! PostgreSQL for all rows at once, on the rows as they would be.
+//!
+//! Whether a value is null is asked by `IS DISTINCT FROM NULL`: of a composite value, `IS NULL`
+//! would ask about its fields.
 
 use super::Session;
 use super::compare::Snapshot;
@@ -179,7 +182,7 @@ impl<'a> After<'a> {
                     let wins = if replace {
                         given
                     } else {
-                        format!("{cell} IS NOT NULL")
+                        format!("{cell} IS DISTINCT FROM NULL")
                     };
                     differs.push(format!(
                         "({wins} AND {} IS DISTINCT FROM {})",
@@ -219,7 +222,7 @@ impl<'a> After<'a> {
         let mut conditions: Vec<String> = table
             .key(&config.natural_key)
             .iter()
-            .map(|(c, _)| format!("s.{} IS NOT NULL", c.staged()))
+            .map(|(c, _)| format!("s.{} IS DISTINCT FROM NULL", c.staged()))
             .collect();
         let mut good = "s._findings IS NULL".to_owned();
         if !broken.is_empty() {
@@ -282,14 +285,18 @@ impl<'a> After<'a> {
         let immutable = config.immutable_fields.contains(&c.name);
         let mut when = Vec::new();
         if self.stage.used[i] && c.not_null {
-            when.push(format!("{absent} AND {given} AND {cell} IS NULL"));
+            when.push(format!(
+                "{absent} AND {given} AND {cell} IS NOT DISTINCT FROM NULL"
+            ));
             if !immutable && config.conflict_resolution == Resolution::Replace {
-                when.push(format!("{exists} AND {given} AND {cell} IS NULL"));
+                when.push(format!(
+                    "{exists} AND {given} AND {cell} IS NOT DISTINCT FROM NULL"
+                ));
             }
         }
         if self.stage.used[i] && immutable && config.on_immutable != OnImmutable::Keep {
             when.push(format!(
-                "{exists} AND {cell} IS NOT NULL AND {} IS DISTINCT FROM {}",
+                "{exists} AND {cell} IS DISTINCT FROM NULL AND {} IS DISTINCT FROM {}",
                 c.staged_text("s"),
                 c.text("t")
             ));
@@ -368,7 +375,7 @@ impl<'a> After<'a> {
         let not_null = match index.nulls_not_distinct {
             true => "true".to_owned(),
             false => (0..keys.len())
-                .map(|i| format!("k{i} IS NOT NULL"))
+                .map(|i| format!("k{i} IS DISTINCT FROM NULL"))
                 .collect::<Vec<_>>()
                 .join(" AND "),
         };
@@ -401,7 +408,7 @@ impl<'a> After<'a> {
                         eq.operator
                     );
                     match index.nulls_not_distinct {
-                        true => format!("({same} OR {left}.k{i} IS NULL AND {right}.k{i} IS NULL)"),
+                        true => format!("({same} OR {left}.k{i} IS NOT DISTINCT FROM NULL AND {right}.k{i} IS NOT DISTINCT FROM NULL)"),
                         false => same,
                     }
                 })
@@ -451,8 +458,9 @@ impl<'a> After<'a> {
             "true"
         };
         let all = format!(
-            "(SELECT {NEW} AS new, {natural_columns} FROM {})",
-            self.sql_name()
+            "(SELECT {NEW} AS new, {natural_columns} FROM {} WHERE {})",
+            self.sql_name(),
+            counts(self)
         );
         let select = format!(
             "WITH a AS MATERIALIZED {after} \
@@ -500,7 +508,7 @@ impl<'a> After<'a> {
             .collect();
         let given: Vec<String> = columns
             .iter()
-            .map(|c| format!("a.{} IS NOT NULL", Ident(&c.name)))
+            .map(|c| format!("a.{} IS DISTINCT FROM NULL", Ident(&c.name)))
             .collect();
         let equal: Vec<String> = key
             .columns
@@ -520,14 +528,10 @@ impl<'a> After<'a> {
         let provider = all.iter().find(|p| p.stage.table.name == key.parent);
         let in_plan = match provider {
             Some(p) => {
-                let counts = match p.stage.config.on_invalid {
-                    // A record that blocks the plan has to be mended, and will then be there.
-                    OnInvalid::Block => "true",
-                    OnInvalid::Reject => GOOD,
-                };
                 format!(
-                    " AND NOT EXISTS (SELECT FROM {} p WHERE {equal} AND {counts})",
-                    p.sql_name()
+                    " AND NOT EXISTS (SELECT FROM {} p WHERE {equal} AND {})",
+                    p.sql_name(),
+                    counts(p)
                 )
             }
             None => String::new(),
@@ -573,6 +577,15 @@ impl<'a> After<'a> {
     }
 }
 
+/// Which records will be written, when it is asked what others rely on.
+fn counts(after: &After<'_>) -> &'static str {
+    match after.stage.config.on_invalid {
+        // A record that blocks the plan has to be mended, and will then be there.
+        OnInvalid::Block => "true",
+        OnInvalid::Reject => GOOD,
+    }
+}
+
 /// Asks about all tables, parents first, until nothing new is found: what is left out takes with it
 /// what depends on it. Returns the numbers of the tables with findings.
 ///
@@ -585,8 +598,7 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &[After<'_>]) -> Result<Vec<usize
         after.fill(snapshot).await?;
     }
     for after in all {
-        let found = after.checks(session).await? + after.unique(session).await?;
-        if found > 0 {
+        if after.checks(session).await? > 0 {
             after.spoil(session).await?;
             tables.push(after.stage.number());
         }
@@ -594,7 +606,7 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &[After<'_>]) -> Result<Vec<usize
     loop {
         let mut found = 0;
         for after in all {
-            let here = after.parents(session, all).await?;
+            let here = after.unique(session).await? + after.parents(session, all).await?;
             if here > 0 {
                 after.spoil(session).await?;
                 tables.push(after.stage.number());

@@ -9,6 +9,7 @@
 )]
 
 mod harness;
+mod moments;
 mod proxy;
 mod random;
 

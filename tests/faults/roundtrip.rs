@@ -84,6 +84,11 @@ impl Play {
     }
 
     fn apply(&self, plan: &str) -> Run {
+            println!(
+                "{}",
+                std::fs::read_to_string(self.stage.path(plan)).unwrap()
+            );
+        }
         self.stage
             .loader(&["apply", plan, "--force", "--json"])
             .ends(0)
