@@ -18,3 +18,4 @@ mod failures;
 mod races;
 mod rollback;
 mod roundtrip;
+mod writer;

@@ -84,14 +84,8 @@ impl Play {
     }
 
     fn apply(&self, plan: &str) -> Run {
-            println!(
-                "{}",
-                std::fs::read_to_string(self.stage.path(plan)).unwrap()
-            );
-        }
-        self.stage
-            .loader(&["apply", plan, "--force", "--json"])
-            .ends(0)
+        let run = self.stage.loader(&["apply", plan, "--force", "--json"]);
+        run.ends(0)
     }
 
     /// Takes an application back; returns the application that did.
