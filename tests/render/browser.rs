@@ -61,7 +61,7 @@ impl Browser {
                 "--disable-component-update",
                 "--disable-sync",
             ])
-            .arg("--disable-dev-shm-usage")
+            .args(["--disable-dev-shm-usage", "--window-size=1280,900"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
             .stdin(Stdio::piped())
@@ -91,13 +91,17 @@ impl Browser {
             events: RefCell::default(),
             _profile: profile,
         };
-        let target = browser.call(
-            "Target.createTarget",
-            json!({"url": "about:blank", "width": 1280, "height": 900}),
-        );
+        let targets = browser.call("Target.getTargets", json!({}));
+        let page = |t: &&Value| t["type"] == "page";
+        let id = &targets["targetInfos"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(page)
+            .unwrap()["targetId"];
         let session = browser.call(
             "Target.attachToTarget",
-            json!({"targetId": target["targetId"], "flatten": true}),
+            json!({"targetId": id, "flatten": true}),
         );
         browser.session = session["sessionId"].as_str().unwrap().to_owned();
         for domain in ["Page", "Runtime", "Log", "Network"] {

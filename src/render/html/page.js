@@ -10,7 +10,7 @@
   const SHORT = 240;         // characters of a value in a closed row
   const LONG = 1500;         // and in an open one, before "show all"
   const SLICE = 10;          // milliseconds of work before others have their turn
-  const AROUND = 600;        // px of rows above and below the screen
+  const AROUND = 300;        // px of rows above and below the screen
   const PRINTED = 500;       // rows on paper
 
   const $ = (id) => document.getElementById(id);
@@ -22,7 +22,7 @@
 
   const rows = [];
   let names = { tables: [], widths: [], columns: [], objects: [], left: [] };
-  let items = [];            // what the filters leave: { rows: [indices], open, height }
+  let items = [];            // what the filters leave: { row, alike, open, height }, rows by index
   let tops = new Float64Array(1);
   let current = -1;
   let turn = 0;
@@ -64,6 +64,7 @@
     for (let i = 0; i < pieces.length; i++) {
       for (const row of JSON.parse(pieces[i].textContent)) {
         row.text = searchable(row);
+        row.length = lengthOf(row);
         rows.push(row);
         if (row.violation) kinds.set(row.violation.kind, (kinds.get(row.violation.kind) || 0) + 1);
       }
@@ -142,12 +143,13 @@
       state.textContent = `Row ${place} of the plan is not on this page.`;
       return;
     }
-    let at = items.findIndex((item) => item.rows.includes(low));
-    if (at < 0 || items[at].rows.length > 1) {
+    const holds = (item) => item.row === low || (item.alike !== null && item.alike.includes(low));
+    let at = items.findIndex(holds);
+    if (at < 0 || items[at].alike) {
       if (at < 0) want(new URLSearchParams({ actions: USUAL + (row.a === 4 ? ",skip" : "") }));
       grouped.checked = false;
       await refresh(false);
-      at = items.findIndex((item) => item.rows[0] === low);
+      at = items.findIndex((item) => item.row === low);
     }
     if (at < 0) return;
     items[at].open = true;
@@ -171,7 +173,7 @@
     // Violations of all tables, then deletes, then the rest table by table.
     const many = names.tables.length;
     const sections = Array.from({ length: many * 5 }, () => []);
-    const groups = new Map();
+    const groups = [];       // by the number that entries alike share
     let matching = 0;
     for (let i = 0; i < rows.length; i++) {
       if (i % 128 === 0 && due()) {
@@ -184,21 +186,22 @@
       if (column >= 0 && !(has(row.s) || has(row.v) || has(row.r) || (row.violation && row.violation.field === column))) continue;
       if (q && !row.text.includes(q)) continue;
       matching++;
-      const group = grouped.checked ? groups.get(row.g) : undefined;
+      const group = grouped.checked ? groups[row.g] : undefined;
       if (group) {
-        group.rows.push(i);
+        if (group.alike) group.alike.push(i);
+        else group.alike = [i];
         continue;
       }
-      const item = { rows: [i], open: false, height: 0 };
-      groups.set(row.g, item);
+      const item = { row: i, alike: null, open: false, height: closedHeight(row) };
+      groups[row.g] = item;
       sections[row.a < 2 ? row.a * many + row.t : 2 * many + row.t * 3 + row.a - 2].push(item);
     }
     const found = [];
     for (const section of sections) {
-      const several = section.filter((item) => item.rows.length > 1);
-      several.sort((a, b) => b.rows.length - a.rows.length);
+      const several = section.filter((item) => item.alike);
+      several.sort((a, b) => b.alike.length - a.alike.length);
       for (const item of several) found.push(item);
-      for (const item of section) if (item.rows.length === 1) found.push(item);
+      for (const item of section) if (!item.alike) found.push(item);
       if (due()) {
         await rest();
         if (mine !== turn) return;
@@ -218,19 +221,21 @@
 
   // ---- where rows are ----
 
-  const rowOf = (item) => rows[item.rows[0]];
+  const rowOf = (item) => rows[item.row];
 
   const listed = (row) => (row.v || []).filter((v) => row.a !== 1 || v[1] !== null);
 
-  // Lines that the values of an insert or delete have when closed.
-  function linesOf(row) {
+  // About how long the values of an insert or delete are when listed.
+  function lengthOf(row) {
     let length = 0;
     for (const [column, v] of listed(row)) length += names.columns[column].length + (v ? v.length : 4) + 3;
-    return length === 0 ? 0 : length < (narrow.matches ? 40 : 120) ? 1 : 2;
+    return length;
   }
 
-  function closedHeight(item) {
-    const row = rowOf(item);
+  // And how many lines they have.
+  const linesOf = (row) => (row.length === 0 ? 0 : row.length < (narrow.matches ? 40 : 120) ? 1 : 2);
+
+  function closedHeight(row) {
     let lines = 0;
     if (row.violation) {
       lines = 2;
@@ -248,7 +253,6 @@
     tops = new Float64Array(items.length + 1);
     for (let i = 0; i < items.length; i++) {
       const item = items[i];
-      if (!item.open || !item.height) item.height = closedHeight(item);
       tops[i + 1] = tops[i] + item.height;
     }
     list.style.height = tops[items.length] + "px";
@@ -318,8 +322,7 @@
     old.replaceWith(fresh);
     shown.set(i, fresh);
     if (items[i].open) sizes.observe(fresh);
-    items[i].height = 0;
-    if (items[i].open) items[i].height = fresh.offsetHeight;
+    items[i].height = items[i].open ? fresh.offsetHeight : closedHeight(rowOf(items[i]));
     measure();
     draw(false);
     if (focused) fresh.focus({ preventScroll: true });
@@ -432,7 +435,7 @@
     element.ariaPosInSet = i + 1;
     element.ariaSetSize = items.length;
     element.ariaLabel = `${ACTIONS[row.a]}, ${names.tables[row.t]}, ${plainKey(row)}`
-      + (item.rows.length > 1 ? `, and ${item.rows.length - 1} more alike` : "");
+      + (item.alike ? `, and ${item.alike.length} more alike` : "");
     const sign = make("button", "sign " + ACTIONS[row.a], SIGNS[row.a]);
     sign.type = "button";
     sign.tabIndex = -1;
@@ -441,7 +444,7 @@
     sign.ariaLabel = open ? "close" : "open";
     const title = make("div", "title");
     title.append(make("span", "table", names.tables[row.t]), keyOf(row));
-    if (item.rows.length > 1) title.append(make("span", "count", `and ${number(item.rows.length - 1)} alike`));
+    if (item.alike) title.append(make("span", "count", `and ${number(item.alike.length)} alike`));
     const notes = [];
     if (row.s && names.widths[row.t]) notes.push(`${row.s.length} of ${names.widths[row.t]} columns`);
     if (row.note) notes.push(row.note);
@@ -454,7 +457,7 @@
     element.append(sign, title);
     body(element, row, open);
     if (open) {
-      if (item.rows.length > 1) element.append(alike(item));
+      if (item.alike) element.append(alike([item.row, ...item.alike]));
       else if (row.f.length) element.append(make("p", "from", "from " + row.f.map(([o, at]) => names.objects[o] + (at === null ? "" : "#" + at)).join(", ")));
     }
     return element;
@@ -498,17 +501,17 @@
     }
   }
 
-  function alike(item) {
+  function alike(members) {
     const keys = make("ul", "keys-alike");
     const add = (from) => {
-      const end = Math.min(from + 200, item.rows.length);
-      for (const i of item.rows.slice(from, end)) {
+      const end = Math.min(from + 200, members.length);
+      for (const i of members.slice(from, end)) {
         const link = make("a", "v", rows[i].k.map((k) => (k[1] === null ? "null" : k[1].slice(0, SHORT))).join(" "));
         link.href = address(rows[i].n);
         keys.appendChild(make("li")).append(link);
       }
-      if (end === item.rows.length) return;
-      const button = make("button", "more", `${number(item.rows.length - end)} more`);
+      if (end === members.length) return;
+      const button = make("button", "more", `${number(members.length - end)} more`);
       button.type = "button";
       const last = keys.appendChild(make("li"));
       last.append(button);
@@ -605,6 +608,7 @@
   window.addEventListener("scroll", redraw, { passive: true });
   window.addEventListener("resize", redraw);
   narrow.addEventListener("change", () => {
+    for (const item of items) if (!item.open) item.height = closedHeight(rowOf(item));
     measure();
     draw(true);
   });
