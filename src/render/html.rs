@@ -331,13 +331,14 @@ fn changes(summary: &Counts) -> Markup {
                         }
                     }
                 }
+                span.break {}
                 select #table aria-label="Table" { option value="" { "all tables" } }
                 select #column aria-label="Column" { option value="" { "all columns" } }
                 select #kind aria-label="Kind of violation" { option value="" { "all kinds" } }
                 label { input #grouped type="checkbox" checked; " alike as one" }
                 button #reset type="reset" { "Reset" }
+                p #state role="status" aria-live="polite" { "Reading…" }
             }
-            p #state role="status" aria-live="polite" { "Reading…" }
             ul #left {}
             noscript { p { "This page needs its own script to list the changes; "
                 code { "loader show --all" } " lists them as text." } }

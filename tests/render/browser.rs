@@ -61,7 +61,11 @@ impl Browser {
                 "--disable-component-update",
                 "--disable-sync",
             ])
-            .args(["--disable-dev-shm-usage", "--window-size=1280,900"])
+            .args([
+                "--disable-dev-shm-usage",
+                "--hide-scrollbars",
+                "--window-size=1280,900",
+            ])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
             .stdin(Stdio::piped())
@@ -213,6 +217,29 @@ impl Browser {
         // The search waits a moment for more.
         self.eval("new Promise((done) => setTimeout(done, 250))");
         self.settled();
+    }
+
+    /// Has the page find that its reader prefers `scheme`.
+    pub fn media(&mut self, scheme: &str) {
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.call("Emulation.setEmulatedMedia", json!({"features": features}));
+    }
+
+    /// A picture of the top of the page, as PNG.
+    pub fn screenshot(&mut self, width: u32, height: u32) -> Vec<u8> {
+        use base64::Engine;
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", size);
+        self.eval(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))",
+        );
+        let picture = self.call("Page.captureScreenshot", json!({"format": "png"}));
+        self.call("Emulation.clearDeviceMetricsOverride", json!({}));
+        let data = picture["data"].as_str().unwrap();
+        base64::engine::general_purpose::STANDARD
+            .decode(data)
+            .unwrap()
     }
 
     /// Nothing was said, refused, fetched or asked.

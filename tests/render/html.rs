@@ -62,6 +62,8 @@ fn it_opens_filters_finds_and_links_without_error_or_request() {
         browser.eval(STATE),
         "31 of 36 entries, those alike as one: 11"
     );
+    browser.eval("document.querySelector('#changes').scrollIntoView()");
+    browser.until("document.querySelectorAll('.row').length === 11");
     let titles = browser.eval(TITLES).as_str().unwrap().to_owned();
     assert!(titles.starts_with("subjectsGSID-0003#1\nspecimengsid GSID-9999 sample_id SMP-7#34\nsubjectsGSID-0004marked as deleted#2\n"), "{titles}");
     assert!(
@@ -195,4 +197,83 @@ fn hostile_rows_do_nothing() {
     );
     assert_eq!(browser.eval("document.title"), title.as_str());
     browser.is_quiet();
+}
+
+#[test]
+fn it_is_light_and_dark_as_the_reader_has_it() {
+    let plan = fixture::showcase();
+    let (path, _) = page(&plan, &all());
+    let mut browser = Browser::start();
+    let paper = "getComputedStyle(document.body).backgroundColor";
+    for (scheme, colour) in [("light", "rgb(255, 255, 255)"), ("dark", "rgb(18, 22, 27)")] {
+        browser.media(scheme);
+        browser.open(&path, "");
+        assert_eq!(browser.eval(paper), colour);
+        // The pictures of the documentation: LOADER_SCREENSHOTS=docs.
+        if let Some(folder) = std::env::var_os("LOADER_SCREENSHOTS") {
+            let file = std::path::Path::new(&folder).join(format!("page-{scheme}.png"));
+            std::fs::write(file, browser.screenshot(1280, 1400)).unwrap();
+        }
+    }
+    browser.is_quiet();
+}
+
+#[test]
+fn on_paper_the_first_rows_stand_opened() {
+    let plan = fixture::many(600);
+    let (path, _) = page(&plan, &all());
+    let mut browser = Browser::start();
+    browser.open(&path, "#alike=0");
+    browser.eval("window.dispatchEvent(new Event('beforeprint'))");
+    let rows = "document.querySelectorAll('.row.open').length";
+    assert_eq!(browser.eval(rows), 500);
+    let rest = browser.eval("document.querySelector('#list > p').textContent");
+    assert_eq!(rest, "… and 100 more; loader show --all lists them.");
+    browser.eval("window.dispatchEvent(new Event('afterprint'))");
+    assert_eq!(browser.eval(rows), 0);
+    let drawn = browser.eval("document.querySelectorAll('.row').length");
+    assert!((1..60).contains(&drawn.as_u64().unwrap()), "{drawn}");
+}
+
+#[test]
+fn of_very_many_rows_only_those_on_the_screen_are_drawn() {
+    let plan = fixture::many(20_000);
+    let (path, text) = page(&plan, &all());
+    let largest = text
+        .split("<script class=\"rows\"")
+        .map(str::len)
+        .max()
+        .unwrap();
+    assert!(largest < 100_000, "{largest}");
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    let drawn = "document.querySelectorAll('.row').length";
+    assert!(browser.eval(drawn).as_u64().unwrap() < 60);
+    browser.press("/");
+    browser.type_text("LCL-0014001");
+    assert_eq!(browser.eval(STATE), "1 of 20,000 entries");
+    assert_eq!(browser.eval(TITLES), "lcllcl-00140012 of 8 columns#14002");
+    browser.eval("location.hash = 'row=19999'");
+    browser.until(&format!("{CURRENT} === 'dna-0019998'"));
+    assert!(browser.eval(drawn).as_u64().unwrap() < 60);
+    let seen = "(() => { const r = document.querySelector('.row.current').getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight })()";
+    assert_eq!(browser.eval(seen), true);
+    browser.is_quiet();
+}
+
+#[test]
+fn what_does_not_fit_is_left_out_by_share_and_it_says_so() {
+    let plan = fixture::many(3_000);
+    let filter = Filter {
+        limit: Some(100),
+        ..all()
+    };
+    let (path, text) = page(&plan, &filter);
+    assert_eq!(text.matches("{\"n\":").count(), 5 * 200 + 3);
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    let left = browser
+        .eval("[...document.querySelectorAll('#left li')].map((l) => l.textContent).join('\\n')");
+    let left = left.as_str().unwrap();
+    assert!(left.starts_with("320 updates of subjects are not on this page; loader show --table subjects --action update --all lists them.\n"), "{left}");
 }

@@ -13,6 +13,8 @@ const MEASURE: Measure = Measure {
     node: (184.0, 62.0),
     gap: (64.0, 22.0),
 };
+/// Beyond this width it is scrolled, and not made smaller.
+const BROAD: f64 = 1600.0;
 /// Room for arrows and outlines.
 const MARGIN: f64 = 14.0;
 
@@ -61,7 +63,7 @@ pub fn draw(tables: &[TablePlan]) -> Option<Markup> {
     let drawn = layout(tables.len(), &edges, MEASURE);
     let (width, height) = (drawn.size.0 + 2.0 * MARGIN, drawn.size.1 + 2.0 * MARGIN);
     Some(html! {
-        svg.graph xmlns="http://www.w3.org/2000/svg" width=(round(width)) height=(round(height))
+        svg.graph.broad[width > BROAD] xmlns="http://www.w3.org/2000/svg" width=(round(width)) height=(round(height))
             viewBox={ (-MARGIN) " " (-MARGIN) " " (round(width)) " " (round(height)) }
             role="group" aria-label="Which table refers to which" {
             defs {

@@ -152,9 +152,8 @@
       at = items.findIndex((item) => item.row === low);
     }
     if (at < 0) return;
-    items[at].open = true;
-    measure();
-    draw(true);
+    select(at);
+    if (!items[at].open) toggle(at);
     select(at);
   }
 
@@ -593,6 +592,7 @@
     else if ((event.key === "Enter" || event.key === "o") && current >= 0 && inList && !event.target.closest("a, button")) {
       event.preventDefault();
       toggle(current);
+      select(current);
     }
   });
   window.addEventListener("hashchange", follow);
