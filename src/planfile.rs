@@ -13,6 +13,7 @@
 #[cfg(feature = "encryption")]
 pub mod age;
 pub mod diff;
+mod notes;
 mod read;
 mod seal;
 mod write;
@@ -28,6 +29,7 @@ use crate::plan::{
 };
 use crate::strict::unique_map;
 
+pub use notes::{Notes, Outcome, Rehearsal, annotate};
 pub use read::{Executable, Item, PlanFile};
 #[cfg(feature = "encryption")]
 pub use seal::seal;

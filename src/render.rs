@@ -5,6 +5,7 @@ use crate::planfile::PlanFile;
 mod cut;
 pub mod diff;
 pub mod graph;
+pub mod html;
 pub mod json;
 pub mod markdown;
 pub mod select;

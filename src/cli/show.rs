@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
 use crate::planfile::diff::PlanDiff;
 use crate::render::select::{Filter, ORDER};
-use crate::render::{diff, json, markdown, text};
+use crate::render::{diff, html, json, markdown, text};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -50,6 +50,8 @@ enum Format {
     Text,
     /// For one pull-request comment
     Markdown,
+    /// One page for a browser
+    Html,
     /// For other programs: the whole plan, with sensitive values masked
     Json,
 }
@@ -62,6 +64,15 @@ impl Args {
             key: self.key.clone(),
             limit: self.limit.or(limit).filter(|_| !self.all),
         }
+    }
+
+    /// The filter where no action named means all of them.
+    fn with_skips(&self) -> Filter {
+        let mut filter = self.filter(None);
+        if filter.actions.is_empty() {
+            filter.actions = ORDER.map(str::to_owned).to_vec();
+        }
+        filter
     }
 }
 
@@ -80,11 +91,14 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
         Format::Json => {
             let plan = args.identity.open(&args.plan)?;
             known(&plan, &args.table)?;
-            let mut filter = args.filter(None);
-            if filter.actions.is_empty() {
-                filter.actions = ORDER.map(str::to_owned).to_vec();
-            }
-            json::plan(&plan, &filter, &mut out)?;
+            json::plan(&plan, &args.with_skips(), &mut out)?;
+            plan
+        }
+        Format::Html => {
+            let plan = args.identity.open(&args.plan)?;
+            known(&plan, &args.table)?;
+            let name = args.plan.display().to_string();
+            html::plan(&plan, &args.with_skips(), &name, &mut out)?;
             plan
         }
         Format::Markdown => {
@@ -116,7 +130,9 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     out.flush()
         .map_err(|e| Error::io("writing the plan for people", &e))?;
     drop(out);
-    if args.format == Format::Text && plan.header.blocking == 0 && plan.header.summary.changes() > 0
+    if args.format == Format::Text
+        && plan.header.against().is_none()
+        && plan.header.summary.changes() > 0
     {
         let identity = match plan.masked_hash {
             Some(_) => " --identity FILE",
@@ -142,6 +158,11 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
     let mut out = std::io::BufWriter::new(stdout.lock());
     match args.format {
         _ if settings.json => diff::json(&diff, &args.filter(None), &mut out)?,
+        Format::Html => {
+            return Err(Error::Config(
+                "a page shows one plan; two are compared as text, markdown or json".into(),
+            ));
+        }
         Format::Json => diff::json(&diff, &args.filter(None), &mut out)?,
         Format::Markdown => diff::markdown(&diff, &args.filter(None), &mut out)?,
         Format::Text => diff::text(&diff, &args.filter(Some(20)), style, &mut out)?,
@@ -167,6 +188,7 @@ fn summary(plan: &PlanFile) -> serde_json::Value {
         "blocking": header.blocking,
         "rejected": header.rejected,
         "tables": header.tables,
+        "notes": plan.notes,
     });
     if let Some(hash) = &plan.masked_hash {
         told["masked_hash"] = hash.as_str().into();

@@ -1,21 +1,21 @@
 //! Reading: the only way to a plan is through its verification.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::seal::Seal;
 use super::{EntryLine, FORMAT, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
-use crate::plan::{Counts, Entry, Fragment, Header, Kind, TablePlan, Target};
+use crate::plan::{Counts, Effect, Entry, Fragment, Header, Kind, TablePlan, Target, What};
 
 /// A plan file whose hash was found right. It stays open, so that nobody can exchange it.
 ///
@@ -29,6 +29,8 @@ pub struct PlanFile {
     pub header: Header,
     /// Its hash, `sha256:…`.
     pub hash: String,
+    /// What stands beside it, as JSON: outside the hash, so that nobody vouches for it.
+    pub notes: Option<Box<RawValue>>,
     /// Where its sensitive values are encrypted, also where it was opened: the hash of the file as
     /// everybody sees it.
     pub masked_hash: Option<String>,
@@ -87,10 +89,20 @@ impl PlanFile {
     }
 
     fn verify_with(file: File, name: String, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
-        let mut counts = Counts::default();
+        let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+        let mut blocking = 0;
         let mut count = |item| {
             if let Item::Entry(entry) = &item {
-                counts.add(&entry.what);
+                match counts.get_mut(&entry.table) {
+                    Some(counts) => counts.add(&entry.what),
+                    None => counts
+                        .entry(entry.table.clone())
+                        .or_default()
+                        .add(&entry.what),
+                }
+                if let What::Violation(v) = &entry.what {
+                    blocking += u64::from(v.effect == Effect::Block);
+                }
             }
             sink(item);
             Ok(())
@@ -103,7 +115,15 @@ impl PlanFile {
                  {found}; make a new plan and have that reviewed"
             )));
         }
-        if counts != read.header.summary {
+        // What is allowed and what is shown follows from the counts.
+        let header = &read.header;
+        let stated = header
+            .tables
+            .iter()
+            .filter(|t| t.counts != Counts::default());
+        let stated: BTreeMap<String, Counts> =
+            stated.map(|t| (t.table.clone(), t.counts)).collect();
+        if counts != stated || blocking != header.blocking || header.sum() != header.summary {
             return Err(Error::PlanRefused(format!(
                 "{name}: the plan's summary does not agree with its entries; make a new plan"
             )));
@@ -117,6 +137,7 @@ impl PlanFile {
                 None => read.hash,
             },
             header: read.header,
+            notes: read.notes,
             sections: read.sections,
             salt: read.salt,
             seal: read.seal,
@@ -190,22 +211,26 @@ impl PlanFile {
     /// The plan as one that may be applied.
     ///
     /// # Errors
-    /// [`Error::Blocked`] where violations stand against it; [`Error::PlanRefused`] where its
-    /// sensitive values are encrypted and it was not opened.
+    /// [`Error::Blocked`] where violations or limits stand against it; [`Error::PlanRefused`] where
+    /// its sensitive values are encrypted and it was not opened.
     pub fn executable(self) -> Result<Executable> {
         if let Some(seal) = &self.seal {
             return Err(Error::PlanRefused(seal.closed(&self.name)));
         }
-        match self.header.blocking {
-            0 => Ok(Executable(self)),
-            n => Err(Error::Blocked(format!(
-                "{}: {n} violation{} against applying this plan; see `loader show {} --action violation`, \
-                 mend the records or the configuration, and make a new plan",
-                self.name,
-                if n == 1 { " stands" } else { "s stand" },
+        let Some(against) = self.header.against() else {
+            return Ok(Executable(self));
+        };
+        let advice = match self.header.blocking {
+            0 => "make a new plan".to_owned(),
+            _ => format!(
+                "see `loader show {} --action violation`, mend the records or the configuration, and make a new plan",
                 self.name
-            ))),
-        }
+            ),
+        };
+        Err(Error::Blocked(format!(
+            "{}: {against}; {advice}",
+            self.name
+        )))
     }
 }
 
@@ -230,6 +255,7 @@ struct Parsed {
     salt: Option<String>,
     /// Of what stands in the file; where values are encrypted, not that of the values.
     hash: String,
+    notes: Option<Box<RawValue>>,
     sections: Sections,
     seal: Option<Seal>,
     /// The digest of what is sealed.
@@ -392,7 +418,7 @@ impl<'de> Visitor<'de> for Top<'_> {
                     }))?;
                     once(&mut sealed, "sealed", digest)?;
                 }
-                Field::Notes => once::<IgnoredAny, _>(&mut notes, "notes", map.next_value()?)?,
+                Field::Notes => once::<Box<RawValue>, _>(&mut notes, "notes", map.next_value()?)?,
             }
         }
         need(format, "format")?;
@@ -441,6 +467,7 @@ impl<'de> Visitor<'de> for Top<'_> {
             stated_hash,
             salt,
             hash,
+            notes,
             sections,
             seal,
             sealed: sealed.map(|h| h.finalize().to_vec()).unwrap_or_default(),

@@ -160,13 +160,15 @@ mod sealing {
         };
         let seen = plan_hash(&plan.header, None, &shown.sections()).map_err(bad_json)?;
         seal.masked_hash = seal.hash(&hash, &seen, &sealed.digest());
+        let mut more = vec![
+            ("masked_hash", json!(seal.masked_hash)),
+            ("recipients", json!(seal.recipients)),
+        ];
+        more.extend(plan.notes.as_ref().map(|notes| ("notes", json!(notes))));
         write_file(
             out,
             (&plan.header, &hash),
-            &[
-                ("masked_hash", json!(seal.masked_hash)),
-                ("recipients", json!(seal.recipients)),
-            ],
+            &more,
             (shown.fragments, shown.changes, Some(sealed)),
         )?;
         Ok((hash, Some(seal.masked_hash)))
@@ -260,6 +262,7 @@ mod sealing {
             match same {
                 true => Ok(PlanFile {
                     masked_hash: self.masked_hash,
+                    notes: self.notes,
                     ..opened
                 }),
                 false => Err(refused(

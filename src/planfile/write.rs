@@ -146,18 +146,19 @@ impl PlanWriter {
     ) -> Result<(Header, String)> {
         header.blocking = self.blocking;
         header.rejected = self.rejected;
-        header.summary = Counts::default();
         for table in &mut header.tables {
             let written = self.tables.get(&table.table).cloned().unwrap_or_default();
             table.counts = written.counts;
             table.columns = written.columns.into_iter().collect();
-            let (sum, c) = (&mut header.summary, &table.counts);
-            sum.insert += c.insert;
-            sum.update += c.update;
-            sum.delete += c.delete;
-            sum.skip += c.skip;
-            sum.violation += c.violation;
+            // A plan that is written again says so already.
+            let exceeded: Vec<String> = table
+                .exceeded()
+                .map(|e| format!("limit exceeded: {e}"))
+                .filter(|warning| !table.warnings.contains(warning))
+                .collect();
+            table.warnings.extend(exceeded);
         }
+        header.summary = header.sum();
         let sections = Sections {
             fragments: self.fragments.digest(),
             changes: self.changes.digest(),

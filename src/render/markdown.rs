@@ -133,6 +133,8 @@ fn verdict(header: &Header) -> String {
             "violations stand against it",
         );
         format!("⛔ **It cannot be applied: {stand}.**")
+    } else if header.exceeded().next().is_some() {
+        "⛔ **It cannot be applied: it exceeds limits, as noted below.**".to_owned()
     } else if header.summary.changes() == 0 {
         "✅ **There is nothing to apply.**".to_owned()
     } else {

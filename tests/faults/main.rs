@@ -9,9 +9,13 @@
 )]
 
 mod harness;
+mod moments;
 mod proxy;
+mod random;
 
 mod cuts;
 mod failures;
 mod races;
 mod rollback;
+mod roundtrip;
+mod writer;
