@@ -251,9 +251,14 @@ impl Mask {
                 | ViolationKind::NotQueued
                 | ViolationKind::MissingObject
         );
-        // It names the other row by its natural key.
-        let names_another = v.kind == ViolationKind::UniqueConflict && table.names_rows();
-        if about && !ours || names_another {
+        let speaks_of_others = match v.kind {
+            // It names the other row by its natural key.
+            ViolationKind::UniqueConflict => table.names_rows(),
+            // What is checked or computed may be made of any column.
+            ViolationKind::CheckFailed => true,
+            _ => false,
+        };
+        if about && !ours || speaks_of_others {
             v.message = "the reason is not shown, because it may name a sensitive value".into();
             return;
         }

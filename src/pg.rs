@@ -372,7 +372,9 @@ fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
         "57014" => "it was cancelled, for example by TRANSACTION_TIMEOUT",
         "P0001" => "a function or trigger refused it",
         // Of rights, names and the server itself; where a function speaks, it says where.
-        _ if ["08", "28", "42", "53", "57", "58"].iter().any(|c| code.starts_with(c))
+        _ if ["08", "28", "42", "53", "57", "58"]
+            .iter()
+            .any(|c| code.starts_with(c))
             && db.where_().is_none() =>
         {
             return failed(doing, e);
@@ -403,10 +405,8 @@ fn by_code(message: String, code: &str) -> Error {
     match code {
         "55P03" | "57014" | "25P03" => Error::Locked(format!("{message} [SQLSTATE {code}]")),
         _ => Error::Database {
-            transient: matches!(
-                code,
-                "40001" | "40P01" | "57P01" | "57P02" | "57P03"
-            ) || code.starts_with("08"),
+            transient: matches!(code, "40001" | "40P01" | "57P01" | "57P02" | "57P03")
+                || code.starts_with("08"),
             message: format!("{message} [SQLSTATE {code}]"),
             code: Some(code.to_owned()),
         },

@@ -57,7 +57,9 @@ impl Recipients {
             let plan = PlanFile::verify(plain, "the plan".into())?;
             let (hash, masked_hash) = crate::planfile::seal(&plan, &keys, out)?;
             if masked_hash.is_none() {
-                super::say("note: no table of this plan has sensitive columns: nothing is encrypted");
+                super::say(
+                    "note: no table of this plan has sensitive columns: nothing is encrypted",
+                );
             }
             return Ok(Made {
                 header,
@@ -113,7 +115,8 @@ impl Identity {
         #[cfg(feature = "encryption")]
         if let (Some(file), Some(_)) = (&self.identity, plan.sealed_for()) {
             let name = file.display().to_string();
-            let keys = crate::planfile::age::Identities::parse(&name, &read(file, "the identity")?)?;
+            let keys =
+                crate::planfile::age::Identities::parse(&name, &read(file, "the identity")?)?;
             return plan.unseal(&keys);
         }
         Ok(plan)

@@ -218,7 +218,11 @@ impl<'a> Undo<'a> {
                 "{doing}: an image in the audit log is not one that the loader wrote"
             ))
         };
-        while let Some(line) = lines.try_next().await.map_err(|e| session.failed(&doing, &e))? {
+        while let Some(line) = lines
+            .try_next()
+            .await
+            .map_err(|e| session.failed(&doing, &e))?
+        {
             row.read(&line).map_err(|_| broken())?;
             let image = |i: usize| -> Result<Option<Values>> {
                 let json = row.get(i).map(serde_json::from_str::<Values>);

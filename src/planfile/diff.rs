@@ -209,7 +209,8 @@ impl<'p> PlanDiff<'p> {
             .map(|(key, _)| key)
             .collect();
         gone.sort();
-        gone.into_iter().for_each(|key| self.objects_removed.add(key));
+        gone.into_iter()
+            .for_each(|key| self.objects_removed.add(key));
         let mut removed: Vec<u64> = known
             .into_values()
             .filter(|k| !k.matched)
@@ -432,7 +433,10 @@ fn facts(h: &Header) -> Vec<(&'static str, String)> {
         ("database", target.database.clone()),
         ("server", target.identity.clone()),
         ("lineage", target.lineage.clone()),
-        ("schema of the loader's tables", target.loader_schema.clone()),
+        (
+            "schema of the loader's tables",
+            target.loader_schema.clone(),
+        ),
         ("search path", target.search_path.clone()),
         ("applications taken back", h.undoes.join(", ")),
         ("records", h.records.to_string()),
@@ -454,6 +458,7 @@ fn facts_of_table(t: &TablePlan) -> BTreeMap<String, String> {
     };
     facts.insert("definition in the database".into(), t.schema.clone());
     facts.insert("refers to".into(), t.parents.join(", "));
+    facts.insert("left to its triggers".into(), t.triggered.join(", "));
     facts.insert("notes".into(), t.warnings.join("; "));
     facts
 }

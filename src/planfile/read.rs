@@ -444,7 +444,9 @@ impl<'de> Visitor<'de> for Top<'_> {
         let seal = match (masked, recipients, sealed.is_some()) {
             (None, None, false) => None,
             (Some(_), Some(_), true) if salt.is_some() => {
-                return Err(A::Error::custom("a plan with \"sealed\" shows its \"salt\""));
+                return Err(A::Error::custom(
+                    "a plan with \"sealed\" shows its \"salt\"",
+                ));
             }
             // Nobody who has no key can verify these: they must at least look like what they are.
             (Some(_), Some(recipients), true)

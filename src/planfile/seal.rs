@@ -228,7 +228,9 @@ mod sealing {
             };
             let mut sealed = temporary()?;
             self.read_again(&mut |_| Ok(()), &mut |line| {
-                let bytes = BASE64.decode(line).map_err(|e| format!("\"sealed\": {e}"))?;
+                let bytes = BASE64
+                    .decode(line)
+                    .map_err(|e| format!("\"sealed\": {e}"))?;
                 sealed.write_all(&bytes).map_err(|e| e.to_string())
             })?;
             sealed
@@ -252,7 +254,9 @@ mod sealing {
             )?;
             let opened = PlanFile::verify(plain, self.name.clone())?;
             let (None, Some(salt)) = (&opened.seal, &opened.salt) else {
-                return Err(refused("what is sealed in the plan is not a plain plan; make a new plan"));
+                return Err(refused(
+                    "what is sealed in the plan is not a plain plan; make a new plan",
+                ));
             };
             let mut shown = Shown::new(&opened, salt)?;
             opened.stream(&mut |item| shown.take(item))?;

@@ -278,7 +278,10 @@ pub fn text(
                 ),
             );
             for (name, old, new) in differences(&pair) {
-                put(("      ", 6), &format!("{}: {new}  (was: {old})", escape(&name)));
+                put(
+                    ("      ", 6),
+                    &format!("{}: {new}  (was: {old})", escape(&name)),
+                );
             }
             out.write_all(text.as_bytes()).map_err(|e| failed(&e))
         })?;
@@ -483,7 +486,9 @@ pub fn markdown(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> R
         if count == 0 {
             continue;
         }
-        let head = format!("\n**{name}: {count}**\n\n| table | row | action | says |\n|:--|:--|:--|:--|\n");
+        let head = format!(
+            "\n**{name}: {count}**\n\n| table | row | action | says |\n|:--|:--|:--|:--|\n"
+        );
         if !room(&mut text, head) {
             text += &format!("\n{name}: {count}\n");
             continue;

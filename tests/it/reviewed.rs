@@ -19,21 +19,39 @@ fn twice() -> (World, Plan, Plan) {
     let world = World::new(SCHEMA, TABLES);
     world.deliver("b", "sites.json", r#"[{"site": "S1", "city": "Lyons", "pin": "1112"}, {"site": "S3", "pin": "3334"}, {"site": "S9", "city": "Brest"}]"#);
     world.deliver("b", "boxes/1.json", r#"[{"box": "B1", "shelf": 10}, {"box": "B2", "shelf": 20}, {"box": "B3", "shelf": 3}, {"box": "B8", "shelf": "top"}]"#);
-    world.deliver("b", "boxes/2.json", r#"[{"box": "B4", "shelf": 40}, {"box": "B9", "site": "S2"}]"#);
+    world.deliver(
+        "b",
+        "boxes/2.json",
+        r#"[{"box": "B4", "shelf": 40}, {"box": "B9", "site": "S2"}]"#,
+    );
     let first = world.plan("b");
     world.sql("UPDATE boxes SET volume = 9.5 WHERE box = 'B2'; UPDATE boxes SET shelf = 33 WHERE box = 'B3'; DELETE FROM boxes WHERE box = 'B4'");
     world.deliver("b", "sites.json", r#"[{"site": "S1", "city": "Lyons", "pin": "1113"}, {"site": "S2", "city": "Nizza"}, {"site": "S3", "pin": "3334"}]"#);
     world.deliver("b", "boxes/1.json", r#"[{"box": "B1", "shelf": 11}, {"box": "B2", "shelf": 20}, {"box": "B3", "shelf": 3}, {"box": "B8", "shelf": "high"}]"#);
-    world.deliver("b", "boxes/3.json", r#"[{"box": "B7", "site": "S2", "volume": "1.25"}]"#);
-    world.configure(&TABLES.replace("on_invalid: reject", "on_invalid: reject, on_duplicate: last"));
+    world.deliver(
+        "b",
+        "boxes/3.json",
+        r#"[{"box": "B7", "site": "S2", "volume": "1.25"}]"#,
+    );
+    world.configure(&TABLES.replace(
+        "on_invalid: reject",
+        "on_invalid: reject, on_duplicate: last",
+    ));
     let second = world.plan("b");
     (world, first, second)
 }
 
 fn text(world: &World, first: &Plan, second: &Plan, format: &str) -> String {
-    let shown = world.loader(&["show", first.name(), second.name(), "--format", format]).ok().stdout;
-    let shown = shown.replace(&first.hash(), "sha256:…1").replace(&second.hash(), "sha256:…2");
-    let shown = shown.replace(first.name(), "first.json").replace(second.name(), "second.json");
+    let shown = world
+        .loader(&["show", first.name(), second.name(), "--format", format])
+        .ok()
+        .stdout;
+    let shown = shown
+        .replace(&first.hash(), "sha256:…1")
+        .replace(&second.hash(), "sha256:…2");
+    let shown = shown
+        .replace(first.name(), "first.json")
+        .replace(second.name(), "second.json");
     shown.replace(&world.database, "biobank")
 }
 
@@ -44,34 +62,83 @@ fn what_changed_between_two_plans() {
         let shown = text(&world, &first, &second, format);
         let masked = stand_ins(&shown);
         snapshot(&format!("compared_{format}"), &masked);
-        assert!(!shown.contains("1113") && !shown.contains("1112"), "{shown}");
+        assert!(
+            !shown.contains("1113") && !shown.contains("1112"),
+            "{shown}"
+        );
         let last = "Compared: 6 different, 2 added, 1 removed, 2 the same.";
         assert_eq!(shown.lines().last(), Some(last), "{shown}");
     }
-    let json: serde_json::Value = serde_json::from_str(&text(&world, &first, &second, "json")).unwrap();
-    assert_eq!(json["counts"], serde_json::json!({"different": 6, "added": 2, "removed": 1, "same": 2, "moved": 0}));
+    let json: serde_json::Value =
+        serde_json::from_str(&text(&world, &first, &second, "json")).unwrap();
+    assert_eq!(
+        json["counts"],
+        serde_json::json!({"different": 6, "added": 2, "removed": 1, "same": 2, "moved": 0})
+    );
     assert_eq!(json["entries"].as_array().unwrap().len(), 9);
-    assert_eq!(json["objects"]["added"]["keys"][0], "staging/b/boxes/3.json");
+    assert_eq!(
+        json["objects"]["added"]["keys"][0],
+        "staging/b/boxes/3.json"
+    );
 
     // The other way round, and the same twice.
     let back = world.loader(&["show", second.name(), first.name()]).ok();
     back.says("Compared: 6 different, 1 added, 2 removed, 2 the same.");
-    let same = world.loader(&["show", first.name(), first.name(), "--detailed-exitcode"]).ok();
+    let same = world
+        .loader(&["show", first.name(), first.name(), "--detailed-exitcode"])
+        .ok();
     let count = first.entries().len();
-    same.says(&format!("Compared: 0 different, 0 added, 0 removed, {count} the same."));
-    world.loader(&["show", first.name(), second.name(), "--detailed-exitcode"]).exits(2);
+    same.says(&format!(
+        "Compared: 0 different, 0 added, 0 removed, {count} the same."
+    ));
+    world
+        .loader(&["show", first.name(), second.name(), "--detailed-exitcode"])
+        .exits(2);
 
     // Only a part of it; the last line still counts all.
-    let part = world.loader(&["show", first.name(), second.name(), "--table", "boxes", "--action", "insert"]).ok().stdout;
-    assert!(part.contains("box=B7") && !part.contains("site=S2") && part.contains("Compared: 6 different"), "{part}");
-    let one = world.loader(&["show", first.name(), second.name(), "--limit", "1"]).ok().stdout;
-    assert!(one.contains("… and 5 more") && one.contains("… and 1 more"), "{one}");
-    world.loader(&["show", first.name(), second.name(), "--table", "bxs"]).exits(1).says("no table bxs");
-    world.loader(&["show", first.name(), "nowhere.json"]).exits(1).says("nowhere.json");
-    world.loader(&["show", first.name(), "--detailed-exitcode"]).exits(1);
+    let part = world
+        .loader(&[
+            "show",
+            first.name(),
+            second.name(),
+            "--table",
+            "boxes",
+            "--action",
+            "insert",
+        ])
+        .ok()
+        .stdout;
+    assert!(
+        part.contains("box=B7")
+            && !part.contains("site=S2")
+            && part.contains("Compared: 6 different"),
+        "{part}"
+    );
+    let one = world
+        .loader(&["show", first.name(), second.name(), "--limit", "1"])
+        .ok()
+        .stdout;
+    assert!(
+        one.contains("… and 5 more") && one.contains("… and 1 more"),
+        "{one}"
+    );
+    world
+        .loader(&["show", first.name(), second.name(), "--table", "bxs"])
+        .exits(1)
+        .says("no table bxs");
+    world
+        .loader(&["show", first.name(), "nowhere.json"])
+        .exits(1)
+        .says("nowhere.json");
+    world
+        .loader(&["show", first.name(), "--detailed-exitcode"])
+        .exits(1);
     let edited = second.text.replacen("\"Nizza\"", "\"Genua\"", 1);
     world.write("edited.json", edited);
-    world.loader(&["show", first.name(), "edited.json"]).exits(6).says("was changed after it was made");
+    world
+        .loader(&["show", first.name(), "edited.json"])
+        .exits(6)
+        .says("was changed after it was made");
 }
 
 /// Digits of stand-ins are different in every run.
@@ -100,9 +167,21 @@ fn snapshot(name: &str, text: &str) {
 fn entries_are_matched_whatever_their_order() {
     let world = everything();
     let plan = world.plan("b");
-    let run = world.loader(&["plan", "--batch-id", "b", "--table-name", "subjects", "--out", "less.json"]).ok();
+    let run = world
+        .loader(&[
+            "plan",
+            "--batch-id",
+            "b",
+            "--table-name",
+            "subjects",
+            "--out",
+            "less.json",
+        ])
+        .ok();
     drop(run);
-    let shown = world.loader(&["show", plan.name(), "less.json", "--all"]).ok();
+    let shown = world
+        .loader(&["show", plan.name(), "less.json", "--all"])
+        .ok();
     let all = plan.entries();
     let kept = all.iter().filter(|e| e["table"] == "subjects").count();
     shown.says(&format!(
@@ -116,7 +195,10 @@ fn a_plan_of_every_state_can_be_shown() {
     let world = everything();
     let plan = world.plan("b");
     let stale = world.plan("b");
-    world.loader(&["check", plan.name()]).ok().says("It would apply now.");
+    world
+        .loader(&["check", plan.name()])
+        .ok()
+        .says("It would apply now.");
     let before = world.show(&plan, &[]);
     world.apply(&plan).ok();
 
@@ -128,22 +210,48 @@ fn a_plan_of_every_state_can_be_shown() {
     world.set("DATABASE_URL", &url);
     let checked = world.loader(&["check", plan.name(), "--json"]).ok().json();
     assert_eq!(checked["status"], "applied");
-    world.loader(&["check", plan.name()]).ok().says("Applied at ");
+    world
+        .loader(&["check", plan.name()])
+        .ok()
+        .says("Applied at ");
 
     // Taken back it would apply again; overtaken it would not, and is shown all the same.
-    world.loader(&["rollback", "--batch-id", "b", "--force"]).ok();
-    world.loader(&["check", plan.name()]).ok().says("It would apply now.");
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    world
+        .loader(&["check", plan.name()])
+        .ok()
+        .says("It would apply now.");
     world.sql("UPDATE subjects SET sex = 'X' WHERE global_subject_id = 'G1'");
     world.loader(&["check", stale.name()]).exits(3).says("G1");
-    assert_eq!(world.show(&stale, &[]), before.replace(plan.name(), stale.name()));
+    assert_eq!(
+        world.show(&stale, &[]),
+        before.replace(plan.name(), stale.name())
+    );
 
     // A blocked one says what blocks it, and what can be done.
     let tables = std::fs::read_to_string(world.path("tables.yaml")).unwrap();
-    world.configure(&tables.replace("on_invalid: reject", "on_invalid: block").replace("\"on_invalid\": \"reject\"", "\"on_invalid\": \"block\""));
+    world.configure(
+        &tables
+            .replace("on_invalid: reject", "on_invalid: block")
+            .replace("\"on_invalid\": \"reject\"", "\"on_invalid\": \"block\""),
+    );
     let blocked = world.plan("b");
-    assert!(blocked.stderr.contains("cannot be applied"), "{}", blocked.stderr);
-    world.loader(&["show", blocked.name()]).ok().says("This plan cannot be applied").says("blocks");
-    world.loader(&["check", blocked.name()]).exits(4).says("--action violation");
+    assert!(
+        blocked.stderr.contains("cannot be applied"),
+        "{}",
+        blocked.stderr
+    );
+    world
+        .loader(&["show", blocked.name()])
+        .ok()
+        .says("This plan cannot be applied")
+        .says("blocks");
+    world
+        .loader(&["check", blocked.name()])
+        .exits(4)
+        .says("--action violation");
 }
 
 /// Every version reads what any earlier one wrote, so far `table-loader-plan/1`; what a later one
@@ -153,9 +261,15 @@ fn earlier_plans_are_read_and_later_ones_are_refused() {
     let world = everything();
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/plans/example.json");
     let text = std::fs::read_to_string(example).unwrap();
-    assert!(text.starts_with("{\n\"format\": \"table-loader-plan/1\","), "the first format");
+    assert!(
+        text.starts_with("{\n\"format\": \"table-loader-plan/1\","),
+        "the first format"
+    );
     for format in ["text", "markdown", "json"] {
-        world.loader(&["show", example, "--format", format]).ok().says("global_subject_id");
+        world
+            .loader(&["show", example, "--format", format])
+            .ok()
+            .says("global_subject_id");
     }
     let as_format = |format: &str| {
         let name = "other.json";
@@ -171,10 +285,19 @@ fn earlier_plans_are_read_and_later_ones_are_refused() {
         &["apply", later, "--force"],
     ] {
         let refused = world.writes_nothing(|| world.loader(args)).exits(6);
-        refused.says("\"table-loader-plan/2\"").says("reads \"table-loader-plan/1\"").says("newer version of loader");
+        refused
+            .says("\"table-loader-plan/2\"")
+            .says("reads \"table-loader-plan/1\"")
+            .says("newer version of loader");
     }
     let view = as_format("table-loader-view/1");
-    world.loader(&["show", view]).exits(6).says("no plan but what `loader show --format json` writes");
+    world
+        .loader(&["show", view])
+        .exits(6)
+        .says("no plan but what `loader show --format json` writes");
     let strange = as_format("something-else/1");
-    world.loader(&["show", strange]).exits(6).says("is no plan of a loader");
+    world
+        .loader(&["show", strange])
+        .exits(6)
+        .says("is no plan of a loader");
 }

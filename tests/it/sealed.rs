@@ -40,8 +40,15 @@ fn seal(world: &World, [ann, bob, _]: &[Person; 3]) -> String {
     world.write("team.txt", format!("# the team\n\n{}\n", bob.public));
     world
         .loader(&[
-            "plan", "--batch-id", "b", "--out", "sealed.json", "--recipient", &ann.public,
-            "--recipients-file", "team.txt",
+            "plan",
+            "--batch-id",
+            "b",
+            "--out",
+            "sealed.json",
+            "--recipient",
+            &ann.public,
+            "--recipients-file",
+            "team.txt",
         ])
         .ok()
         .says("--identity FILE --approve sha256:");
@@ -78,7 +85,11 @@ fn rehashed(text: &str) -> String {
         hex(&Sha256::digest(lines.as_bytes()))
     };
     let header = between("\"kind\": ", "\"fragments\": ");
-    let header = format!("{{\"kind\": {header}").replace("\": ", "\":").replace(",\n", ",").replace("[\n", "[").replace("\n]", "]");
+    let header = format!("{{\"kind\": {header}")
+        .replace("\": ", "\":")
+        .replace(",\n", ",")
+        .replace("[\n", "[")
+        .replace("\n]", "]");
     let header = format!("{}}}", header.trim_end_matches(','));
     let shown = format!(
         "sha256:{}",
@@ -114,7 +125,12 @@ fn a_sealed_plan_is_reviewed_without_its_secrets_and_applied_with_a_key() {
     let mut digests = vec![plain.hash()];
     for entry in plain.entries() {
         let sensitive = entry["table"] != "places";
-        digests.extend(entry["expect"].as_str().filter(|_| sensitive).map(str::to_owned));
+        digests.extend(
+            entry["expect"]
+                .as_str()
+                .filter(|_| sensitive)
+                .map(str::to_owned),
+        );
     }
     for f in plain.json()["fragments"].as_array().unwrap() {
         if f["table"] != "places" {
@@ -127,11 +143,20 @@ fn a_sealed_plan_is_reviewed_without_its_secrets_and_applied_with_a_key() {
     }
     assert!(text.contains("\"Lyon\"") && text.contains("\"name\":[\"Ann\",\"Anne\"]"));
     let again = seal(&world, &people);
-    assert_ne!(field(&again, "plan_hash"), field(&text, "plan_hash"), "nobody can guess it");
+    assert_ne!(
+        field(&again, "plan_hash"),
+        field(&text, "plan_hash"),
+        "nobody can guess it"
+    );
     world.write("sealed.json", &text);
 
     // People see the same with a key and without; only the first can verify the plan's own hash.
-    for format in [&["--all"][..], &["--format", "markdown"], &["--format", "json"]] {
+    for format in [
+        &["--all"][..],
+        &["--format", "markdown"],
+        &["--format", "html"],
+        &["--format", "json"],
+    ] {
         let show = |more: &[&str]| {
             let args = [&["show", "sealed.json"], format, more].concat();
             let run = world.loader(&args).ok();
@@ -142,16 +167,23 @@ fn a_sealed_plan_is_reviewed_without_its_secrets_and_applied_with_a_key() {
         if format == ["--format", "json"] {
             continue; // its digests stand for others
         }
-        assert!(closed.contains(&ann.public) && closed.contains(&masked), "{closed}");
+        assert!(
+            closed.contains(&ann.public) && closed.contains(&masked),
+            "{closed}"
+        );
         let of_entries = |text: &str| {
             let text = text.replace("What is shown was verified", "\n");
-            let at = text.find("| table |").or_else(|| text.find("  table ")).unwrap();
+            let heads = ["| table |", "  table ", "<th scope=\"col\">Table"];
+            let at = heads.iter().find_map(|h| text.find(h)).unwrap();
             text[at..].to_owned()
         };
         assert_eq!(of_entries(&closed), of_entries(&open));
         assert!(open.contains(&field(&text, "plan_hash")));
     }
-    world.loader(&["show", "sealed.json"]).ok().says(&format!("--identity FILE --approve {masked}"));
+    world
+        .loader(&["show", "sealed.json"])
+        .ok()
+        .says(&format!("--identity FILE --approve {masked}"));
 
     // Without a key, or with another's, nothing is done.
     for args in [
@@ -160,48 +192,120 @@ fn a_sealed_plan_is_reviewed_without_its_secrets_and_applied_with_a_key() {
         vec!["check", "sealed.json"],
         vec!["show", "sealed.json", "sealed.json"],
     ] {
-        world.writes_nothing(|| world.loader(&args)).exits(6).says(&bob.public).says("--identity FILE");
+        world
+            .writes_nothing(|| world.loader(&args))
+            .exits(6)
+            .says(&bob.public)
+            .says("--identity FILE");
         if args[0] != "show" {
             let args = [&args[..], &["--identity", eve.name]].concat();
             let refused = world.writes_nothing(|| world.loader(&args)).exits(6);
-            refused.says("eve.key does not open the plan").says(&ann.public);
+            refused
+                .says("eve.key does not open the plan")
+                .says(&ann.public);
         }
     }
-    world.loader(&["apply", "sealed.json", "--force", "--json"]).exits(6).says("\"reason\":\"plan_refused\"");
+    world
+        .loader(&["apply", "sealed.json", "--force", "--json"])
+        .exits(6)
+        .says("\"reason\":\"plan_refused\"");
     let key = eve.secret.to_string();
     for (name, content, why) in [
-        ("torn.key", &key.expose_secret()[..60], "torn.key, line 1: not a secret key"),
-        ("empty.key", "# nothing\n", "empty.key has no secret key in it"),
-        ("locked.key", "age-encryption.org/v1\n-> scrypt", "locked.key is itself encrypted"),
+        (
+            "torn.key",
+            &key.expose_secret()[..60],
+            "torn.key, line 1: not a secret key",
+        ),
+        (
+            "empty.key",
+            "# nothing\n",
+            "empty.key has no secret key in it",
+        ),
+        (
+            "locked.key",
+            "age-encryption.org/v1\n-> scrypt",
+            "locked.key is itself encrypted",
+        ),
     ] {
         world.write(name, content);
-        let refused = world.loader(&["check", "sealed.json", "--identity", name]).exits(1).says(why);
-        assert!(!refused.stderr.contains("AGE-SECRET-KEY-1Q") && !refused.stderr.contains(&content[20..]));
+        let refused = world
+            .loader(&["check", "sealed.json", "--identity", name])
+            .exits(1)
+            .says(why);
+        assert!(
+            !refused.stderr.contains("AGE-SECRET-KEY-1Q")
+                && !refused.stderr.contains(&content[20..])
+        );
     }
-    world.loader(&["check", "sealed.json", "--identity", "nowhere.key"]).exits(1).says("nowhere.key: cannot read the identity");
+    world
+        .loader(&["check", "sealed.json", "--identity", "nowhere.key"])
+        .exits(1)
+        .says("nowhere.key: cannot read the identity");
 
     // It does what the plain plan does; either hash approves it.
-    world.loader(&["check", "sealed.json", "--identity", "bob.key"]).ok().says("would apply now");
-    let wrong = ["apply", "sealed.json", "--identity", "bob.key", "--approve", &plain.hash()];
+    world
+        .loader(&["check", "sealed.json", "--identity", "bob.key"])
+        .ok()
+        .says("would apply now");
+    let wrong = [
+        "apply",
+        "sealed.json",
+        "--identity",
+        "bob.key",
+        "--approve",
+        &plain.hash(),
+    ];
     world.loader(&wrong).exits(5);
     world.set("LOADER_IDENTITY", "bob.key");
-    world.loader(&["apply", "sealed.json", "--approve", &masked]).ok();
+    world
+        .loader(&["apply", "sealed.json", "--approve", &masked])
+        .ok();
     let people_now = world.rows("SELECT * FROM people ORDER BY 1");
-    assert!(people_now.iter().any(|r| r.contains("canary-4@x")), "{people_now:?}");
+    assert!(
+        people_now.iter().any(|r| r.contains("canary-4@x")),
+        "{people_now:?}"
+    );
     let history = world.loader(&["history", "--json"]).ok();
-    assert_eq!(history.json()["applications"][0]["plan_hash"], field(&text, "plan_hash"));
-    world.loader(&["apply", "sealed.json", "--force"]).ok().says("Applied already");
-    assert_eq!(world.plan("b").count("insert") + world.plan("b").count("update"), 0);
+    assert_eq!(
+        history.json()["applications"][0]["plan_hash"],
+        field(&text, "plan_hash")
+    );
+    world
+        .loader(&["apply", "sealed.json", "--force"])
+        .ok()
+        .says("Applied already");
+    assert_eq!(
+        world.plan("b").count("insert") + world.plan("b").count("update"),
+        0
+    );
 
     // A rollback is a plan like any other.
-    let undo = ["rollback", "--batch-id", "b", "--out", "undo.json", "--recipient", &ann.public];
+    let undo = [
+        "rollback",
+        "--batch-id",
+        "b",
+        "--out",
+        "undo.json",
+        "--recipient",
+        &ann.public,
+    ];
     world.loader(&undo).ok();
     let undo = std::fs::read_to_string(world.path("undo.json")).unwrap();
     no_canary("undo.json", &undo);
     assert!(undo.contains("\"action\":\"delete\""));
-    world.loader(&["apply", "undo.json", "--force"]).exits(6).says("bob.key does not open the plan");
+    world
+        .loader(&["apply", "undo.json", "--force"])
+        .exits(6)
+        .says("bob.key does not open the plan");
     world.set("LOADER_IDENTITY", "ann.key");
-    world.loader(&["apply", "undo.json", "--approve", &field(&undo, "plan_hash")]).ok();
+    world
+        .loader(&[
+            "apply",
+            "undo.json",
+            "--approve",
+            &field(&undo, "plan_hash"),
+        ])
+        .ok();
     assert_eq!(world.value("SELECT count(*) FROM people"), "3");
     // A key in the environment does not stand in the way of plans that are not sealed.
     world.apply(&plain).ok();
@@ -238,23 +342,50 @@ fn nothing_of_a_sealed_plan_can_be_changed() {
         let careful = rehashed(edit);
         world.write("changed.json", &careful);
         world.loader(&["show", "changed.json"]).ok();
-        refused(&careful, true, "what the plan shows is not what is sealed in it");
-        world.writes_nothing(|| world.loader(&["apply", "changed.json", "--force", "--identity", ann.name])).exits(6);
+        refused(
+            &careful,
+            true,
+            "what the plan shows is not what is sealed in it",
+        );
+        world
+            .writes_nothing(|| {
+                world.loader(&["apply", "changed.json", "--force", "--identity", ann.name])
+            })
+            .exits(6);
     }
     let hash = field(&text, "plan_hash");
     let other = format!("sha256:{}", "0".repeat(64));
-    refused(&rehashed(&text.replace(&hash, &other)), true, "what the plan shows is not what is sealed");
+    refused(
+        &rehashed(&text.replace(&hash, &other)),
+        true,
+        "what the plan shows is not what is sealed",
+    );
 
     // What is sealed: one byte of it, another's, cut off, or none.
     let plan: Value = serde_json::from_str(&text).unwrap();
-    let cipher: Vec<&str> = plan["sealed"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
+    let cipher: Vec<&str> = plan["sealed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| l.as_str().unwrap())
+        .collect();
     assert!(cipher.len() > 2, "more than a line");
     let with = |bytes: &[u8]| {
         let start = text.find("\"sealed\": [").unwrap();
-        let lines: Vec<String> = bytes.chunks(3072).map(|c| format!("\n\"{}\"", BASE64.encode(c))).collect();
-        rehashed(&format!("{}\"sealed\": [{}\n]\n}}\n", &text[..start], lines.join(",")))
+        let lines: Vec<String> = bytes
+            .chunks(3072)
+            .map(|c| format!("\n\"{}\"", BASE64.encode(c)))
+            .collect();
+        rehashed(&format!(
+            "{}\"sealed\": [{}\n]\n}}\n",
+            &text[..start],
+            lines.join(",")
+        ))
     };
-    let bytes: Vec<u8> = cipher.iter().flat_map(|l| BASE64.decode(l).unwrap()).collect();
+    let bytes: Vec<u8> = cipher
+        .iter()
+        .flat_map(|l| BASE64.decode(l).unwrap())
+        .collect();
     assert_eq!(with(&bytes), text);
     for at in [30, 120, 400, bytes.len() / 2, bytes.len() - 1] {
         let mut changed = bytes.clone();
@@ -264,7 +395,11 @@ fn nothing_of_a_sealed_plan_can_be_changed() {
         world.loader(&["show", "changed.json"]).ok();
         refused(&changed, true, "changed.json: ");
     }
-    refused(&with(&bytes[..bytes.len() - 1]), true, "was changed or is damaged");
+    refused(
+        &with(&bytes[..bytes.len() - 1]),
+        true,
+        "was changed or is damaged",
+    );
     refused(&with(&[]), true, "was changed or is damaged");
     let for_ann = age::x25519::Identity::to_public(&ann.secret);
     let junk = age::encrypt(&for_ann, b"{}").unwrap();
@@ -273,9 +408,16 @@ fn nothing_of_a_sealed_plan_can_be_changed() {
     refused(&with(&mine), true, "is not a plain plan");
     let another = seal(&world, &people);
     let start = another.find("\"sealed\": [").unwrap();
-    let mixed = format!("{}{}", &text[..text.find("\"sealed\": [").unwrap()], &another[start..]);
+    let mixed = format!(
+        "{}{}",
+        &text[..text.find("\"sealed\": [").unwrap()],
+        &another[start..]
+    );
     world.write("changed.json", rehashed(&mixed));
-    world.loader(&["check", "changed.json", "--identity", "ann.key"]).exits(6).says("what the plan shows is not what is sealed");
+    world
+        .loader(&["check", "changed.json", "--identity", "ann.key"])
+        .exits(6)
+        .says("what the plan shows is not what is sealed");
 
     // The frame.
     for (from, to) in [
@@ -295,13 +437,31 @@ fn what_is_sealed_is_the_plan_itself() {
     let world = people();
     let (text, [ann, ..]) = sealed(&world);
     let plan: Value = serde_json::from_str(&text).unwrap();
-    let lines: Vec<&str> = plan["sealed"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
-    let bytes: Vec<u8> = lines.iter().flat_map(|l| BASE64.decode(l).unwrap()).collect();
+    let lines: Vec<&str> = plan["sealed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| l.as_str().unwrap())
+        .collect();
+    let bytes: Vec<u8> = lines
+        .iter()
+        .flat_map(|l| BASE64.decode(l).unwrap())
+        .collect();
     let plain = age::decrypt(&ann.secret, &bytes).unwrap();
     world.write("plain.json", &plain);
     assert!(String::from_utf8(plain).unwrap().contains("canary-4@x"));
-    world.loader(&["apply", "plain.json", "--approve", &field(&text, "plan_hash")]).ok();
-    world.loader(&["apply", "sealed.json", "--force", "--identity", "ann.key"]).ok().says("Applied already");
+    world
+        .loader(&[
+            "apply",
+            "plain.json",
+            "--approve",
+            &field(&text, "plan_hash"),
+        ])
+        .ok();
+    world
+        .loader(&["apply", "sealed.json", "--force", "--identity", "ann.key"])
+        .ok()
+        .says("Applied already");
 }
 
 #[test]
@@ -309,20 +469,43 @@ fn keys_that_are_none_are_named_and_secret_ones_are_not() {
     let world = people();
     let ann = Person::new(&world, "ann.key");
     let secret = ann.secret.to_string();
-    let plan = |recipient: &str| world.loader(&["plan", "--batch-id", "b", "--out", "p.json", "--recipient", recipient]);
+    let plan = |recipient: &str| {
+        world.loader(&[
+            "plan",
+            "--batch-id",
+            "b",
+            "--out",
+            "p.json",
+            "--recipient",
+            recipient,
+        ])
+    };
     let refused = plan(secret.expose_secret()).exits(1).says("a secret key");
     assert!(!refused.stderr.contains(secret.expose_secret()));
-    plan("age1nonsense").exits(1).says("\"age1nonsense\" is not a recipient");
+    plan("age1nonsense")
+        .exits(1)
+        .says("\"age1nonsense\" is not a recipient");
     plan("").exits(1);
     world.write("none.txt", "# nobody\n");
-    world.loader(&["plan", "--batch-id", "b", "--recipients-file", "none.txt"]).exits(1).says("none.txt: there is no recipient in it");
-    world.loader(&["plan", "--batch-id", "b", "--recipients-file", "no.txt"]).exits(1).says("no.txt: cannot read the recipients");
+    world
+        .loader(&["plan", "--batch-id", "b", "--recipients-file", "none.txt"])
+        .exits(1)
+        .says("none.txt: there is no recipient in it");
+    world
+        .loader(&["plan", "--batch-id", "b", "--recipients-file", "no.txt"])
+        .exits(1)
+        .says("no.txt: cannot read the recipients");
     assert!(!world.path("p.json").exists());
-    world.loader(&["rollback", "--batch-id", "b", "--recipient", &ann.public]).exits(1).says("--out");
+    world
+        .loader(&["rollback", "--batch-id", "b", "--recipient", &ann.public])
+        .exits(1)
+        .says("--out");
 
     // Where nothing is sensitive, nothing is encrypted, and it says so.
     world.deliver("places", "places.json", r#"[{"place": "P9"}]"#);
-    let made = world.loader(&["plan", "--batch-id", "places", "--recipient", &ann.public]).ok();
+    let made = world
+        .loader(&["plan", "--batch-id", "places", "--recipient", &ann.public])
+        .ok();
     assert!(made.stderr.contains("nothing is encrypted"), "{made:?}");
     assert!(!made.stdout.contains("sealed"));
 }

@@ -11,7 +11,8 @@ pub const CANARIES: [&str; 2] = ["canary", "987654"];
 const SCHEMA: &str = "
 CREATE TABLE people (
   ssn text PRIMARY KEY, name text, email text UNIQUE, code varchar(16) CHECK (code NOT LIKE '%bad%'),
-  weight numeric(9,2), born date, created_by text);
+  weight numeric(9,2), born date, created_by text,
+  first_digit int GENERATED ALWAYS AS (CASE WHEN ssn LIKE '%-13' THEN ssn::int END) STORED);
 CREATE TABLE visits (
   ssn text NOT NULL REFERENCES people, visit int, note text, place text, PRIMARY KEY (ssn, visit));
 CREATE TABLE places (place text PRIMARY KEY, city text);
@@ -52,6 +53,7 @@ const PEOPLE: &str = r#"[
   {"ssn": "canary-10", "name": "E"},
   {"ssn": "canary-10", "name": "F"},
   {"ssn": "canary-11", "weight": {"canary": 1}},
+  {"ssn": "canary-13", "name": "uncomputable"},
   {"name": "nobody"}
 ]"#;
 
@@ -112,7 +114,9 @@ fn no_command_and_no_refusal_names_a_sensitive_value() {
     let load = ["apply", "p.json", "--force"];
 
     // Planning, showing, comparing.
-    let planned = hunt.run(&["plan", "--batch-id", "b", "--out", "p.json"]).ok();
+    let planned = hunt
+        .run(&["plan", "--batch-id", "b", "--out", "p.json"])
+        .ok();
     let plan = std::fs::read_to_string(world.path("p.json")).unwrap();
     assert!(plan.contains("canary-1-new@x") && plan.contains("987654.12345"));
     for kind in [
@@ -128,25 +132,48 @@ fn no_command_and_no_refusal_names_a_sensitive_value() {
         assert!(plan.contains(kind), "{kind}: {plan}");
     }
     drop(planned);
-    hunt.run(&["plan", "--batch-id", "b", "--json", "--out", "p.json"]).ok();
+    hunt.run(&["plan", "--batch-id", "b", "--json", "--out", "p.json"])
+        .ok();
     hunt.run(&["show", "p.json"]).ok().says("•••");
     hunt.run(&["show", "p.json", "--all"]).ok().says("•••");
-    hunt.run(&["show", "p.json", "--all", "--action", "skip", "--action", "violation"]).ok();
-    for format in ["markdown", "json"] {
-        hunt.run(&["show", "p.json", "--format", format]).ok().says("•••");
+    hunt.run(&[
+        "show",
+        "p.json",
+        "--all",
+        "--action",
+        "skip",
+        "--action",
+        "violation",
+    ])
+    .ok();
+    for format in ["markdown", "json", "html"] {
+        hunt.run(&["show", "p.json", "--format", format])
+            .ok()
+            .says("•••");
     }
     hunt.run(&["show", "p.json", "--json"]).ok();
-    world.deliver("c", "people/1.json", PEOPLE.replace("-new@x", "-newer@x").replace("canary-4", "canary-44"));
-    hunt.run(&["plan", "--batch-id", "c", "--out", "c.json"]).ok();
+    world.deliver(
+        "c",
+        "people/1.json",
+        PEOPLE
+            .replace("-new@x", "-newer@x")
+            .replace("canary-4", "canary-44"),
+    );
+    hunt.run(&["plan", "--batch-id", "c", "--out", "c.json"])
+        .ok();
     for format in ["text", "markdown", "json"] {
-        hunt.run(&["show", "p.json", "c.json", "--format", format]).ok().says("•••");
+        hunt.run(&["show", "p.json", "c.json", "--format", format])
+            .ok()
+            .says("•••");
     }
     hunt.run(&["check", "p.json"]).ok();
     hunt.run(&["apply", "p.json"]).exits(5);
     hunt.run(&["batches"]).ok();
     let strict = TABLES.replace("on_invalid: reject", "on_invalid: block");
     world.configure(&strict);
-    hunt.run(&["plan", "--batch-id", "b", "--out", "blocked.json"]).ok().says("cannot be applied");
+    hunt.run(&["plan", "--batch-id", "b", "--out", "blocked.json"])
+        .ok()
+        .says("cannot be applied");
     hunt.run(&["apply", "blocked.json", "--force"]).exits(4);
     hunt.run(&["load", "--batch-id", "b", "--force"]).exits(4);
     world.configure(TABLES);
@@ -174,18 +201,50 @@ fn no_command_and_no_refusal_names_a_sensitive_value() {
     ] {
         trigger(body);
         // Its body is part of the table's definition.
-        hunt.run(&["plan", "--batch-id", "b", "--out", "p.json"]).ok();
+        hunt.run(&["plan", "--batch-id", "b", "--out", "p.json"])
+            .ok();
         let refused = hunt.run(&[load.as_slice(), &["--max-retries", "0"]].concat());
         assert!([1, 4, 7].contains(&refused.code), "{body}: {refused:?}");
     }
+    trigger("RAISE EXCEPTION 'no % here', NEW.ssn USING DETAIL = NEW.email;");
+    hunt.run(&["plan", "--batch-id", "b", "--rehearse", "--out", "r.json"])
+        .ok()
+        .says("it was refused");
+    let rehearsed: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(world.path("r.json")).unwrap()).unwrap();
+    assert_eq!(rehearsed["notes"]["rehearsal"]["outcome"], "refused");
+    no_canary("the notes", &rehearsed["notes"].to_string());
+    hunt.run(&["show", "r.json"]).ok().says("refused");
     trigger("PERFORM pg_catalog.pg_sleep(60);");
-    hunt.run(&["plan", "--batch-id", "b", "--out", "p.json"]).ok();
-    hunt.run(&["apply", "p.json", "--force", "--transaction-timeout", "2", "--max-retries", "0"]).exits(7);
+    hunt.run(&["plan", "--batch-id", "b", "--out", "p.json"])
+        .ok();
+    hunt.run(&[
+        "apply",
+        "p.json",
+        "--force",
+        "--transaction-timeout",
+        "2",
+        "--max-retries",
+        "0",
+    ])
+    .exits(7);
     trigger("");
-    hunt.run(&["plan", "--batch-id", "b", "--out", "p.json"]).ok();
+    hunt.run(&["plan", "--batch-id", "b", "--out", "p.json"])
+        .ok();
     let mut other = world.connect();
-    other.batch_execute("BEGIN; UPDATE people SET name = 'held' WHERE ssn = 'canary-1'").unwrap();
-    hunt.run(&["apply", "p.json", "--force", "--lock-timeout", "1", "--max-retries", "0"]).exits(7);
+    other
+        .batch_execute("BEGIN; UPDATE people SET name = 'held' WHERE ssn = 'canary-1'")
+        .unwrap();
+    hunt.run(&[
+        "apply",
+        "p.json",
+        "--force",
+        "--lock-timeout",
+        "1",
+        "--max-retries",
+        "0",
+    ])
+    .exits(7);
     other.batch_execute("ROLLBACK").unwrap();
 
     // Drift.
@@ -195,7 +254,9 @@ fn no_command_and_no_refusal_names_a_sensitive_value() {
     );
     hunt.run(&load).exits(3).says("•••");
     hunt.run(&["check", "p.json"]).exits(3).says("•••");
-    hunt.run(&["check", "p.json", "--json"]).exits(3).says("•••");
+    hunt.run(&["check", "p.json", "--json"])
+        .exits(3)
+        .says("•••");
     world.sql(
         "UPDATE people SET email = 'canary-1@x', born = '2001-02-03' WHERE ssn = 'canary-1'; \
          DELETE FROM people WHERE ssn = 'canary-4'",
@@ -204,17 +265,26 @@ fn no_command_and_no_refusal_names_a_sensitive_value() {
     // What is written for everybody.
     hunt.run(&load).ok();
     hunt.run(&load).ok().says("Applied already");
-    let log = world.rows("SELECT l::text FROM batch_load_log l").join("\n");
+    let log = world
+        .rows("SELECT l::text FROM batch_load_log l")
+        .join("\n");
     assert!(log.contains("failed"), "{log}");
     no_canary("batch_load_log", &log);
-    let queue = world.rows("SELECT q::text FROM validation_queue q").join("\n");
-    assert!(queue.contains("invalid_value") || queue.contains(" more"), "{queue}");
+    let queue = world
+        .rows("SELECT q::text FROM validation_queue q")
+        .join("\n");
+    assert!(
+        queue.contains("invalid_value") || queue.contains(" more"),
+        "{queue}"
+    );
     no_canary("validation_queue", &queue);
     hunt.run(&["history"]).ok();
     hunt.run(&["history", "--json"]).ok();
     hunt.run(&["audit"]).ok().says("•••");
     hunt.run(&["audit", "--json"]).ok().says("•••");
-    let audited = hunt.run(&["audit", "--table", "people", "--key", "canary-4"]).ok();
+    let audited = hunt
+        .run(&["audit", "--table", "people", "--key", "canary-4"])
+        .ok();
     assert!(audited.stdout.contains("INSERT"), "{audited:?}");
     hunt.run(&["audit", "--table", "visits", "--key", r#"["canary-1","2"]"#])
         .ok()
@@ -223,16 +293,30 @@ fn no_command_and_no_refusal_names_a_sensitive_value() {
 
     // Rollback, and what refuses it.
     world.sql("INSERT INTO visits VALUES ('canary-4', 9, 'canary-late')");
-    hunt.run(&["rollback", "--batch-id", "b", "--force"]).exits(4).says("refers to a row");
+    hunt.run(&["rollback", "--batch-id", "b", "--force"])
+        .exits(4)
+        .says("refers to a row");
     world.sql("DELETE FROM visits WHERE visit = 9; UPDATE people SET email = 'canary-x' WHERE ssn = 'canary-1'");
-    hunt.run(&["rollback", "--batch-id", "b", "--force"]).exits(3).says("•••");
-    hunt.run(&["rollback", "--batch-id", "b", "--force", "--json"]).exits(3).says("•••");
+    hunt.run(&["rollback", "--batch-id", "b", "--force"])
+        .exits(3)
+        .says("•••");
+    hunt.run(&["rollback", "--batch-id", "b", "--force", "--json"])
+        .exits(3)
+        .says("•••");
     world.sql("UPDATE people SET email = 'canary-1-new@x' WHERE ssn = 'canary-1'");
-    hunt.run(&["rollback", "--batch-id", "b", "--out", "undo.json"]).ok();
+    hunt.run(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+        .ok();
     hunt.run(&["show", "undo.json", "--all"]).ok().says("•••");
-    hunt.run(&["rollback", "--batch-id", "b", "--force"]).ok().says("•••");
+    hunt.run(&["rollback", "--batch-id", "b", "--force"])
+        .ok()
+        .says("•••");
     hunt.run(&["audit"]).ok();
-    no_canary("batch_load_log", &world.rows("SELECT l::text FROM batch_load_log l").join("\n"));
+    no_canary(
+        "batch_load_log",
+        &world
+            .rows("SELECT l::text FROM batch_load_log l")
+            .join("\n"),
+    );
     assert!(*hunt.runs.borrow() > 45, "{}", hunt.runs.borrow());
 }
 
@@ -247,7 +331,9 @@ fn nor_does_a_rollback_of_several_loads() {
     let load = |email: &str| {
         let record = format!(r#"[{{"ssn": "canary-1", "email": "{email}"}}]"#);
         world.deliver("d", "people/1.json", record);
-        hunt.run(&["load", "--batch-id", "d", "--force"]).ok().says("•••");
+        hunt.run(&["load", "--batch-id", "d", "--force"])
+            .ok()
+            .says("•••");
     };
     load("canary-one@x");
     world.sql("UPDATE people SET email = 'canary-between@x' WHERE ssn = 'canary-1'");
@@ -261,8 +347,15 @@ fn nor_does_a_rollback_of_several_loads() {
 /// A column that is called sensitive later is so in the audit log, too.
 #[test]
 fn what_is_called_sensitive_today_is_masked_in_old_changes() {
-    let world = World::new(SCHEMA, &TABLES.replace("sensitive: [ssn, note]", "sensitive: []"));
-    world.deliver("v", "visits.json", r#"[{"ssn": "canary-1", "visit": 5, "note": "canary-note"}]"#);
+    let world = World::new(
+        SCHEMA,
+        &TABLES.replace("sensitive: [ssn, note]", "sensitive: []"),
+    );
+    world.deliver(
+        "v",
+        "visits.json",
+        r#"[{"ssn": "canary-1", "visit": 5, "note": "canary-note"}]"#,
+    );
     let plan = world.plan("v");
     world.apply(&plan).ok();
     world.loader(&["audit"]).ok().says("canary-note");
