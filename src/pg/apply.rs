@@ -320,7 +320,10 @@ pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option
 }
 
 /// What a rollback takes back must not have been taken back by another.
-async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
+///
+/// # Errors
+/// [`Error::PlanRefused`] where it was; [`Error::Database`].
+pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
     let header = &file.header;
     if header.undoes.is_empty() {
         return Ok(());
