@@ -7,6 +7,7 @@
 //! or entry is that and `\n`. So the hash does not depend on white space, escapes or the order of
 //! keys, and does depend on every value and on the order of entries.
 
+mod notes;
 mod read;
 mod write;
 
@@ -21,8 +22,9 @@ use crate::plan::{
 };
 use crate::strict::unique_map;
 
+pub use notes::{Notes, Outcome, Rehearsal, annotate};
 pub use read::{Executable, Item, PlanFile};
-pub use write::{PlanWriter, Written};
+pub use write::{PlanWriter, Written, header_json};
 
 /// The format that this version writes and reads.
 pub const FORMAT: &str = "table-loader-plan/1";
@@ -221,6 +223,14 @@ impl From<Entry> for EntryLine {
         }
         line
     }
+}
+
+/// The canonical line of an entry, without its line end.
+///
+/// # Errors
+/// Where it cannot be serialized.
+pub fn entry_json(entry: Entry) -> serde_json::Result<String> {
+    serde_json::to_string(&EntryLine::from(entry))
 }
 
 impl TryFrom<EntryLine> for Entry {

@@ -2,6 +2,8 @@
 
 mod cut;
 pub mod graph;
+pub mod html;
+pub mod json;
 pub mod markdown;
 pub mod select;
 pub mod text;

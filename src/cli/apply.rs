@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::plan::progress;
+use super::progress::Progress;
 use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::error::{Error, Result};
@@ -94,7 +94,9 @@ pub async fn apply(
     }
     let plan = Arc::new(plan);
     let stop = stopped()?;
-    let applied = ops::apply(&plan, &request, stop, &progress).await?;
+    let progress = Progress::start();
+    let applied = ops::apply(&plan, &request, stop, &|e| progress.tell(e)).await?;
+    progress.end();
     tell(settings, &plan.plan().header, &applied, started)?;
     Ok(0)
 }
@@ -240,7 +242,9 @@ fn result(header: &Header, applied: &Applied) -> serde_json::Value {
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
     let plan = Arc::new(PlanFile::open(&args.plan)?.executable()?);
     let request = request(settings, true)?;
-    let checked = ops::check(&plan, &request).await?;
+    let progress = Progress::start();
+    let checked = ops::check(&plan, &request, &|e| progress.tell(e)).await?;
+    progress.end();
     let (status, line) = match checked {
         Checked::Applicable => ("applicable", "It would apply now.".to_owned()),
         Checked::Applied(before) => (

@@ -7,8 +7,8 @@ use super::colour;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
-use crate::render::select::{Filter, Selection};
-use crate::render::{markdown, text};
+use crate::render::select::{Filter, ORDER, Selection};
+use crate::render::{html, json, markdown, text};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -26,47 +26,76 @@ pub struct Args {
     /// Only rows with this text in their key
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
-    /// At most so many of each action and table; rows that change alike count as one
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    limit: usize,
-    /// All, however many, each by itself
+    /// At most so many of each action and table; rows that change alike count as one [default: 20 as
+    /// text, what fits as markdown, all otherwise]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// All, however many; as text each by itself
     #[arg(long, conflicts_with = "limit")]
     all: bool,
 }
 
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
+    /// For a terminal
     Text,
+    /// For one pull-request comment
     Markdown,
+    /// One page for a browser
+    Html,
+    /// For other programs: the whole plan, with sensitive values masked
     Json,
 }
 
+impl Args {
+    fn filter(&self, limit: Option<usize>) -> Filter {
+        Filter {
+            tables: self.table.clone(),
+            actions: self.action.clone(),
+            key: self.key.clone(),
+            limit: self.limit.or(limit).filter(|_| !self.all),
+        }
+    }
+
+    /// The filter where no action named means all of them.
+    fn with_skips(&self) -> Filter {
+        let mut filter = self.filter(None);
+        if filter.actions.is_empty() {
+            filter.actions = ORDER.map(str::to_owned).to_vec();
+        }
+        filter
+    }
+}
+
 pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
+    if settings.json {
+        let plan = PlanFile::open(&args.plan)?;
+        return super::print_json(&summary(&plan)).map(|()| 0);
+    }
     let stdout = std::io::stdout();
-    let mut out = std::io::BufWriter::new(stdout.lock());
-    let format = if settings.json {
-        Format::Json
-    } else {
-        args.format
-    };
-    let filter = Filter {
-        tables: args.table.clone(),
-        actions: args.action.clone(),
-        key: args.key.clone(),
-        limit: (!args.all).then_some(args.limit),
-    };
     let style = colour(&stdout);
-    let plan = match format {
+    let mut out = std::io::BufWriter::new(stdout.lock());
+    let plan = match args.format {
         Format::Json => {
             let plan = PlanFile::open(&args.plan)?;
-            super::print_json(&json(&plan))?;
-            return Ok(0);
+            known(&plan, &args.table)?;
+            json::plan(&plan, &args.with_skips(), &mut out)?;
+            plan
+        }
+        Format::Html => {
+            let plan = PlanFile::open(&args.plan)?;
+            known(&plan, &args.table)?;
+            let name = args.plan.display().to_string();
+            html::plan(&plan, &args.with_skips(), &name, &mut out)?;
+            plan
         }
         Format::Markdown => {
-            let filter = Filter {
-                limit: Some(markdown::ROWS),
-                ..filter
-            };
+            let mut filter = args.filter(None);
+            filter.limit = Some(
+                filter
+                    .limit
+                    .map_or(markdown::ROWS, |n| n.min(markdown::ROWS)),
+            );
             let (plan, selection) = Selection::open(&args.plan, &filter)?;
             known(&plan, &args.table)?;
             markdown::selection(&plan, &selection, &filter, &mut out)?;
@@ -75,10 +104,11 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
         Format::Text if args.all => {
             let plan = PlanFile::open(&args.plan)?;
             known(&plan, &args.table)?;
-            text::plan(&plan, &filter, style, &mut out)?;
+            text::plan(&plan, &args.filter(None), style, &mut out)?;
             plan
         }
         Format::Text => {
+            let filter = args.filter(Some(20));
             let (plan, selection) = Selection::open(&args.plan, &filter)?;
             known(&plan, &args.table)?;
             text::selection(&plan, &selection, &filter, style, &mut out)?;
@@ -88,7 +118,10 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     out.flush()
         .map_err(|e| Error::io("writing the plan for people", &e))?;
     drop(out);
-    if format == Format::Text && plan.header.blocking == 0 && plan.header.summary.changes() > 0 {
+    if args.format == Format::Text
+        && plan.header.against().is_none()
+        && plan.header.summary.changes() > 0
+    {
         super::say(format!(
             "To apply it: loader apply {} --approve {}",
             args.plan.display(),
@@ -98,7 +131,8 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     Ok(0)
 }
 
-fn json(plan: &PlanFile) -> serde_json::Value {
+/// What `--json` tells.
+fn summary(plan: &PlanFile) -> serde_json::Value {
     let header = &plan.header;
     serde_json::json!({
         "plan_hash": plan.hash,
@@ -110,6 +144,7 @@ fn json(plan: &PlanFile) -> serde_json::Value {
         "blocking": header.blocking,
         "rejected": header.rejected,
         "tables": header.tables,
+        "notes": plan.notes,
     })
 }
 

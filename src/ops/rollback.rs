@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use super::plan::parents;
+use super::plan::{known, parents, rows};
+use super::{Event, Events};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::Qualified;
+use crate::limits::{self, Allowance};
 use crate::mask::Mask;
 use crate::pg::compare::Snapshot;
 use crate::pg::ledger::{self, Application};
@@ -29,6 +31,8 @@ pub struct RollbackRequest {
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.
     pub loader_schema: String,
+    /// In place of the limits that the loads had.
+    pub limits: Vec<Allowance>,
 }
 
 /// Writes the plan that takes applications back to `out`. Returns its header and hash.
@@ -37,7 +41,11 @@ pub struct RollbackRequest {
 /// [`Error::Config`] where there is nothing to take back; [`Error::Drift`] naming rows that changed
 /// since, and who changed them; [`Error::Blocked`] naming rows that refer to what would be deleted,
 /// or tables without an audit log; [`Error::Database`].
-pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Header, String)> {
+pub async fn rollback(
+    request: &RollbackRequest,
+    out: impl Write,
+    events: Events<'_>,
+) -> Result<(Header, String)> {
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
     let all = ledger::applications(
@@ -56,7 +64,13 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         .map(|a| crate::ident::Literal(&a.application).to_string())
         .collect();
     let applications = format!("ARRAY[{}]::pg_catalog.uuid[]", ids.join(", "));
-    let (ordered, tables) = order(&session, ledgered).await?;
+    let (mut ordered, tables) = order(&session, ledgered).await?;
+    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
+    known(&request.limits, &names)?;
+    for ledger in &mut ordered {
+        let config = &mut ledger.config;
+        config.limits = limits::in_effect(config.limits, &ledger.table, &request.limits);
+    }
     let mut undos = Vec::with_capacity(tables.len());
     for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
         undos.push(
@@ -80,7 +94,18 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         .iter()
         .map(|a| format!("application {}", a.application))
         .collect();
+    let of: u64 = undos.iter().map(|u| u.ledger.counts.changes()).sum();
+    let mut read = 0;
     for undo in undos.iter().rev() {
+        let told = |changes: u64| {
+            events(Event::Undoing {
+                table: undo.ledger.table.clone(),
+                changes: changes.min(of),
+                of,
+            });
+        };
+        told(read);
+        let mut rows = 0;
         let soft = undo.ledger.config.soft_delete.column().is_some();
         let is_key = |c: &str| undo.ledger.config.natural_key.iter().any(|k| k == c);
         // What the table's own triggers set, they will set again.
@@ -93,6 +118,10 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         };
         drifted.extend(
             undo.stream(&snapshot, &mut |undone| {
+                rows += 1;
+                if rows % 1_000 == 0 {
+                    told((read + rows).min(of.saturating_sub(1)));
+                }
                 let inverse = undone.applied.invert();
                 let inserts = inverse.before.is_none();
                 let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
@@ -107,6 +136,12 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
             .await?,
         );
         referrers.extend(undo.referrers(&session, &undos).await?);
+        read += undo.ledger.counts.changes();
+        told(read);
+    }
+    let mut counted = Vec::with_capacity(tables.len());
+    for (ledger, table) in ordered.iter().zip(&tables) {
+        counted.push(rows(&snapshot, table, &ledger.config).await?);
     }
     snapshot.end().await?;
     if !drifted.is_empty() {
@@ -123,7 +158,6 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
             referrers.join("\n  ")
         )));
     }
-    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
     let header = Header {
         kind: Kind::Rollback,
         batch_id: chosen[0].batch_id.clone(),
@@ -136,12 +170,14 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         tables: ordered
             .iter()
             .zip(&tables)
-            .map(|(ledger, table)| TablePlan {
+            .zip(counted)
+            .map(|((ledger, table), rows)| TablePlan {
                 table: ledger.table.clone(),
                 config: ledger.config.clone(),
                 schema: table.fingerprint.clone(),
                 parents: parents(table, &names, &tables),
                 width: table.columns.len() as u64,
+                rows,
                 columns: Vec::new(),
                 counts: Counts::default(),
                 triggered: triggered(ledger, table),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::ledger::{self, Application};
 use super::planned::{self, Planned};
 use super::write::{Context, Updates, must_be};
-use super::{Backend, Session};
+use super::{Backend, Phase, Session, Told};
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
 use crate::plan::{Counts, Kind, LedgerTable, Target};
@@ -207,6 +207,7 @@ pub async fn attempt(
     session: Session,
     plan: &Arc<Executable>,
     options: &Options,
+    told: Told<'_>,
 ) -> Result<Attempt> {
     let file = plan.plan();
     check_target(&session, &file.header.target, &options.loader_schema).await?;
@@ -243,7 +244,7 @@ pub async fn attempt(
         // What was read before the lock may have changed until it was there.
         tables = planned::tables(session, file).await?;
     }
-    planned::stage(session, plan, &mut tables).await?;
+    planned::stage(session, plan, &mut tables, told).await?;
     let application = uuid::Uuid::new_v4().to_string();
     let context = Context {
         session,
@@ -254,7 +255,7 @@ pub async fn attempt(
         plan_hash: &file.hash,
         loader_schema: &options.loader_schema,
     };
-    match write(&context, plan, &tables).await {
+    match write(&context, plan, &tables, told).await {
         Ok(()) => {}
         Err(e) => return Err(explain(locked, plan, &tables, e).await),
     }
@@ -354,13 +355,21 @@ pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
 }
 
 /// Verifies, writes, reads back, and writes audit log, ledger and queue.
-async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]) -> Result<()> {
+async fn write(
+    context: &Context<'_>,
+    plan: &Arc<Executable>,
+    tables: &[Planned],
+    told: Told<'_>,
+) -> Result<()> {
     let session = context.session;
+    let of = tables.len() as u64;
+    told(Phase::Locking, 0, of);
     let mut drifted = false;
-    for planned in tables {
+    for (i, planned) in tables.iter().enumerate() {
         let locked = context.lock(planned).await?;
         drifted |= locked != planned.staged.update + planned.staged.delete;
         drifted |= planned.count_drift(session, "'i', 's', 'p', 'm'").await? > 0;
+        told(Phase::Locking, i as u64 + 1, of);
     }
     if drifted {
         return Err(drift(session, plan, tables).await?);
@@ -369,11 +378,19 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
     session
         .run("deferring constraints", "SET CONSTRAINTS ALL DEFERRED")
         .await?;
-    let updated = write_rows(context, tables).await?;
+    let changes = plan.plan().header.summary.changes();
+    let mut written = 0;
+    let mut wrote = |rows: u64| {
+        written += rows;
+        told(Phase::Writing, written.min(changes), changes);
+    };
+    wrote(0);
+    let updated = write_rows(context, tables, &mut wrote).await?;
     for (planned, updated) in tables.iter().zip(updated) {
         let doing = format!("updating table {}", planned.name);
         must_be(&doing, planned.staged.update, updated)?;
     }
+    told(Phase::Verifying, 0, of);
     session
         .run(
             "checking deferred constraints",
@@ -381,9 +398,10 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
         )
         .await?;
     check_side_effects(session, tables, &before).await?;
-    for planned in tables {
+    for (i, planned) in tables.iter().enumerate() {
         context.read_back(planned).await?;
         context.audit_deletes(planned).await?;
+        told(Phase::Verifying, i as u64 + 1, of);
     }
     record(context, plan.plan()).await
 }
@@ -393,7 +411,11 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
 /// the deleted rows held; inserts from the first table to the last, each after the table's updates,
 /// which may free what the new rows hold. Updates whose reference that does not suit come before
 /// or after all of it. Returns how many rows of each table were updated.
-async fn write_rows(context: &Context<'_>, tables: &[Planned]) -> Result<Vec<u64>> {
+async fn write_rows(
+    context: &Context<'_>,
+    tables: &[Planned],
+    wrote: &mut impl FnMut(u64),
+) -> Result<Vec<u64>> {
     let has_deletes = tables.iter().any(|t| t.staged.delete > 0);
     for (i, child) in tables.iter().enumerate() {
         for (j, parent) in tables.iter().enumerate() {
@@ -408,21 +430,29 @@ async fn write_rows(context: &Context<'_>, tables: &[Planned]) -> Result<Vec<u64
     let mut updated = vec![0; tables.len()];
     if has_deletes {
         for (i, planned) in tables.iter().enumerate() {
-            updated[i] += context.update(planned, Updates::First).await?;
+            let rows = context.update(planned, Updates::First).await?;
+            updated[i] += rows;
+            wrote(rows);
         }
         for (i, planned) in tables.iter().enumerate().rev() {
             context.delete(planned).await?;
-            updated[i] += context.update(planned, Updates::Others).await?;
+            let rows = context.update(planned, Updates::Others).await?;
+            updated[i] += rows;
+            wrote(planned.staged.delete + rows);
         }
     }
     for (i, planned) in tables.iter().enumerate() {
         if !has_deletes {
             updated[i] += context.update(planned, Updates::Others).await?;
+            wrote(updated[i]);
         }
         context.insert(planned).await?;
+        wrote(planned.staged.insert);
     }
     for (i, planned) in tables.iter().enumerate() {
-        updated[i] += context.update(planned, Updates::Last).await?;
+        let rows = context.update(planned, Updates::Last).await?;
+        updated[i] += rows;
+        wrote(rows);
     }
     Ok(updated)
 }
@@ -455,13 +485,29 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: 
     let again = async {
         session.run("rolling back", "ROLLBACK").await?;
         let mut tables = planned::tables(&session, plan.plan()).await?;
-        planned::stage(&session, plan, &mut tables).await?;
+        planned::stage(&session, plan, &mut tables, &|_, _, _| ()).await?;
         planned::drift(&session, plan, &tables).await
     };
     let _ = tables;
-    match again.await {
-        Ok(Some(report)) => Error::Drift(Box::new(report)),
-        _ => e,
+    match (again.await, e) {
+        (Ok(Some(report)), _) => Error::Drift(Box::new(report)),
+        // One load cannot have done that, but several in turn can.
+        (
+            _,
+            Error::Database {
+                message,
+                code,
+                transient,
+            },
+        ) if plan.plan().header.undoes.len() > 1 => Error::Database {
+            message: format!(
+                "{message}: between these loads, rows took over values of a unique key from each other; \
+                     take the loads back one by one with --application, newest first (see `loader history`)"
+            ),
+            code,
+            transient,
+        },
+        (_, e) => e,
     }
 }
 

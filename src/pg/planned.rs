@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::stage::copy_in;
-use super::{Session, failed};
+use super::{Phase, Session, Told, failed};
 use crate::config::TableConfig;
 use crate::copytext::push_copy_text;
 use crate::error::{Error, Result};
@@ -155,7 +155,8 @@ struct TableEncoder {
 
 /// COPY lines for one of the temporary tables.
 enum Chunk {
-    Entries(usize, Bytes),
+    /// For the table of this number; up to which entry of the plan.
+    Entries(usize, Bytes, u64),
     Queue(Bytes),
     Rejected(Bytes),
 }
@@ -236,7 +237,8 @@ impl Encoder {
             push_copy_text(out, cell);
         }
         out.push(b'\n');
-        Ok((out.len() >= CHUNK).then(|| Chunk::Entries(table.number, std::mem::take(out).into())))
+        let full = out.len() >= CHUNK;
+        Ok(full.then(|| Chunk::Entries(table.number, std::mem::take(out).into(), self.n)))
     }
 }
 
@@ -281,8 +283,11 @@ pub async fn stage(
     session: &Session,
     plan: &Arc<Executable>,
     tables: &mut [Planned],
+    told: Told<'_>,
 ) -> Result<()> {
     let doing = "staging the plan";
+    let entries = plan.plan().header.summary.entries();
+    told(Phase::Staging, 0, entries);
     let mut encoder = Encoder {
         tables: HashMap::new(),
         n: 0,
@@ -323,7 +328,10 @@ pub async fn stage(
     });
     while let Some(chunk) = chunks.recv().await {
         let (sql, lines) = match chunk {
-            Chunk::Entries(number, lines) => (into[number].as_str(), lines),
+            Chunk::Entries(number, lines, n) => {
+                told(Phase::Staging, n.min(entries.saturating_sub(1)), entries);
+                (into[number].as_str(), lines)
+            }
             Chunk::Queue(lines) => ("COPY pg_temp.loader_queue_entries FROM STDIN", lines),
             Chunk::Rejected(lines) => ("COPY pg_temp.loader_rejected FROM STDIN", lines),
         };
@@ -340,6 +348,7 @@ pub async fn stage(
         let analyze = format!("ANALYZE {} (_a, {})", planned.sql_name(), key.join(", "));
         session.run(doing, &analyze).await?;
     }
+    told(Phase::Staging, entries, entries);
     Ok(())
 }
 
@@ -399,6 +408,7 @@ fn read(
             send(Chunk::Entries(
                 table.number,
                 std::mem::take(&mut table.lines).into(),
+                encoder.n,
             ))?;
         }
     }

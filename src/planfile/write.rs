@@ -131,18 +131,17 @@ impl PlanWriter {
     pub fn finish(self, mut header: Header, out: impl Write) -> Result<(Header, String)> {
         header.blocking = self.blocking;
         header.rejected = self.rejected;
-        header.summary = Counts::default();
         for table in &mut header.tables {
             let written = self.tables.get(&table.table).cloned().unwrap_or_default();
             table.counts = written.counts;
             table.columns = written.columns.into_iter().collect();
-            let (sum, c) = (&mut header.summary, &table.counts);
-            sum.insert += c.insert;
-            sum.update += c.update;
-            sum.delete += c.delete;
-            sum.skip += c.skip;
-            sum.violation += c.violation;
+            let exceeded: Vec<String> = table
+                .exceeded()
+                .map(|e| format!("limit exceeded: {e}"))
+                .collect();
+            table.warnings.extend(exceeded);
         }
+        header.summary = header.sum();
         let bad_json = |e: serde_json::Error| Error::Io(format!("writing the plan: {e}"));
         let hash = plan_hash(
             &header,
@@ -165,30 +164,39 @@ fn write_file(
     fragments: Section,
     changes: Section,
 ) -> std::io::Result<()> {
-    let h = HeaderLine::from(header);
-    writeln!(out, "{{")?;
-    writeln!(out, "\"format\": {},", serde_json::to_string(FORMAT)?)?;
-    writeln!(out, "\"plan_hash\": {},", serde_json::to_string(hash)?)?;
-    writeln!(out, "\"kind\": {},", serde_json::to_string(&h.kind)?)?;
-    writeln!(out, "\"batch_id\": {},", serde_json::to_string(h.batch_id)?)?;
-    writeln!(out, "\"undoes\": {},", serde_json::to_string(h.undoes)?)?;
-    writeln!(out, "\"target\": {},", serde_json::to_string(h.target)?)?;
-    writeln!(out, "\"records\": {},", h.records)?;
-    writeln!(out, "\"blocking\": {},", h.blocking)?;
-    writeln!(out, "\"rejected\": {},", h.rejected)?;
-    writeln!(out, "\"summary\": {},", serde_json::to_string(h.summary)?)?;
-    write!(out, "\"tables\": [")?;
-    for (i, table) in h.tables.iter().enumerate() {
-        let comma = if i == 0 { "\n" } else { ",\n" };
-        write!(out, "{comma}{}", serde_json::to_string(table)?)?;
-    }
-    writeln!(out, "\n],")?;
-    write!(out, "\"fragments\": [")?;
+    out.write_all(header_json(header, hash, FORMAT)?.as_bytes())?;
     copy_lines(fragments, out)?;
     writeln!(out, "\n],")?;
     write!(out, "\"changes\": [")?;
     copy_lines(changes, out)?;
     writeln!(out, "\n]\n}}")
+}
+
+/// The beginning of a file of this format, up to the list of fragments, which is opened.
+///
+/// # Errors
+/// Where the header cannot be serialized.
+pub fn header_json(header: &Header, hash: &str, format: &str) -> serde_json::Result<String> {
+    fn line(name: &str, value: &impl Serialize) -> serde_json::Result<String> {
+        Ok(format!("\"{name}\": {},\n", serde_json::to_string(value)?))
+    }
+    let h = HeaderLine::from(header);
+    let mut text = String::from("{\n");
+    text += &line("format", &format)?;
+    text += &line("plan_hash", &hash)?;
+    text += &line("kind", &h.kind)?;
+    text += &line("batch_id", &h.batch_id)?;
+    text += &line("undoes", &h.undoes)?;
+    text += &line("target", &h.target)?;
+    text += &line("records", &h.records)?;
+    text += &line("blocking", &h.blocking)?;
+    text += &line("rejected", &h.rejected)?;
+    text += &line("summary", &h.summary)?;
+    let tables: Result<Vec<String>, _> = h.tables.iter().map(serde_json::to_string).collect();
+    let tables: String = tables?.iter().map(|t| format!("\n{t},")).collect();
+    text += &format!("\"tables\": [{}\n],\n", tables.trim_end_matches(','));
+    text += "\"fragments\": [";
+    Ok(text)
 }
 
 /// Copies lines `a\nb\n` as `\na,\nb`: JSON escapes every line end within a line.

@@ -31,7 +31,7 @@ pub fn selection(
 ) -> Result<()> {
     let header = &plan.header;
     let mut text = head(plan);
-    let shown = |t: &&TablePlan| filter.tables.is_empty() || filter.tables.contains(&t.table);
+    let shown = |t: &&TablePlan| filter.of_table(&t.table);
     let mut blocks = Vec::new();
     for table in header.tables.iter().filter(shown) {
         for (section, action) in selection.table(&table.table).zip(ORDER) {
@@ -129,6 +129,8 @@ fn verdict(header: &Header) -> String {
             "violations stand against it",
         );
         format!("⛔ **It cannot be applied: {stand}.**")
+    } else if header.exceeded().next().is_some() {
+        "⛔ **It cannot be applied: it exceeds limits, as noted below.**".to_owned()
     } else if header.summary.changes() == 0 {
         "✅ **There is nothing to apply.**".to_owned()
     } else {

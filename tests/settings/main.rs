@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod aws;
 mod commands;
+mod flags;
 mod init;
+mod logs;
+mod moto;
 mod papers;
 mod roles;
 mod tls;
