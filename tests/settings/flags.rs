@@ -27,7 +27,9 @@ fn flags_stand_in_for_variables() {
         .says("has no entries for batch b1");
     with_place(&plan, "off").expect(0);
     with_place(&["batches"], "off").expect(0).says("waiting");
-    with_place(&["batches"], "required").expect(0).says("not in the queue");
+    with_place(&["batches"], "required")
+        .expect(0)
+        .says("not in the queue");
     loader(&["apply", "plan.json", "--force"]).expect(0);
     let by = "SELECT DISTINCT changed_by FROM ours.audit_log";
     assert_eq!(world.query(by), ["somebody"]);
@@ -48,7 +50,12 @@ fn how_much_is_told_and_how_long_is_waited_are_flags_too() {
     let world = World::with_batch();
     let plan = |level: &str| {
         let args = ["plan", "--batch-id", "b1", "--log-level", level];
-        world.loader(&args).env("LOG_LEVEL", "info").run().expect(0).err
+        world
+            .loader(&args)
+            .env("LOG_LEVEL", "info")
+            .run()
+            .expect(0)
+            .err
     };
     assert!(plan("debug").contains("checking") && !plan("warning").contains("compared"));
     world.plan();
@@ -58,10 +65,19 @@ fn how_much_is_told_and_how_long_is_waited_are_flags_too() {
          CREATE TRIGGER slow BEFORE INSERT ON subjects FOR EACH ROW EXECUTE FUNCTION slow()",
     );
     world.plan();
-    let args = ["apply", "plan.json", "--force", "--transaction-timeout", "1"];
+    let args = [
+        "apply",
+        "plan.json",
+        "--force",
+        "--transaction-timeout",
+        "1",
+    ];
     world.loader(&args).run().expect(7);
     let version = world.bare(&["--version"]).run().expect(0).out;
-    assert_eq!(version.trim(), concat!("loader ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        version.trim(),
+        concat!("loader ", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
@@ -76,10 +92,15 @@ fn whoever_runs_it_is_the_actor_where_nothing_says_otherwise() {
         let record = format!(r#"{{"gsid": "{}"}}"#, more.len() + 7);
         world.write("source/staging/b1/subjects/x.json", &record);
         let load = world.loader(&["load", "--batch-id", "b1", "--force"]);
-        let load = more.iter().fold(load, |run, (name, value)| run.env(name, value));
+        let load = more
+            .iter()
+            .fold(load, |run, (name, value)| run.env(name, value));
         load.run().expect(0);
         let last = world.query("SELECT changed_by FROM audit_log ORDER BY id DESC LIMIT 1");
-        let user = std::process::Command::new("id").arg("-un").output().unwrap();
+        let user = std::process::Command::new("id")
+            .arg("-un")
+            .output()
+            .unwrap();
         let user = String::from_utf8(user.stdout).unwrap();
         assert_eq!(last, [actor.unwrap_or(user.trim())]);
     }
@@ -105,7 +126,13 @@ fn each_flag_and_each_variable_is_used_by_a_test() {
     let tests = tests(std::path::Path::new("tests"));
     let help = |args: &[&str]| world.bare(args).run().expect(0).out;
     let main = help(&["--help"]);
-    let commands = main.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let commands = main
+        .split("Commands:")
+        .nth(1)
+        .unwrap()
+        .split("Options:")
+        .next()
+        .unwrap();
     let commands = commands.lines().filter_map(|line| {
         let name = line.strip_prefix("  ")?.split(' ').next()?;
         (!name.is_empty() && name != "help").then_some(name)
@@ -118,15 +145,23 @@ fn each_flag_and_each_variable_is_used_by_a_test() {
         let word = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
         text.split(word).map(str::to_owned).collect::<Vec<_>>()
     };
-    let flags = all.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let flags = all
+        .lines()
+        .map(str::trim_start)
+        .filter(|line| line.starts_with('-'));
     let flags = flags.flat_map(words).filter(|w| w.starts_with("--"));
     let variables = words(include_str!("../../src/cli/environment.txt"));
     let variables = variables.into_iter().filter(|w| {
         let named = w.contains('_') && !w.ends_with('_') || w.starts_with("PG") && w.len() > 2;
-        named && w.chars().all(|c| c.is_ascii_uppercase() || "_0123456789".contains(c))
+        named
+            && w.chars()
+                .all(|c| c.is_ascii_uppercase() || "_0123456789".contains(c))
     });
     let (flags, variables): (Vec<_>, Vec<_>) = (flags.collect(), variables.collect());
-    assert!(flags.len() > 40 && variables.len() > 30, "{flags:?} {variables:?}");
+    assert!(
+        flags.len() > 40 && variables.len() > 30,
+        "{flags:?} {variables:?}"
+    );
     for name in flags.iter().chain(&variables) {
         let used = [format!("\"{name}\""), format!("\"{name}=")];
         assert!(used.iter().any(|u| tests.contains(u)), "{name} has no test");
