@@ -59,7 +59,11 @@ const UNKNOWN: [&str; 12] = [
     "replication",
 ];
 
-/// What a URL (or libpq's `name=value` form) names, and its options of [`OURS`].
+/// What a URL (or libpq's `name=value` form) names, and those of its options that the driver does
+/// not take: `sslmode`, `sslrootcert`, `passfile`.
+///
+/// # Errors
+/// [`Error::Config`].
 /// No part of the URL gets into a message: any could be a password in the wrong place.
 pub fn parse(url: &str) -> Result<(Config, BTreeMap<String, String>)> {
     let wrong = |why: &str| {
