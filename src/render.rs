@@ -2,6 +2,7 @@
 
 mod cut;
 pub mod graph;
+pub mod html;
 pub mod json;
 pub mod markdown;
 pub mod select;

@@ -8,7 +8,7 @@ use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
 use crate::render::select::{Filter, ORDER, Selection};
-use crate::render::{json, markdown, text};
+use crate::render::{html, json, markdown, text};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -41,6 +41,8 @@ enum Format {
     Text,
     /// For one pull-request comment
     Markdown,
+    /// One page for a browser
+    Html,
     /// For other programs: the whole plan, with sensitive values masked
     Json,
 }
@@ -53,6 +55,15 @@ impl Args {
             key: self.key.clone(),
             limit: self.limit.or(limit).filter(|_| !self.all),
         }
+    }
+
+    /// The filter where no action named means all of them.
+    fn with_skips(&self) -> Filter {
+        let mut filter = self.filter(None);
+        if filter.actions.is_empty() {
+            filter.actions = ORDER.map(str::to_owned).to_vec();
+        }
+        filter
     }
 }
 
@@ -68,11 +79,14 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
         Format::Json => {
             let plan = PlanFile::open(&args.plan)?;
             known(&plan, &args.table)?;
-            let mut filter = args.filter(None);
-            if filter.actions.is_empty() {
-                filter.actions = ORDER.map(str::to_owned).to_vec();
-            }
-            json::plan(&plan, &filter, &mut out)?;
+            json::plan(&plan, &args.with_skips(), &mut out)?;
+            plan
+        }
+        Format::Html => {
+            let plan = PlanFile::open(&args.plan)?;
+            known(&plan, &args.table)?;
+            let name = args.plan.display().to_string();
+            html::plan(&plan, &args.with_skips(), &name, &mut out)?;
             plan
         }
         Format::Markdown => {

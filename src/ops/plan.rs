@@ -197,7 +197,7 @@ pub async fn plan(
         None => Vec::new(),
     };
     read.fragments.iter().try_for_each(|f| writer.fragment(f))?;
-    let checked = check::prepare(&session, &stages).await?;
+    let mut checked = check::prepare(&session, &stages).await?;
     let mut locked: Vec<&Qualified> = tables.iter().map(|t| &t.name).collect();
     locked.extend(check::parents(&tables));
     let snapshot = Snapshot::begin(&session, &locked).await?;
@@ -215,7 +215,7 @@ pub async fn plan(
             transient: true,
         });
     }
-    let found = check::run(&snapshot, &checked).await?;
+    let found = check::run(&snapshot, &mut checked).await?;
     drop(checked);
     for number in found {
         stages[number].findings = true;

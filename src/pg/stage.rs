@@ -260,7 +260,7 @@ impl<'a> Stage<'a> {
             }
             let (stage, cell, ty) = (self.sql_name(), column.staged(), &column.type_sql);
             let attempt = format!(
-                "SELECT pg_catalog.count({cell}::{ty}) FROM {stage} WHERE {cell} IS NOT NULL"
+                "SELECT pg_catalog.count({cell}::{ty}) FROM {stage} WHERE {cell} IS DISTINCT FROM NULL"
             );
             let fits = format!(
                 "SELECT pg_temp.loader_try({})::int4::int8",
@@ -274,7 +274,7 @@ impl<'a> Stage<'a> {
             let sql = format!(
                 "{} INSERT INTO pg_temp.loader_findings SELECT {}, s._n, 'invalid_value', {}, {}, w.why \
                  FROM {stage} s, LATERAL (SELECT pg_temp.loader_why_{suffix}({})) w(why) \
-                 WHERE s.{cell} IS NOT NULL AND w.why IS NOT NULL",
+                 WHERE s.{cell} IS DISTINCT FROM NULL AND w.why IS NOT NULL",
                 judges(&suffix, ty),
                 self.number,
                 Literal(&column.name),
@@ -299,7 +299,10 @@ impl<'a> Stage<'a> {
                 None => format!("s.{}", c.staged()),
             })
             .collect();
-        let not_null: Vec<String> = key.iter().map(|c| format!("s.{c} IS NOT NULL")).collect();
+        let not_null: Vec<String> = key
+            .iter()
+            .map(|c| format!("s.{c} IS DISTINCT FROM NULL"))
+            .collect();
         // Two spellings of one key are one key: they alone make no other record.
         let beside_key = self.table.columns.iter();
         let beside_key = beside_key.filter(|c| !self.config.natural_key.contains(&c.name));

@@ -9,6 +9,7 @@
 )]
 
 mod harness;
+mod moments;
 mod proxy;
 mod random;
 
@@ -17,3 +18,4 @@ mod failures;
 mod races;
 mod rollback;
 mod roundtrip;
+mod writer;

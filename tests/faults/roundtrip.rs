@@ -84,9 +84,8 @@ impl Play {
     }
 
     fn apply(&self, plan: &str) -> Run {
-        self.stage
-            .loader(&["apply", plan, "--force", "--json"])
-            .ends(0)
+        let run = self.stage.loader(&["apply", plan, "--force", "--json"]);
+        run.ends(0)
     }
 
     /// Takes an application back; returns the application that did.
