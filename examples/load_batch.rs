@@ -4,6 +4,8 @@
 //!     export DATABASE_URL=postgresql://loader@localhost/idhub S3_BUCKET=idhub-curated-fragments
 //!     cargo run --example load_batch -- batch_20240115_143022
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+
 use std::error::Error;
 use std::path::Path;
 

@@ -251,7 +251,6 @@ impl At {
                     },
                     line,
                     quiet: !matches!(phase, Phase::Staging | Phase::Writing),
-                    ..at
                 }
             }
             Event::Retrying { .. } => return None,

@@ -63,8 +63,7 @@ const UNKNOWN: [&str; 12] = [
 /// not take: `sslmode`, `sslrootcert`, `passfile`.
 ///
 /// # Errors
-/// [`Error::Config`].
-/// No part of the URL gets into a message: any could be a password in the wrong place.
+/// [`Error::Config`] without any part of the URL: each could be a password in the wrong place.
 pub fn parse(url: &str) -> Result<(Config, BTreeMap<String, String>)> {
     let wrong = |why: &str| {
         Err(Error::Config(format!(
