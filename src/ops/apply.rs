@@ -42,6 +42,20 @@ pub enum Applied {
 }
 
 impl ApplyRequest {
+    /// An apply as the command line does it where nothing else is said: for good, and tried three
+    /// times more after a failure that may pass.
+    pub fn new(database: Database, actor: impl Into<String>) -> ApplyRequest {
+        ApplyRequest {
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            actor: actor.into(),
+            dry_run: false,
+            max_retries: 3,
+            max_records: 10_000,
+        }
+    }
+
     fn options(&self) -> Options {
         Options {
             actor: self.actor.clone(),

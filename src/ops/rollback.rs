@@ -35,6 +35,20 @@ pub struct RollbackRequest {
     pub limits: Vec<Allowance>,
 }
 
+impl RollbackRequest {
+    /// All loads of a batch that are in effect.
+    pub fn batch(database: crate::pg::Database, batch_id: impl Into<String>) -> RollbackRequest {
+        RollbackRequest {
+            batch_id: Some(batch_id.into()),
+            application: None,
+            database,
+            timeouts: Timeouts::default(),
+            limits: Vec::new(),
+            loader_schema: "public".into(),
+        }
+    }
+}
+
 /// Writes the plan that takes applications back to `out`. Returns its header and hash.
 ///
 /// # Errors
