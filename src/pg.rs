@@ -40,6 +40,9 @@ impl Default for Timeouts {
     }
 }
 
+/// Told which phase begins, and for which table.
+pub type Phases<'a> = &'a (dyn Fn(&'static str, Option<&str>) + Sync);
+
 /// A connection whose settings are pinned, so that every value has one spelling in it.
 pub struct Session {
     /// The connection.
@@ -96,6 +99,7 @@ SET default_transaction_deferrable = off;
 SET client_min_messages = error;
 SET idle_in_transaction_session_timeout = 0;
 SET jit = off;
+SET default_statistics_target = 10;
 SELECT pg_catalog.set_config('work_mem', '64MB', false)
   WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 67108864;
 ";

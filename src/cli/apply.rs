@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::plan::progress;
+use super::progress::{add_timings, progress, tell_timings};
 use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::error::{Error, Result};
@@ -75,6 +75,7 @@ pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
 }
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
+    settings.clock.phase("verify the plan", None);
     let plan = PlanFile::open(&args.plan)?.executable()?;
     let name = args.plan.display().to_string();
     apply(settings, plan, &args.how, &name, Instant::now()).await
@@ -90,11 +91,12 @@ pub async fn apply(
 ) -> Result<u8> {
     let request = request(settings, how.dry_run)?;
     if !how.dry_run {
+        settings.clock.phase("ask for approval", None);
         approve(&plan, how, name)?;
     }
     let plan = Arc::new(plan);
     let stop = stopped()?;
-    let applied = ops::apply(&plan, &request, stop, &progress).await?;
+    let applied = ops::apply(&plan, &request, stop, &progress(settings)).await?;
     tell(settings, &plan.plan().header, &applied, started)?;
     Ok(0)
 }
@@ -172,8 +174,10 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
     if settings.json {
         let mut result = result(header, applied);
         result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
+        add_timings(settings, &mut result);
         return print_json(&result);
     }
+    tell_timings(settings);
     match applied {
         Applied::Done(report) => {
             say(format!("Applied: {}.", written(&report.tables)));

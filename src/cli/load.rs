@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::apply::{How, apply, attended};
-use super::plan::{BatchArgs, progress, to_file};
+use super::plan::{BatchArgs, to_file};
+use super::progress::progress;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops;
@@ -28,7 +29,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let (plan, name) = match &args.out {
         Some(path) => {
             to_file(path, async |file| {
-                ops::plan(&request, file, &progress).await
+                ops::plan(&request, file, &progress(settings)).await
             })
             .await?;
             (PlanFile::open(path)?, path.display().to_string())
@@ -36,7 +37,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         None => {
             let file = tempfile::NamedTempFile::new()
                 .map_err(|e| Error::io("making a temporary file", &e))?;
-            ops::plan(&request, file.as_file(), &progress).await?;
+            ops::plan(&request, file.as_file(), &progress(settings)).await?;
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", &e))?;
@@ -44,6 +45,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             (PlanFile::verify(handle, name.clone())?, name)
         }
     };
+    settings.clock.phase("show", None);
     let asks = args.how.asks(&plan);
     // Who is asked is shown the plan then.
     if !(settings.json || asks && attended()) {

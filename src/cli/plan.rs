@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-pub use super::progress::progress;
+use super::progress::{add_timings, progress, tell_timings};
 use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::config::Strategy;
@@ -133,7 +133,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let header = match &args.out {
         Some(path) => {
             let (header, hash) = to_file(path, async |file| {
-                ops::plan(&request, file, &progress).await
+                ops::plan(&request, file, &progress(settings)).await
             })
             .await?;
             tell(settings, &header, &hash, &path.display().to_string())?;
@@ -142,7 +142,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         None if stdout.is_terminal() => {
             let file = tempfile::NamedTempFile::new()
                 .map_err(|e| Error::io("making a temporary file", &e))?;
-            let (header, _) = ops::plan(&request, file.as_file(), &progress).await?;
+            let (header, _) = ops::plan(&request, file.as_file(), &progress(settings)).await?;
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", &e))?;
@@ -152,11 +152,13 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
                 ..Filter::default()
             };
             text::plan(&plan, &filter, colour(&stdout), &mut stdout.lock())?;
+            tell_timings(settings);
             say("Nothing was kept. To keep the plan: loader plan … > plan.json");
             header
         }
         None => {
-            let (header, hash) = ops::plan(&request, stdout.lock(), &progress).await?;
+            let (header, hash) = ops::plan(&request, stdout.lock(), &progress(settings)).await?;
+            tell_timings(settings);
             tell_on_stderr(&header, &hash, "plan.json");
             header
         }
@@ -199,10 +201,11 @@ pub async fn to_file(
 /// Tells what the plan in the file `path` would do.
 pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Result<()> {
     if !settings.json {
+        tell_timings(settings);
         tell_on_stderr(header, hash, path);
         return Ok(());
     }
-    print_json(&serde_json::json!({
+    let mut result = serde_json::json!({
         "status": if header.blocking > 0 { "blocked" } else { "planned" },
         "batch_id": header.batch_id,
         "plan_hash": hash,
@@ -211,7 +214,9 @@ pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Res
         "summary": header.summary,
         "blocking": header.blocking,
         "rejected": header.rejected,
-    }))
+    });
+    add_timings(settings, &mut result);
+    print_json(&result)
 }
 
 fn tell_on_stderr(header: &Header, hash: &str, path: &str) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::apply::{How, apply};
+use super::progress::progress;
 use super::say;
 use super::settings::Settings;
 use crate::error::{Error, Result};
@@ -36,13 +37,17 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     if let Some(path) = &args.out {
         let (header, hash) =
-            super::plan::to_file(path, async |file| ops::rollback(&request, file).await).await?;
+            super::plan::to_file(path, async |file| {
+                ops::rollback(&request, file, &progress(settings)).await
+            })
+            .await?;
         return super::plan::tell(settings, &header, &hash, &path.display().to_string())
             .map(|()| 0);
     }
     let file =
         tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;
-    ops::rollback(&request, file.as_file()).await?;
+    ops::rollback(&request, file.as_file(), &progress(settings)).await?;
+    settings.clock.phase("verify the plan", None);
     let handle = file
         .reopen()
         .map_err(|e| Error::io("reading the plan", &e))?;

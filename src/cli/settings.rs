@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::environment::Environment;
+use super::progress::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
@@ -105,6 +106,12 @@ pub struct Settings {
     /// Results and refusals as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
+    /// Tell how long each phase took: on stderr, or with --json in the result
+    #[arg(long, global = true)]
+    pub timings: bool,
+    /// When each phase began.
+    #[arg(skip)]
+    pub clock: Clock,
     /// The variables that have no flag.
     #[arg(skip)]
     pub environment: Environment,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, Events};
+use super::{Event, Events, phase};
 use crate::error::{Error, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report};
 use crate::pg::ledger::{self, Application};
@@ -82,13 +82,14 @@ pub async fn apply(
         let ended = tokio::select! {
             biased;
             () = &mut stop => break stopped(),
-            ended = attempt(plan, request) => ended,
+            ended = attempt(plan, request, events) => ended,
         };
         let error = match ended {
             Ok(Attempt::Already(before)) => return Ok(Applied::Already(before)),
             Ok(Attempt::Rehearsed(report)) => return Ok(Applied::Rehearsed(report)),
             Ok(Attempt::Ready(prepared)) => {
                 let backend = prepared.backend().clone();
+                phase(events, "commit");
                 match prepared.commit().await {
                     (report, Committed::Yes) => return Ok(Applied::Done(report)),
                     (_, Committed::No(e)) => e,
@@ -133,10 +134,21 @@ pub async fn apply(
 
 /// One attempt up to its commit. The server bounds each statement; here all of them are, and a
 /// server that does not answer at all. Whatever is given up here has not been committed.
-async fn attempt(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Attempt> {
+async fn attempt(
+    plan: &Arc<Executable>,
+    request: &ApplyRequest,
+    events: Events<'_>,
+) -> Result<Attempt> {
+    let phases = |name, table: Option<&str>| {
+        events(Event::Phase {
+            name,
+            table: table.map(str::to_owned),
+        });
+    };
+    phases("connect", None);
     let attempt = async {
         let session = Session::open(&request.database, request.timeouts).await?;
-        apply::attempt(session, plan, &request.options()).await
+        apply::attempt(session, plan, &request.options(), &phases).await
     };
     match tokio::time::timeout(request.timeouts.patience(), attempt).await {
         Ok(ended) => ended,

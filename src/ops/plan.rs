@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::read::{Limits, Object, read_batch};
-use super::{Event, Events};
+use super::{Event, Events, phase, phase_of};
 use crate::config::{Config, Strategy, TableConfig};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
@@ -87,6 +87,7 @@ pub async fn plan(
     events: Events<'_>,
 ) -> Result<(Header, String)> {
     check_batch_id(&request.batch_id)?;
+    phase(events, "list");
     let source = Source::open(&request.source).await.map_err(source_error)?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
@@ -95,6 +96,7 @@ pub async fn plan(
         objects: listed.len(),
     });
     let mut found = sort_objects(request, &source, &prefix, listed)?;
+    phase(events, "connect");
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
     let entries = match request.queue {
@@ -132,6 +134,7 @@ pub async fn plan(
     let largest = infos.iter().map(|i| i.size).max().unwrap_or(0).max(1);
     let fitting = usize::try_from((24 << 20) / largest).unwrap_or(usize::MAX);
     let concurrency = fitting.clamp(2, request.concurrency.max(2));
+    phase(events, "read and stage");
     let fetched = source.fetch_all(infos, concurrency);
     let mut read = read_batch(
         &session,
@@ -147,9 +150,11 @@ pub async fn plan(
     )
     .await?;
     for stage in &mut stages {
+        phase_of(events, "look for duplicates", stage.name);
         stage.finish(&session).await?;
     }
 
+    phase(events, "check constraints");
     let mut writer = PlanWriter::new()?;
     let problems = match entries {
         Some(entries) => match_queue(
@@ -190,6 +195,7 @@ pub async fn plan(
         while let Some(entry) = problems.next_if(|e| e.table == stage.name) {
             writer.entry(entry)?;
         }
+        phase_of(events, "compare", stage.name);
         events(Event::Comparing {
             table: stage.name.to_owned(),
             records: stage.rows,
@@ -199,9 +205,14 @@ pub async fn plan(
             format!("{key}#{position}")
         };
         snapshot
-            .compare(stage, &origin, &mut |entry| writer.entry(entry))
+            .compare(stage, &origin, &mut |key, entry| {
+                writer.unordered(key, entry)
+            })
             .await?;
+        phase_of(events, "put in order", stage.name);
+        writer.put_in_order()?;
     }
+    phase(events, "write the plan");
     snapshot.end().await?;
     let header = Header {
         kind: Kind::Load,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::plan::parents;
+use super::{Events, phase, phase_of};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::Qualified;
@@ -37,7 +38,12 @@ pub struct RollbackRequest {
 /// [`Error::Config`] where there is nothing to take back; [`Error::Drift`] naming rows that changed
 /// since, and who changed them; [`Error::Blocked`] naming rows that refer to what would be deleted,
 /// or tables without an audit log; [`Error::Database`].
-pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Header, String)> {
+pub async fn rollback(
+    request: &RollbackRequest,
+    out: impl Write,
+    events: Events<'_>,
+) -> Result<(Header, String)> {
+    phase(events, "connect");
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
     let chosen = choose(&session, request).await?;
@@ -50,6 +56,7 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
     let (ordered, tables) = order(&session, ledgered).await?;
     let mut undos = Vec::with_capacity(tables.len());
     for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
+        phase_of(events, "read the audit log", &ledger.table);
         undos.push(
             Undo::collect(
                 &session,
@@ -72,6 +79,7 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         .map(|a| format!("application {}", a.application))
         .collect();
     for undo in undos.iter().rev() {
+        phase_of(events, "compare", &undo.ledger.table);
         let soft = undo.ledger.config.soft_delete.column().is_some();
         let is_key = |c: &str| undo.ledger.config.natural_key.iter().any(|k| k == c);
         let mine =
@@ -87,17 +95,21 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
                 let inserts = inverse.before.is_none();
                 let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
                 let Some(what) = what else { return Ok(()) };
-                writer.entry(Entry {
+                let order = undo.order(&undone.key);
+                let entry = Entry {
                     table: undo.ledger.table.clone(),
                     key: undone.key,
                     what,
                     from: from.clone(),
-                })
+                };
+                writer.unordered(&order, entry)
             })
             .await?,
         );
+        writer.put_in_order()?;
         referrers.extend(undo.referrers(&session, &undos).await?);
     }
+    phase(events, "write the plan");
     snapshot.end().await?;
     if !drifted.is_empty() {
         // There is no plan yet whose entries could be the key.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::ledger::{self, Application};
 use super::planned::{self, Planned};
 use super::write::{Context, Updates, must_be};
-use super::{Backend, Session};
+use super::{Backend, Phases, Session};
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
 use crate::plan::{Counts, Kind, LedgerTable, Target};
@@ -207,6 +207,7 @@ pub async fn attempt(
     session: Session,
     plan: &Arc<Executable>,
     options: &Options,
+    phases: Phases<'_>,
 ) -> Result<Attempt> {
     let file = plan.plan();
     check_target(&session, &file.header.target, &options.loader_schema).await?;
@@ -243,6 +244,7 @@ pub async fn attempt(
         // What was read before the lock may have changed until it was there.
         tables = planned::tables(session, file).await?;
     }
+    phases("stage", None);
     planned::stage(session, plan, &mut tables).await?;
     let application = uuid::Uuid::new_v4().to_string();
     let context = Context {
@@ -253,6 +255,7 @@ pub async fn attempt(
         application: &application,
         plan_hash: &file.hash,
         loader_schema: &options.loader_schema,
+        phases,
     };
     match write(&context, plan, &tables).await {
         Ok(()) => {}
@@ -355,6 +358,7 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
     let session = context.session;
     let mut drifted = false;
     for planned in tables {
+        (context.phases)("lock and compare", Some(&planned.name));
         let locked = context.lock(planned).await?;
         drifted |= locked != planned.staged.update + planned.staged.delete;
         drifted |= planned.count_drift(session, "'i', 's', 'p', 'm'").await? > 0;
@@ -392,6 +396,7 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
             updated[i],
         )?;
     }
+    (context.phases)("check constraints", None);
     session
         .run(
             "checking deferred constraints",
@@ -400,9 +405,11 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
         .await?;
     check_side_effects(session, tables, &before).await?;
     for planned in tables {
+        (context.phases)("read back and audit", Some(&planned.name));
         context.read_back(planned).await?;
         context.audit_deletes(planned).await?;
     }
+    (context.phases)("write ledger and queue", None);
     record(context, plan.plan()).await
 }
 

@@ -1,8 +1,8 @@
 //! The writes of an apply: few statements for each table, each with the number of rows that it
 //! must touch.
 
-use super::Session;
 use super::planned::{Planned, record_id};
+use super::{Phases, Session};
 use crate::config::Stamp;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
@@ -25,6 +25,8 @@ pub struct Context<'a> {
     pub plan_hash: &'a str,
     /// The schema of the loader's tables.
     pub loader_schema: &'a str,
+    /// Told what begins.
+    pub phases: Phases<'a>,
 }
 
 /// Which updates to write.
@@ -75,7 +77,8 @@ impl Context<'_> {
             },
         );
         let locked = self.session.execute(&doing, &sql).await?;
-        let analyze = format!("ANALYZE pg_temp.{before} (_n)");
+        // Without knowing that row versions differ, the planner would hash the whole table by them.
+        let analyze = format!("ANALYZE pg_temp.{before} (_n, _table, _tid)");
         self.session.run(&doing, &analyze).await?;
         Ok(locked)
     }
@@ -110,6 +113,7 @@ impl Context<'_> {
         if planned.staged.delete == 0 {
             return Ok(());
         }
+        (self.phases)("delete", Some(&planned.name));
         let doing = format!("deleting from table {}", planned.name);
         let (table, before, stage) = (
             &planned.table.name,
@@ -159,11 +163,16 @@ impl Context<'_> {
             (Updates::Others, "") => String::new(),
             (Updates::Others, refers) => format!(" AND NOT ({refers})"),
         };
-        let masks = self.masks(planned, 'u', &filter).await?;
+        (self.phases)("update", Some(&planned.name));
+        let referring = |mask: &str| referring.iter().any(|i| mask.as_bytes().get(*i) == Some(&b'1'));
+        let masks: Vec<&String> = planned
+            .masks('u')
+            .filter(|m| referring(m) == (which == Updates::References))
+            .collect();
         // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
         // no others: then each set of columns is a statement of its own.
         let groups: Vec<(Vec<bool>, String)> = if planned.table.column_triggers {
-            let one = |m: &String| (bits(m), format!("{filter} AND s._mask = {}", Literal(m)));
+            let one = |m: &&String| (bits(m), format!("{filter} AND s._mask = {}", Literal(m)));
             masks.iter().map(one).collect()
         } else {
             let any = masks
@@ -213,15 +222,16 @@ impl Context<'_> {
         if planned.staged.insert == 0 {
             return Ok(());
         }
+        (self.phases)("insert", Some(&planned.name));
         let doing = format!("inserting into table {}", planned.name);
         let stamps = self.stamps(planned)?;
         let overriding = match self.kind {
             Kind::Load => "",
             Kind::Rollback => "OVERRIDING SYSTEM VALUE ",
         };
-        let masks = self.masks(planned, 'i', "").await?;
+        let masks: Vec<&String> = planned.masks('i').collect();
         let written = planned.written()?;
-        let insert = |mask: &String| {
+        let insert = |mask: &str| {
             let bits = bits(mask);
             let mut columns = planned.key();
             columns.extend(
@@ -272,17 +282,6 @@ impl Context<'_> {
         must_be(&doing, planned.staged.insert, touched)
     }
 
-    /// The different sets of columns of one action.
-    async fn masks(&self, planned: &Planned, action: char, filter: &str) -> Result<Vec<String>> {
-        let sql = format!(
-            "SELECT DISTINCT s._mask FROM {} s WHERE s._a = '{action}'{filter} ORDER BY 1",
-            planned.sql_name()
-        );
-        let doing = format!("reading the plan for table {}", planned.name);
-        let rows = self.session.texts(&doing, &sql).await?;
-        Ok(rows.into_iter().flatten().flatten().collect())
-    }
-
     /// Reads back every row that was written: each column that the plan set must be what the plan
     /// said. Where changes are audited, the complete images go into the audit log by the same read.
     ///
@@ -294,7 +293,7 @@ impl Context<'_> {
             return Ok(());
         }
         let doing = format!("reading back table {}", planned.name);
-        let fits = self.fits(planned).await?;
+        let fits = self.fits(planned)?;
         let live = self.live(planned, &fits)?;
         let written = format!(
             "{} s JOIN {} t ON {}{live}",
@@ -351,7 +350,7 @@ impl Context<'_> {
 
     /// The SQL condition that row `t` holds what the staged row `s` set: one case for each set of
     /// columns, where they are few.
-    async fn fits(&self, planned: &Planned) -> Result<String> {
+    fn fits(&self, planned: &Planned) -> Result<String> {
         let written = planned.written()?;
         // What a rollback restores in a stamped column, the table's own trigger may set again.
         let stamped =
@@ -377,8 +376,7 @@ impl Context<'_> {
             true => format!("t.{}::{}", Ident(&c.name), c.base_type_sql),
             false => format!("t.{}", Ident(&c.name)),
         };
-        let mut masks = self.masks(planned, 'i', "").await?;
-        masks.extend(self.masks(planned, 'u', "").await?);
+        let mut masks: Vec<&String> = planned.masks('i').chain(planned.masks('u')).collect();
         masks.sort();
         masks.dedup();
         if masks.len() <= 64 {

@@ -11,7 +11,7 @@ use serde::de::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{EntryLine, FORMAT, plan_hash};
+use super::{EntryLine, FORMAT, plan_hash, quick};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
 use crate::plan::{Counts, Entry, Fragment, Header, Kind, TablePlan, Target};
@@ -40,7 +40,8 @@ impl PlanFile {
     /// [`Error::PlanRefused`] where it is not a plan, of another version, or was changed;
     /// [`Error::Io`] where it cannot be read.
     pub fn open(path: &Path) -> Result<PlanFile> {
-        PlanFile::open_with(path, &mut |_| {})
+        let (file, name) = PlanFile::file(path)?;
+        PlanFile::verify(file, name)
     }
 
     /// As [`PlanFile::open`], and gives every fragment and entry to `sink` in the same pass. What
@@ -49,6 +50,12 @@ impl PlanFile {
     /// # Errors
     /// As [`PlanFile::open`].
     pub fn open_with(path: &Path, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
+        let (file, name) = PlanFile::file(path)?;
+        PlanFile::verify_with(file, name, sink)
+    }
+
+    /// The open file and its name.
+    fn file(path: &Path) -> Result<(File, String)> {
         let name = path.display().to_string();
         let cannot =
             |e: std::io::Error| Error::io(format_args!("{name}: cannot read the plan"), &e);
@@ -66,7 +73,7 @@ impl PlanFile {
                 spool
             }
         };
-        PlanFile::verify_with(file, name, sink)
+        Ok((file, name))
     }
 
     /// The plan in `file`, verified as a whole; `name` is for messages.
@@ -74,6 +81,15 @@ impl PlanFile {
     /// # Errors
     /// As [`PlanFile::open`].
     pub fn verify(file: File, name: String) -> Result<PlanFile> {
+        if let Some(read) = quick::verified(&file) {
+            return Ok(PlanFile {
+                file,
+                name,
+                header: read.header,
+                hash: read.hash,
+                entries: read.entries,
+            });
+        }
         PlanFile::verify_with(file, name, &mut |_| {})
     }
 
@@ -164,11 +180,11 @@ pub enum Item {
     Entry(Entry),
 }
 
-struct Parsed {
-    header: Header,
-    stated_hash: String,
-    hash: String,
-    entries: Vec<u8>,
+pub(super) struct Parsed {
+    pub(super) header: Header,
+    pub(super) stated_hash: String,
+    pub(super) hash: String,
+    pub(super) entries: Vec<u8>,
 }
 
 fn parse(file: &File, name: &str, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<Parsed> {
@@ -179,7 +195,7 @@ fn parse(file: &File, name: &str, sink: &mut dyn FnMut(Item) -> Result<()>) -> R
     parse_from(BufReader::with_capacity(1 << 18, handle), name, sink)
 }
 
-fn parse_from(
+pub(super) fn parse_from(
     reader: impl Read,
     name: &str,
     sink: &mut dyn FnMut(Item) -> Result<()>,
