@@ -101,8 +101,9 @@ impl Server {
         data::table_csv(rows, &mut std::io::BufWriter::with_capacity(1 << 16, &mut out))?;
         out.finish()?;
         client.batch_execute(
-            "CREATE TABLE specimen_c (LIKE specimen INCLUDING DEFAULTS INCLUDING INDEXES); VACUUM ANALYZE",
+            "CREATE TABLE specimen_c (LIKE specimen INCLUDING DEFAULTS INCLUDING INDEXES)",
         )?;
+        client.batch_execute("VACUUM ANALYZE")?;
         drop(client);
         self.loader(&name, &self.postgres.url(&name), &["migrate"])?;
         self.admin("CHECKPOINT")?;

@@ -1,22 +1,93 @@
-//! A plan as it was written is verified without decoding its entries: their lines are what was
-//! hashed. Whatever looks otherwise is left to the reader that decodes everything.
+//! A plan as it was written has its entries in canonical form, one a line: it is verified without
+//! decoding them, and decoded line by line. Whatever looks otherwise is left to the reader that takes
+//! any JSON.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::plan_hash;
-use super::read::{Parsed, parse_from};
-use crate::plan::Counts;
+use super::read::{Item, Parsed, parse_from};
+use super::{EntryLine, plan_hash};
+use crate::error::{Error, Result};
+use crate::plan::{Counts, Entry, Fragment};
 
 /// The longest header that is tried, in bytes.
 const LONGEST_HEADER: usize = 16 << 20;
 
+/// Why reading by lines ended early.
+enum Stop {
+    /// The file is not as it was written.
+    Otherwise,
+    /// Whoever took the lines refused one.
+    Refused(Error),
+}
+
 /// The plan in `file`, if it stands there as it was written and its hash is right.
 pub(super) fn verified(file: &File) -> Option<Parsed> {
+    let mut counts = Counts::default();
+    let mut count = |line: &[u8]| {
+        let action = line.strip_prefix(b"{\"action\":\"").and_then(<[u8]>::first);
+        *match action.ok_or(Stop::Otherwise)? {
+            b'i' => &mut counts.insert,
+            b'u' => &mut counts.update,
+            b'd' => &mut counts.delete,
+            b's' => &mut counts.skip,
+            b'v' => &mut counts.violation,
+            _ => return Err(Stop::Otherwise),
+        } += 1;
+        Ok(())
+    };
+    let parsed = read(file, &mut |_| Ok(()), &mut count).ok()?;
+    (parsed.hash == parsed.stated_hash && counts == parsed.header.summary).then_some(parsed)
+}
+
+/// Gives every fragment and entry of a plan that was verified so to `sink`, in order. `None` where
+/// the file is no longer what it was: what `sink` took must not be used then.
+///
+/// # Errors
+/// Whatever `sink` returns.
+pub(super) fn stream(
+    file: &File,
+    hash: &str,
+    sink: &mut dyn FnMut(Item) -> Result<()>,
+) -> Result<Option<()>> {
+    // Both sections give to one sink, but never at once.
+    let sink = std::cell::RefCell::new(sink);
+    let give = |item| (sink.borrow_mut())(item).map_err(Stop::Refused);
+    let mut fragment = |line: &[u8]| give(Item::Fragment(canonical::<Fragment>(line)?));
+    let mut entry = |line: &[u8]| {
+        let entry = Entry::try_from(canonical::<EntryLine>(line)?);
+        give(Item::Entry(entry.map_err(|_| Stop::Otherwise)?))
+    };
+    match read(file, &mut fragment, &mut entry) {
+        Ok(parsed) if parsed.hash == hash => Ok(Some(())),
+        Ok(_) | Err(Stop::Otherwise) => Ok(None),
+        Err(Stop::Refused(e)) => Err(e),
+    }
+}
+
+/// What a line says, if it says so in canonical form.
+fn canonical<T: Serialize + DeserializeOwned>(line: &[u8]) -> std::result::Result<T, Stop> {
+    let item: T = serde_json::from_slice(line).map_err(|_| Stop::Otherwise)?;
+    let again = serde_json::to_vec(&item).map_err(|_| Stop::Otherwise)?;
+    if again == line {
+        Ok(item)
+    } else {
+        Err(Stop::Otherwise)
+    }
+}
+
+type Take<'a> = &'a mut dyn FnMut(&[u8]) -> std::result::Result<(), Stop>;
+
+/// Reads header and lines; the hash is over the lines as they stand.
+fn read(file: &File, fragment: Take<'_>, entry: Take<'_>) -> std::result::Result<Parsed, Stop> {
     let mut handle = file;
-    handle.seek(SeekFrom::Start(0)).ok()?;
+    handle
+        .seek(SeekFrom::Start(0))
+        .map_err(|_| Stop::Otherwise)?;
     let mut lines = Lines {
         reader: BufReader::with_capacity(1 << 18, handle),
         line: Vec::new(),
@@ -26,33 +97,24 @@ pub(super) fn verified(file: &File) -> Option<Parsed> {
         match lines.next()? {
             b"\"fragments\": [" => break,
             line if header.len() < LONGEST_HEADER => header.extend_from_slice(line),
-            _ => return None,
+            _ => return Err(Stop::Otherwise),
         }
     }
     header.extend_from_slice(b"\"fragments\": [], \"changes\": []}");
-    let mut parsed = parse_from(header.as_slice(), "", &mut |_| Ok(())).ok()?;
-    let mut counts = Counts::default();
-    let fragments = lines.section(b"],", &mut |_| Some(()))?;
+    let mut parsed =
+        parse_from(header.as_slice(), "", &mut |_| Ok(())).map_err(|_| Stop::Otherwise)?;
+    let fragments = lines.section(b"],", fragment)?;
     if lines.next()? != b"\"changes\": [" {
-        return None;
+        return Err(Stop::Otherwise);
     }
-    let entries = lines.section(b"]", &mut |line| {
-        *match line.strip_prefix(b"{\"action\":\"")?.first()? {
-            b'i' => &mut counts.insert,
-            b'u' => &mut counts.update,
-            b'd' => &mut counts.delete,
-            b's' => &mut counts.skip,
-            b'v' => &mut counts.violation,
-            _ => return None,
-        } += 1;
-        Some(())
-    })?;
-    if lines.next()? != b"}" || lines.next().is_some() {
-        return None;
+    let entries = lines.section(b"]", entry)?;
+    if lines.next()? != b"}" || lines.next().is_ok() {
+        return Err(Stop::Otherwise);
     }
     parsed.entries = entries.finalize().to_vec();
-    parsed.hash = plan_hash(&parsed.header, fragments, &parsed.entries).ok()?;
-    (parsed.hash == parsed.stated_hash && counts == parsed.header.summary).then_some(parsed)
+    parsed.hash = plan_hash(&parsed.header, fragments, &parsed.entries)
+        .map_err(|_| Stop::Otherwise)?;
+    Ok(parsed)
 }
 
 struct Lines<R> {
@@ -62,22 +124,24 @@ struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     /// The next line without its end; none behind the last, or where reading fails.
-    fn next(&mut self) -> Option<&[u8]> {
+    fn next(&mut self) -> std::result::Result<&[u8], Stop> {
         self.line.clear();
-        self.reader.read_until(b'\n', &mut self.line).ok()?;
-        self.line.strip_suffix(b"\n")
+        self.reader
+            .read_until(b'\n', &mut self.line)
+            .map_err(|_| Stop::Otherwise)?;
+        self.line.strip_suffix(b"\n").ok_or(Stop::Otherwise)
     }
 
     /// The digest of the lines up to `end`.
-    fn section(&mut self, end: &[u8], each: &mut dyn FnMut(&[u8]) -> Option<()>) -> Option<Sha256> {
+    fn section(&mut self, end: &[u8], take: Take<'_>) -> std::result::Result<Sha256, Stop> {
         let mut hasher = Sha256::new();
         loop {
             let line = self.next()?;
             if line == end {
-                return Some(hasher);
+                return Ok(hasher);
             }
             let line = line.strip_suffix(b",").unwrap_or(line);
-            each(line)?;
+            take(line)?;
             hasher.update(line);
             hasher.update(b"\n");
         }
