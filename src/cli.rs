@@ -21,6 +21,7 @@ mod progress;
 mod rollback;
 mod settings;
 mod show;
+mod timings;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

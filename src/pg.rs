@@ -60,6 +60,8 @@ pub enum Phase {
 
 /// Takes how far an apply has come: of what, how much, and how much there is.
 pub type Told<'a> = &'a (dyn Fn(Phase, u64, u64) + Sync);
+/// Told which phase begins, and for which table.
+pub type Phases<'a> = &'a (dyn Fn(&'static str, Option<&str>) + Sync);
 
 /// A connection whose settings are pinned, so that every value has one spelling in it.
 pub struct Session {
@@ -119,6 +121,7 @@ SET default_transaction_deferrable = off;
 SET client_min_messages = error;
 SET idle_in_transaction_session_timeout = 0;
 SET jit = off;
+SET default_statistics_target = 10;
 SELECT pg_catalog.set_config('work_mem', '64MB', false)
   WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 67108864;
 ";

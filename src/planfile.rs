@@ -14,6 +14,8 @@
 pub mod age;
 pub mod diff;
 mod notes;
+mod order;
+mod quick;
 mod read;
 mod seal;
 mod write;
@@ -30,6 +32,7 @@ use crate::plan::{
 use crate::strict::unique_map;
 
 pub use notes::{Notes, Outcome, Rehearsal, annotate};
+pub use order::order_key;
 pub use read::{Executable, Item, PlanFile};
 #[cfg(feature = "encryption")]
 pub use seal::seal;

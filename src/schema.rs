@@ -91,6 +91,40 @@ impl Column {
         text_sql(&format!("{alias}.{}", self.staged()), self.text_cast)
     }
 
+    /// SQL that is true only where the staged value and that of row `right` print alike. Where it is
+    /// not, they may still do: then the texts themselves have to be compared.
+    pub fn surely_alike(&self, left: &str, right: &str) -> String {
+        let (staged, stored) = (
+            format!("{left}.{}", self.staged()),
+            format!("{right}.{}", Ident(&self.name)),
+        );
+        // A name with a schema is not one of PostgreSQL's own types.
+        let own = !self.base_type_sql.contains(['.', '"']);
+        match self.base_type.as_str() {
+            "text" | "varchar" if own => {
+                format!("{stored} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) {staged}")
+            }
+            "bool" | "int2" | "int4" | "int8" | "oid" | "uuid" | "bytea" | "date" | "time"
+            | "timestamp" | "timestamptz"
+                if own =>
+            {
+                format!("{stored} OPERATOR(pg_catalog.=) {staged}")
+            }
+            // With a scale, equal numbers have equal digits.
+            "numeric" if own && self.base_type_sql.contains('(') => {
+                format!("{stored} OPERATOR(pg_catalog.=) {staged}")
+            }
+            // The same bytes print the same, and equality may be looser: 1.0 = 1.00, '1 day' = '24 hours'.
+            _ => format!(
+                "ROW({staged})::record OPERATOR(pg_catalog.*=) ROW({stored}{})::record",
+                match self.domain {
+                    true => format!("::{}", self.base_type_sql),
+                    false => String::new(),
+                }
+            ),
+        }
+    }
+
     /// Its name in a staging table: no user's name can collide with the loader's own columns there.
     pub fn staged(&self) -> String {
         format!("c{}", self.number)

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::keys::Identity;
 use super::progress::Progress;
 use super::settings::Settings;
+use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
 use crate::error::{Error, Result};
 use crate::ops::{self, Applied, ApplyRequest, Checked};
@@ -79,6 +80,7 @@ pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
 }
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
+    settings.clock.phase("verify the plan", None);
     let plan = args.identity.open(&args.plan)?.executable()?;
     let name = args.plan.display().to_string();
     apply(settings, plan, &args.how, &name, Instant::now()).await
@@ -94,11 +96,12 @@ pub async fn apply(
 ) -> Result<u8> {
     let request = request(settings, how.dry_run)?;
     if !how.dry_run {
+        settings.clock.phase("ask for approval", None);
         approve(&plan, how, name)?;
     }
     let plan = Arc::new(plan);
     let stop = stopped()?;
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let applied = ops::apply(&plan, &request, stop, &|e| progress.tell(e)).await?;
     progress.end();
     tell(settings, &plan.plan().header, &applied, started)?;
@@ -176,8 +179,10 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
         let mut result =
             serde_json::to_value(ops::LoadResults::new(header, applied)).map_err(failed)?;
         result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
+        add_timings(settings, &mut result);
         return print_json(&result);
     }
+    tell_timings(settings);
     match applied {
         Applied::Done(report) => {
             say(format!("Applied: {}.", written(&report.tables)));
@@ -215,7 +220,7 @@ fn written(tables: &[(String, Counts)]) -> String {
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
     let plan = Arc::new(args.identity.open(&args.plan)?.executable()?);
     let request = request(settings, true)?;
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let checked = ops::check(&plan, &request, &|e| progress.tell(e)).await?;
     progress.end();
     let (status, line) = match checked {

@@ -27,7 +27,7 @@ pub struct Args {
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let started = Instant::now();
     let request = args.what.request(settings)?;
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let events = |e| progress.tell(e);
     let (plan, name) = match &args.out {
         Some(path) => {
@@ -49,6 +49,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         }
     };
     progress.end();
+    settings.clock.phase("show", None);
     let asks = args.how.asks(&plan);
     // Who is asked is shown the plan then.
     if !(settings.json || super::log::json() || asks && attended()) {

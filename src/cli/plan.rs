@@ -9,6 +9,7 @@ use super::keys::{Made, Recipients};
 use super::limits::LimitArgs;
 use super::progress::Progress;
 use super::settings::Settings;
+use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
 use crate::config::Strategy;
 use crate::error::{Error, Result};
@@ -145,7 +146,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         false => None,
     };
     let stdout = std::io::stdout();
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let header = match &args.out {
         Some(path) => {
             let made = to_file(path, &args.recipients, async |out| {
@@ -168,6 +169,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
                 ..Filter::default()
             };
             text::plan(&plan, &filter, colour(&stdout), &mut stdout.lock())?;
+            tell_timings(settings);
             say("Nothing was kept. To keep the plan: loader plan … > plan.json");
             header
         }
@@ -178,6 +180,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
                     make(&request, rehearsal.as_ref(), out, &progress).await
                 })
                 .await?;
+            tell_timings(settings);
             tell_on_stderr(&made, "plan.json");
             made.header
         }
@@ -244,6 +247,7 @@ pub async fn to_file(
 /// Tells what the plan in the file `path` would do.
 pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
     if !settings.json {
+        tell_timings(settings);
         tell_on_stderr(made, path);
         return Ok(());
     }
@@ -261,6 +265,7 @@ pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
     if let Some(hash) = &made.masked_hash {
         told["masked_hash"] = hash.as_str().into();
     }
+    add_timings(settings, &mut told);
     print_json(&told)
 }
 

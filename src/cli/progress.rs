@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::log;
+use super::settings::Settings;
+use super::timings::Clock;
 use crate::ops::{Event, Phase};
 
 /// After so long without a line, one says how far a step has come.
@@ -16,6 +18,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub struct Progress {
     told: Mutex<Told>,
     bars: bool,
+    clock: Clock,
 }
 
 #[derive(Default)]
@@ -27,10 +30,11 @@ struct Told {
 
 impl Progress {
     /// Bars where stderr is a terminal, and lines elsewhere.
-    pub fn start() -> Progress {
+    pub fn start(settings: &Settings) -> Progress {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Progress {
             told: Mutex::default(),
+            clock: settings.clock.clone(),
             bars: std::io::stderr().is_terminal() && !dumb && !log::lines_only(),
         }
     }
@@ -41,8 +45,11 @@ impl Progress {
         told.clear();
     }
 
-    /// Tells one event.
+    /// Tells one event, or notes when a phase begins.
     pub fn tell(&self, event: Event) {
+        if let Event::Phase { name, table } = event {
+            return self.clock.phase(name, table);
+        }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Event::Retrying {
             attempt,
@@ -154,6 +161,7 @@ impl At {
         };
         let of_all = |done: u64, of: u64, what| format!("{done} of {of} {what}");
         Some(match *event {
+            Event::Phase { .. } => return None,
             Event::Listing { objects } => At {
                 step: "listing",
                 done: objects,

@@ -42,7 +42,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         loader_schema: settings.loader_schema.clone(),
         limits: args.limits.allowances(),
     };
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let events = |e| progress.tell(e);
     if let Some(path) = &args.out {
         let made = super::plan::to_file(path, &args.recipients, async |out| {
@@ -61,6 +61,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;
     ops::rollback(&request, file.as_file(), &events).await?;
     progress.end();
+    settings.clock.phase("verify the plan", None);
     let handle = file
         .reopen()
         .map_err(|e| Error::io("reading the plan", &e))?;

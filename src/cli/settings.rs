@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::environment::Environment;
 use super::log::{Format, Level};
+use super::timings::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
@@ -118,6 +119,12 @@ pub struct Settings {
     /// Results and refusals as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
+    /// Tell how long each phase took: on stderr, or with --json in the result
+    #[arg(long, global = true)]
+    pub timings: bool,
+    /// When each phase began.
+    #[arg(skip)]
+    pub clock: Clock,
     /// The variables that have no flag.
     #[arg(skip)]
     pub environment: Environment,

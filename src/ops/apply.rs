@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, Events, Phase};
+use super::{Event, Events, Phase, phase};
 use crate::error::{Error, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report};
 use crate::pg::ledger::{self, Application};
@@ -100,6 +100,7 @@ pub async fn apply(
             Ok(Attempt::Rehearsed(report)) => return Ok(Applied::Rehearsed(report)),
             Ok(Attempt::Ready(prepared)) => {
                 let backend = prepared.backend().clone();
+                phase(events, "commit");
                 told(events, Phase::Committing, 0, 0);
                 match prepared.commit().await {
                     (report, Committed::Yes) => return Ok(Applied::Done(report)),
@@ -151,9 +152,16 @@ async fn attempt(
     events: Events<'_>,
 ) -> Result<Attempt> {
     let told = |phase, done, of| told(events, phase, done, of);
+    let phases = |name, table: Option<&str>| {
+        events(Event::Phase {
+            name,
+            table: table.map(str::to_owned),
+        });
+    };
+    phases("connect", None);
     let attempt = async {
         let session = Session::open(&request.database, request.timeouts).await?;
-        apply::attempt(session, plan, &request.options(), &told).await
+        apply::attempt(session, plan, &request.options(), &told, &phases).await
     };
     match tokio::time::timeout(request.timeouts.patience(), attempt).await {
         Ok(ended) => ended,

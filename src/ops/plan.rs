@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::read::{Limits, Object, read_batch};
-use super::{Event, Events};
+use super::{Event, Events, phase, phase_of};
 use crate::config::{Config, Strategy, TableConfig};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
@@ -118,6 +118,7 @@ pub async fn plan(
     events: Events<'_>,
 ) -> Result<(Header, String)> {
     check_batch_id(&request.batch_id)?;
+    phase(events, "list");
     let source = Source::open(&request.source).await.map_err(source_error)?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
@@ -129,6 +130,7 @@ pub async fn plan(
         objects: listed.len() as u64,
     });
     let mut found = sort_objects(request, &source, &prefix, listed)?;
+    phase(events, "connect");
     let session = Session::open(&request.database, request.timeouts).await?;
     let tables = request.config.tables.iter();
     let key = uuid::Uuid::new_v4();
@@ -172,6 +174,7 @@ pub async fn plan(
     let largest = infos.iter().map(|i| i.size).max().unwrap_or(0).max(1);
     let fitting = usize::try_from((24 << 20) / largest).unwrap_or(usize::MAX);
     let concurrency = fitting.clamp(2, request.concurrency.max(2));
+    phase(events, "read and stage");
     let fetched = source.fetch_all(infos, concurrency);
     let mut read = read_batch(
         &session,
@@ -189,9 +192,11 @@ pub async fn plan(
     let of: u64 = stages.iter().map(|s| s.rows).sum();
     events(Event::Checking { records: of });
     for stage in &mut stages {
+        phase_of(events, "look for duplicates", stage.name);
         stage.finish(&session).await?;
     }
 
+    phase(events, "check constraints");
     let mut writer = PlanWriter::new()?;
     let problems = match entries {
         Some(entries) => match_queue(
@@ -233,6 +238,7 @@ pub async fn plan(
         while let Some(entry) = problems.next_if(|e| e.table == stage.name) {
             writer.entry(entry)?;
         }
+        phase_of(events, "compare", stage.name);
         let told = |records: u64| {
             events(Event::Comparing {
                 table: stage.name.to_owned(),
@@ -249,14 +255,16 @@ pub async fn plan(
             format!("{key}#{position}")
         };
         snapshot
-            .compare(stage, &origin, &mut |entry| {
+            .compare(stage, &origin, &mut |key, entry| {
                 entries += 1;
                 if entries % 1_000 == 0 && entries < stage.rows {
                     told(entries);
                 }
-                writer.entry(entry)
+                writer.unordered(key, entry)
             })
             .await?;
+        phase_of(events, "put in order", stage.name);
+        writer.put_in_order()?;
         told(stage.rows);
         compared += stage.rows;
     }
@@ -264,6 +272,7 @@ pub async fn plan(
     for (table, config) in tables.iter().zip(&configs) {
         counted.push(rows(&snapshot, table, config).await?);
     }
+    phase(events, "write the plan");
     snapshot.end().await?;
     let header = Header {
         kind: Kind::Load,

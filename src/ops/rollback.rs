@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::plan::{known, parents, rows};
-use super::{Event, Events};
+use super::{Event, Events, phase, phase_of};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::Qualified;
@@ -60,6 +60,7 @@ pub async fn rollback(
     out: impl Write,
     events: Events<'_>,
 ) -> Result<(Header, String)> {
+    phase(events, "connect");
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
     let all = ledger::applications(
@@ -92,6 +93,7 @@ pub async fn rollback(
     }
     let mut undos = Vec::with_capacity(tables.len());
     for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
+        phase_of(events, "read the audit log", &ledger.table);
         undos.push(
             Undo::collect(
                 &session,
@@ -116,6 +118,7 @@ pub async fn rollback(
     let of: u64 = undos.iter().map(|u| u.ledger.counts.changes()).sum();
     let mut read = 0;
     for undo in undos.iter().rev() {
+        phase_of(events, "compare", &undo.ledger.table);
         let told = |changes: u64| {
             events(Event::Undoing {
                 table: undo.ledger.table.clone(),
@@ -145,15 +148,18 @@ pub async fn rollback(
                 let inserts = inverse.before.is_none();
                 let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
                 let Some(what) = what else { return Ok(()) };
-                writer.entry(Entry {
+                let order = undo.order(&undone.key);
+                let entry = Entry {
                     table: undo.ledger.table.clone(),
                     key: undone.key,
                     what,
                     from: from.clone(),
-                })
+                };
+                writer.unordered(&order, entry)
             })
             .await?,
         );
+        writer.put_in_order()?;
         referrers.extend(undo.referrers(&session, &undos).await?);
         read += undo.ledger.counts.changes();
         told(read);
@@ -162,6 +168,7 @@ pub async fn rollback(
     for (ledger, table) in ordered.iter().zip(&tables) {
         counted.push(rows(&snapshot, table, &ledger.config).await?);
     }
+    phase(events, "write the plan");
     snapshot.end().await?;
     if !drifted.is_empty() {
         let mut report = DriftReport { rows: drifted };

@@ -1,6 +1,6 @@
 //! A plan's entries in temporary tables, and what of the database no longer agrees with them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub struct Planned {
     pub triggered: Vec<String>,
     /// How many rows of each action were staged.
     pub staged: Staged,
+    /// Each action with each set of columns that some row of it writes, as a mask.
+    masks: BTreeSet<(char, String)>,
     number: usize,
 }
 
@@ -53,6 +55,12 @@ impl Planned {
     /// (`i`, `u`, `d`, or what must still be so: `s` as it was, `p` present, `m` missing).
     pub fn sql_name(&self) -> String {
         format!("pg_temp.loader_planned_{}", self.number)
+    }
+
+    /// The different sets of columns of one action, in order.
+    pub fn masks(&self, action: char) -> impl Iterator<Item = &String> {
+        let of_action = self.masks.iter().filter(move |(a, _)| *a == action);
+        of_action.map(|(_, mask)| mask)
     }
 
     /// The name of a further temporary table of this one.
@@ -151,6 +159,9 @@ struct TableEncoder {
     columns: Vec<String>,
     lines: Vec<u8>,
     staged: Staged,
+    masks: BTreeSet<(char, String)>,
+    /// The last row's, which is often the next one's.
+    mask: (char, String),
 }
 
 /// COPY lines for one of the temporary tables.
@@ -221,12 +232,20 @@ impl Encoder {
         out.extend_from_slice(format!("{}\t{action}\t", self.n).as_bytes());
         push_copy_text(out, expect.map(|e| e.0.as_str()));
         out.push(b'\t');
+        let begin = out.len();
         out.extend(
             table
                 .written
                 .iter()
                 .map(|c| if value(c).is_some() { b'1' } else { b'0' }),
         );
+        if table.mask.0 != action || table.mask.1.as_bytes() != &out[begin..] {
+            let mask = String::from_utf8_lossy(&out[begin..]).into_owned();
+            table.mask = (action, mask);
+            if !table.masks.contains(&table.mask) {
+                table.masks.insert(table.mask.clone());
+            }
+        }
         out.extend_from_slice(if soft { b"\tt\t" } else { b"\tf\t" });
         push_copy_text(out, Some(&entry.from.join(" ")));
         for column in &table.columns {
@@ -270,6 +289,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> 
             columns: planned.columns.clone(),
             triggered: planned.triggered.clone(),
             staged: Staged::default(),
+            masks: BTreeSet::new(),
             number,
         });
     }
@@ -312,6 +332,8 @@ pub async fn stage(
                 columns: columns.iter().map(|c| c.name.clone()).collect(),
                 lines: Vec::new(),
                 staged: Staged::default(),
+                masks: BTreeSet::new(),
+                mask: (' ', String::new()),
             },
         );
     }
@@ -340,11 +362,11 @@ pub async fn stage(
             .await
             .map_err(|e| session.failed(doing, &e))?;
     }
-    let staged = reader
+    let mut staged = reader
         .await
         .map_err(|e| Error::Io(format!("{doing}: {e}")))??;
     for planned in tables {
-        planned.staged = staged.get(&planned.name).copied().unwrap_or_default();
+        (planned.staged, planned.masks) = staged.remove(&planned.name).unwrap_or_default();
         let key: Vec<String> = planned.key().iter().map(|c| c.staged()).collect();
         let analyze = format!("ANALYZE {} (_a, {})", planned.sql_name(), key.join(", "));
         session.run(doing, &analyze).await?;
@@ -357,7 +379,7 @@ fn read(
     plan: &PlanFile,
     mut encoder: Encoder,
     sender: &mpsc::Sender<Chunk>,
-) -> Result<BTreeMap<String, Staged>> {
+) -> Result<BTreeMap<String, (Staged, BTreeSet<(char, String)>)>> {
     let send = |chunk| {
         sender
             .blocking_send(chunk)
@@ -429,7 +451,7 @@ fn read(
     Ok(encoder
         .tables
         .into_iter()
-        .map(|(name, t)| (name, t.staged))
+        .map(|(name, t)| (name, (t.staged, t.masks)))
         .collect())
 }
 

@@ -8,6 +8,7 @@ use crate::copytext::CopyRow;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
 use crate::plan::{Applied, DriftRow, DriftState, Fingerprint, LedgerTable, Values};
+use crate::planfile::order_key;
 use crate::schema::{Column, ForeignKey, Table, keys_equal};
 
 /// One table of the applications that are taken back.
@@ -89,7 +90,7 @@ impl<'a> Undo<'a> {
             Ident(loader_schema),
             Literal(&undo.ledger.table),
         );
-        session.execute(&doing, &sql).await?;
+        let rows = session.execute(&doing, &sql).await?;
         let count = format!(
             "SELECT pg_catalog.count(*) FROM {}.audit_log WHERE application = ANY ({applications}) \
              AND table_name = {} AND operation IN ('INSERT', 'UPDATE', 'DELETE')",
@@ -105,7 +106,10 @@ impl<'a> Undo<'a> {
                 undo.ledger.table
             )));
         }
-        undo.check_continuity(session, applications).await?;
+        // A row that was changed once has nothing in between.
+        if i64::try_from(rows) != Ok(audited) {
+            undo.check_continuity(session, applications).await?;
+        }
         let analyze: Vec<String> = key.iter().map(|c| c.staged()).collect();
         let analyze = format!("ANALYZE pg_temp.{name} ({})", analyze.join(", "));
         session.run(&doing, &analyze).await?;
@@ -180,8 +184,8 @@ impl<'a> Undo<'a> {
         format!(" - ARRAY[{}]::pg_catalog.text[]", names.join(", "))
     }
 
-    /// Gives every row that was changed to `sink`, in key order, and returns those that are not as
-    /// they were left.
+    /// Gives every row that was changed to `sink`, in any order, and returns those that are not as
+    /// they were left, in key order.
     ///
     /// # Errors
     /// [`Error::Database`], and whatever `sink` returns.
@@ -192,24 +196,30 @@ impl<'a> Undo<'a> {
     ) -> Result<Vec<DriftRow>> {
         let doing = self.doing("comparing what was loaded with");
         let session = snapshot.session;
-        let order: Vec<String> = self
-            .key()
-            .iter()
-            .map(|c| format!("{} COLLATE \"C\"", c.staged_text("s")))
-            .collect();
-        // Where deletes only mark rows, a key may find others beside the one that was changed.
         let digest = self.table.digest("t", &self.ledger.config.ignore_drift);
-        let sql = format!(
-            "COPY (SELECT s.before, s.after, s.record_id, s.audited, n.found, n.same, n.digest FROM pg_temp.{} s, LATERAL (\
-               SELECT pg_catalog.count(*) AS found, pg_catalog.count(*) FILTER (WHERE {as_left}) AS same, \
-                 pg_catalog.min({digest}) FILTER (WHERE {as_left}) AS digest \
-               FROM {} t WHERE {}) n ORDER BY {}) TO STDOUT",
-            self.bare_name(),
-            self.table.name,
-            self.keys_equal(),
-            order.join(", "),
-            as_left = self.as_left(),
-        );
+        let (undo, table, equal) = (self.bare_name(), &self.table.name, self.keys_equal());
+        let as_left = self.as_left();
+        let sql = if snapshot
+            .finds_one_row(self.table, &self.ledger.config.natural_key, &doing)
+            .await?
+        {
+            format!(
+                "COPY (SELECT s.before, s.after, s.record_id, s.audited, n.found, n.same::pg_catalog.int4, \
+                   CASE WHEN n.same THEN n.digest END \
+                 FROM (SELECT s.*, (t.tableoid IS NOT NULL)::pg_catalog.int4 AS found, \
+                     t.tableoid IS NOT NULL AND {as_left} AS same, \
+                     CASE WHEN t.tableoid IS NOT NULL THEN {digest} END AS digest \
+                   FROM pg_temp.{undo} s LEFT JOIN {table} t ON {equal} OFFSET 0) n) TO STDOUT"
+            )
+        } else {
+            // Where deletes only mark rows, a key may find others beside the one that was changed.
+            format!(
+                "COPY (SELECT s.before, s.after, s.record_id, s.audited, n.found, n.same, n.digest FROM pg_temp.{undo} s, \
+                 LATERAL (SELECT pg_catalog.count(*) AS found, pg_catalog.count(*) FILTER (WHERE {as_left}) AS same, \
+                   pg_catalog.min({digest}) FILTER (WHERE {as_left}) AS digest \
+                   FROM {table} t WHERE {equal}) n) TO STDOUT"
+            )
+        };
         let lines = session
             .client
             .copy_out(&sql)
@@ -274,12 +284,19 @@ impl<'a> Undo<'a> {
                 })?,
             }
         }
+        drifted.sort_by_cached_key(|(row, ..)| self.order(&row.key));
         let mut rows = Vec::with_capacity(drifted.len());
         for (mut row, record_id, audited) in drifted {
             row.by = self.later(session, &record_id, audited).await?;
             rows.push(row);
         }
         Ok(rows)
+    }
+
+    /// What puts a row in the order of the natural key's text.
+    pub fn order(&self, key: &Values) -> Vec<u8> {
+        let names = self.ledger.config.natural_key.iter();
+        order_key(names.map(|name| key.get(name)?.as_deref()))
     }
 
     /// Who changed a row after the audit row with this id.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::seal::Seal;
-use super::{EntryLine, FORMAT, Sections, plan_hash};
+use super::{EntryLine, FORMAT, Sections, plan_hash, quick};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
 use crate::plan::{Counts, Effect, Entry, Fragment, Header, Kind, TablePlan, Target, What};
@@ -38,6 +38,8 @@ pub struct PlanFile {
     pub(super) salt: Option<String>,
     /// Of a plan that was not opened.
     pub(super) seal: Option<Seal>,
+    /// Whether it stands in the file as it was written.
+    pub(super) as_written: bool,
 }
 
 /// A plan that nothing in it stands against: the only thing apply takes.
@@ -51,7 +53,8 @@ impl PlanFile {
     /// [`Error::PlanRefused`] where it is not a plan, of another version, or was changed;
     /// [`Error::Io`] where it cannot be read.
     pub fn open(path: &Path) -> Result<PlanFile> {
-        PlanFile::open_with(path, &mut |_| {})
+        let (file, name) = PlanFile::file(path)?;
+        PlanFile::verify(file, name)
     }
 
     /// As [`PlanFile::open`], and gives every fragment and entry to `sink` in the same pass. What
@@ -60,6 +63,12 @@ impl PlanFile {
     /// # Errors
     /// As [`PlanFile::open`].
     pub fn open_with(path: &Path, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
+        let (file, name) = PlanFile::file(path)?;
+        PlanFile::verify_with(file, name, sink)
+    }
+
+    /// The open file and its name.
+    fn file(path: &Path) -> Result<(File, String)> {
         let name = path.display().to_string();
         let cannot =
             |e: std::io::Error| Error::io(format_args!("{name}: cannot read the plan"), &e);
@@ -77,7 +86,7 @@ impl PlanFile {
                 spool
             }
         };
-        PlanFile::verify_with(file, name, sink)
+        Ok((file, name))
     }
 
     /// The plan in `file`, verified as a whole; `name` is for messages.
@@ -85,24 +94,28 @@ impl PlanFile {
     /// # Errors
     /// As [`PlanFile::open`].
     pub fn verify(file: File, name: String) -> Result<PlanFile> {
+        if let Some(read) = quick::verified(&file) {
+            return Ok(PlanFile {
+                file,
+                name,
+                header: read.header,
+                hash: read.hash,
+                notes: None,
+                masked_hash: None,
+                sections: read.sections,
+                salt: read.salt,
+                seal: None,
+                as_written: true,
+            });
+        }
         PlanFile::verify_with(file, name, &mut |_| {})
     }
 
     fn verify_with(file: File, name: String, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
-        let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
-        let mut blocking = 0;
+        let mut counted = Counted::default();
         let mut count = |item| {
             if let Item::Entry(entry) = &item {
-                match counts.get_mut(&entry.table) {
-                    Some(counts) => counts.add(&entry.what),
-                    None => counts
-                        .entry(entry.table.clone())
-                        .or_default()
-                        .add(&entry.what),
-                }
-                if let What::Violation(v) = &entry.what {
-                    blocking += u64::from(v.effect == Effect::Block);
-                }
+                counted.add(entry);
             }
             sink(item);
             Ok(())
@@ -115,14 +128,7 @@ impl PlanFile {
                  {found}; make a new plan and have that reviewed"
             )));
         }
-        // What is allowed and what is shown follows from the counts.
-        let header = &read.header;
-        let mut stated: BTreeMap<String, Counts> = BTreeMap::new();
-        let mut tables = header.tables.iter();
-        let once = tables.all(|t| stated.insert(t.table.clone(), t.counts).is_none());
-        stated.retain(|_, c| *c != Counts::default());
-        let agree = counts == stated && blocking == header.blocking;
-        if !(once && agree && header.sum() == header.summary) {
+        if !counted.agrees(&read.header) {
             return Err(Error::PlanRefused(format!(
                 "{name}: the plan's summary does not agree with its entries; make a new plan"
             )));
@@ -140,6 +146,7 @@ impl PlanFile {
             sections: read.sections,
             salt: read.salt,
             seal: read.seal,
+            as_written: false,
         })
     }
 
@@ -188,7 +195,11 @@ impl PlanFile {
     /// # Errors
     /// [`Error::PlanRefused`] where the file changed since, and whatever `sink` returns.
     pub fn stream(&self, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
-        self.read_again(sink, &mut |_| Ok(()))
+        let same = match self.as_written {
+            true => quick::stream(&self.file, &self.hash, sink)?.is_some(),
+            false => return self.read_again(sink, &mut |_| Ok(())),
+        };
+        self.unchanged(same)
     }
 
     /// As [`PlanFile::stream`], with the lines of what is sealed.
@@ -198,7 +209,11 @@ impl PlanFile {
         sealed: &mut dyn FnMut(&str) -> Result<(), String>,
     ) -> Result<()> {
         let read = parse(&self.file, &self.name, sink, sealed)?;
-        if read.hashes().1 != self.verified_hash() {
+        self.unchanged(read.hashes().1 == self.verified_hash())
+    }
+
+    fn unchanged(&self, same: bool) -> Result<()> {
+        if !same {
             return Err(Error::PlanRefused(format!(
                 "{}: the plan was changed while it was being used; nothing was written",
                 self.name
@@ -248,14 +263,48 @@ pub enum Item {
     Entry(Entry),
 }
 
-struct Parsed {
-    header: Header,
-    stated_hash: String,
-    salt: Option<String>,
+/// Entries by table, and violations that block: what is allowed and what is shown follows from
+/// the numbers in the header, which must be these.
+#[derive(Default)]
+pub(super) struct Counted {
+    tables: BTreeMap<String, Counts>,
+    blocking: u64,
+}
+
+impl Counted {
+    /// Counts one entry.
+    pub(super) fn add(&mut self, entry: &Entry) {
+        self.table(&entry.table).add(&entry.what);
+        if let What::Violation(v) = &entry.what {
+            self.blocking += u64::from(v.effect == Effect::Block);
+        }
+    }
+
+    /// The counts of one table so far.
+    pub(super) fn table(&mut self, table: &str) -> &mut Counts {
+        self.tables.entry(table.to_owned()).or_default()
+    }
+
+    /// Whether the header states these numbers.
+    pub(super) fn agrees(&self, header: &Header) -> bool {
+        let mut stated: BTreeMap<String, Counts> = BTreeMap::new();
+        let mut tables = header.tables.iter();
+        let once = tables.all(|t| stated.insert(t.table.clone(), t.counts).is_none());
+        stated.retain(|_, c| *c != Counts::default());
+        once && self.tables == stated
+            && self.blocking == header.blocking
+            && header.sum() == header.summary
+    }
+}
+
+pub(super) struct Parsed {
+    pub(super) header: Header,
+    pub(super) stated_hash: String,
+    pub(super) salt: Option<String>,
     /// Of what stands in the file; where values are encrypted, not that of the values.
-    hash: String,
+    pub(super) hash: String,
     notes: Option<Box<RawValue>>,
-    sections: Sections,
+    pub(super) sections: Sections,
     seal: Option<Seal>,
     /// The digest of what is sealed.
     sealed: Vec<u8>,
@@ -285,6 +334,15 @@ fn parse(
         .seek(SeekFrom::Start(0))
         .map_err(|e| Error::io(format_args!("{name}: cannot read the plan"), &e))?;
     let reader = BufReader::with_capacity(1 << 18, handle);
+    parse_from(reader, name, sink, sealed)
+}
+
+pub(super) fn parse_from(
+    reader: impl Read,
+    name: &str,
+    sink: &mut dyn FnMut(Item) -> Result<()>,
+    sealed: &mut dyn FnMut(&str) -> Result<(), String>,
+) -> Result<Parsed> {
     let mut from_sink = None;
     let mut de = serde_json::Deserializer::from_reader(reader);
     let top = Top {

@@ -7,6 +7,7 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::order::Unordered;
 use super::{EntryLine, FORMAT, HeaderLine, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Effect, Entry, Fragment, Header, What};
@@ -30,14 +31,16 @@ impl Section {
     }
 
     pub(super) fn push(&mut self, item: &impl Serialize) -> Result<()> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, item)
-            .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
-        self.line.push(b'\n');
-        self.hasher.update(&self.line);
-        self.spool
-            .write_all(&self.line)
-            .map_err(|e| Error::io("writing the plan to a temporary file", &e))
+        let mut line = std::mem::take(&mut self.line);
+        write_line(&mut line, item)?;
+        let pushed = self.push_line(&line);
+        self.line = line;
+        pushed.map_err(spooling)
+    }
+
+    fn push_line(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.hasher.update(line);
+        self.spool.write_all(line)
     }
 
     /// The digest of its lines so far.
@@ -54,6 +57,19 @@ impl Section {
     }
 }
 
+/// Writes an item's canonical form and a line end in place of what was in `line`.
+fn write_line(line: &mut Vec<u8>, item: &impl Serialize) -> Result<()> {
+    line.clear();
+    serde_json::to_writer(&mut *line, item)
+        .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
+    line.push(b'\n');
+    Ok(())
+}
+
+fn spooling(e: std::io::Error) -> Error {
+    Error::io("writing the plan to a temporary file", &e)
+}
+
 /// What the entries of one table came to.
 #[derive(Debug, Default, Clone)]
 pub struct Written {
@@ -67,6 +83,8 @@ pub struct Written {
 pub struct PlanWriter {
     fragments: Section,
     changes: Section,
+    unordered: Unordered,
+    line: Vec<u8>,
     tables: BTreeMap<String, Written>,
     blocking: u64,
     rejected: u64,
@@ -81,6 +99,8 @@ impl PlanWriter {
         Ok(PlanWriter {
             fragments: Section::new()?,
             changes: Section::new()?,
+            unordered: Unordered::new(),
+            line: Vec::new(),
             tables: BTreeMap::new(),
             blocking: 0,
             rejected: 0,
@@ -100,6 +120,32 @@ impl PlanWriter {
     /// # Errors
     /// [`Error::Io`] where the temporary file cannot be written.
     pub fn entry(&mut self, entry: Entry) -> Result<()> {
+        self.count(&entry);
+        self.changes.push(&EntryLine::from(entry))
+    }
+
+    /// Holds one entry until [`PlanWriter::put_in_order`]; what is held leaves in the order of `key`.
+    ///
+    /// # Errors
+    /// As [`PlanWriter::entry`].
+    pub fn unordered(&mut self, key: &[u8], entry: Entry) -> Result<()> {
+        self.count(&entry);
+        write_line(&mut self.line, &EntryLine::from(entry))?;
+        self.unordered.push(key, &self.line).map_err(spooling)
+    }
+
+    /// Adds the entries that are held.
+    ///
+    /// # Errors
+    /// As [`PlanWriter::entry`].
+    pub fn put_in_order(&mut self) -> Result<()> {
+        let changes = &mut self.changes;
+        self.unordered
+            .drain(&mut |line| changes.push_line(line))
+            .map_err(spooling)
+    }
+
+    fn count(&mut self, entry: &Entry) {
         if !self.tables.contains_key(&entry.table) {
             self.tables.insert(entry.table.clone(), Written::default());
         }
@@ -121,7 +167,6 @@ impl PlanWriter {
                 What::Delete { .. } | What::Skip(_) => {}
             }
         }
-        self.changes.push(&EntryLine::from(entry))
     }
 
     /// What came of each table so far.
