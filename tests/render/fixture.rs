@@ -538,7 +538,7 @@ pub fn showcase() -> Plan {
                 &key,
                 update(&[("site", Some("Boston"), Some("Boston, MA"))]),
             ),
-            34..40 => entry(
+            34..=39 => entry(
                 "subjects",
                 &key,
                 insert(&[
