@@ -139,7 +139,11 @@ fn parse(environment: Environment, given: &[String]) -> Result<Parsed> {
                     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             ) =>
         {
-            e.print().map_err(|e| Error::io("writing the help", &e))?;
+            match e.print() {
+                // Whoever reads it has read enough.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+                other => other.map_err(|e| Error::io("writing the help", &e))?,
+            }
             Ok(Parsed::Told(u8::from(e.use_stderr())))
         }
         Err(e) => Err(environment.explain(&e, &command, given)),

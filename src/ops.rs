@@ -1,10 +1,14 @@
-//! The operations: plan, apply, check, migrate. Straight-line; what happens is told as events.
+//! The operations: what each command of the program does, as a function with typed results.
+//!
+//! They are straight-line, print nothing and ask nobody; what happens is told as [`Event`]s. They
+//! need a multi-threaded tokio runtime.
 
 mod apply;
 mod batches;
 mod graph;
 mod history;
 mod init;
+mod load;
 mod plan;
 mod read;
 mod rehearse;
@@ -17,6 +21,7 @@ pub use batches::{Batch, BatchesRequest, QueueCount, batches};
 pub use graph::{TableGraph, graph};
 pub use history::{AuditFilter, Change, audit, history};
 pub use init::{InitRequest, init};
+pub use load::{LoadResults, TableResults, load};
 pub use plan::{PlanRequest, Queue, plan};
 pub use rehearse::{plan_rehearsed, rehearse};
 pub use rollback::{RollbackRequest, rollback};

@@ -11,6 +11,7 @@ pub mod planned;
 pub mod queue;
 pub mod stage;
 pub mod undo;
+pub mod url;
 pub mod write;
 
 use std::sync::OnceLock;

@@ -11,7 +11,6 @@ use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::error::{Error, Result};
 use crate::ops::{self, Applied, ApplyRequest, Checked};
-use crate::pg::apply::Report;
 use crate::plan::{Counts, Header};
 use crate::planfile::{Executable, PlanFile};
 use crate::render::text::{self, Filter};
@@ -173,7 +172,9 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
 
 fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instant) -> Result<()> {
     if settings.json {
-        let mut result = result(header, applied);
+        let failed = |e| Error::Io(format!("writing the result: {e}"));
+        let mut result =
+            serde_json::to_value(ops::LoadResults::new(header, applied)).map_err(failed)?;
         result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
         return print_json(&result);
     }
@@ -209,35 +210,6 @@ fn written(tables: &[(String, Counts)]) -> String {
         sum(|c| c.update),
         sum(|c| c.delete)
     )
-}
-
-/// The result with the original's fields.
-fn result(header: &Header, applied: &Applied) -> serde_json::Value {
-    let (status, application) = match applied {
-        Applied::Done(Report { application, .. }) => ("applied", application),
-        Applied::Rehearsed(Report { application, .. }) => ("rehearsed", application),
-        Applied::Already(before) => ("applied_already", &before.application),
-    };
-    let nothing = matches!(applied, Applied::Already(_));
-    let n = |v: u64| if nothing { 0 } else { v };
-    let tables: serde_json::Map<String, serde_json::Value> = header
-        .tables
-        .iter()
-        .map(|t| {
-            let c = &t.counts;
-            let counts = serde_json::json!({
-                "table_name": t.table, "records_loaded": n(c.insert), "records_updated": n(c.update),
-                "records_deleted": n(c.delete), "records_skipped": n(c.skip), "errors": n(c.violation),
-            });
-            (t.table.clone(), counts)
-        })
-        .collect();
-    let c = &header.summary;
-    serde_json::json!({
-        "status": status, "application": application, "batch_id": header.batch_id, "tables": tables,
-        "total_records": header.records, "records_loaded": n(c.insert), "records_updated": n(c.update),
-        "records_deleted": n(c.delete), "records_skipped": n(c.skip), "errors": header.rejected,
-    })
 }
 
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {

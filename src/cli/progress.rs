@@ -28,9 +28,10 @@ struct Told {
 impl Progress {
     /// Bars where stderr is a terminal, and lines elsewhere.
     pub fn start() -> Progress {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Progress {
             told: Mutex::default(),
-            bars: std::io::stderr().is_terminal() && !log::lines_only(),
+            bars: std::io::stderr().is_terminal() && !dumb && !log::lines_only(),
         }
     }
 
@@ -251,7 +252,6 @@ impl At {
                     },
                     line,
                     quiet: !matches!(phase, Phase::Staging | Phase::Writing),
-                    ..at
                 }
             }
             Event::Retrying { .. } => return None,

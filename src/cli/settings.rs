@@ -17,6 +17,7 @@ const MOST_SECONDS: u64 = 2_147_483;
 
 /// What all commands share.
 #[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Settings")]
 pub struct Settings {
     /// The table configuration
     #[arg(

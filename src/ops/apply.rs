@@ -42,6 +42,20 @@ pub enum Applied {
 }
 
 impl ApplyRequest {
+    /// An apply as the command line does it where nothing else is said: for good, and tried three
+    /// times more after a failure that may pass.
+    pub fn new(database: Database, actor: impl Into<String>) -> ApplyRequest {
+        ApplyRequest {
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            actor: actor.into(),
+            dry_run: false,
+            max_retries: 3,
+            max_records: 10_000,
+        }
+    }
+
     fn options(&self) -> Options {
         Options {
             actor: self.actor.clone(),
@@ -210,15 +224,17 @@ async fn ask(
 /// Leaves the reason in `batch_load_log`; if that fails too, the error itself is still told.
 async fn leave_failure(plan: &Arc<Executable>, request: &ApplyRequest, error: &Error) {
     let header = &plan.plan().header;
-    if matches!(error, Error::PlanRefused(_)) {
-        return; // perhaps another database: nothing is written there
-    }
     let Ok(session) = Session::open(&request.database, request.timeouts).await else {
         return;
     };
+    let schema = &request.loader_schema;
+    let target = apply::check_target(&session, &header.target, schema);
+    if target.await.is_err() {
+        return; // another database: nothing is written there
+    }
     let _ = apply::record_failure(
         &session,
-        &request.loader_schema,
+        schema,
         header.kind,
         &header.batch_id,
         &error.to_string(),
@@ -264,6 +280,7 @@ pub async fn check(
     if let Some(before) = apply::applied_before(&session, file).await? {
         return Ok(Checked::Applied(Box::new(before)));
     }
+    apply::still_in_effect(&session, file).await?;
     let mut tables = planned::tables(&session, file).await?;
     planned::stage(&session, plan, &mut tables, &told).await?;
     let names: Vec<&crate::ident::Qualified> = tables.iter().map(|t| &t.table.name).collect();

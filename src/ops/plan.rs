@@ -69,6 +69,33 @@ pub struct PlanRequest {
 }
 
 impl PlanRequest {
+    /// The plan of a batch as the command line makes it where nothing else is said: fragments are
+    /// in `staging/{batch_id}/`, the validation queue has its say, and at most 10000 records.
+    pub fn new(
+        batch_id: impl Into<String>,
+        source: Location,
+        config: Config,
+        database: Database,
+    ) -> PlanRequest {
+        PlanRequest {
+            batch_id: batch_id.into(),
+            source,
+            prefix: "staging/{batch_id}/".into(),
+            ignore: vec!["validation_report.json".into()],
+            config,
+            only: Vec::new(),
+            strategy: None,
+            limits: Vec::new(),
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            queue: Queue::Required,
+            max_records: 10_000,
+            batch_size: None,
+            concurrency: 32,
+        }
+    }
+
     /// Whether a text may be a batch's id: at most 200 letters, digits, `.`, `_` and `-`.
     pub fn is_batch_id(text: &str) -> bool {
         text.len() <= 200

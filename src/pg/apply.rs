@@ -322,7 +322,10 @@ pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option
 }
 
 /// What a rollback takes back must not have been taken back by another.
-async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
+///
+/// # Errors
+/// [`Error::PlanRefused`] where it was; [`Error::Database`].
+pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
     let header = &file.header;
     if header.undoes.is_empty() {
         return Ok(());
@@ -487,9 +490,25 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: 
         planned::drift(&session, plan, &tables).await
     };
     let _ = tables;
-    match again.await {
-        Ok(Some(report)) => Error::Drift(Box::new(report)),
-        _ => e,
+    match (again.await, e) {
+        (Ok(Some(report)), _) => Error::Drift(Box::new(report)),
+        // One load cannot have done that, but several in turn can.
+        (
+            _,
+            Error::Database {
+                message,
+                code,
+                transient,
+            },
+        ) if plan.plan().header.undoes.len() > 1 => Error::Database {
+            message: format!(
+                "{message}: between these loads, rows took over values of a unique key from each other; \
+                     take the loads back one by one with --application, newest first (see `loader history`)"
+            ),
+            code,
+            transient,
+        },
+        (_, e) => e,
     }
 }
 

@@ -349,10 +349,10 @@ fn judges(suffix: &str, ty: &str) -> String {
     format!(
         "CREATE FUNCTION pg_temp.loader_fit_{suffix}(v text) RETURNS {ty} LANGUAGE plpgsql AS $loader$
 DECLARE x {ty}; BEGIN IF v IS NULL THEN RETURN NULL; END IF; x := v; RETURN x;
-EXCEPTION WHEN OTHERS THEN RETURN NULL; END $loader$;
+EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN NULL; END $loader$;
 CREATE FUNCTION pg_temp.loader_why_{suffix}(v text) RETURNS text LANGUAGE plpgsql AS $loader$
-DECLARE x {ty}; BEGIN IF v IS NOT NULL THEN x := v; END IF; RETURN NULL;
-EXCEPTION WHEN OTHERS THEN RETURN SQLERRM; END $loader$;
+BEGIN IF v IS NOT NULL THEN DECLARE x {ty} := v; BEGIN END; END IF; RETURN NULL;
+EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN SQLERRM; END $loader$;
 "
     )
 }

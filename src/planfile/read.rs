@@ -117,13 +117,12 @@ impl PlanFile {
         }
         // What is allowed and what is shown follows from the counts.
         let header = &read.header;
-        let stated = header
-            .tables
-            .iter()
-            .filter(|t| t.counts != Counts::default());
-        let stated: BTreeMap<String, Counts> =
-            stated.map(|t| (t.table.clone(), t.counts)).collect();
-        if counts != stated || blocking != header.blocking || header.sum() != header.summary {
+        let mut stated: BTreeMap<String, Counts> = BTreeMap::new();
+        let mut tables = header.tables.iter();
+        let once = tables.all(|t| stated.insert(t.table.clone(), t.counts).is_none());
+        stated.retain(|_, c| *c != Counts::default());
+        let agree = counts == stated && blocking == header.blocking;
+        if !(once && agree && header.sum() == header.summary) {
             return Err(Error::PlanRefused(format!(
                 "{name}: the plan's summary does not agree with its entries; make a new plan"
             )));

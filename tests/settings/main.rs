@@ -6,6 +6,7 @@ mod aws;
 mod commands;
 mod flags;
 mod init;
+mod library;
 mod logs;
 mod moto;
 mod papers;
