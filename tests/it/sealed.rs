@@ -232,10 +232,8 @@ fn a_sealed_plan_is_reviewed_without_its_secrets_and_applied_with_a_key() {
             .loader(&["check", "sealed.json", "--identity", name])
             .exits(1)
             .says(why);
-        assert!(
-            !refused.stderr.contains("AGE-SECRET-KEY-1Q")
-                && !refused.stderr.contains(&content[20..])
-        );
+        let tail = content.get(20..).unwrap_or("\0");
+        assert!(!refused.stderr.contains(tail), "{refused:?}");
     }
     world
         .loader(&["check", "sealed.json", "--identity", "nowhere.key"])
