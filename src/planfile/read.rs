@@ -167,6 +167,11 @@ impl PlanFile {
         &self.name
     }
 
+    /// Whether its hash has something in it that nobody can guess, as that of a sealed plan has.
+    pub fn is_salted(&self) -> bool {
+        self.salt.is_some()
+    }
+
     /// For whom its sensitive values are encrypted, where they are and it was not opened.
     pub fn sealed_for(&self) -> Option<&[String]> {
         self.seal.as_ref().map(|s| s.recipients.as_slice())

@@ -73,7 +73,7 @@ fn what_changed_between_two_plans() {
         serde_json::from_str(&text(&world, &first, &second, "json")).unwrap();
     assert_eq!(
         json["counts"],
-        serde_json::json!({"different": 6, "added": 2, "removed": 1, "same": 2, "moved": 0})
+        serde_json::json!({"different": 6, "added": 2, "removed": 1, "same": 2, "moved": 1})
     );
     assert_eq!(json["entries"].as_array().unwrap().len(), 9);
     assert_eq!(
