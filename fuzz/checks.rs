@@ -132,5 +132,9 @@ fn again(plan: PlanFile) {
     assert_eq!(written.hash, hash);
     // The writer adds up what the header says, and warns of limits.
     let counted = written.header == plan.header;
-    assert!(!(same && counted) || hash == plan.hash, "{hash} is not {}", plan.hash);
+    assert!(
+        !(same && counted) || hash == plan.hash,
+        "{hash} is not {}",
+        plan.hash
+    );
 }

@@ -9,6 +9,7 @@ mod environment;
 mod graph;
 mod history;
 mod init;
+mod keys;
 mod limits;
 mod load;
 mod log;
@@ -200,6 +201,12 @@ fn colour(stream: &impl IsTerminal) -> crate::render::text::Style {
             _ => 80,
         },
     }
+}
+
+/// A temporary file that nobody else sees.
+#[cfg(feature = "encryption")]
+fn temporary() -> Result<std::fs::File> {
+    tempfile::tempfile().map_err(|e| Error::io("making a temporary file", &e))
 }
 
 /// Writes one JSON object to stdout.

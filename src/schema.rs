@@ -133,6 +133,8 @@ pub struct ForeignKey {
     pub name: String,
     /// The table that refers.
     pub child: Qualified,
+    /// Its object id.
+    pub child_oid: u32,
     /// Its columns, in key order.
     pub columns: Vec<String>,
     /// The table referred to.

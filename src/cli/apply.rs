@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::keys::Identity;
 use super::progress::Progress;
 use super::settings::Settings;
 use super::{colour, print_json, say};
@@ -18,6 +19,8 @@ use crate::render::text::{self, Filter};
 pub struct Args {
     /// The plan file; - is standard input
     plan: PathBuf,
+    #[command(flatten)]
+    identity: Identity,
     #[command(flatten)]
     how: How,
 }
@@ -59,6 +62,8 @@ pub fn attended() -> bool {
 pub struct CheckArgs {
     /// The plan file; - is standard input
     plan: PathBuf,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
@@ -74,7 +79,7 @@ pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
 }
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
-    let plan = PlanFile::open(&args.plan)?.executable()?;
+    let plan = args.identity.open(&args.plan)?.executable()?;
     let name = args.plan.display().to_string();
     apply(settings, plan, &args.how, &name, Instant::now()).await
 }
@@ -123,11 +128,7 @@ fn stopped() -> Result<impl Future<Output = ()>> {
 fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
     let plan = plan.plan();
     match &how.approve {
-        Some(hash)
-            if *hash == plan.hash || Some(hash.as_str()) == plan.hash.strip_prefix("sha256:") =>
-        {
-            return Ok(());
-        }
+        Some(hash) if plan.is_named(hash) => return Ok(()),
         Some(hash) => {
             return Err(Error::NotApproved(format!(
                 "{name}: the approval is for {hash}, and this plan is {}; have this plan reviewed",
@@ -212,7 +213,7 @@ fn written(tables: &[(String, Counts)]) -> String {
 }
 
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
-    let plan = Arc::new(PlanFile::open(&args.plan)?.executable()?);
+    let plan = Arc::new(args.identity.open(&args.plan)?.executable()?);
     let request = request(settings, true)?;
     let progress = Progress::start();
     let checked = ops::check(&plan, &request, &|e| progress.tell(e)).await?;

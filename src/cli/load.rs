@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::apply::{How, apply, attended};
+use super::keys::Recipients;
 use super::plan::{BatchArgs, to_file};
 use super::progress::Progress;
 use super::settings::Settings;
@@ -30,7 +31,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let events = |e| progress.tell(e);
     let (plan, name) = match &args.out {
         Some(path) => {
-            to_file(path, async |file| ops::plan(&request, file, &events).await).await?;
+            to_file(path, &Recipients::default(), async |out| {
+                ops::plan(&request, out, &events).await
+            })
+            .await?;
             (PlanFile::open(path)?, path.display().to_string())
         }
         None => {

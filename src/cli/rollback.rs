@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::apply::{How, apply};
+use super::keys::Recipients;
 use super::limits::LimitArgs;
 use super::progress::Progress;
 use super::say;
@@ -24,6 +25,8 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    recipients: Recipients,
+    #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
     how: How,
@@ -42,13 +45,17 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let progress = Progress::start();
     let events = |e| progress.tell(e);
     if let Some(path) = &args.out {
-        let (header, hash) = super::plan::to_file(path, async |file| {
-            ops::rollback(&request, file, &events).await
+        let made = super::plan::to_file(path, &args.recipients, async |out| {
+            ops::rollback(&request, out, &events).await
         })
         .await?;
         progress.end();
-        return super::plan::tell(settings, &header, &hash, &path.display().to_string())
-            .map(|()| 0);
+        return super::plan::tell(settings, &made, &path.display().to_string()).map(|()| 0);
+    }
+    if !args.recipients.is_empty() {
+        return Err(Error::Config(
+            "--recipient is for the plan that --out writes; give --out FILE too".into(),
+        ));
     }
     let file =
         tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;

@@ -224,15 +224,17 @@ async fn ask(
 /// Leaves the reason in `batch_load_log`; if that fails too, the error itself is still told.
 async fn leave_failure(plan: &Arc<Executable>, request: &ApplyRequest, error: &Error) {
     let header = &plan.plan().header;
-    if matches!(error, Error::PlanRefused(_)) {
-        return; // perhaps another database: nothing is written there
-    }
     let Ok(session) = Session::open(&request.database, request.timeouts).await else {
         return;
     };
+    let schema = &request.loader_schema;
+    let target = apply::check_target(&session, &header.target, schema);
+    if target.await.is_err() {
+        return; // another database: nothing is written there
+    }
     let _ = apply::record_failure(
         &session,
-        &request.loader_schema,
+        schema,
         header.kind,
         &header.batch_id,
         &error.to_string(),
@@ -263,6 +265,7 @@ pub async fn check(
     let told = |phase, done, of| told(events, phase, done, of);
     let file = plan.plan();
     let session = Session::open(&request.database, request.timeouts).await?;
+    session.hide(file.mask());
     apply::check_target(&session, &file.header.target, &request.loader_schema).await?;
     session
         .set_search_path(&file.header.target.search_path)
@@ -277,6 +280,7 @@ pub async fn check(
     if let Some(before) = apply::applied_before(&session, file).await? {
         return Ok(Checked::Applied(Box::new(before)));
     }
+    apply::still_in_effect(&session, file).await?;
     let mut tables = planned::tables(&session, file).await?;
     planned::stage(&session, plan, &mut tables, &told).await?;
     let names: Vec<&crate::ident::Qualified> = tables.iter().map(|t| &t.table.name).collect();

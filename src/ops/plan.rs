@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::{Qualified, nearest};
 use crate::limits::{self, Allowance};
+use crate::mask::Mask;
 use crate::pg::check;
 use crate::pg::compare::Snapshot;
 use crate::pg::queue::{self, Matcher, QueueEntry};
@@ -129,6 +130,12 @@ pub async fn plan(
     });
     let mut found = sort_objects(request, &source, &prefix, listed)?;
     let session = Session::open(&request.database, request.timeouts).await?;
+    let tables = request.config.tables.iter();
+    let key = uuid::Uuid::new_v4();
+    session.hide(Mask::new(
+        key.as_bytes(),
+        tables.map(|(name, config)| (name.as_str(), config)),
+    ));
     let target = session.target(&request.loader_schema).await?;
     let entries = match request.queue {
         Queue::Off => None,

@@ -73,6 +73,11 @@ pub async fn rollback(
     for ledger in &mut ledgered {
         ledger.columns = loaded_columns(&all, &chosen, &ledger.table);
     }
+    // There is no plan yet whose entries could be the key.
+    let key = uuid::Uuid::new_v4();
+    let sensitive = ledgered.iter().map(|l| (l.table.as_str(), &l.config));
+    let mask = Mask::new(key.as_bytes(), sensitive);
+    session.hide(mask.clone());
     let ids: Vec<String> = chosen
         .iter()
         .map(|a| crate::ident::Literal(&a.application).to_string())
@@ -123,9 +128,12 @@ pub async fn rollback(
         let soft = undo.ledger.config.soft_delete.column().is_some();
         let is_key = |c: &str| undo.ledger.config.natural_key.iter().any(|k| k == c);
         // What the table's own triggers set, they will set again.
+        // What others may change unnoticed, is theirs.
         let writes = |c: &str, inserts: bool| {
+            let ignored = undo.ledger.config.ignore_drift.iter().any(|i| i == c);
+            let free = undo.table.triggers.is_empty() && !ignored;
             undo.table.column(c).is_some_and(|column| !column.generated)
-                && (inserts || undo.table.triggers.is_empty() || is_ours(&undo.ledger, c))
+                && (inserts || free || is_ours(&undo.ledger, c))
         };
         drifted.extend(
             undo.stream(&snapshot, &mut |undone| {
@@ -156,10 +164,8 @@ pub async fn rollback(
     }
     snapshot.end().await?;
     if !drifted.is_empty() {
-        // There is no plan yet whose entries could be the key.
-        let tables = ordered.iter().map(|l| (l.table.as_str(), &l.config));
         let mut report = DriftReport { rows: drifted };
-        Mask::new(uuid::Uuid::new_v4().as_bytes(), tables).drift(&mut report);
+        mask.drift(&mut report);
         return Err(Error::Drift(Box::new(report)));
     }
     if !referrers.is_empty() {
@@ -217,9 +223,14 @@ fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&
     }
     let batch = request.batch_id.as_deref().unwrap_or_default();
     let known = !all.is_empty();
-    let loads: Vec<&Application> = all
+    let in_effect: BTreeSet<&str> = all
         .iter()
         .filter(|a| a.kind == Kind::Load.word() && a.undone_by.is_none())
+        .map(|load| last_redone(all, load).application.as_str())
+        .collect();
+    let loads: Vec<&Application> = all
+        .iter()
+        .filter(|a| in_effect.contains(a.application.as_str()))
         .collect();
     match (loads.is_empty(), known) {
         (false, _) => Ok(loads),
@@ -229,6 +240,20 @@ fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&
         (true, false) => Err(Error::Config(format!(
             "batch {batch} was never applied to this database; `loader history` lists what was"
         ))),
+    }
+}
+
+/// What brought a load into effect last: the load itself, or the newest rollback of a rollback of
+/// it, whose images are what the rows hold.
+fn last_redone<'a>(all: &'a [Application], load: &'a Application) -> &'a Application {
+    let undoes = |by: &Application, of: &Application| by.undoes.contains(&of.application);
+    let redoes = |a: &&Application| {
+        let mut rollbacks = all.iter().filter(|u| undoes(u, load));
+        a.undone_by.is_none() && rollbacks.any(|u| undoes(a, u))
+    };
+    match all.iter().find(redoes) {
+        Some(redo) => last_redone(all, redo),
+        None => load,
     }
 }
 

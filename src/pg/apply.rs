@@ -210,6 +210,7 @@ pub async fn attempt(
     told: Told<'_>,
 ) -> Result<Attempt> {
     let file = plan.plan();
+    session.hide(file.mask());
     check_target(&session, &file.header.target, &options.loader_schema).await?;
     session
         .set_search_path(&file.header.target.search_path)
@@ -321,7 +322,10 @@ pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option
 }
 
 /// What a rollback takes back must not have been taken back by another.
-async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
+///
+/// # Errors
+/// [`Error::PlanRefused`] where it was; [`Error::Database`].
+pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
     let header = &file.header;
     if header.undoes.is_empty() {
         return Ok(());
@@ -486,9 +490,25 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: 
         planned::drift(&session, plan, &tables).await
     };
     let _ = tables;
-    match again.await {
-        Ok(Some(report)) => Error::Drift(Box::new(report)),
-        _ => e,
+    match (again.await, e) {
+        (Ok(Some(report)), _) => Error::Drift(Box::new(report)),
+        // One load cannot have done that, but several in turn can.
+        (
+            _,
+            Error::Database {
+                message,
+                code,
+                transient,
+            },
+        ) if plan.plan().header.undoes.len() > 1 => Error::Database {
+            message: format!(
+                "{message}: between these loads, rows took over values of a unique key from each other; \
+                     take the loads back one by one with --application, newest first (see `loader history`)"
+            ),
+            code,
+            transient,
+        },
+        (_, e) => e,
     }
 }
 

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::stage::copy_in;
-use super::{Phase, Session, Told, failed};
+use super::{Phase, Session, Told};
 use crate::config::TableConfig;
 use crate::copytext::push_copy_text;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal, Qualified};
 use crate::plan::{
-    DriftColumn, DriftReport, DriftRow, DriftState, Effect, Entry, Skip, Values, What, display_key,
+    DriftColumn, DriftReport, DriftRow, DriftState, Effect, Entry, Skip, Values, What,
 };
 use crate::planfile::{Executable, Item, PlanFile};
 use crate::schema::{Column, Table, keys_equal};
@@ -205,9 +205,10 @@ impl Encoder {
         }
         if !key_is_right {
             return Err(Error::PlanRefused(format!(
-                "the plan names a row of {} by {}, which is not its natural key",
+                "the plan names a row of {} by {:?}, and its natural key is {:?}",
                 entry.table,
-                display_key(&entry.key)
+                entry.key.keys().collect::<Vec<_>>(),
+                table.key
             )));
         }
         match action {
@@ -337,7 +338,7 @@ pub async fn stage(
         };
         copy_in(session, sql, lines)
             .await
-            .map_err(|e| failed(doing, &e))?;
+            .map_err(|e| session.failed(doing, &e))?;
     }
     let staged = reader
         .await
@@ -363,6 +364,7 @@ fn read(
             .map_err(|_| Error::Io("staging the plan was stopped".into()))
     };
     let (mut queue, mut rejected) = (Vec::new(), Vec::new());
+    let mask = plan.mask();
     plan.stream(&mut |item| {
         match item {
             Item::Fragment(fragment) => {
@@ -376,6 +378,12 @@ fn read(
                 if let What::Violation(v) = &entry.what
                     && v.effect == Effect::Reject
                 {
+                    // The queue's message is for everybody.
+                    let mut masked = entry.clone();
+                    mask.entry(&mut masked);
+                    let What::Violation(v) = &masked.what else {
+                        return Ok(());
+                    };
                     for from in &entry.from {
                         let object = from.rsplit_once('#').map_or(from.as_str(), |(o, _)| o);
                         push_copy_text(&mut rejected, Some(object));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 
-use super::{Session, failed};
+use super::Session;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::ident::Literal;
@@ -125,7 +125,7 @@ impl<'a> Stage<'a> {
         match copy_in(session, &into, lines.clone()).await {
             Ok(()) => Ok(()),
             Err(e) if is_refused_value(&e) => self.sort_out(session, lines).await,
-            Err(e) => Err(failed(&self.doing("staging"), &e)),
+            Err(e) => Err(session.failed(&self.doing("staging"), &e)),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a> Stage<'a> {
         let into = format!("COPY {raw} ({}) FROM STDIN", self.column_list());
         copy_in(session, &into, lines)
             .await
-            .map_err(|e| failed(&doing, &e))?;
+            .map_err(|e| session.failed(&doing, &e))?;
         let mut values = Vec::new();
         for column in &self.table.columns {
             let (cell, number) = (column.staged(), column.number);
@@ -349,10 +349,10 @@ fn judges(suffix: &str, ty: &str) -> String {
     format!(
         "CREATE FUNCTION pg_temp.loader_fit_{suffix}(v text) RETURNS {ty} LANGUAGE plpgsql AS $loader$
 DECLARE x {ty}; BEGIN IF v IS NULL THEN RETURN NULL; END IF; x := v; RETURN x;
-EXCEPTION WHEN OTHERS THEN RETURN NULL; END $loader$;
+EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN NULL; END $loader$;
 CREATE FUNCTION pg_temp.loader_why_{suffix}(v text) RETURNS text LANGUAGE plpgsql AS $loader$
-DECLARE x {ty}; BEGIN IF v IS NOT NULL THEN x := v; END IF; RETURN NULL;
-EXCEPTION WHEN OTHERS THEN RETURN SQLERRM; END $loader$;
+BEGIN IF v IS NOT NULL THEN DECLARE x {ty} := v; BEGIN END; END IF; RETURN NULL;
+EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN SQLERRM; END $loader$;
 "
     )
 }

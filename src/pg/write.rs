@@ -405,7 +405,7 @@ impl Context<'_> {
             .into_iter()
             .flatten()
             .flatten()
-            .map(|id| crate::render::escape(&id))
+            .map(|id| self.session.name_row(&planned.name, &id))
             .collect();
         let bad = expected.saturating_sub(good);
         Err(Error::Blocked(format!(

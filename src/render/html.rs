@@ -38,7 +38,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
     let header = &plan.header;
     let title = format!("{} {}", what(header), escape(&header.batch_id));
     let top = html! {
-        (top(header, &plan.hash, name))
+        (top(plan, name))
         (overview(&header.tables))
         (changes(&header.summary))
     };
@@ -217,7 +217,9 @@ fn number(n: u64, one: &str, many: &str) -> String {
 }
 
 /// The verdict, and what the plan is.
-fn top(header: &Header, hash: &str, name: &str) -> Markup {
+fn top(plan: &PlanFile, name: &str) -> Markup {
+    let header = &plan.header;
+    let identity = plan.masked_hash.as_ref().map(|_| " --identity FILE");
     let applicable = header.blocking == 0;
     let (class, verdict) = match (applicable, header.summary.changes()) {
         (false, _) => (
@@ -252,9 +254,10 @@ fn top(header: &Header, hash: &str, name: &str) -> Markup {
                 @if !header.undoes.is_empty() {
                     div { dt { "Takes back" } dd.code { (header.undoes.join(", ")) } }
                 }
-                div { dt { "Plan" } dd.code.all { (hash) } }
+                div { dt { "Plan" } dd.code.all { (plan.hash) } }
+                @for line in super::sealed(plan) { div { dt { "Encrypted" } dd { (line) } } }
                 @if applicable && header.summary.changes() > 0 {
-                    div { dt { "To apply it" } dd.code.all { "loader apply " (escape(name)) " --approve " (hash) } }
+                    div { dt { "To apply it" } dd.code.all { "loader apply " (escape(name)) @if let Some(i) = identity { (i) } " --approve " (plan.verified_hash()) } }
                 }
             }
         }

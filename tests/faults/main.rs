@@ -14,6 +14,7 @@ mod proxy;
 mod random;
 
 mod cuts;
+mod edges;
 mod failures;
 mod races;
 mod rollback;

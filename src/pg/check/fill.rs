@@ -129,7 +129,9 @@ impl After<'_> {
             .columns
             .iter()
             .map(|c| match &c.generation {
-                Some(expression) if generate => format!("({expression})"),
+                Some(expression) if generate => {
+                    format!("CASE WHEN {SOUND} THEN ({expression}) END")
+                }
                 _ => Ident(&c.name).to_string(),
             })
             .collect();

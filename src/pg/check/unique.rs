@@ -67,7 +67,13 @@ impl After<'_> {
         let who = |alias: &str| {
             let key = table.key(&self.stage.config.natural_key).into_iter();
             let parts: Vec<String> = key
-                .map(|(c, _)| format!("{} || '=' || {}", Literal(&c.name), c.text(alias)))
+                .map(|(c, _)| {
+                    format!(
+                        "{} || '=' || coalesce({}, 'null')",
+                        Literal(&c.name),
+                        c.text(alias)
+                    )
+                })
                 .collect();
             format!("pg_catalog.concat_ws(', ', {})", parts.join(", "))
         };
@@ -102,6 +108,7 @@ impl After<'_> {
                 }
             })
         };
+        // A row that keeps its value is not at fault; whoever else takes it is.
         // Which other record: any one of those with the same value.
         let among = if excludes {
             format!(
@@ -147,14 +154,15 @@ impl After<'_> {
             "WITH a AS MATERIALIZED ({after}), \
              b AS (SELECT {NEW} AS new, {REFERS} AS refers, {TABLE} AS tbl, {ROW} AS tid FROM {} WHERE {CHANGED} AND {COUNTS}), \
              among AS ({among}), \
+             keeps AS (SELECT DISTINCT a.n FROM a JOIN {now} t ON t.tid = a.tid AND t.tbl = a.tbl AND {equal_at}), \
              there AS (SELECT DISTINCT ON (a.n) a.n, t.who FROM a JOIN {now} t ON {equal_at} \
                WHERE (a.tbl, a.tid) IS DISTINCT FROM (t.tbl, t.tid) \
                  AND NOT EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl AND {freed}) \
                ORDER BY a.n, t.who) \
              SELECT a.n, {}, pg_catalog.concat_ws(', ', {}), {} || coalesce(\
                'also in the record for ' || o.who, 'the row ' || there.who || ' has it') \
-             FROM a LEFT JOIN among ON among.n = a.n LEFT JOIN a o ON o.n = among.other LEFT JOIN there ON there.n = a.n \
-             WHERE o.n IS NOT NULL OR there.n IS NOT NULL",
+             FROM a LEFT JOIN keeps ON keeps.n = a.n LEFT JOIN among ON among.n = a.n LEFT JOIN a o ON o.n = among.other LEFT JOIN there ON there.n = a.n \
+             WHERE keeps.n IS NULL AND (o.n IS NOT NULL OR there.n IS NOT NULL)",
             self.sql_name(),
             field.map_or("NULL::text".into(), |c| format!(
                 "{}::text",
