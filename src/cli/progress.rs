@@ -160,13 +160,17 @@ impl At {
             quiet: false,
         };
         let of_all = |done: u64, of: u64, what| format!("{done} of {of} {what}");
+        let count = |n: u64, what: &str| match n {
+            1 => format!("1 {what}"),
+            _ => format!("{n} {what}s"),
+        };
         Some(match *event {
             Event::Phase { .. } => return None,
             Event::Listing { objects } => At {
                 step: "listing",
                 done: objects,
                 counted: (objects, "objects"),
-                far: format!("{objects} objects"),
+                far: count(objects, "object"),
                 ..at
             },
             Event::Listed { objects } => At {
@@ -174,8 +178,8 @@ impl At {
                 done: objects,
                 ended: true,
                 counted: (objects, "objects"),
-                far: format!("{objects} objects"),
-                line: format!("listed {objects} objects"),
+                far: count(objects, "object"),
+                line: format!("listed {}", count(objects, "object")),
                 ..at
             },
             Event::Reading {
@@ -188,15 +192,23 @@ impl At {
                 of: Some(of),
                 ended: objects == of,
                 counted: (records, "records"),
-                far: format!("{}, {records} records", of_all(objects, of, "objects")),
-                line: format!("read {records} records from {objects} objects"),
+                far: format!(
+                    "{}, {}",
+                    of_all(objects, of, "objects"),
+                    count(records, "record")
+                ),
+                line: format!(
+                    "read {} from {}",
+                    count(records, "record"),
+                    count(objects, "object")
+                ),
                 ..at
             },
             Event::Checking { records } => At {
                 step: "checking",
                 ended: true,
-                far: format!("every value and constraint of {records} records"),
-                line: format!("checking {records} records"),
+                far: format!("every value and constraint of {}", count(records, "record")),
+                line: format!("checking {}", count(records, "record")),
                 quiet: true,
                 ..at
             },
@@ -211,7 +223,7 @@ impl At {
                 ended: records == of,
                 counted: (records, "records"),
                 far: format!("{}, {table}", of_all(records, of, "records")),
-                line: format!("compared {of} records with the current rows"),
+                line: format!("compared {} with the current rows", count(of, "record")),
                 ..at
             },
             Event::Undoing {
@@ -225,27 +237,30 @@ impl At {
                 ended: changes == of,
                 counted: (changes, "changes"),
                 far: format!("{}, {table}", of_all(changes, of, "changes")),
-                line: format!("read {of} changes from the audit log"),
+                line: format!("read {} from the audit log", count(of, "change")),
                 ..at
             },
             Event::Applying { phase, done, of } => {
                 let (step, what, line) = match phase {
-                    Phase::Staging => (
-                        "staging",
-                        "entries",
-                        format!("staged {of} entries of the plan"),
+                    Phase::Staging => {
+                        let entries = if of == 1 { "entry" } else { "entries" };
+                        let line = format!("staged {of} {entries} of the plan");
+                        ("staging", "entries", line)
+                    }
+                    Phase::Locking => {
+                        let line =
+                            format!("locked and compared the rows of {}", count(of, "table"));
+                        ("locking", "tables", line)
+                    }
+                    Phase::Writing => (
+                        "writing",
+                        "changes",
+                        format!("wrote {}", count(of, "change")),
                     ),
-                    Phase::Locking => (
-                        "locking",
-                        "tables",
-                        format!("locked and compared the rows of {of} tables"),
-                    ),
-                    Phase::Writing => ("writing", "changes", format!("wrote {of} changes")),
-                    Phase::Verifying => (
-                        "verifying",
-                        "tables",
-                        format!("read back what was written to {of} tables"),
-                    ),
+                    Phase::Verifying => {
+                        let line = format!("read back what was written to {}", count(of, "table"));
+                        ("verifying", "tables", line)
+                    }
                     Phase::Committing => ("committing", "", "committing".to_owned()),
                 };
                 At {

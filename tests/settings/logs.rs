@@ -24,8 +24,8 @@ fn without_a_terminal_each_step_is_a_line() {
     assert_eq!(
         plan[..3],
         [
-            "listed 1 objects",
-            "read 3 records from 1 objects",
+            "listed 1 object",
+            "read 3 records from 1 object",
             "compared 3 records with the current rows"
         ]
     );
@@ -78,7 +78,7 @@ fn on_a_terminal_there_are_bars_and_they_go_away() {
     assert!(!bars.contains("\u{1b}[3"), "colour: {bars:?}");
     let lines = on_terminal("debug");
     assert!(
-        lines.contains("listed 1 objects\r\n") && !lines.contains('['),
+        lines.contains("listed 1 object\r\n") && !lines.contains('['),
         "{lines:?}"
     );
 }
