@@ -73,6 +73,11 @@ impl Counts {
             .saturating_add(self.delete)
     }
 
+    /// Entries of the plan.
+    pub fn entries(&self) -> u64 {
+        self.changes() + self.skip + self.violation
+    }
+
     /// Counts one entry.
     pub fn add(&mut self, what: &What) {
         *match what {
@@ -108,6 +113,10 @@ pub struct TablePlan {
     pub columns: Vec<String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
+    /// Columns that a rollback puts back and the table's own triggers may set again: what they
+    /// hold in the end is not insisted on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggered: Vec<String>,
     /// What a reviewer should know about this table beyond its entries.
     pub warnings: Vec<String>,
 }

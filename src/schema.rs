@@ -101,7 +101,7 @@ fn text_sql(value: &str, text_cast: bool) -> String {
     if text_cast {
         format!("({value})::pg_catalog.text")
     } else {
-        format!("CASE WHEN {value} IS NOT NULL THEN pg_catalog.format('%s', {value}) END")
+        format!("CASE WHEN {value} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {value}) END")
     }
 }
 
@@ -133,6 +133,8 @@ pub struct ForeignKey {
     pub name: String,
     /// The table that refers.
     pub child: Qualified,
+    /// Its object id.
+    pub child_oid: u32,
     /// Its columns, in key order.
     pub columns: Vec<String>,
     /// The table referred to.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::apply::{How, apply, attended};
-use super::plan::{BatchArgs, progress, to_file};
+use super::keys::Recipients;
+use super::plan::{BatchArgs, to_file};
+use super::progress::Progress;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops;
@@ -25,10 +27,12 @@ pub struct Args {
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let started = Instant::now();
     let request = args.what.request(settings)?;
+    let progress = Progress::start();
+    let events = |e| progress.tell(e);
     let (plan, name) = match &args.out {
         Some(path) => {
-            to_file(path, async |file| {
-                ops::plan(&request, file, &progress).await
+            to_file(path, &Recipients::default(), async |out| {
+                ops::plan(&request, out, &events).await
             })
             .await?;
             (PlanFile::open(path)?, path.display().to_string())
@@ -36,7 +40,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         None => {
             let file = tempfile::NamedTempFile::new()
                 .map_err(|e| Error::io("making a temporary file", &e))?;
-            ops::plan(&request, file.as_file(), &progress).await?;
+            ops::plan(&request, file.as_file(), &events).await?;
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", &e))?;
@@ -44,9 +48,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             (PlanFile::verify(handle, name.clone())?, name)
         }
     };
+    progress.end();
     let asks = args.how.asks(&plan);
     // Who is asked is shown the plan then.
-    if !(settings.json || asks && attended()) {
+    if !(settings.json || super::log::json() || asks && attended()) {
         let filter = Filter {
             limit: Some(20),
             ..Filter::default()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, Events};
+use super::{Event, Events, Phase};
 use crate::error::{Error, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report};
 use crate::pg::ledger::{self, Application};
@@ -42,6 +42,20 @@ pub enum Applied {
 }
 
 impl ApplyRequest {
+    /// An apply as the command line does it where nothing else is said: for good, and tried three
+    /// times more after a failure that may pass.
+    pub fn new(database: Database, actor: impl Into<String>) -> ApplyRequest {
+        ApplyRequest {
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            actor: actor.into(),
+            dry_run: false,
+            max_retries: 3,
+            max_records: 10_000,
+        }
+    }
+
     fn options(&self) -> Options {
         Options {
             actor: self.actor.clone(),
@@ -70,9 +84,6 @@ pub async fn apply(
             header.records, request.max_records
         )));
     }
-    events(Event::Applying {
-        changes: header.summary.changes(),
-    });
     let mut tries = 0;
     let mut stop = std::pin::pin!(stop);
     let stopped =
@@ -82,13 +93,14 @@ pub async fn apply(
         let ended = tokio::select! {
             biased;
             () = &mut stop => break stopped(),
-            ended = attempt(plan, request) => ended,
+            ended = attempt(plan, request, events) => ended,
         };
         let error = match ended {
             Ok(Attempt::Already(before)) => return Ok(Applied::Already(before)),
             Ok(Attempt::Rehearsed(report)) => return Ok(Applied::Rehearsed(report)),
             Ok(Attempt::Ready(prepared)) => {
                 let backend = prepared.backend().clone();
+                told(events, Phase::Committing, 0, 0);
                 match prepared.commit().await {
                     (report, Committed::Yes) => return Ok(Applied::Done(report)),
                     (_, Committed::No(e)) => e,
@@ -133,10 +145,15 @@ pub async fn apply(
 
 /// One attempt up to its commit. The server bounds each statement; here all of them are, and a
 /// server that does not answer at all. Whatever is given up here has not been committed.
-async fn attempt(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Attempt> {
+async fn attempt(
+    plan: &Arc<Executable>,
+    request: &ApplyRequest,
+    events: Events<'_>,
+) -> Result<Attempt> {
+    let told = |phase, done, of| told(events, phase, done, of);
     let attempt = async {
         let session = Session::open(&request.database, request.timeouts).await?;
-        apply::attempt(session, plan, &request.options()).await
+        apply::attempt(session, plan, &request.options(), &told).await
     };
     match tokio::time::timeout(request.timeouts.patience(), attempt).await {
         Ok(ended) => ended,
@@ -146,6 +163,10 @@ async fn attempt(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Attem
             request.timeouts.transaction.as_secs()
         ))),
     }
+}
+
+fn told(events: Events<'_>, phase: Phase, done: u64, of: u64) {
+    events(Event::Applying { phase, done, of });
 }
 
 /// Half a second, doubled with each try, and up to as much again at random.
@@ -203,15 +224,17 @@ async fn ask(
 /// Leaves the reason in `batch_load_log`; if that fails too, the error itself is still told.
 async fn leave_failure(plan: &Arc<Executable>, request: &ApplyRequest, error: &Error) {
     let header = &plan.plan().header;
-    if matches!(error, Error::PlanRefused(_)) {
-        return; // perhaps another database: nothing is written there
-    }
     let Ok(session) = Session::open(&request.database, request.timeouts).await else {
         return;
     };
+    let schema = &request.loader_schema;
+    let target = apply::check_target(&session, &header.target, schema);
+    if target.await.is_err() {
+        return; // another database: nothing is written there
+    }
     let _ = apply::record_failure(
         &session,
-        &request.loader_schema,
+        schema,
         header.kind,
         &header.batch_id,
         &error.to_string(),
@@ -234,9 +257,15 @@ pub enum Checked {
 ///
 /// # Errors
 /// [`Error::PlanRefused`], [`Error::Locked`] while an apply of this plan is running, [`Error::Database`].
-pub async fn check(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Checked> {
+pub async fn check(
+    plan: &Arc<Executable>,
+    request: &ApplyRequest,
+    events: Events<'_>,
+) -> Result<Checked> {
+    let told = |phase, done, of| told(events, phase, done, of);
     let file = plan.plan();
     let session = Session::open(&request.database, request.timeouts).await?;
+    session.hide(file.mask());
     apply::check_target(&session, &file.header.target, &request.loader_schema).await?;
     session
         .set_search_path(&file.header.target.search_path)
@@ -251,8 +280,9 @@ pub async fn check(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Che
     if let Some(before) = apply::applied_before(&session, file).await? {
         return Ok(Checked::Applied(Box::new(before)));
     }
+    apply::still_in_effect(&session, file).await?;
     let mut tables = planned::tables(&session, file).await?;
-    planned::stage(&session, plan, &mut tables).await?;
+    planned::stage(&session, plan, &mut tables, &told).await?;
     let names: Vec<&crate::ident::Qualified> = tables.iter().map(|t| &t.table.name).collect();
     let snapshot = crate::pg::compare::Snapshot::begin(&session, &names).await?;
     let tables_again = planned::tables(&session, file).await?;

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::{Qualified, nearest};
 use crate::limits::{self, Allowance};
+use crate::mask::Mask;
 use crate::pg::check;
 use crate::pg::compare::Snapshot;
 use crate::pg::queue::{self, Matcher, QueueEntry};
@@ -68,6 +69,33 @@ pub struct PlanRequest {
 }
 
 impl PlanRequest {
+    /// The plan of a batch as the command line makes it where nothing else is said: fragments are
+    /// in `staging/{batch_id}/`, the validation queue has its say, and at most 10000 records.
+    pub fn new(
+        batch_id: impl Into<String>,
+        source: Location,
+        config: Config,
+        database: Database,
+    ) -> PlanRequest {
+        PlanRequest {
+            batch_id: batch_id.into(),
+            source,
+            prefix: "staging/{batch_id}/".into(),
+            ignore: vec!["validation_report.json".into()],
+            config,
+            only: Vec::new(),
+            strategy: None,
+            limits: Vec::new(),
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            queue: Queue::Required,
+            max_records: 10_000,
+            batch_size: None,
+            concurrency: 32,
+        }
+    }
+
     /// Whether a text may be a batch's id: at most 200 letters, digits, `.`, `_` and `-`.
     pub fn is_batch_id(text: &str) -> bool {
         text.len() <= 200
@@ -93,12 +121,21 @@ pub async fn plan(
     let source = Source::open(&request.source).await.map_err(source_error)?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
-    let listed = source.list(&prefix).await.map_err(source_error)?;
+    let listed = source
+        .list_telling(&prefix, &|found| events(Event::Listing { objects: found }))
+        .await
+        .map_err(source_error)?;
     events(Event::Listed {
-        objects: listed.len(),
+        objects: listed.len() as u64,
     });
     let mut found = sort_objects(request, &source, &prefix, listed)?;
     let session = Session::open(&request.database, request.timeouts).await?;
+    let tables = request.config.tables.iter();
+    let key = uuid::Uuid::new_v4();
+    session.hide(Mask::new(
+        key.as_bytes(),
+        tables.map(|(name, config)| (name.as_str(), config)),
+    ));
     let target = session.target(&request.loader_schema).await?;
     let entries = match request.queue {
         Queue::Off => None,
@@ -149,6 +186,8 @@ pub async fn plan(
         events,
     )
     .await?;
+    let of: u64 = stages.iter().map(|s| s.rows).sum();
+    events(Event::Checking { records: of });
     for stage in &mut stages {
         stage.finish(&session).await?;
     }
@@ -189,21 +228,37 @@ pub async fn plan(
         stages[number].findings = true;
     }
     let mut problems = problems.into_iter().peekable();
+    let mut compared = 0;
     for stage in &stages {
         while let Some(entry) = problems.next_if(|e| e.table == stage.name) {
             writer.entry(entry)?;
         }
-        events(Event::Comparing {
-            table: stage.name.to_owned(),
-            records: stage.rows,
-        });
+        let told = |records: u64| {
+            events(Event::Comparing {
+                table: stage.name.to_owned(),
+                records: compared + records,
+                of,
+            });
+        };
+        let mut entries = 0;
+        if stage.rows > 0 {
+            told(0);
+        }
         let origin = |object: usize, position: u64| {
             let key = read.fragments.get(object).map_or("?", |f| f.key.as_str());
             format!("{key}#{position}")
         };
         snapshot
-            .compare(stage, &origin, &mut |entry| writer.entry(entry))
+            .compare(stage, &origin, &mut |entry| {
+                entries += 1;
+                if entries % 1_000 == 0 && entries < stage.rows {
+                    told(entries);
+                }
+                writer.entry(entry)
+            })
             .await?;
+        told(stage.rows);
+        compared += stage.rows;
     }
     let mut counted = Vec::with_capacity(tables.len());
     for (table, config) in tables.iter().zip(&configs) {
@@ -232,6 +287,7 @@ pub async fn plan(
                 rows,
                 columns: Vec::new(),
                 counts: Counts::default(),
+                triggered: Vec::new(),
                 warnings: warnings(table, config),
             })
             .collect(),

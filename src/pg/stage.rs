@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 
-use super::{Session, failed};
+use super::Session;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::ident::Literal;
@@ -125,7 +125,7 @@ impl<'a> Stage<'a> {
         match copy_in(session, &into, lines.clone()).await {
             Ok(()) => Ok(()),
             Err(e) if is_refused_value(&e) => self.sort_out(session, lines).await,
-            Err(e) => Err(failed(&self.doing("staging"), &e)),
+            Err(e) => Err(session.failed(&self.doing("staging"), &e)),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a> Stage<'a> {
         let into = format!("COPY {raw} ({}) FROM STDIN", self.column_list());
         copy_in(session, &into, lines)
             .await
-            .map_err(|e| failed(&doing, &e))?;
+            .map_err(|e| session.failed(&doing, &e))?;
         let mut values = Vec::new();
         for column in &self.table.columns {
             let (cell, number) = (column.staged(), column.number);
@@ -261,7 +261,7 @@ impl<'a> Stage<'a> {
             }
             let (stage, cell, ty) = (self.sql_name(), column.staged(), &column.type_sql);
             let attempt = format!(
-                "SELECT pg_catalog.count({cell}::{ty}) FROM {stage} WHERE {cell} IS NOT NULL"
+                "SELECT pg_catalog.count({cell}::{ty}) FROM {stage} WHERE {cell} IS DISTINCT FROM NULL"
             );
             let fits = format!(
                 "SELECT pg_temp.loader_try({})::int4::int8",
@@ -275,7 +275,7 @@ impl<'a> Stage<'a> {
             let sql = format!(
                 "{} INSERT INTO pg_temp.loader_findings SELECT {}, s._n, 'invalid_value', {}, {}, w.why \
                  FROM {stage} s, LATERAL (SELECT pg_temp.loader_why_{suffix}({})) w(why) \
-                 WHERE s.{cell} IS NOT NULL AND w.why IS NOT NULL",
+                 WHERE s.{cell} IS DISTINCT FROM NULL AND w.why IS NOT NULL",
                 judges(&suffix, ty),
                 self.number,
                 Literal(&column.name),
@@ -300,7 +300,10 @@ impl<'a> Stage<'a> {
                 None => format!("s.{}", c.staged()),
             })
             .collect();
-        let not_null: Vec<String> = key.iter().map(|c| format!("s.{c} IS NOT NULL")).collect();
+        let not_null: Vec<String> = key
+            .iter()
+            .map(|c| format!("s.{c} IS DISTINCT FROM NULL"))
+            .collect();
         // Two spellings of one key are one key: they alone make no other record.
         let beside_key = self.table.columns.iter();
         let beside_key = beside_key.filter(|c| !self.config.natural_key.contains(&c.name));

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 
 use super::compare::Snapshot;
-use super::{Session, failed, planned::record_id};
+use super::{Session, planned::record_id};
 use crate::copytext::CopyRow;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
@@ -115,13 +115,14 @@ impl<'a> Undo<'a> {
     /// Where several applications changed one row, each must have found it as the one before left
     /// it: what somebody else did in between would be lost.
     async fn check_continuity(&self, session: &Session, applications: &str) -> Result<()> {
+        let without = self.without_ignored();
         let sql = format!(
             "SELECT DISTINCT record_id FROM (SELECT record_id, old_values, \
                pg_catalog.lag(new_values) OVER w AS left_as, pg_catalog.row_number() OVER w AS n \
              FROM {}.audit_log WHERE application = ANY ({applications}) AND table_name = {} \
                AND operation IN ('INSERT', 'UPDATE', 'DELETE') \
              WINDOW w AS (PARTITION BY record_id ORDER BY id)) x \
-             WHERE n > 1 AND x.left_as IS DISTINCT FROM x.old_values ORDER BY 1 LIMIT 20",
+             WHERE n > 1 AND x.left_as{without} IS DISTINCT FROM x.old_values{without} ORDER BY 1 LIMIT 20",
             Ident(self.loader_schema),
             Literal(&self.ledger.table)
         );
@@ -132,7 +133,7 @@ impl<'a> Undo<'a> {
             .into_iter()
             .flatten()
             .flatten()
-            .map(|id| crate::render::escape(&id))
+            .map(|id| session.name_row(&self.ledger.table, &id))
             .collect();
         if named.is_empty() {
             return Ok(());
@@ -165,13 +166,18 @@ impl<'a> Undo<'a> {
     /// The condition that row `t` is as the application left it.
     fn as_left(&self) -> String {
         let image = self.table.image("t");
-        let left_out = &self.ledger.config.ignore_drift;
-        if left_out.is_empty() {
-            return format!("{image} = s.after");
-        }
-        let names: Vec<String> = left_out.iter().map(|c| Literal(c).to_string()).collect();
-        let without = format!(" - ARRAY[{}]::pg_catalog.text[]", names.join(", "));
+        let without = self.without_ignored();
         format!("({image}{without}) = (s.after{without})")
+    }
+
+    /// What takes the columns whose drift does not matter out of an image, as SQL behind it.
+    fn without_ignored(&self) -> String {
+        let ignored = &self.ledger.config.ignore_drift;
+        if ignored.is_empty() {
+            return String::new();
+        }
+        let names: Vec<String> = ignored.iter().map(|c| Literal(c).to_string()).collect();
+        format!(" - ARRAY[{}]::pg_catalog.text[]", names.join(", "))
     }
 
     /// Gives every row that was changed to `sink`, in key order, and returns those that are not as
@@ -208,17 +214,25 @@ impl<'a> Undo<'a> {
             .client
             .copy_out(&sql)
             .await
-            .map_err(|e| failed(&doing, &e))?;
+            .map_err(|e| session.failed(&doing, &e))?;
         let mut lines = std::pin::pin!(lines);
         let mut drifted: Vec<(DriftRow, String, i64)> = Vec::new();
         let mut row = CopyRow::default();
-        let broken =
-            |e: &dyn std::fmt::Display| Error::Io(format!("{doing}: an image cannot be read: {e}"));
-        while let Some(line) = lines.try_next().await.map_err(|e| failed(&doing, &e))? {
-            row.read(&line).map_err(|e| broken(&e))?;
+        // What cannot be read may be a sensitive value, and is not repeated.
+        let broken = || {
+            Error::Io(format!(
+                "{doing}: an image in the audit log is not one that the loader wrote"
+            ))
+        };
+        while let Some(line) = lines
+            .try_next()
+            .await
+            .map_err(|e| session.failed(&doing, &e))?
+        {
+            row.read(&line).map_err(|_| broken())?;
             let image = |i: usize| -> Result<Option<Values>> {
                 let json = row.get(i).map(serde_json::from_str::<Values>);
-                json.transpose().map_err(|e| broken(&e))
+                json.transpose().map_err(|_| broken())
             };
             let applied = Applied {
                 before: image(0)?,
@@ -315,6 +329,16 @@ impl<'a> Undo<'a> {
             "looking for rows of {} that refer to what would be deleted",
             key.child
         );
+        // Without the right to read the referring table, the foreign key itself has to speak.
+        let readable = format!(
+            "SELECT (pg_catalog.has_schema_privilege({}, 'USAGE') \
+               AND pg_catalog.has_table_privilege({}::pg_catalog.oid, 'SELECT'))::int4::int8",
+            Literal(&key.child.schema),
+            key.child_oid
+        );
+        if session.number(&doing, &readable).await? == 0 {
+            return Ok(Vec::new());
+        }
         let joined: Vec<String> = key
             .columns
             .iter()
@@ -330,6 +354,7 @@ impl<'a> Undo<'a> {
             })
             .collect();
         let child = all.iter().find(|u| u.table.name == key.child);
+        let soft = child.is_some_and(|c| c.ledger.config.soft_delete.column().is_some());
         let (name, spared) = match child {
             Some(child) => {
                 let columns: Vec<String> = key
@@ -352,8 +377,11 @@ impl<'a> Undo<'a> {
                 (
                     record_id(&child.key(), "c"),
                     format!(
-                        " AND NOT EXISTS (SELECT FROM pg_temp.{} s2 WHERE {same} AND (s2.before IS NULL OR {}))",
+                        " AND NOT EXISTS (SELECT FROM pg_temp.{} s2 WHERE {same} AND (s2.before IS {} NULL {} ({})))",
                         child.bare_name(),
+                        // A row that is only marked goes on referring.
+                        if soft { "NOT" } else { "" },
+                        if soft { "AND" } else { "OR" },
                         columns.join(" OR ")
                     ),
                 )
@@ -368,13 +396,10 @@ impl<'a> Undo<'a> {
             key.child,
             joined.join(" AND ")
         );
-        // Without the right to read the referring table, the foreign key itself has to speak.
-        let rows = match session.texts(&doing, &sql).await {
-            Ok(rows) => rows,
-            Err(Error::Database {
-                code: Some(code), ..
-            }) if code == "42501" => Vec::new(),
-            Err(e) => return Err(e),
+        let rows = session.texts(&doing, &sql).await?;
+        let marked = match soft {
+            true => ", and deletes from that table are only marked",
+            false => "",
         };
         Ok(rows
             .into_iter()
@@ -382,9 +407,12 @@ impl<'a> Undo<'a> {
             .flatten()
             .map(|id| {
                 format!(
-                    "{} {} refers to a row of {} that would be deleted ({})",
+                    "{} {} refers to a row of {} that would be deleted ({}){marked}",
                     crate::render::escape(&key.child.name),
-                    crate::render::escape(&id),
+                    match child {
+                        Some(child) => session.name_row(&child.ledger.table, &id),
+                        None => id, // its place, not its key
+                    },
                     crate::render::escape(&self.ledger.table),
                     crate::render::escape(&key.name)
                 )

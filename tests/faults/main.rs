@@ -9,9 +9,14 @@
 )]
 
 mod harness;
+mod moments;
 mod proxy;
+mod random;
 
 mod cuts;
+mod edges;
 mod failures;
 mod races;
 mod rollback;
+mod roundtrip;
+mod writer;
