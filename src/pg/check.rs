@@ -120,7 +120,7 @@ fn definition(column: &Column) -> String {
 }
 
 /// Asks about all tables, parents first, until nothing new is found: what is left out takes with it
-/// what depends on it. Returns the numbers of the tables with findings.
+/// what depends on it, and does not make room for others. Returns the numbers of the tables with findings.
 ///
 /// # Errors
 /// [`crate::Error::Database`].
@@ -139,11 +139,10 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
         for after in all {
             let mut here = after.parents(session, all, again).await?;
             after.spoil(session, here, &mut tables).await?;
-            if !again {
-                let more = after.unique(session).await? + after.children(session, all).await?;
-                after.spoil(session, more, &mut tables).await?;
-                here += more;
-            }
+            let more =
+                after.unique(session, again).await? + after.children(session, all, again).await?;
+            after.spoil(session, more, &mut tables).await?;
+            here += more;
             found += here;
         }
         if found == 0 || !leaves_out {

@@ -152,10 +152,11 @@ impl<'a> Stage<'a> {
             self.findings = true;
             let sql = format!(
                 "INSERT INTO pg_temp.loader_findings \
-                 SELECT {}, r._n, 'invalid_value', {}, r.{cell}, w.why FROM {raw} r, \
+                 SELECT {}, r._n, 'invalid_value', {}, {}, w.why FROM {raw} r, \
                  LATERAL (SELECT pg_temp.loader_why_{}_{number}(r.{cell})) w(why) WHERE w.why IS NOT NULL",
                 self.number,
                 Literal(&column.name),
+                shortened(&format!("r.{cell}")),
                 self.number
             );
             session.run(&doing, &sql).await?;
@@ -278,7 +279,7 @@ impl<'a> Stage<'a> {
                 judges(&suffix, ty),
                 self.number,
                 Literal(&column.name),
-                column.staged_text("s"),
+                shortened(&column.staged_text("s")),
                 column.staged_text("s"),
             );
             session.run(&doing, &sql).await?;
@@ -343,6 +344,14 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// A text as SQL, cut where it is very long.
+fn shortened(text: &str) -> String {
+    format!(
+        "CASE WHEN pg_catalog.length({text}) > 2000 THEN pg_catalog.left({text}, 2000) || '... (' || \
+         pg_catalog.octet_length({text}) || ' bytes)' ELSE {text} END"
+    )
+}
+
 /// Two functions on text: `loader_fit_…` gives the value or null, `loader_why_…` the reason why
 /// it does not fit or null.
 fn judges(suffix: &str, ty: &str) -> String {
@@ -352,7 +361,7 @@ DECLARE x {ty}; BEGIN IF v IS NULL THEN RETURN NULL; END IF; x := v; RETURN x;
 EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN NULL; END $loader$;
 CREATE FUNCTION pg_temp.loader_why_{suffix}(v text) RETURNS text LANGUAGE plpgsql AS $loader$
 BEGIN IF v IS NOT NULL THEN DECLARE x {ty} := v; BEGIN END; END IF; RETURN NULL;
-EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN SQLERRM; END $loader$;
+EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN pg_catalog.left(SQLERRM, 2000); END $loader$;
 "
     )
 }

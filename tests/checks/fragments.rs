@@ -128,13 +128,16 @@ fn a_thousand_levels_are_a_value_or_a_violation() {
 #[test]
 fn a_hundred_megabytes_are_a_value_or_a_violation() {
     let world = world();
+    world.set("LOADER_SOURCE", "in");
     let long = "x".repeat(100 << 20);
-    world.put("b", "t/1.json", format!("{{\"id\": 2, \"v\": \"{long}\"}}"));
-    world.put("b", "t/2.json", format!("{{\"id\": \"{long}\"}}"));
-    let plan = world.plan_with("b", &["--out", "plan.json"]);
-    assert_eq!(plan.text, "");
-    plan.stderr.contains("1 to insert").then_some(()).unwrap();
-    plan.stderr.contains("1 violation.").then_some(()).unwrap();
+    let bad = &long[..1 << 20];
+    world.write(
+        "in/staging/b/t/1.json",
+        format!("{{\"id\": 2, \"v\": \"{long}\"}}"),
+    );
+    world.write("in/staging/b/t/2.json", format!("{{\"id\": \"{bad}\"}}"));
+    let run = world.try_plan("b", &["--out", "plan.json"]).ok();
+    run.says("1 to insert").says("1 violation.");
     let shown = world
         .loader(&["show", "plan.json", "--action", "violation"])
         .ok();
@@ -160,4 +163,17 @@ fn tables_that_are_not_configured_or_do_not_exist() {
             .exits(1)
             .says("is not a batch id");
     }
+}
+
+#[test]
+fn a_database_that_does_not_have_every_character_is_refused() {
+    let world = world();
+    let database = format!("{}_latin1", world.database);
+    let url = world.url().replace(&world.database, &database);
+    world.sql(&format!(
+        "CREATE DATABASE {database} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    ));
+    world.set("DATABASE_URL", &url);
+    let run = plan(&world, "b", "t/1.json", "{\"id\": 2}").exits(1);
+    run.says("the database's encoding is LATIN1; UTF8 is needed");
 }

@@ -566,6 +566,7 @@ fn what_blocks_and_what_is_left_out_with_all_that_depends_on_it() {
             // Its mail is free: the other record with it is left out.
             r#"+ c id=10: mail="m" p="1""#,
             "! c id=20: missing_parent p reject",
+            "! c id=20: unique_conflict mail reject",
             "! c id=21: missing_parent up reject",
             "! c id=22: missing_parent up reject",
             "! c id=30: missing_parent p reject",
@@ -583,7 +584,7 @@ fn what_blocks_and_what_is_left_out_with_all_that_depends_on_it() {
             "staging/b/c/grandchild.json|failed|missing_parent: up: no row of c has id = 20, neither in the database nor among the records \
              of this plan that can be loaded (c_up_fkey) (staging/b/c/grandchild.json#0) and 1 more",
             "staging/b/c/of_null.json|failed|missing_parent: p: no row of p has id = 2, neither in the database nor among the records of \
-             this plan that can be loaded (c_p_fkey) (staging/b/c/of_null.json#0)",
+             this plan that can be loaded (c_p_fkey) (staging/b/c/of_null.json#0) and 1 more",
             "staging/b/c/of_twice.json|failed|missing_parent: p: no row of p has id = 3, neither in the database nor among the records of \
              this plan that can be loaded (c_p_fkey) (staging/b/c/of_twice.json#0)",
             "staging/b/p/by.json|failed|immutable_field: by: the column may be set on insert and never changed (staging/b/p/by.json#0)",
@@ -608,6 +609,7 @@ fn what_blocks_and_what_is_left_out_with_all_that_depends_on_it() {
             r#"+ p id=4: must="a""#,
             r#"+ c id=10: mail="m" p="1""#,
             "! c id=20: missing_parent p reject",
+            "! c id=20: unique_conflict mail reject",
             "! c id=21: missing_parent up reject",
             "! c id=22: missing_parent up reject",
             r#"+ c id=30: p="3""#,

@@ -110,7 +110,12 @@ impl After<'_> {
     }
 
     /// Rows whose change would leave rows that refer to them without a parent.
-    pub(super) async fn children(&self, session: &Session, all: &[After<'_>]) -> Result<u64> {
+    pub(super) async fn children(
+        &self,
+        session: &Session,
+        all: &[After<'_>],
+        again: bool,
+    ) -> Result<u64> {
         let mut found = 0;
         for key in &self.stage.table.referrers {
             if !key.keeps || !key.parent_columns.iter().any(|c| self.moves(c)) {
@@ -149,12 +154,17 @@ impl After<'_> {
             };
             let sql = format!(
                 "SELECT a.{N}, {field}, NULL::text, {}::text FROM {} a JOIN {} t ON t.ctid = a.{ROW} AND t.tableoid = a.{TABLE} \
-                 WHERE a.{CHANGED} AND {leaves} AND EXISTS (SELECT FROM {} c WHERE {}{also_moved})",
+                 WHERE a.{CHANGED} AND {good} AND {leaves} AND EXISTS (SELECT FROM {} c WHERE {}{also_moved})",
                 Literal(&message),
                 self.sql_name(),
                 self.stage.table.name,
                 key.child,
                 equal(key, "t", "c"),
+                good = if again {
+                    format!("a.{GOOD}")
+                } else {
+                    "true".into()
+                },
             );
             found += self.find(session, "missing_parent", &sql).await?;
         }

@@ -1,6 +1,6 @@
 //! Rows that would hold a value which another row holds, or would hold.
 
-use super::{After, CHANGED, COUNTS, N, NEW, REFERS, ROW, SOUND, TABLE, is_numbered};
+use super::{After, CHANGED, COUNTS, GOOD, N, NEW, REFERS, ROW, SOUND, TABLE, is_numbered};
 use crate::error::Result;
 use crate::ident::{Ident, Literal};
 use crate::pg::Session;
@@ -33,18 +33,19 @@ pub(super) fn that_can_collide<'a>(stage: &Stage<'a>) -> Vec<&'a UniqueIndex> {
 }
 
 impl After<'_> {
-    /// Rows that would break a unique index or an exclusion constraint.
-    pub(super) async fn unique(&self, session: &Session) -> Result<u64> {
+    /// Rows that would break a unique index or an exclusion constraint. When this is asked `again`,
+    /// only of records with which nothing was wrong before.
+    pub(super) async fn unique(&self, session: &Session, again: bool) -> Result<u64> {
         let mut found = 0;
         for index in &self.unique {
             let excludes = self.stage.table.exclusions.contains(index);
-            let sql = self.conflicts(index, excludes);
+            let sql = self.conflicts(index, excludes, again);
             found += self.find(session, "unique_conflict", &sql).await?;
         }
         Ok(found)
     }
 
-    fn conflicts(&self, index: &UniqueIndex, excludes: bool) -> String {
+    fn conflicts(&self, index: &UniqueIndex, excludes: bool, again: bool) -> String {
         let table = self.stage.table;
         // Expressions may fail on rows that are not sound.
         let computed = index.columns.contains(&0) || index.predicate.is_some();
@@ -79,7 +80,7 @@ impl After<'_> {
         };
         let after = format!(
             "SELECT * FROM (SELECT x.{N} AS n, x.{NEW} AS new, x.{REFERS} AS refers, x.{TABLE} AS tbl, x.{ROW} AS tid, \
-             {who} AS who, {keys} FROM {} x WHERE {CHANGED} AND {COUNTS} AND {}) x WHERE {not_null}",
+             x.{COUNTS} AS counts, x.{GOOD} AS good, {who} AS who, {keys} FROM {} x WHERE {CHANGED} AND {}) x WHERE {not_null}",
             self.sql_name(),
             guarded(&format!("({predicate})")),
             who = who("x"),
@@ -109,10 +110,10 @@ impl After<'_> {
             })
         };
         // A row that keeps its value is not at fault; whoever else takes it is.
-        // Which other record: any one of those with the same value.
+        // Which other record: any one of those with the same value that are not left out.
         let among = if excludes {
             format!(
-                "SELECT DISTINCT ON (a.n) a.n, b.n AS other FROM a JOIN a b ON b.n <> a.n AND {} ORDER BY a.n, b.n",
+                "SELECT DISTINCT ON (a.n) a.n, b.n AS other FROM a JOIN a b ON b.n <> a.n AND b.counts AND {} ORDER BY a.n, b.n",
                 equal("a", "b")
             )
         } else {
@@ -125,8 +126,8 @@ impl After<'_> {
                 .collect();
             format!(
                 "SELECT n, CASE n WHEN low THEN high ELSE low END AS other FROM (\
-                   SELECT n, min(n) OVER w AS low, max(n) OVER w AS high FROM a \
-                   WINDOW w AS (PARTITION BY {})) x WHERE low <> high",
+                   SELECT n, min(n) FILTER (WHERE counts) OVER w AS low, max(n) FILTER (WHERE counts) OVER w AS high FROM a \
+                   WINDOW w AS (PARTITION BY {})) x WHERE CASE n WHEN low THEN high ELSE low END <> n",
                 by.join(", ")
             )
         };
@@ -162,7 +163,7 @@ impl After<'_> {
              SELECT a.n, {}, pg_catalog.concat_ws(', ', {}), {} || coalesce(\
                'also in the record for ' || o.who, 'the row ' || there.who || ' has it') \
              FROM a LEFT JOIN keeps ON keeps.n = a.n LEFT JOIN among ON among.n = a.n LEFT JOIN a o ON o.n = among.other LEFT JOIN there ON there.n = a.n \
-             WHERE keeps.n IS NULL AND (o.n IS NOT NULL OR there.n IS NOT NULL)",
+             WHERE keeps.n IS NULL AND (o.n IS NOT NULL OR there.n IS NOT NULL){good}",
             self.sql_name(),
             field.map_or("NULL::text".into(), |c| format!(
                 "{}::text",
@@ -171,6 +172,7 @@ impl After<'_> {
             values.join(", "),
             Literal(&message),
             equal_at = equal("a", "t"),
+            good = if again { " AND a.good" } else { "" },
         )
     }
 }
