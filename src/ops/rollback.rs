@@ -102,6 +102,7 @@ pub async fn rollback(
                 table,
                 ledger.clone(),
                 &applications,
+                &triggered(ledger, table),
             )
             .await?,
         );

@@ -218,3 +218,73 @@ fn a_plan_that_is_out_of_date_leaves_its_reason_where_it_belongs() {
         .says(&["another database"]);
     assert_eq!(other.one("SELECT count(*) FROM batch_load_log"), "0");
 }
+
+#[test]
+fn a_table_that_has_other_columns_since_is_put_back_as_far_as_it_goes() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, old int DEFAULT 1); INSERT INTO t VALUES ('a', 'old')",
+        "t: {natural_key: [k]}",
+    );
+    let batch = r#"[{"k": "a", "v": "new"}, {"k": "n", "v": "new"}]"#;
+    stage.deliver("b", &[("t/1.json", batch)]);
+    stage.load("b");
+    stage.sql("ALTER TABLE t DROP old; ALTER TABLE t ADD since text NOT NULL DEFAULT 'x'; UPDATE t SET since = k");
+    let now = stage.data();
+    stage.roll_back("b").ends(0).says(&["1 updated, 1 deleted"]);
+    assert_eq!(stage.data(), "t (a,old,a)");
+    stage
+        .loader(&["rollback", "--application", &last(&stage), "--force"])
+        .ends(0);
+    assert_eq!(stage.data(), now);
+    // What was changed since, is found as ever.
+    stage.sql("UPDATE t SET v = 'theirs' WHERE k = 'n'");
+    stage.roll_back("b").ends(3).says(&["k=n", "changed"]);
+    stage.sql("UPDATE t SET v = 'new' WHERE k = 'n'");
+    // Values that have no place any more are not lost silently.
+    stage.sql("ALTER TABLE t RENAME v TO w");
+    let now = stage.data();
+    stage
+        .roll_back("b")
+        .ends(4)
+        .says(&["column v", "no more", "audit"]);
+    assert_eq!(stage.data(), now);
+}
+
+#[test]
+fn what_triggers_set_in_our_own_rollbacks_is_nobodys_change() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, w text, edits int NOT NULL DEFAULT 0); \
+         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN NEW.edits := OLD.edits + 1; RETURN NEW; END $$; \
+         CREATE TRIGGER touch BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch(); \
+         INSERT INTO t VALUES ('a', 'old')",
+        "t: {natural_key: [k]}",
+    );
+    let values = "SELECT string_agg(concat_ws(' ', k, v, w), ', ' ORDER BY k) FROM t";
+    for (batch, v) in [("one", 1), ("two", 2), ("three", 3)] {
+        let rows = format!(r#"[{{"k": "a", "v": "{v}"}}, {{"k": "n", "v": "{v}"}}]"#);
+        stage.deliver(batch, &[("t/1.json", &rows)]);
+    }
+    stage.load("one");
+    stage.load("two");
+    stage.roll_back("two").ends(0);
+    stage.load("three");
+    stage.roll_back("three").ends(0);
+    stage
+        .roll_back("one")
+        .ends(0)
+        .says(&["1 updated, 1 deleted"]);
+    assert_eq!(stage.one(values), "a old");
+
+    // What somebody else set in between is.
+    stage.load("one");
+    stage.sql("UPDATE t SET w = 'theirs' WHERE k = 'n'");
+    stage.load("two");
+    stage.roll_back("two").ends(0);
+    stage
+        .roll_back("one")
+        .ends(3)
+        .says(&["k=n: changed"])
+        .omits("k=a");
+    assert_eq!(stage.one(values), "a 1, n 1 theirs");
+}

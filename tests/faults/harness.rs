@@ -209,7 +209,9 @@ impl Stage {
 
     /// The binary with a clean environment, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_loader"));
+        // TEST_LOADER is another build, such as one that is not replaced while a long run goes on.
+        let built = env!("CARGO_BIN_EXE_loader").into();
+        let mut command = Command::new(std::env::var_os("TEST_LOADER").unwrap_or(built));
         command.env_clear();
         for kept in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(kept).map(|v| (kept, v)));

@@ -37,7 +37,7 @@ struct Target {
 
 impl Target {
     fn new(server: &Postgres) -> Target {
-        let rows = number_from("TEST_ROWS", 2_000);
+        let rows = number_from("TEST_ROWS", 1_000);
         let stage = Stage::on(server, &TABLES.replace("{ROWS}", &rows.to_string()), CONFIG);
         stage.sql(RESET);
         stage.write(".env", &format!("MAX_RECORDS_PER_BATCH={}\n", rows + 1));
@@ -186,7 +186,7 @@ fn ended(figures: &Figures, how: &str) -> u32 {
 fn the_program_is_killed() {
     let target = Target::new(shared());
     let kill = |_: &mut Client, process| signal(process, "KILL");
-    let n = number_from("TEST_KILLS", 12);
+    let n = number_from("TEST_KILLS", 10);
     let figures = target.harm("killed", n, &["0"], kill);
     assert!(
         ended(&figures, "no word, nothing written") > 0,
@@ -197,7 +197,7 @@ fn the_program_is_killed() {
 #[test]
 fn its_server_process_is_ended_or_told_to_give_up() {
     let target = Target::new(shared());
-    let n = number_from("TEST_ENDS", 8);
+    let n = number_from("TEST_ENDS", 6);
     let figures = target.harm("server process ended", n, &["0", "3"], |client, _| {
         one(
             client,

@@ -267,6 +267,10 @@ fn questions(
                         continue;
                     }
                 }
+                if cut.way == Way::Silence {
+                    // Until the client gives up.
+                    std::io::copy(&mut client, &mut std::io::sink())?;
+                }
                 end(client, server, line, cut.way);
                 return Ok(());
             }
@@ -292,6 +296,10 @@ fn answers(
             client.write_all(&frame)?;
         } else if matches!(kind, b'Z' | b'G') {
             let way = state.lock().unwrap().cut.map_or(Way::Close, |c| c.way);
+            if way == Way::Silence {
+                // Until the other direction ends the connection.
+                return std::io::copy(server, &mut std::io::sink()).map(drop);
+            }
             end(client, server, line, way);
             return Ok(());
         }
@@ -319,7 +327,7 @@ fn through(state: &Mutex<Shared>, said: bool, length: usize) -> Option<(usize, W
 /// Ends both sides of a connection.
 fn end(client: &TcpStream, server: &TcpStream, line: &Line, way: Way) {
     match way {
-        Way::Close => {
+        Way::Close | Way::Silence => {
             let _ = server.shutdown(Shutdown::Both);
             let _ = client.shutdown(Shutdown::Both);
         }
@@ -332,7 +340,7 @@ fn end(client: &TcpStream, server: &TcpStream, line: &Line, way: Way) {
                 let _ = side.shutdown(Shutdown::Read);
             }
         }
-        Way::Silence | Way::Meanwhile => thread::sleep(Duration::from_secs(600)),
+        Way::Meanwhile => {}
     }
 }
 
