@@ -197,7 +197,7 @@ impl<'a> Undo<'a> {
             .finds_one_row(self.table, &self.ledger.config.natural_key, &doing)
             .await? {
             format!(
-                "COPY (SELECT s.before, s.after, s.record_id, s.audited, n.found, n.same::pg_catalog.int4, \
+                "COPY (SELECT n.before, n.after, n.record_id, n.audited, n.found, n.same::pg_catalog.int4, \
                    CASE WHEN n.same THEN n.digest END \
                  FROM (SELECT s.*, (t.tableoid IS NOT NULL)::pg_catalog.int4 AS found, \
                      t.tableoid IS NOT NULL AND {as_left} AS same, \
