@@ -270,7 +270,7 @@ impl<'a> Undo<'a> {
             .await?
         {
             format!(
-                "COPY (SELECT s.before, s.after, s.record_id, s.audited, n.found, n.same::pg_catalog.int4, \
+                "COPY (SELECT n.before, n.after, n.record_id, n.audited, n.found, n.same::pg_catalog.int4, \
                    CASE WHEN n.same THEN n.digest END \
                  FROM (SELECT s.*, (t.tableoid IS NOT NULL)::pg_catalog.int4 AS found, \
                      t.tableoid IS NOT NULL AND {as_left} AS same, \
