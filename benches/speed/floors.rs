@@ -127,7 +127,10 @@ impl Floor {
                 "stage"
             }
         };
-        let sql = format!("COPY {into} ({}) FROM STDIN (FORMAT csv)", list(&FIELDS, ""));
+        let sql = format!(
+            "COPY {into} ({}) FROM STDIN (FORMAT csv)",
+            list(&FIELDS, "")
+        );
         let mut out = client.copy_in(&sql)?;
         let mut file = io::BufReader::with_capacity(1 << 16, File::open(csv)?);
         io::copy(&mut file, &mut out)?;

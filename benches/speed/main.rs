@@ -9,6 +9,7 @@ mod report;
 mod server;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -64,7 +65,11 @@ fn number(text: &str) -> std::result::Result<u64, String> {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let rounds = if args.full { 5.max(args.rounds) } else { args.rounds };
+    let rounds = if args.full {
+        5.max(args.rounds)
+    } else {
+        args.rounds
+    };
     let server = Server::start()?;
     let mut report = Report::new(&server, rounds)?;
     let mut cases: Vec<(u64, u64, Mix)> = Vec::new();
@@ -84,35 +89,40 @@ fn main() -> Result<()> {
             }
         }
     }
+    // What fails does not take with it what was measured.
+    let mut failed = Vec::new();
     for (rows, records, mix) in cases {
         let floors: &[Floor] = match mix {
             Mix::Equal => &[Floor::P],
             Mix::New | Mix::Mixed => &[Floor::P, Floor::BSplit, Floor::BOne, Floor::A, Floor::C],
         };
-        measure(&server, &mut report, rounds, (rows, records, mix), floors)?;
+        let case = (rows, records, mix);
+        failed.extend(measure(&server, &mut report, rounds, case, floors).err());
     }
     if args.s3 || args.full {
-        objects(&server, &mut report, rounds)?;
+        failed.extend(objects(&server, &mut report, rounds).err());
     }
     if let Some(rows) = args.growth {
+        let few = rounds.min(3);
         for case in [
             (100_000, 10_000, Mix::Mixed),
             (rows, 10_000, Mix::Mixed),
             (rows, 1_000_000.min(rows), Mix::Mixed),
         ] {
-            let known = report.has(case.0, case.1, case.2);
-            if !known {
-                measure(&server, &mut report, rounds, case, &[Floor::P, Floor::BSplit])?;
+            if !report.has(case.0, case.1, case.2) {
+                let floors = &[Floor::P, Floor::BSplit];
+                failed.extend(measure(&server, &mut report, few, case, floors).err());
             }
         }
     }
-    let table = report.markdown();
-    use std::io::Write;
-    writeln!(std::io::stdout(), "\n{table}")?;
+    writeln!(std::io::stdout(), "\n{}", report.markdown())?;
     if args.full {
         report.write(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs"))?;
     }
-    Ok(())
+    match failed.into_iter().next() {
+        None => Ok(()),
+        Some(e) => Err(e),
+    }
 }
 
 fn measure(
@@ -180,7 +190,15 @@ fn plan_and_apply(
     let id = batch.id.as_str();
     let took = run.loader(
         folder,
-        &["plan", "--batch-id", id, "--out", &path, "--json", "--timings"],
+        &[
+            "plan",
+            "--batch-id",
+            id,
+            "--out",
+            &path,
+            "--json",
+            "--timings",
+        ],
     )?;
     let summary = counts(&took.json["summary"]);
     measured.plan_bytes = data::bytes(&file);
@@ -213,7 +231,9 @@ fn rollback(run: &Run<'_>, batch: &Batch, measured: &mut Measured) -> Result<()>
 fn objects(server: &Server, report: &mut Report, rounds: usize) -> Result<()> {
     const OBJECTS: u64 = 10_000;
     let rows = 100_000;
-    say(format!("{OBJECTS} objects of one record from S3: making them"));
+    say(format!(
+        "{OBJECTS} objects of one record from S3: making them"
+    ));
     let template = server.template(rows)?;
     let s3 = S3::start()?;
     s3.create_bucket("fragments");
@@ -234,7 +254,15 @@ fn objects(server: &Server, report: &mut Report, rounds: usize) -> Result<()> {
         s3.forget_requests();
         let took: Took = run.loader_s3(
             "s3://fragments",
-            &["plan", "--batch-id", "batch_objects", "--out", &path, "--json", "--timings"],
+            &[
+                "plan",
+                "--batch-id",
+                "batch_objects",
+                "--out",
+                &path,
+                "--json",
+                "--timings",
+            ],
             &variables,
         )?;
         report.objects(OBJECTS, &took);

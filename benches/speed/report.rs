@@ -345,7 +345,9 @@ impl Report {
         let text = std::fs::read_to_string(&page)?;
         let (begin, end) = ("<!-- measured -->\n", "<!-- end -->");
         let (before, rest) = text.split_once(begin).ok_or("no mark in performance.md")?;
-        let (_, after) = rest.split_once(end).ok_or("no end mark in performance.md")?;
+        let (_, after) = rest
+            .split_once(end)
+            .ok_or("no end mark in performance.md")?;
         let table = self.markdown();
         std::fs::write(&page, format!("{before}{begin}\n{table}\n{end}{after}"))?;
         std::fs::write(docs.join("performance.svg"), self.svg())?;
@@ -418,8 +420,8 @@ fn machine() -> String {
     if let Some(model) = field(&cpu, "model name") {
         let _ = write!(told, " ({model})");
     }
-    let kib: Option<f64> = field(&memory, "MemTotal")
-        .and_then(|m| m.trim_end_matches(" kB").trim().parse().ok());
+    let kib: Option<f64> =
+        field(&memory, "MemTotal").and_then(|m| m.trim_end_matches(" kB").trim().parse().ok());
     if let Some(kib) = kib {
         let _ = write!(told, ", {:.0} GB of memory", kib / 1024.0 / 1024.0);
     }

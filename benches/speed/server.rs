@@ -98,7 +98,10 @@ impl Server {
             data::FIELDS.join(", ")
         );
         let mut out = client.copy_in(&into)?;
-        data::table_csv(rows, &mut std::io::BufWriter::with_capacity(1 << 16, &mut out))?;
+        data::table_csv(
+            rows,
+            &mut std::io::BufWriter::with_capacity(1 << 16, &mut out),
+        )?;
         out.finish()?;
         client.batch_execute(
             "CREATE TABLE specimen_c (LIKE specimen INCLUDING DEFAULTS INCLUDING INDEXES)",
@@ -118,9 +121,7 @@ impl Server {
         };
         let name = "measured".to_owned();
         self.admin(&format!("DROP DATABASE IF EXISTS {name} (FORCE)"))?;
-        self.admin(&format!(
-            "CREATE DATABASE {name} TEMPLATE {template} {how}"
-        ))?;
+        self.admin(&format!("CREATE DATABASE {name} TEMPLATE {template} {how}"))?;
         let run = Run { server: self, name };
         run.rest()?;
         Ok(run)

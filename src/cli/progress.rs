@@ -45,8 +45,7 @@ pub fn add_timings(settings: &Settings, result: &mut serde_json::Value) {
     }
     let milliseconds = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
     let timings = settings.clock.phases().into_iter().map(|(p, seconds)| {
-        let mut phase =
-            serde_json::json!({"phase": p.name, "seconds": milliseconds(seconds)});
+        let mut phase = serde_json::json!({"phase": p.name, "seconds": milliseconds(seconds)});
         if let Some(table) = p.table {
             phase["table"] = table.into();
         }

@@ -36,11 +36,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         loader_schema: settings.loader_schema.clone(),
     };
     if let Some(path) = &args.out {
-        let (header, hash) =
-            super::plan::to_file(path, async |file| {
-                ops::rollback(&request, file, &progress(settings)).await
-            })
-            .await?;
+        let (header, hash) = super::plan::to_file(path, async |file| {
+            ops::rollback(&request, file, &progress(settings)).await
+        })
+        .await?;
         return super::plan::tell(settings, &header, &hash, &path.display().to_string())
             .map(|()| 0);
     }

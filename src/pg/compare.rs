@@ -13,9 +13,9 @@ use crate::decide::{Action, Current, Decision, Given, Rule, decide, invalid_effe
 use crate::error::{Error, Result};
 use crate::ident::Qualified;
 use crate::incoming::Finding;
+use crate::plan::{Effect, Entry, Fingerprint, Skip, Values, Violation, ViolationKind, What};
 use crate::planfile::order_key;
 use crate::schema::Table;
-use crate::plan::{Effect, Entry, Fingerprint, Skip, Values, Violation, ViolationKind, What};
 
 /// One snapshot of the database, which nothing can change: all that planning holds.
 pub struct Snapshot<'a> {
@@ -265,7 +265,12 @@ impl<'c> Comparison<'c> {
         select.push(format!("({marked})"));
         let merge = self.config.conflict_resolution == Resolution::Merge;
         let (mut staged, mut current) = (Vec::new(), Vec::new());
-        for (column, rule) in self.columns.iter().map(|i| &table.columns[*i]).zip(&self.rules) {
+        for (column, rule) in self
+            .columns
+            .iter()
+            .map(|i| &table.columns[*i])
+            .zip(&self.rules)
+        {
             let (cell, stored) = (
                 format!("s.{}", column.staged()),
                 format!("t.{}", crate::ident::Ident(&column.name)),
@@ -289,7 +294,10 @@ impl<'c> Comparison<'c> {
         select.append(&mut staged);
         select.append(&mut current);
         if stage.duplicates {
-            select.extend(key.iter().map(|(column, _)| format!("f.{}", column.staged())));
+            select.extend(
+                key.iter()
+                    .map(|(column, _)| format!("f.{}", column.staged())),
+            );
         }
         let order = match single {
             true => "",
@@ -382,7 +390,9 @@ impl<'c> Comparison<'c> {
     /// record with this key does, nulls last; then that first record, then the record itself.
     fn order(&self, fields: &CopyRow) -> Vec<u8> {
         let width = self.columns.len();
-        let first = fields.get(FIRST).map_or(u64::MAX, |_| number(fields, FIRST));
+        let first = fields
+            .get(FIRST)
+            .map_or(u64::MAX, |_| number(fields, FIRST));
         let key = self.config.natural_key.iter().enumerate().map(|(n, name)| {
             let at = self.rules.iter().position(|r| r.name == *name)?;
             fields

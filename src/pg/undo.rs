@@ -195,7 +195,8 @@ impl<'a> Undo<'a> {
         let as_left = self.as_left();
         let sql = if snapshot
             .finds_one_row(self.table, &self.ledger.config.natural_key, &doing)
-            .await? {
+            .await?
+        {
             format!(
                 "COPY (SELECT n.before, n.after, n.record_id, n.audited, n.found, n.same::pg_catalog.int4, \
                    CASE WHEN n.same THEN n.digest END \

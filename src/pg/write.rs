@@ -164,7 +164,11 @@ impl Context<'_> {
             (Updates::Others, refers) => format!(" AND NOT ({refers})"),
         };
         (self.phases)("update", Some(&planned.name));
-        let referring = |mask: &str| referring.iter().any(|i| mask.as_bytes().get(*i) == Some(&b'1'));
+        let referring = |mask: &str| {
+            referring
+                .iter()
+                .any(|i| mask.as_bytes().get(*i) == Some(&b'1'))
+        };
         let masks: Vec<&String> = planned
             .masks('u')
             .filter(|m| referring(m) == (which == Updates::References))

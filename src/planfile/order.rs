@@ -104,7 +104,8 @@ impl Unordered {
 
     fn sort(&mut self) {
         let text = &self.text;
-        self.held.sort_by(|a, b| a.parts(text).0.cmp(b.parts(text).0));
+        self.held
+            .sort_by(|a, b| a.parts(text).0.cmp(b.parts(text).0));
     }
 
     /// Writes what is held as a run.
@@ -132,10 +133,7 @@ impl Unordered {
 impl Held {
     fn parts(self, text: &[u8]) -> (&[u8], &[u8]) {
         let key = self.start + self.key as usize;
-        (
-            &text[self.start..key],
-            &text[key..key + self.line as usize],
-        )
+        (&text[self.start..key], &text[key..key + self.line as usize])
     }
 }
 
