@@ -9,7 +9,10 @@ mod environment;
 mod graph;
 mod history;
 mod init;
+mod keys;
+mod limits;
 mod load;
+mod log;
 mod migrate;
 mod papers;
 mod pgpass;
@@ -18,17 +21,18 @@ mod progress;
 mod rollback;
 mod settings;
 mod show;
+mod timings;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use environment::Environment;
-use settings::{Level, Settings};
+use log::{say, warn};
+use settings::Settings;
 
 /// Loads reviewed batches of records into PostgreSQL: plan, review, apply exactly that, or refuse.
 #[derive(Parser, Debug)]
@@ -92,7 +96,7 @@ pub fn run() -> ExitCode {
             Parsed::Command(cli) => *cli,
             Parsed::Told(code) => return Ok(code),
         };
-        LEVEL.get_or_init(|| cli.settings.log_level);
+        log::start(cli.settings.log_level, cli.settings.log_format);
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -102,18 +106,11 @@ pub fn run() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
+            log::start(log::Level::Info, log::wanted(&given));
             report(&e, json);
             ExitCode::from(e.exit_code())
         }
     }
-}
-
-/// How much is told: set once, when the command line has been read.
-static LEVEL: OnceLock<Level> = OnceLock::new();
-
-/// Whether messages of this importance are wanted.
-fn tells(level: Level) -> bool {
-    LEVEL.get().is_none_or(|l| *l >= level)
 }
 
 /// What the command line came to.
@@ -143,7 +140,11 @@ fn parse(environment: Environment, given: &[String]) -> Result<Parsed> {
                     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             ) =>
         {
-            e.print().map_err(|e| Error::io("writing the help", &e))?;
+            match e.print() {
+                // Whoever reads it has read enough.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+                other => other.map_err(|e| Error::io("writing the help", &e))?,
+            }
             Ok(Parsed::Told(u8::from(e.use_stderr())))
         }
         Err(e) => Err(environment.explain(&e, &command, given)),
@@ -185,14 +186,10 @@ fn report(e: &Error, json: bool) {
             object["rows"] = serde_json::json!(drift.rows);
         }
         let _ = writeln!(std::io::stdout(), "{object}");
-    } else {
-        let _ = writeln!(std::io::stderr(), "loader: {e}");
     }
-}
-
-/// A line for people, on stderr.
-fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    if !json || log::json() {
+        log::error(e);
+    }
 }
 
 /// How text looks on a stream: colours and the width where it is a terminal.
@@ -205,6 +202,12 @@ fn colour(stream: &impl IsTerminal) -> crate::render::text::Style {
             _ => 80,
         },
     }
+}
+
+/// A temporary file that nobody else sees.
+#[cfg(feature = "encryption")]
+fn temporary() -> Result<std::fs::File> {
+    tempfile::tempfile().map_err(|e| Error::io("making a temporary file", &e))
 }
 
 /// Writes one JSON object to stdout.

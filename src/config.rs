@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::ident::nearest;
+use crate::limits::Limits;
 use crate::schema::{Column, Table};
 use crate::strict::unique_map;
 
@@ -203,6 +204,9 @@ pub struct TableConfig {
     /// Other tables whose rows this table's triggers and foreign-key actions may change.
     #[serde(default)]
     pub allow_side_effects: Vec<String>,
+    /// The most rows that one plan may insert, update or delete; more is for `--max-inserts` and its siblings to allow.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// The JSON Schema of `tables.yaml`, as the text of a file.
@@ -269,7 +273,8 @@ impl Config {
     pub fn read(path: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             Error::Config(format!(
-                "{}: cannot read the table configuration: {e}; name the file with --config or LOADER_CONFIG",
+                "{}: cannot read the table configuration: {e}; name the file with --config or LOADER_CONFIG, or have \
+                 a first one written by `loader init --out tables.yaml`",
                 path.display()
             ))
         })?;

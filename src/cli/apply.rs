@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::progress::{add_timings, progress, tell_timings};
+use super::keys::Identity;
+use super::progress::Progress;
 use super::settings::Settings;
+use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
 use crate::error::{Error, Result};
 use crate::ops::{self, Applied, ApplyRequest, Checked};
-use crate::pg::apply::Report;
 use crate::plan::{Counts, Header};
 use crate::planfile::{Executable, PlanFile};
 use crate::render::text::{self, Filter};
@@ -19,6 +20,8 @@ use crate::render::text::{self, Filter};
 pub struct Args {
     /// The plan file; - is standard input
     plan: PathBuf,
+    #[command(flatten)]
+    identity: Identity,
     #[command(flatten)]
     how: How,
 }
@@ -60,6 +63,8 @@ pub fn attended() -> bool {
 pub struct CheckArgs {
     /// The plan file; - is standard input
     plan: PathBuf,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
@@ -76,7 +81,7 @@ pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     settings.clock.phase("verify the plan", None);
-    let plan = PlanFile::open(&args.plan)?.executable()?;
+    let plan = args.identity.open(&args.plan)?.executable()?;
     let name = args.plan.display().to_string();
     apply(settings, plan, &args.how, &name, Instant::now()).await
 }
@@ -96,7 +101,9 @@ pub async fn apply(
     }
     let plan = Arc::new(plan);
     let stop = stopped()?;
-    let applied = ops::apply(&plan, &request, stop, &progress(settings)).await?;
+    let progress = Progress::start(settings);
+    let applied = ops::apply(&plan, &request, stop, &|e| progress.tell(e)).await?;
+    progress.end();
     tell(settings, &plan.plan().header, &applied, started)?;
     Ok(0)
 }
@@ -124,11 +131,7 @@ fn stopped() -> Result<impl Future<Output = ()>> {
 fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
     let plan = plan.plan();
     match &how.approve {
-        Some(hash)
-            if *hash == plan.hash || Some(hash.as_str()) == plan.hash.strip_prefix("sha256:") =>
-        {
-            return Ok(());
-        }
+        Some(hash) if plan.is_named(hash) => return Ok(()),
         Some(hash) => {
             return Err(Error::NotApproved(format!(
                 "{name}: the approval is for {hash}, and this plan is {}; have this plan reviewed",
@@ -172,7 +175,9 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
 
 fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instant) -> Result<()> {
     if settings.json {
-        let mut result = result(header, applied);
+        let failed = |e| Error::Io(format!("writing the result: {e}"));
+        let mut result =
+            serde_json::to_value(ops::LoadResults::new(header, applied)).map_err(failed)?;
         result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
         add_timings(settings, &mut result);
         return print_json(&result);
@@ -212,39 +217,12 @@ fn written(tables: &[(String, Counts)]) -> String {
     )
 }
 
-/// The result with the original's fields.
-fn result(header: &Header, applied: &Applied) -> serde_json::Value {
-    let (status, application) = match applied {
-        Applied::Done(Report { application, .. }) => ("applied", application),
-        Applied::Rehearsed(Report { application, .. }) => ("rehearsed", application),
-        Applied::Already(before) => ("applied_already", &before.application),
-    };
-    let nothing = matches!(applied, Applied::Already(_));
-    let n = |v: u64| if nothing { 0 } else { v };
-    let tables: serde_json::Map<String, serde_json::Value> = header
-        .tables
-        .iter()
-        .map(|t| {
-            let c = &t.counts;
-            let counts = serde_json::json!({
-                "table_name": t.table, "records_loaded": n(c.insert), "records_updated": n(c.update),
-                "records_deleted": n(c.delete), "records_skipped": n(c.skip), "errors": n(c.violation),
-            });
-            (t.table.clone(), counts)
-        })
-        .collect();
-    let c = &header.summary;
-    serde_json::json!({
-        "status": status, "application": application, "batch_id": header.batch_id, "tables": tables,
-        "total_records": header.records, "records_loaded": n(c.insert), "records_updated": n(c.update),
-        "records_deleted": n(c.delete), "records_skipped": n(c.skip), "errors": header.rejected,
-    })
-}
-
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
-    let plan = Arc::new(PlanFile::open(&args.plan)?.executable()?);
+    let plan = Arc::new(args.identity.open(&args.plan)?.executable()?);
     let request = request(settings, true)?;
-    let checked = ops::check(&plan, &request).await?;
+    let progress = Progress::start(settings);
+    let checked = ops::check(&plan, &request, &|e| progress.tell(e)).await?;
+    progress.end();
     let (status, line) = match checked {
         Checked::Applicable => ("applicable", "It would apply now.".to_owned()),
         Checked::Applied(before) => (

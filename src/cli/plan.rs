@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::progress::{add_timings, progress, tell_timings};
+use super::keys::{Made, Recipients};
+use super::limits::LimitArgs;
+use super::progress::Progress;
 use super::settings::Settings;
+use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
 use crate::config::Strategy;
 use crate::error::{Error, Result};
-use crate::ops::{self, PlanRequest, Queue};
+use crate::ops::{self, ApplyRequest, PlanRequest, Queue};
 use crate::plan::Header;
 use crate::planfile::PlanFile;
 use crate::render::text::{self, Filter};
@@ -22,6 +25,12 @@ pub struct Args {
     /// Write the plan to this file instead of stdout
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    recipients: Recipients,
+    /// Apply the plan and roll it back, so that triggers and deferred constraints speak too; the outcome goes into the
+    /// plan's notes. This needs the role that applies
+    #[arg(long)]
+    rehearse: bool,
     /// Exit with 2 if the plan would change something
     #[arg(long)]
     detailed_exitcode: bool,
@@ -41,6 +50,8 @@ pub struct BatchArgs {
     /// In place of each table's update_strategy
     #[arg(long, value_enum)]
     strategy: Option<StrategyArg>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Objects fetched at once
     #[arg(
         long,
@@ -116,6 +127,7 @@ impl BatchArgs {
                 StrategyArg::InsertOnly => Strategy::InsertOnly,
                 StrategyArg::UpdateOnly => Strategy::UpdateOnly,
             }),
+            limits: self.limits.allowances(),
             database: settings.database()?,
             timeouts: settings.timeouts(),
             loader_schema: settings.loader_schema.clone(),
@@ -129,20 +141,25 @@ impl BatchArgs {
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let request = args.what.request(settings)?;
+    let rehearsal = match args.rehearse {
+        true => Some(super::apply::request(settings, true)?),
+        false => None,
+    };
     let stdout = std::io::stdout();
+    let progress = Progress::start(settings);
     let header = match &args.out {
         Some(path) => {
-            let (header, hash) = to_file(path, async |file| {
-                ops::plan(&request, file, &progress(settings)).await
+            let made = to_file(path, &args.recipients, async |out| {
+                make(&request, rehearsal.as_ref(), out, &progress).await
             })
             .await?;
-            tell(settings, &header, &hash, &path.display().to_string())?;
-            header
+            tell(settings, &made, &path.display().to_string())?;
+            made.header
         }
         None if stdout.is_terminal() => {
             let file = tempfile::NamedTempFile::new()
                 .map_err(|e| Error::io("making a temporary file", &e))?;
-            let (header, _) = ops::plan(&request, file.as_file(), &progress(settings)).await?;
+            let (header, _) = make(&request, rehearsal.as_ref(), file.as_file(), &progress).await?;
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", &e))?;
@@ -157,10 +174,15 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             header
         }
         None => {
-            let (header, hash) = ops::plan(&request, stdout.lock(), &progress(settings)).await?;
+            let made = args
+                .recipients
+                .write(stdout.lock(), async |out| {
+                    make(&request, rehearsal.as_ref(), out, &progress).await
+                })
+                .await?;
             tell_timings(settings);
-            tell_on_stderr(&header, &hash, "plan.json");
-            header
+            tell_on_stderr(&made, "plan.json");
+            made.header
         }
     };
     Ok(if args.detailed_exitcode && header.summary.changes() > 0 {
@@ -170,18 +192,42 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     })
 }
 
+/// Makes the plan, and rehearses it if that is asked for.
+async fn make(
+    request: &PlanRequest,
+    rehearsal: Option<&ApplyRequest>,
+    out: impl Write,
+    progress: &Progress,
+) -> Result<(Header, String)> {
+    let events = |e| progress.tell(e);
+    let Some(rehearsal) = rehearsal else {
+        let made = ops::plan(request, out, &events).await?;
+        progress.end();
+        return Ok(made);
+    };
+    let (header, hash, ended) = ops::plan_rehearsed(request, rehearsal, out, &events).await?;
+    progress.end();
+    say(format!(
+        "Rehearsed: {}: {}.",
+        ended.outcome.words(),
+        crate::render::escape(ended.message.trim_end_matches('.'))
+    ));
+    Ok((header, hash))
+}
+
 /// Writes the plan beside `path` and puts it there when it is complete.
 pub async fn to_file(
     path: &std::path::Path,
-    make: impl AsyncFnOnce(&std::fs::File) -> Result<(Header, String)>,
-) -> Result<(Header, String)> {
+    recipients: &Recipients,
+    make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
+) -> Result<Made> {
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => std::path::Path::new("."),
     };
     let doing = format!("writing the plan to {}", path.display());
     let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(&doing, &e))?;
-    let done = make(file.as_file()).await?;
+    let done = recipients.write(file.as_file(), make).await?;
     file.as_file()
         .sync_all()
         .map_err(|e| Error::io(&doing, &e))?;
@@ -199,53 +245,62 @@ pub async fn to_file(
 }
 
 /// Tells what the plan in the file `path` would do.
-pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Result<()> {
+pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
     if !settings.json {
         tell_timings(settings);
-        tell_on_stderr(header, hash, path);
+        tell_on_stderr(made, path);
         return Ok(());
     }
-    let mut result = serde_json::json!({
-        "status": if header.blocking > 0 { "blocked" } else { "planned" },
+    let header = &made.header;
+    let mut told = serde_json::json!({
+        "status": if header.against().is_some() { "blocked" } else { "planned" },
         "batch_id": header.batch_id,
-        "plan_hash": hash,
+        "plan_hash": made.hash,
         "plan": path,
         "records": header.records,
         "summary": header.summary,
         "blocking": header.blocking,
         "rejected": header.rejected,
     });
-    add_timings(settings, &mut result);
-    print_json(&result)
+    if let Some(hash) = &made.masked_hash {
+        told["masked_hash"] = hash.as_str().into();
+    }
+    add_timings(settings, &mut told);
+    print_json(&told)
 }
 
-fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
-    let mut lines = String::new();
+fn tell_on_stderr(made: &Made, path: &str) {
+    let header = &made.header;
     for table in &header.tables {
         for warning in &table.warnings {
-            lines += &format!(
-                "note: {}: {}\n",
+            say(format!(
+                "note: {}: {}",
                 table.table,
                 crate::render::escape(warning)
-            );
+            ));
         }
     }
-    let _ = std::io::stderr().write_all(lines.as_bytes());
     say(header.summary_line());
     let path = if path == "plan.json" {
         "plan.json"
     } else {
         path
     };
-    if header.blocking > 0 {
+    if header.blocking == 0 && header.exceeded().next().is_some() {
+        say("This plan cannot be applied: it exceeds limits, as noted above.");
+    } else if header.blocking > 0 {
         say(format!(
             "This plan cannot be applied. To see why: loader show {path} --action violation"
         ));
     } else if header.summary.changes() == 0 {
         say("There is nothing to apply.");
     } else {
+        let (identity, hash) = match &made.masked_hash {
+            Some(hash) => (" --identity FILE", hash),
+            None => ("", &made.hash),
+        };
         say(format!(
-            "Have it reviewed (loader show {path}), then: loader apply {path} --approve {hash}"
+            "Have it reviewed (loader show {path}), then: loader apply {path}{identity} --approve {hash}"
         ));
     }
 }

@@ -1,117 +1,392 @@
-//! What an operation tells while it works: a line a step, on a terminal or with `LOG_LEVEL=debug`;
-//! and how long each phase took.
+//! What an operation tells while it works: a bar on a terminal, else one line a step.
 
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::settings::{Level, Settings};
-use super::{say, tells};
-use crate::ops::Event;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// When each phase began; it ends where the next one begins.
-#[derive(Debug, Clone, Default)]
-pub struct Clock(Arc<Mutex<Vec<Phase>>>);
+use super::log;
+use super::settings::Settings;
+use super::timings::Clock;
+use crate::ops::{Event, Phase};
 
-#[derive(Debug, Clone)]
-struct Phase {
-    name: &'static str,
-    table: Option<String>,
-    began: Instant,
+/// After so long without a line, one says how far a step has come.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Tells the events of one operation on stderr.
+pub struct Progress {
+    told: Mutex<Told>,
+    bars: bool,
+    clock: Clock,
 }
 
-impl Clock {
-    /// A phase begins.
-    pub fn phase(&self, name: &'static str, table: Option<String>) {
-        let began = Instant::now();
-        let mut phases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        phases.push(Phase { name, table, began });
-    }
-
-    /// The phases so far, the last of which ends now, with their seconds.
-    fn phases(&self) -> Vec<(Phase, f64)> {
-        let phases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = phases.iter().skip(1).map(|p| p.began);
-        let ends = ends.chain([Instant::now()]);
-        let lasted = |(p, end): (&Phase, Instant)| (p.clone(), (end - p.began).as_secs_f64());
-        phases.iter().zip(ends).map(lasted).collect()
-    }
+#[derive(Default)]
+struct Told {
+    steps: Steps,
+    bar: Option<ProgressBar>,
+    drawn: Option<Instant>,
 }
 
-/// Adds the timings to a result, where they are asked for.
-pub fn add_timings(settings: &Settings, result: &mut serde_json::Value) {
-    if !settings.timings {
-        return;
-    }
-    let milliseconds = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
-    let timings = settings.clock.phases().into_iter().map(|(p, seconds)| {
-        let mut phase = serde_json::json!({"phase": p.name, "seconds": milliseconds(seconds)});
-        if let Some(table) = p.table {
-            phase["table"] = table.into();
+impl Progress {
+    /// Bars where stderr is a terminal, and lines elsewhere.
+    pub fn start(settings: &Settings) -> Progress {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Progress {
+            told: Mutex::default(),
+            clock: settings.clock.clone(),
+            bars: std::io::stderr().is_terminal() && !dumb && !log::lines_only(),
         }
-        phase
-    });
-    result["timings"] = timings.collect();
-}
-
-/// Tells the timings on stderr, where they are asked for.
-pub fn tell_timings(settings: &Settings) {
-    if !settings.timings {
-        return;
     }
-    for (phase, seconds) in settings.clock.phases() {
-        let table = phase.table.as_deref().map(crate::render::escape);
-        let table = table.map(|t| format!(" ({t})")).unwrap_or_default();
-        say(format!("{seconds:9.3} s  {}{table}", phase.name));
-    }
-}
 
-/// Takes events: notes phases, and tells the rest.
-pub fn progress(settings: &Settings) -> impl Fn(Event) + Sync {
-    let clock = settings.clock.clone();
-    move |event| match event {
-        Event::Phase { name, table } => clock.phase(name, table),
-        event => tell(event),
+    /// Takes the bar away, before something else is told.
+    pub fn end(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
     }
-}
 
-/// Tells an event on stderr, where its importance is wanted.
-fn tell(event: Event) {
-    let (level, line) = match event {
-        Event::Phase { .. } => return,
-        Event::Listed { objects } => (Level::Info, format!("{objects} objects found")),
-        Event::Reading {
-            objects,
-            of,
-            records,
-        } if objects == of || objects % 500 == 0 => (
-            Level::Info,
-            format!("read {objects} of {of} objects, {records} records"),
-        ),
-        Event::Reading { .. } => return,
-        Event::Comparing { table, records } => (
-            Level::Info,
-            format!("comparing {records} records of {table}"),
-        ),
-        Event::Applying { changes } => (Level::Info, format!("applying {changes} changes")),
-        Event::Retrying {
+    /// Tells one event, or notes when a phase begins.
+    pub fn tell(&self, event: Event) {
+        if let Event::Phase { name, table } = event {
+            return self.clock.phase(name, table);
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::Retrying {
             attempt,
             wait,
             reason,
-        } => (
-            Level::Warning,
-            format!(
+        } = event
+        {
+            told.clear();
+            told.steps = Steps::default();
+            log::warn(format_args!(
                 "attempt {attempt} in {:.1} s, because: {reason}",
                 wait.as_secs_f32()
-            ),
-        ),
-    };
-    // In a log of a job the steps are noise unless somebody asks for them.
-    let needed = match level {
-        Level::Info if !std::io::stderr().is_terminal() => Level::Debug,
-        level => level,
-    };
-    if tells(needed) {
-        say(line);
+            ));
+            return;
+        }
+        let Some(now) = At::of(&event) else { return };
+        let line = told.steps.take(&now, Instant::now(), self.bars);
+        if self.bars {
+            told.draw(&now);
+        } else if let Some((line, seconds)) = line {
+            let At { step, done, .. } = now;
+            match now.quiet {
+                false => tracing::info!(target: log::TARGET, step, done, seconds, "{line}"),
+                true => tracing::debug!(target: log::TARGET, step, done, seconds, "{line}"),
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Told {
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn draw(&mut self, now: &At) {
+        let time = Instant::now();
+        let fresh = self
+            .drawn
+            .is_some_and(|d| time - d < Duration::from_millis(50));
+        if fresh && !now.ended {
+            return;
+        }
+        self.drawn = Some(time);
+        let left = self.steps.left(now, time);
+        if let Some(bar) = self.bar.as_ref().filter(|b| b.prefix() == now.step) {
+            bar.set_message(left);
+            bar.set_length(now.of.unwrap_or(0));
+            bar.set_position(now.done);
+            return;
+        }
+        self.clear();
+        // Drawn only when it is complete.
+        let bar = ProgressBar::with_draw_target(now.of, ProgressDrawTarget::hidden());
+        let template = match now.of {
+            Some(_) => "{prefix} [{bar:20}] {wide_msg}",
+            None => "{prefix} {spinner} {wide_msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
+        }
+        bar.set_prefix(now.step);
+        bar.set_position(now.done);
+        bar.set_message(left);
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.bar = Some(bar);
+    }
+}
+
+/// How far an operation has come.
+struct At {
+    /// What is being done.
+    step: &'static str,
+    /// How much of it is done, in `of`'s unit.
+    done: u64,
+    /// How much there is to do, where it is known.
+    of: Option<u64>,
+    /// Whether the step is done.
+    ended: bool,
+    /// What is counted for the rate: how many so far, and what.
+    counted: (u64, &'static str),
+    /// How far, in words.
+    far: String,
+    /// What was done, in words, when it is.
+    line: String,
+    /// Only told in detail.
+    quiet: bool,
+}
+
+impl At {
+    fn of(event: &Event) -> Option<At> {
+        let at = At {
+            step: "",
+            done: 0,
+            of: None,
+            ended: false,
+            counted: (0, ""),
+            far: String::new(),
+            line: String::new(),
+            quiet: false,
+        };
+        let of_all = |done: u64, of: u64, what| format!("{done} of {of} {what}");
+        let count = |n: u64, what: &str| match n {
+            1 => format!("1 {what}"),
+            _ => format!("{n} {what}s"),
+        };
+        Some(match *event {
+            Event::Phase { .. } => return None,
+            Event::Listing { objects } => At {
+                step: "listing",
+                done: objects,
+                counted: (objects, "objects"),
+                far: count(objects, "object"),
+                ..at
+            },
+            Event::Listed { objects } => At {
+                step: "listing",
+                done: objects,
+                ended: true,
+                counted: (objects, "objects"),
+                far: count(objects, "object"),
+                line: format!("listed {}", count(objects, "object")),
+                ..at
+            },
+            Event::Reading {
+                objects,
+                of,
+                records,
+            } => At {
+                step: "reading",
+                done: objects,
+                of: Some(of),
+                ended: objects == of,
+                counted: (records, "records"),
+                far: format!(
+                    "{}, {}",
+                    of_all(objects, of, "objects"),
+                    count(records, "record")
+                ),
+                line: format!(
+                    "read {} from {}",
+                    count(records, "record"),
+                    count(objects, "object")
+                ),
+                ..at
+            },
+            Event::Checking { records } => At {
+                step: "checking",
+                ended: true,
+                far: format!("every value and constraint of {}", count(records, "record")),
+                line: format!("checking {}", count(records, "record")),
+                quiet: true,
+                ..at
+            },
+            Event::Comparing {
+                ref table,
+                records,
+                of,
+            } => At {
+                step: "comparing",
+                done: records,
+                of: Some(of),
+                ended: records == of,
+                counted: (records, "records"),
+                far: format!("{}, {table}", of_all(records, of, "records")),
+                line: format!("compared {} with the current rows", count(of, "record")),
+                ..at
+            },
+            Event::Undoing {
+                ref table,
+                changes,
+                of,
+            } => At {
+                step: "undoing",
+                done: changes,
+                of: Some(of),
+                ended: changes == of,
+                counted: (changes, "changes"),
+                far: format!("{}, {table}", of_all(changes, of, "changes")),
+                line: format!("read {} from the audit log", count(of, "change")),
+                ..at
+            },
+            Event::Applying { phase, done, of } => {
+                let (step, what, line) = match phase {
+                    Phase::Staging => {
+                        let entries = if of == 1 { "entry" } else { "entries" };
+                        let line = format!("staged {of} {entries} of the plan");
+                        ("staging", "entries", line)
+                    }
+                    Phase::Locking => {
+                        let line =
+                            format!("locked and compared the rows of {}", count(of, "table"));
+                        ("locking", "tables", line)
+                    }
+                    Phase::Writing => (
+                        "writing",
+                        "changes",
+                        format!("wrote {}", count(of, "change")),
+                    ),
+                    Phase::Verifying => {
+                        let line = format!("read back what was written to {}", count(of, "table"));
+                        ("verifying", "tables", line)
+                    }
+                    Phase::Committing => ("committing", "", "committing".to_owned()),
+                };
+                At {
+                    step,
+                    done,
+                    of: (phase != Phase::Committing).then_some(of),
+                    ended: done == of,
+                    counted: (done, what),
+                    far: match phase {
+                        Phase::Committing => String::new(),
+                        _ => of_all(done, of, what),
+                    },
+                    line,
+                    quiet: !matches!(phase, Phase::Staging | Phase::Writing),
+                }
+            }
+            Event::Retrying { .. } => return None,
+        })
+    }
+}
+
+/// The step that is under way: pure, the time comes from outside.
+#[derive(Default)]
+struct Steps {
+    step: &'static str,
+    since: Option<Instant>,
+    told: Option<Instant>,
+    ended: bool,
+}
+
+impl Steps {
+    /// The line that is due, and the seconds that the step has taken.
+    fn take(&mut self, at: &At, now: Instant, bars: bool) -> Option<(String, f64)> {
+        if self.step != at.step {
+            *self = Steps {
+                step: at.step,
+                // The first event of a step comes when some of it is done.
+                since: Some(self.told.filter(|_| self.ended).unwrap_or(now)),
+                told: Some(now),
+                ended: false,
+            };
+        }
+        let taken = now - self.since.unwrap_or(now);
+        let seconds = taken.as_secs_f64();
+        if at.ended && !self.ended {
+            self.ended = true;
+            self.told = Some(now);
+            let line = match seconds >= 0.05 {
+                true => format!("{} in {seconds:.1} s", at.line),
+                false => at.line.clone(),
+            };
+            return Some((line, (seconds * 1000.0).round() / 1000.0));
+        }
+        let silent = self.told.is_none_or(|told| now - told >= SILENCE);
+        if at.ended || bars || !silent {
+            return None;
+        }
+        self.told = Some(now);
+        Some((format!("{}: {}", at.step, self.left(at, now)), seconds))
+    }
+
+    /// How far, how fast, and how long it will still take.
+    fn left(&self, at: &At, now: Instant) -> String {
+        let seconds = (now - self.since.unwrap_or(now)).as_secs_f64();
+        let mut text = at.far.clone();
+        let (count, what) = at.counted;
+        if seconds < 1.0 || count == 0 {
+            return text;
+        }
+        text += &format!(", {:.0} {what}/s", count as f64 / seconds);
+        if let Some(of) = at.of.filter(|of| at.done > 0 && at.done < *of) {
+            let left = seconds * (of - at.done) as f64 / at.done as f64;
+            text += &match left {
+                ..90.0 => format!(", {left:.0} s left"),
+                ..5400.0 => format!(", {:.0} min left", left / 60.0),
+                _ => format!(", {:.1} h left", left / 3600.0),
+            };
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(objects: u64, of: u64) -> At {
+        let records = objects * 10;
+        At::of(&Event::Reading {
+            objects,
+            of,
+            records,
+        })
+        .expect("it is told")
+    }
+
+    #[test]
+    fn a_step_is_told_once_when_it_ends_and_now_and_then_when_it_is_long() {
+        let (mut steps, start) = (Steps::default(), Instant::now());
+        let mut told = Vec::new();
+        for second in 1..=100 {
+            let now = start + Duration::from_secs(second);
+            told.extend(steps.take(&reading(second, 100), now, false));
+        }
+        let lines: Vec<&str> = told.iter().map(|(line, _)| line.as_str()).collect();
+        assert_eq!(
+            lines,
+            [
+                "reading: 31 of 100 objects, 310 records, 10 records/s, 67 s left",
+                "reading: 61 of 100 objects, 610 records, 10 records/s, 38 s left",
+                "reading: 91 of 100 objects, 910 records, 10 records/s, 9 s left",
+                "read 1000 records from 100 objects in 99.0 s",
+            ]
+        );
+        let again = steps.take(&reading(100, 100), start + SILENCE * 9, false);
+        assert!(again.is_none());
+    }
+
+    #[test]
+    fn a_step_begins_where_the_one_before_it_ended() {
+        let (mut steps, start) = (Steps::default(), Instant::now());
+        let listed = At::of(&Event::Listed { objects: 2 }).expect("it is told");
+        let told = steps.take(&listed, start, false);
+        assert_eq!(told.map(|t| t.0).as_deref(), Some("listed 2 objects"));
+        let told = steps.take(&reading(2, 2), start + Duration::from_secs(4), false);
+        let expected = "read 20 records from 2 objects in 4.0 s";
+        assert_eq!(told.map(|t| t.0).as_deref(), Some(expected));
     }
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::apply::{How, apply};
-use super::progress::progress;
+use super::keys::Recipients;
+use super::limits::LimitArgs;
+use super::progress::Progress;
 use super::say;
 use super::settings::Settings;
 use crate::error::{Error, Result};
@@ -23,6 +25,10 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    recipients: Recipients,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     how: How,
 }
 
@@ -34,24 +40,33 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         database: settings.database()?,
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),
+        limits: args.limits.allowances(),
     };
+    let progress = Progress::start(settings);
+    let events = |e| progress.tell(e);
     if let Some(path) = &args.out {
-        let (header, hash) = super::plan::to_file(path, async |file| {
-            ops::rollback(&request, file, &progress(settings)).await
+        let made = super::plan::to_file(path, &args.recipients, async |out| {
+            ops::rollback(&request, out, &events).await
         })
         .await?;
-        return super::plan::tell(settings, &header, &hash, &path.display().to_string())
-            .map(|()| 0);
+        progress.end();
+        return super::plan::tell(settings, &made, &path.display().to_string()).map(|()| 0);
+    }
+    if !args.recipients.is_empty() {
+        return Err(Error::Config(
+            "--recipient is for the plan that --out writes; give --out FILE too".into(),
+        ));
     }
     let file =
         tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;
-    ops::rollback(&request, file.as_file(), &progress(settings)).await?;
+    ops::rollback(&request, file.as_file(), &events).await?;
+    progress.end();
     settings.clock.phase("verify the plan", None);
     let handle = file
         .reopen()
         .map_err(|e| Error::io("reading the plan", &e))?;
     let plan = PlanFile::verify(handle, "the rollback".into())?;
-    if !settings.json {
+    if !(settings.json || super::log::json()) {
         let filter = Filter {
             limit: Some(20),
             ..Filter::default()

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::environment::Environment;
-use super::progress::Clock;
+use super::log::{Format, Level};
+use super::timings::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
@@ -17,6 +18,7 @@ const MOST_SECONDS: u64 = 2_147_483;
 
 /// What all commands share.
 #[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Settings")]
 pub struct Settings {
     /// The table configuration
     #[arg(
@@ -103,6 +105,17 @@ pub struct Settings {
         value_name = "LEVEL"
     )]
     pub log_level: Level,
+    /// How it is told: for people, or one JSON object a line
+    #[arg(
+        long,
+        global = true,
+        env = "LOADER_LOG_FORMAT",
+        value_enum,
+        ignore_case = true,
+        default_value_t = Format::Text,
+        value_name = "FORMAT"
+    )]
+    pub log_format: Format,
     /// Results and refusals as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
@@ -115,22 +128,6 @@ pub struct Settings {
     /// The variables that have no flag.
     #[arg(skip)]
     pub environment: Environment,
-}
-
-/// How much is told on stderr beside results.
-#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Errors only
-    #[value(alias = "critical", alias = "fatal")]
-    Error,
-    /// Also what is tried again
-    #[value(name = "warning", alias = "warn")]
-    Warning,
-    /// Also each step, on a terminal
-    Info,
-    /// Also each step where there is no terminal
-    #[value(alias = "trace")]
-    Debug,
 }
 
 /// A text that may hold a password, and is not shown.
@@ -204,6 +201,26 @@ impl Settings {
                 .into_iter()
                 .find_map(env)
             })
+            .or_else(of_the_system)
             .unwrap_or_else(|| "unknown".into())
     }
+}
+
+/// The user that the operating system runs this process for, where no variable names one: in
+/// containers and under cron.
+fn of_the_system() -> Option<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let number = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+        let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let name = known.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1) == Some(number.as_str())).then(|| name.to_owned())
+        });
+        Some(name.unwrap_or(format!("uid {number}")))
+    }
+    #[cfg(not(unix))]
+    None
 }

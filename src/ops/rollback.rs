@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use super::plan::parents;
-use super::{Events, phase, phase_of};
+use super::plan::{known, parents, rows};
+use super::{Event, Events, phase, phase_of};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::Qualified;
+use crate::limits::{self, Allowance};
 use crate::mask::Mask;
 use crate::pg::compare::Snapshot;
 use crate::pg::ledger::{self, Application};
@@ -30,6 +31,22 @@ pub struct RollbackRequest {
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.
     pub loader_schema: String,
+    /// In place of the limits that the loads had.
+    pub limits: Vec<Allowance>,
+}
+
+impl RollbackRequest {
+    /// All loads of a batch that are in effect.
+    pub fn batch(database: crate::pg::Database, batch_id: impl Into<String>) -> RollbackRequest {
+        RollbackRequest {
+            batch_id: Some(batch_id.into()),
+            application: None,
+            database,
+            timeouts: Timeouts::default(),
+            limits: Vec::new(),
+            loader_schema: "public".into(),
+        }
+    }
 }
 
 /// Writes the plan that takes applications back to `out`. Returns its header and hash.
@@ -46,14 +63,34 @@ pub async fn rollback(
     phase(events, "connect");
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
-    let chosen = choose(&session, request).await?;
-    let ledgered = merge(&chosen)?;
+    let all = ledger::applications(
+        &session,
+        &request.loader_schema,
+        request.batch_id.as_deref(),
+    )
+    .await?;
+    let chosen = choose(&all, request)?;
+    let mut ledgered = merge(&chosen)?;
+    for ledger in &mut ledgered {
+        ledger.columns = loaded_columns(&all, &chosen, &ledger.table);
+    }
+    // There is no plan yet whose entries could be the key.
+    let key = uuid::Uuid::new_v4();
+    let sensitive = ledgered.iter().map(|l| (l.table.as_str(), &l.config));
+    let mask = Mask::new(key.as_bytes(), sensitive);
+    session.hide(mask.clone());
     let ids: Vec<String> = chosen
         .iter()
         .map(|a| crate::ident::Literal(&a.application).to_string())
         .collect();
     let applications = format!("ARRAY[{}]::pg_catalog.uuid[]", ids.join(", "));
-    let (ordered, tables) = order(&session, ledgered).await?;
+    let (mut ordered, tables) = order(&session, ledgered).await?;
+    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
+    known(&request.limits, &names)?;
+    for ledger in &mut ordered {
+        let config = &mut ledger.config;
+        config.limits = limits::in_effect(config.limits, &ledger.table, &request.limits);
+    }
     let mut undos = Vec::with_capacity(tables.len());
     for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
         phase_of(events, "read the audit log", &ledger.table);
@@ -65,6 +102,7 @@ pub async fn rollback(
                 table,
                 ledger.clone(),
                 &applications,
+                &triggered(ledger, table),
             )
             .await?,
         );
@@ -78,19 +116,35 @@ pub async fn rollback(
         .iter()
         .map(|a| format!("application {}", a.application))
         .collect();
+    let of: u64 = undos.iter().map(|u| u.ledger.counts.changes()).sum();
+    let mut read = 0;
     for undo in undos.iter().rev() {
         phase_of(events, "compare", &undo.ledger.table);
+        let told = |changes: u64| {
+            events(Event::Undoing {
+                table: undo.ledger.table.clone(),
+                changes: changes.min(of),
+                of,
+            });
+        };
+        told(read);
+        let mut rows = 0;
         let soft = undo.ledger.config.soft_delete.column().is_some();
         let is_key = |c: &str| undo.ledger.config.natural_key.iter().any(|k| k == c);
-        let mine =
-            |c: &str| undo.ledger.columns.iter().any(|w| w == c) || undo.ledger.config.is_stamp(c);
         // What the table's own triggers set, they will set again.
+        // What others may change unnoticed, is theirs.
         let writes = |c: &str, inserts: bool| {
+            let ignored = undo.ledger.config.ignore_drift.iter().any(|i| i == c);
+            let free = undo.table.triggers.is_empty() && !ignored;
             undo.table.column(c).is_some_and(|column| !column.generated)
-                && (inserts || mine(c) || undo.table.triggers.is_empty())
+                && (inserts || free || is_ours(&undo.ledger, c))
         };
         drifted.extend(
             undo.stream(&snapshot, &mut |undone| {
+                rows += 1;
+                if rows % 1_000 == 0 {
+                    told((read + rows).min(of.saturating_sub(1)));
+                }
                 let inverse = undone.applied.invert();
                 let inserts = inverse.before.is_none();
                 let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
@@ -108,14 +162,18 @@ pub async fn rollback(
         );
         writer.put_in_order()?;
         referrers.extend(undo.referrers(&session, &undos).await?);
+        read += undo.ledger.counts.changes();
+        told(read);
+    }
+    let mut counted = Vec::with_capacity(tables.len());
+    for (ledger, table) in ordered.iter().zip(&tables) {
+        counted.push(rows(&snapshot, table, &ledger.config).await?);
     }
     phase(events, "write the plan");
     snapshot.end().await?;
     if !drifted.is_empty() {
-        // There is no plan yet whose entries could be the key.
-        let tables = ordered.iter().map(|l| (l.table.as_str(), &l.config));
         let mut report = DriftReport { rows: drifted };
-        Mask::new(uuid::Uuid::new_v4().as_bytes(), tables).drift(&mut report);
+        mask.drift(&mut report);
         return Err(Error::Drift(Box::new(report)));
     }
     if !referrers.is_empty() {
@@ -125,7 +183,6 @@ pub async fn rollback(
             referrers.join("\n  ")
         )));
     }
-    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
     let header = Header {
         kind: Kind::Rollback,
         batch_id: chosen[0].batch_id.clone(),
@@ -138,14 +195,17 @@ pub async fn rollback(
         tables: ordered
             .iter()
             .zip(&tables)
-            .map(|(ledger, table)| TablePlan {
+            .zip(counted)
+            .map(|((ledger, table), rows)| TablePlan {
                 table: ledger.table.clone(),
                 config: ledger.config.clone(),
                 schema: table.fingerprint.clone(),
                 parents: parents(table, &names, &tables),
                 width: table.columns.len() as u64,
+                rows,
                 columns: Vec::new(),
                 counts: Counts::default(),
+                triggered: triggered(ledger, table),
                 warnings: warnings(table),
             })
             .collect(),
@@ -154,11 +214,9 @@ pub async fn rollback(
 }
 
 /// The applications to take back, newest first.
-async fn choose(session: &Session, request: &RollbackRequest) -> Result<Vec<Application>> {
-    let all =
-        ledger::applications(session, &request.loader_schema, request.batch_id.as_deref()).await?;
+fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&'a Application>> {
     if let Some(id) = &request.application {
-        let found = all.into_iter().find(|a| a.application == *id);
+        let found = all.iter().find(|a| a.application == *id);
         return match found {
             None => Err(Error::Config(format!(
                 "there is no application {id} in the ledger; `loader history` lists them"
@@ -173,9 +231,14 @@ async fn choose(session: &Session, request: &RollbackRequest) -> Result<Vec<Appl
     }
     let batch = request.batch_id.as_deref().unwrap_or_default();
     let known = !all.is_empty();
-    let loads: Vec<Application> = all
-        .into_iter()
+    let in_effect: BTreeSet<&str> = all
+        .iter()
         .filter(|a| a.kind == Kind::Load.word() && a.undone_by.is_none())
+        .map(|load| last_redone(all, load).application.as_str())
+        .collect();
+    let loads: Vec<&Application> = all
+        .iter()
+        .filter(|a| in_effect.contains(a.application.as_str()))
         .collect();
     match (loads.is_empty(), known) {
         (false, _) => Ok(loads),
@@ -188,8 +251,22 @@ async fn choose(session: &Session, request: &RollbackRequest) -> Result<Vec<Appl
     }
 }
 
+/// What brought a load into effect last: the load itself, or the newest rollback of a rollback of
+/// it, whose images are what the rows hold.
+fn last_redone<'a>(all: &'a [Application], load: &'a Application) -> &'a Application {
+    let undoes = |by: &Application, of: &Application| by.undoes.contains(&of.application);
+    let redoes = |a: &&Application| {
+        let mut rollbacks = all.iter().filter(|u| undoes(u, load));
+        a.undone_by.is_none() && rollbacks.any(|u| undoes(a, u))
+    };
+    match all.iter().find(redoes) {
+        Some(redo) => last_redone(all, redo),
+        None => load,
+    }
+}
+
 /// The tables of all applications, each once, with what they wrote in sum.
-fn merge(applications: &[Application]) -> Result<Vec<LedgerTable>> {
+fn merge(applications: &[&Application]) -> Result<Vec<LedgerTable>> {
     let mut tables: Vec<LedgerTable> = Vec::new();
     for application in applications {
         for table in &application.tables {
@@ -216,14 +293,49 @@ fn merge(applications: &[Application]) -> Result<Vec<LedgerTable>> {
                     sum.insert += c.insert;
                     sum.update += c.update;
                     sum.delete += c.delete;
-                    let missing = table.columns.iter().filter(|c| !known.columns.contains(c));
-                    let missing: Vec<String> = missing.cloned().collect();
-                    known.columns.extend(missing);
                 }
             }
         }
     }
     Ok(tables)
+}
+
+/// The columns of a table that the loads themselves wrote, of which the chosen applications are
+/// the rollbacks, or the rollbacks of rollbacks. All others are the database's own affair.
+fn loaded_columns(all: &[Application], chosen: &[&Application], table: &str) -> Vec<String> {
+    let mut columns = BTreeSet::new();
+    let mut open = chosen.to_vec();
+    while let Some(application) = open.pop() {
+        open.extend(
+            all.iter()
+                .filter(|a| application.undoes.contains(&a.application)),
+        );
+        if application.kind == Kind::Load.word() {
+            let tables = application.tables.iter().filter(|t| t.table == table);
+            columns.extend(tables.flat_map(|t| t.columns.iter().cloned()));
+        }
+    }
+    columns.into_iter().collect()
+}
+
+/// Whether loads write this column: as given, as a stamp, or as the mark of deleted rows.
+fn is_ours(ledger: &LedgerTable, column: &str) -> bool {
+    ledger.columns.iter().any(|c| c == column)
+        || ledger.config.is_stamp(column)
+        || ledger.config.soft_delete.column() == Some(column)
+}
+
+/// The columns that the table's triggers may set again: stamps, and whatever no load wrote.
+fn triggered(ledger: &LedgerTable, table: &Table) -> Vec<String> {
+    if table.triggers.is_empty() {
+        return Vec::new();
+    }
+    let names = table.columns.iter().map(|c| &c.name);
+    names
+        .filter(|c| !ledger.config.natural_key.contains(c))
+        .filter(|c| ledger.config.is_stamp(c) || !is_ours(ledger, c))
+        .cloned()
+        .collect()
 }
 
 /// The tables as they are now, in dependency order.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 
+use super::Session;
 use super::stage::Stage;
-use super::{Session, failed};
 use crate::config::{OnDuplicate, Resolution, TableConfig};
 use crate::copytext::CopyRow;
 use crate::decide::{Action, Current, Decision, Given, Rule, decide, invalid_effect};
@@ -85,10 +85,14 @@ impl<'a> Snapshot<'a> {
             .client
             .copy_out(&sql)
             .await
-            .map_err(|e| failed(&doing, &e))?;
+            .map_err(|e| self.session.failed(&doing, &e))?;
         let mut rows = std::pin::pin!(rows);
         let mut row = CopyRow::default();
-        while let Some(line) = rows.try_next().await.map_err(|e| failed(&doing, &e))? {
+        while let Some(line) = rows
+            .try_next()
+            .await
+            .map_err(|e| self.session.failed(&doing, &e))?
+        {
             row.read(&line).map_err(|e| Error::Database {
                 message: format!("{doing}: the server's answer cannot be read: {e}"),
                 code: None,

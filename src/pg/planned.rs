@@ -7,13 +7,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::stage::copy_in;
-use super::{Session, failed};
+use super::{Phase, Session, Told};
 use crate::config::TableConfig;
 use crate::copytext::push_copy_text;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal, Qualified};
 use crate::plan::{
-    DriftColumn, DriftReport, DriftRow, DriftState, Effect, Entry, Skip, Values, What, display_key,
+    DriftColumn, DriftReport, DriftRow, DriftState, Effect, Entry, Skip, Values, What,
 };
 use crate::planfile::{Executable, Item, PlanFile};
 use crate::schema::{Column, Table, keys_equal};
@@ -28,6 +28,8 @@ pub struct Planned {
     pub config: TableConfig,
     /// The columns that changes write, in the order of the mask.
     pub columns: Vec<String>,
+    /// Columns that its triggers may set again.
+    pub triggered: Vec<String>,
     /// How many rows of each action were staged.
     pub staged: Staged,
     /// Each action with each set of columns that some row of it writes, as a mask.
@@ -91,6 +93,14 @@ impl Planned {
             .iter()
             .map(|name| column(&self.table, &self.name, name))
             .collect()
+    }
+
+    /// The staging table's name of a column, where the plan gives its value.
+    pub fn staged_column(&self, name: &str) -> Option<String> {
+        let is_staged = self.columns.iter().any(|c| c == name)
+            || self.config.natural_key.iter().any(|c| c == name);
+        let column = self.table.column(name).filter(|_| is_staged);
+        column.map(Column::staged)
     }
 
     fn staged_columns(&self) -> Result<Vec<&Column>> {
@@ -159,7 +169,8 @@ struct TableEncoder {
 
 /// COPY lines for one of the temporary tables.
 enum Chunk {
-    Entries(usize, Bytes),
+    /// For the table of this number; up to which entry of the plan.
+    Entries(usize, Bytes, u64),
     Queue(Bytes),
     Rejected(Bytes),
 }
@@ -208,9 +219,10 @@ impl Encoder {
         }
         if !key_is_right {
             return Err(Error::PlanRefused(format!(
-                "the plan names a row of {} by {}, which is not its natural key",
+                "the plan names a row of {} by {:?}, and its natural key is {:?}",
                 entry.table,
-                display_key(&entry.key)
+                entry.key.keys().collect::<Vec<_>>(),
+                table.key
             )));
         }
         match action {
@@ -248,7 +260,8 @@ impl Encoder {
             push_copy_text(out, cell);
         }
         out.push(b'\n');
-        Ok((out.len() >= CHUNK).then(|| Chunk::Entries(table.number, std::mem::take(out).into())))
+        let full = out.len() >= CHUNK;
+        Ok(full.then(|| Chunk::Entries(table.number, std::mem::take(out).into(), self.n)))
     }
 }
 
@@ -277,6 +290,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> 
             table,
             config: planned.config.clone(),
             columns: planned.columns.clone(),
+            triggered: planned.triggered.clone(),
             staged: Staged::default(),
             masks: Masks::new(),
             number,
@@ -293,8 +307,11 @@ pub async fn stage(
     session: &Session,
     plan: &Arc<Executable>,
     tables: &mut [Planned],
+    told: Told<'_>,
 ) -> Result<()> {
     let doing = "staging the plan";
+    let entries = plan.plan().header.summary.entries();
+    told(Phase::Staging, 0, entries);
     let mut encoder = Encoder {
         tables: HashMap::new(),
         n: 0,
@@ -337,13 +354,16 @@ pub async fn stage(
     });
     while let Some(chunk) = chunks.recv().await {
         let (sql, lines) = match chunk {
-            Chunk::Entries(number, lines) => (into[number].as_str(), lines),
+            Chunk::Entries(number, lines, n) => {
+                told(Phase::Staging, n.min(entries.saturating_sub(1)), entries);
+                (into[number].as_str(), lines)
+            }
             Chunk::Queue(lines) => ("COPY pg_temp.loader_queue_entries FROM STDIN", lines),
             Chunk::Rejected(lines) => ("COPY pg_temp.loader_rejected FROM STDIN", lines),
         };
         copy_in(session, sql, lines)
             .await
-            .map_err(|e| failed(doing, &e))?;
+            .map_err(|e| session.failed(doing, &e))?;
     }
     let mut staged = reader
         .await
@@ -354,6 +374,7 @@ pub async fn stage(
         let analyze = format!("ANALYZE {} (_a, {})", planned.sql_name(), key.join(", "));
         session.run(doing, &analyze).await?;
     }
+    told(Phase::Staging, entries, entries);
     Ok(())
 }
 
@@ -368,6 +389,7 @@ fn read(
             .map_err(|_| Error::Io("staging the plan was stopped".into()))
     };
     let (mut queue, mut rejected) = (Vec::new(), Vec::new());
+    let mask = plan.mask();
     plan.stream(&mut |item| {
         match item {
             Item::Fragment(fragment) => {
@@ -381,6 +403,12 @@ fn read(
                 if let What::Violation(v) = &entry.what
                     && v.effect == Effect::Reject
                 {
+                    // The queue's message is for everybody.
+                    let mut masked = entry.clone();
+                    mask.entry(&mut masked);
+                    let What::Violation(v) = &masked.what else {
+                        return Ok(());
+                    };
                     for from in &entry.from {
                         let object = from.rsplit_once('#').map_or(from.as_str(), |(o, _)| o);
                         push_copy_text(&mut rejected, Some(object));
@@ -413,6 +441,7 @@ fn read(
             send(Chunk::Entries(
                 table.number,
                 std::mem::take(&mut table.lines).into(),
+                encoder.n,
             ))?;
         }
     }

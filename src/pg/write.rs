@@ -32,10 +32,23 @@ pub struct Context<'a> {
 /// Which updates to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Updates {
-    /// Those that set a column of a foreign key.
-    References,
+    /// Those that cease to refer to a row which is deleted later.
+    First,
+    /// Those that begin to refer to a row which is inserted later.
+    Last,
     /// All others.
     Others,
+}
+
+impl Updates {
+    /// The mark in the table of locked rows; none for [`Updates::Others`].
+    fn mark(self) -> &'static str {
+        match self {
+            Updates::First => "'f'",
+            Updates::Last => "'l'",
+            Updates::Others => "NULL",
+        }
+    }
 }
 
 impl Context<'_> {
@@ -57,7 +70,7 @@ impl Context<'_> {
         };
         let before = planned.temporary("before");
         let create = format!(
-            "CREATE TEMPORARY TABLE {before} (_n bigint, _table oid, _tid tid, image jsonb)"
+            "CREATE TEMPORARY TABLE {before} (_n bigint, _table oid, _tid tid, image jsonb, _when \"char\")"
         );
         self.session.run(&doing, &create).await?;
         let sql = format!(
@@ -139,6 +152,74 @@ impl Context<'_> {
         must_be(&doing, planned.staged.delete, touched)
     }
 
+    /// Marks the updates of `child` that have to come before deletes of `parent`, or after inserts
+    /// into it, for the sake of their references.
+    pub async fn order(&self, child: &Planned, parent: &Planned, which: Updates) -> Result<()> {
+        let written = child.written()?;
+        let sets = |c: &String| written.iter().position(|w| w.name == *c);
+        let keys = child.table.foreign_keys.iter();
+        for key in keys.filter(|k| k.parent == parent.table.name) {
+            if !key.columns.iter().any(|c| sets(c).is_some()) {
+                continue;
+            }
+            let mut equal = Vec::new();
+            let pairs = key.columns.iter().zip(&key.parent_columns);
+            for ((name, parent_name), (schema, operator)) in pairs.zip(&key.equality) {
+                let now = format!("t.{}", Ident(name));
+                let (left, right) = match which {
+                    Updates::Last => {
+                        let staged = parent.staged_column(parent_name);
+                        let Some(staged) = staged else { break };
+                        let new = match sets(name) {
+                            Some(i) => format!(
+                                "CASE WHEN {} THEN s.{} ELSE {now} END",
+                                given("s", i),
+                                written[i].staged()
+                            ),
+                            None => now,
+                        };
+                        (format!("ps.{staged}"), new)
+                    }
+                    _ => (format!("p.{}", Ident(parent_name)), now),
+                };
+                equal.push(format!(
+                    "{left} OPERATOR({}.{operator}) {right}",
+                    Ident(schema)
+                ));
+            }
+            // What the database numbers by itself, nothing of this plan refers to.
+            if equal.len() < key.columns.len() {
+                continue;
+            }
+            let (action, found) = match which {
+                Updates::Last => ('i', String::new()),
+                _ => (
+                    'd',
+                    format!(
+                        " JOIN pg_temp.{} pb ON pb._n = ps._n JOIN {} p ON p.tableoid = pb._table AND p.ctid = pb._tid",
+                        parent.temporary("before"),
+                        parent.table.name
+                    ),
+                ),
+            };
+            let sql = format!(
+                "UPDATE pg_temp.{before} SET _when = {} WHERE _when IS NULL AND _n IN (\
+                   SELECT s._n FROM {} s JOIN pg_temp.{before} b ON b._n = s._n \
+                   JOIN {} t ON t.tableoid = b._table AND t.ctid = b._tid, {} ps{found} \
+                   WHERE s._a = 'u' AND ps._a = '{action}' AND {})",
+                which.mark(),
+                child.sql_name(),
+                child.table.name,
+                parent.sql_name(),
+                equal.join(" AND "),
+                before = child.temporary("before"),
+            );
+            let doing = format!("ordering the updates of table {}", child.name);
+            self.session.execute(&doing, &sql).await?;
+        }
+        Ok(())
+    }
+
     /// Writes the updates, each against the row version that was compared. Returns how many.
     pub async fn update(&self, planned: &Planned, which: Updates) -> Result<u64> {
         if planned.staged.update == 0 {
@@ -146,37 +227,21 @@ impl Context<'_> {
         }
         let doing = format!("updating table {}", planned.name);
         let written = planned.written()?;
-        let referring: Vec<usize> = written
-            .iter()
-            .enumerate()
-            .filter(|(_, c)| is_reference(planned, c))
-            .map(|(i, _)| i)
-            .collect();
-        let refers = referring
-            .iter()
-            .map(|i| given("s", *i))
-            .collect::<Vec<_>>()
-            .join(" OR ");
-        let filter = match (which, refers.as_str()) {
-            (Updates::References, "") => return Ok(0),
-            (Updates::References, refers) => format!(" AND ({refers})"),
-            (Updates::Others, "") => String::new(),
-            (Updates::Others, refers) => format!(" AND NOT ({refers})"),
-        };
         (self.phases)("update", Some(&planned.name));
-        let referring = |mask: &str| {
-            referring
-                .iter()
-                .any(|i| mask.as_bytes().get(*i) == Some(&b'1'))
+        let before = planned.temporary("before");
+        // Where no update has to wait, or to go before, the plan knows what is written.
+        let (masks, filter) = match (self.ordered(planned).await?, which) {
+            (false, Updates::Others) => (planned.masks('u').cloned().collect(), String::new()),
+            (false, _) => return Ok(0),
+            (true, which) => {
+                let filter = format!(" AND b._when IS NOT DISTINCT FROM {}", which.mark());
+                (self.update_masks(planned, &filter).await?, filter)
+            }
         };
-        let masks: Vec<&String> = planned
-            .masks('u')
-            .filter(|m| referring(m) == (which == Updates::References))
-            .collect();
         // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
         // no others: then each set of columns is a statement of its own.
         let groups: Vec<(Vec<bool>, String)> = if planned.table.column_triggers {
-            let one = |m: &&String| (bits(m), format!("{filter} AND s._mask = {}", Literal(m)));
+            let one = |m: &String| (bits(m), format!("{filter} AND s._mask = {}", Literal(m)));
             masks.iter().map(one).collect()
         } else {
             let any = masks
@@ -213,7 +278,7 @@ impl Context<'_> {
                  WHERE t.tableoid = b._table AND t.ctid = b._tid",
                 planned.table.name,
                 assignments.join(", "),
-                planned.temporary("before"),
+                before,
                 planned.sql_name(),
             );
             touched += self.session.execute(&doing, &sql).await?;
@@ -286,6 +351,28 @@ impl Context<'_> {
         must_be(&doing, planned.staged.insert, touched)
     }
 
+    /// Whether some updates of the table come before or after all others.
+    async fn ordered(&self, planned: &Planned) -> Result<bool> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM pg_temp.{} WHERE _when IS NOT NULL)::int4::int8",
+            planned.temporary("before")
+        );
+        let doing = format!("ordering the updates of table {}", planned.name);
+        Ok(self.session.number(&doing, &sql).await? == 1)
+    }
+
+    /// The different sets of columns of some updates.
+    async fn update_masks(&self, planned: &Planned, filter: &str) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT DISTINCT s._mask FROM {} s JOIN pg_temp.{} b ON b._n = s._n WHERE s._a = 'u'{filter} ORDER BY 1",
+            planned.sql_name(),
+            planned.temporary("before"),
+        );
+        let doing = format!("reading the plan for table {}", planned.name);
+        let rows = self.session.texts(&doing, &sql).await?;
+        Ok(rows.into_iter().flatten().flatten().collect())
+    }
+
     /// Reads back every row that was written: each column that the plan set must be what the plan
     /// said. Where changes are audited, the complete images go into the audit log by the same read.
     ///
@@ -335,7 +422,7 @@ impl Context<'_> {
             .into_iter()
             .flatten()
             .flatten()
-            .map(|id| crate::render::escape(&id))
+            .map(|id| self.session.name_row(&planned.name, &id))
             .collect();
         let bad = expected.saturating_sub(good);
         Err(Error::Blocked(format!(
@@ -356,13 +443,10 @@ impl Context<'_> {
     /// columns, where they are few.
     fn fits(&self, planned: &Planned) -> Result<String> {
         let written = planned.written()?;
-        // What a rollback restores in a stamped column, the table's own trigger may set again.
-        let stamped =
-            |c: &Column| planned.config.is_stamp(&c.name) && !planned.table.triggers.is_empty();
         let read: Vec<(usize, &Column)> = written
             .iter()
             .enumerate()
-            .filter(|(_, c)| !c.generated && !stamped(c))
+            .filter(|(_, c)| !c.generated && !planned.triggered.contains(&c.name))
             .map(|(i, c)| (i, *c))
             .collect();
         // The same bytes print the same; only where they differ is the text compared.
@@ -512,11 +596,6 @@ fn given(alias: &str, i: usize) -> String {
 
 fn bits(mask: &str) -> Vec<bool> {
     mask.bytes().map(|b| b == b'1').collect()
-}
-
-fn is_reference(planned: &Planned, column: &Column) -> bool {
-    let mut keys = planned.table.foreign_keys.iter();
-    keys.any(|k| k.columns.contains(&column.name))
 }
 
 /// # Errors

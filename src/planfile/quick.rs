@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::read::{Item, Parsed, parse_from};
-use super::{EntryLine, plan_hash};
+use super::read::{Counted, Item, Parsed, parse_from};
+use super::{EntryLine, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Entry, Fragment};
 
@@ -25,23 +25,54 @@ enum Stop {
     Refused(Error),
 }
 
-/// The plan in `file`, if it stands there as it was written and its hash is right.
+/// The plan in `file`, if it stands there as it was written, its hash is right, and its header
+/// states the numbers of its entries.
 pub(super) fn verified(file: &File) -> Option<Parsed> {
-    let mut counts = Counts::default();
+    let mut counted = Counted::default();
+    // Each table's name as JSON, the last one of the file so far at the end.
+    let mut tables: Vec<(Vec<u8>, String, Counts)> = Vec::new();
     let mut count = |line: &[u8]| {
-        let action = line.strip_prefix(b"{\"action\":\"").and_then(<[u8]>::first);
-        *match action.ok_or(Stop::Otherwise)? {
-            b'i' => &mut counts.insert,
-            b'u' => &mut counts.update,
-            b'd' => &mut counts.delete,
-            b's' => &mut counts.skip,
-            b'v' => &mut counts.violation,
+        let action = line
+            .strip_prefix(b"{\"action\":\"")
+            .ok_or(Stop::Otherwise)?;
+        if action.first() == Some(&b'v') {
+            counted.add(&entry_of(line)?);
+            return Ok(());
+        }
+        let end = action.iter().position(|b| *b == b'"');
+        let name = action[end.ok_or(Stop::Otherwise)?..]
+            .strip_prefix(b"\",\"table\":")
+            .ok_or(Stop::Otherwise)?;
+        let known = tables.iter().rposition(|(json, ..)| name.starts_with(json));
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let mut names = serde_json::Deserializer::from_slice(name).into_iter::<String>();
+                let table = names.next().and_then(std::result::Result::ok);
+                let json = name[..names.byte_offset()].to_vec();
+                tables.push((json, table.ok_or(Stop::Otherwise)?, Counts::default()));
+                tables.len() - 1
+            }
+        };
+        let counts = &mut tables[at].2;
+        *match action.first() {
+            Some(b'i') => &mut counts.insert,
+            Some(b'u') => &mut counts.update,
+            Some(b'd') => &mut counts.delete,
+            Some(b's') => &mut counts.skip,
             _ => return Err(Stop::Otherwise),
         } += 1;
         Ok(())
     };
     let parsed = read(file, &mut |_| Ok(()), &mut count).ok()?;
-    (parsed.hash == parsed.stated_hash && counts == parsed.header.summary).then_some(parsed)
+    for (_, table, c) in tables {
+        let counts = counted.table(&table);
+        counts.insert += c.insert;
+        counts.update += c.update;
+        counts.delete += c.delete;
+        counts.skip += c.skip;
+    }
+    (parsed.hash == parsed.stated_hash && counted.agrees(&parsed.header)).then_some(parsed)
 }
 
 /// Gives every fragment and entry of a plan that was verified so to `sink`, in order. `None` where
@@ -58,15 +89,16 @@ pub(super) fn stream(
     let sink = std::cell::RefCell::new(sink);
     let give = |item| (sink.borrow_mut())(item).map_err(Stop::Refused);
     let mut fragment = |line: &[u8]| give(Item::Fragment(canonical::<Fragment>(line)?));
-    let mut entry = |line: &[u8]| {
-        let entry = Entry::try_from(canonical::<EntryLine>(line)?);
-        give(Item::Entry(entry.map_err(|_| Stop::Otherwise)?))
-    };
+    let mut entry = |line: &[u8]| give(Item::Entry(entry_of(line)?));
     match read(file, &mut fragment, &mut entry) {
         Ok(parsed) if parsed.hash == hash => Ok(Some(())),
         Ok(_) | Err(Stop::Otherwise) => Ok(None),
         Err(Stop::Refused(e)) => Err(e),
     }
+}
+
+fn entry_of(line: &[u8]) -> std::result::Result<Entry, Stop> {
+    Entry::try_from(canonical::<EntryLine>(line)?).map_err(|_| Stop::Otherwise)
 }
 
 /// What a line says, if it says so in canonical form.
@@ -101,8 +133,8 @@ fn read(file: &File, fragment: Take<'_>, entry: Take<'_>) -> std::result::Result
         }
     }
     header.extend_from_slice(b"\"fragments\": [], \"changes\": []}");
-    let mut parsed =
-        parse_from(header.as_slice(), "", &mut |_| Ok(())).map_err(|_| Stop::Otherwise)?;
+    let mut parsed = parse_from(header.as_slice(), "", &mut |_| Ok(()), &mut |_| Ok(()))
+        .map_err(|_| Stop::Otherwise)?;
     let fragments = lines.section(b"],", fragment)?;
     if lines.next()? != b"\"changes\": [" {
         return Err(Stop::Otherwise);
@@ -111,9 +143,12 @@ fn read(file: &File, fragment: Take<'_>, entry: Take<'_>) -> std::result::Result
     if lines.next()? != b"}" || !lines.ended() {
         return Err(Stop::Otherwise);
     }
-    parsed.entries = entries.finalize().to_vec();
-    parsed.hash =
-        plan_hash(&parsed.header, fragments, &parsed.entries).map_err(|_| Stop::Otherwise)?;
+    parsed.sections = Sections {
+        fragments: fragments.finalize().to_vec(),
+        changes: entries.finalize().to_vec(),
+    };
+    parsed.hash = plan_hash(&parsed.header, parsed.salt.as_deref(), &parsed.sections)
+        .map_err(|_| Stop::Otherwise)?;
     Ok(parsed)
 }
 

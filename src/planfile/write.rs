@@ -8,19 +8,19 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::order::Unordered;
-use super::{EntryLine, FORMAT, HeaderLine, plan_hash};
+use super::{EntryLine, FORMAT, HeaderLine, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Effect, Entry, Fragment, Header, What};
 
 /// A section that is spooled to an unlinked temporary file, one canonical line an item.
-struct Section {
+pub(super) struct Section {
     spool: BufWriter<File>,
     hasher: Sha256,
     line: Vec<u8>,
 }
 
 impl Section {
-    fn new() -> Result<Section> {
+    pub(super) fn new() -> Result<Section> {
         let file = tempfile::tempfile()
             .map_err(|e| Error::io("making a temporary file for the plan", &e))?;
         Ok(Section {
@@ -30,7 +30,7 @@ impl Section {
         })
     }
 
-    fn push(&mut self, item: &impl Serialize) -> Result<()> {
+    pub(super) fn push(&mut self, item: &impl Serialize) -> Result<()> {
         let mut line = std::mem::take(&mut self.line);
         write_line(&mut line, item)?;
         let pushed = self.push_line(&line);
@@ -41,6 +41,11 @@ impl Section {
     fn push_line(&mut self, line: &[u8]) -> std::io::Result<()> {
         self.hasher.update(line);
         self.spool.write_all(line)
+    }
+
+    /// The digest of its lines so far.
+    pub(super) fn digest(&self) -> Vec<u8> {
+        self.hasher.clone().finalize().to_vec()
     }
 
     /// The spooled lines from their start.
@@ -173,67 +178,117 @@ impl PlanWriter {
     ///
     /// # Errors
     /// [`Error::Io`] where `out` cannot be written.
-    pub fn finish(self, mut header: Header, out: impl Write) -> Result<(Header, String)> {
+    pub fn finish(self, header: Header, out: impl Write) -> Result<(Header, String)> {
+        self.finish_salted(header, None, out)
+    }
+
+    /// As [`PlanWriter::finish`], with something in the hash that nobody can guess.
+    pub(super) fn finish_salted(
+        self,
+        mut header: Header,
+        salt: Option<&str>,
+        out: impl Write,
+    ) -> Result<(Header, String)> {
         header.blocking = self.blocking;
         header.rejected = self.rejected;
-        header.summary = Counts::default();
         for table in &mut header.tables {
             let written = self.tables.get(&table.table).cloned().unwrap_or_default();
             table.counts = written.counts;
             table.columns = written.columns.into_iter().collect();
-            let (sum, c) = (&mut header.summary, &table.counts);
-            sum.insert += c.insert;
-            sum.update += c.update;
-            sum.delete += c.delete;
-            sum.skip += c.skip;
-            sum.violation += c.violation;
+            // A plan that is written again says so already.
+            let exceeded: Vec<String> = table
+                .exceeded()
+                .map(|e| format!("limit exceeded: {e}"))
+                .filter(|warning| !table.warnings.contains(warning))
+                .collect();
+            table.warnings.extend(exceeded);
         }
-        let bad_json = |e: serde_json::Error| Error::Io(format!("writing the plan: {e}"));
-        let hash = plan_hash(
-            &header,
-            self.fragments.hasher.clone(),
-            &self.changes.hasher.clone().finalize(),
-        )
-        .map_err(bad_json)?;
-        let mut out = BufWriter::with_capacity(1 << 16, out);
-        write_file(&mut out, &header, &hash, self.fragments, self.changes)
-            .and_then(|()| out.flush())
-            .map_err(|e| Error::io("writing the plan", &e))?;
+        header.summary = header.sum();
+        let sections = Sections {
+            fragments: self.fragments.digest(),
+            changes: self.changes.digest(),
+        };
+        let hash = plan_hash(&header, salt, &sections)
+            .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
+        let more = salt.map(|salt| ("salt", serde_json::json!(salt)));
+        write_file(
+            out,
+            (&header, &hash),
+            more.as_slice(),
+            (self.fragments, self.changes, None),
+        )?;
         Ok((header, hash))
     }
 }
 
-fn write_file(
+/// Writes a plan file: the header, with `more` after its hash, and the sections: fragments, changes,
+/// and what is sealed.
+pub(super) fn write_file(
+    out: impl Write,
+    (header, hash): (&Header, &str),
+    more: &[(&str, serde_json::Value)],
+    sections: (Section, Section, Option<Section>),
+) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    write_parts(&mut out, (header, hash), more, sections)
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io("writing the plan", &e))
+}
+
+fn write_parts(
     out: &mut impl Write,
+    (header, hash): (&Header, &str),
+    more: &[(&str, serde_json::Value)],
+    (fragments, changes, sealed): (Section, Section, Option<Section>),
+) -> std::io::Result<()> {
+    out.write_all(head_json(header, hash, FORMAT, more)?.as_bytes())?;
+    copy_lines(fragments, out)?;
+    write!(out, "\n],\n\"changes\": [")?;
+    copy_lines(changes, out)?;
+    if let Some(sealed) = sealed {
+        write!(out, "\n],\n\"sealed\": [")?;
+        copy_lines(sealed, out)?;
+    }
+    writeln!(out, "\n]\n}}")
+}
+
+/// The beginning of a file of this format, up to the list of fragments, which is opened.
+///
+/// # Errors
+/// Where the header cannot be serialized.
+pub fn header_json(header: &Header, hash: &str, format: &str) -> serde_json::Result<String> {
+    head_json(header, hash, format, &[])
+}
+
+fn head_json(
     header: &Header,
     hash: &str,
-    fragments: Section,
-    changes: Section,
-) -> std::io::Result<()> {
-    let h = HeaderLine::from(header);
-    writeln!(out, "{{")?;
-    writeln!(out, "\"format\": {},", serde_json::to_string(FORMAT)?)?;
-    writeln!(out, "\"plan_hash\": {},", serde_json::to_string(hash)?)?;
-    writeln!(out, "\"kind\": {},", serde_json::to_string(&h.kind)?)?;
-    writeln!(out, "\"batch_id\": {},", serde_json::to_string(h.batch_id)?)?;
-    writeln!(out, "\"undoes\": {},", serde_json::to_string(h.undoes)?)?;
-    writeln!(out, "\"target\": {},", serde_json::to_string(h.target)?)?;
-    writeln!(out, "\"records\": {},", h.records)?;
-    writeln!(out, "\"blocking\": {},", h.blocking)?;
-    writeln!(out, "\"rejected\": {},", h.rejected)?;
-    writeln!(out, "\"summary\": {},", serde_json::to_string(h.summary)?)?;
-    write!(out, "\"tables\": [")?;
-    for (i, table) in h.tables.iter().enumerate() {
-        let comma = if i == 0 { "\n" } else { ",\n" };
-        write!(out, "{comma}{}", serde_json::to_string(table)?)?;
+    format: &str,
+    more: &[(&str, serde_json::Value)],
+) -> serde_json::Result<String> {
+    fn line(name: &str, value: &impl Serialize) -> serde_json::Result<String> {
+        Ok(format!("\"{name}\": {},\n", serde_json::to_string(value)?))
     }
-    writeln!(out, "\n],")?;
-    write!(out, "\"fragments\": [")?;
-    copy_lines(fragments, out)?;
-    writeln!(out, "\n],")?;
-    write!(out, "\"changes\": [")?;
-    copy_lines(changes, out)?;
-    writeln!(out, "\n]\n}}")
+    let h = HeaderLine::from(header);
+    let mut text = String::from("{\n");
+    text += &line("format", &format)?;
+    text += &line("plan_hash", &hash)?;
+    for (name, value) in more {
+        text += &line(name, value)?;
+    }
+    text += &line("kind", &h.kind)?;
+    text += &line("batch_id", &h.batch_id)?;
+    text += &line("undoes", &h.undoes)?;
+    text += &line("target", &h.target)?;
+    text += &line("records", &h.records)?;
+    text += &line("blocking", &h.blocking)?;
+    text += &line("rejected", &h.rejected)?;
+    text += &line("summary", &h.summary)?;
+    let tables: Result<Vec<String>, _> = h.tables.iter().map(serde_json::to_string).collect();
+    let tables: String = tables?.iter().map(|t| format!("\n{t},")).collect();
+    text += &format!("\"tables\": [{}\n],\n", tables.trim_end_matches(','));
+    text += "\"fragments\": [";
+    Ok(text)
 }
 
 /// Copies lines `a\nb\n` as `\na,\nb`: JSON escapes every line end within a line.

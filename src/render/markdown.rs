@@ -9,7 +9,8 @@ use super::select::{Filter, ORDER, Section, Selection};
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, Header, Kind, TablePlan};
 use crate::planfile::PlanFile;
-use inert::{code, html_code, words};
+pub(super) use inert::code;
+use inert::{html_code, words};
 
 /// The most bytes that a comment has.
 pub const LARGEST: usize = 60_000;
@@ -31,7 +32,7 @@ pub fn selection(
 ) -> Result<()> {
     let header = &plan.header;
     let mut text = head(plan);
-    let shown = |t: &&TablePlan| filter.tables.is_empty() || filter.tables.contains(&t.table);
+    let shown = |t: &&TablePlan| filter.of_table(&t.table);
     let mut blocks = Vec::new();
     for table in header.tables.iter().filter(shown) {
         for (section, action) in selection.table(&table.table).zip(ORDER) {
@@ -85,6 +86,9 @@ fn head(plan: &PlanFile) -> String {
         code(&header.target.database, 100),
         verdict(header)
     );
+    for line in super::sealed(plan) {
+        text += &format!("{}\n\n", words(&line, 2_000));
+    }
     text += "| table | insert | update | delete | unchanged | violations |\n|:--|--:|--:|--:|--:|--:|\n";
     let most = 100;
     for table in header.tables.iter().take(most) {
@@ -129,6 +133,8 @@ fn verdict(header: &Header) -> String {
             "violations stand against it",
         );
         format!("⛔ **It cannot be applied: {stand}.**")
+    } else if header.exceeded().next().is_some() {
+        "⛔ **It cannot be applied: it exceeds limits, as noted below.**".to_owned()
     } else if header.summary.changes() == 0 {
         "✅ **There is nothing to apply.**".to_owned()
     } else {

@@ -23,6 +23,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether a table is shown.
+    pub fn of_table(&self, table: &str) -> bool {
+        self.tables.is_empty() || self.tables.iter().any(|t| t == table)
+    }
+
     /// Whether an entry is shown.
     pub fn takes(&self, entry: &Entry) -> bool {
         let action = action(&entry.what);
@@ -31,7 +36,7 @@ impl Filter {
             false => self.actions.iter().any(|a| a == action),
         };
         shown
-            && (self.tables.is_empty() || self.tables.contains(&entry.table))
+            && self.of_table(&entry.table)
             && self.key.as_ref().is_none_or(|part| {
                 let mut values = entry.key.values().flatten();
                 values.any(|v| v.contains(part.as_str()))
@@ -115,6 +120,39 @@ impl Selection {
     }
 }
 
+/// Tells which entries say the same of different rows.
+pub struct Likeness(RandomState);
+
+impl Likeness {
+    /// One by which entries can be compared with each other, and with no other's.
+    #[allow(clippy::new_without_default, reason = "two of them are not the same")]
+    pub fn new() -> Likeness {
+        Likeness(RandomState::new())
+    }
+
+    /// Equal for entries of one table and action that say the same. Every delete is its own: what is
+    /// lost must be seen. `place` is the entry's own number.
+    pub fn of(&self, entry: &Entry, place: u64) -> u64 {
+        let mut h = self.0.build_hasher();
+        (&entry.table, order(&entry.what)).hash(&mut h);
+        match &entry.what {
+            What::Insert { values, rounded } => (values, rounded).hash(&mut h),
+            What::Update {
+                set,
+                revives,
+                rounded,
+                ..
+            } => (set, revives, rounded).hash(&mut h),
+            What::Violation(v) => {
+                (v.kind.word(), &v.field, &v.existing, &v.given, &v.message).hash(&mut h);
+                (v.effect as u8).hash(&mut h);
+            }
+            What::Delete { .. } | What::Skip(_) => place.hash(&mut h),
+        }
+        h.finish()
+    }
+}
+
 /// How many keys of a group are named beside the first.
 const MORE_KEYS: usize = 2;
 /// Beyond so many bytes of values no further group is kept.
@@ -124,7 +162,7 @@ struct Collector<'f> {
     filter: &'f Filter,
     limit: usize,
     tables: Vec<(String, [Bucket; 5])>,
-    hasher: RandomState,
+    likeness: Likeness,
     place: u64,
     bytes: usize,
 }
@@ -144,7 +182,7 @@ impl<'f> Collector<'f> {
             filter,
             limit: filter.limit.unwrap_or(usize::MAX),
             tables: Vec::new(),
-            hasher: RandomState::new(),
+            likeness: Likeness::new(),
             place: 0,
             bytes: 0,
         }
@@ -156,7 +194,7 @@ impl<'f> Collector<'f> {
         if !self.filter.takes(&entry) {
             return;
         }
-        let hash = self.same(&entry);
+        let hash = self.likeness.of(&entry, self.place);
         let order = order(&entry.what);
         // Entries come table by table, so it is nearly always the last one.
         let at = match self.tables.iter().rposition(|(t, _)| *t == entry.table) {
@@ -199,27 +237,6 @@ impl<'f> Collector<'f> {
             entry,
         };
         bucket.groups.insert(hash, group);
-    }
-
-    /// Equal for entries that say the same of different rows. Every delete is its own: what is
-    /// lost must be seen.
-    fn same(&self, entry: &Entry) -> u64 {
-        let mut h = self.hasher.build_hasher();
-        match &entry.what {
-            What::Insert { values, rounded } => (values, rounded).hash(&mut h),
-            What::Update {
-                set,
-                revives,
-                rounded,
-                ..
-            } => (set, revives, rounded).hash(&mut h),
-            What::Violation(v) => {
-                (v.kind.word(), &v.field, &v.existing, &v.given, &v.message).hash(&mut h);
-                (v.effect as u8).hash(&mut h);
-            }
-            What::Delete { .. } | What::Skip(_) => self.place.hash(&mut h),
-        }
-        h.finish()
     }
 
     fn finish(self, mask: &Mask) -> Selection {

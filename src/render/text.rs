@@ -14,7 +14,7 @@ use super::escape;
 use super::select::{Group, ORDER, Selection, order};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Entry, Header, Kind, TablePlan, Values, What, display_key};
-use crate::planfile::{Item, PlanFile};
+use crate::planfile::{Item, Notes, Outcome, PlanFile};
 
 pub use super::select::Filter;
 
@@ -28,7 +28,7 @@ pub struct Style {
 }
 
 impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
+    pub(super) fn paint(self, code: &str, text: &str) -> String {
         if self.colour {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
@@ -78,7 +78,7 @@ pub fn selection(
 ) -> Result<()> {
     head(plan, style, out).map_err(failed)?;
     for table in &plan.header.tables {
-        if !(filter.tables.is_empty() || filter.tables.contains(&table.table)) {
+        if !filter.of_table(&table.table) {
             continue;
         }
         let mut text = title(table, style);
@@ -172,9 +172,17 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
         escape(&header.target.database)
     );
     wrap(&mut text, ("", 0), &line, 2, style.width);
+    if let Some(notes) = &plan.notes {
+        let line = format!("Not in the hash: {}", noted(header, notes.get()));
+        wrap(&mut text, ("", 0), &line, 2, style.width);
+    }
+    let mut sealed = String::new();
+    for line in super::sealed(plan) {
+        wrap(&mut sealed, ("", 0), &line, 2, style.width);
+    }
     write!(
         out,
-        "{text}{}\n\n{}\n\n  {} insert   {} update   {} delete   {} violation\n\n",
+        "{text}{}\n{sealed}\n{}\n\n  {} insert   {} update   {} delete   {} violation\n\n",
         plan.hash,
         summary(&header.tables, style),
         style.paint("32", "+"),
@@ -182,6 +190,27 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
         style.paint("31", "-"),
         style.paint("35", "!"),
     )
+}
+
+/// What the notes say, in a line. The database's own words may repeat values that are not to be shown.
+fn noted(header: &Header, notes: &str) -> String {
+    let secret = header.tables.iter().any(|t| !t.config.sensitive.is_empty());
+    match serde_json::from_str::<Notes>(notes) {
+        Ok(Notes { rehearsal }) if rehearsal.outcome == Outcome::Refused && secret => format!(
+            "rehearsed: {}; why stands in the file, and may hold sensitive values",
+            rehearsal.outcome.words()
+        ),
+        Ok(Notes { rehearsal }) => format!(
+            "rehearsed: {}: {}",
+            rehearsal.outcome.words(),
+            fit(&one_line(&rehearsal.message), 2_000)
+        ),
+        Err(_) => format!("notes: {}", fit(notes, 200)),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// A row of counts for each table.
@@ -228,6 +257,12 @@ fn title(table: &TablePlan, style: Style) -> String {
 }
 
 fn tail(header: &Header, out: &mut impl Write) -> std::io::Result<()> {
+    if header.exceeded().next().is_some() {
+        writeln!(
+            out,
+            "This plan cannot be applied: it exceeds limits, as noted."
+        )?;
+    }
     if header.blocking > 0 {
         let (n, s) = (header.blocking, if header.blocking == 1 { "" } else { "s" });
         writeln!(
@@ -298,7 +333,7 @@ fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: Style)
 }
 
 /// Appends one entry, or a group of which it is the first: `title` names its rows.
-fn entry_text(
+pub(super) fn entry_text(
     text: &mut String,
     entry: &Entry,
     title: &str,

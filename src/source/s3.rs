@@ -82,7 +82,11 @@ impl Bucket {
 
     /// Pages are asked for by hand: the client's paginator takes a page that breaks off, or points
     /// to itself, for the last one.
-    pub(super) async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, SourceError> {
+    pub(super) async fn list(
+        &self,
+        prefix: &str,
+        found: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<ObjectInfo>, SourceError> {
         let incomplete = |found| SourceError::Incomplete {
             target: self.display(prefix),
             found,
@@ -114,6 +118,7 @@ impl Bucket {
                     etag,
                 });
             }
+            found(objects.len() as u64);
             if page.is_truncated() != Some(true) {
                 return Ok(objects);
             }
@@ -222,13 +227,22 @@ where
         }
         _ => {
             let found = chain(error);
-            let advice = match found.contains("redential") {
-                true => {
-                    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or sign in (aws sso login)"
-                }
-                false => "check the network and AWS_ENDPOINT_URL, and run it again",
-            };
-            (found, advice)
+            let profile = std::env::var("AWS_PROFILE").ok().filter(|p| !p.is_empty());
+            match (found.contains("redential"), profile) {
+                (false, _) => (
+                    found,
+                    "check the network and AWS_ENDPOINT_URL, and run it again",
+                ),
+                // The client does not say that there is no such profile.
+                (true, Some(profile)) => (
+                    format!("{found} (AWS_PROFILE is {profile:?})"),
+                    "see whether ~/.aws/config or ~/.aws/credentials has this profile, or sign in (aws sso login)",
+                ),
+                (true, None) => (
+                    found,
+                    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or sign in (aws sso login)",
+                ),
+            }
         }
     };
     SourceError::Refused {

@@ -19,6 +19,20 @@ pub fn shared() -> &'static Postgres {
     })
 }
 
+/// A setting of these tests from the environment, such as how many random cases to play.
+pub fn number_from(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |v| {
+        v.parse()
+            .unwrap_or_else(|e| panic!("{variable} is {v:?}: {e}"))
+    })
+}
+
+/// A name that no database has yet.
+fn fresh() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("faults_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
 /// One database with the loader's tables and the test's own, and a folder with batches.
 pub struct Stage {
     /// How tests reach the database.
@@ -107,26 +121,38 @@ pub struct State {
 impl Stage {
     /// On the shared server.
     pub fn new(tables: &str, config: &str) -> Stage {
-        Stage::on(shared(), tables, config)
+        static MIGRATED: OnceLock<()> = OnceLock::new();
+        MIGRATED.get_or_init(|| drop(Stage::make(shared(), "migrated", "template1")));
+        let stage = Stage::make(shared(), &fresh(), "migrated");
+        stage.prepare(tables, config)
     }
 
+    /// On a server of its own.
     pub fn on(server: &Postgres, tables: &str, config: &str) -> Stage {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("faults_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        Stage::make(server, &fresh(), "template1").prepare(tables, config)
+    }
+
+    fn make(server: &Postgres, name: &str, template: &str) -> Stage {
         let mut admin = connect(&server.url("postgres"));
         admin
-            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .unwrap();
         let stage = Stage {
-            url: server.url(&name),
+            url: server.url(name),
             folder: TempDir::new().unwrap(),
             client: Mutex::new(None),
         };
         std::fs::create_dir(stage.path("source")).unwrap();
-        stage.write("tables.yaml", config);
-        stage.loader(&["migrate"]).ends(0);
-        stage.sql(tables);
+        if template == "template1" {
+            stage.loader(&["migrate"]).ends(0);
+        }
         stage
+    }
+
+    fn prepare(self, tables: &str, config: &str) -> Stage {
+        self.write("tables.yaml", config);
+        self.sql(tables);
+        self
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -142,6 +168,11 @@ impl Stage {
     /// A session of its own.
     pub fn client(&self) -> Client {
         connect(&self.url)
+    }
+
+    /// Lets go of the stage's own session: its server may have gone down.
+    pub fn reconnect(&self) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Works in the stage's own session.
@@ -178,7 +209,9 @@ impl Stage {
 
     /// The binary with a clean environment, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_loader"));
+        // TEST_LOADER is another build, such as one that is not replaced while a long run goes on.
+        let built = env!("CARGO_BIN_EXE_loader").into();
+        let mut command = Command::new(std::env::var_os("TEST_LOADER").unwrap_or(built));
         command.env_clear();
         for kept in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(kept).map(|v| (kept, v)));
@@ -238,7 +271,7 @@ impl Stage {
         self.with(state)
     }
 
-    /// No lock, no transaction and no session of the loader is left; waits for up to 10 s, since a
+    /// No lock, no transaction and no session of the loader is left; waits for up to a minute, since a
     /// server notices a dead client after a second.
     #[track_caller]
     pub fn is_free(&self) {
@@ -253,7 +286,7 @@ impl Stage {
                 return;
             }
             assert!(
-                started.elapsed() < Duration::from_secs(10),
+                started.elapsed() < Duration::from_secs(60),
                 "still there: {left}"
             );
             std::thread::sleep(Duration::from_millis(20));

@@ -178,3 +178,56 @@ fn what_would_break_a_constraint_is_a_violation_of_the_record() {
     world.apply(&plan).ok();
     assert_eq!(world.rows("SELECT id FROM c ORDER BY 1"), ["1", "2", "6"]);
 }
+
+#[test]
+fn what_refers_to_a_record_that_is_left_out_is_left_out_too() {
+    let world = World::new(
+        "CREATE TABLE p (id int PRIMARY KEY, a int NOT NULL DEFAULT 1, b int NOT NULL); \
+         CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p)",
+        "p: {natural_key: [id], on_invalid: reject}\nc: {natural_key: [id], on_invalid: reject}",
+    );
+    world.deliver(
+        "b",
+        "p/1.json",
+        r#"[{"id": 1, "a": null, "b": 1}, {"id": 2}, {"id": 3, "b": 1}]"#,
+    );
+    world.deliver(
+        "b",
+        "c/1.json",
+        r#"[{"id": 1, "p": 1}, {"id": 2, "p": 2}, {"id": 3, "p": 3}]"#,
+    );
+    let plan = world.plan("b");
+    let lines = [
+        "! p id=1: null_value a reject",
+        "! p id=2: null_value b reject",
+        r#"+ p id=3: b="1""#,
+        "! c id=1: missing_parent p reject",
+        "! c id=2: missing_parent p reject",
+        r#"+ c id=3: p="3""#,
+    ];
+    assert_eq!(plan.lines(), lines);
+    world.apply(&plan).ok();
+}
+
+#[test]
+fn what_a_record_that_is_left_out_would_have_freed_is_taken() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, a text UNIQUE, b text UNIQUE); INSERT INTO t VALUES (1, 'x', 'x')",
+        "t: {natural_key: [id], on_invalid: reject}",
+    );
+    // 1 would leave x, but its b is that of 2; 3 relies on it, and 4 on nobody.
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "a": "y", "b": "z"}, {"id": 2, "b": "z"}, {"id": 3, "a": "x"}, {"id": 4, "a": "w"}]"#,
+    );
+    let plan = world.plan("b");
+    let lines = [
+        "! t id=1: unique_conflict b reject",
+        "! t id=2: unique_conflict b reject",
+        "! t id=3: unique_conflict a reject",
+        r#"+ t id=4: a="w""#,
+    ];
+    assert_eq!(plan.lines(), lines);
+    world.apply(&plan).ok();
+}

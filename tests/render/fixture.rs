@@ -42,8 +42,10 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         schema: "sha256:00".into(),
         parents: parents.iter().map(|p| (*p).to_owned()).collect(),
         width,
+        rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
+        triggered: Vec::new(),
         warnings: Vec::new(),
     }
 }
@@ -442,4 +444,213 @@ pub fn many(n: usize) -> Plan {
         }
     });
     write(Kind::Load, tables.collect(), entries)
+}
+
+/// A load as a curator may meet it: eight tables, some hundred changes, a few things to look at.
+pub fn showcase() -> Plan {
+    let config = |key: &str| format!(r#"{{"natural_key": [{key}]}}"#);
+    let mut subjects = table(
+        "subjects",
+        r#"{"natural_key": ["gsid"], "immutable_fields": ["created_by"], "sensitive": ["ssn"], "soft_delete": true}"#,
+        &[],
+        14,
+    );
+    subjects
+        .warnings
+        .push("its triggers run when this is applied: subjects_touch".into());
+    let tables = vec![
+        table("centers", &config(r#""center""#), &[], 6),
+        subjects,
+        table("consents", &config(r#""gsid", "form""#), &["subjects"], 8),
+        table(
+            "visits",
+            &config(r#""gsid", "visit_no""#),
+            &["centers", "subjects"],
+            11,
+        ),
+        table(
+            "specimen",
+            r#"{"natural_key": ["sample_id"], "on_invalid": "reject"}"#,
+            &["subjects", "visits", "specimen"],
+            17,
+        ),
+        table("lcl", &config(r#""niddk_no""#), &["specimen"], 9),
+        table(
+            "dna",
+            &config(r#""dna_id""#),
+            &["specimen", "lcl", "centers"],
+            12,
+        ),
+    ];
+    let mut entries = vec![entry(
+        "centers",
+        &[("center", Some("Lyon"))],
+        update(&[(
+            "contact",
+            Some("p.durand@chu.example"),
+            Some("biobank@chu.example"),
+        )]),
+    )];
+    let immutable = violation(
+        ViolationKind::ImmutableField,
+        Effect::Reject,
+        "created_by",
+        (Some("redcap"), Some("lims")),
+        "the column may be set on insert and never changed",
+    );
+    let gone = delete(
+        &[
+            ("sex", Some("F")),
+            ("ssn", Some("078-05-1120")),
+            ("birth_year", Some("1948")),
+        ],
+        true,
+    );
+    for n in 0..64 {
+        let id = format!("GSID-{:04}", 1000 + 7 * n);
+        let key = [("gsid", Some(id.as_str()))];
+        entries.push(match n {
+            3 | 41 => entry("subjects", &key, immutable.clone()),
+            9 => entry("subjects", &key, gone.clone()),
+            12 => entry(
+                "subjects",
+                &key,
+                update(&[
+                    ("birth_year", Some("1963"), Some("1936")),
+                    (
+                        "note",
+                        Some("enrolled at visit 2, consent pending"),
+                        Some("enrolled at visit 2, consent given 2024-01-12"),
+                    ),
+                    ("ssn", Some("219-09-9999"), Some("219-09-9990")),
+                ]),
+            ),
+            13 | 27 => entry(
+                "subjects",
+                &key,
+                update(&[
+                    ("sex", None, Some("M")),
+                    ("site", Some("Boston"), Some("Boston, MA")),
+                ]),
+            ),
+            14..=33 => entry(
+                "subjects",
+                &key,
+                update(&[("site", Some("Boston"), Some("Boston, MA"))]),
+            ),
+            34..=39 => entry(
+                "subjects",
+                &key,
+                insert(&[
+                    ("sex", Some(if n % 2 == 0 { "F" } else { "M" })),
+                    ("birth_year", Some("1971")),
+                    ("site", Some("Lyon")),
+                    ("created_by", Some("lims")),
+                ]),
+            ),
+            _ => entry("subjects", &key, What::Skip(Skip::Unchanged(digest()))),
+        });
+    }
+    for n in 0..12 {
+        let id = format!("GSID-{:04}", 1238 + 7 * n);
+        entries.push(entry(
+            "consents",
+            &[("gsid", Some(&id)), ("form", Some("v3"))],
+            insert(&[("signed_on", Some("2024-01-12"))]),
+        ));
+    }
+    for n in 0..90 {
+        let id = format!("GSID-{:04}", 1000 + 7 * (n / 2));
+        let visit = format!("{}", n % 2 + 1);
+        let key = [
+            ("gsid", Some(id.as_str())),
+            ("visit_no", Some(visit.as_str())),
+        ];
+        entries.push(match n % 9 {
+            0 => entry(
+                "visits",
+                &key,
+                update(&[("status", Some("planned"), Some("done"))]),
+            ),
+            _ => entry("visits", &key, What::Skip(Skip::Unchanged(digest()))),
+        });
+    }
+    for n in 0..120 {
+        let (id, volume, place) = (
+            format!("SMP-{:05}", 20_400 + n),
+            format!("{}.500", n % 5),
+            format!("B/{}", n / 10),
+        );
+        let key = [("sample_id", Some(id.as_str()))];
+        entries.push(match n {
+            17 => entry(
+                "specimen",
+                &key,
+                violation(
+                    ViolationKind::InvalidValue,
+                    Effect::Reject,
+                    "volume_ml",
+                    (None, Some("1,5")),
+                    "invalid input syntax for type numeric: \"1,5\"",
+                ),
+            ),
+            58 => entry(
+                "specimen",
+                &key,
+                violation(
+                    ViolationKind::MissingParent,
+                    Effect::Reject,
+                    "gsid",
+                    (None, Some("GSID-9999")),
+                    "there is no such row in subjects, and none in this plan",
+                ),
+            ),
+            71..80 => entry(
+                "specimen",
+                &key,
+                update(&[
+                    ("freezer", Some("A/3"), Some("C/1")),
+                    ("volume_ml", Some("2.000"), Some(&volume)),
+                ]),
+            ),
+            _ => entry(
+                "specimen",
+                &key,
+                insert(&[
+                    ("gsid", Some("GSID-1238")),
+                    ("freezer", Some(&place)),
+                    ("volume_ml", Some(&volume)),
+                    ("kind", Some("plasma")),
+                ]),
+            ),
+        });
+    }
+    for n in 0..9 {
+        let id = format!("{}", 12_340 + n);
+        entries.push(entry(
+            "lcl",
+            &[("niddk_no", Some(&id))],
+            update(&[("passage_number", Some("5"), Some("8"))]),
+        ));
+    }
+    entries.push(entry(
+        "lcl",
+        &[("niddk_no", Some("12399"))],
+        delete(
+            &[("passage_number", Some("2")), ("medium", Some("RPMI"))],
+            false,
+        ),
+    ));
+    for n in 0..30 {
+        let id = format!("DNA-{:04}", 800 + n);
+        entries.push(entry(
+            "dna",
+            &[("dna_id", Some(&id))],
+            insert(&[
+                ("sample_id", Some("SMP-20401")),
+                ("ng_per_ul", Some("48.20")),
+            ]),
+        ));
+    }
+    write(Kind::Load, tables, entries.into_iter())
 }

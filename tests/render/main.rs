@@ -19,6 +19,9 @@ macro_rules! snapshot {
     };
 }
 
+mod browser;
 mod fixture;
+mod html;
+mod json;
 mod markdown;
 mod text;

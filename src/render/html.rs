@@ -1,0 +1,353 @@
+//! A plan as one page that needs nothing else: no network, no other file. What is the page's own is
+//! made with `maud`, which escapes all that is put in; style and script are files of their own,
+//! named by their hash in the page's security policy, so that nothing else runs.
+
+mod data;
+mod graph;
+mod layers;
+
+use std::io::Write;
+
+use base64::Engine;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use super::escape;
+use super::select::{Filter, Likeness, ORDER, order};
+use crate::error::{Error, Result};
+use crate::plan::{Counts, Header, Kind, TablePlan};
+use crate::planfile::{Item, PlanFile};
+use data::Writer;
+use graph::{KINDS, bar, counts};
+
+/// The most entries in a page.
+pub const ROWS: u64 = 100_000;
+/// Bytes of rows after which a new element begins: the script reads one without making anybody wait.
+const PIECE: usize = 64 << 10;
+
+const STYLE: &str = include_str!("html/page.css");
+const SCRIPT: &str = include_str!("html/page.js");
+
+/// Writes a verified plan as a page. Where it has more than [`ROWS`] entries, violations and
+/// deletes come first, and the rest has a share for each table and action.
+///
+/// # Errors
+/// [`Error::Io`] where `out` cannot be written; [`Error::PlanRefused`] where the file changed.
+pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) -> Result<()> {
+    let failed = |e: std::io::Error| Error::io("writing the plan as a page", &e);
+    let header = &plan.header;
+    let title = format!("{} {}", what(header), escape(&header.batch_id));
+    let top = html! {
+        (top(plan, name))
+        (overview(&header.tables))
+        (changes(&header.summary))
+    };
+    write!(out, "{}", page_start(&title, true).into_string()).map_err(failed)?;
+    write!(out, "{}", top.into_string()).map_err(failed)?;
+
+    let names: Vec<&str> = header.tables.iter().map(|t| t.table.as_str()).collect();
+    let mut room = share(&header.tables, filter);
+    let mut left = vec![[0_u64; 5]; names.len()];
+    let mask = plan.mask();
+    let likeness = Likeness::new();
+    let mut writer = Writer::new(&mask);
+    let mut pieces = Pieces {
+        out: &mut *out,
+        bytes: 0,
+    };
+    let mut place = 0;
+    let mut table = 0;
+    plan.stream(&mut |item| {
+        let Item::Entry(entry) = item else {
+            return Ok(());
+        };
+        place += 1;
+        if !filter.takes(&entry) {
+            return Ok(());
+        }
+        // Entries come table by table.
+        if names.get(table) != Some(&entry.table.as_str()) {
+            table = names
+                .iter()
+                .position(|n| *n == entry.table)
+                .unwrap_or_default();
+        }
+        let order = order(&entry.what);
+        let Some(rest) = room[table][order].checked_sub(1) else {
+            left[table][order] += 1;
+            return Ok(());
+        };
+        room[table][order] = rest;
+        let same = likeness.of(&entry, place);
+        let line = writer
+            .row(entry, place, table, same)
+            .map_err(|e| failed(e.into()))?;
+        pieces.push(&line).map_err(failed)
+    })?;
+    pieces.end().map_err(failed)?;
+    let left: Vec<(usize, usize, u64)> = (0..names.len())
+        .flat_map(|t| (0..5).map(move |a| (t, a)))
+        .filter_map(|(t, a)| Some((t, a, left[t][a])).filter(|l| l.2 > 0))
+        .collect();
+    let tail = writer
+        .tail(&header.tables, &left)
+        .map_err(|e| failed(e.into()))?;
+    let end = html! {
+        script #names type="application/json" { (PreEscaped(tail)) }
+        script { (PreEscaped(text_of(SCRIPT))) }
+    };
+    writeln!(out, "{}</body></html>", end.into_string()).map_err(failed)
+}
+
+/// Elements with rows as JSON, none of them large.
+struct Pieces<'w, W: Write> {
+    out: &'w mut W,
+    bytes: usize,
+}
+
+impl<W: Write> Pieces<'_, W> {
+    fn push(&mut self, line: &str) -> std::io::Result<()> {
+        let before = match self.bytes {
+            0 => "<script class=\"rows\" type=\"application/json\">[\n",
+            _ => ",\n",
+        };
+        write!(self.out, "{before}{line}")?;
+        self.bytes += line.len();
+        if self.bytes > PIECE {
+            self.end()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn end(&mut self) -> std::io::Result<()> {
+        match std::mem::take(&mut self.bytes) {
+            0 => Ok(()),
+            _ => self.out.write_all(b"\n]</script>\n"),
+        }
+    }
+}
+
+/// How many entries of each table and action there is room for.
+fn share(tables: &[TablePlan], filter: &Filter) -> Vec<[u64; 5]> {
+    let limit = filter.limit.map_or(u64::MAX, |n| n as u64);
+    let mut room = vec![[0; 5]; tables.len()];
+    let mut free = ROWS;
+    let mut wanted: Vec<(bool, u64, usize, usize)> = Vec::new();
+    for (t, table) in tables
+        .iter()
+        .enumerate()
+        .filter(|(_, t)| filter.of_table(&t.table))
+    {
+        let c = &table.counts;
+        for (a, n) in [c.violation, c.delete, c.update, c.insert, c.skip]
+            .into_iter()
+            .enumerate()
+        {
+            if filter.actions.is_empty() || filter.actions.iter().any(|name| name == ORDER[a]) {
+                wanted.push((a > 1, n.min(limit), t, a));
+            }
+        }
+    }
+    wanted.sort_unstable();
+    let urgent = wanted.partition_point(|w| !w.0);
+    for part in [&wanted[..urgent], &wanted[urgent..]] {
+        // The smallest first: what one does not need, the others get.
+        for (done, (_, n, t, a)) in part.iter().enumerate() {
+            let given = (*n).min(free / (part.len() - done) as u64);
+            room[*t][*a] = given;
+            free -= given;
+        }
+    }
+    room
+}
+
+fn text_of(file: &str) -> String {
+    file.replace("\r\n", "\n")
+}
+
+fn source(file: &str) -> String {
+    let digest = Sha256::digest(text_of(file).as_bytes());
+    format!(
+        "'sha256-{}'",
+        base64::engine::general_purpose::STANDARD.encode(digest)
+    )
+}
+
+/// Everything before the page's content. Only our own style, and script where there is one, may
+/// act, and nothing may be fetched.
+fn page_start(title: &str, script: bool) -> Markup {
+    let script = if script {
+        source(SCRIPT)
+    } else {
+        "'none'".into()
+    };
+    let policy = format!(
+        "default-src 'none'; script-src {script}; style-src {}; base-uri 'none'; form-action 'none'",
+        source(STYLE)
+    );
+    html! {
+        (DOCTYPE)
+        (PreEscaped("<html lang=\"en\">"))
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(policy);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta name="referrer" content="no-referrer";
+            title { (title) }
+            style { (PreEscaped(text_of(STYLE))) }
+        }
+        (PreEscaped("<body>"))
+    }
+}
+
+fn what(header: &Header) -> &'static str {
+    match header.kind {
+        Kind::Load => "Load of batch",
+        Kind::Rollback => "Rollback of batch",
+    }
+}
+
+fn number(n: u64, one: &str, many: &str) -> String {
+    match n {
+        1 => format!("1 {one}"),
+        n => format!("{n} {many}"),
+    }
+}
+
+/// The verdict, and what the plan is.
+fn top(plan: &PlanFile, name: &str) -> Markup {
+    let header = &plan.header;
+    let identity = plan.masked_hash.as_ref().map(|_| " --identity FILE");
+    let applicable = header.blocking == 0;
+    let (class, verdict) = match (applicable, header.summary.changes()) {
+        (false, _) => (
+            "blocked",
+            format!(
+                "It cannot be applied: {}.",
+                number(
+                    header.blocking,
+                    "violation stands against it",
+                    "violations stand against it"
+                )
+            ),
+        ),
+        (true, 0) => ("nothing", "There is nothing to apply.".to_owned()),
+        (true, _) => ("fine", "It can be applied.".to_owned()),
+    };
+    html! {
+        header.top {
+            div.what {
+                p.over { (what(header)) }
+                h1 { (escape(&header.batch_id)) }
+                p.verdict.(class) { (verdict) }
+                @if header.rejected > 0 {
+                    p.verdict.rejected {
+                        (number(header.rejected, "violation leaves its record out", "violations leave their records out")) "."
+                    }
+                }
+            }
+            dl {
+                div { dt { "Database" } dd { (escape(&header.target.database)) } }
+                @if header.records > 0 { div { dt { "Records read" } dd { (header.records) } } }
+                @if !header.undoes.is_empty() {
+                    div { dt { "Takes back" } dd.code { (header.undoes.join(", ")) } }
+                }
+                div { dt { "Plan" } dd.code.all { (plan.hash) } }
+                @for line in super::sealed(plan) { div { dt { "Encrypted" } dd { (line) } } }
+                @if applicable && header.summary.changes() > 0 {
+                    div { dt { "To apply it" } dd.code.all { "loader apply " (escape(name)) @if let Some(i) = identity { (i) } " --approve " (plan.verified_hash()) } }
+                }
+            }
+        }
+    }
+}
+
+/// The drawing and a bar for each table.
+fn overview(tables: &[TablePlan]) -> Markup {
+    html! {
+        @if let Some(drawing) = graph::draw(tables) {
+            section.drawing aria-label="Tables and what they refer to" { (drawing) }
+        }
+        section.tables aria-label="Tables" {
+            table {
+                thead { tr {
+                    th scope="col" { "Table" }
+                    th.wide scope="col" { span.hidden { "Share of each" } }
+                    @for (kind, sign) in KINDS {
+                        th.number scope="col" { span class=(kind) aria-hidden="true" { (sign) } " " (column(kind)) }
+                    }
+                } }
+                tbody { @for (i, table) in tables.iter().enumerate() {
+                    tr {
+                        th scope="row" { a href="#changes" data-table=(i) { (escape(&table.table)) } }
+                        td.wide {
+                            svg.bar viewBox="0 0 600 10" preserveAspectRatio="none" aria-hidden="true" {
+                                @for (kind, at, width) in bar(&table.counts, 600.0) {
+                                    rect class=(kind) x=(at) width=(width) height="10" {}
+                                }
+                            }
+                        }
+                        @for ((kind, _), n) in KINDS.iter().zip(counts(&table.counts)) {
+                            td.number {
+                                @if n == 0 { span.none { "·" } }
+                                @else { a class=(kind) href="#changes" data-table=(i) data-action=(place(kind)) { (n) } }
+                            }
+                        }
+                    }
+                    @for warning in &table.warnings {
+                        tr.note { td colspan="7" { "Note: " (escape(warning)) } }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+/// The head of a column of counts.
+fn column(kind: &str) -> &str {
+    match kind {
+        "skip" => "unchanged",
+        "violation" => "violations",
+        other => other,
+    }
+}
+
+/// The number by which the rows name an action.
+fn place(kind: &str) -> usize {
+    ORDER.iter().position(|o| *o == kind).unwrap_or_default()
+}
+
+/// The frame that the script fills.
+fn changes(summary: &Counts) -> Markup {
+    let by_kind = counts(summary);
+    html! {
+        section #changes aria-label="Changes" {
+            form.tools #tools role="search" autocomplete="off" {
+                input #search type="search" placeholder="Search keys and values  ( / )" aria-label="Search keys and values" spellcheck="false";
+                span.actions role="group" aria-label="Actions" {
+                    @for name in ORDER {
+                        @let at = KINDS.iter().position(|k| k.0 == name).unwrap_or_default();
+                        button.chip.(name) type="button" data-toggle=(place(name)) aria-pressed=(name != "skip") {
+                            span.sign aria-hidden="true" { (KINDS[at].1) } " " (column(name)) " " b { (by_kind[at]) }
+                        }
+                    }
+                }
+                span.break {}
+                select #table aria-label="Table" { option value="" { "all tables" } }
+                select #column aria-label="Column" { option value="" { "all columns" } }
+                select #kind aria-label="Kind of violation" { option value="" { "all kinds" } }
+                label { input #grouped type="checkbox" checked; " alike as one" }
+                button #reset type="reset" { "Reset" }
+                p #state role="status" aria-live="polite" { "Reading…" }
+            }
+            ul #left {}
+            noscript { p { "This page needs its own script to list the changes; "
+                code { "loader show --all" } " lists them as text." } }
+            div #list role="feed" aria-label="Changes" aria-busy="true" {}
+            p.keys { kbd { "/" } " search  " kbd { "j" } " " kbd { "k" } " next, previous  " kbd { "Enter" } " open, close  "
+                kbd { "Esc" } " leave the search" }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A plan's entries as the page's script reads them: JSON in which no value ends the element that
+//! holds it. Names that repeat are numbers, and come last.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::mask::Mask;
+use crate::plan::{Entry, TablePlan, Values, What};
+use crate::render::cut::cut;
+use crate::render::select::order;
+
+/// The longest value in a page, in characters.
+pub const WIDEST: usize = 1 << 20;
+/// When a page holds so many bytes of values, further ones are cut to [`NARROW`] characters.
+const MUCH: usize = 64 << 20;
+const NARROW: usize = 1_000;
+
+/// Names by number.
+#[derive(Default)]
+pub struct Names {
+    numbers: HashMap<String, usize>,
+    names: Vec<String>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        self.names.push(cut_whole(name, NARROW));
+        self.numbers.insert(name.to_owned(), self.names.len() - 1);
+        self.names.len() - 1
+    }
+}
+
+type Value = Option<String>;
+
+/// One entry.
+#[derive(Serialize, Default)]
+#[serde(default)]
+struct Row {
+    /// Its place in the plan, from 1: it is found again by that.
+    n: u64,
+    /// Its action, as a number.
+    a: usize,
+    /// Its table, as a number.
+    t: usize,
+    /// Entries of one table and action that say the same have the same number here.
+    g: usize,
+    /// Natural key: column, value.
+    k: Vec<(usize, Value)>,
+    /// Values of an insert or delete: column, value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    v: Vec<(usize, Value)>,
+    /// What an update sets: column, old, new.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    s: Vec<(usize, Value, Value)>,
+    /// Values that are rounded: column, as given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    r: Vec<(usize, Value)>,
+    /// A word on the whole row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    violation: Option<Broken>,
+    /// Where it comes from: object, position.
+    f: Vec<(usize, Value)>,
+}
+
+#[derive(Serialize)]
+struct Broken {
+    kind: &'static str,
+    effect: &'static str,
+    field: Option<usize>,
+    old: Value,
+    given: Value,
+    why: Value,
+}
+
+/// Turns entries into lines of JSON.
+pub struct Writer<'a> {
+    mask: &'a Mask,
+    columns: Names,
+    objects: Names,
+    groups: HashMap<u64, usize>,
+    bytes: usize,
+}
+
+#[derive(Serialize)]
+struct Tail<'a> {
+    tables: Vec<String>,
+    widths: Vec<u64>,
+    columns: &'a [String],
+    objects: &'a [String],
+    left: &'a [(usize, usize, u64)],
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(mask: &'a Mask) -> Writer<'a> {
+        Writer {
+            mask,
+            columns: Names::default(),
+            objects: Names::default(),
+            groups: HashMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// One entry: `place` in the plan, `table` by number, `same` as entries that say the same.
+    pub fn row(
+        &mut self,
+        mut entry: Entry,
+        place: u64,
+        table: usize,
+        same: u64,
+    ) -> serde_json::Result<String> {
+        let next = self.groups.len();
+        let mut row = Row {
+            n: place,
+            a: order(&entry.what),
+            t: table,
+            g: *self.groups.entry(same).or_insert(next),
+            ..Row::default()
+        };
+        self.mask.entry(&mut entry);
+        row.k = self.values(&entry.key);
+        match &entry.what {
+            What::Insert { values, rounded } => {
+                row.v = self.values(values);
+                row.r = rounded
+                    .iter()
+                    .map(|(c, v)| (self.columns.number(c), self.value(Some(v))))
+                    .collect();
+            }
+            What::Update {
+                set,
+                revives,
+                rounded,
+                ..
+            } => {
+                row.s = set
+                    .iter()
+                    .map(|(c, (a, b))| {
+                        (
+                            self.columns.number(c),
+                            self.value(a.as_deref()),
+                            self.value(b.as_deref()),
+                        )
+                    })
+                    .collect();
+                row.r = rounded
+                    .iter()
+                    .map(|(c, v)| (self.columns.number(c), self.value(Some(v))))
+                    .collect();
+                row.note = revives.then_some("was deleted; comes back");
+            }
+            What::Delete { values, soft, .. } => {
+                row.v = self.values(values);
+                row.note = soft.then_some("marked as deleted");
+            }
+            What::Skip(skip) => row.note = Some(skip.why()),
+            What::Violation(v) => {
+                row.violation = Some(Broken {
+                    kind: v.kind.word(),
+                    effect: v.effect.words(),
+                    field: v.field.as_deref().map(|f| self.columns.number(f)),
+                    old: self.value(v.existing.as_deref()),
+                    given: self.value(v.given.as_deref()),
+                    why: self.value(Some(&v.message)),
+                });
+            }
+        }
+        row.f = entry.from.iter().map(|from| self.origin(from)).collect();
+        Ok(inert(&serde_json::to_string(&row)?))
+    }
+
+    /// What the rows' numbers mean; `left` is table, action and number of the entries left out.
+    pub fn tail(
+        &self,
+        tables: &[TablePlan],
+        left: &[(usize, usize, u64)],
+    ) -> serde_json::Result<String> {
+        let tail = Tail {
+            tables: tables.iter().map(|t| cut_whole(&t.table, NARROW)).collect(),
+            widths: tables.iter().map(|t| t.width).collect(),
+            columns: &self.columns.names,
+            objects: &self.objects.names,
+            left,
+        };
+        Ok(inert(&serde_json::to_string(&tail)?))
+    }
+
+    fn values(&mut self, values: &Values) -> Vec<(usize, Value)> {
+        values
+            .iter()
+            .map(|(c, v)| (self.columns.number(c), self.value(v.as_deref())))
+            .collect()
+    }
+
+    fn value(&mut self, value: Option<&str>) -> Value {
+        let widest = if self.bytes > MUCH { NARROW } else { WIDEST };
+        let shown = cut_whole(value?, widest);
+        self.bytes += shown.len();
+        Some(shown)
+    }
+
+    /// `object#position` as two, because many records come from one object.
+    fn origin(&mut self, from: &str) -> (usize, Value) {
+        match from.rsplit_once('#') {
+            Some((object, position)) => (self.objects.number(object), self.value(Some(position))),
+            None => (self.objects.number(from), None),
+        }
+    }
+}
+
+/// A value escaped, and its size where it is too long for the page.
+fn cut_whole(value: &str, widest: usize) -> String {
+    let cut = cut(value, 0, widest);
+    match cut.right {
+        None => cut.text,
+        Some(bytes) => format!("{}… (cut here: {bytes} bytes in all)", cut.text),
+    }
+}
+
+/// JSON in which nothing can end or begin an element. Outside of strings it has no such characters.
+fn inert(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' => out += &format!("\\u{:04x}", u32::from(c)),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_element_ends_in_json_and_it_says_the_same() {
+        let value = "</script><!-- & \u{2028}";
+        let json = serde_json::to_string(value).unwrap();
+        let safe = inert(&json);
+        assert!(!safe.contains(['<', '>', '&']));
+        assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), value);
+    }
+
+    #[test]
+    fn very_long_values_say_so() {
+        assert_eq!(cut_whole("abc", 3), "abc");
+        assert_eq!(cut_whole("abcé", 3), "abc… (cut here: 5 bytes in all)");
+    }
+}

@@ -1,0 +1,279 @@
+//! `render::html`, in a browser.
+
+use table_loader::render::html;
+use table_loader::render::select::{Filter, ORDER};
+
+use crate::browser::Browser;
+use crate::fixture::{self, HOSTILE, Plan};
+
+/// A plan's page, beside the plan.
+fn page(plan: &Plan, filter: &Filter) -> (std::path::PathBuf, String) {
+    let mut out = Vec::new();
+    html::plan(&plan.open(), filter, "plan.json", &mut out).unwrap();
+    let path = plan.path().with_extension("html");
+    std::fs::write(&path, &out).unwrap();
+    (path, String::from_utf8(out).unwrap())
+}
+
+fn all() -> Filter {
+    Filter {
+        actions: ORDER.map(str::to_owned).to_vec(),
+        ..Filter::default()
+    }
+}
+
+/// The page's own text without style and script, which are files.
+fn without_files(page: &str) -> String {
+    let mut text = page.to_owned();
+    for (from, to) in [("<style>", "</style>"), ("<script>", "</script>")] {
+        let start = text.find(from).unwrap() + from.len();
+        let end = start + text[start..].find(to).unwrap();
+        text.replace_range(start..end, "…");
+    }
+    let start = text.find("script-src").unwrap();
+    let end = start + text[start..].find(';').unwrap();
+    text.replace_range(start..end, "script-src …");
+    let start = text.find("style-src").unwrap();
+    let end = start + text[start..].find(';').unwrap();
+    text.replace_range(start..end, "style-src …");
+    text.replace("><", ">\n<")
+}
+
+const STATE: &str = "document.querySelector('#state').textContent";
+const TITLES: &str =
+    "[...document.querySelectorAll('.row .title')].map((t) => t.textContent).join('\\n')";
+const CURRENT: &str =
+    "document.querySelector('.row.current')?.querySelector('.key').textContent ?? ''";
+
+#[test]
+fn a_plan_with_everything_in_it() {
+    let (_, text) = page(&fixture::everything(true), &all());
+    assert!(!text.contains("078-05") && !text.contains("219-09"));
+    snapshot!("html", without_files(&text));
+}
+
+#[test]
+fn it_opens_filters_finds_and_links_without_error_or_request() {
+    let plan = fixture::everything(false);
+    let (path, _) = page(&plan, &all());
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    assert_eq!(
+        browser.eval(STATE),
+        "31 of 36 entries, those alike as one: 11"
+    );
+    browser.eval("document.querySelector('#changes').scrollIntoView()");
+    browser.until("document.querySelectorAll('.row').length === 11");
+    let titles = browser.eval(TITLES).as_str().unwrap().to_owned();
+    assert!(titles.starts_with("subjectsGSID-0003#1\nspecimengsid GSID-9999 sample_id SMP-7#34\nsubjectsGSID-0004marked as deleted#2\n"), "{titles}");
+    assert!(
+        titles.contains("subjectsGSID-0010and 19 alike1 of 9 columns#3"),
+        "{titles}"
+    );
+
+    // The keyboard: search, down into the list, along it, open.
+    browser.press("/");
+    browser.type_text("smp-8");
+    assert_eq!(browser.eval(STATE), "1 of 36 entries");
+    browser.press("Enter");
+    assert_eq!(browser.eval(CURRENT), "gsid GSID-0010 sample_id SMP-8");
+    browser.press("Enter");
+    let open = "document.activeElement.textContent";
+    let opened = browser.eval(open).as_str().unwrap().to_owned();
+    assert!(
+        opened.contains("freezerC/3") && opened.contains("from staging/b1/specimen/frag_1.json#0"),
+        "{opened}"
+    );
+    browser.press("/");
+    browser.press("Escape");
+    browser.eval("new Promise((done) => setTimeout(done, 250))");
+    browser.settled();
+    browser.press("j");
+    browser.press("j");
+    assert_eq!(browser.eval(CURRENT), "gsid GSID-9999 sample_id SMP-7");
+    browser.press("ArrowDown");
+    browser.press("k");
+    browser.press("k");
+    assert_eq!(browser.eval(CURRENT), "GSID-0003");
+
+    // Filters, which stand in the address.
+    browser.eval("document.querySelector('a[data-table=\"0\"][data-action=\"2\"]').click()");
+    browser.until(&format!(
+        "{STATE} === '22 of 36 entries, those alike as one: 3'"
+    ));
+    assert_eq!(
+        browser.eval("location.hash"),
+        "#table=subjects&actions=update"
+    );
+    let choose = |browser: &mut Browser, id: &str, value: &str| {
+        browser.eval(&format!(
+            "{{ const s = document.querySelector('#{id}'); s.value = '{value}'; s.dispatchEvent(new Event('change', {{bubbles: true}})) }}"
+        ));
+        browser.settled();
+    };
+    choose(&mut browser, "column", "ssn");
+    assert_eq!(browser.eval(STATE), "1 of 36 entries");
+    browser.eval("document.querySelector('#reset').click()");
+    browser.settled();
+    choose(&mut browser, "kind", "missing_parent");
+    assert_eq!(
+        browser.eval(TITLES),
+        "specimengsid GSID-9999 sample_id SMP-7#34"
+    );
+    assert_eq!(browser.eval("location.hash"), "#kind=missing_parent");
+    browser.eval("document.querySelector('#reset').click(), document.querySelector('[data-toggle=\"4\"]').click()");
+    browser.settled();
+    assert_eq!(browser.eval(STATE), "36 entries, those alike as one: 16");
+    browser.eval("document.querySelector('#grouped').click()");
+    browser.settled();
+    assert_eq!(browser.eval(STATE), "36 entries");
+    assert_eq!(
+        browser.eval("location.hash"),
+        "#actions=violation%2Cdelete%2Cupdate%2Cinsert%2Cskip&alike=0"
+    );
+
+    // Links to rows: one by itself, one of a group, one that is not listed at first.
+    for (row, key) in [
+        (34, "gsid GSID-9999 sample_id SMP-7"),
+        (9, "GSID-0016"),
+        (27, "GSID-0041"),
+    ] {
+        browser.open(&path, &format!("#row={row}"));
+        browser.until(&format!("{CURRENT} === '{key}'"));
+        assert_eq!(
+            browser.eval("document.activeElement.classList.contains('open')"),
+            true
+        );
+    }
+    browser.open(&path, "#row=99");
+    browser.until(&format!(
+        "{STATE} === 'Row 99 of the plan is not on this page.'"
+    ));
+    browser.is_quiet();
+}
+
+#[test]
+fn hostile_rows_do_nothing() {
+    let plan = fixture::hostile();
+    let (path, text) = page(&plan, &all());
+    assert_eq!(
+        text.matches("<script").count(),
+        text.matches("</script>").count()
+    );
+    for bad in HOSTILE
+        .iter()
+        .filter(|b| b.contains(['<', '\u{202e}', '\u{1b}', '\u{2028}']))
+    {
+        assert!(!text.contains(bad), "{bad}");
+    }
+    let mut browser = Browser::start();
+    browser.open(&path, "#alike=0");
+    let title = browser.eval("document.title").as_str().unwrap().to_owned();
+    let mut steps = 0;
+    loop {
+        // Every row is drawn and opened.
+        browser.press("j");
+        browser.press("Enter");
+        steps += 1;
+        if browser.eval("document.querySelector('.row.current').ariaPosInSet === document.querySelector('.row.current').ariaSetSize").as_bool().unwrap() {
+            break;
+        }
+        assert!(steps < 200);
+    }
+    assert_eq!(steps, HOSTILE.len() * 4 + 1);
+    browser.press("/");
+    browser.type_text("huge");
+    browser.press("Enter");
+    browser.press("Enter");
+    browser.eval("document.querySelector('.row.current .more').click()");
+    let huge = "document.querySelector('.row.current .new').textContent.length";
+    assert_eq!(browser.eval(huge), 120_000 * r"<b>&\u{202e}".len());
+    // No value became an element, an attribute that acts, or a link to elsewhere.
+    let own = "[...document.querySelectorAll('body *')].filter((e) => !['A','ARTICLE','B','BUTTON','CODE','DD','DEFS','DIV','DL','DT','FORM','G','H1','HEADER','I','INPUT','KBD','LABEL','LI','MARK','MARKER','NOSCRIPT','OPTION','P','PATH','RECT','SCRIPT','SECTION','SELECT','SPAN','SVG','TABLE','TBODY','TD','TEXT','TH','THEAD','TITLE','TR','TSPAN','UL'].includes(e.tagName.toUpperCase()) || [...e.attributes].some((a) => a.name.startsWith('on') || a.name === 'src' || (a.name === 'href' && !a.value.startsWith('#')))).map((e) => e.outerHTML)";
+    assert_eq!(browser.eval(own), serde_json::json!([]));
+    assert_eq!(
+        browser.eval("document.querySelectorAll('script:not([type])').length"),
+        1
+    );
+    assert_eq!(browser.eval("document.title"), title.as_str());
+    browser.is_quiet();
+}
+
+#[test]
+fn it_is_light_and_dark_as_the_reader_has_it() {
+    let plan = fixture::showcase();
+    let (path, _) = page(&plan, &all());
+    let mut browser = Browser::start();
+    let paper = "getComputedStyle(document.body).backgroundColor";
+    for (scheme, colour) in [("light", "rgb(255, 255, 255)"), ("dark", "rgb(18, 22, 27)")] {
+        browser.media(scheme);
+        browser.open(&path, "");
+        assert_eq!(browser.eval(paper), colour);
+        // The pictures of the documentation: LOADER_SCREENSHOTS=docs.
+        if let Some(folder) = std::env::var_os("LOADER_SCREENSHOTS") {
+            let file = std::path::Path::new(&folder).join(format!("page-{scheme}.png"));
+            std::fs::write(file, browser.screenshot(1280, 1400)).unwrap();
+        }
+    }
+    browser.is_quiet();
+}
+
+#[test]
+fn on_paper_the_first_rows_stand_opened() {
+    let plan = fixture::many(600);
+    let (path, _) = page(&plan, &all());
+    let mut browser = Browser::start();
+    browser.open(&path, "#alike=0");
+    browser.eval("window.dispatchEvent(new Event('beforeprint'))");
+    let rows = "document.querySelectorAll('.row.open').length";
+    assert_eq!(browser.eval(rows), 500);
+    let rest = browser.eval("document.querySelector('#list > p').textContent");
+    assert_eq!(rest, "… and 100 more; loader show --all lists them.");
+    browser.eval("window.dispatchEvent(new Event('afterprint'))");
+    assert_eq!(browser.eval(rows), 0);
+    let drawn = browser.eval("document.querySelectorAll('.row').length");
+    assert!((1..60).contains(&drawn.as_u64().unwrap()), "{drawn}");
+}
+
+#[test]
+fn of_very_many_rows_only_those_on_the_screen_are_drawn() {
+    let plan = fixture::many(20_000);
+    let (path, text) = page(&plan, &all());
+    let largest = text
+        .split("<script class=\"rows\"")
+        .map(str::len)
+        .max()
+        .unwrap();
+    assert!(largest < 100_000, "{largest}");
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    let drawn = "document.querySelectorAll('.row').length";
+    assert!(browser.eval(drawn).as_u64().unwrap() < 60);
+    browser.press("/");
+    browser.type_text("LCL-0014001");
+    assert_eq!(browser.eval(STATE), "1 of 20,000 entries");
+    assert_eq!(browser.eval(TITLES), "lcllcl-00140012 of 8 columns#14002");
+    browser.eval("location.hash = 'row=19999'");
+    browser.until(&format!("{CURRENT} === 'dna-0019998'"));
+    assert!(browser.eval(drawn).as_u64().unwrap() < 60);
+    let seen = "(() => { const r = document.querySelector('.row.current').getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight })()";
+    assert_eq!(browser.eval(seen), true);
+    browser.is_quiet();
+}
+
+#[test]
+fn what_does_not_fit_is_left_out_by_share_and_it_says_so() {
+    let plan = fixture::many(3_000);
+    let filter = Filter {
+        limit: Some(100),
+        ..all()
+    };
+    let (path, text) = page(&plan, &filter);
+    assert_eq!(text.matches("{\"n\":").count(), 5 * 200 + 3);
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    let left = browser
+        .eval("[...document.querySelectorAll('#left li')].map((l) => l.textContent).join('\\n')");
+    let left = left.as_str().unwrap();
+    assert!(left.starts_with("320 updates of subjects are not on this page; loader show --table subjects --action update --all lists them.\n"), "{left}");
+}
