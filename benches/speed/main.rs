@@ -9,6 +9,7 @@ mod report;
 mod server;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -88,41 +89,40 @@ fn main() -> Result<()> {
             }
         }
     }
+    // What fails does not take with it what was measured.
+    let mut failed = Vec::new();
     for (rows, records, mix) in cases {
         let floors: &[Floor] = match mix {
             Mix::Equal => &[Floor::P],
             Mix::New | Mix::Mixed => &[Floor::P, Floor::BSplit, Floor::BOne, Floor::A, Floor::C],
         };
-        measure(&server, &mut report, rounds, (rows, records, mix), floors)?;
+        let case = (rows, records, mix);
+        failed.extend(measure(&server, &mut report, rounds, case, floors).err());
     }
     if args.s3 || args.full {
-        objects(&server, &mut report, rounds)?;
+        failed.extend(objects(&server, &mut report, rounds).err());
     }
     if let Some(rows) = args.growth {
+        let few = rounds.min(3);
         for case in [
             (100_000, 10_000, Mix::Mixed),
             (rows, 10_000, Mix::Mixed),
             (rows, 1_000_000.min(rows), Mix::Mixed),
         ] {
-            let known = report.has(case.0, case.1, case.2);
-            if !known {
-                measure(
-                    &server,
-                    &mut report,
-                    rounds,
-                    case,
-                    &[Floor::P, Floor::BSplit],
-                )?;
+            if !report.has(case.0, case.1, case.2) {
+                let floors = &[Floor::P, Floor::BSplit];
+                failed.extend(measure(&server, &mut report, few, case, floors).err());
             }
         }
     }
-    let table = report.markdown();
-    use std::io::Write;
-    writeln!(std::io::stdout(), "\n{table}")?;
+    writeln!(std::io::stdout(), "\n{}", report.markdown())?;
     if args.full {
         report.write(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs"))?;
     }
-    Ok(())
+    match failed.into_iter().next() {
+        None => Ok(()),
+        Some(e) => Err(e),
+    }
 }
 
 fn measure(

@@ -33,9 +33,12 @@ pub struct Planned {
     /// How many rows of each action were staged.
     pub staged: Staged,
     /// Each action with each set of columns that some row of it writes, as a mask.
-    masks: BTreeSet<(char, String)>,
+    masks: Masks,
     number: usize,
 }
+
+/// Actions, each with a mask of the columns that some of its rows write.
+type Masks = BTreeSet<(char, String)>;
 
 /// Rows staged, by what is expected of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -159,7 +162,7 @@ struct TableEncoder {
     columns: Vec<String>,
     lines: Vec<u8>,
     staged: Staged,
-    masks: BTreeSet<(char, String)>,
+    masks: Masks,
     /// The last row's, which is often the next one's.
     mask: (char, String),
 }
@@ -289,7 +292,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> 
             columns: planned.columns.clone(),
             triggered: planned.triggered.clone(),
             staged: Staged::default(),
-            masks: BTreeSet::new(),
+            masks: Masks::new(),
             number,
         });
     }
@@ -332,7 +335,7 @@ pub async fn stage(
                 columns: columns.iter().map(|c| c.name.clone()).collect(),
                 lines: Vec::new(),
                 staged: Staged::default(),
-                masks: BTreeSet::new(),
+                masks: Masks::new(),
                 mask: (' ', String::new()),
             },
         );
@@ -379,7 +382,7 @@ fn read(
     plan: &PlanFile,
     mut encoder: Encoder,
     sender: &mpsc::Sender<Chunk>,
-) -> Result<BTreeMap<String, (Staged, BTreeSet<(char, String)>)>> {
+) -> Result<BTreeMap<String, (Staged, Masks)>> {
     let send = |chunk| {
         sender
             .blocking_send(chunk)

@@ -140,7 +140,7 @@ fn read(file: &File, fragment: Take<'_>, entry: Take<'_>) -> std::result::Result
         return Err(Stop::Otherwise);
     }
     let entries = lines.section(b"]", entry)?;
-    if lines.next()? != b"}" || lines.next().is_ok() {
+    if lines.next()? != b"}" || !lines.ended() {
         return Err(Stop::Otherwise);
     }
     parsed.sections = Sections {
@@ -165,6 +165,11 @@ impl<R: BufRead> Lines<R> {
             .read_until(b'\n', &mut self.line)
             .map_err(|_| Stop::Otherwise)?;
         self.line.strip_suffix(b"\n").ok_or(Stop::Otherwise)
+    }
+
+    /// Whether nothing follows, with a line end or without.
+    fn ended(&mut self) -> bool {
+        self.reader.fill_buf().is_ok_and(<[u8]>::is_empty)
     }
 
     /// The digest of the lines up to `end`.
