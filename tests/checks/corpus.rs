@@ -1,6 +1,8 @@
-//! The fuzz targets' corpus: what was found once, and one of each kind of input.
+//! The fuzz targets' corpus: what was found once, and one of each kind of input, as it is and with
+//! random changes. `CORPUS_CHANGES` says how many for each input.
 
 use crate::any_bytes;
+use crate::random::Random;
 
 #[track_caller]
 fn each(target: &str, check: fn(&[u8])) {
@@ -11,10 +13,44 @@ fn each(target: &str, check: fn(&[u8])) {
         .collect();
     names.sort();
     assert!(names.len() >= 20, "{folder} has {} inputs", names.len());
-    for name in names {
+    let inputs: Vec<Vec<u8>> = names.iter().map(|n| std::fs::read(n).unwrap()).collect();
+    let changes = std::env::var("CORPUS_CHANGES").map_or(40, |n| n.parse().unwrap());
+    let mut random = Random::new(inputs.len() as u64);
+    for (name, input) in names.iter().zip(&inputs) {
         println!("{}", name.display());
-        check(&std::fs::read(name).unwrap());
+        check(input);
+        for _ in 0..changes {
+            let input = changed(&mut random, input, &inputs);
+            let checked = std::panic::catch_unwind(|| check(&input));
+            assert!(checked.is_ok(), "{:?}", String::from_utf8_lossy(&input));
+        }
     }
+}
+
+/// An input with a few bytes changed, left out, repeated, or taken from another.
+fn changed(random: &mut Random, input: &[u8], all: &[Vec<u8>]) -> Vec<u8> {
+    const LIKELY: &[u8] = b"{}[]\",:\\u0nt-1.e \n\xff";
+    let mut out = input.to_vec();
+    for _ in 0..1 + random.below(4) {
+        let at = random.below(out.len() + 1);
+        let to = (at + random.below(12)).min(out.len());
+        match random.below(5) {
+            0 if at < out.len() => out[at] = LIKELY[random.below(LIKELY.len())],
+            1 => drop(out.drain(at..to)),
+            2 => out.insert(at, LIKELY[random.below(LIKELY.len())]),
+            3 => {
+                let again = out[at..to].to_vec();
+                out.splice(at..at, again);
+            }
+            _ => {
+                let other = &all[random.below(all.len())];
+                let from = random.below(other.len() + 1);
+                let until = (from + random.below(40)).min(other.len());
+                out.splice(at..at, other[from..until].iter().copied());
+            }
+        }
+    }
+    out
 }
 
 #[test]

@@ -326,9 +326,9 @@ impl Case {
             sql += &table.ddl;
         }
         for row in self.tables.iter().flat_map(|t| &t.rows) {
-            let _ = write!(
+            let _ = writeln!(
                 sql,
-                "DO $do$ BEGIN {row}; SET CONSTRAINTS ALL IMMEDIATE; EXCEPTION WHEN OTHERS THEN END $do$;\n"
+                "DO $do$ BEGIN {row}; SET CONSTRAINTS ALL IMMEDIATE; EXCEPTION WHEN OTHERS THEN END $do$;"
             );
         }
         sql
