@@ -9,26 +9,29 @@ mod environment;
 mod graph;
 mod history;
 mod init;
+mod limits;
 mod load;
+mod log;
 mod migrate;
 mod papers;
 mod pgpass;
 mod plan;
 mod progress;
+mod report;
 mod rollback;
 mod settings;
 mod show;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use environment::Environment;
-use settings::{Level, Settings};
+use log::{say, warn};
+use settings::Settings;
 
 /// Loads reviewed batches of records into PostgreSQL: plan, review, apply exactly that, or refuse.
 #[derive(Parser, Debug)]
@@ -92,7 +95,7 @@ pub fn run() -> ExitCode {
             Parsed::Command(cli) => *cli,
             Parsed::Told(code) => return Ok(code),
         };
-        LEVEL.get_or_init(|| cli.settings.log_level);
+        log::start(cli.settings.log_level, cli.settings.log_format);
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -102,18 +105,11 @@ pub fn run() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
+            log::start(log::Level::Info, log::wanted(&given));
             report(&e, json);
             ExitCode::from(e.exit_code())
         }
     }
-}
-
-/// How much is told: set once, when the command line has been read.
-static LEVEL: OnceLock<Level> = OnceLock::new();
-
-/// Whether messages of this importance are wanted.
-fn tells(level: Level) -> bool {
-    LEVEL.get().is_none_or(|l| *l >= level)
 }
 
 /// What the command line came to.
@@ -185,14 +181,10 @@ fn report(e: &Error, json: bool) {
             object["rows"] = serde_json::json!(drift.rows);
         }
         let _ = writeln!(std::io::stdout(), "{object}");
-    } else {
-        let _ = writeln!(std::io::stderr(), "loader: {e}");
     }
-}
-
-/// A line for people, on stderr.
-fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    if !json || log::json() {
+        log::error(e);
+    }
 }
 
 /// How text looks on a stream: colours and the width where it is a terminal.

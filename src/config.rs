@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::ident::nearest;
+use crate::limits::Limits;
 use crate::schema::{Column, Table};
 use crate::strict::unique_map;
 
@@ -203,6 +204,9 @@ pub struct TableConfig {
     /// Other tables whose rows this table's triggers and foreign-key actions may change.
     #[serde(default)]
     pub allow_side_effects: Vec<String>,
+    /// The most rows that one plan may insert, update or delete; more is for `--max-inserts` and its siblings to allow.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// The JSON Schema of `tables.yaml`, as the text of a file.

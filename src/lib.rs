@@ -13,6 +13,7 @@ pub mod copytext;
 pub mod decide;
 pub mod graph;
 pub mod incoming;
+pub mod limits;
 pub mod lossy;
 pub mod mask;
 pub mod plan;

@@ -7,6 +7,7 @@ mod history;
 mod init;
 mod plan;
 mod read;
+mod rehearse;
 mod rollback;
 
 use std::time::Duration;
@@ -17,39 +18,66 @@ pub use graph::{TableGraph, graph};
 pub use history::{AuditFilter, Change, audit, history};
 pub use init::{InitRequest, init};
 pub use plan::{PlanRequest, Queue, plan};
+pub use rehearse::{plan_rehearsed, rehearse};
 pub use rollback::{RollbackRequest, rollback};
 
 use crate::error::Result;
+pub use crate::pg::Phase;
 use crate::pg::{Database, Session, Timeouts, migrate as migrations};
 
 /// What an operation tells about its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Objects of the batch were listed.
+    /// Objects of the batch are being listed.
+    Listing {
+        /// How many were found so far.
+        objects: u64,
+    },
+    /// All objects of the batch were listed.
     Listed {
         /// How many.
-        objects: usize,
+        objects: u64,
     },
     /// So much was read so far.
     Reading {
         /// Objects read.
-        objects: usize,
+        objects: u64,
         /// Objects in all.
-        of: usize,
+        of: u64,
         /// Records read.
         records: u64,
     },
-    /// A table is being compared.
-    Comparing {
-        /// Which.
-        table: String,
-        /// With how many records.
+    /// Values and constraints are being checked.
+    Checking {
+        /// Of how many records.
         records: u64,
+    },
+    /// Records are being compared with the current rows.
+    Comparing {
+        /// Of which table.
+        table: String,
+        /// Records compared, those of the tables before included.
+        records: u64,
+        /// Records in all.
+        of: u64,
+    },
+    /// What was applied is being read back from the audit log, for a rollback.
+    Undoing {
+        /// Of which table.
+        table: String,
+        /// Changes read, those of the tables before included.
+        changes: u64,
+        /// Changes in all.
+        of: u64,
     },
     /// The plan is being applied.
     Applying {
-        /// Rows to write.
-        changes: u64,
+        /// What is being done.
+        phase: Phase,
+        /// How much of it, as [`Phase`] says.
+        done: u64,
+        /// How much there is.
+        of: u64,
     },
     /// An attempt failed and is repeated.
     Retrying {

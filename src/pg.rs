@@ -40,6 +40,24 @@ impl Default for Timeouts {
     }
 }
 
+/// What an apply is doing, and what is counted meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The plan is put into temporary tables; its entries.
+    Staging,
+    /// Its rows are locked and compared; tables.
+    Locking,
+    /// Rows are written; changes.
+    Writing,
+    /// What was written is read back; tables.
+    Verifying,
+    /// The commit was sent; nothing.
+    Committing,
+}
+
+/// Takes how far an apply has come: of what, how much, and how much there is.
+pub type Told<'a> = &'a (dyn Fn(Phase, u64, u64) + Sync);
+
 /// A connection whose settings are pinned, so that every value has one spelling in it.
 pub struct Session {
     /// The connection.
@@ -302,7 +320,7 @@ pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
             transient: lost,
         };
     };
-    let mut message = format!("{doing}: {}", db.message());
+    let mut message = format!("{doing}: {}", crate::render::escape(db.message()));
     for part in [db.detail(), db.hint(), db.where_()].into_iter().flatten() {
         message += &format!(" ({})", crate::render::escape(part));
     }

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TableConfig;
+use crate::limits::Exceeded;
 
 /// Column to value, sorted by name.
 pub type Values = BTreeMap<String, Option<String>>;
@@ -70,6 +71,11 @@ impl Counts {
         self.insert + self.update + self.delete
     }
 
+    /// Entries of the plan.
+    pub fn entries(&self) -> u64 {
+        self.changes() + self.skip + self.violation
+    }
+
     /// Counts one entry.
     pub fn add(&mut self, what: &What) {
         *match what {
@@ -98,12 +104,27 @@ pub struct TablePlan {
     /// How many columns it has.
     #[serde(default)]
     pub width: u64,
+    /// How many rows it had, where a limit is a part of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
     /// The columns that its changes write, beside the key and the stamps; sorted.
     pub columns: Vec<String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
+    /// Columns that a rollback puts back and the table's own triggers may set again: what they
+    /// hold in the end is not insisted on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggered: Vec<String>,
     /// What a reviewer should know about this table beyond its entries.
     pub warnings: Vec<String>,
+}
+
+impl TablePlan {
+    /// The limits that its changes exceed.
+    pub fn exceeded(&self) -> impl Iterator<Item = Exceeded<'_>> {
+        let rows = self.rows.unwrap_or_default();
+        self.config.limits.exceeded(&self.table, &self.counts, rows)
+    }
 }
 
 /// Everything in a plan but its fragments and entries.
@@ -138,6 +159,39 @@ impl Header {
             "Plan: {} to insert, {} to update, {} to delete, {} unchanged, {} violation{plural}.",
             c.insert, c.update, c.delete, c.skip, c.violation
         )
+    }
+
+    /// The sum over its tables' counts.
+    pub fn sum(&self) -> Counts {
+        self.tables.iter().fold(Counts::default(), |sum, t| Counts {
+            insert: sum.insert + t.counts.insert,
+            update: sum.update + t.counts.update,
+            delete: sum.delete + t.counts.delete,
+            skip: sum.skip + t.counts.skip,
+            violation: sum.violation + t.counts.violation,
+        })
+    }
+
+    /// The limits that it exceeds.
+    pub fn exceeded(&self) -> impl Iterator<Item = Exceeded<'_>> {
+        self.tables.iter().flat_map(TablePlan::exceeded)
+    }
+
+    /// What stands against applying it, in words; `None` where nothing does.
+    pub fn against(&self) -> Option<String> {
+        let violations = match self.blocking {
+            0 => None,
+            1 => Some("1 violation stands against applying it".to_owned()),
+            n => Some(format!("{n} violations stand against applying it")),
+        };
+        let exceeded: Vec<String> = self
+            .exceeded()
+            .map(|e| format!("\n  {}: {e}", crate::render::escape(e.table)))
+            .collect();
+        let exceeded = (!exceeded.is_empty())
+            .then(|| format!("it exceeds limits against accidents:{}", exceeded.concat()));
+        let parts: Vec<String> = violations.into_iter().chain(exceeded).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     /// The table of that name.
@@ -536,11 +590,7 @@ impl fmt::Display for DriftReport {
                 row.action
             )?;
             for c in &row.columns {
-                let show = |v: &Option<String>| {
-                    v.as_deref().map_or("null".to_owned(), |v| {
-                        format!("\"{}\"", crate::render::escape(v))
-                    })
-                };
+                let show = |v: &Option<String>| crate::render::cut::quoted(v.as_deref());
                 write!(f, "\n    {}: ", crate::render::escape(&c.column))?;
                 if let Some(from) = &c.planned_from {
                     write!(f, "plan saw {}, ", show(from))?;

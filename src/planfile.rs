@@ -7,6 +7,7 @@
 //! or entry is that and `\n`. So the hash does not depend on white space, escapes or the order of
 //! keys, and does depend on every value and on the order of entries.
 
+mod notes;
 mod read;
 mod write;
 
@@ -21,6 +22,7 @@ use crate::plan::{
 };
 use crate::strict::unique_map;
 
+pub use notes::{Notes, Outcome, Rehearsal, annotate};
 pub use read::{Executable, Item, PlanFile};
 pub use write::{PlanWriter, Written, header_json};
 

@@ -1,6 +1,7 @@
 //! Plans for people. Row data can contain anything; nothing here lets it act on a terminal.
 
-mod cut;
+pub(crate) mod cut;
+pub mod drift;
 pub mod graph;
 pub mod html;
 pub mod json;

@@ -87,8 +87,21 @@ impl Source {
     /// [`SourceError::Unsafe`] for a path that leads out of the folder, and
     /// [`SourceError::Incomplete`] for a listing that breaks off.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, SourceError> {
+        self.list_telling(prefix, &|_| ()).await
+    }
+
+    /// As [`list`](Self::list), and tells after each page how many were found so far.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn list_telling(
+        &self,
+        prefix: &str,
+        found: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<ObjectInfo>, SourceError> {
         let mut objects = match &self.store {
-            Store::S3(bucket) => bucket.list(prefix).await?,
+            Store::S3(bucket) => bucket.list(prefix, found).await?,
             Store::Folder(folder) => folder.list(prefix).await?,
         };
         objects.retain(|object| !(object.size == 0 && object.key.ends_with('/')));

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::plan::progress;
+use super::progress::Progress;
+use super::report::{ReportArgs, about};
 use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::error::{Error, Result};
@@ -38,6 +39,8 @@ pub struct How {
     /// Do everything but the commit
     #[arg(long, env = "DRY_RUN")]
     dry_run: bool,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 impl How {
@@ -60,6 +63,8 @@ pub fn attended() -> bool {
 pub struct CheckArgs {
     /// The plan file; - is standard input
     plan: PathBuf,
+    #[command(flatten)]
+    report: ReportArgs,
 }
 
 pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
@@ -94,7 +99,13 @@ pub async fn apply(
     }
     let plan = Arc::new(plan);
     let stop = stopped()?;
-    let applied = ops::apply(&plan, &request, stop, &progress).await?;
+    let progress = Progress::start();
+    let applied = ops::apply(&plan, &request, stop, &|e| progress.tell(e)).await;
+    progress.end();
+    let applied = match applied {
+        Ok(applied) => applied,
+        Err(e) => return how.report.tell(Err(e), &about(plan.plan())),
+    };
     tell(settings, &plan.plan().header, &applied, started)?;
     Ok(0)
 }
@@ -240,7 +251,9 @@ fn result(header: &Header, applied: &Applied) -> serde_json::Value {
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
     let plan = Arc::new(PlanFile::open(&args.plan)?.executable()?);
     let request = request(settings, true)?;
-    let checked = ops::check(&plan, &request).await?;
+    let progress = Progress::start();
+    let checked = ops::check(&plan, &request, &|e| progress.tell(e)).await?;
+    progress.end();
     let (status, line) = match checked {
         Checked::Applicable => ("applicable", "It would apply now.".to_owned()),
         Checked::Applied(before) => (
@@ -250,7 +263,10 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
                 before.applied_at, before.actor, before.application
             ),
         ),
-        Checked::Drifted(report) => return Err(Error::Drift(Box::new(report))),
+        Checked::Drifted(report) => {
+            let refused = Err(Error::Drift(Box::new(report)));
+            return args.report.tell(refused, &about(plan.plan()));
+        }
     };
     if settings.json {
         print_json(

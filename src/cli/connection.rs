@@ -7,7 +7,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use super::environment::Environment;
-use super::{pgpass, say};
+use super::{pgpass, warn};
 use crate::error::{Error, Result};
 use crate::pg::{Database, Roots, SslMode};
 use crate::render::escape;
@@ -151,7 +151,7 @@ fn from_file(config: &Config, named: Option<&String>, env: &Environment) -> Resu
         return Ok(None);
     };
     if let Some(refusal) = pgpass::refusal(&file) {
-        say(format_args!("warning: {refusal}"));
+        warn(refusal);
         return Ok(None);
     }
     let text = std::fs::read_to_string(&file).map_err(|e| {

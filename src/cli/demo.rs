@@ -206,7 +206,7 @@ impl Stage<'_> {
             "MAX_RETRIES",
             "BATCH_SIZE",
             "TRANSACTION_TIMEOUT",
-            "LOG_LEVEL",
+            "LOADER_LOG_FORMAT",
         ] {
             command.env_remove(name);
         }
@@ -216,6 +216,7 @@ impl Stage<'_> {
             .env("DATABASE_URL", self.postgres.url("postgres"))
             .env("LOADER_SOURCE", format!("s3://{BUCKET}"))
             .env("LOADER_ACTOR", "curator")
+            .env("LOG_LEVEL", "warning")
             .env("AWS_ENDPOINT_URL", self.s3.endpoint())
             .env("AWS_ACCESS_KEY_ID", self.s3.access_key())
             .env("AWS_SECRET_ACCESS_KEY", self.s3.secret_key())

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::apply::{How, apply, attended};
-use super::plan::{BatchArgs, progress, to_file};
+use super::plan::{BatchArgs, to_file};
+use super::progress::Progress;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops;
@@ -25,18 +26,17 @@ pub struct Args {
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let started = Instant::now();
     let request = args.what.request(settings)?;
+    let progress = Progress::start();
+    let events = |e| progress.tell(e);
     let (plan, name) = match &args.out {
         Some(path) => {
-            to_file(path, async |file| {
-                ops::plan(&request, file, &progress).await
-            })
-            .await?;
+            to_file(path, async |file| ops::plan(&request, file, &events).await).await?;
             (PlanFile::open(path)?, path.display().to_string())
         }
         None => {
             let file = tempfile::NamedTempFile::new()
                 .map_err(|e| Error::io("making a temporary file", &e))?;
-            ops::plan(&request, file.as_file(), &progress).await?;
+            ops::plan(&request, file.as_file(), &events).await?;
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", &e))?;
@@ -44,9 +44,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             (PlanFile::verify(handle, name.clone())?, name)
         }
     };
+    progress.end();
     let asks = args.how.asks(&plan);
     // Who is asked is shown the plan then.
-    if !(settings.json || asks && attended()) {
+    if !(settings.json || super::log::json() || asks && attended()) {
         let filter = Filter {
             limit: Some(20),
             ..Filter::default()
@@ -54,18 +55,17 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         let stderr = std::io::stderr();
         text::plan(&plan, &filter, super::colour(&stderr), &mut stderr.lock())?;
     }
-    if plan.header.blocking > 0 && args.out.is_none() {
+    if let (Some(against), None) = (plan.header.against(), &args.out) {
+        let advice = match plan.header.blocking {
+            0 => String::new(),
+            _ => format!(
+                ". Mend the records or the configuration; all violations are told by `loader plan --batch-id {} \
+                 --out plan.json` and `loader show plan.json --action violation`",
+                request.batch_id
+            ),
+        };
         return Err(Error::Blocked(format!(
-            "{name}: {} violation{} against applying it; nothing was written. Mend the records or the \
-             configuration; all violations are told by `loader plan --batch-id {} --out plan.json` and \
-             `loader show plan.json --action violation`",
-            plan.header.blocking,
-            if plan.header.blocking == 1 {
-                " stands"
-            } else {
-                "s stand"
-            },
-            request.batch_id
+            "{name}: {against}; nothing was written{advice}"
         )));
     }
     if asks && !attended() && args.out.is_none() {

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-pub use super::progress::progress;
+use super::limits::LimitArgs;
+use super::progress::Progress;
 use super::settings::Settings;
 use super::{colour, print_json, say};
 use crate::config::Strategy;
 use crate::error::{Error, Result};
-use crate::ops::{self, PlanRequest, Queue};
+use crate::ops::{self, ApplyRequest, PlanRequest, Queue};
 use crate::plan::Header;
 use crate::planfile::PlanFile;
 use crate::render::text::{self, Filter};
@@ -22,6 +23,10 @@ pub struct Args {
     /// Write the plan to this file instead of stdout
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Apply the plan and roll it back, so that triggers and deferred constraints speak too; the outcome goes into the
+    /// plan's notes. This needs the role that applies
+    #[arg(long)]
+    rehearse: bool,
     /// Exit with 2 if the plan would change something
     #[arg(long)]
     detailed_exitcode: bool,
@@ -41,6 +46,8 @@ pub struct BatchArgs {
     /// In place of each table's update_strategy
     #[arg(long, value_enum)]
     strategy: Option<StrategyArg>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Objects fetched at once
     #[arg(
         long,
@@ -116,6 +123,7 @@ impl BatchArgs {
                 StrategyArg::InsertOnly => Strategy::InsertOnly,
                 StrategyArg::UpdateOnly => Strategy::UpdateOnly,
             }),
+            limits: self.limits.allowances(),
             database: settings.database()?,
             timeouts: settings.timeouts(),
             loader_schema: settings.loader_schema.clone(),
@@ -129,11 +137,16 @@ impl BatchArgs {
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let request = args.what.request(settings)?;
+    let rehearsal = match args.rehearse {
+        true => Some(super::apply::request(settings, true)?),
+        false => None,
+    };
     let stdout = std::io::stdout();
+    let progress = Progress::start();
     let header = match &args.out {
         Some(path) => {
             let (header, hash) = to_file(path, async |file| {
-                ops::plan(&request, file, &progress).await
+                make(&request, rehearsal.as_ref(), file, &progress).await
             })
             .await?;
             tell(settings, &header, &hash, &path.display().to_string())?;
@@ -142,7 +155,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         None if stdout.is_terminal() => {
             let file = tempfile::NamedTempFile::new()
                 .map_err(|e| Error::io("making a temporary file", &e))?;
-            let (header, _) = ops::plan(&request, file.as_file(), &progress).await?;
+            let (header, _) = make(&request, rehearsal.as_ref(), file.as_file(), &progress).await?;
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", &e))?;
@@ -156,7 +169,8 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             header
         }
         None => {
-            let (header, hash) = ops::plan(&request, stdout.lock(), &progress).await?;
+            let (header, hash) =
+                make(&request, rehearsal.as_ref(), stdout.lock(), &progress).await?;
             tell_on_stderr(&header, &hash, "plan.json");
             header
         }
@@ -166,6 +180,29 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     } else {
         0
     })
+}
+
+/// Makes the plan, and rehearses it if that is asked for.
+async fn make(
+    request: &PlanRequest,
+    rehearsal: Option<&ApplyRequest>,
+    out: impl Write,
+    progress: &Progress,
+) -> Result<(Header, String)> {
+    let events = |e| progress.tell(e);
+    let Some(rehearsal) = rehearsal else {
+        let made = ops::plan(request, out, &events).await?;
+        progress.end();
+        return Ok(made);
+    };
+    let (header, hash, ended) = ops::plan_rehearsed(request, rehearsal, out, &events).await?;
+    progress.end();
+    say(format!(
+        "Rehearsed: {}: {}.",
+        ended.outcome.words(),
+        crate::render::escape(ended.message.trim_end_matches('.'))
+    ));
+    Ok((header, hash))
 }
 
 /// Writes the plan beside `path` and puts it there when it is complete.
@@ -203,7 +240,7 @@ pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Res
         return Ok(());
     }
     print_json(&serde_json::json!({
-        "status": if header.blocking > 0 { "blocked" } else { "planned" },
+        "status": if header.against().is_some() { "blocked" } else { "planned" },
         "batch_id": header.batch_id,
         "plan_hash": hash,
         "plan": path,
@@ -215,24 +252,24 @@ pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Res
 }
 
 fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
-    let mut lines = String::new();
     for table in &header.tables {
         for warning in &table.warnings {
-            lines += &format!(
-                "note: {}: {}\n",
+            say(format!(
+                "note: {}: {}",
                 table.table,
                 crate::render::escape(warning)
-            );
+            ));
         }
     }
-    let _ = std::io::stderr().write_all(lines.as_bytes());
     say(header.summary_line());
     let path = if path == "plan.json" {
         "plan.json"
     } else {
         path
     };
-    if header.blocking > 0 {
+    if header.blocking == 0 && header.exceeded().next().is_some() {
+        say("This plan cannot be applied: it exceeds limits, as noted above.");
+    } else if header.blocking > 0 {
         say(format!(
             "This plan cannot be applied. To see why: loader show {path} --action violation"
         ));

@@ -1,47 +1,363 @@
-//! What an operation tells while it works: a line a step, on a terminal or with `LOG_LEVEL=debug`.
+//! What an operation tells while it works: a bar on a terminal, else one line a step.
 
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::settings::Level;
-use super::{say, tells};
-use crate::ops::Event;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Tells an event on stderr, where its importance is wanted.
-pub fn progress(event: Event) {
-    let (level, line) = match event {
-        Event::Listed { objects } => (Level::Info, format!("{objects} objects found")),
-        Event::Reading {
-            objects,
-            of,
-            records,
-        } if objects == of || objects % 500 == 0 => (
-            Level::Info,
-            format!("read {objects} of {of} objects, {records} records"),
-        ),
-        Event::Reading { .. } => return,
-        Event::Comparing { table, records } => (
-            Level::Info,
-            format!("comparing {records} records of {table}"),
-        ),
-        Event::Applying { changes } => (Level::Info, format!("applying {changes} changes")),
-        Event::Retrying {
+use super::log;
+use crate::ops::{Event, Phase};
+
+/// After so long without a line, one says how far a step has come.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Tells the events of one operation on stderr.
+pub struct Progress {
+    told: Mutex<Told>,
+    bars: bool,
+}
+
+#[derive(Default)]
+struct Told {
+    steps: Steps,
+    bar: Option<ProgressBar>,
+    drawn: Option<Instant>,
+}
+
+impl Progress {
+    /// Bars where stderr is a terminal, and lines elsewhere.
+    pub fn start() -> Progress {
+        Progress {
+            told: Mutex::default(),
+            bars: std::io::stderr().is_terminal() && !log::lines_only(),
+        }
+    }
+
+    /// Takes the bar away, before something else is told.
+    pub fn end(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
+    }
+
+    /// Tells one event.
+    pub fn tell(&self, event: Event) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::Retrying {
             attempt,
             wait,
             reason,
-        } => (
-            Level::Warning,
-            format!(
+        } = event
+        {
+            told.clear();
+            told.steps = Steps::default();
+            log::warn(format_args!(
                 "attempt {attempt} in {:.1} s, because: {reason}",
                 wait.as_secs_f32()
-            ),
-        ),
-    };
-    // In a log of a job the steps are noise unless somebody asks for them.
-    let needed = match level {
-        Level::Info if !std::io::stderr().is_terminal() => Level::Debug,
-        level => level,
-    };
-    if tells(needed) {
-        say(line);
+            ));
+            return;
+        }
+        let Some(now) = At::of(&event) else { return };
+        let line = told.steps.take(&now, Instant::now(), self.bars);
+        if self.bars {
+            told.draw(&now);
+        } else if let Some((line, seconds)) = line {
+            let At { step, done, .. } = now;
+            match now.quiet {
+                false => tracing::info!(target: log::TARGET, step, done, seconds, "{line}"),
+                true => tracing::debug!(target: log::TARGET, step, done, seconds, "{line}"),
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Told {
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn draw(&mut self, now: &At) {
+        let time = Instant::now();
+        let fresh = self
+            .drawn
+            .is_some_and(|d| time - d < Duration::from_millis(50));
+        if fresh && !now.ended {
+            return;
+        }
+        self.drawn = Some(time);
+        let left = self.steps.left(now, time);
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        let template = match now.of {
+            Some(_) => "{prefix} [{bar:20}] {wide_msg}",
+            None => "{prefix} {spinner} {wide_msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
+        }
+        bar.set_prefix(now.step);
+        bar.set_length(now.of.unwrap_or(0));
+        bar.set_position(now.done);
+        bar.set_message(left);
+    }
+}
+
+/// How far an operation has come.
+struct At {
+    /// What is being done.
+    step: &'static str,
+    /// How much of it is done, in `of`'s unit.
+    done: u64,
+    /// How much there is to do, where it is known.
+    of: Option<u64>,
+    /// Whether the step is done.
+    ended: bool,
+    /// What is counted for the rate: how many so far, and what.
+    counted: (u64, &'static str),
+    /// How far, in words.
+    far: String,
+    /// What was done, in words, when it is.
+    line: String,
+    /// Only told in detail.
+    quiet: bool,
+}
+
+impl At {
+    fn of(event: &Event) -> Option<At> {
+        let at = At {
+            step: "",
+            done: 0,
+            of: None,
+            ended: false,
+            counted: (0, ""),
+            far: String::new(),
+            line: String::new(),
+            quiet: false,
+        };
+        let of_all = |done: u64, of: u64, what| format!("{done} of {of} {what}");
+        Some(match *event {
+            Event::Listing { objects } => At {
+                step: "listing",
+                done: objects,
+                counted: (objects, "objects"),
+                far: format!("{objects} objects"),
+                ..at
+            },
+            Event::Listed { objects } => At {
+                step: "listing",
+                done: objects,
+                ended: true,
+                counted: (objects, "objects"),
+                far: format!("{objects} objects"),
+                line: format!("listed {objects} objects"),
+                ..at
+            },
+            Event::Reading {
+                objects,
+                of,
+                records,
+            } => At {
+                step: "reading",
+                done: objects,
+                of: Some(of),
+                ended: objects == of,
+                counted: (records, "records"),
+                far: format!("{}, {records} records", of_all(objects, of, "objects")),
+                line: format!("read {records} records from {objects} objects"),
+                ..at
+            },
+            Event::Checking { records } => At {
+                step: "checking",
+                ended: true,
+                far: format!("every value and constraint of {records} records"),
+                line: format!("checking {records} records"),
+                quiet: true,
+                ..at
+            },
+            Event::Comparing {
+                ref table,
+                records,
+                of,
+            } => At {
+                step: "comparing",
+                done: records,
+                of: Some(of),
+                ended: records == of,
+                counted: (records, "records"),
+                far: format!("{}, {table}", of_all(records, of, "records")),
+                line: format!("compared {of} records with the current rows"),
+                ..at
+            },
+            Event::Undoing {
+                ref table,
+                changes,
+                of,
+            } => At {
+                step: "undoing",
+                done: changes,
+                of: Some(of),
+                ended: changes == of,
+                counted: (changes, "changes"),
+                far: format!("{}, {table}", of_all(changes, of, "changes")),
+                line: format!("read {of} changes from the audit log"),
+                ..at
+            },
+            Event::Applying { phase, done, of } => {
+                let (step, what, line) = match phase {
+                    Phase::Staging => (
+                        "staging",
+                        "entries",
+                        format!("staged {of} entries of the plan"),
+                    ),
+                    Phase::Locking => (
+                        "locking",
+                        "tables",
+                        format!("locked and compared the rows of {of} tables"),
+                    ),
+                    Phase::Writing => ("writing", "changes", format!("wrote {of} changes")),
+                    Phase::Verifying => (
+                        "verifying",
+                        "tables",
+                        format!("read back what was written to {of} tables"),
+                    ),
+                    Phase::Committing => ("committing", "", "committing".to_owned()),
+                };
+                At {
+                    step,
+                    done,
+                    of: (phase != Phase::Committing).then_some(of),
+                    ended: done == of,
+                    counted: (done, what),
+                    far: match phase {
+                        Phase::Committing => String::new(),
+                        _ => of_all(done, of, what),
+                    },
+                    line,
+                    quiet: !matches!(phase, Phase::Staging | Phase::Writing),
+                    ..at
+                }
+            }
+            Event::Retrying { .. } => return None,
+        })
+    }
+}
+
+/// The step that is under way: pure, the time comes from outside.
+#[derive(Default)]
+struct Steps {
+    step: &'static str,
+    since: Option<Instant>,
+    told: Option<Instant>,
+    ended: bool,
+}
+
+impl Steps {
+    /// The line that is due, and the seconds that the step has taken.
+    fn take(&mut self, at: &At, now: Instant, bars: bool) -> Option<(String, f64)> {
+        if self.step != at.step {
+            *self = Steps {
+                step: at.step,
+                // The first event of a step comes when some of it is done.
+                since: Some(self.told.filter(|_| self.ended).unwrap_or(now)),
+                told: Some(now),
+                ended: false,
+            };
+        }
+        let taken = now - self.since.unwrap_or(now);
+        let seconds = taken.as_secs_f64();
+        if at.ended && !self.ended {
+            self.ended = true;
+            self.told = Some(now);
+            let line = match seconds >= 0.05 {
+                true => format!("{} in {seconds:.1} s", at.line),
+                false => at.line.clone(),
+            };
+            return Some((line, (seconds * 1000.0).round() / 1000.0));
+        }
+        let silent = self.told.is_none_or(|told| now - told >= SILENCE);
+        if at.ended || bars || !silent {
+            return None;
+        }
+        self.told = Some(now);
+        Some((format!("{}: {}", at.step, self.left(at, now)), seconds))
+    }
+
+    /// How far, how fast, and how long it will still take.
+    fn left(&self, at: &At, now: Instant) -> String {
+        let seconds = (now - self.since.unwrap_or(now)).as_secs_f64();
+        let mut text = at.far.clone();
+        let (count, what) = at.counted;
+        if seconds < 1.0 || count == 0 {
+            return text;
+        }
+        text += &format!(", {:.0} {what}/s", count as f64 / seconds);
+        if let Some(of) = at.of.filter(|of| at.done > 0 && at.done < *of) {
+            let left = seconds * (of - at.done) as f64 / at.done as f64;
+            text += &match left {
+                ..90.0 => format!(", {left:.0} s left"),
+                ..5400.0 => format!(", {:.0} min left", left / 60.0),
+                _ => format!(", {:.1} h left", left / 3600.0),
+            };
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(objects: u64, of: u64) -> At {
+        let records = objects * 10;
+        At::of(&Event::Reading {
+            objects,
+            of,
+            records,
+        })
+        .expect("it is told")
+    }
+
+    #[test]
+    fn a_step_is_told_once_when_it_ends_and_now_and_then_when_it_is_long() {
+        let (mut steps, start) = (Steps::default(), Instant::now());
+        let mut told = Vec::new();
+        for second in 1..=100 {
+            let now = start + Duration::from_secs(second);
+            told.extend(steps.take(&reading(second, 100), now, false));
+        }
+        let lines: Vec<&str> = told.iter().map(|(line, _)| line.as_str()).collect();
+        assert_eq!(
+            lines,
+            [
+                "reading: 31 of 100 objects, 310 records, 10 records/s, 67 s left",
+                "reading: 61 of 100 objects, 610 records, 10 records/s, 38 s left",
+                "reading: 91 of 100 objects, 910 records, 10 records/s, 9 s left",
+                "read 1000 records from 100 objects in 99.0 s",
+            ]
+        );
+        let again = steps.take(&reading(100, 100), start + SILENCE * 9, false);
+        assert!(again.is_none());
+    }
+
+    #[test]
+    fn a_step_begins_where_the_one_before_it_ended() {
+        let (mut steps, start) = (Steps::default(), Instant::now());
+        let listed = At::of(&Event::Listed { objects: 2 }).expect("it is told");
+        let told = steps.take(&listed, start, false);
+        assert_eq!(told.map(|t| t.0).as_deref(), Some("listed 2 objects"));
+        let told = steps.take(&reading(2, 2), start + Duration::from_secs(4), false);
+        let expected = "read 20 records from 2 objects in 4.0 s";
+        assert_eq!(told.map(|t| t.0).as_deref(), Some(expected));
     }
 }

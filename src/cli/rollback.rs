@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 
 use super::apply::{How, apply};
+use super::limits::LimitArgs;
+use super::progress::Progress;
 use super::say;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops::{self, RollbackRequest};
+use crate::plan::Kind;
 use crate::planfile::PlanFile;
+use crate::render::drift::About;
 use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
@@ -22,6 +26,8 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     how: How,
 }
 
@@ -33,21 +39,43 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         database: settings.database()?,
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),
+        limits: args.limits.allowances(),
+    };
+    let progress = Progress::start();
+    let events = |e| progress.tell(e);
+    let about = About {
+        kind: Kind::Rollback,
+        of: match (&request.batch_id, &request.application) {
+            (Some(batch), _) => format!("batch {batch}"),
+            (None, application) => format!("application {}", application.as_deref().unwrap_or("")),
+        },
+        hash: None,
     };
     if let Some(path) = &args.out {
-        let (header, hash) =
-            super::plan::to_file(path, async |file| ops::rollback(&request, file).await).await?;
+        let made = super::plan::to_file(path, async |file| {
+            ops::rollback(&request, file, &events).await
+        })
+        .await;
+        progress.end();
+        let (header, hash) = match made {
+            Ok(made) => made,
+            Err(e) => return args.how.report.tell(Err(e), &about),
+        };
         return super::plan::tell(settings, &header, &hash, &path.display().to_string())
             .map(|()| 0);
     }
     let file =
         tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;
-    ops::rollback(&request, file.as_file()).await?;
+    let made = ops::rollback(&request, file.as_file(), &events).await;
+    progress.end();
+    if let Err(e) = made {
+        return args.how.report.tell(Err(e), &about);
+    }
     let handle = file
         .reopen()
         .map_err(|e| Error::io("reading the plan", &e))?;
     let plan = PlanFile::verify(handle, "the rollback".into())?;
-    if !settings.json {
+    if !(settings.json || super::log::json()) {
         let filter = Filter {
             limit: Some(20),
             ..Filter::default()

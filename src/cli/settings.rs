@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::environment::Environment;
+use super::log::{Format, Level};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
@@ -102,28 +103,23 @@ pub struct Settings {
         value_name = "LEVEL"
     )]
     pub log_level: Level,
+    /// How it is told: for people, or one JSON object a line
+    #[arg(
+        long,
+        global = true,
+        env = "LOADER_LOG_FORMAT",
+        value_enum,
+        ignore_case = true,
+        default_value_t = Format::Text,
+        value_name = "FORMAT"
+    )]
+    pub log_format: Format,
     /// Results and refusals as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
     /// The variables that have no flag.
     #[arg(skip)]
     pub environment: Environment,
-}
-
-/// How much is told on stderr beside results.
-#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Errors only
-    #[value(alias = "critical", alias = "fatal")]
-    Error,
-    /// Also what is tried again
-    #[value(name = "warning", alias = "warn")]
-    Warning,
-    /// Also each step, on a terminal
-    Info,
-    /// Also each step where there is no terminal
-    #[value(alias = "trace")]
-    Debug,
 }
 
 /// A text that may hold a password, and is not shown.

@@ -118,7 +118,9 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     out.flush()
         .map_err(|e| Error::io("writing the plan for people", &e))?;
     drop(out);
-    if args.format == Format::Text && plan.header.blocking == 0 && plan.header.summary.changes() > 0
+    if args.format == Format::Text
+        && plan.header.against().is_none()
+        && plan.header.summary.changes() > 0
     {
         super::say(format!(
             "To apply it: loader apply {} --approve {}",
@@ -142,6 +144,7 @@ fn summary(plan: &PlanFile) -> serde_json::Value {
         "blocking": header.blocking,
         "rejected": header.rejected,
         "tables": header.tables,
+        "notes": plan.notes,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, Events};
+use super::{Event, Events, Phase};
 use crate::error::{Error, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report};
 use crate::pg::ledger::{self, Application};
@@ -70,9 +70,6 @@ pub async fn apply(
             header.records, request.max_records
         )));
     }
-    events(Event::Applying {
-        changes: header.summary.changes(),
-    });
     let mut tries = 0;
     let mut stop = std::pin::pin!(stop);
     let stopped =
@@ -82,13 +79,14 @@ pub async fn apply(
         let ended = tokio::select! {
             biased;
             () = &mut stop => break stopped(),
-            ended = attempt(plan, request) => ended,
+            ended = attempt(plan, request, events) => ended,
         };
         let error = match ended {
             Ok(Attempt::Already(before)) => return Ok(Applied::Already(before)),
             Ok(Attempt::Rehearsed(report)) => return Ok(Applied::Rehearsed(report)),
             Ok(Attempt::Ready(prepared)) => {
                 let backend = prepared.backend().clone();
+                told(events, Phase::Committing, 0, 0);
                 match prepared.commit().await {
                     (report, Committed::Yes) => return Ok(Applied::Done(report)),
                     (_, Committed::No(e)) => e,
@@ -133,10 +131,15 @@ pub async fn apply(
 
 /// One attempt up to its commit. The server bounds each statement; here all of them are, and a
 /// server that does not answer at all. Whatever is given up here has not been committed.
-async fn attempt(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Attempt> {
+async fn attempt(
+    plan: &Arc<Executable>,
+    request: &ApplyRequest,
+    events: Events<'_>,
+) -> Result<Attempt> {
+    let told = |phase, done, of| told(events, phase, done, of);
     let attempt = async {
         let session = Session::open(&request.database, request.timeouts).await?;
-        apply::attempt(session, plan, &request.options()).await
+        apply::attempt(session, plan, &request.options(), &told).await
     };
     match tokio::time::timeout(request.timeouts.patience(), attempt).await {
         Ok(ended) => ended,
@@ -146,6 +149,10 @@ async fn attempt(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Attem
             request.timeouts.transaction.as_secs()
         ))),
     }
+}
+
+fn told(events: Events<'_>, phase: Phase, done: u64, of: u64) {
+    events(Event::Applying { phase, done, of });
 }
 
 /// Half a second, doubled with each try, and up to as much again at random.
@@ -234,7 +241,12 @@ pub enum Checked {
 ///
 /// # Errors
 /// [`Error::PlanRefused`], [`Error::Locked`] while an apply of this plan is running, [`Error::Database`].
-pub async fn check(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Checked> {
+pub async fn check(
+    plan: &Arc<Executable>,
+    request: &ApplyRequest,
+    events: Events<'_>,
+) -> Result<Checked> {
+    let told = |phase, done, of| told(events, phase, done, of);
     let file = plan.plan();
     let session = Session::open(&request.database, request.timeouts).await?;
     apply::check_target(&session, &file.header.target, &request.loader_schema).await?;
@@ -252,7 +264,7 @@ pub async fn check(plan: &Arc<Executable>, request: &ApplyRequest) -> Result<Che
         return Ok(Checked::Applied(Box::new(before)));
     }
     let mut tables = planned::tables(&session, file).await?;
-    planned::stage(&session, plan, &mut tables).await?;
+    planned::stage(&session, plan, &mut tables, &told).await?;
     let names: Vec<&crate::ident::Qualified> = tables.iter().map(|t| &t.table.name).collect();
     let snapshot = crate::pg::compare::Snapshot::begin(&session, &names).await?;
     let tables_again = planned::tables(&session, file).await?;

@@ -9,6 +9,7 @@ use crate::config::{Config, Strategy, TableConfig};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::{Qualified, nearest};
+use crate::limits::{self, Allowance};
 use crate::pg::check;
 use crate::pg::compare::Snapshot;
 use crate::pg::queue::{self, Matcher, QueueEntry};
@@ -48,6 +49,8 @@ pub struct PlanRequest {
     pub only: Vec<String>,
     /// In place of each table's own strategy.
     pub strategy: Option<Strategy>,
+    /// In place of the tables' own limits.
+    pub limits: Vec<Allowance>,
     /// The database.
     pub database: Database,
     /// How long to wait.
@@ -90,9 +93,12 @@ pub async fn plan(
     let source = Source::open(&request.source).await.map_err(source_error)?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
-    let listed = source.list(&prefix).await.map_err(source_error)?;
+    let listed = source
+        .list_telling(&prefix, &|found| events(Event::Listing { objects: found }))
+        .await
+        .map_err(source_error)?;
     events(Event::Listed {
-        objects: listed.len(),
+        objects: listed.len() as u64,
     });
     let mut found = sort_objects(request, &source, &prefix, listed)?;
     let session = Session::open(&request.database, request.timeouts).await?;
@@ -146,6 +152,8 @@ pub async fn plan(
         events,
     )
     .await?;
+    let of: u64 = stages.iter().map(|s| s.rows).sum();
+    events(Event::Checking { records: of });
     for stage in &mut stages {
         stage.finish(&session).await?;
     }
@@ -186,21 +194,41 @@ pub async fn plan(
         stages[number].findings = true;
     }
     let mut problems = problems.into_iter().peekable();
+    let mut compared = 0;
     for stage in &stages {
         while let Some(entry) = problems.next_if(|e| e.table == stage.name) {
             writer.entry(entry)?;
         }
-        events(Event::Comparing {
-            table: stage.name.to_owned(),
-            records: stage.rows,
-        });
+        let told = |records: u64| {
+            events(Event::Comparing {
+                table: stage.name.to_owned(),
+                records: compared + records,
+                of,
+            });
+        };
+        let mut entries = 0;
+        if stage.rows > 0 {
+            told(0);
+        }
         let origin = |object: usize, position: u64| {
             let key = read.fragments.get(object).map_or("?", |f| f.key.as_str());
             format!("{key}#{position}")
         };
         snapshot
-            .compare(stage, &origin, &mut |entry| writer.entry(entry))
+            .compare(stage, &origin, &mut |entry| {
+                entries += 1;
+                if entries % 1_000 == 0 && entries < stage.rows {
+                    told(entries);
+                }
+                writer.entry(entry)
+            })
             .await?;
+        told(stage.rows);
+        compared += stage.rows;
+    }
+    let mut counted = Vec::with_capacity(tables.len());
+    for (table, config) in tables.iter().zip(&configs) {
+        counted.push(rows(&snapshot, table, config).await?);
     }
     snapshot.end().await?;
     let header = Header {
@@ -214,15 +242,18 @@ pub async fn plan(
         summary: Counts::default(),
         tables: names
             .iter()
-            .zip(tables.iter().zip(configs.iter()))
-            .map(|(name, (table, config))| TablePlan {
+            .zip(tables.iter().zip(&configs))
+            .zip(counted)
+            .map(|((name, (table, config)), rows)| TablePlan {
                 table: name.clone(),
                 config: config.clone(),
                 schema: table.fingerprint.clone(),
                 parents: parents(table, &names, &tables),
                 width: table.columns.len() as u64,
+                rows,
                 columns: Vec::new(),
                 counts: Counts::default(),
+                triggered: Vec::new(),
                 warnings: warnings(table, config),
             })
             .collect(),
@@ -355,6 +386,7 @@ async fn order(
         .cloned()
         .collect();
     let ordered = graph::order(&wanted, &dependencies)?;
+    known(&request.limits, &ordered)?;
     let mut by_name: std::collections::BTreeMap<String, Table> =
         listed.into_iter().zip(tables).collect();
     let mut found = Vec::with_capacity(ordered.len());
@@ -365,11 +397,46 @@ async fn order(
             if let Some(strategy) = request.strategy {
                 config.update_strategy = strategy;
             }
+            config.limits = limits::in_effect(config.limits, name, &request.limits);
             found.push(table);
             configs.push(config);
         }
     }
     Ok((ordered, found, configs))
+}
+
+/// That each limit given for one table is for one of `tables`: a misspelt one would limit nothing.
+pub(super) fn known(limits: &[Allowance], tables: &[String]) -> Result<()> {
+    let mut named = limits
+        .iter()
+        .filter_map(|l| Some((l.action, l.table.as_ref()?)));
+    match named.find(|(_, table)| !tables.contains(table)) {
+        None => Ok(()),
+        Some((action, table)) => {
+            let near = nearest(table, tables.iter().map(String::as_str));
+            Err(Error::Config(format!(
+                "{}: table {table} is not in the plan{}",
+                action.flag(),
+                near.map(|n| format!("; did you mean {n}?"))
+                    .unwrap_or_default()
+            )))
+        }
+    }
+}
+
+/// How many rows `table` has in the snapshot, where a limit is a part of them.
+pub(super) async fn rows(
+    snapshot: &Snapshot<'_>,
+    table: &Table,
+    config: &TableConfig,
+) -> Result<Option<u64>> {
+    if !config.limits.needs_rows() {
+        return Ok(None);
+    }
+    let doing = format!("counting the rows of {}", table.name);
+    let sql = format!("SELECT pg_catalog.count(*) FROM {}", table.name);
+    let rows = snapshot.session.number(&doing, &sql).await?;
+    Ok(u64::try_from(rows).ok())
 }
 
 /// Which of the plan's tables `child` refers to.

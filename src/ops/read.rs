@@ -201,8 +201,8 @@ impl<'p> Parser<'p> {
             });
             read.fragment_ids.push(summary.envelope.fragment_id);
             (self.events)(Event::Reading {
-                objects: number + 1,
-                of: objects.len(),
+                objects: number as u64 + 1,
+                of: objects.len() as u64,
                 records: self.records,
             });
         }

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use super::plan::parents;
+use super::plan::{known, parents, rows};
+use super::{Event, Events};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::Qualified;
+use crate::limits::{self, Allowance};
 use crate::mask::Mask;
 use crate::pg::compare::Snapshot;
 use crate::pg::ledger::{self, Application};
@@ -29,6 +31,8 @@ pub struct RollbackRequest {
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.
     pub loader_schema: String,
+    /// In place of the limits that the loads had.
+    pub limits: Vec<Allowance>,
 }
 
 /// Writes the plan that takes applications back to `out`. Returns its header and hash.
@@ -37,17 +41,36 @@ pub struct RollbackRequest {
 /// [`Error::Config`] where there is nothing to take back; [`Error::Drift`] naming rows that changed
 /// since, and who changed them; [`Error::Blocked`] naming rows that refer to what would be deleted,
 /// or tables without an audit log; [`Error::Database`].
-pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Header, String)> {
+pub async fn rollback(
+    request: &RollbackRequest,
+    out: impl Write,
+    events: Events<'_>,
+) -> Result<(Header, String)> {
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
-    let chosen = choose(&session, request).await?;
-    let ledgered = merge(&chosen)?;
+    let all = ledger::applications(
+        &session,
+        &request.loader_schema,
+        request.batch_id.as_deref(),
+    )
+    .await?;
+    let chosen = choose(&all, request)?;
+    let mut ledgered = merge(&chosen)?;
+    for ledger in &mut ledgered {
+        ledger.columns = loaded_columns(&all, &chosen, &ledger.table);
+    }
     let ids: Vec<String> = chosen
         .iter()
         .map(|a| crate::ident::Literal(&a.application).to_string())
         .collect();
     let applications = format!("ARRAY[{}]::pg_catalog.uuid[]", ids.join(", "));
-    let (ordered, tables) = order(&session, ledgered).await?;
+    let (mut ordered, tables) = order(&session, ledgered).await?;
+    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
+    known(&request.limits, &names)?;
+    for ledger in &mut ordered {
+        let config = &mut ledger.config;
+        config.limits = limits::in_effect(config.limits, &ledger.table, &request.limits);
+    }
     let mut undos = Vec::with_capacity(tables.len());
     for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
         undos.push(
@@ -71,18 +94,31 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         .iter()
         .map(|a| format!("application {}", a.application))
         .collect();
+    let of: u64 = undos.iter().map(|u| u.ledger.counts.changes()).sum();
+    let mut read = 0;
     for undo in undos.iter().rev() {
+        let told = |changes: u64| {
+            events(Event::Undoing {
+                table: undo.ledger.table.clone(),
+                changes: changes.min(of),
+                of,
+            });
+        };
+        told(read);
+        let mut rows = 0;
         let soft = undo.ledger.config.soft_delete.column().is_some();
         let is_key = |c: &str| undo.ledger.config.natural_key.iter().any(|k| k == c);
-        let mine =
-            |c: &str| undo.ledger.columns.iter().any(|w| w == c) || undo.ledger.config.is_stamp(c);
         // What the table's own triggers set, they will set again.
         let writes = |c: &str, inserts: bool| {
             undo.table.column(c).is_some_and(|column| !column.generated)
-                && (inserts || mine(c) || undo.table.triggers.is_empty())
+                && (inserts || undo.table.triggers.is_empty() || is_ours(&undo.ledger, c))
         };
         drifted.extend(
             undo.stream(&snapshot, &mut |undone| {
+                rows += 1;
+                if rows % 1_000 == 0 {
+                    told((read + rows).min(of.saturating_sub(1)));
+                }
                 let inverse = undone.applied.invert();
                 let inserts = inverse.before.is_none();
                 let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
@@ -97,6 +133,12 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
             .await?,
         );
         referrers.extend(undo.referrers(&session, &undos).await?);
+        read += undo.ledger.counts.changes();
+        told(read);
+    }
+    let mut counted = Vec::with_capacity(tables.len());
+    for (ledger, table) in ordered.iter().zip(&tables) {
+        counted.push(rows(&snapshot, table, &ledger.config).await?);
     }
     snapshot.end().await?;
     if !drifted.is_empty() {
@@ -113,7 +155,6 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
             referrers.join("\n  ")
         )));
     }
-    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
     let header = Header {
         kind: Kind::Rollback,
         batch_id: chosen[0].batch_id.clone(),
@@ -126,14 +167,17 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
         tables: ordered
             .iter()
             .zip(&tables)
-            .map(|(ledger, table)| TablePlan {
+            .zip(counted)
+            .map(|((ledger, table), rows)| TablePlan {
                 table: ledger.table.clone(),
                 config: ledger.config.clone(),
                 schema: table.fingerprint.clone(),
                 parents: parents(table, &names, &tables),
                 width: table.columns.len() as u64,
+                rows,
                 columns: Vec::new(),
                 counts: Counts::default(),
+                triggered: triggered(ledger, table),
                 warnings: warnings(table),
             })
             .collect(),
@@ -142,11 +186,9 @@ pub async fn rollback(request: &RollbackRequest, out: impl Write) -> Result<(Hea
 }
 
 /// The applications to take back, newest first.
-async fn choose(session: &Session, request: &RollbackRequest) -> Result<Vec<Application>> {
-    let all =
-        ledger::applications(session, &request.loader_schema, request.batch_id.as_deref()).await?;
+fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&'a Application>> {
     if let Some(id) = &request.application {
-        let found = all.into_iter().find(|a| a.application == *id);
+        let found = all.iter().find(|a| a.application == *id);
         return match found {
             None => Err(Error::Config(format!(
                 "there is no application {id} in the ledger; `loader history` lists them"
@@ -161,8 +203,8 @@ async fn choose(session: &Session, request: &RollbackRequest) -> Result<Vec<Appl
     }
     let batch = request.batch_id.as_deref().unwrap_or_default();
     let known = !all.is_empty();
-    let loads: Vec<Application> = all
-        .into_iter()
+    let loads: Vec<&Application> = all
+        .iter()
         .filter(|a| a.kind == Kind::Load.word() && a.undone_by.is_none())
         .collect();
     match (loads.is_empty(), known) {
@@ -177,7 +219,7 @@ async fn choose(session: &Session, request: &RollbackRequest) -> Result<Vec<Appl
 }
 
 /// The tables of all applications, each once, with what they wrote in sum.
-fn merge(applications: &[Application]) -> Result<Vec<LedgerTable>> {
+fn merge(applications: &[&Application]) -> Result<Vec<LedgerTable>> {
     let mut tables: Vec<LedgerTable> = Vec::new();
     for application in applications {
         for table in &application.tables {
@@ -204,14 +246,49 @@ fn merge(applications: &[Application]) -> Result<Vec<LedgerTable>> {
                     sum.insert += c.insert;
                     sum.update += c.update;
                     sum.delete += c.delete;
-                    let missing = table.columns.iter().filter(|c| !known.columns.contains(c));
-                    let missing: Vec<String> = missing.cloned().collect();
-                    known.columns.extend(missing);
                 }
             }
         }
     }
     Ok(tables)
+}
+
+/// The columns of a table that the loads themselves wrote, of which the chosen applications are
+/// the rollbacks, or the rollbacks of rollbacks. All others are the database's own affair.
+fn loaded_columns(all: &[Application], chosen: &[&Application], table: &str) -> Vec<String> {
+    let mut columns = BTreeSet::new();
+    let mut open = chosen.to_vec();
+    while let Some(application) = open.pop() {
+        open.extend(
+            all.iter()
+                .filter(|a| application.undoes.contains(&a.application)),
+        );
+        if application.kind == Kind::Load.word() {
+            let tables = application.tables.iter().filter(|t| t.table == table);
+            columns.extend(tables.flat_map(|t| t.columns.iter().cloned()));
+        }
+    }
+    columns.into_iter().collect()
+}
+
+/// Whether loads write this column: as given, as a stamp, or as the mark of deleted rows.
+fn is_ours(ledger: &LedgerTable, column: &str) -> bool {
+    ledger.columns.iter().any(|c| c == column)
+        || ledger.config.is_stamp(column)
+        || ledger.config.soft_delete.column() == Some(column)
+}
+
+/// The columns that the table's triggers may set again: stamps, and whatever no load wrote.
+fn triggered(ledger: &LedgerTable, table: &Table) -> Vec<String> {
+    if table.triggers.is_empty() {
+        return Vec::new();
+    }
+    let names = table.columns.iter().map(|c| &c.name);
+    names
+        .filter(|c| !ledger.config.natural_key.contains(c))
+        .filter(|c| ledger.config.is_stamp(c) || !is_ours(ledger, c))
+        .cloned()
+        .collect()
 }
 
 /// The tables as they are now, in dependency order.

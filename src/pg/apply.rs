@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::ledger::{self, Application};
 use super::planned::{self, Planned};
 use super::write::{Context, Updates, must_be};
-use super::{Backend, Session};
+use super::{Backend, Phase, Session, Told};
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
 use crate::plan::{Counts, Kind, LedgerTable, Target};
@@ -207,6 +207,7 @@ pub async fn attempt(
     session: Session,
     plan: &Arc<Executable>,
     options: &Options,
+    told: Told<'_>,
 ) -> Result<Attempt> {
     let file = plan.plan();
     check_target(&session, &file.header.target, &options.loader_schema).await?;
@@ -243,7 +244,7 @@ pub async fn attempt(
         // What was read before the lock may have changed until it was there.
         tables = planned::tables(session, file).await?;
     }
-    planned::stage(session, plan, &mut tables).await?;
+    planned::stage(session, plan, &mut tables, told).await?;
     let application = uuid::Uuid::new_v4().to_string();
     let context = Context {
         session,
@@ -254,7 +255,7 @@ pub async fn attempt(
         plan_hash: &file.hash,
         loader_schema: &options.loader_schema,
     };
-    match write(&context, plan, &tables).await {
+    match write(&context, plan, &tables, told).await {
         Ok(()) => {}
         Err(e) => return Err(explain(locked, plan, &tables, e).await),
     }
@@ -351,13 +352,21 @@ async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
 }
 
 /// Verifies, writes, reads back, and writes audit log, ledger and queue.
-async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]) -> Result<()> {
+async fn write(
+    context: &Context<'_>,
+    plan: &Arc<Executable>,
+    tables: &[Planned],
+    told: Told<'_>,
+) -> Result<()> {
     let session = context.session;
+    let of = tables.len() as u64;
+    told(Phase::Locking, 0, of);
     let mut drifted = false;
-    for planned in tables {
+    for (i, planned) in tables.iter().enumerate() {
         let locked = context.lock(planned).await?;
         drifted |= locked != planned.staged.update + planned.staged.delete;
         drifted |= planned.count_drift(session, "'i', 's', 'p', 'm'").await? > 0;
+        told(Phase::Locking, i as u64 + 1, of);
     }
     if drifted {
         return Err(drift(session, plan, tables).await?);
@@ -366,32 +375,19 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
     session
         .run("deferring constraints", "SET CONSTRAINTS ALL DEFERRED")
         .await?;
-    let has_deletes = tables.iter().any(|t| t.staged.delete > 0);
-    let mut updated = vec![0; tables.len()];
-    if has_deletes {
-        for (i, planned) in tables.iter().enumerate() {
-            updated[i] += context.update(planned, Updates::References).await?;
-        }
-        for planned in tables.iter().rev() {
-            context.delete(planned).await?;
-        }
+    let changes = plan.plan().header.summary.changes();
+    let mut written = 0;
+    let mut wrote = |rows: u64| {
+        written += rows;
+        told(Phase::Writing, written.min(changes), changes);
+    };
+    wrote(0);
+    let updated = write_rows(context, tables, &mut wrote).await?;
+    for (planned, updated) in tables.iter().zip(updated) {
+        let doing = format!("updating table {}", planned.name);
+        must_be(&doing, planned.staged.update, updated)?;
     }
-    for (i, planned) in tables.iter().enumerate() {
-        updated[i] += context.update(planned, Updates::Others).await?;
-    }
-    for planned in tables {
-        context.insert(planned).await?;
-    }
-    for (i, planned) in tables.iter().enumerate() {
-        if !has_deletes {
-            updated[i] += context.update(planned, Updates::References).await?;
-        }
-        must_be(
-            &format!("updating table {}", planned.name),
-            planned.staged.update,
-            updated[i],
-        )?;
-    }
+    told(Phase::Verifying, 0, of);
     session
         .run(
             "checking deferred constraints",
@@ -399,11 +395,63 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
         )
         .await?;
     check_side_effects(session, tables, &before).await?;
-    for planned in tables {
+    for (i, planned) in tables.iter().enumerate() {
         context.read_back(planned).await?;
         context.audit_deletes(planned).await?;
+        told(Phase::Verifying, i as u64 + 1, of);
     }
     record(context, plan.plan()).await
+}
+
+/// Writes table by table, so that constraints which cannot be deferred hold after each statement:
+/// deletes from the last table to the first, each before the table's updates, which may take what
+/// the deleted rows held; inserts from the first table to the last, each after the table's updates,
+/// which may free what the new rows hold. Updates whose reference that does not suit come before
+/// or after all of it. Returns how many rows of each table were updated.
+async fn write_rows(
+    context: &Context<'_>,
+    tables: &[Planned],
+    wrote: &mut impl FnMut(u64),
+) -> Result<Vec<u64>> {
+    let has_deletes = tables.iter().any(|t| t.staged.delete > 0);
+    for (i, child) in tables.iter().enumerate() {
+        for (j, parent) in tables.iter().enumerate() {
+            if parent.staged.delete > 0 && j >= i {
+                context.order(child, parent, Updates::First).await?;
+            }
+            if parent.staged.insert > 0 && (j >= i || has_deletes) {
+                context.order(child, parent, Updates::Last).await?;
+            }
+        }
+    }
+    let mut updated = vec![0; tables.len()];
+    if has_deletes {
+        for (i, planned) in tables.iter().enumerate() {
+            let rows = context.update(planned, Updates::First).await?;
+            updated[i] += rows;
+            wrote(rows);
+        }
+        for (i, planned) in tables.iter().enumerate().rev() {
+            context.delete(planned).await?;
+            let rows = context.update(planned, Updates::Others).await?;
+            updated[i] += rows;
+            wrote(planned.staged.delete + rows);
+        }
+    }
+    for (i, planned) in tables.iter().enumerate() {
+        if !has_deletes {
+            updated[i] += context.update(planned, Updates::Others).await?;
+            wrote(updated[i]);
+        }
+        context.insert(planned).await?;
+        wrote(planned.staged.insert);
+    }
+    for (i, planned) in tables.iter().enumerate() {
+        let rows = context.update(planned, Updates::Last).await?;
+        updated[i] += rows;
+        wrote(rows);
+    }
+    Ok(updated)
 }
 
 /// The error that says which rows are not as planned.
@@ -434,7 +482,7 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: 
     let again = async {
         session.run("rolling back", "ROLLBACK").await?;
         let mut tables = planned::tables(&session, plan.plan()).await?;
-        planned::stage(&session, plan, &mut tables).await?;
+        planned::stage(&session, plan, &mut tables, &|_, _, _| ()).await?;
         planned::drift(&session, plan, &tables).await
     };
     let _ = tables;

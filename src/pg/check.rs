@@ -4,7 +4,7 @@
 use super::Session;
 use super::compare::Snapshot;
 use super::stage::Stage;
-use crate::config::{OnDuplicate, OnInvalid, Resolution, Stamp, Strategy};
+use crate::config::{OnDuplicate, OnImmutable, OnInvalid, Resolution, Stamp, Strategy};
 use crate::error::Result;
 use crate::ident::{Ident, Literal};
 use crate::schema::{Column, ForeignKey, Identity, Table, UniqueIndex};
@@ -145,11 +145,13 @@ impl<'a> After<'a> {
         let replace = config.conflict_resolution == Resolution::Replace;
         let mut values = Vec::new();
         let mut differs = Vec::new();
+        let mut broken = Vec::new();
         for (i, c) in table.columns.iter().enumerate() {
             let (name, cell) = (Ident(&c.name), format!("s.{}", c.staged()));
             let stamp = config.stamps().find(|(n, _)| *n == c.name).map(|(_, s)| s);
             let now = matches!(stamp, Some(Stamp::Now)).then(|| "pg_catalog.now()".to_owned());
             let given = format!("pg_catalog.substr(s._given, {}, 1) = '1'", i + 1);
+            broken.extend(self.breaks(i, c, &given, &cell));
             let default = match &c.default {
                 _ if now.is_some() => now.clone().unwrap_or_default(),
                 Some(default) if !is_numbered(c) => format!("({default})"),
@@ -220,6 +222,9 @@ impl<'a> After<'a> {
             .map(|(c, _)| format!("s.{} IS NOT NULL", c.staged()))
             .collect();
         let mut good = "s._findings IS NULL".to_owned();
+        if !broken.is_empty() {
+            good += &format!(" AND ({}) IS NOT TRUE", broken.join(" OR "));
+        }
         if stage.findings {
             good += &format!(
                 " AND NOT EXISTS (SELECT FROM pg_temp.loader_findings v WHERE v._t = {} AND v._n = s._n)",
@@ -262,6 +267,40 @@ impl<'a> After<'a> {
             .session
             .run(&self.doing("working out what would become of"), &sql)
             .await
+    }
+
+    /// When a record that is staged as `s` is left out for what [`crate::decide`] will say about one
+    /// column: its null, or a change of an immutable one.
+    fn breaks(&self, i: usize, c: &Column, given: &str, cell: &str) -> Option<String> {
+        let config = self.stage.config;
+        if config.natural_key.contains(&c.name)
+            || config.soft_delete.column() == Some(c.name.as_str())
+        {
+            return None;
+        }
+        let (absent, exists) = ("t.tableoid IS NULL", "t.tableoid IS NOT NULL");
+        let immutable = config.immutable_fields.contains(&c.name);
+        let mut when = Vec::new();
+        if self.stage.used[i] && c.not_null {
+            when.push(format!("{absent} AND {given} AND {cell} IS NULL"));
+            if !immutable && config.conflict_resolution == Resolution::Replace {
+                when.push(format!("{exists} AND {given} AND {cell} IS NULL"));
+            }
+        }
+        if self.stage.used[i] && immutable && config.on_immutable != OnImmutable::Keep {
+            when.push(format!(
+                "{exists} AND {cell} IS NOT NULL AND {} IS DISTINCT FROM {}",
+                c.staged_text("s"),
+                c.text("t")
+            ));
+        }
+        if c.required() && !config.is_stamp(&c.name) {
+            when.push(match self.stage.used[i] {
+                true => format!("{absent} AND NOT {given}"),
+                false => absent.to_owned(),
+            });
+        }
+        (!when.is_empty()).then(|| when.join(" OR "))
     }
 
     /// Adds findings: `select` yields record, field, given value and message.

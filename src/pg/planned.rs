@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::stage::copy_in;
-use super::{Session, failed};
+use super::{Phase, Session, Told, failed};
 use crate::config::TableConfig;
 use crate::copytext::push_copy_text;
 use crate::error::{Error, Result};
@@ -28,6 +28,8 @@ pub struct Planned {
     pub config: TableConfig,
     /// The columns that changes write, in the order of the mask.
     pub columns: Vec<String>,
+    /// Columns that its triggers may set again.
+    pub triggered: Vec<String>,
     /// How many rows of each action were staged.
     pub staged: Staged,
     number: usize,
@@ -80,6 +82,14 @@ impl Planned {
             .iter()
             .map(|name| column(&self.table, &self.name, name))
             .collect()
+    }
+
+    /// The staging table's name of a column, where the plan gives its value.
+    pub fn staged_column(&self, name: &str) -> Option<String> {
+        let is_staged = self.columns.iter().any(|c| c == name)
+            || self.config.natural_key.iter().any(|c| c == name);
+        let column = self.table.column(name).filter(|_| is_staged);
+        column.map(Column::staged)
     }
 
     fn staged_columns(&self) -> Result<Vec<&Column>> {
@@ -145,7 +155,8 @@ struct TableEncoder {
 
 /// COPY lines for one of the temporary tables.
 enum Chunk {
-    Entries(usize, Bytes),
+    /// For the table of this number; up to which entry of the plan.
+    Entries(usize, Bytes, u64),
     Queue(Bytes),
     Rejected(Bytes),
 }
@@ -226,7 +237,8 @@ impl Encoder {
             push_copy_text(out, cell);
         }
         out.push(b'\n');
-        Ok((out.len() >= CHUNK).then(|| Chunk::Entries(table.number, std::mem::take(out).into())))
+        let full = out.len() >= CHUNK;
+        Ok(full.then(|| Chunk::Entries(table.number, std::mem::take(out).into(), self.n)))
     }
 }
 
@@ -255,6 +267,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> 
             table,
             config: planned.config.clone(),
             columns: planned.columns.clone(),
+            triggered: planned.triggered.clone(),
             staged: Staged::default(),
             number,
         });
@@ -270,8 +283,11 @@ pub async fn stage(
     session: &Session,
     plan: &Arc<Executable>,
     tables: &mut [Planned],
+    told: Told<'_>,
 ) -> Result<()> {
     let doing = "staging the plan";
+    let entries = plan.plan().header.summary.entries();
+    told(Phase::Staging, 0, entries);
     let mut encoder = Encoder {
         tables: HashMap::new(),
         n: 0,
@@ -312,7 +328,10 @@ pub async fn stage(
     });
     while let Some(chunk) = chunks.recv().await {
         let (sql, lines) = match chunk {
-            Chunk::Entries(number, lines) => (into[number].as_str(), lines),
+            Chunk::Entries(number, lines, n) => {
+                told(Phase::Staging, n.min(entries.saturating_sub(1)), entries);
+                (into[number].as_str(), lines)
+            }
             Chunk::Queue(lines) => ("COPY pg_temp.loader_queue_entries FROM STDIN", lines),
             Chunk::Rejected(lines) => ("COPY pg_temp.loader_rejected FROM STDIN", lines),
         };
@@ -329,6 +348,7 @@ pub async fn stage(
         let analyze = format!("ANALYZE {} (_a, {})", planned.sql_name(), key.join(", "));
         session.run(doing, &analyze).await?;
     }
+    told(Phase::Staging, entries, entries);
     Ok(())
 }
 
@@ -388,6 +408,7 @@ fn read(
             send(Chunk::Entries(
                 table.number,
                 std::mem::take(&mut table.lines).into(),
+                encoder.n,
             ))?;
         }
     }

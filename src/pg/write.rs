@@ -30,10 +30,23 @@ pub struct Context<'a> {
 /// Which updates to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Updates {
-    /// Those that set a column of a foreign key.
-    References,
+    /// Those that cease to refer to a row which is deleted later.
+    First,
+    /// Those that begin to refer to a row which is inserted later.
+    Last,
     /// All others.
     Others,
+}
+
+impl Updates {
+    /// The mark in the table of locked rows; none for [`Updates::Others`].
+    fn mark(self) -> &'static str {
+        match self {
+            Updates::First => "'f'",
+            Updates::Last => "'l'",
+            Updates::Others => "NULL",
+        }
+    }
 }
 
 impl Context<'_> {
@@ -55,7 +68,7 @@ impl Context<'_> {
         };
         let before = planned.temporary("before");
         let create = format!(
-            "CREATE TEMPORARY TABLE {before} (_n bigint, _table oid, _tid tid, image jsonb)"
+            "CREATE TEMPORARY TABLE {before} (_n bigint, _table oid, _tid tid, image jsonb, _when \"char\")"
         );
         self.session.run(&doing, &create).await?;
         let sql = format!(
@@ -135,6 +148,74 @@ impl Context<'_> {
         must_be(&doing, planned.staged.delete, touched)
     }
 
+    /// Marks the updates of `child` that have to come before deletes of `parent`, or after inserts
+    /// into it, for the sake of their references.
+    pub async fn order(&self, child: &Planned, parent: &Planned, which: Updates) -> Result<()> {
+        let written = child.written()?;
+        let sets = |c: &String| written.iter().position(|w| w.name == *c);
+        let keys = child.table.foreign_keys.iter();
+        for key in keys.filter(|k| k.parent == parent.table.name) {
+            if !key.columns.iter().any(|c| sets(c).is_some()) {
+                continue;
+            }
+            let mut equal = Vec::new();
+            let pairs = key.columns.iter().zip(&key.parent_columns);
+            for ((name, parent_name), (schema, operator)) in pairs.zip(&key.equality) {
+                let now = format!("t.{}", Ident(name));
+                let (left, right) = match which {
+                    Updates::Last => {
+                        let staged = parent.staged_column(parent_name);
+                        let Some(staged) = staged else { break };
+                        let new = match sets(name) {
+                            Some(i) => format!(
+                                "CASE WHEN {} THEN s.{} ELSE {now} END",
+                                given("s", i),
+                                written[i].staged()
+                            ),
+                            None => now,
+                        };
+                        (format!("ps.{staged}"), new)
+                    }
+                    _ => (format!("p.{}", Ident(parent_name)), now),
+                };
+                equal.push(format!(
+                    "{left} OPERATOR({}.{operator}) {right}",
+                    Ident(schema)
+                ));
+            }
+            // What the database numbers by itself, nothing of this plan refers to.
+            if equal.len() < key.columns.len() {
+                continue;
+            }
+            let (action, found) = match which {
+                Updates::Last => ('i', String::new()),
+                _ => (
+                    'd',
+                    format!(
+                        " JOIN pg_temp.{} pb ON pb._n = ps._n JOIN {} p ON p.tableoid = pb._table AND p.ctid = pb._tid",
+                        parent.temporary("before"),
+                        parent.table.name
+                    ),
+                ),
+            };
+            let sql = format!(
+                "UPDATE pg_temp.{before} SET _when = {} WHERE _when IS NULL AND _n IN (\
+                   SELECT s._n FROM {} s JOIN pg_temp.{before} b ON b._n = s._n \
+                   JOIN {} t ON t.tableoid = b._table AND t.ctid = b._tid, {} ps{found} \
+                   WHERE s._a = 'u' AND ps._a = '{action}' AND {})",
+                which.mark(),
+                child.sql_name(),
+                child.table.name,
+                parent.sql_name(),
+                equal.join(" AND "),
+                before = child.temporary("before"),
+            );
+            let doing = format!("ordering the updates of table {}", child.name);
+            self.session.execute(&doing, &sql).await?;
+        }
+        Ok(())
+    }
+
     /// Writes the updates, each against the row version that was compared. Returns how many.
     pub async fn update(&self, planned: &Planned, which: Updates) -> Result<u64> {
         if planned.staged.update == 0 {
@@ -142,24 +223,10 @@ impl Context<'_> {
         }
         let doing = format!("updating table {}", planned.name);
         let written = planned.written()?;
-        let referring: Vec<usize> = written
-            .iter()
-            .enumerate()
-            .filter(|(_, c)| is_reference(planned, c))
-            .map(|(i, _)| i)
-            .collect();
-        let refers = referring
-            .iter()
-            .map(|i| given("s", *i))
-            .collect::<Vec<_>>()
-            .join(" OR ");
-        let filter = match (which, refers.as_str()) {
-            (Updates::References, "") => return Ok(0),
-            (Updates::References, refers) => format!(" AND ({refers})"),
-            (Updates::Others, "") => String::new(),
-            (Updates::Others, refers) => format!(" AND NOT ({refers})"),
-        };
-        let masks = self.masks(planned, 'u', &filter).await?;
+        let before = planned.temporary("before");
+        let filter = format!(" AND b._when IS NOT DISTINCT FROM {}", which.mark());
+        let join = format!(" JOIN pg_temp.{before} b ON b._n = s._n");
+        let masks = self.masks(planned, 'u', &join, &filter).await?;
         // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
         // no others: then each set of columns is a statement of its own.
         let groups: Vec<(Vec<bool>, String)> = if planned.table.column_triggers {
@@ -200,7 +267,7 @@ impl Context<'_> {
                  WHERE t.tableoid = b._table AND t.ctid = b._tid",
                 planned.table.name,
                 assignments.join(", "),
-                planned.temporary("before"),
+                before,
                 planned.sql_name(),
             );
             touched += self.session.execute(&doing, &sql).await?;
@@ -219,7 +286,7 @@ impl Context<'_> {
             Kind::Load => "",
             Kind::Rollback => "OVERRIDING SYSTEM VALUE ",
         };
-        let masks = self.masks(planned, 'i', "").await?;
+        let masks = self.masks(planned, 'i', "", "").await?;
         let written = planned.written()?;
         let insert = |mask: &String| {
             let bits = bits(mask);
@@ -273,9 +340,15 @@ impl Context<'_> {
     }
 
     /// The different sets of columns of one action.
-    async fn masks(&self, planned: &Planned, action: char, filter: &str) -> Result<Vec<String>> {
+    async fn masks(
+        &self,
+        planned: &Planned,
+        action: char,
+        join: &str,
+        filter: &str,
+    ) -> Result<Vec<String>> {
         let sql = format!(
-            "SELECT DISTINCT s._mask FROM {} s WHERE s._a = '{action}'{filter} ORDER BY 1",
+            "SELECT DISTINCT s._mask FROM {} s{join} WHERE s._a = '{action}'{filter} ORDER BY 1",
             planned.sql_name()
         );
         let doing = format!("reading the plan for table {}", planned.name);
@@ -353,13 +426,10 @@ impl Context<'_> {
     /// columns, where they are few.
     async fn fits(&self, planned: &Planned) -> Result<String> {
         let written = planned.written()?;
-        // What a rollback restores in a stamped column, the table's own trigger may set again.
-        let stamped =
-            |c: &Column| planned.config.is_stamp(&c.name) && !planned.table.triggers.is_empty();
         let read: Vec<(usize, &Column)> = written
             .iter()
             .enumerate()
-            .filter(|(_, c)| !c.generated && !stamped(c))
+            .filter(|(_, c)| !c.generated && !planned.triggered.contains(&c.name))
             .map(|(i, c)| (i, *c))
             .collect();
         // The same bytes print the same; only where they differ is the text compared.
@@ -377,8 +447,8 @@ impl Context<'_> {
             true => format!("t.{}::{}", Ident(&c.name), c.base_type_sql),
             false => format!("t.{}", Ident(&c.name)),
         };
-        let mut masks = self.masks(planned, 'i', "").await?;
-        masks.extend(self.masks(planned, 'u', "").await?);
+        let mut masks = self.masks(planned, 'i', "", "").await?;
+        masks.extend(self.masks(planned, 'u', "", "").await?);
         masks.sort();
         masks.dedup();
         if masks.len() <= 64 {
@@ -510,11 +580,6 @@ fn given(alias: &str, i: usize) -> String {
 
 fn bits(mask: &str) -> Vec<bool> {
     mask.bytes().map(|b| b == b'1').collect()
-}
-
-fn is_reference(planned: &Planned, column: &Column) -> bool {
-    let mut keys = planned.table.foreign_keys.iter();
-    keys.any(|k| k.columns.contains(&column.name))
 }
 
 /// # Errors

@@ -1,20 +1,20 @@
 //! Reading: the only way to a plan is through its verification.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::{EntryLine, FORMAT, plan_hash};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
-use crate::plan::{Counts, Entry, Fragment, Header, Kind, TablePlan, Target};
+use crate::plan::{Counts, Effect, Entry, Fragment, Header, Kind, TablePlan, Target, What};
 
 /// A plan file whose hash was found right. It stays open, so that nobody can exchange it.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct PlanFile {
     pub header: Header,
     /// Its hash, `sha256:…`.
     pub hash: String,
+    /// What stands beside it, as JSON: outside the hash, so that nobody vouches for it.
+    pub notes: Option<Box<RawValue>>,
     /// The digest of its entries, which stands nowhere but in the computation of the hash.
     entries: Vec<u8>,
 }
@@ -78,10 +80,20 @@ impl PlanFile {
     }
 
     fn verify_with(file: File, name: String, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
-        let mut counts = Counts::default();
+        let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+        let mut blocking = 0;
         let read = parse(&file, &name, &mut |item| {
             if let Item::Entry(entry) = &item {
-                counts.add(&entry.what);
+                match counts.get_mut(&entry.table) {
+                    Some(counts) => counts.add(&entry.what),
+                    None => counts
+                        .entry(entry.table.clone())
+                        .or_default()
+                        .add(&entry.what),
+                }
+                if let What::Violation(v) = &entry.what {
+                    blocking += u64::from(v.effect == Effect::Block);
+                }
             }
             sink(item);
             Ok(())
@@ -94,7 +106,15 @@ impl PlanFile {
                 read.hash
             )));
         }
-        if counts != read.header.summary {
+        // What is allowed and what is shown follows from the counts.
+        let header = &read.header;
+        let stated = header
+            .tables
+            .iter()
+            .filter(|t| t.counts != Counts::default());
+        let stated: BTreeMap<String, Counts> =
+            stated.map(|t| (t.table.clone(), t.counts)).collect();
+        if counts != stated || blocking != header.blocking || header.sum() != header.summary {
             return Err(Error::PlanRefused(format!(
                 "{name}: the plan's summary does not agree with its entries; make a new plan"
             )));
@@ -104,6 +124,7 @@ impl PlanFile {
             name,
             header: read.header,
             hash: read.hash,
+            notes: read.notes,
             entries: read.entries,
         })
     }
@@ -134,18 +155,22 @@ impl PlanFile {
     /// The plan as one that may be applied.
     ///
     /// # Errors
-    /// [`Error::Blocked`] where violations stand against it.
+    /// [`Error::Blocked`] where violations or limits stand against it.
     pub fn executable(self) -> Result<Executable> {
-        match self.header.blocking {
-            0 => Ok(Executable(self)),
-            n => Err(Error::Blocked(format!(
-                "{}: {n} violation{} against applying this plan; see `loader show {} --action violation`, \
-                 mend the records or the configuration, and make a new plan",
-                self.name,
-                if n == 1 { " stands" } else { "s stand" },
+        let Some(against) = self.header.against() else {
+            return Ok(Executable(self));
+        };
+        let advice = match self.header.blocking {
+            0 => "make a new plan".to_owned(),
+            _ => format!(
+                "see `loader show {} --action violation`, mend the records or the configuration, and make a new plan",
                 self.name
-            ))),
-        }
+            ),
+        };
+        Err(Error::Blocked(format!(
+            "{}: {against}; {advice}",
+            self.name
+        )))
     }
 }
 
@@ -168,6 +193,7 @@ struct Parsed {
     header: Header,
     stated_hash: String,
     hash: String,
+    notes: Option<Box<RawValue>>,
     entries: Vec<u8>,
 }
 
@@ -295,7 +321,7 @@ impl<'de> Visitor<'de> for Top<'_> {
                     }))?;
                     once(&mut changes, "changes", digest)?;
                 }
-                Field::Notes => once::<IgnoredAny, _>(&mut notes, "notes", map.next_value()?)?,
+                Field::Notes => once::<Box<RawValue>, _>(&mut notes, "notes", map.next_value()?)?,
             }
         }
         need(format, "format")?;
@@ -318,6 +344,7 @@ impl<'de> Visitor<'de> for Top<'_> {
             header,
             stated_hash,
             hash,
+            notes,
             entries,
         })
     }

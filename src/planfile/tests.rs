@@ -124,8 +124,10 @@ fn header() -> Header {
         schema: "sha256:00".into(),
         parents: vec!["t".into()],
         width: 3,
+        rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
+        triggered: vec!["u".into()],
         warnings: vec!["mind the\ngap".into()],
     });
     Header {

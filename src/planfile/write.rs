@@ -131,18 +131,17 @@ impl PlanWriter {
     pub fn finish(self, mut header: Header, out: impl Write) -> Result<(Header, String)> {
         header.blocking = self.blocking;
         header.rejected = self.rejected;
-        header.summary = Counts::default();
         for table in &mut header.tables {
             let written = self.tables.get(&table.table).cloned().unwrap_or_default();
             table.counts = written.counts;
             table.columns = written.columns.into_iter().collect();
-            let (sum, c) = (&mut header.summary, &table.counts);
-            sum.insert += c.insert;
-            sum.update += c.update;
-            sum.delete += c.delete;
-            sum.skip += c.skip;
-            sum.violation += c.violation;
+            let exceeded: Vec<String> = table
+                .exceeded()
+                .map(|e| format!("limit exceeded: {e}"))
+                .collect();
+            table.warnings.extend(exceeded);
         }
+        header.summary = header.sum();
         let bad_json = |e: serde_json::Error| Error::Io(format!("writing the plan: {e}"));
         let hash = plan_hash(
             &header,

@@ -1,5 +1,7 @@
 //! A plan as text for a terminal.
 
+mod drift;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -14,9 +16,10 @@ use super::escape;
 use super::select::{Group, ORDER, Selection, order};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Entry, Header, Kind, TablePlan, Values, What, display_key};
-use crate::planfile::{Item, PlanFile};
+use crate::planfile::{Item, Notes, Outcome, PlanFile};
 
 pub use super::select::Filter;
+pub use drift::drift;
 
 /// How text looks.
 #[derive(Debug, Clone, Copy)]
@@ -172,6 +175,10 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
         escape(&header.target.database)
     );
     wrap(&mut text, ("", 0), &line, 2, style.width);
+    if let Some(notes) = &plan.notes {
+        let line = format!("Not in the hash: {}", noted(header, notes.get()));
+        wrap(&mut text, ("", 0), &line, 2, style.width);
+    }
     write!(
         out,
         "{text}{}\n\n{}\n\n  {} insert   {} update   {} delete   {} violation\n\n",
@@ -182,6 +189,27 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
         style.paint("31", "-"),
         style.paint("35", "!"),
     )
+}
+
+/// What the notes say, in a line. The database's own words may repeat values that are not to be shown.
+pub(super) fn noted(header: &Header, notes: &str) -> String {
+    let secret = header.tables.iter().any(|t| !t.config.sensitive.is_empty());
+    match serde_json::from_str::<Notes>(notes) {
+        Ok(Notes { rehearsal }) if rehearsal.outcome == Outcome::Refused && secret => format!(
+            "rehearsed: {}; why stands in the file, and may hold sensitive values",
+            rehearsal.outcome.words()
+        ),
+        Ok(Notes { rehearsal }) => format!(
+            "rehearsed: {}: {}",
+            rehearsal.outcome.words(),
+            fit(&one_line(&rehearsal.message), 2_000)
+        ),
+        Err(_) => format!("notes: {}", fit(notes, 200)),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// A row of counts for each table.
@@ -228,6 +256,12 @@ fn title(table: &TablePlan, style: Style) -> String {
 }
 
 fn tail(header: &Header, out: &mut impl Write) -> std::io::Result<()> {
+    if header.exceeded().next().is_some() {
+        writeln!(
+            out,
+            "This plan cannot be applied: it exceeds limits, as noted."
+        )?;
+    }
     if header.blocking > 0 {
         let (n, s) = (header.blocking, if header.blocking == 1 { "" } else { "s" });
         writeln!(

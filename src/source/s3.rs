@@ -82,7 +82,11 @@ impl Bucket {
 
     /// Pages are asked for by hand: the client's paginator takes a page that breaks off, or points
     /// to itself, for the last one.
-    pub(super) async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, SourceError> {
+    pub(super) async fn list(
+        &self,
+        prefix: &str,
+        found: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<ObjectInfo>, SourceError> {
         let incomplete = |found| SourceError::Incomplete {
             target: self.display(prefix),
             found,
@@ -114,6 +118,7 @@ impl Bucket {
                     etag,
                 });
             }
+            found(objects.len() as u64);
             if page.is_truncated() != Some(true) {
                 return Ok(objects);
             }

@@ -19,6 +19,20 @@ pub fn shared() -> &'static Postgres {
     })
 }
 
+/// A setting of these tests from the environment, such as how many random cases to play.
+pub fn number_from(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |v| {
+        v.parse()
+            .unwrap_or_else(|e| panic!("{variable} is {v:?}: {e}"))
+    })
+}
+
+/// A name that no database has yet.
+fn fresh() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    format!("faults_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
 /// One database with the loader's tables and the test's own, and a folder with batches.
 pub struct Stage {
     /// How tests reach the database.
@@ -107,26 +121,38 @@ pub struct State {
 impl Stage {
     /// On the shared server.
     pub fn new(tables: &str, config: &str) -> Stage {
-        Stage::on(shared(), tables, config)
+        static MIGRATED: OnceLock<()> = OnceLock::new();
+        MIGRATED.get_or_init(|| drop(Stage::make(shared(), "migrated", "template1")));
+        let stage = Stage::make(shared(), &fresh(), "migrated");
+        stage.prepare(tables, config)
     }
 
+    /// On a server of its own.
     pub fn on(server: &Postgres, tables: &str, config: &str) -> Stage {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("faults_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        Stage::make(server, &fresh(), "template1").prepare(tables, config)
+    }
+
+    fn make(server: &Postgres, name: &str, template: &str) -> Stage {
         let mut admin = connect(&server.url("postgres"));
         admin
-            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .unwrap();
         let stage = Stage {
-            url: server.url(&name),
+            url: server.url(name),
             folder: TempDir::new().unwrap(),
             client: Mutex::new(None),
         };
         std::fs::create_dir(stage.path("source")).unwrap();
-        stage.write("tables.yaml", config);
-        stage.loader(&["migrate"]).ends(0);
-        stage.sql(tables);
+        if template == "template1" {
+            stage.loader(&["migrate"]).ends(0);
+        }
         stage
+    }
+
+    fn prepare(self, tables: &str, config: &str) -> Stage {
+        self.write("tables.yaml", config);
+        self.sql(tables);
+        self
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -10,8 +10,10 @@
 
 mod harness;
 mod proxy;
+mod random;
 
 mod cuts;
 mod failures;
 mod races;
 mod rollback;
+mod roundtrip;

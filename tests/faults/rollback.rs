@@ -523,6 +523,70 @@ fn a_trigger_that_sets_a_column_does_not_stand_in_the_way() {
 }
 
 #[test]
+fn rollbacks_of_rollbacks_go_on_where_triggers_set_columns() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, seen timestamptz, edits int, removed_on timestamptz); \
+         CREATE TABLE u (k text PRIMARY KEY, v text, seen timestamptz, edits int NOT NULL DEFAULT 7); \
+         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN NEW.seen := clock_timestamp(); NEW.edits := coalesce(OLD.edits, 0) + 1; RETURN NEW; END $$; \
+         CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch(); \
+         CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON u FOR EACH ROW EXECUTE FUNCTION touch(); \
+         INSERT INTO t (k, v) VALUES ('a', 'old'); INSERT INTO u (k, v) VALUES ('a', 'old')",
+        "{t: {natural_key: [k], soft_delete: removed_on}, u: {natural_key: [k]}}",
+    );
+    let batch = r#"[{"k": "a", "v": "new"}, {"k": "n", "v": "new"}]"#;
+    stage.deliver("b", &[("t/1.json", batch), ("u/1.json", batch)]);
+    let live = "SELECT string_agg(concat_ws(' ', k, v), ', ' ORDER BY k) || ' / ' \
+        || (SELECT string_agg(concat_ws(' ', k, v), ', ' ORDER BY k) FROM u) FROM t WHERE removed_on IS NULL";
+    let before = stage.one(live);
+    let mut last = stage.load("b");
+    let after = stage.one(live);
+    assert_eq!(after, "a new, n new / a new, n new");
+    for round in 0..3 {
+        for expected in [&before, &after] {
+            let run = stage.loader(&["rollback", "--application", &last, "--force", "--json"]);
+            last = run.ends(0).json()["application"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            assert_eq!(stage.one(live), *expected, "round {round}");
+        }
+    }
+}
+
+/// A place is unique, and what moves out of it refers to another box: one there already, or one
+/// that comes with the batch.
+#[test]
+fn a_place_that_one_row_leaves_another_may_take() {
+    let stage = Stage::new(
+        "CREATE TABLE box (k text PRIMARY KEY); \
+         CREATE TABLE tube (k text PRIMARY KEY, box text REFERENCES box, place int, beside text REFERENCES tube, UNIQUE (box, place)); \
+         INSERT INTO box VALUES ('x'), ('y'); INSERT INTO tube VALUES ('a', 'x', 1), ('b', 'x', 2), ('c', 'y', 1)",
+        "{box: {natural_key: [k]}, tube: {natural_key: [k]}}",
+    );
+    let before = stage.data();
+    stage.deliver(
+        "b",
+        &[
+            ("box/1.json", r#"{"k": "z"}"#),
+            (
+                "tube/1.json",
+                r#"[{"k": "a", "box": "y", "place": 5}, {"k": "b", "box": "z", "place": 1},
+                    {"k": "n", "box": "x", "place": 1}, {"k": "m", "box": "x", "place": 2, "beside": "n"}, {"k": "c", "beside": "m"}]"#,
+            ),
+        ],
+    );
+    stage.load("b");
+    let after = stage.data();
+    stage.roll_back("b").ends(0).says(&["3 updated, 3 deleted"]);
+    assert_eq!(stage.data(), before);
+    let undo = stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
+    let redo = stage.loader(&["rollback", "--application", &undo, "--force"]);
+    redo.ends(0).says(&["3 inserted, 3 updated"]);
+    assert_eq!(stage.data(), after);
+}
+
+#[test]
 fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
     let stage = pair("");
     let load = stage.one("SELECT application FROM loader_ledger");

@@ -14,6 +14,7 @@ mod approval;
 mod biobank;
 mod drift;
 mod effects;
+mod limits;
 mod order;
 mod queue;
 mod sources;

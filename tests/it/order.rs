@@ -178,3 +178,33 @@ fn what_would_break_a_constraint_is_a_violation_of_the_record() {
     world.apply(&plan).ok();
     assert_eq!(world.rows("SELECT id FROM c ORDER BY 1"), ["1", "2", "6"]);
 }
+
+#[test]
+fn what_refers_to_a_record_that_is_left_out_is_left_out_too() {
+    let world = World::new(
+        "CREATE TABLE p (id int PRIMARY KEY, a int NOT NULL DEFAULT 1, b int NOT NULL); \
+         CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p)",
+        "p: {natural_key: [id], on_invalid: reject}\nc: {natural_key: [id], on_invalid: reject}",
+    );
+    world.deliver(
+        "b",
+        "p/1.json",
+        r#"[{"id": 1, "a": null, "b": 1}, {"id": 2}, {"id": 3, "b": 1}]"#,
+    );
+    world.deliver(
+        "b",
+        "c/1.json",
+        r#"[{"id": 1, "p": 1}, {"id": 2, "p": 2}, {"id": 3, "p": 3}]"#,
+    );
+    let plan = world.plan("b");
+    let lines = [
+        "! p id=1: null_value a reject",
+        "! p id=2: null_value b reject",
+        r#"+ p id=3: b="1""#,
+        "! c id=1: missing_parent p reject",
+        "! c id=2: missing_parent p reject",
+        r#"+ c id=3: p="3""#,
+    ];
+    assert_eq!(plan.lines(), lines);
+    world.apply(&plan).ok();
+}

@@ -42,8 +42,10 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         schema: "sha256:00".into(),
         parents: parents.iter().map(|p| (*p).to_owned()).collect(),
         width,
+        rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
+        triggered: Vec::new(),
         warnings: Vec::new(),
     }
 }
@@ -508,7 +510,7 @@ pub fn showcase() -> Plan {
         let id = format!("GSID-{:04}", 1000 + 7 * n);
         let key = [("gsid", Some(id.as_str()))];
         entries.push(match n {
-            3 | 41 => entry("subjects", &key, immutable.clone()),
+            3 | 45 => entry("subjects", &key, immutable.clone()),
             9 => entry("subjects", &key, gone.clone()),
             12 => entry(
                 "subjects",
@@ -536,7 +538,7 @@ pub fn showcase() -> Plan {
                 &key,
                 update(&[("site", Some("Boston"), Some("Boston, MA"))]),
             ),
-            34..40 => entry(
+            34..=39 => entry(
                 "subjects",
                 &key,
                 insert(&[

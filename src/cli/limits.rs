@@ -1,0 +1,47 @@
+//! The flags that set limits against accidents for one plan.
+
+use crate::limits::{Action, Allowance, Limit};
+
+/// Limits for one plan, in place of those in `tables.yaml`.
+#[derive(clap::Args, Debug, Clone)]
+pub struct LimitArgs {
+    /// Allow at most so many rows to insert: 500, 10% of the table, or for one table TABLE=500 (repeatable)
+    #[arg(long, value_name = "[TABLE=]LIMIT", value_parser = given)]
+    max_inserts: Vec<Given>,
+    /// Allow at most so many rows to update
+    #[arg(long, value_name = "[TABLE=]LIMIT", value_parser = given)]
+    max_updates: Vec<Given>,
+    /// Allow at most so many rows to delete
+    #[arg(long, value_name = "[TABLE=]LIMIT", value_parser = given)]
+    max_deletes: Vec<Given>,
+}
+
+type Given = (Option<String>, Limit);
+
+fn given(text: &str) -> Result<Given, String> {
+    let (table, limit) = match text.rsplit_once('=') {
+        Some((table, limit)) => (Some(table.to_owned()), limit),
+        None => (None, text),
+    };
+    Ok((table, limit.parse()?))
+}
+
+impl LimitArgs {
+    /// All that were given.
+    pub fn allowances(&self) -> Vec<Allowance> {
+        let of = |action, given: &[Given]| -> Vec<Allowance> {
+            let allowance = |(table, limit): &Given| Allowance {
+                table: table.clone(),
+                action,
+                limit: *limit,
+            };
+            given.iter().map(allowance).collect()
+        };
+        [
+            of(Action::Insert, &self.max_inserts),
+            of(Action::Update, &self.max_updates),
+            of(Action::Delete, &self.max_deletes),
+        ]
+        .concat()
+    }
+}

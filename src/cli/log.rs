@@ -1,0 +1,185 @@
+//! What is told on stderr beside results: for people as text, or as one JSON object a line.
+
+use std::fmt::{Debug, Write as _};
+use std::io::Write as _;
+use std::sync::OnceLock;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use crate::render::escape;
+
+/// How much is told.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Errors only
+    #[value(alias = "critical", alias = "fatal")]
+    Error,
+    /// Also what is tried again
+    #[value(name = "warning", alias = "warn")]
+    Warning,
+    /// Also each step: a bar on a terminal, else a line
+    Info,
+    /// Also what the AWS client does
+    #[value(alias = "trace")]
+    Debug,
+}
+
+/// How it is written.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+}
+
+/// Steps, warnings and errors.
+pub const TARGET: &str = "loader";
+/// What is told at every level: results, and what to do next.
+const RESULT: &str = "loader::result";
+/// Libraries whose events can be had. Not the PostgreSQL client's: they hold statements whole, and
+/// statements can hold values.
+const LIBRARIES: [&str; 3] = ["aws_config", "aws_credential_types", "aws_smithy_runtime"];
+
+static CHOSEN: OnceLock<(Level, Format)> = OnceLock::new();
+
+/// Sets level and format for the rest of the process; the first call counts.
+pub fn start(level: Level, format: Format) {
+    if CHOSEN.set((level, format)).is_err() {
+        return;
+    }
+    let own = match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warning => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+    };
+    let mut targets = Targets::new()
+        .with_target(TARGET, own)
+        .with_target(RESULT, LevelFilter::INFO);
+    if level == Level::Debug {
+        targets = targets.with_targets(LIBRARIES.map(|l| (l, LevelFilter::DEBUG)));
+    }
+    let stderr = fmt::layer().with_ansi(false).with_writer(std::io::stderr);
+    let layer = match format {
+        Format::Text => stderr.event_format(Plain).boxed(),
+        Format::Json => stderr
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
+    };
+    // Where a program that embeds this one has its own subscriber, that one counts.
+    let _ = tracing_subscriber::registry()
+        .with(layer.with_filter(targets))
+        .try_init();
+}
+
+/// The format that the command line or the environment asks for, as far as can be seen before they
+/// have been understood.
+pub fn wanted(given: &[String]) -> Format {
+    const FLAG: &str = "--log-format";
+    let mut args = given.iter();
+    while let Some(arg) = args.next() {
+        let value = match arg.strip_prefix(FLAG) {
+            Some("") => args.next().map(String::as_str),
+            Some(value) => value.strip_prefix('='),
+            None => continue,
+        };
+        return named(value.unwrap_or_default());
+    }
+    named(&std::env::var("LOADER_LOG_FORMAT").unwrap_or_default())
+}
+
+fn named(value: &str) -> Format {
+    match value.eq_ignore_ascii_case("json") {
+        true => Format::Json,
+        false => Format::Text,
+    }
+}
+
+/// Whether steps are told as lines also on a terminal.
+pub fn lines_only() -> bool {
+    CHOSEN.get().is_some_and(|(level, _)| *level != Level::Info) || json()
+}
+
+/// Whether everything on stderr is JSON.
+pub fn json() -> bool {
+    matches!(CHOSEN.get(), Some((_, Format::Json)))
+}
+
+/// A line for people, on stderr, at every level.
+pub fn say(line: impl std::fmt::Display) {
+    if json() {
+        tracing::info!(target: RESULT, "{line}");
+    } else {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
+/// What did not go as it should, and does not keep the loader from going on.
+pub fn warn(line: impl std::fmt::Display) {
+    tracing::warn!(target: TARGET, "{line}");
+}
+
+/// Why nothing was done.
+pub fn error(e: &crate::Error) {
+    if json() {
+        let (reason, exit_code) = (e.reason(), e.exit_code());
+        tracing::error!(target: TARGET, reason, exit_code, "{e}");
+    } else {
+        let _ = writeln!(std::io::stderr(), "loader: {e}");
+    }
+}
+
+/// Text without times: of our own events the message, of others all there is.
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let about = event.metadata();
+        let mut line = String::new();
+        if about.target() == TARGET {
+            event.record(&mut Message(&mut line));
+        } else {
+            write!(line, "{}: ", about.target())?;
+            context.format_fields(Writer::new(&mut line), event)?;
+        }
+        let kind = match *about.level() {
+            tracing::Level::ERROR => "error: ",
+            tracing::Level::WARN => "warning: ",
+            tracing::Level::INFO => "",
+            _ => "debug: ",
+        };
+        writeln!(writer, "{kind}{}", escape(&line))
+    }
+}
+
+/// Takes an event's message.
+struct Message<'a>(&'a mut String);
+
+impl Visit for Message<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.0, "{value:?}");
+        }
+    }
+}

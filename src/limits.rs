@@ -1,0 +1,364 @@
+//! Limits against accidents: the most rows of one table that a plan may insert, update or delete.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::plan::Counts;
+
+/// The most rows of a table that one plan may change, by action; what is not named is not limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The most rows to insert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insert: Option<Limit>,
+    /// The most rows to update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<Limit>,
+    /// The most rows to delete, which only rollbacks do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<Limit>,
+}
+
+/// A number of rows, or a part of the rows that the table has when the plan is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// So many rows.
+    Rows(u64),
+    /// Hundredths of a per cent of the table's rows, rounded down to whole rows.
+    Share(u64),
+}
+
+/// What a limit is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Rows to insert.
+    Insert,
+    /// Rows to update.
+    Update,
+    /// Rows to delete.
+    Delete,
+}
+
+impl Action {
+    /// The word in `limits`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::Insert => "insert",
+            Action::Update => "update",
+            Action::Delete => "delete",
+        }
+    }
+
+    /// The flag that sets the limit for one plan.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Action::Insert => "--max-inserts",
+            Action::Update => "--max-updates",
+            Action::Delete => "--max-deletes",
+        }
+    }
+}
+
+/// A limit given for one plan, in place of the tables' own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowance {
+    /// The table as configured; `None` for every table.
+    pub table: Option<String>,
+    /// What it limits.
+    pub action: Action,
+    /// How many.
+    pub limit: Limit,
+}
+
+/// A limit that a plan exceeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exceeded<'a> {
+    /// The table as configured.
+    pub table: &'a str,
+    /// What there is too much of.
+    pub action: Action,
+    /// So many rows.
+    pub number: u64,
+    /// What is allowed.
+    pub limit: Limit,
+    /// The rows that the table had.
+    pub rows: u64,
+}
+
+impl Limits {
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Limits::default()
+    }
+
+    /// Whether the table's rows have to be counted.
+    pub fn needs_rows(&self) -> bool {
+        let shares = [self.insert, self.update, self.delete].into_iter();
+        shares.flatten().any(|l| matches!(l, Limit::Share(_)))
+    }
+
+    /// Sets the limit of one action.
+    pub fn set(&mut self, action: Action, limit: Limit) {
+        *match action {
+            Action::Insert => &mut self.insert,
+            Action::Update => &mut self.update,
+            Action::Delete => &mut self.delete,
+        } = Some(limit);
+    }
+
+    /// The limits that `counts` exceed, for a table that has `rows`.
+    pub fn exceeded<'a>(
+        &self,
+        table: &'a str,
+        counts: &Counts,
+        rows: u64,
+    ) -> impl Iterator<Item = Exceeded<'a>> + use<'a> {
+        [
+            (Action::Insert, self.insert, counts.insert),
+            (Action::Update, self.update, counts.update),
+            (Action::Delete, self.delete, counts.delete),
+        ]
+        .into_iter()
+        .filter_map(move |(action, limit, number)| {
+            let limit = limit.filter(|l| number > l.most(rows))?;
+            Some(Exceeded {
+                table,
+                action,
+                number,
+                limit,
+                rows,
+            })
+        })
+    }
+}
+
+/// The limits for the table `name`: its own, replaced by what is given for all tables, and that by
+/// what is given for this one.
+pub fn in_effect(mut own: Limits, name: &str, given: &[Allowance]) -> Limits {
+    let for_all = given.iter().filter(|a| a.table.is_none());
+    let for_this = given.iter().filter(|a| a.table.as_deref() == Some(name));
+    for allowance in for_all.chain(for_this) {
+        own.set(allowance.action, allowance.limit);
+    }
+    own
+}
+
+impl Limit {
+    /// The most rows that are allowed where the table has `rows`.
+    pub fn most(self, rows: u64) -> u64 {
+        match self {
+            Limit::Rows(n) => n,
+            Limit::Share(hundredths) => {
+                let share = u128::from(rows) * u128::from(hundredths) / 10_000;
+                u64::try_from(share).unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Limit::Rows(n) => write!(f, "{n}"),
+            Limit::Share(n) => match (n / 100, n % 100) {
+                (whole, 0) => write!(f, "{whole}%"),
+                (whole, part) if part % 10 == 0 => write!(f, "{whole}.{}%", part / 10),
+                (whole, part) => write!(f, "{whole}.{part:02}%"),
+            },
+        }
+    }
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Limit, String> {
+        let wrong = || {
+            format!(
+                "\"{text}\" is not a number of rows (1000) or a part of the table's rows (10%, 0.25%)"
+            )
+        };
+        // Digits alone: no sign, no exponent.
+        let number = |digits: &str| match digits.bytes().all(|b| b.is_ascii_digit()) {
+            true => digits.parse::<u64>().map_err(|_| wrong()),
+            false => Err(wrong()),
+        };
+        let Some(share) = text.strip_suffix('%') else {
+            return number(text).map(Limit::Rows);
+        };
+        let share = share.trim_end();
+        let (whole, part) = share.split_once('.').unwrap_or((share, "0"));
+        let part = match part.len() {
+            1 => number(part)? * 10,
+            2 => number(part)?,
+            _ => return Err(wrong()),
+        };
+        let hundredths = number(whole)?
+            .checked_mul(100)
+            .and_then(|w| w.checked_add(part));
+        hundredths.map(Limit::Share).ok_or_else(wrong)
+    }
+}
+
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Limit::Rows(n) => s.serialize_u64(*n),
+            Limit::Share(_) => s.collect_str(self),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Limit;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of rows (1000) or a part of the table's rows (10%, 0.25%)")
+            }
+            fn visit_u64<E>(self, n: u64) -> Result<Limit, E> {
+                Ok(Limit::Rows(n))
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Limit, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        d.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Limit {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number of rows (`1000`), or a part of the rows that the table has (`10%`, `0.25%`).",
+            "oneOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,2})?%$"},
+            ],
+        })
+    }
+}
+
+impl fmt::Display for Exceeded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (action, number, most) = (self.action, self.number, self.limit.most(self.rows));
+        let rows = if number == 1 { "row" } else { "rows" };
+        let are = if most == 1 { "is" } else { "are" };
+        let word = action.word();
+        write!(
+            f,
+            "{number} {rows} to {word}, and at most {most} {are} allowed (limits: {word}: {}",
+            self.limit
+        )?;
+        if let Limit::Share(_) = self.limit {
+            write!(f, ", of {} rows", self.rows)?;
+        }
+        let table = crate::render::escape(self.table);
+        write!(f, "); if that is meant: {} {table}={number}", action.flag())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_numbers_or_parts() {
+        for (text, limit, shown) in [
+            ("0", Limit::Rows(0), "0"),
+            ("1000", Limit::Rows(1000), "1000"),
+            ("10%", Limit::Share(1000), "10%"),
+            ("10 %", Limit::Share(1000), "10%"),
+            ("0.25%", Limit::Share(25), "0.25%"),
+            ("0.05%", Limit::Share(5), "0.05%"),
+            ("12.50%", Limit::Share(1250), "12.5%"),
+            ("250%", Limit::Share(25_000), "250%"),
+        ] {
+            assert_eq!(text.parse(), Ok(limit), "{text}");
+            assert_eq!(limit.to_string(), shown);
+        }
+        for text in [
+            "",
+            "%",
+            "-1",
+            "+1",
+            "1e3",
+            "ten",
+            "1.5",
+            "1.234%",
+            ".5%",
+            "1.%",
+            "99999999999999999999",
+            "99999999999999999999%",
+        ] {
+            assert!(text.parse::<Limit>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_rounded_down_to_whole_rows() {
+        let most = |text: &str, rows| text.parse::<Limit>().unwrap().most(rows);
+        assert_eq!(most("10%", 109), 10);
+        assert_eq!(most("10%", 9), 0);
+        assert_eq!(most("0.01%", 10_000), 1);
+        assert_eq!(most("100%", u64::MAX), u64::MAX);
+        assert_eq!(most("300%", u64::MAX), u64::MAX);
+        assert_eq!(most("7", 0), 7);
+    }
+
+    #[test]
+    fn what_is_given_for_a_table_beats_what_is_given_for_all() {
+        let own = Limits {
+            delete: Some(Limit::Rows(5)),
+            ..Limits::default()
+        };
+        let allowance = |table: Option<&str>, n| Allowance {
+            table: table.map(str::to_owned),
+            action: Action::Insert,
+            limit: Limit::Rows(n),
+        };
+        let given = [allowance(Some("a"), 1), allowance(None, 2)];
+        let expected = |n| Limits {
+            insert: Some(Limit::Rows(n)),
+            ..own
+        };
+        assert_eq!(in_effect(own, "a", &given), expected(1));
+        assert_eq!(in_effect(own, "b", &given), expected(2));
+    }
+
+    #[test]
+    fn what_is_exceeded_is_told_with_the_flag_that_allows_it() {
+        let limits = Limits {
+            insert: Some(Limit::Rows(10)),
+            update: Some(Limit::Share(1000)),
+            delete: Some(Limit::Rows(1)),
+        };
+        let counts = Counts {
+            insert: 10,
+            update: 11,
+            delete: 2,
+            ..Counts::default()
+        };
+        let told: Vec<String> = limits
+            .exceeded("lcl", &counts, 100)
+            .map(|e| e.to_string())
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "11 rows to update, and at most 10 are allowed (limits: update: 10%, of 100 rows); if that is meant: \
+                 --max-updates lcl=11",
+                "2 rows to delete, and at most 1 is allowed (limits: delete: 1); if that is meant: --max-deletes lcl=2"
+            ]
+        );
+    }
+}

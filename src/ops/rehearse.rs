@@ -1,0 +1,86 @@
+//! Rehearsing: a plan that was just made is applied and rolled back, so that triggers and deferred
+//! constraints have spoken before people review it.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::{Applied, ApplyRequest, Events, PlanRequest, apply, plan};
+use crate::error::{Error, Result};
+use crate::plan::Header;
+use crate::planfile::{Notes, Outcome, PlanFile, Rehearsal, annotate};
+
+/// Makes a plan, rehearses it, and writes it to `out` with the outcome in its notes. Returns its
+/// header, its hash and the outcome.
+///
+/// # Errors
+/// As [`plan`]; and what keeps a rehearsal from being held, as a role that may not write. That the
+/// plan would be refused is no error: it is in the notes.
+pub async fn plan_rehearsed(
+    request: &PlanRequest,
+    rehearsal: &ApplyRequest,
+    out: impl Write,
+    events: Events<'_>,
+) -> Result<(Header, String, Rehearsal)> {
+    let spool = |e: std::io::Error| Error::io("making a temporary file for the plan", &e);
+    let file = tempfile::tempfile().map_err(spool)?;
+    let (header, hash) = plan(request, &file, events).await?;
+    let kept = file.try_clone().map_err(spool)?;
+    let made = PlanFile::verify(file, "the plan".into())?;
+    let rehearsal = rehearse(made, rehearsal, events).await?;
+    let notes = Notes { rehearsal };
+    annotate(&kept, &notes, out)?;
+    Ok((header, hash, notes.rehearsal))
+}
+
+/// Does everything that an apply of the plan does, but the commit.
+///
+/// # Errors
+/// What keeps a rehearsal from being held.
+pub async fn rehearse(
+    plan: PlanFile,
+    request: &ApplyRequest,
+    events: Events<'_>,
+) -> Result<Rehearsal> {
+    let told = |outcome, message| Rehearsal { outcome, message };
+    if let Some(against) = plan.header.against() {
+        return Ok(told(Outcome::Blocked, against));
+    }
+    let plan = Arc::new(plan.executable()?);
+    let request = ApplyRequest {
+        dry_run: true,
+        ..request.clone()
+    };
+    match apply(&plan, &request, std::future::pending(), events).await {
+        Ok(Applied::Already(before)) => Ok(told(
+            Outcome::Refused,
+            format!("it was applied before, as {}", before.application),
+        )),
+        Ok(Applied::Done(_) | Applied::Rehearsed(_)) => {
+            let c = &plan.plan().header.summary;
+            let message = format!(
+                "{} inserted, {} updated, {} deleted, and rolled back",
+                c.insert, c.update, c.delete
+            );
+            Ok(told(Outcome::Applies, message))
+        }
+        Err(Error::Database {
+            code: Some(code),
+            message,
+            ..
+        }) if code == "42501" => Err(Error::Config(format!(
+            "{message}; a rehearsal writes and rolls back, and so it needs the role that applies: plan with that role's \
+             connection, or without --rehearse"
+        ))),
+        // The database has spoken about the rows, or the loader about what the database did.
+        Err(
+            e @ (Error::Drift(_)
+            | Error::Blocked(_)
+            | Error::Database {
+                transient: false,
+                code: Some(_),
+                ..
+            }),
+        ) => Ok(told(Outcome::Refused, e.to_string())),
+        Err(e) => Err(e),
+    }
+}

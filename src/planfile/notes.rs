@@ -1,0 +1,72 @@
+//! What stands beside a plan, outside its hash: nobody approves it, and apply ignores it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The notes that the loader writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notes {
+    /// How a rehearsal of the plan ended.
+    pub rehearsal: Rehearsal,
+}
+
+/// How a rehearsal ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rehearsal {
+    /// The end in a word.
+    pub outcome: Outcome,
+    /// What was written and rolled back, or why it was refused.
+    pub message: String,
+}
+
+/// The end of a rehearsal in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything but the commit was done.
+    Applies,
+    /// The database or the loader refused it.
+    Refused,
+    /// It was not tried, because violations or limits stand against the plan.
+    Blocked,
+}
+
+impl Outcome {
+    /// The end for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Outcome::Applies => "it applies",
+            Outcome::Refused => "it was refused",
+            Outcome::Blocked => "not tried",
+        }
+    }
+}
+
+/// Copies the plan in `file`, as [`super::PlanWriter`] wrote it, to `out` with `notes` behind its hash.
+///
+/// # Errors
+/// [`Error::Io`] where a file cannot be read or written.
+pub fn annotate(mut file: &File, notes: &Notes, out: impl Write) -> Result<()> {
+    let copy = || -> std::io::Result<()> {
+        file.seek(SeekFrom::Start(0))?;
+        let mut lines = BufReader::with_capacity(1 << 16, file);
+        let mut out = BufWriter::with_capacity(1 << 16, out);
+        let mut line = Vec::new();
+        // The brace, the format and the hash.
+        for _ in 0..3 {
+            line.clear();
+            lines.read_until(b'\n', &mut line)?;
+            out.write_all(&line)?;
+        }
+        writeln!(out, "\"notes\": {},", serde_json::to_string(notes)?)?;
+        std::io::copy(&mut lines, &mut out)?;
+        out.flush()
+    };
+    copy().map_err(|e| Error::io("writing the plan", &e))
+}

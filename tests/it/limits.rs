@@ -1,0 +1,197 @@
+//! Limits against accidents, and rehearsals.
+
+use crate::support::World;
+
+const SCHEMA: &str = "
+CREATE TABLE t (id int PRIMARY KEY, v text);
+INSERT INTO t SELECT i, 'old' FROM generate_series(1, 20) i;
+CREATE TABLE u (id int PRIMARY KEY);
+";
+
+/// Plans five inserts and four updates of `t`, whose twenty rows make 10% two of them.
+fn world(limits: &str) -> World {
+    let world = World::new(
+        SCHEMA,
+        &format!("t: {{natural_key: [id], limits: {{{limits}}}}}\nu: {{natural_key: [id]}}"),
+    );
+    let row = |i: u32| format!("{{\"id\": {i}, \"v\": \"new\"}}\n");
+    let rows: String = (1..=4).chain(21..=25).map(row).collect();
+    world.deliver("b", "t.ndjson", rows);
+    world
+}
+
+#[test]
+fn a_plan_above_a_limit_is_blocked_and_names_the_flag_that_allows_it() {
+    let world = world("insert: 4, update: 10%, delete: 0");
+    let plan = world.plan("b");
+    assert!(plan.stderr.contains("it exceeds limits"), "{}", plan.stderr);
+    let insert = "5 rows to insert, and at most 4 are allowed (limits: insert: 4); if that is meant: --max-inserts t=5";
+    let update = "4 rows to update, and at most 2 are allowed (limits: update: 10%, of 20 rows); if that is meant: \
+                  --max-updates t=4";
+    let warnings = &plan.json()["tables"][0]["warnings"];
+    for (i, told) in [insert, update].iter().enumerate() {
+        assert_eq!(warnings[i], format!("limit exceeded: {told}"));
+    }
+    assert_eq!(plan.json()["tables"][0]["rows"], 20);
+    let shown = world.show(&plan, &[]);
+    assert!(
+        shown.contains("limit exceeded: 5 rows to insert"),
+        "{shown}"
+    );
+    assert!(shown.contains("it exceeds limits, as noted"), "{shown}");
+    let shown = world.show(&plan, &["--format", "markdown"]);
+    assert!(shown.contains("cannot be applied"), "{shown}");
+    world.writes_nothing(|| {
+        for more in [
+            &["--force"][..],
+            &["--approve", &plan.hash()],
+            &["--dry-run"],
+        ] {
+            let run = world.apply_with(&plan, more).exits(4);
+            run.says(&format!("t: {insert}"))
+                .says(&format!("t: {update}"));
+        }
+        let load = world
+            .loader(&["load", "--batch-id", "b", "--force"])
+            .exits(4);
+        load.says(update);
+        let out = ["plan", "--batch-id", "b", "--out", "plan.json", "--json"];
+        assert_eq!(world.loader(&out).ok().json()["status"], "blocked");
+    });
+    // What is allowed is in the plan, and so in what is approved.
+    let part = world.plan_with("b", &["--max-inserts", "5"]);
+    world.apply(&part).exits(4).says(update);
+    let allowed = world.plan_with("b", &["--max-inserts", "t=5", "--max-updates", "20%"]);
+    assert_ne!(allowed.hash(), plan.hash());
+    let limits = &allowed.json()["tables"][0]["config"]["limits"];
+    assert_eq!(
+        *limits,
+        serde_json::json!({"insert": 5, "update": "20%", "delete": 0})
+    );
+    world.apply(&allowed).ok();
+    // A rollback deletes what was inserted, and that is limited too.
+    let rollback = ["rollback", "--batch-id", "b", "--force"];
+    world.writes_nothing(|| {
+        world.loader(&rollback).exits(4).says("--max-deletes t=5");
+    });
+    world
+        .loader(&[&rollback[..], &["--max-deletes", "t=5"]].concat())
+        .ok();
+    assert_eq!(world.value("SELECT count(*) FROM t WHERE v = 'old'"), "20");
+}
+
+#[test]
+fn a_plan_within_its_limits_is_none_the_worse() {
+    let world = world("insert: 5, update: 20%");
+    let plan = world.plan("b");
+    assert_eq!(plan.json()["tables"][0]["warnings"], serde_json::json!([]));
+    world.loader(&["load", "--batch-id", "b", "--force"]).ok();
+    assert_eq!(world.value("SELECT count(*) FROM t WHERE v = 'new'"), "9");
+}
+
+#[test]
+fn limits_that_mean_nothing_are_refused() {
+    let world = world("insert: 5");
+    let plan = |flag: &str, value: &str| world.try_plan("b", &[flag, value]);
+    plan("--max-inserts", "many")
+        .exits(1)
+        .says("is not a number of rows");
+    plan("--max-deletes", "T=1")
+        .exits(1)
+        .says("--max-deletes: table T is not in the plan");
+    plan("--max-updates", "u=1")
+        .exits(1)
+        .says("table u is not in the plan");
+    for (limits, words) in [
+        ("insert: -1", "invalid"),
+        ("insert: 1.5", "a number of rows"),
+        ("update: 10 percent", "is not a number of rows"),
+        ("updates: 1", "did you mean `update`?"),
+    ] {
+        world.configure(&format!("t: {{natural_key: [id], limits: {{{limits}}}}}"));
+        world
+            .try_plan("b", &[])
+            .exits(1)
+            .says("tables.yaml")
+            .says(words);
+    }
+}
+
+const DEFERRED: &str = "
+CREATE TABLE t (id int PRIMARY KEY, v text);
+CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS
+  $f$ BEGIN IF NEW.v = 'bad' THEN RAISE EXCEPTION 'no % here', NEW.v; END IF; RETURN NULL; END $f$;
+CREATE CONSTRAINT TRIGGER judge AFTER INSERT OR UPDATE ON t DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION judge();
+";
+
+#[test]
+fn a_rehearsal_tells_at_planning_what_apply_would_say() {
+    let world = World::new(DEFERRED, "t: {natural_key: [id]}");
+    world.deliver("good", "t/1.json", r#"{"id": 1, "v": "x"}"#);
+    world.deliver("bad", "t/1.json", r#"{"id": 2, "v": "bad"}"#);
+    world.deliver("worse", "t/1.json", r#"{"id": "x", "v": "bad"}"#);
+    world.writes_nothing(|| {
+        let plain = world.plan("good");
+        let plan = world.plan_with("good", &["--rehearse"]);
+        assert_eq!(plan.hash(), plain.hash(), "notes are outside the hash");
+        let notes = serde_json::json!({"rehearsal":
+            {"outcome": "applies", "message": "1 inserted, 0 updated, 0 deleted, and rolled back"}});
+        assert_eq!(plan.json()["notes"], notes);
+        let lines = plan.text.lines();
+        let without: Vec<&str> = lines.filter(|l| !l.starts_with("\"notes\"")).collect();
+        assert_eq!(without, plain.text.lines().collect::<Vec<_>>());
+        let shown = world.show(&plan, &[]);
+        assert!(shown.contains("Not in the hash: rehearsed: it applies: 1 inserted"), "{shown}");
+        let json = world.loader(&["show", plan.name(), "--json"]).ok().json();
+        assert_eq!(json["notes"], notes);
+
+        let plan = world.plan_with("bad", &["--rehearse"]);
+        let notes = &plan.json()["notes"]["rehearsal"];
+        assert_eq!(notes["outcome"], "refused");
+        assert!(notes["message"].as_str().unwrap().contains("no bad here"), "{notes}");
+        let shown = world.show(&plan, &[]);
+        assert!(shown.contains("it was refused"), "{shown}");
+        assert!(plan.stderr.contains("Rehearsed: it was refused"), "{}", plan.stderr);
+
+        let plan = world.plan_with("worse", &["--rehearse"]);
+        let notes = &plan.json()["notes"]["rehearsal"];
+        assert_eq!(notes["outcome"], "blocked");
+        assert_eq!(notes["message"], "1 violation stands against applying it");
+    });
+    // What a rehearsal said binds nobody.
+    let plan = world.plan_with("good", &["--rehearse", "--out", "p.json"]);
+    assert_eq!(plan.text, "");
+    let hash = world.loader(&["show", "p.json", "--json"]).ok().json()["plan_hash"].clone();
+    world
+        .loader(&["apply", "p.json", "--approve", hash.as_str().unwrap()])
+        .ok();
+}
+
+#[test]
+fn what_the_database_said_of_sensitive_columns_is_not_shown() {
+    let world = World::new(DEFERRED, "t: {natural_key: [id], sensitive: [v]}");
+    world.deliver("bad", "t/1.json", r#"{"id": 2, "v": "bad"}"#);
+    let plan = world.plan_with("bad", &["--rehearse"]);
+    let shown = world.show(&plan, &[]);
+    assert!(shown.contains("rehearsed: it was refused"), "{shown}");
+    assert!(!shown.contains("no bad here"), "{shown}");
+}
+
+#[test]
+fn a_rehearsal_needs_the_role_that_applies_and_says_so() {
+    let world = World::new(DEFERRED, "t: {natural_key: [id]}");
+    world.deliver("good", "t/1.json", r#"{"id": 1, "v": "x"}"#);
+    let role = format!("reader_{}", world.database);
+    world.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    let url = world.url();
+    let (_, rest) = url.split_once('@').unwrap();
+    world.set("DATABASE_URL", &format!("postgresql://{role}@{rest}"));
+    world.plan("good");
+    let run = world.try_plan("good", &["--rehearse"]).exits(1);
+    assert_eq!(run.stdout, "");
+    run.says("permission denied for table t")
+        .says("needs the role that applies");
+}
