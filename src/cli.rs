@@ -18,6 +18,7 @@ mod papers;
 mod pgpass;
 mod plan;
 mod progress;
+mod report;
 mod rollback;
 mod settings;
 mod show;

@@ -592,11 +592,7 @@ impl fmt::Display for DriftReport {
                 row.action
             )?;
             for c in &row.columns {
-                let show = |v: &Option<String>| {
-                    v.as_deref().map_or("null".to_owned(), |v| {
-                        format!("\"{}\"", crate::render::escape(v))
-                    })
-                };
+                let show = |v: &Option<String>| crate::render::cut::quoted(v.as_deref());
                 write!(f, "\n    {}: ", crate::render::escape(&c.column))?;
                 if let Some(from) = &c.planned_from {
                     write!(f, "plan saw {}, ", show(from))?;

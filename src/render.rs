@@ -2,8 +2,9 @@
 
 use crate::planfile::PlanFile;
 
-mod cut;
+pub(crate) mod cut;
 pub mod diff;
+pub mod drift;
 pub mod graph;
 pub mod html;
 pub mod json;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::keys::Identity;
 use super::progress::Progress;
+use super::report::{ReportArgs, about};
 use super::settings::Settings;
 use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
@@ -41,6 +42,8 @@ pub struct How {
     /// Do everything but the commit
     #[arg(long, env = "DRY_RUN")]
     dry_run: bool,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 impl How {
@@ -65,6 +68,8 @@ pub struct CheckArgs {
     plan: PathBuf,
     #[command(flatten)]
     identity: Identity,
+    #[command(flatten)]
+    report: ReportArgs,
 }
 
 pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
@@ -102,8 +107,12 @@ pub async fn apply(
     let plan = Arc::new(plan);
     let stop = stopped()?;
     let progress = Progress::start(settings);
-    let applied = ops::apply(&plan, &request, stop, &|e| progress.tell(e)).await?;
+    let applied = ops::apply(&plan, &request, stop, &|e| progress.tell(e)).await;
     progress.end();
+    let applied = match applied {
+        Ok(applied) => applied,
+        Err(e) => return how.report.tell(Err(e), &about(plan.plan())),
+    };
     tell(settings, &plan.plan().header, &applied, started)?;
     Ok(0)
 }
@@ -232,7 +241,10 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
                 before.applied_at, before.actor, before.application
             ),
         ),
-        Checked::Drifted(report) => return Err(Error::Drift(Box::new(report))),
+        Checked::Drifted(report) => {
+            let refused = Err(Error::Drift(Box::new(report)));
+            return args.report.tell(refused, &about(plan.plan()));
+        }
     };
     if settings.json {
         print_json(

@@ -10,7 +10,9 @@ use super::say;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops::{self, RollbackRequest};
+use crate::plan::Kind;
 use crate::planfile::PlanFile;
+use crate::render::drift::About;
 use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
@@ -44,12 +46,24 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     let progress = Progress::start(settings);
     let events = |e| progress.tell(e);
+    let about = About {
+        kind: Kind::Rollback,
+        of: match (&request.batch_id, &request.application) {
+            (Some(batch), _) => format!("batch {batch}"),
+            (None, application) => format!("application {}", application.as_deref().unwrap_or("")),
+        },
+        hash: None,
+    };
     if let Some(path) = &args.out {
         let made = super::plan::to_file(path, &args.recipients, async |out| {
             ops::rollback(&request, out, &events).await
         })
-        .await?;
+        .await;
         progress.end();
+        let made = match made {
+            Ok(made) => made,
+            Err(e) => return args.how.report.tell(Err(e), &about),
+        };
         return super::plan::tell(settings, &made, &path.display().to_string()).map(|()| 0);
     }
     if !args.recipients.is_empty() {
@@ -59,8 +73,11 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     }
     let file =
         tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;
-    ops::rollback(&request, file.as_file(), &events).await?;
+    let made = ops::rollback(&request, file.as_file(), &events).await;
     progress.end();
+    if let Err(e) = made {
+        return args.how.report.tell(Err(e), &about);
+    }
     settings.clock.phase("verify the plan", None);
     let handle = file
         .reopen()

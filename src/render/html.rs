@@ -3,6 +3,7 @@
 //! named by their hash in the page's security policy, so that nothing else runs.
 
 mod data;
+mod drift;
 mod graph;
 mod layers;
 
@@ -14,10 +15,12 @@ use sha2::{Digest, Sha256};
 
 use super::escape;
 use super::select::{Filter, Likeness, ORDER, order};
+use super::text::noted;
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Header, Kind, TablePlan};
 use crate::planfile::{Item, PlanFile};
 use data::Writer;
+pub use drift::drift;
 use graph::{KINDS, bar, counts};
 
 /// The most entries in a page.
@@ -39,6 +42,9 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
     let title = format!("{} {}", what(header), escape(&header.batch_id));
     let top = html! {
         (top(plan, name))
+        @if let Some(notes) = &plan.notes {
+            p.noted { "Not in the hash: " (noted(header, notes.get())) }
+        }
         (overview(&header.tables))
         (changes(&header.summary))
     };
@@ -220,9 +226,9 @@ fn number(n: u64, one: &str, many: &str) -> String {
 fn top(plan: &PlanFile, name: &str) -> Markup {
     let header = &plan.header;
     let identity = plan.masked_hash.as_ref().map(|_| " --identity FILE");
-    let applicable = header.blocking == 0;
-    let (class, verdict) = match (applicable, header.summary.changes()) {
-        (false, _) => (
+    let applicable = header.against().is_none();
+    let (class, verdict) = match (header.blocking > 0, header.summary.changes()) {
+        (true, _) => (
             "blocked",
             format!(
                 "It cannot be applied: {}.",
@@ -233,8 +239,12 @@ fn top(plan: &PlanFile, name: &str) -> Markup {
                 )
             ),
         ),
-        (true, 0) => ("nothing", "There is nothing to apply.".to_owned()),
-        (true, _) => ("fine", "It can be applied.".to_owned()),
+        (false, _) if !applicable => (
+            "blocked",
+            "It cannot be applied: it exceeds limits.".to_owned(),
+        ),
+        (false, 0) => ("nothing", "There is nothing to apply.".to_owned()),
+        (false, _) => ("fine", "It can be applied.".to_owned()),
     };
     html! {
         header.top {

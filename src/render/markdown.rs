@@ -5,6 +5,7 @@ mod rows;
 
 use std::io::Write;
 
+use super::drift::About;
 use super::select::{Filter, ORDER, Section, Selection};
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, Header, Kind, TablePlan};
@@ -240,19 +241,20 @@ fn share(blocks: &mut [Block], mut room: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::Io`] where `out` cannot be written.
-pub fn drift(report: &DriftReport, hash: &str, out: &mut impl Write) -> Result<()> {
-    let n = report.rows.len();
-    let are = if n == 1 { "row is" } else { "rows are" };
+pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Result<()> {
+    let marker = about.hash.as_deref().map(inert::plain).unwrap_or_default();
     let mut text = format!(
-        "<!-- table-loader drift {} -->\n### ⛔ {n} {are} not as the plan saw them\n\nNothing was written. \
-         Make a new plan and have it reviewed.\n\n{}",
-        inert::plain(hash),
+        "<!-- table-loader drift {marker} -->\n### ⛔ {}\n\n{} {}. {}\n\n{}",
+        about.finding(report),
+        about.what(),
+        code(&about.of, 100),
+        about.advice(),
         rows::DRIFT
     );
     for (i, row) in report.rows.iter().enumerate() {
         let row = rows::drift(row);
         if text.len() + row.len() + RESERVE > LARGEST {
-            text += &format!("\n… and {} more.\n", n - i);
+            text += &format!("\n… and {} more.\n", report.rows.len() - i);
             break;
         }
         text += &row;

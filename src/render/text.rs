@@ -1,5 +1,7 @@
 //! A plan as text for a terminal.
 
+mod drift;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -17,6 +19,7 @@ use crate::plan::{Counts, Entry, Header, Kind, TablePlan, Values, What, display_
 use crate::planfile::{Item, Notes, Outcome, PlanFile};
 
 pub use super::select::Filter;
+pub use drift::drift;
 
 /// How text looks.
 #[derive(Debug, Clone, Copy)]
@@ -193,7 +196,7 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
 }
 
 /// What the notes say, in a line. The database's own words may repeat values that are not to be shown.
-fn noted(header: &Header, notes: &str) -> String {
+pub(super) fn noted(header: &Header, notes: &str) -> String {
     let secret = header.tables.iter().any(|t| !t.config.sensitive.is_empty());
     match serde_json::from_str::<Notes>(notes) {
         Ok(Notes { rehearsal }) if rehearsal.outcome == Outcome::Refused && secret => format!(

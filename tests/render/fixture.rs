@@ -510,7 +510,7 @@ pub fn showcase() -> Plan {
         let id = format!("GSID-{:04}", 1000 + 7 * n);
         let key = [("gsid", Some(id.as_str()))];
         entries.push(match n {
-            3 | 41 => entry("subjects", &key, immutable.clone()),
+            3 | 45 => entry("subjects", &key, immutable.clone()),
             9 => entry("subjects", &key, gone.clone()),
             12 => entry(
                 "subjects",

@@ -1,8 +1,6 @@
 //! `render::markdown`.
 
-use table_loader::plan::{
-    DriftColumn, DriftReport, DriftRow, DriftState, Effect, Kind, ViolationKind,
-};
+use table_loader::plan::{Effect, Kind, ViolationKind};
 use table_loader::render::markdown::{self, LARGEST};
 use table_loader::render::select::{Filter, Selection};
 
@@ -188,36 +186,4 @@ fn very_many_tables_still_fit() {
             "Plan: 2000 to insert, 0 to update, 0 to delete, 0 unchanged, 0 violations.\n"
         )
     );
-}
-
-#[test]
-fn a_drift_report() {
-    let row = |state, by: Option<&str>| DriftRow {
-        table: "specimen".into(),
-        key: fixture::values(&[("sample_id", Some("SMP|2"))]),
-        state,
-        action: "update".into(),
-        columns: vec![DriftColumn {
-            column: "freezer".into(),
-            planned_from: Some(fixture::value("B/7")),
-            now: fixture::value("some`where"),
-            planned_to: Some(None),
-        }],
-        by: by.map(str::to_owned),
-    };
-    let mut report = DriftReport {
-        rows: vec![
-            row(DriftState::Changed, Some("@curator at 2024-01-15")),
-            row(DriftState::Vanished, None),
-        ],
-    };
-    let text = |report: &DriftReport| {
-        let mut out = Vec::new();
-        markdown::drift(report, "sha256:ab", &mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    };
-    snapshot!("markdown_drift", text(&report));
-    report.rows = vec![row(DriftState::Appeared, None); 5_000];
-    let long = text(&report);
-    assert!(long.len() <= LARGEST && long.contains("… and "));
 }

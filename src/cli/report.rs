@@ -1,0 +1,65 @@
+//! Rows that are not as planned, told on stdout for whoever must decide.
+
+use std::io::Write;
+
+use super::{colour, say};
+use crate::error::{Error, Result};
+use crate::plan::Kind;
+use crate::planfile::PlanFile;
+use crate::render::drift::About;
+use crate::render::{html, markdown, text};
+
+#[derive(clap::Args, Debug, Clone)]
+pub struct ReportArgs {
+    /// Where rows are not as planned, write to stdout what was planned from, what is there now, what was
+    /// planned, and who changed it
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    report: Option<ReportFormat>,
+}
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum ReportFormat {
+    /// For a terminal
+    Text,
+    /// For one pull-request comment
+    Markdown,
+    /// One page for a browser
+    Html,
+}
+
+/// What a plan's report is about.
+pub fn about(plan: &PlanFile) -> About {
+    About {
+        kind: plan.header.kind,
+        of: match plan.header.kind {
+            Kind::Load => plan.header.batch_id.clone(),
+            Kind::Rollback => format!("batch {}", plan.header.batch_id),
+        },
+        hash: Some(plan.hash.clone()),
+    }
+}
+
+impl ReportArgs {
+    /// The exit code of what was done; where it was refused because rows are not as planned and a
+    /// report is wanted, after that was written.
+    pub fn tell(&self, done: Result<u8>, about: &About) -> Result<u8> {
+        let (Some(format), Err(Error::Drift(report))) = (self.report, &done) else {
+            return done;
+        };
+        let stdout = std::io::stdout();
+        let style = colour(&stdout);
+        let mut out = std::io::BufWriter::new(stdout.lock());
+        match format {
+            ReportFormat::Text => text::drift(report, about, style, &mut out)?,
+            ReportFormat::Markdown => markdown::drift(report, about, &mut out)?,
+            ReportFormat::Html => html::drift(report, about, &mut out)?,
+        }
+        out.flush()
+            .map_err(|e| Error::io("writing the report", &e))?;
+        say(format!(
+            "loader: {}; nothing was written",
+            about.finding(report)
+        ));
+        Ok(Error::Drift(report.clone()).exit_code())
+    }
+}

@@ -1,0 +1,100 @@
+//! A drift report as a page. It needs no script.
+
+use std::io::Write;
+
+use maud::{Markup, html};
+
+use super::page_start;
+use crate::error::{Error, Result};
+use crate::plan::{DriftColumn, DriftReport, DriftRow};
+use crate::render::cut::cut;
+use crate::render::drift::About;
+use crate::render::escape;
+
+/// The longest value shown, in characters.
+const WIDEST: usize = 2_000;
+
+/// Writes every row with what the plan saw, what is there now, what was planned, and who changed it.
+///
+/// # Errors
+/// [`Error::Io`] where `out` cannot be written.
+pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Result<()> {
+    let failed = |e: std::io::Error| Error::io("writing the report", &e);
+    let title = format!("{} {}", about.what(), escape(&about.of));
+    let top = html! {
+        header.top {
+            div.what {
+                p.over { (title) }
+                h1 { (about.finding(report)) }
+                p.verdict.blocked { (about.advice()) }
+            }
+            @if let Some(hash) = &about.hash {
+                dl { div { dt { "Plan" } dd.code.all { (hash) } } }
+            }
+        }
+    };
+    write!(
+        out,
+        "{}{}",
+        page_start(&title, false).into_string(),
+        top.into_string()
+    )
+    .map_err(failed)?;
+    for row in &report.rows {
+        writeln!(out, "{}", one(row).into_string()).map_err(failed)?;
+    }
+    writeln!(out, "</body></html>").map_err(failed)
+}
+
+fn one(row: &DriftRow) -> Markup {
+    html! {
+        article.drift {
+            h2 {
+                span.dim { (escape(&row.table)) " " }
+                @for (i, (column, v)) in row.key.iter().enumerate() {
+                    @if i > 0 { " " }
+                    @if row.key.len() > 1 { span.dim { (escape(column)) " " } }
+                    (value(v.as_deref(), ""))
+                }
+            }
+            p.found {
+                b.delete { (row.state) }
+                @if let Some(by) = &row.by { " by " (escape(by)) }
+                span.dim { " · planned: " (row.action) }
+            }
+            @if !row.columns.is_empty() {
+                table {
+                    thead { tr { th scope="col" { "column" } th scope="col" { "plan saw" } th scope="col" { "now" } th scope="col" { "planned" } } }
+                    tbody { @for column in &row.columns { (line(column)) } }
+                }
+            }
+        }
+    }
+}
+
+fn line(c: &DriftColumn) -> Markup {
+    let known = |v: &Option<Option<String>>, class| match v {
+        None => html! { span.dim { "–" } },
+        Some(v) => value(v.as_deref(), class),
+    };
+    html! {
+        tr {
+            td { (escape(&c.column)) }
+            td { (known(&c.planned_from, "old")) }
+            td { (value(c.now.as_deref(), "now")) }
+            td { (known(&c.planned_to, "new")) }
+        }
+    }
+}
+
+fn value(v: Option<&str>, class: &str) -> Markup {
+    let shown = match v {
+        None => return html! { span.null { "null" } },
+        Some("") => return html! { span.null { "empty" } },
+        Some(v) => cut(v, 0, WIDEST),
+    };
+    html! {
+        span.v.(class) { (shown.text) }
+        @if let Some(bytes) = shown.right { span.dim { "… (" (bytes) " bytes)" } }
+    }
+}

@@ -1,0 +1,70 @@
+//! A drift report as text for a terminal.
+
+use std::io::Write;
+
+use super::Style;
+use crate::error::{Error, Result};
+use crate::plan::{DriftReport, display_key};
+use crate::render::cut::{quoted, wrap};
+use crate::render::drift::About;
+use crate::render::escape;
+
+/// Writes every row with what the plan saw, what is there now, what was planned, and who changed it.
+///
+/// # Errors
+/// [`Error::Io`] where `out` cannot be written.
+pub fn drift(
+    report: &DriftReport,
+    about: &About,
+    style: Style,
+    out: &mut impl Write,
+) -> Result<()> {
+    let failed = |e: std::io::Error| Error::io("writing the report", &e);
+    let mut text = String::new();
+    let title = format!("{} {}", about.what(), escape(&about.of));
+    wrap(&mut text, ("", 0), &title, 2, style.width);
+    if let Some(hash) = &about.hash {
+        text += &format!("{hash}\n");
+    }
+    let mut table = None;
+    for row in &report.rows {
+        if table != Some(&row.table) {
+            table = Some(&row.table);
+            let name = style.paint("1", &super::fit(&row.table, style.width));
+            text += &format!("\n{name}\n");
+        }
+        let by = row.by.as_ref().map(|by| format!(" by {}", escape(by)));
+        let line = format!(
+            "{}: {}{} (planned: {})",
+            display_key(&row.key),
+            row.state,
+            by.unwrap_or_default(),
+            row.action
+        );
+        wrap(
+            &mut text,
+            (&format!("  {} ", style.paint("31", "!")), 4),
+            &line,
+            8,
+            style.width,
+        );
+        for c in &row.columns {
+            let mut parts = Vec::new();
+            if let Some(from) = &c.planned_from {
+                parts.push(format!("plan saw {}", quoted(from.as_deref())));
+            }
+            parts.push(format!("now {}", quoted(c.now.as_deref())));
+            if let Some(to) = &c.planned_to {
+                parts.push(format!("planned {}", quoted(to.as_deref())));
+            }
+            let line = format!("{}: {}", escape(&c.column), parts.join(", "));
+            wrap(&mut text, ("      ", 6), &line, 10, style.width);
+        }
+        // One row at a time in memory.
+        out.write_all(text.as_bytes()).map_err(failed)?;
+        text.clear();
+    }
+    wrap(&mut text, ("\n", 0), about.advice(), 0, style.width);
+    text += &format!("{}.\n", about.finding(report));
+    out.write_all(text.as_bytes()).map_err(failed)
+}

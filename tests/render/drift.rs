@@ -1,0 +1,190 @@
+//! Drift reports in every format.
+
+use table_loader::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Kind};
+use table_loader::render::drift::About;
+use table_loader::render::markdown::LARGEST;
+use table_loader::render::text::{self, Style};
+use table_loader::render::{html, markdown};
+use unicode_width::UnicodeWidthStr;
+
+use crate::browser::Browser;
+use crate::fixture::{self, HOSTILE};
+
+fn about() -> About {
+    About {
+        kind: Kind::Load,
+        of: "batch_20240115_143022".into(),
+        hash: Some("sha256:ab".into()),
+    }
+}
+
+fn column(
+    name: &str,
+    from: Option<Option<&str>>,
+    now: Option<&str>,
+    to: Option<Option<&str>>,
+) -> DriftColumn {
+    DriftColumn {
+        column: name.into(),
+        planned_from: from.map(|v| v.map(str::to_owned)),
+        now: now.map(str::to_owned),
+        planned_to: to.map(|v| v.map(str::to_owned)),
+    }
+}
+
+fn row(
+    key: &str,
+    state: DriftState,
+    action: &str,
+    by: Option<&str>,
+    columns: Vec<DriftColumn>,
+) -> DriftRow {
+    DriftRow {
+        table: "specimen".into(),
+        key: fixture::values(&[("gsid", Some("GSID-0010")), ("sample_id", Some(key))]),
+        state,
+        action: action.into(),
+        columns,
+        by: by.map(str::to_owned),
+    }
+}
+
+fn report() -> DriftReport {
+    let by = Some("@curator at 2024-01-15 00:00:00+00 (batch other)");
+    DriftReport {
+        rows: vec![
+            row(
+                "SMP|2",
+                DriftState::Changed,
+                "update",
+                by,
+                vec![
+                    column("freezer", Some(Some("B/7")), Some("some`where"), Some(None)),
+                    column("volume_ml", Some(None), Some("1.500"), Some(Some("2.000"))),
+                ],
+            ),
+            row("SMP-3", DriftState::Vanished, "skip", None, vec![]),
+            DriftRow {
+                table: "lcl".into(),
+                ..row(
+                    "SMP-4",
+                    DriftState::Appeared,
+                    "insert",
+                    by,
+                    vec![column("note", None, Some(""), Some(Some("third")))],
+                )
+            },
+        ],
+    }
+}
+
+fn hostile() -> DriftReport {
+    let rows = HOSTILE.iter().map(|bad| DriftRow {
+        table: (*bad).into(),
+        key: fixture::values(&[(bad, Some(bad))]),
+        by: Some((*bad).into()),
+        columns: vec![
+            column(bad, Some(Some(bad)), Some(bad), Some(Some(bad))),
+            column("x", None, Some(&bad.repeat(3_000)), None),
+        ],
+        ..row("", DriftState::Changed, "update", None, vec![])
+    });
+    DriftReport {
+        rows: rows.collect(),
+    }
+}
+
+fn markdown(report: &DriftReport) -> String {
+    let mut out = Vec::new();
+    markdown::drift(report, &about(), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn text(report: &DriftReport, about: &About) -> String {
+    let style = Style {
+        colour: false,
+        width: 80,
+    };
+    let mut out = Vec::new();
+    text::drift(report, about, style, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn page(report: &DriftReport) -> String {
+    let mut out = Vec::new();
+    html::drift(report, &about(), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn it_says_what_was_planned_from_what_is_now_what_was_planned_and_who() {
+    snapshot!("markdown_drift", markdown(&report()));
+    snapshot!("text_drift", text(&report(), &about()));
+    let page = page(&report());
+    let body = page.find("</style>").unwrap();
+    snapshot!("html_drift", page[body..].replace("><", ">\n<"));
+    let undo = About {
+        kind: Kind::Rollback,
+        hash: None,
+        ..about()
+    };
+    let undo = text(
+        &DriftReport {
+            rows: vec![report().rows.remove(0)],
+        },
+        &undo,
+    );
+    assert!(
+        undo.ends_with("later\nloads back first.\n1 row is not as the load left it.\n"),
+        "{undo}"
+    );
+}
+
+#[test]
+fn a_long_comment_is_cut_on_rows() {
+    let mut long = report();
+    long.rows = vec![long.rows.remove(2); 5_000];
+    let long = markdown(&long);
+    assert!(long.len() <= LARGEST && long.contains("… and ") && long.ends_with(" more.\n"));
+}
+
+#[test]
+fn hostile_rows_do_nothing() {
+    let text = text(&hostile(), &about());
+    for line in text.lines() {
+        assert!(
+            line.width() <= 80 && !line.contains(char::is_control),
+            "{line}"
+        );
+    }
+    let page = page(&hostile());
+    assert_eq!(page.matches("<script").count(), 0);
+    for bad in HOSTILE
+        .iter()
+        .filter(|b| b.contains(['<', '\u{202e}', '\u{1b}']))
+    {
+        assert!(
+            !page.contains(bad) && !text.contains(bad) || bad.contains('<') && !page.contains(bad),
+            "{bad}"
+        );
+        assert!(!markdown(&hostile()).contains(bad), "{bad}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("drift.html");
+    std::fs::write(&path, page).unwrap();
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    assert_eq!(
+        browser.eval("document.querySelectorAll('article.drift').length"),
+        HOSTILE.len()
+    );
+    assert_eq!(
+        browser.eval("document.querySelectorAll('article script, article img, article a').length"),
+        0
+    );
+    assert_eq!(
+        browser.eval("document.title"),
+        "Load of batch batch_20240115_143022"
+    );
+    browser.is_quiet();
+}
