@@ -135,7 +135,7 @@ fn it_says_what_was_planned_from_what_is_now_what_was_planned_and_who() {
         &undo,
     );
     assert!(
-        undo.ends_with("later\nloads back first.\n1 row is not as the load left it.\n"),
+        undo.ends_with("take later loads back first.\n1 row is not as the load left it.\n"),
         "{undo}"
     );
 }
