@@ -179,10 +179,10 @@ fn a_server_that_says_nothing_more_does_not_hold_it_for_ever() {
         (commit, Place::After, 0),
         (commit, Place::ReplySwallowed, 0),
     ] {
-        stage.sql(&format!(
+        stage.sql(
             "TRUNCATE t, loader_ledger, audit_log, batch_load_log; INSERT INTO t VALUES ('a', 'old'), ('b', 'old'); \
              UPDATE validation_queue SET status = 'pending', loaded_at = NULL, application = NULL"
-        ));
+        );
         let cut = Cut {
             at,
             place,

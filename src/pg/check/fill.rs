@@ -273,21 +273,21 @@ impl After<'_> {
             let absent = if c.required() { "true" } else { given.as_str() };
             parts
                 .nulls
-                .push(format!("({ABSENT} AND {cell} IS NULL AND {absent})"));
+                .push(format!("({ABSENT} AND {cell} IS NOT DISTINCT FROM NULL AND {absent})"));
         }
         let other = format!("{} IS DISTINCT FROM {}", c.staged_text("s"), c.text("t"));
         if config.immutable_fields.contains(&c.name) {
             parts
                 .immutable
-                .push(format!("({EXISTS} AND {cell} IS NOT NULL AND {other})"));
+                .push(format!("({EXISTS} AND {cell} IS DISTINCT FROM NULL AND {other})"));
             return format!("CASE WHEN {EXISTS} THEN t.{name} ELSE {inserted} END");
         }
         let is_mark = config.soft_delete.column() == Some(c.name.as_str());
         let wins = match config.conflict_resolution {
             // A row comes back by a mark that is not given.
-            _ if is_mark => format!("{cell} IS NOT NULL OR t.{name} IS NOT NULL"),
+            _ if is_mark => format!("{cell} IS DISTINCT FROM NULL OR t.{name} IS DISTINCT FROM NULL"),
             Resolution::Replace => given,
-            Resolution::Merge | Resolution::Skip => format!("{cell} IS NOT NULL"),
+            Resolution::Merge | Resolution::Skip => format!("{cell} IS DISTINCT FROM NULL"),
         };
         parts.differs.push(format!("(({wins}) AND {other})"));
         if stage
@@ -300,7 +300,7 @@ impl After<'_> {
         }
         if c.not_null {
             parts.nulls.push(format!(
-                "({EXISTS} AND ({wins}) AND {cell} IS NULL AND t.{name} IS NOT NULL)"
+                "({EXISTS} AND ({wins}) AND {cell} IS NOT DISTINCT FROM NULL AND t.{name} IS DISTINCT FROM NULL)"
             ));
         }
         format!(

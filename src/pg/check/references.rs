@@ -34,7 +34,7 @@ impl After<'_> {
             .iter()
             .filter_map(|c| self.stage.table.column(c))
             .collect();
-        let given = join(&columns, |c| format!("a.{} IS NOT NULL", Ident(&c.name)));
+        let given = join(&columns, |c| format!("a.{} IS DISTINCT FROM NULL", Ident(&c.name)));
         let equal = equal(key, "p", "a");
         let (mut in_plan, mut moved) = (String::new(), String::new());
         if let Some(p) = all.iter().find(|p| p.stage.table.name == key.parent) {

@@ -62,7 +62,7 @@ impl After<'_> {
         let predicate = index.predicate.as_deref().unwrap_or("true");
         let not_null = match index.nulls_not_distinct {
             true => "true".to_owned(),
-            false => every(count, |i| format!("k{i} IS NOT NULL")),
+            false => every(count, |i| format!("k{i} IS DISTINCT FROM NULL")),
         };
         let who = |alias: &str| {
             let key = table.key(&self.stage.config.natural_key).into_iter();
@@ -97,7 +97,7 @@ impl After<'_> {
                     eq.operator
                 );
                 match index.nulls_not_distinct {
-                    true => format!("({same} OR {left}.k{i} IS NULL AND {right}.k{i} IS NULL)"),
+                    true => format!("({same} OR {left}.k{i} IS NOT DISTINCT FROM NULL AND {right}.k{i} IS NOT DISTINCT FROM NULL)"),
                     false => same,
                 }
             })
