@@ -487,7 +487,7 @@ pub fn showcase() -> Plan {
         &[("center", Some("Lyon"))],
         update(&[(
             "contact",
-            Some("p.durand@chu.example"),
+            Some("samples@chu.example"),
             Some("biobank@chu.example"),
         )]),
     )];
