@@ -9,6 +9,7 @@ mod environment;
 mod graph;
 mod history;
 mod init;
+mod keys;
 mod limits;
 mod load;
 mod log;
@@ -21,6 +22,7 @@ mod report;
 mod rollback;
 mod settings;
 mod show;
+mod timings;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -139,7 +141,11 @@ fn parse(environment: Environment, given: &[String]) -> Result<Parsed> {
                     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             ) =>
         {
-            e.print().map_err(|e| Error::io("writing the help", &e))?;
+            match e.print() {
+                // Whoever reads it has read enough.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+                other => other.map_err(|e| Error::io("writing the help", &e))?,
+            }
             Ok(Parsed::Told(u8::from(e.use_stderr())))
         }
         Err(e) => Err(environment.explain(&e, &command, given)),
@@ -197,6 +203,12 @@ fn colour(stream: &impl IsTerminal) -> crate::render::text::Style {
             _ => 80,
         },
     }
+}
+
+/// A temporary file that nobody else sees.
+#[cfg(feature = "encryption")]
+fn temporary() -> Result<std::fs::File> {
+    tempfile::tempfile().map_err(|e| Error::io("making a temporary file", &e))
 }
 
 /// Writes one JSON object to stdout.

@@ -273,7 +273,8 @@ impl Config {
     pub fn read(path: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             Error::Config(format!(
-                "{}: cannot read the table configuration: {e}; name the file with --config or LOADER_CONFIG",
+                "{}: cannot read the table configuration: {e}; name the file with --config or LOADER_CONFIG, or have \
+                 a first one written by `loader init --out tables.yaml`",
                 path.display()
             ))
         })?;

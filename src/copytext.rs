@@ -71,6 +71,7 @@ impl CopyRow {
         self.text.clear();
         self.fields.clear();
         let line = str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line))?;
+        self.text.reserve(line.len());
         for field in line.split('\t') {
             let start = self.text.len();
             self.fields.push(if field == r"\N" {

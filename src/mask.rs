@@ -5,18 +5,52 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::config::TableConfig;
-use crate::plan::{DriftReport, Entry, Values, Violation, ViolationKind, What};
+use crate::plan::{
+    DriftReport, Entry, Fingerprint, Fragment, Skip, Values, Violation, ViolationKind, What,
+};
 use crate::planfile::hex;
 
 /// Puts `•••` and six hex digits in the place of the values of sensitive columns. Equal values of
 /// one plan have equal digits, in every column and format. The digits are of a keyed hash, and the
-/// key is not shown: nobody finds a value by trying all that it could be.
+/// key is not shown: nobody finds a value by trying all that it could be. For the same reason other
+/// digests stand in the place of those over whole rows and objects.
 #[derive(Debug, Clone)]
 pub struct Mask {
-    key: Vec<u8>,
-    /// Table to its sensitive columns; tables without any are left out.
-    sensitive: BTreeMap<String, Vec<String>>,
+    hides: Hides,
+    /// The tables that have sensitive columns.
+    sensitive: BTreeMap<String, Sensitive>,
 }
+
+/// What values are hidden in.
+#[derive(Debug, Clone)]
+enum Hides {
+    /// In values; the key of the hash.
+    Values(Vec<u8>),
+    /// In values, for a file: with so many digits that different values never look equal.
+    ForFile(Vec<u8>),
+    /// In what was hidden for a file.
+    File,
+}
+
+#[derive(Debug, Clone)]
+struct Sensitive {
+    columns: Vec<String>,
+    natural_key: Vec<String>,
+}
+
+impl Sensitive {
+    fn has(&self, column: &String) -> bool {
+        self.columns.contains(column)
+    }
+
+    fn names_rows(&self) -> bool {
+        self.natural_key.iter().any(|c| self.has(c))
+    }
+}
+
+/// Hex digits that people see of a value, and that stand in a file.
+const SEEN: usize = 6;
+const FILED: usize = 16;
 
 impl Mask {
     /// A mask for these tables. `key` must be unknown to who sees only masked values.
@@ -24,25 +58,67 @@ impl Mask {
         key: &[u8],
         tables: impl IntoIterator<Item = (&'a str, &'a TableConfig)>,
     ) -> Mask {
-        let sensitive = tables
-            .into_iter()
-            .filter(|(_, config)| !config.sensitive.is_empty())
-            .map(|(table, config)| (table.to_owned(), config.sensitive.clone()))
-            .collect();
-        Mask {
-            key: key.to_vec(),
-            sensitive,
+        Mask::with(Hides::Values(key.to_vec()), tables)
+    }
+
+    /// A mask for what stands in a file beside its encrypted values.
+    pub fn for_file<'a>(
+        key: &[u8],
+        tables: impl IntoIterator<Item = (&'a str, &'a TableConfig)>,
+    ) -> Mask {
+        Mask::with(Hides::ForFile(key.to_vec()), tables)
+    }
+
+    /// A mask over what [`Mask::for_file`] left: people see the same as of the values.
+    pub fn of_file<'a>(tables: impl IntoIterator<Item = (&'a str, &'a TableConfig)>) -> Mask {
+        Mask::with(Hides::File, tables)
+    }
+
+    fn with<'a>(
+        hides: Hides,
+        tables: impl IntoIterator<Item = (&'a str, &'a TableConfig)>,
+    ) -> Mask {
+        let mut mask = Mask {
+            hides,
+            sensitive: BTreeMap::new(),
+        };
+        for (table, config) in tables {
+            mask.add(table, config);
         }
+        mask
+    }
+
+    /// Hides what is sensitive by a further configuration of a table, too.
+    pub fn add(&mut self, table: &str, config: &TableConfig) {
+        if config.sensitive.is_empty() {
+            return;
+        }
+        let table = self.sensitive.entry(table.to_owned());
+        let table = table.or_insert_with(|| Sensitive {
+            columns: Vec::new(),
+            natural_key: config.natural_key.clone(),
+        });
+        let new: Vec<String> = config
+            .sensitive
+            .iter()
+            .filter(|c| !table.has(c))
+            .cloned()
+            .collect();
+        table.columns.extend(new);
+    }
+
+    /// Whether there is nothing to hide.
+    pub fn is_idle(&self) -> bool {
+        self.sensitive.is_empty()
     }
 
     /// The stand-in of one value.
     pub fn stand_in(&self, value: &str) -> String {
-        let mut hasher = Sha256::new();
-        hasher.update(&self.key);
-        hasher.update(b"\0");
-        hasher.update(value.as_bytes());
-        let digits = hex(&hasher.finalize()[..3]);
-        format!("•••{digits}")
+        match &self.hides {
+            Hides::Values(key) => format!("•••{}", &keyed(key, value)[..SEEN]),
+            Hides::ForFile(key) => format!("•••{}", &keyed(key, value)[..FILED]),
+            Hides::File => value.chars().take(3 + SEEN).collect(),
+        }
     }
 
     fn value(&self, value: &mut Option<String>) {
@@ -51,60 +127,111 @@ impl Mask {
         }
     }
 
-    fn values(&self, columns: &[String], values: &mut Values) {
-        for (_, value) in values.iter_mut().filter(|(c, _)| columns.contains(c)) {
+    fn values(&self, table: &Sensitive, values: &mut Values) {
+        for (_, value) in values.iter_mut().filter(|(c, _)| table.has(c)) {
             self.value(value);
         }
     }
 
-    /// Hides what is sensitive in a natural key of `table`.
+    /// Hides what is sensitive in a natural key of `table`, or in a whole row.
     pub fn key(&self, table: &str, key: &mut Values) {
-        if let Some(columns) = self.sensitive.get(table) {
-            self.values(columns, key);
+        if let Some(sensitive) = self.sensitive.get(table) {
+            self.values(sensitive, key);
+        }
+    }
+
+    /// Hides what is sensitive in the natural key of a row of `table` as the audit log writes it:
+    /// its value, or a JSON array of several.
+    pub fn record_id(&self, table: &str, id: &str) -> String {
+        let Some(sensitive) = self.sensitive.get(table).filter(|s| s.names_rows()) else {
+            return id.to_owned();
+        };
+        let parts: Option<Vec<Option<String>>> = match sensitive.natural_key.len() {
+            1 => None,
+            n => serde_json::from_str(id)
+                .ok()
+                .filter(|p: &Vec<_>| p.len() == n),
+        };
+        let Some(mut parts) = parts else {
+            return self.stand_in(id);
+        };
+        for (part, _) in parts
+            .iter_mut()
+            .zip(&sensitive.natural_key)
+            .filter(|(_, column)| sensitive.has(column))
+        {
+            self.value(part);
+        }
+        serde_json::to_string(&parts).unwrap_or_else(|_| self.stand_in(id))
+    }
+
+    /// Hides in a fragment what would tell the values in it to who tries all that they could be.
+    pub fn fragment(&self, fragment: &mut Fragment) {
+        if let Hides::Values(key) | Hides::ForFile(key) = &self.hides
+            && self.sensitive.contains_key(&fragment.table)
+        {
+            fragment.sha256 = keyed(key, &fragment.sha256);
+            fragment.etag = fragment.etag.as_ref().map(|etag| keyed(key, etag));
         }
     }
 
     /// Hides what is sensitive in one entry.
     pub fn entry(&self, entry: &mut Entry) {
-        let Some(columns) = self.sensitive.get(&entry.table) else {
+        let Some(table) = self.sensitive.get(&entry.table) else {
             return;
         };
         let secrets: Vec<String> = entry
             .key
             .iter()
-            .filter(|(c, _)| columns.contains(c))
+            .filter(|(c, _)| table.has(c))
             .filter_map(|(_, v)| v.clone())
             .collect();
-        self.values(columns, &mut entry.key);
+        self.values(table, &mut entry.key);
         let round = |rounded: &mut BTreeMap<String, String>| {
-            for (_, given) in rounded.iter_mut().filter(|(c, _)| columns.contains(c)) {
+            for (_, given) in rounded.iter_mut().filter(|(c, _)| table.has(c)) {
                 *given = self.stand_in(given);
+            }
+        };
+        let digest = |expect: &mut Fingerprint| {
+            if let Hides::Values(key) | Hides::ForFile(key) = &self.hides {
+                let digits = expect.0.len().min(64);
+                expect.0 = keyed(key, &expect.0)[..digits].to_owned();
             }
         };
         match &mut entry.what {
             What::Insert { values, rounded } => {
-                self.values(columns, values);
+                self.values(table, values);
                 round(rounded);
             }
-            What::Update { set, rounded, .. } => {
-                for (_, (old, new)) in set.iter_mut().filter(|(c, _)| columns.contains(c)) {
+            What::Update {
+                set,
+                expect,
+                rounded,
+                ..
+            } => {
+                for (_, (old, new)) in set.iter_mut().filter(|(c, _)| table.has(c)) {
                     self.value(old);
                     self.value(new);
                 }
                 round(rounded);
+                digest(expect);
             }
-            What::Delete { values, .. } => self.values(columns, values),
+            What::Delete { values, expect, .. } => {
+                self.values(table, values);
+                digest(expect);
+            }
+            What::Skip(Skip::Unchanged(expect)) => digest(expect),
             What::Skip(_) => {}
-            What::Violation(violation) => self.violation(columns, secrets, violation),
+            What::Violation(violation) => self.violation(table, secrets, violation),
         }
     }
 
     /// What the database says about a value may repeat it in another spelling, so its words are
     /// left out where they may be about a sensitive value; our own are kept without the value.
-    fn violation(&self, columns: &[String], mut secrets: Vec<String>, v: &mut Violation) {
+    fn violation(&self, table: &Sensitive, mut secrets: Vec<String>, v: &mut Violation) {
         let about = match &v.field {
             // An unknown field may be a sensitive one, misspelt.
-            Some(field) => columns.contains(field) || v.kind == ViolationKind::UnknownField,
+            Some(field) => table.has(field) || v.kind == ViolationKind::UnknownField,
             None => true,
         };
         if about {
@@ -119,10 +246,19 @@ impl Mask {
                 | ViolationKind::MissingKey
                 | ViolationKind::UnknownField
                 | ViolationKind::GeneratedField
+                | ViolationKind::DuplicateKey
+                | ViolationKind::AmbiguousKey
                 | ViolationKind::NotQueued
                 | ViolationKind::MissingObject
         );
-        if about && !ours {
+        let speaks_of_others = match v.kind {
+            // It names the other row by its natural key.
+            ViolationKind::UniqueConflict => table.names_rows(),
+            // What is checked or computed may be made of any column.
+            ViolationKind::CheckFailed => true,
+            _ => false,
+        };
+        if about && !ours || speaks_of_others {
             v.message = "the reason is not shown, because it may name a sensitive value".into();
             return;
         }
@@ -136,12 +272,12 @@ impl Mask {
     /// Hides what is sensitive in a drift report.
     pub fn drift(&self, report: &mut DriftReport) {
         for row in &mut report.rows {
-            let Some(columns) = self.sensitive.get(&row.table) else {
+            let Some(table) = self.sensitive.get(&row.table) else {
                 continue;
             };
-            self.values(columns, &mut row.key);
+            self.values(table, &mut row.key);
             for column in &mut row.columns {
-                if columns.contains(&column.column) {
+                if table.has(&column.column) {
                     let outer = [&mut column.planned_from, &mut column.planned_to];
                     outer.into_iter().flatten().for_each(|v| self.value(v));
                     self.value(&mut column.now);
@@ -151,10 +287,19 @@ impl Mask {
     }
 }
 
+/// Hex digits of a hash that nobody can compute without the key.
+fn keyed(key: &[u8], text: &str) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(key);
+    hasher.update(b"\0");
+    hasher.update(text.as_bytes());
+    hex(&hasher.finalize())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Effect, Skip};
+    use crate::plan::Effect;
 
     fn mask(key: &[u8]) -> Mask {
         let config: TableConfig =

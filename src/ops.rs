@@ -1,10 +1,14 @@
-//! The operations: plan, apply, check, migrate. Straight-line; what happens is told as events.
+//! The operations: what each command of the program does, as a function with typed results.
+//!
+//! They are straight-line, print nothing and ask nobody; what happens is told as [`Event`]s. They
+//! need a multi-threaded tokio runtime.
 
 mod apply;
 mod batches;
 mod graph;
 mod history;
 mod init;
+mod load;
 mod plan;
 mod read;
 mod rehearse;
@@ -17,6 +21,7 @@ pub use batches::{Batch, BatchesRequest, QueueCount, batches};
 pub use graph::{TableGraph, graph};
 pub use history::{AuditFilter, Change, audit, history};
 pub use init::{InitRequest, init};
+pub use load::{LoadResults, TableResults, load};
 pub use plan::{PlanRequest, Queue, plan};
 pub use rehearse::{plan_rehearsed, rehearse};
 pub use rollback::{RollbackRequest, rollback};
@@ -28,6 +33,13 @@ use crate::pg::{Database, Session, Timeouts, migrate as migrations};
 /// What an operation tells about its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// The phase before has ended, and this one begins.
+    Phase {
+        /// Which, in few words.
+        name: &'static str,
+        /// For which table, where it is one.
+        table: Option<String>,
+    },
     /// Objects of the batch are being listed.
     Listing {
         /// How many were found so far.
@@ -92,6 +104,19 @@ pub enum Event {
 
 /// Takes events; `Sync`, because reading has a thread of its own.
 pub type Events<'a> = &'a (dyn Fn(Event) + Sync);
+
+/// A phase that concerns no table, or all.
+fn phase(events: Events<'_>, name: &'static str) {
+    events(Event::Phase { name, table: None });
+}
+
+/// A phase of one table.
+fn phase_of(events: Events<'_>, name: &'static str, table: &str) {
+    events(Event::Phase {
+        name,
+        table: Some(table.to_owned()),
+    });
+}
 
 /// Makes or completes the loader's tables and returns what was run.
 ///

@@ -11,14 +11,17 @@ pub mod planned;
 pub mod queue;
 pub mod stage;
 pub mod undo;
+pub mod url;
 pub mod write;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::error::{Error, Result};
 use crate::ident::Literal;
+use crate::mask::Mask;
 use crate::plan::Target;
 pub use connect::{Database, Roots, SslMode};
 
@@ -57,6 +60,8 @@ pub enum Phase {
 
 /// Takes how far an apply has come: of what, how much, and how much there is.
 pub type Told<'a> = &'a (dyn Fn(Phase, u64, u64) + Sync);
+/// Told which phase begins, and for which table.
+pub type Phases<'a> = &'a (dyn Fn(&'static str, Option<&str>) + Sync);
 
 /// A connection whose settings are pinned, so that every value has one spelling in it.
 pub struct Session {
@@ -66,6 +71,8 @@ pub struct Session {
     pub backend: Backend,
     /// How long an answer is waited for.
     patience: Duration,
+    /// What hides sensitive values in what is said about this session's work.
+    mask: OnceLock<Mask>,
 }
 
 /// One process of the server; its start tells it from a later one with the same number.
@@ -114,6 +121,7 @@ SET default_transaction_deferrable = off;
 SET client_min_messages = error;
 SET idle_in_transaction_session_timeout = 0;
 SET jit = off;
+SET default_statistics_target = 10;
 SELECT pg_catalog.set_config('work_mem', '64MB', false)
   WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 67108864;
 ";
@@ -158,6 +166,7 @@ impl Session {
                 started: String::new(),
             },
             patience: timeouts.patience(),
+            mask: OnceLock::new(),
         };
         session.run("preparing the session", PINNED).await?;
         let limits = format!(
@@ -202,6 +211,27 @@ impl Session {
         })
     }
 
+    /// From now on says nothing that may name a value of these sensitive columns.
+    pub fn hide(&self, mask: Mask) {
+        let _ = self.mask.set(mask);
+    }
+
+    /// The natural key of a row of `table` as the audit log writes it, for people.
+    pub fn name_row(&self, table: &str, record_id: &str) -> String {
+        match self.mask.get() {
+            Some(mask) => crate::render::escape(&mask.record_id(table, record_id)),
+            None => crate::render::escape(record_id),
+        }
+    }
+
+    /// The error for what the server or the connection said while `doing` something.
+    pub fn failed(&self, doing: &str, e: &tokio_postgres::Error) -> Error {
+        match self.mask.get() {
+            Some(mask) if !mask.is_idle() => discreet(doing, e),
+            _ => failed(doing, e),
+        }
+    }
+
     /// What the server answers, if it does in time.
     async fn answer<T>(
         &self,
@@ -209,7 +239,7 @@ impl Session {
         work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
     ) -> Result<T> {
         match tokio::time::timeout(self.patience, work).await {
-            Ok(done) => done.map_err(|e| failed(doing, &e)),
+            Ok(done) => done.map_err(|e| self.failed(doing, &e)),
             Err(_) => Err(Error::Locked(format!(
                 "{doing}: the server did not answer within {} s (TRANSACTION_TIMEOUT, and a little more)",
                 self.patience.as_secs()
@@ -255,7 +285,7 @@ impl Session {
     /// [`Error::Database`] saying what was being done.
     pub async fn number(&self, doing: &str, sql: &str) -> Result<i64> {
         let row = self.answer(doing, self.client.query_one(sql, &[])).await?;
-        let value: Option<i64> = row.try_get(0).map_err(|e| failed(doing, &e))?;
+        let value: Option<i64> = row.try_get(0).map_err(|e| self.failed(doing, &e))?;
         Ok(value.unwrap_or(0))
     }
 
@@ -324,16 +354,65 @@ pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
     for part in [db.detail(), db.hint(), db.where_()].into_iter().flatten() {
         message += &format!(" ({})", crate::render::escape(part));
     }
-    let code = db.code().code().to_owned();
-    match code.as_str() {
+    by_code(message, db.code().code())
+}
+
+/// As [`failed`], without the words of the server where they may repeat a value: what it says in
+/// fields of their own is told instead.
+fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
+    let Some(db) = e.as_db_error() else {
+        return failed(doing, e);
+    };
+    let code = db.code().code();
+    let what = match code {
+        "23502" => "a column that must have a value would have none",
+        "23503" => "a foreign key would not hold",
+        "23505" => "a unique key would hold a value twice",
+        "23514" => "a check constraint would not hold",
+        "23P01" => "an exclusion constraint would not hold",
+        "40001" => "it came between another transaction and its rows",
+        "40P01" => "it and another transaction waited for each other",
+        "55P03" => "the lock was not granted in time",
+        "57014" => "it was cancelled, for example by TRANSACTION_TIMEOUT",
+        "P0001" => "a function or trigger refused it",
+        // Of rights, names and the server itself; where a function speaks, it says where.
+        _ if ["08", "28", "42", "53", "57", "58"]
+            .iter()
+            .any(|c| code.starts_with(c))
+            && db.where_().is_none() =>
+        {
+            return failed(doing, e);
+        }
+        _ if code.starts_with("22") => "a value does not fit",
+        _ => "the server refused it",
+    };
+    let named: Vec<String> = [
+        ("table", db.table()),
+        ("column", db.column()),
+        ("constraint", db.constraint()),
+        ("type", db.datatype()),
+    ]
+    .into_iter()
+    .filter_map(|(kind, name)| Some(format!("{kind} {}", crate::render::escape(name?))))
+    .collect();
+    let named = match named.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", named.join(", ")),
+    };
+    let message = format!(
+        "{doing}: {what}{named}; the server's own words are not shown, because they may name a sensitive value"
+    );
+    by_code(message, code)
+}
+
+fn by_code(message: String, code: &str) -> Error {
+    match code {
         "55P03" | "57014" | "25P03" => Error::Locked(format!("{message} [SQLSTATE {code}]")),
         _ => Error::Database {
-            transient: matches!(
-                code.as_str(),
-                "40001" | "40P01" | "57P01" | "57P02" | "57P03"
-            ) || code.starts_with("08"),
+            transient: matches!(code, "40001" | "40P01" | "57P01" | "57P02" | "57P03")
+                || code.starts_with("08"),
             message: format!("{message} [SQLSTATE {code}]"),
-            code: Some(code),
+            code: Some(code.to_owned()),
         },
     }
 }

@@ -68,7 +68,9 @@ pub struct Counts {
 impl Counts {
     /// Rows that would be written.
     pub fn changes(&self) -> u64 {
-        self.insert + self.update + self.delete
+        self.insert
+            .saturating_add(self.update)
+            .saturating_add(self.delete)
     }
 
     /// Entries of the plan.
@@ -164,11 +166,11 @@ impl Header {
     /// The sum over its tables' counts.
     pub fn sum(&self) -> Counts {
         self.tables.iter().fold(Counts::default(), |sum, t| Counts {
-            insert: sum.insert + t.counts.insert,
-            update: sum.update + t.counts.update,
-            delete: sum.delete + t.counts.delete,
-            skip: sum.skip + t.counts.skip,
-            violation: sum.violation + t.counts.violation,
+            insert: sum.insert.saturating_add(t.counts.insert),
+            update: sum.update.saturating_add(t.counts.update),
+            delete: sum.delete.saturating_add(t.counts.delete),
+            skip: sum.skip.saturating_add(t.counts.skip),
+            violation: sum.violation.saturating_add(t.counts.violation),
         })
     }
 

@@ -6,9 +6,18 @@
 //! canonical form of an object is compact JSON as this module writes it; the line of a fragment
 //! or entry is that and `\n`. So the hash does not depend on white space, escapes or the order of
 //! keys, and does depend on every value and on the order of entries.
+//!
+//! Where values are encrypted, the whole plan stands in the file twice: as everybody may see it,
+//! with stand-ins, and sealed (`seal`).
 
+#[cfg(feature = "encryption")]
+pub mod age;
+pub mod diff;
 mod notes;
+mod order;
+mod quick;
 mod read;
+mod seal;
 mod write;
 
 use std::collections::BTreeMap;
@@ -23,7 +32,10 @@ use crate::plan::{
 use crate::strict::unique_map;
 
 pub use notes::{Notes, Outcome, Rehearsal, annotate};
+pub use order::order_key;
 pub use read::{Executable, Item, PlanFile};
+#[cfg(feature = "encryption")]
+pub use seal::seal;
 pub use write::{PlanWriter, Written, header_json};
 
 /// The format that this version writes and reads.
@@ -38,15 +50,35 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The hash over header and sections; `changes` is the digest of the entries' lines.
-fn plan_hash(header: &Header, fragments: Sha256, changes: &[u8]) -> serde_json::Result<String> {
+/// The digests of the lines of fragments and entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sections {
+    fragments: Vec<u8>,
+    changes: Vec<u8>,
+}
+
+/// The hash over header and sections. A plan that is to be sealed has a salt in its header.
+fn plan_hash(
+    header: &Header,
+    salt: Option<&str>,
+    sections: &Sections,
+) -> serde_json::Result<String> {
+    let header = HeaderLine {
+        salt,
+        ..HeaderLine::from(header)
+    };
+    let header = serde_json::to_string(&header)?;
+    let (fragments, changes) = (hex(&sections.fragments), hex(&sections.changes));
+    Ok(hash_of_lines(&[FORMAT, &header, &fragments, &changes]))
+}
+
+fn hash_of_lines(lines: &[&str]) -> String {
     let mut hasher = Sha256::new();
-    let header = serde_json::to_string(&HeaderLine::from(header))?;
-    for line in [FORMAT, &header, &hex(&fragments.finalize()), &hex(changes)] {
+    for line in lines {
         hasher.update(line.as_bytes());
         hasher.update(b"\n");
     }
-    Ok(format!("sha256:{}", hex(&hasher.finalize())))
+    format!("sha256:{}", hex(&hasher.finalize()))
 }
 
 /// The header's canonical form.
@@ -61,6 +93,8 @@ struct HeaderLine<'a> {
     rejected: u64,
     summary: &'a Counts,
     tables: &'a [TablePlan],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt: Option<&'a str>,
 }
 
 impl<'a> From<&'a Header> for HeaderLine<'a> {
@@ -75,6 +109,7 @@ impl<'a> From<&'a Header> for HeaderLine<'a> {
             rejected: h.rejected,
             summary: &h.summary,
             tables: &h.tables,
+            salt: None,
         }
     }
 }

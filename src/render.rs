@@ -1,6 +1,9 @@
 //! Plans for people. Row data can contain anything; nothing here lets it act on a terminal.
 
+use crate::planfile::PlanFile;
+
 pub(crate) mod cut;
+pub mod diff;
 pub mod drift;
 pub mod graph;
 pub mod html;
@@ -27,6 +30,24 @@ pub fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+/// What is said of a plan whose sensitive values are encrypted and that was not opened.
+fn sealed(plan: &PlanFile) -> Vec<String> {
+    let Some(recipients) = plan.sealed_for() else {
+        return Vec::new();
+    };
+    vec![
+        format!(
+            "Sensitive values are encrypted and stand as •••, equal ones alike. The hash above covers them and can only \
+             be verified with the key of {}.",
+            recipients.join(" or ")
+        ),
+        format!(
+            "What is shown was verified; its hash, for an approval, is {}",
+            plan.verified_hash()
+        ),
+    ]
 }
 
 /// Whether a character does something other than being seen: controls (C0, C1), direction marks,

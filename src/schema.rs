@@ -91,6 +91,40 @@ impl Column {
         text_sql(&format!("{alias}.{}", self.staged()), self.text_cast)
     }
 
+    /// SQL that is true only where the staged value and that of row `right` print alike. Where it is
+    /// not, they may still do: then the texts themselves have to be compared.
+    pub fn surely_alike(&self, left: &str, right: &str) -> String {
+        let (staged, stored) = (
+            format!("{left}.{}", self.staged()),
+            format!("{right}.{}", Ident(&self.name)),
+        );
+        // A name with a schema is not one of PostgreSQL's own types.
+        let own = !self.base_type_sql.contains(['.', '"']);
+        match self.base_type.as_str() {
+            "text" | "varchar" if own => {
+                format!("{stored} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) {staged}")
+            }
+            "bool" | "int2" | "int4" | "int8" | "oid" | "uuid" | "bytea" | "date" | "time"
+            | "timestamp" | "timestamptz"
+                if own =>
+            {
+                format!("{stored} OPERATOR(pg_catalog.=) {staged}")
+            }
+            // With a scale, equal numbers have equal digits.
+            "numeric" if own && self.base_type_sql.contains('(') => {
+                format!("{stored} OPERATOR(pg_catalog.=) {staged}")
+            }
+            // The same bytes print the same, and equality may be looser: 1.0 = 1.00, '1 day' = '24 hours'.
+            _ => format!(
+                "ROW({staged})::record OPERATOR(pg_catalog.*=) ROW({stored}{})::record",
+                match self.domain {
+                    true => format!("::{}", self.base_type_sql),
+                    false => String::new(),
+                }
+            ),
+        }
+    }
+
     /// Its name in a staging table: no user's name can collide with the loader's own columns there.
     pub fn staged(&self) -> String {
         format!("c{}", self.number)
@@ -101,7 +135,7 @@ fn text_sql(value: &str, text_cast: bool) -> String {
     if text_cast {
         format!("({value})::pg_catalog.text")
     } else {
-        format!("CASE WHEN {value} IS NOT NULL THEN pg_catalog.format('%s', {value}) END")
+        format!("CASE WHEN {value} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {value}) END")
     }
 }
 
@@ -133,6 +167,8 @@ pub struct ForeignKey {
     pub name: String,
     /// The table that refers.
     pub child: Qualified,
+    /// Its object id.
+    pub child_oid: u32,
     /// Its columns, in key order.
     pub columns: Vec<String>,
     /// The table referred to.
@@ -145,15 +181,32 @@ pub struct ForeignKey {
     pub match_full: bool,
     /// The equality of parent and child, column by column: schema and operator.
     pub equality: Vec<(String, String)>,
+    /// Whether a value that is referred to must stay (`NO ACTION`, `RESTRICT`).
+    pub keeps: bool,
 }
 
-/// One `CHECK` constraint.
+/// What evaluates an expression on each row that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// A check constraint: the expression must not be false.
+    Check,
+    /// The partitions: it must not be false, so that one of them takes the row.
+    Partitions,
+    /// An index: it must not fail.
+    Index,
+}
+
+/// An expression that is evaluated on each row that is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// The constraint's name.
+    /// The constraint's or index's name.
     pub name: String,
+    /// What evaluates it.
+    pub asks: Asks,
     /// Its expression as SQL over unqualified column names.
     pub expression: String,
+    /// The columns that it reads, by number, as far as the catalogs say; 0 is the whole row.
+    pub columns: Vec<i16>,
 }
 
 /// One table as found.
@@ -167,11 +220,14 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Valid unique indexes.
     pub unique: Vec<UniqueIndex>,
+    /// Exclusion constraints, as the index of each: no two rows may hold values of which all its
+    /// operators (in the place of the equality) are true.
+    pub exclusions: Vec<UniqueIndex>,
     /// Foreign keys from this table.
     pub foreign_keys: Vec<ForeignKey>,
     /// Foreign keys to this table, from any table.
     pub referrers: Vec<ForeignKey>,
-    /// Check constraints that are enforced.
+    /// Check constraints that are enforced, and what else is evaluated on each row.
     pub checks: Vec<Check>,
     /// Names of the users' enabled triggers.
     pub triggers: Vec<String>,

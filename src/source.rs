@@ -133,13 +133,14 @@ impl Source {
         };
         let target = self.display(&object.key);
         let gzip = layout::is_gzip(&object.key);
-        let unpacked = tokio::task::spawn_blocking(move || {
-            let sha256 = spooled.sha256();
-            Ok((sha256, spooled.body(gzip, &target)?))
-        });
-        let (sha256, body) = unpacked
-            .await
-            .unwrap_or_else(|error| Err(SourceError::stopped(&object.key, error)))?;
+        let sha256 = spooled.sha256();
+        let body = if gzip {
+            tokio::task::spawn_blocking(move || spooled.body(true, &target))
+                .await
+                .unwrap_or_else(|error| Err(SourceError::stopped(&object.key, error)))?
+        } else {
+            spooled.body(false, &target)?
+        };
         Ok(Fetched {
             object,
             sha256,

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::keys::Identity;
 use super::progress::Progress;
 use super::report::{ReportArgs, about};
 use super::settings::Settings;
+use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
 use crate::error::{Error, Result};
 use crate::ops::{self, Applied, ApplyRequest, Checked};
-use crate::pg::apply::Report;
 use crate::plan::{Counts, Header};
 use crate::planfile::{Executable, PlanFile};
 use crate::render::text::{self, Filter};
@@ -20,6 +21,8 @@ use crate::render::text::{self, Filter};
 pub struct Args {
     /// The plan file; - is standard input
     plan: PathBuf,
+    #[command(flatten)]
+    identity: Identity,
     #[command(flatten)]
     how: How,
 }
@@ -65,6 +68,8 @@ pub struct CheckArgs {
     plan: PathBuf,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
@@ -80,7 +85,8 @@ pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
 }
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
-    let plan = PlanFile::open(&args.plan)?.executable()?;
+    settings.clock.phase("verify the plan", None);
+    let plan = args.identity.open(&args.plan)?.executable()?;
     let name = args.plan.display().to_string();
     apply(settings, plan, &args.how, &name, Instant::now()).await
 }
@@ -95,11 +101,12 @@ pub async fn apply(
 ) -> Result<u8> {
     let request = request(settings, how.dry_run)?;
     if !how.dry_run {
+        settings.clock.phase("ask for approval", None);
         approve(&plan, how, name)?;
     }
     let plan = Arc::new(plan);
     let stop = stopped()?;
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let applied = ops::apply(&plan, &request, stop, &|e| progress.tell(e)).await;
     progress.end();
     let applied = match applied {
@@ -133,11 +140,7 @@ fn stopped() -> Result<impl Future<Output = ()>> {
 fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
     let plan = plan.plan();
     match &how.approve {
-        Some(hash)
-            if *hash == plan.hash || Some(hash.as_str()) == plan.hash.strip_prefix("sha256:") =>
-        {
-            return Ok(());
-        }
+        Some(hash) if plan.is_named(hash) => return Ok(()),
         Some(hash) => {
             return Err(Error::NotApproved(format!(
                 "{name}: the approval is for {hash}, and this plan is {}; have this plan reviewed",
@@ -181,10 +184,14 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
 
 fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instant) -> Result<()> {
     if settings.json {
-        let mut result = result(header, applied);
+        let failed = |e| Error::Io(format!("writing the result: {e}"));
+        let mut result =
+            serde_json::to_value(ops::LoadResults::new(header, applied)).map_err(failed)?;
         result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
+        add_timings(settings, &mut result);
         return print_json(&result);
     }
+    tell_timings(settings);
     match applied {
         Applied::Done(report) => {
             say(format!("Applied: {}.", written(&report.tables)));
@@ -219,39 +226,10 @@ fn written(tables: &[(String, Counts)]) -> String {
     )
 }
 
-/// The result with the original's fields.
-fn result(header: &Header, applied: &Applied) -> serde_json::Value {
-    let (status, application) = match applied {
-        Applied::Done(Report { application, .. }) => ("applied", application),
-        Applied::Rehearsed(Report { application, .. }) => ("rehearsed", application),
-        Applied::Already(before) => ("applied_already", &before.application),
-    };
-    let nothing = matches!(applied, Applied::Already(_));
-    let n = |v: u64| if nothing { 0 } else { v };
-    let tables: serde_json::Map<String, serde_json::Value> = header
-        .tables
-        .iter()
-        .map(|t| {
-            let c = &t.counts;
-            let counts = serde_json::json!({
-                "table_name": t.table, "records_loaded": n(c.insert), "records_updated": n(c.update),
-                "records_deleted": n(c.delete), "records_skipped": n(c.skip), "errors": n(c.violation),
-            });
-            (t.table.clone(), counts)
-        })
-        .collect();
-    let c = &header.summary;
-    serde_json::json!({
-        "status": status, "application": application, "batch_id": header.batch_id, "tables": tables,
-        "total_records": header.records, "records_loaded": n(c.insert), "records_updated": n(c.update),
-        "records_deleted": n(c.delete), "records_skipped": n(c.skip), "errors": header.rejected,
-    })
-}
-
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
-    let plan = Arc::new(PlanFile::open(&args.plan)?.executable()?);
+    let plan = Arc::new(args.identity.open(&args.plan)?.executable()?);
     let request = request(settings, true)?;
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let checked = ops::check(&plan, &request, &|e| progress.tell(e)).await?;
     progress.end();
     let (status, line) = match checked {

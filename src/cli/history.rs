@@ -101,6 +101,10 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         table: args.table.clone(),
         key: args.key.clone(),
         limit: args.limit,
+        config: match settings.config.exists() {
+            true => Some(settings.tables()?),
+            false => None,
+        },
     };
     let changes = ops::audit(
         &settings.database()?,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::apply::{How, apply, attended};
+use super::keys::Recipients;
 use super::plan::{BatchArgs, to_file};
 use super::progress::Progress;
 use super::settings::Settings;
@@ -26,11 +27,14 @@ pub struct Args {
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let started = Instant::now();
     let request = args.what.request(settings)?;
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let events = |e| progress.tell(e);
     let (plan, name) = match &args.out {
         Some(path) => {
-            to_file(path, async |file| ops::plan(&request, file, &events).await).await?;
+            to_file(path, &Recipients::default(), async |out| {
+                ops::plan(&request, out, &events).await
+            })
+            .await?;
             (PlanFile::open(path)?, path.display().to_string())
         }
         None => {
@@ -45,6 +49,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         }
     };
     progress.end();
+    settings.clock.phase("show", None);
     let asks = args.how.asks(&plan);
     // Who is asked is shown the plan then.
     if !(settings.json || super::log::json() || asks && attended()) {

@@ -27,7 +27,7 @@ pub enum Level {
     Warning,
     /// Also each step: a bar on a terminal, else a line
     Info,
-    /// Also what the AWS client does
+    /// Also how the AWS client finds credentials, and why it repeats requests
     #[value(alias = "trace")]
     Debug,
 }
@@ -47,7 +47,7 @@ pub const TARGET: &str = "loader";
 const RESULT: &str = "loader::result";
 /// Libraries whose events can be had. Not the PostgreSQL client's: they hold statements whole, and
 /// statements can hold values.
-const LIBRARIES: [&str; 3] = ["aws_config", "aws_credential_types", "aws_smithy_runtime"];
+const LIBRARIES: [&str; 2] = ["aws_config", "aws_smithy_runtime::client::retries"];
 
 static CHOSEN: OnceLock<(Level, Format)> = OnceLock::new();
 

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::keys::{Made, Recipients};
 use super::limits::LimitArgs;
 use super::progress::Progress;
 use super::settings::Settings;
+use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
 use crate::config::Strategy;
 use crate::error::{Error, Result};
@@ -23,6 +25,8 @@ pub struct Args {
     /// Write the plan to this file instead of stdout
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    recipients: Recipients,
     /// Apply the plan and roll it back, so that triggers and deferred constraints speak too; the outcome goes into the
     /// plan's notes. This needs the role that applies
     #[arg(long)]
@@ -142,15 +146,15 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         false => None,
     };
     let stdout = std::io::stdout();
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let header = match &args.out {
         Some(path) => {
-            let (header, hash) = to_file(path, async |file| {
-                make(&request, rehearsal.as_ref(), file, &progress).await
+            let made = to_file(path, &args.recipients, async |out| {
+                make(&request, rehearsal.as_ref(), out, &progress).await
             })
             .await?;
-            tell(settings, &header, &hash, &path.display().to_string())?;
-            header
+            tell(settings, &made, &path.display().to_string())?;
+            made.header
         }
         None if stdout.is_terminal() => {
             let file = tempfile::NamedTempFile::new()
@@ -165,14 +169,20 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
                 ..Filter::default()
             };
             text::plan(&plan, &filter, colour(&stdout), &mut stdout.lock())?;
+            tell_timings(settings);
             say("Nothing was kept. To keep the plan: loader plan … > plan.json");
             header
         }
         None => {
-            let (header, hash) =
-                make(&request, rehearsal.as_ref(), stdout.lock(), &progress).await?;
-            tell_on_stderr(&header, &hash, "plan.json");
-            header
+            let made = args
+                .recipients
+                .write(stdout.lock(), async |out| {
+                    make(&request, rehearsal.as_ref(), out, &progress).await
+                })
+                .await?;
+            tell_timings(settings);
+            tell_on_stderr(&made, "plan.json");
+            made.header
         }
     };
     Ok(if args.detailed_exitcode && header.summary.changes() > 0 {
@@ -208,15 +218,16 @@ async fn make(
 /// Writes the plan beside `path` and puts it there when it is complete.
 pub async fn to_file(
     path: &std::path::Path,
-    make: impl AsyncFnOnce(&std::fs::File) -> Result<(Header, String)>,
-) -> Result<(Header, String)> {
+    recipients: &Recipients,
+    make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
+) -> Result<Made> {
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => std::path::Path::new("."),
     };
     let doing = format!("writing the plan to {}", path.display());
     let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(&doing, &e))?;
-    let done = make(file.as_file()).await?;
+    let done = recipients.write(file.as_file(), make).await?;
     file.as_file()
         .sync_all()
         .map_err(|e| Error::io(&doing, &e))?;
@@ -234,24 +245,32 @@ pub async fn to_file(
 }
 
 /// Tells what the plan in the file `path` would do.
-pub fn tell(settings: &Settings, header: &Header, hash: &str, path: &str) -> Result<()> {
+pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
     if !settings.json {
-        tell_on_stderr(header, hash, path);
+        tell_timings(settings);
+        tell_on_stderr(made, path);
         return Ok(());
     }
-    print_json(&serde_json::json!({
+    let header = &made.header;
+    let mut told = serde_json::json!({
         "status": if header.against().is_some() { "blocked" } else { "planned" },
         "batch_id": header.batch_id,
-        "plan_hash": hash,
+        "plan_hash": made.hash,
         "plan": path,
         "records": header.records,
         "summary": header.summary,
         "blocking": header.blocking,
         "rejected": header.rejected,
-    }))
+    });
+    if let Some(hash) = &made.masked_hash {
+        told["masked_hash"] = hash.as_str().into();
+    }
+    add_timings(settings, &mut told);
+    print_json(&told)
 }
 
-fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
+fn tell_on_stderr(made: &Made, path: &str) {
+    let header = &made.header;
     for table in &header.tables {
         for warning in &table.warnings {
             say(format!(
@@ -276,8 +295,12 @@ fn tell_on_stderr(header: &Header, hash: &str, path: &str) {
     } else if header.summary.changes() == 0 {
         say("There is nothing to apply.");
     } else {
+        let (identity, hash) = match &made.masked_hash {
+            Some(hash) => (" --identity FILE", hash),
+            None => ("", &made.hash),
+        };
         say(format!(
-            "Have it reviewed (loader show {path}), then: loader apply {path} --approve {hash}"
+            "Have it reviewed (loader show {path}), then: loader apply {path}{identity} --approve {hash}"
         ));
     }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::log;
+use super::settings::Settings;
+use super::timings::Clock;
 use crate::ops::{Event, Phase};
 
 /// After so long without a line, one says how far a step has come.
@@ -16,6 +18,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub struct Progress {
     told: Mutex<Told>,
     bars: bool,
+    clock: Clock,
 }
 
 #[derive(Default)]
@@ -27,10 +30,12 @@ struct Told {
 
 impl Progress {
     /// Bars where stderr is a terminal, and lines elsewhere.
-    pub fn start() -> Progress {
+    pub fn start(settings: &Settings) -> Progress {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Progress {
             told: Mutex::default(),
-            bars: std::io::stderr().is_terminal() && !log::lines_only(),
+            clock: settings.clock.clone(),
+            bars: std::io::stderr().is_terminal() && !dumb && !log::lines_only(),
         }
     }
 
@@ -40,8 +45,11 @@ impl Progress {
         told.clear();
     }
 
-    /// Tells one event.
+    /// Tells one event, or notes when a phase begins.
     pub fn tell(&self, event: Event) {
+        if let Event::Phase { name, table } = event {
+            return self.clock.phase(name, table);
+        }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Event::Retrying {
             attempt,
@@ -94,11 +102,15 @@ impl Told {
         }
         self.drawn = Some(time);
         let left = self.steps.left(now, time);
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
+        if let Some(bar) = self.bar.as_ref().filter(|b| b.prefix() == now.step) {
+            bar.set_message(left);
+            bar.set_length(now.of.unwrap_or(0));
+            bar.set_position(now.done);
+            return;
+        }
+        self.clear();
+        // Drawn only when it is complete.
+        let bar = ProgressBar::with_draw_target(now.of, ProgressDrawTarget::hidden());
         let template = match now.of {
             Some(_) => "{prefix} [{bar:20}] {wide_msg}",
             None => "{prefix} {spinner} {wide_msg}",
@@ -107,9 +119,11 @@ impl Told {
             bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
         }
         bar.set_prefix(now.step);
-        bar.set_length(now.of.unwrap_or(0));
         bar.set_position(now.done);
         bar.set_message(left);
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.bar = Some(bar);
     }
 }
 
@@ -146,12 +160,17 @@ impl At {
             quiet: false,
         };
         let of_all = |done: u64, of: u64, what| format!("{done} of {of} {what}");
+        let count = |n: u64, what: &str| match n {
+            1 => format!("1 {what}"),
+            _ => format!("{n} {what}s"),
+        };
         Some(match *event {
+            Event::Phase { .. } => return None,
             Event::Listing { objects } => At {
                 step: "listing",
                 done: objects,
                 counted: (objects, "objects"),
-                far: format!("{objects} objects"),
+                far: count(objects, "object"),
                 ..at
             },
             Event::Listed { objects } => At {
@@ -159,8 +178,8 @@ impl At {
                 done: objects,
                 ended: true,
                 counted: (objects, "objects"),
-                far: format!("{objects} objects"),
-                line: format!("listed {objects} objects"),
+                far: count(objects, "object"),
+                line: format!("listed {}", count(objects, "object")),
                 ..at
             },
             Event::Reading {
@@ -173,15 +192,23 @@ impl At {
                 of: Some(of),
                 ended: objects == of,
                 counted: (records, "records"),
-                far: format!("{}, {records} records", of_all(objects, of, "objects")),
-                line: format!("read {records} records from {objects} objects"),
+                far: format!(
+                    "{}, {}",
+                    of_all(objects, of, "objects"),
+                    count(records, "record")
+                ),
+                line: format!(
+                    "read {} from {}",
+                    count(records, "record"),
+                    count(objects, "object")
+                ),
                 ..at
             },
             Event::Checking { records } => At {
                 step: "checking",
                 ended: true,
-                far: format!("every value and constraint of {records} records"),
-                line: format!("checking {records} records"),
+                far: format!("every value and constraint of {}", count(records, "record")),
+                line: format!("checking {}", count(records, "record")),
                 quiet: true,
                 ..at
             },
@@ -196,7 +223,7 @@ impl At {
                 ended: records == of,
                 counted: (records, "records"),
                 far: format!("{}, {table}", of_all(records, of, "records")),
-                line: format!("compared {of} records with the current rows"),
+                line: format!("compared {} with the current rows", count(of, "record")),
                 ..at
             },
             Event::Undoing {
@@ -210,27 +237,30 @@ impl At {
                 ended: changes == of,
                 counted: (changes, "changes"),
                 far: format!("{}, {table}", of_all(changes, of, "changes")),
-                line: format!("read {of} changes from the audit log"),
+                line: format!("read {} from the audit log", count(of, "change")),
                 ..at
             },
             Event::Applying { phase, done, of } => {
                 let (step, what, line) = match phase {
-                    Phase::Staging => (
-                        "staging",
-                        "entries",
-                        format!("staged {of} entries of the plan"),
+                    Phase::Staging => {
+                        let entries = if of == 1 { "entry" } else { "entries" };
+                        let line = format!("staged {of} {entries} of the plan");
+                        ("staging", "entries", line)
+                    }
+                    Phase::Locking => {
+                        let line =
+                            format!("locked and compared the rows of {}", count(of, "table"));
+                        ("locking", "tables", line)
+                    }
+                    Phase::Writing => (
+                        "writing",
+                        "changes",
+                        format!("wrote {}", count(of, "change")),
                     ),
-                    Phase::Locking => (
-                        "locking",
-                        "tables",
-                        format!("locked and compared the rows of {of} tables"),
-                    ),
-                    Phase::Writing => ("writing", "changes", format!("wrote {of} changes")),
-                    Phase::Verifying => (
-                        "verifying",
-                        "tables",
-                        format!("read back what was written to {of} tables"),
-                    ),
+                    Phase::Verifying => {
+                        let line = format!("read back what was written to {}", count(of, "table"));
+                        ("verifying", "tables", line)
+                    }
                     Phase::Committing => ("committing", "", "committing".to_owned()),
                 };
                 At {
@@ -245,7 +275,6 @@ impl At {
                     },
                     line,
                     quiet: !matches!(phase, Phase::Staging | Phase::Writing),
-                    ..at
                 }
             }
             Event::Retrying { .. } => return None,

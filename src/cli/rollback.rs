@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::apply::{How, apply};
+use super::keys::Recipients;
 use super::limits::LimitArgs;
 use super::progress::Progress;
 use super::say;
@@ -26,6 +27,8 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    recipients: Recipients,
+    #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
     how: How,
@@ -41,7 +44,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         loader_schema: settings.loader_schema.clone(),
         limits: args.limits.allowances(),
     };
-    let progress = Progress::start();
+    let progress = Progress::start(settings);
     let events = |e| progress.tell(e);
     let about = About {
         kind: Kind::Rollback,
@@ -52,17 +55,21 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         hash: None,
     };
     if let Some(path) = &args.out {
-        let made = super::plan::to_file(path, async |file| {
-            ops::rollback(&request, file, &events).await
+        let made = super::plan::to_file(path, &args.recipients, async |out| {
+            ops::rollback(&request, out, &events).await
         })
         .await;
         progress.end();
-        let (header, hash) = match made {
+        let made = match made {
             Ok(made) => made,
             Err(e) => return args.how.report.tell(Err(e), &about),
         };
-        return super::plan::tell(settings, &header, &hash, &path.display().to_string())
-            .map(|()| 0);
+        return super::plan::tell(settings, &made, &path.display().to_string()).map(|()| 0);
+    }
+    if !args.recipients.is_empty() {
+        return Err(Error::Config(
+            "--recipient is for the plan that --out writes; give --out FILE too".into(),
+        ));
     }
     let file =
         tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;
@@ -71,6 +78,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     if let Err(e) = made {
         return args.how.report.tell(Err(e), &about);
     }
+    settings.clock.phase("verify the plan", None);
     let handle = file
         .reopen()
         .map_err(|e| Error::io("reading the plan", &e))?;

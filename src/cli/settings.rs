@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::environment::Environment;
 use super::log::{Format, Level};
+use super::timings::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
@@ -17,6 +18,7 @@ const MOST_SECONDS: u64 = 2_147_483;
 
 /// What all commands share.
 #[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Settings")]
 pub struct Settings {
     /// The table configuration
     #[arg(
@@ -117,6 +119,12 @@ pub struct Settings {
     /// Results and refusals as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
+    /// Tell how long each phase took: on stderr, or with --json in the result
+    #[arg(long, global = true)]
+    pub timings: bool,
+    /// When each phase began.
+    #[arg(skip)]
+    pub clock: Clock,
     /// The variables that have no flag.
     #[arg(skip)]
     pub environment: Environment,
@@ -193,6 +201,26 @@ impl Settings {
                 .into_iter()
                 .find_map(env)
             })
+            .or_else(of_the_system)
             .unwrap_or_else(|| "unknown".into())
     }
+}
+
+/// The user that the operating system runs this process for, where no variable names one: in
+/// containers and under cron.
+fn of_the_system() -> Option<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let number = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+        let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let name = known.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1) == Some(number.as_str())).then(|| name.to_owned())
+        });
+        Some(name.unwrap_or(format!("uid {number}")))
+    }
+    #[cfg(not(unix))]
+    None
 }

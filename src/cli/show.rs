@@ -1,19 +1,25 @@
 //! `loader show`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::colour;
+use super::keys::Identity;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
-use crate::render::select::{Filter, ORDER, Selection};
-use crate::render::{html, json, markdown, text};
+use crate::planfile::diff::PlanDiff;
+use crate::render::select::{Filter, ORDER};
+use crate::render::{diff, html, json, markdown, text};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The plan file; - is standard input
     plan: PathBuf,
+    /// A second plan: show what changed from the first to this one
+    other: Option<PathBuf>,
+    #[command(flatten)]
+    identity: Identity,
     /// How to show it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -33,6 +39,9 @@ pub struct Args {
     /// All, however many; as text each by itself
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+    /// With two plans: exit with 2 if they differ
+    #[arg(long, requires = "other")]
+    detailed_exitcode: bool,
 }
 
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +77,11 @@ impl Args {
 }
 
 pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
+    if let Some(other) = &args.other {
+        return compare(settings, args, other);
+    }
     if settings.json {
-        let plan = PlanFile::open(&args.plan)?;
+        let plan = args.identity.open(&args.plan)?;
         return super::print_json(&summary(&plan)).map(|()| 0);
     }
     let stdout = std::io::stdout();
@@ -77,13 +89,13 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     let mut out = std::io::BufWriter::new(stdout.lock());
     let plan = match args.format {
         Format::Json => {
-            let plan = PlanFile::open(&args.plan)?;
+            let plan = args.identity.open(&args.plan)?;
             known(&plan, &args.table)?;
             json::plan(&plan, &args.with_skips(), &mut out)?;
             plan
         }
         Format::Html => {
-            let plan = PlanFile::open(&args.plan)?;
+            let plan = args.identity.open(&args.plan)?;
             known(&plan, &args.table)?;
             let name = args.plan.display().to_string();
             html::plan(&plan, &args.with_skips(), &name, &mut out)?;
@@ -96,20 +108,20 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
                     .limit
                     .map_or(markdown::ROWS, |n| n.min(markdown::ROWS)),
             );
-            let (plan, selection) = Selection::open(&args.plan, &filter)?;
+            let (plan, selection) = args.identity.select(&args.plan, &filter)?;
             known(&plan, &args.table)?;
             markdown::selection(&plan, &selection, &filter, &mut out)?;
             plan
         }
         Format::Text if args.all => {
-            let plan = PlanFile::open(&args.plan)?;
+            let plan = args.identity.open(&args.plan)?;
             known(&plan, &args.table)?;
             text::plan(&plan, &args.filter(None), style, &mut out)?;
             plan
         }
         Format::Text => {
             let filter = args.filter(Some(20));
-            let (plan, selection) = Selection::open(&args.plan, &filter)?;
+            let (plan, selection) = args.identity.select(&args.plan, &filter)?;
             known(&plan, &args.table)?;
             text::selection(&plan, &selection, &filter, style, &mut out)?;
             plan
@@ -122,19 +134,51 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
         && plan.header.against().is_none()
         && plan.header.summary.changes() > 0
     {
+        let identity = match plan.masked_hash {
+            Some(_) => " --identity FILE",
+            None => "",
+        };
         super::say(format!(
-            "To apply it: loader apply {} --approve {}",
+            "To apply it: loader apply {}{identity} --approve {}",
             args.plan.display(),
-            plan.hash
+            plan.verified_hash()
         ));
     }
     Ok(0)
 }
 
+/// Shows what changed from one plan to another.
+fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
+    let (old, new) = (args.identity.open(&args.plan)?, args.identity.open(other)?);
+    let tables = args.table.iter().filter(|t| new.header.table(t).is_none());
+    known(&old, &tables.cloned().collect::<Vec<_>>())?;
+    let stdout = std::io::stdout();
+    let style = colour(&stdout);
+    let diff = PlanDiff::new(&old, &new)?;
+    let mut out = std::io::BufWriter::new(stdout.lock());
+    match args.format {
+        _ if settings.json => diff::json(&diff, &args.filter(None), &mut out)?,
+        Format::Html => {
+            return Err(Error::Config(
+                "a page shows one plan; two are compared as text, markdown or json".into(),
+            ));
+        }
+        Format::Json => diff::json(&diff, &args.filter(None), &mut out)?,
+        Format::Markdown => diff::markdown(&diff, &args.filter(None), &mut out)?,
+        Format::Text => diff::text(&diff, &args.filter(Some(20)), style, &mut out)?,
+    }
+    out.flush()
+        .map_err(|e| Error::io("writing the comparison", &e))?;
+    Ok(match args.detailed_exitcode && diff::differs(&diff) {
+        true => 2,
+        false => 0,
+    })
+}
+
 /// What `--json` tells.
 fn summary(plan: &PlanFile) -> serde_json::Value {
     let header = &plan.header;
-    serde_json::json!({
+    let mut told = serde_json::json!({
         "plan_hash": plan.hash,
         "kind": header.kind,
         "batch_id": header.batch_id,
@@ -145,7 +189,11 @@ fn summary(plan: &PlanFile) -> serde_json::Value {
         "rejected": header.rejected,
         "tables": header.tables,
         "notes": plan.notes,
-    })
+    });
+    if let Some(hash) = &plan.masked_hash {
+        told["masked_hash"] = hash.as_str().into();
+    }
+    told
 }
 
 /// That the plan has the tables that are asked for.

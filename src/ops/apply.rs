@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, Events, Phase};
+use super::{Event, Events, Phase, phase};
 use crate::error::{Error, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report};
 use crate::pg::ledger::{self, Application};
@@ -42,6 +42,20 @@ pub enum Applied {
 }
 
 impl ApplyRequest {
+    /// An apply as the command line does it where nothing else is said: for good, and tried three
+    /// times more after a failure that may pass.
+    pub fn new(database: Database, actor: impl Into<String>) -> ApplyRequest {
+        ApplyRequest {
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            actor: actor.into(),
+            dry_run: false,
+            max_retries: 3,
+            max_records: 10_000,
+        }
+    }
+
     fn options(&self) -> Options {
         Options {
             actor: self.actor.clone(),
@@ -86,6 +100,7 @@ pub async fn apply(
             Ok(Attempt::Rehearsed(report)) => return Ok(Applied::Rehearsed(report)),
             Ok(Attempt::Ready(prepared)) => {
                 let backend = prepared.backend().clone();
+                phase(events, "commit");
                 told(events, Phase::Committing, 0, 0);
                 match prepared.commit().await {
                     (report, Committed::Yes) => return Ok(Applied::Done(report)),
@@ -137,9 +152,16 @@ async fn attempt(
     events: Events<'_>,
 ) -> Result<Attempt> {
     let told = |phase, done, of| told(events, phase, done, of);
+    let phases = |name, table: Option<&str>| {
+        events(Event::Phase {
+            name,
+            table: table.map(str::to_owned),
+        });
+    };
+    phases("connect", None);
     let attempt = async {
         let session = Session::open(&request.database, request.timeouts).await?;
-        apply::attempt(session, plan, &request.options(), &told).await
+        apply::attempt(session, plan, &request.options(), &told, &phases).await
     };
     match tokio::time::timeout(request.timeouts.patience(), attempt).await {
         Ok(ended) => ended,
@@ -210,15 +232,17 @@ async fn ask(
 /// Leaves the reason in `batch_load_log`; if that fails too, the error itself is still told.
 async fn leave_failure(plan: &Arc<Executable>, request: &ApplyRequest, error: &Error) {
     let header = &plan.plan().header;
-    if matches!(error, Error::PlanRefused(_)) {
-        return; // perhaps another database: nothing is written there
-    }
     let Ok(session) = Session::open(&request.database, request.timeouts).await else {
         return;
     };
+    let schema = &request.loader_schema;
+    let target = apply::check_target(&session, &header.target, schema);
+    if target.await.is_err() {
+        return; // another database: nothing is written there
+    }
     let _ = apply::record_failure(
         &session,
-        &request.loader_schema,
+        schema,
         header.kind,
         &header.batch_id,
         &error.to_string(),
@@ -249,6 +273,7 @@ pub async fn check(
     let told = |phase, done, of| told(events, phase, done, of);
     let file = plan.plan();
     let session = Session::open(&request.database, request.timeouts).await?;
+    session.hide(file.mask());
     apply::check_target(&session, &file.header.target, &request.loader_schema).await?;
     session
         .set_search_path(&file.header.target.search_path)
@@ -263,6 +288,7 @@ pub async fn check(
     if let Some(before) = apply::applied_before(&session, file).await? {
         return Ok(Checked::Applied(Box::new(before)));
     }
+    apply::still_in_effect(&session, file).await?;
     let mut tables = planned::tables(&session, file).await?;
     planned::stage(&session, plan, &mut tables, &told).await?;
     let names: Vec<&crate::ident::Qualified> = tables.iter().map(|t| &t.table.name).collect();

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::error::Result;
 use crate::ident::{Ident, Literal};
+use crate::mask::Mask;
 use crate::pg::ledger::{self, Application};
 use crate::pg::{Session, Timeouts};
 use crate::plan::Values;
@@ -36,6 +38,8 @@ pub struct AuditFilter {
     pub key: Option<String>,
     /// At most so many, the newest.
     pub limit: u64,
+    /// What is called sensitive, beside what was when the changes were made.
+    pub config: Option<Config>,
 }
 
 /// One change of one row.
@@ -65,7 +69,7 @@ pub struct Change {
     pub after: Option<Values>,
 }
 
-/// The changes that match, newest first.
+/// The changes that match, newest first, sensitive values masked.
 ///
 /// # Errors
 /// As [`history`].
@@ -98,7 +102,8 @@ pub async fn audit(
     );
     let rows = session.texts("reading the audit log", &sql).await?;
     let applications = ledger::applications(&session, loader_schema, None).await?;
-    let image = |json: &Option<String>| -> Option<Values> {
+    let mask = mask(&applications, filter.config.as_ref());
+    let image = |table: &Option<String>, json: &Option<String>| -> Option<Values> {
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(json.as_deref()?).ok()?;
         let text = |v: serde_json::Value| match v {
@@ -106,7 +111,9 @@ pub async fn audit(
             serde_json::Value::String(s) => Some(s),
             other => Some(other.to_string()),
         };
-        Some(object.into_iter().map(|(k, v)| (k, text(v))).collect())
+        let mut values = object.into_iter().map(|(k, v)| (k, text(v))).collect();
+        mask.key(table.as_deref()?, &mut values);
+        Some(values)
     };
     Ok(rows
         .into_iter()
@@ -114,8 +121,13 @@ pub async fn audit(
             changed_at: r[0].take().unwrap_or_default(),
             changed_by: r[1].take().unwrap_or_default(),
             operation: r[2].take().unwrap_or_default(),
+            before: image(&r[3], &r[8]),
+            after: image(&r[3], &r[9]),
+            key: mask.record_id(
+                r[3].as_deref().unwrap_or_default(),
+                r[4].as_deref().unwrap_or_default(),
+            ),
             table: r[3].take().unwrap_or_default(),
-            key: r[4].take().unwrap_or_default(),
             batch_id: r[5].take().unwrap_or_default(),
             undone_by: applications
                 .iter()
@@ -123,8 +135,19 @@ pub async fn audit(
                 .and_then(|a| a.undone_by.clone()),
             application: r[6].take(),
             origin: r[7].take(),
-            before: image(&r[8]),
-            after: image(&r[9]),
         })
         .collect())
+}
+
+/// Hides what any application of a table, or `config`, calls sensitive.
+fn mask(applications: &[Application], config: Option<&Config>) -> Mask {
+    let key = uuid::Uuid::new_v4();
+    let mut mask = Mask::new(key.as_bytes(), []);
+    for table in applications.iter().flat_map(|a| &a.tables) {
+        mask.add(&table.table, &table.config);
+    }
+    for (table, config) in config.iter().flat_map(|c| &c.tables) {
+        mask.add(table, config);
+    }
+    mask
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::read::{Limits, Object, read_batch};
-use super::{Event, Events};
+use super::{Event, Events, phase, phase_of};
 use crate::config::{Config, Strategy, TableConfig};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::{Qualified, nearest};
 use crate::limits::{self, Allowance};
+use crate::mask::Mask;
 use crate::pg::check;
 use crate::pg::compare::Snapshot;
 use crate::pg::queue::{self, Matcher, QueueEntry};
@@ -68,6 +69,33 @@ pub struct PlanRequest {
 }
 
 impl PlanRequest {
+    /// The plan of a batch as the command line makes it where nothing else is said: fragments are
+    /// in `staging/{batch_id}/`, the validation queue has its say, and at most 10000 records.
+    pub fn new(
+        batch_id: impl Into<String>,
+        source: Location,
+        config: Config,
+        database: Database,
+    ) -> PlanRequest {
+        PlanRequest {
+            batch_id: batch_id.into(),
+            source,
+            prefix: "staging/{batch_id}/".into(),
+            ignore: vec!["validation_report.json".into()],
+            config,
+            only: Vec::new(),
+            strategy: None,
+            limits: Vec::new(),
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            queue: Queue::Required,
+            max_records: 10_000,
+            batch_size: None,
+            concurrency: 32,
+        }
+    }
+
     /// Whether a text may be a batch's id: at most 200 letters, digits, `.`, `_` and `-`.
     pub fn is_batch_id(text: &str) -> bool {
         text.len() <= 200
@@ -90,6 +118,7 @@ pub async fn plan(
     events: Events<'_>,
 ) -> Result<(Header, String)> {
     check_batch_id(&request.batch_id)?;
+    phase(events, "list");
     let source = Source::open(&request.source).await.map_err(source_error)?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
@@ -101,7 +130,14 @@ pub async fn plan(
         objects: listed.len() as u64,
     });
     let mut found = sort_objects(request, &source, &prefix, listed)?;
+    phase(events, "connect");
     let session = Session::open(&request.database, request.timeouts).await?;
+    let tables = request.config.tables.iter();
+    let key = uuid::Uuid::new_v4();
+    session.hide(Mask::new(
+        key.as_bytes(),
+        tables.map(|(name, config)| (name.as_str(), config)),
+    ));
     let target = session.target(&request.loader_schema).await?;
     let entries = match request.queue {
         Queue::Off => None,
@@ -138,6 +174,7 @@ pub async fn plan(
     let largest = infos.iter().map(|i| i.size).max().unwrap_or(0).max(1);
     let fitting = usize::try_from((24 << 20) / largest).unwrap_or(usize::MAX);
     let concurrency = fitting.clamp(2, request.concurrency.max(2));
+    phase(events, "read and stage");
     let fetched = source.fetch_all(infos, concurrency);
     let mut read = read_batch(
         &session,
@@ -155,9 +192,11 @@ pub async fn plan(
     let of: u64 = stages.iter().map(|s| s.rows).sum();
     events(Event::Checking { records: of });
     for stage in &mut stages {
+        phase_of(events, "look for duplicates", stage.name);
         stage.finish(&session).await?;
     }
 
+    phase(events, "check constraints");
     let mut writer = PlanWriter::new()?;
     let problems = match entries {
         Some(entries) => match_queue(
@@ -170,7 +209,7 @@ pub async fn plan(
         None => Vec::new(),
     };
     read.fragments.iter().try_for_each(|f| writer.fragment(f))?;
-    let checked = check::prepare(&session, &stages).await?;
+    let mut checked = check::prepare(&session, &stages).await?;
     let mut locked: Vec<&Qualified> = tables.iter().map(|t| &t.name).collect();
     locked.extend(check::parents(&tables));
     let snapshot = Snapshot::begin(&session, &locked).await?;
@@ -188,7 +227,7 @@ pub async fn plan(
             transient: true,
         });
     }
-    let found = check::run(&snapshot, &checked).await?;
+    let found = check::run(&snapshot, &mut checked).await?;
     drop(checked);
     for number in found {
         stages[number].findings = true;
@@ -199,6 +238,7 @@ pub async fn plan(
         while let Some(entry) = problems.next_if(|e| e.table == stage.name) {
             writer.entry(entry)?;
         }
+        phase_of(events, "compare", stage.name);
         let told = |records: u64| {
             events(Event::Comparing {
                 table: stage.name.to_owned(),
@@ -215,14 +255,16 @@ pub async fn plan(
             format!("{key}#{position}")
         };
         snapshot
-            .compare(stage, &origin, &mut |entry| {
+            .compare(stage, &origin, &mut |key, entry| {
                 entries += 1;
                 if entries % 1_000 == 0 && entries < stage.rows {
                     told(entries);
                 }
-                writer.entry(entry)
+                writer.unordered(key, entry)
             })
             .await?;
+        phase_of(events, "put in order", stage.name);
+        writer.put_in_order()?;
         told(stage.rows);
         compared += stage.rows;
     }
@@ -230,6 +272,7 @@ pub async fn plan(
     for (table, config) in tables.iter().zip(&configs) {
         counted.push(rows(&snapshot, table, config).await?);
     }
+    phase(events, "write the plan");
     snapshot.end().await?;
     let header = Header {
         kind: Kind::Load,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::plan::{known, parents, rows};
-use super::{Event, Events};
+use super::{Event, Events, phase, phase_of};
 use crate::error::{Error, Result};
 use crate::graph::{self, Dependency};
 use crate::ident::Qualified;
@@ -35,6 +35,20 @@ pub struct RollbackRequest {
     pub limits: Vec<Allowance>,
 }
 
+impl RollbackRequest {
+    /// All loads of a batch that are in effect.
+    pub fn batch(database: crate::pg::Database, batch_id: impl Into<String>) -> RollbackRequest {
+        RollbackRequest {
+            batch_id: Some(batch_id.into()),
+            application: None,
+            database,
+            timeouts: Timeouts::default(),
+            limits: Vec::new(),
+            loader_schema: "public".into(),
+        }
+    }
+}
+
 /// Writes the plan that takes applications back to `out`. Returns its header and hash.
 ///
 /// # Errors
@@ -46,6 +60,7 @@ pub async fn rollback(
     out: impl Write,
     events: Events<'_>,
 ) -> Result<(Header, String)> {
+    phase(events, "connect");
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
     let all = ledger::applications(
@@ -59,6 +74,11 @@ pub async fn rollback(
     for ledger in &mut ledgered {
         ledger.columns = loaded_columns(&all, &chosen, &ledger.table);
     }
+    // There is no plan yet whose entries could be the key.
+    let key = uuid::Uuid::new_v4();
+    let sensitive = ledgered.iter().map(|l| (l.table.as_str(), &l.config));
+    let mask = Mask::new(key.as_bytes(), sensitive);
+    session.hide(mask.clone());
     let ids: Vec<String> = chosen
         .iter()
         .map(|a| crate::ident::Literal(&a.application).to_string())
@@ -73,6 +93,7 @@ pub async fn rollback(
     }
     let mut undos = Vec::with_capacity(tables.len());
     for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
+        phase_of(events, "read the audit log", &ledger.table);
         undos.push(
             Undo::collect(
                 &session,
@@ -81,6 +102,7 @@ pub async fn rollback(
                 table,
                 ledger.clone(),
                 &applications,
+                &triggered(ledger, table),
             )
             .await?,
         );
@@ -97,6 +119,7 @@ pub async fn rollback(
     let of: u64 = undos.iter().map(|u| u.ledger.counts.changes()).sum();
     let mut read = 0;
     for undo in undos.iter().rev() {
+        phase_of(events, "compare", &undo.ledger.table);
         let told = |changes: u64| {
             events(Event::Undoing {
                 table: undo.ledger.table.clone(),
@@ -109,9 +132,12 @@ pub async fn rollback(
         let soft = undo.ledger.config.soft_delete.column().is_some();
         let is_key = |c: &str| undo.ledger.config.natural_key.iter().any(|k| k == c);
         // What the table's own triggers set, they will set again.
+        // What others may change unnoticed, is theirs.
         let writes = |c: &str, inserts: bool| {
+            let ignored = undo.ledger.config.ignore_drift.iter().any(|i| i == c);
+            let free = undo.table.triggers.is_empty() && !ignored;
             undo.table.column(c).is_some_and(|column| !column.generated)
-                && (inserts || undo.table.triggers.is_empty() || is_ours(&undo.ledger, c))
+                && (inserts || free || is_ours(&undo.ledger, c))
         };
         drifted.extend(
             undo.stream(&snapshot, &mut |undone| {
@@ -123,15 +149,18 @@ pub async fn rollback(
                 let inserts = inverse.before.is_none();
                 let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
                 let Some(what) = what else { return Ok(()) };
-                writer.entry(Entry {
+                let order = undo.order(&undone.key);
+                let entry = Entry {
                     table: undo.ledger.table.clone(),
                     key: undone.key,
                     what,
                     from: from.clone(),
-                })
+                };
+                writer.unordered(&order, entry)
             })
             .await?,
         );
+        writer.put_in_order()?;
         referrers.extend(undo.referrers(&session, &undos).await?);
         read += undo.ledger.counts.changes();
         told(read);
@@ -140,12 +169,11 @@ pub async fn rollback(
     for (ledger, table) in ordered.iter().zip(&tables) {
         counted.push(rows(&snapshot, table, &ledger.config).await?);
     }
+    phase(events, "write the plan");
     snapshot.end().await?;
     if !drifted.is_empty() {
-        // There is no plan yet whose entries could be the key.
-        let tables = ordered.iter().map(|l| (l.table.as_str(), &l.config));
         let mut report = DriftReport { rows: drifted };
-        Mask::new(uuid::Uuid::new_v4().as_bytes(), tables).drift(&mut report);
+        mask.drift(&mut report);
         return Err(Error::Drift(Box::new(report)));
     }
     if !referrers.is_empty() {
@@ -203,9 +231,14 @@ fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&
     }
     let batch = request.batch_id.as_deref().unwrap_or_default();
     let known = !all.is_empty();
-    let loads: Vec<&Application> = all
+    let in_effect: BTreeSet<&str> = all
         .iter()
         .filter(|a| a.kind == Kind::Load.word() && a.undone_by.is_none())
+        .map(|load| last_redone(all, load).application.as_str())
+        .collect();
+    let loads: Vec<&Application> = all
+        .iter()
+        .filter(|a| in_effect.contains(a.application.as_str()))
         .collect();
     match (loads.is_empty(), known) {
         (false, _) => Ok(loads),
@@ -215,6 +248,20 @@ fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&
         (true, false) => Err(Error::Config(format!(
             "batch {batch} was never applied to this database; `loader history` lists what was"
         ))),
+    }
+}
+
+/// What brought a load into effect last: the load itself, or the newest rollback of a rollback of
+/// it, whose images are what the rows hold.
+fn last_redone<'a>(all: &'a [Application], load: &'a Application) -> &'a Application {
+    let undoes = |by: &Application, of: &Application| by.undoes.contains(&of.application);
+    let redoes = |a: &&Application| {
+        let mut rollbacks = all.iter().filter(|u| undoes(u, load));
+        a.undone_by.is_none() && rollbacks.any(|u| undoes(a, u))
+    };
+    match all.iter().find(redoes) {
+        Some(redo) => last_redone(all, redo),
+        None => load,
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::ledger::{self, Application};
 use super::planned::{self, Planned};
 use super::write::{Context, Updates, must_be};
-use super::{Backend, Phase, Session, Told};
+use super::{Backend, Phase, Phases, Session, Told};
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
 use crate::plan::{Counts, Kind, LedgerTable, Target};
@@ -208,8 +208,10 @@ pub async fn attempt(
     plan: &Arc<Executable>,
     options: &Options,
     told: Told<'_>,
+    phases: Phases<'_>,
 ) -> Result<Attempt> {
     let file = plan.plan();
+    session.hide(file.mask());
     check_target(&session, &file.header.target, &options.loader_schema).await?;
     session
         .set_search_path(&file.header.target.search_path)
@@ -244,6 +246,7 @@ pub async fn attempt(
         // What was read before the lock may have changed until it was there.
         tables = planned::tables(session, file).await?;
     }
+    phases("stage", None);
     planned::stage(session, plan, &mut tables, told).await?;
     let application = uuid::Uuid::new_v4().to_string();
     let context = Context {
@@ -254,6 +257,7 @@ pub async fn attempt(
         application: &application,
         plan_hash: &file.hash,
         loader_schema: &options.loader_schema,
+        phases,
     };
     match write(&context, plan, &tables, told).await {
         Ok(()) => {}
@@ -321,7 +325,10 @@ pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option
 }
 
 /// What a rollback takes back must not have been taken back by another.
-async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
+///
+/// # Errors
+/// [`Error::PlanRefused`] where it was; [`Error::Database`].
+pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
     let header = &file.header;
     if header.undoes.is_empty() {
         return Ok(());
@@ -363,6 +370,7 @@ async fn write(
     told(Phase::Locking, 0, of);
     let mut drifted = false;
     for (i, planned) in tables.iter().enumerate() {
+        (context.phases)("lock and compare", Some(&planned.name));
         let locked = context.lock(planned).await?;
         drifted |= locked != planned.staged.update + planned.staged.delete;
         drifted |= planned.count_drift(session, "'i', 's', 'p', 'm'").await? > 0;
@@ -387,6 +395,7 @@ async fn write(
         let doing = format!("updating table {}", planned.name);
         must_be(&doing, planned.staged.update, updated)?;
     }
+    (context.phases)("check constraints", None);
     told(Phase::Verifying, 0, of);
     session
         .run(
@@ -396,10 +405,12 @@ async fn write(
         .await?;
     check_side_effects(session, tables, &before).await?;
     for (i, planned) in tables.iter().enumerate() {
+        (context.phases)("read back and audit", Some(&planned.name));
         context.read_back(planned).await?;
         context.audit_deletes(planned).await?;
         told(Phase::Verifying, i as u64 + 1, of);
     }
+    (context.phases)("write ledger and queue", None);
     record(context, plan.plan()).await
 }
 
@@ -486,9 +497,25 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: 
         planned::drift(&session, plan, &tables).await
     };
     let _ = tables;
-    match again.await {
-        Ok(Some(report)) => Error::Drift(Box::new(report)),
-        _ => e,
+    match (again.await, e) {
+        (Ok(Some(report)), _) => Error::Drift(Box::new(report)),
+        // One load cannot have done that, but several in turn can.
+        (
+            _,
+            Error::Database {
+                message,
+                code,
+                transient,
+            },
+        ) if plan.plan().header.undoes.len() > 1 => Error::Database {
+            message: format!(
+                "{message}: between these loads, rows took over values of a unique key from each other; \
+                     take the loads back one by one with --application, newest first (see `loader history`)"
+            ),
+            code,
+            transient,
+        },
+        (_, e) => e,
     }
 }
 

@@ -1,19 +1,21 @@
-//! Comparison: staged records meet the current rows in one snapshot, and come back in the order
-//! of the natural key as PostgreSQL spells them.
+//! Comparison: staged records meet the current rows in one snapshot, and come back as PostgreSQL
+//! spells them.
 
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 
+use super::Session;
 use super::stage::Stage;
-use super::{Session, failed};
-use crate::config::{OnDuplicate, TableConfig};
+use crate::config::{OnDuplicate, Resolution, TableConfig};
 use crate::copytext::CopyRow;
 use crate::decide::{Action, Current, Decision, Given, Rule, decide, invalid_effect};
 use crate::error::{Error, Result};
 use crate::ident::Qualified;
 use crate::incoming::Finding;
 use crate::plan::{Effect, Entry, Fingerprint, Skip, Values, Violation, ViolationKind, What};
+use crate::planfile::order_key;
+use crate::schema::Table;
 
 /// One snapshot of the database, which nothing can change: all that planning holds.
 pub struct Snapshot<'a> {
@@ -60,8 +62,9 @@ impl<'a> Snapshot<'a> {
         self.session.run("ending the snapshot", "ROLLBACK").await
     }
 
-    /// Decides about every staged record of one table, in key order, and gives the entries to
-    /// `sink`. `origin` names object and position.
+    /// Decides about every staged record of one table and gives the entries to `sink`, in any order,
+    /// each with bytes that put it in the order of the natural key's text and then of the records:
+    /// the database is not kept from sending while it sorts. `origin` names object and position.
     ///
     /// # Errors
     /// [`Error::Database`], and whatever `sink` returns.
@@ -69,20 +72,27 @@ impl<'a> Snapshot<'a> {
         &self,
         stage: &Stage<'_>,
         origin: &dyn Fn(usize, u64) -> String,
-        sink: &mut dyn FnMut(Entry) -> Result<()>,
+        sink: Sink<'_>,
     ) -> Result<()> {
         let doing = format!("comparing the records of table {}", stage.name);
+        let single = self
+            .finds_one_row(stage.table, &stage.config.natural_key, &doing)
+            .await?;
         let mut comparison = Comparison::new(stage, origin, sink);
-        let sql = comparison.sql();
+        let sql = comparison.sql(single);
         let rows = self
             .session
             .client
             .copy_out(&sql)
             .await
-            .map_err(|e| failed(&doing, &e))?;
+            .map_err(|e| self.session.failed(&doing, &e))?;
         let mut rows = std::pin::pin!(rows);
         let mut row = CopyRow::default();
-        while let Some(line) = rows.try_next().await.map_err(|e| failed(&doing, &e))? {
+        while let Some(line) = rows
+            .try_next()
+            .await
+            .map_err(|e| self.session.failed(&doing, &e))?
+        {
             row.read(&line).map_err(|e| Error::Database {
                 message: format!("{doing}: the server's answer cannot be read: {e}"),
                 code: None,
@@ -92,10 +102,37 @@ impl<'a> Snapshot<'a> {
         }
         comparison.flush()
     }
+
+    /// Whether each natural key finds one row at most: a unique index says so, and no other table
+    /// inherits from this one without it.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn finds_one_row(
+        &self,
+        table: &Table,
+        natural_key: &[String],
+        doing: &str,
+    ) -> Result<bool> {
+        let index = table.key_index(natural_key);
+        if index.is_none_or(|i| i.predicate.is_some()) {
+            return Ok(false);
+        }
+        let heirs = format!(
+            "SELECT pg_catalog.count(*) FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhparent \
+             WHERE c.oid = {} AND c.relkind = 'r'",
+            table.oid
+        );
+        Ok(self.session.number(doing, &heirs).await? == 0)
+    }
 }
 
+/// Takes an entry with what puts it in order.
+pub type Sink<'a> = &'a mut dyn FnMut(&[u8], Entry) -> Result<()>;
+
 // Where the loader's own columns stand in an answer; the table's columns follow, first as staged,
-// then as in the current row.
+// then as in the current row. Of columns that surely print alike neither value is sent: both are
+// null then, and a null of the current row is `-`, its value `=` and the text.
 const N: usize = 0;
 const OBJECT: usize = 1;
 const POSITION: usize = 2;
@@ -125,11 +162,14 @@ impl Pending {
     }
 }
 
+/// What stands for two values that are not sent, because they print alike.
+const ALIKE: &str = "";
+
 struct Comparison<'c> {
     stage: &'c Stage<'c>,
     config: &'c TableConfig,
     origin: &'c dyn Fn(usize, u64) -> String,
-    sink: &'c mut dyn FnMut(Entry) -> Result<()>,
+    sink: Sink<'c>,
     /// Indices of the columns that matter, in table order.
     columns: Vec<usize>,
     rules: Vec<Rule>,
@@ -140,7 +180,7 @@ impl<'c> Comparison<'c> {
     fn new(
         stage: &'c Stage<'c>,
         origin: &'c dyn Fn(usize, u64) -> String,
-        sink: &'c mut dyn FnMut(Entry) -> Result<()>,
+        sink: Sink<'c>,
     ) -> Comparison<'c> {
         let config = stage.config;
         let mark = config.soft_delete.column();
@@ -170,8 +210,9 @@ impl<'c> Comparison<'c> {
         }
     }
 
-    /// The query: one line for each record and row that its key finds, or none.
-    fn sql(&self) -> String {
+    /// The query: one line for each record and row that its key finds, or none; those of one record
+    /// together.
+    fn sql(&self, single: bool) -> String {
         let stage = self.stage;
         let table = stage.table;
         let key = table.key(&self.config.natural_key);
@@ -226,38 +267,49 @@ impl<'c> Comparison<'c> {
             "CASE WHEN t.tableoid IS NOT NULL THEN {digest} END"
         ));
         select.push(format!("({marked})"));
-        for i in &self.columns {
-            select.push(format!("s.{}", table.columns[*i].staged()));
-        }
-        for i in &self.columns {
-            select.push(format!(
-                "t.{}",
-                crate::ident::Ident(&table.columns[*i].name)
-            ));
-        }
-        let mut order: Vec<String> = key
+        let merge = self.config.conflict_resolution == Resolution::Merge;
+        let (mut staged, mut current) = (Vec::new(), Vec::new());
+        for (column, rule) in self
+            .columns
             .iter()
-            .map(|(column, _)| {
-                let representative = if stage.duplicates {
-                    format!(", {}", column.staged_text("f"))
-                } else {
-                    String::new()
-                };
-                format!(
-                    "coalesce({}{representative}, {}) COLLATE \"C\"",
-                    column.text("t"),
-                    column.staged_text("s")
-                )
-            })
-            .collect();
-        if stage.duplicates {
-            order.push("d.first".into());
+            .map(|i| &table.columns[*i])
+            .zip(&self.rules)
+        {
+            let (cell, stored) = (
+                format!("s.{}", column.staged()),
+                format!("t.{}", crate::ident::Ident(&column.name)),
+            );
+            if rule.key || rule.mark {
+                staged.push(cell);
+                current.push(stored);
+                continue;
+            }
+            let mut alike = column.surely_alike("s", "t");
+            if merge {
+                // Null, given or not, changes nothing then.
+                alike = format!("{cell} IS NULL AND t.tableoid IS NOT NULL OR {alike}");
+            }
+            current.push(format!(
+                "CASE WHEN {alike} THEN NULL WHEN {stored} IS NULL THEN '-' ELSE '=' || {} END",
+                column.text("t")
+            ));
+            staged.push(format!("CASE WHEN {alike} THEN NULL ELSE {cell} END"));
         }
-        order.push("s._n".into());
+        select.append(&mut staged);
+        select.append(&mut current);
+        if stage.duplicates {
+            select.extend(
+                key.iter()
+                    .map(|(column, _)| format!("f.{}", column.staged())),
+            );
+        }
+        let order = match single {
+            true => "",
+            false => " ORDER BY s._n",
+        };
         format!(
-            "COPY (SELECT {} FROM {joins} ORDER BY {}) TO STDOUT",
-            select.join(", "),
-            order.join(", ")
+            "COPY (SELECT {} FROM {joins}{order}) TO STDOUT",
+            select.join(", ")
         )
     }
 
@@ -286,7 +338,6 @@ impl<'c> Comparison<'c> {
         let Some(fields) = record.lines.first() else {
             return Ok(());
         };
-        let given = self.given(fields);
         let mut violations = self.findings(fields)?;
         let deleted = record.rows(false).next().is_none();
         if record.rows(deleted).count() > 1 {
@@ -295,12 +346,10 @@ impl<'c> Comparison<'c> {
                 "several rows of the table have this key; a unique index on it would prevent that",
             ));
         }
-        let width = self.columns.len();
-        let current = record.rows(deleted).next().map(|row| Current {
-            values: (0..width).map(|i| row.get(FIXED + width + i)).collect(),
-            digest: row.get(DIGEST).unwrap_or_default(),
-            deleted,
-        });
+        // What is sent of the record depends on the row beside it.
+        let row = record.rows(deleted).next();
+        let given = self.given(row.unwrap_or(fields));
+        let current = row.map(|row| self.current(row, deleted));
         let mut decision = match self.duplicate(fields, &mut violations) {
             Some(skip) if violations.is_empty() => Decision {
                 action: Action::Skip(skip),
@@ -331,7 +380,34 @@ impl<'c> Comparison<'c> {
             .chain(decision.violations.into_iter().map(What::Violation))
             .map(entry)
             .collect();
-        entries.into_iter().try_for_each(&mut *self.sink)
+        let mut order = self.order(row.unwrap_or(fields));
+        let of_record = order.len();
+        for (i, entry) in entries.into_iter().enumerate() {
+            order.truncate(of_record);
+            order.extend_from_slice(&(i as u64).to_be_bytes());
+            (self.sink)(&order, entry)?;
+        }
+        Ok(())
+    }
+
+    /// What puts a record's entries in order: the key's text as the row spells it, else as the first
+    /// record with this key does, nulls last; then that first record, then the record itself.
+    fn order(&self, fields: &CopyRow) -> Vec<u8> {
+        let width = self.columns.len();
+        let first = fields
+            .get(FIRST)
+            .map_or(u64::MAX, |_| number(fields, FIRST));
+        let key = self.config.natural_key.iter().enumerate().map(|(n, name)| {
+            let at = self.rules.iter().position(|r| r.name == *name)?;
+            fields
+                .get(FIXED + width + at)
+                .or_else(|| fields.get(FIXED + 2 * width + n))
+                .or_else(|| fields.get(FIXED + at))
+        });
+        let mut order = order_key(key);
+        order.extend_from_slice(&first.to_be_bytes());
+        order.extend_from_slice(&number(fields, N).to_be_bytes());
+        order
     }
 
     /// What the record says about each rule's column.
@@ -342,10 +418,41 @@ impl<'c> Comparison<'c> {
             .enumerate()
             .map(|(at, i)| match (mask.get(*i), fields.get(FIXED + at)) {
                 (Some(b'1'), Some(v)) => Given::Value(v),
+                (Some(b'1'), None) if self.alike(fields, at) => Given::Value(ALIKE),
                 (Some(b'1'), None) => Given::Null,
                 _ => Given::Absent,
             })
             .collect()
+    }
+
+    /// The row that a record found.
+    fn current<'r>(&self, row: &'r CopyRow, deleted: bool) -> Current<'r> {
+        let width = self.columns.len();
+        let value = |at: usize| {
+            let text = row.get(FIXED + width + at);
+            match (self.in_full(at), text) {
+                (true, text) => text,
+                (false, None) => Some(ALIKE),
+                (false, Some(text)) => text.strip_prefix('='),
+            }
+        };
+        Current {
+            values: (0..width).map(value).collect(),
+            digest: row.get(DIGEST).unwrap_or_default(),
+            deleted,
+        }
+    }
+
+    /// Whether a column's values are always sent.
+    fn in_full(&self, at: usize) -> bool {
+        self.rules[at].key || self.rules[at].mark
+    }
+
+    /// Whether a column was not sent, because the record's value prints like the row's.
+    fn alike(&self, row: &CopyRow, at: usize) -> bool {
+        !self.in_full(at)
+            && row.get(DIGEST).is_some()
+            && row.get(FIXED + self.columns.len() + at).is_none()
     }
 
     /// What was found before: by the loader when reading, by the database when staging.

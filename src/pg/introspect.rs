@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::ident::{Ident, Qualified};
 use crate::planfile::hex;
 use crate::record::value::Shape;
-use crate::schema::{Check, Column, Equality, ForeignKey, Identity, Table, UniqueIndex};
+use crate::schema::{Asks, Check, Column, Equality, ForeignKey, Identity, Table, UniqueIndex};
 
 const COLUMNS: &str = r#"
 SELECT a.attnum, a.attname::text,
@@ -77,6 +77,44 @@ FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid
 ORDER BY i.indisprimary DESC, c.relname"#;
 
+const EXCLUSIONS: &str = r#"
+SELECT k.conname::text,
+  ARRAY(SELECT x.n FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY x(n, o) WHERE x.o <= i.indnkeyatts ORDER BY x.o),
+  ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, g, true) FROM pg_catalog.generate_series(1, i.indnkeyatts::int) g ORDER BY g),
+  pg_catalog.pg_get_expr(i.indpred, i.indrelid), i.indimmediate, false, false,
+  ARRAY(SELECT n.nspname::text FROM pg_catalog.unnest(k.conexclop) WITH ORDINALITY x(op, o)
+    JOIN pg_catalog.pg_operator op ON op.oid = x.op JOIN pg_catalog.pg_namespace n ON n.oid = op.oprnamespace ORDER BY x.o),
+  ARRAY(SELECT op.oprname::text FROM pg_catalog.unnest(k.conexclop) WITH ORDINALITY x(op, o)
+    JOIN pg_catalog.pg_operator op ON op.oid = x.op ORDER BY x.o),
+  ARRAY(SELECT (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(co.collname)
+      FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace n ON n.oid = co.collnamespace WHERE co.oid = x.c)
+    FROM pg_catalog.unnest(i.indcollation::oid[]) WITH ORDINALITY x(c, o) WHERE x.o <= i.indnkeyatts ORDER BY x.o)
+FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid
+WHERE k.conrelid = $1 AND k.contype = 'x' ORDER BY k.conname"#;
+
+/// Check constraints; that a partition takes the row, where they are not very many; and what
+/// indexes evaluate.
+const CHECKS: &str = r#"
+SELECT conname::text, 'c', pg_catalog.pg_get_expr(conbin, conrelid), coalesce(conkey, '{}')
+  FROM pg_catalog.pg_constraint k
+  WHERE conrelid = $1 AND contype = 'c' AND coalesce((pg_catalog.to_jsonb(k) ->> 'conenforced')::bool, true)
+UNION ALL
+SELECT c.relname::text, 'p', CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_get_partition_constraintdef(c.oid)
+    ELSE coalesce(p.bounds, 'false') END, '{}'
+  FROM pg_catalog.pg_class c, LATERAL (
+    SELECT pg_catalog.string_agg(coalesce(pg_catalog.pg_get_partition_constraintdef(t.relid), 'true'), ' OR '),
+      pg_catalog.count(*) FROM pg_catalog.pg_partition_tree(c.oid) t WHERE t.isleaf AND t.relid <> c.oid) p(bounds, leaves)
+  WHERE c.oid = $1 AND (c.relkind = 'p' AND p.leaves <= 200
+    OR c.relispartition AND pg_catalog.pg_get_partition_constraintdef(c.oid) IS NOT NULL)
+UNION ALL
+SELECT c.relname::text, 'i', x.expression, '{}'
+  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid, LATERAL (
+    SELECT pg_catalog.pg_get_indexdef(i.indexrelid, g, true) FROM pg_catalog.generate_series(1, i.indnkeyatts::int) g
+      WHERE i.indkey[g - 1] = 0
+    UNION ALL SELECT pg_catalog.pg_get_expr(i.indpred, i.indrelid)) x(expression)
+  WHERE i.indrelid = $1 AND i.indisready AND x.expression IS NOT NULL
+ORDER BY 2, 1, 3"#;
+
 const FOREIGN_KEYS: &str = r#"
 SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.relname::text,
   ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY x(n, o)
@@ -87,7 +125,8 @@ SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.r
   ARRAY(SELECT n.nspname::text FROM pg_catalog.unnest(k.conpfeqop) WITH ORDINALITY x(op, o)
     JOIN pg_catalog.pg_operator op ON op.oid = x.op JOIN pg_catalog.pg_namespace n ON n.oid = op.oprnamespace ORDER BY x.o),
   ARRAY(SELECT op.oprname::text FROM pg_catalog.unnest(k.conpfeqop) WITH ORDINALITY x(op, o)
-    JOIN pg_catalog.pg_operator op ON op.oid = x.op ORDER BY x.o)
+    JOIN pg_catalog.pg_operator op ON op.oid = x.op ORDER BY x.o),
+  k.confupdtype IN ('a', 'r'), k.conrelid
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
@@ -194,6 +233,7 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
     };
     let columns: Vec<Column> = rows(COLUMNS).await?.iter().map(column).collect();
     let unique = rows(UNIQUE).await?.iter().map(unique_index).collect();
+    let exclusions = rows(EXCLUSIONS).await?.iter().map(unique_index).collect();
     let (mut foreign_keys, mut referrers) = (Vec::new(), Vec::new());
     for row in &rows(FOREIGN_KEYS).await? {
         let key = foreign_key(row);
@@ -204,12 +244,6 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
             foreign_keys.push(key);
         }
     }
-    let checks = rows(
-        "SELECT conname::text, pg_catalog.pg_get_expr(conbin, conrelid) FROM pg_catalog.pg_constraint k \
-         WHERE conrelid = $1 AND contype = 'c' \
-         AND coalesce((pg_catalog.to_jsonb(k) ->> 'conenforced')::bool, true) ORDER BY conname",
-    )
-    .await?;
     let triggers = rows(
         "SELECT tgname::text, pg_catalog.cardinality(tgattr::int2[]) > 0 FROM pg_catalog.pg_trigger \
          WHERE tgrelid = $1 AND NOT tgisinternal AND tgenabled IN ('O', 'A') ORDER BY tgname",
@@ -230,15 +264,10 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
         name: qualified,
         columns,
         unique,
+        exclusions,
         foreign_keys,
         referrers,
-        checks: checks
-            .iter()
-            .map(|r| Check {
-                name: r.get(0),
-                expression: r.get(1),
-            })
-            .collect(),
+        checks: rows(CHECKS).await?.iter().map(check).collect(),
         triggers: triggers.iter().map(|r| r.get(0)).collect(),
         column_triggers: triggers.iter().any(|r| r.get(1)),
         fingerprint: format!("sha256:{}", hex(&hasher.finalize())),
@@ -324,6 +353,7 @@ fn foreign_key(row: &Row) -> ForeignKey {
             schema: row.get(1),
             name: row.get(2),
         },
+        child_oid: row.get(13),
         parent: Qualified {
             schema: row.get(3),
             name: row.get(4),
@@ -333,5 +363,20 @@ fn foreign_key(row: &Row) -> ForeignKey {
         deferrable: row.get(7),
         match_full: row.get(8),
         equality: schemas.into_iter().zip(operators).collect(),
+        keeps: row.get(12),
+    }
+}
+
+fn check(row: &Row) -> Check {
+    let asks: &str = row.get(1);
+    Check {
+        name: row.get(0),
+        asks: match asks {
+            "c" => Asks::Check,
+            "p" => Asks::Partitions,
+            _ => Asks::Index,
+        },
+        expression: row.get(2),
+        columns: row.get(3),
     }
 }

@@ -1,19 +1,19 @@
 //! A plan's entries in temporary tables, and what of the database no longer agrees with them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::stage::copy_in;
-use super::{Phase, Session, Told, failed};
+use super::{Phase, Session, Told};
 use crate::config::TableConfig;
 use crate::copytext::push_copy_text;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal, Qualified};
 use crate::plan::{
-    DriftColumn, DriftReport, DriftRow, DriftState, Effect, Entry, Skip, Values, What, display_key,
+    DriftColumn, DriftReport, DriftRow, DriftState, Effect, Entry, Skip, Values, What,
 };
 use crate::planfile::{Executable, Item, PlanFile};
 use crate::schema::{Column, Table, keys_equal};
@@ -32,8 +32,13 @@ pub struct Planned {
     pub triggered: Vec<String>,
     /// How many rows of each action were staged.
     pub staged: Staged,
+    /// Each action with each set of columns that some row of it writes, as a mask.
+    masks: Masks,
     number: usize,
 }
+
+/// Actions, each with a mask of the columns that some of its rows write.
+type Masks = BTreeSet<(char, String)>;
 
 /// Rows staged, by what is expected of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,6 +58,12 @@ impl Planned {
     /// (`i`, `u`, `d`, or what must still be so: `s` as it was, `p` present, `m` missing).
     pub fn sql_name(&self) -> String {
         format!("pg_temp.loader_planned_{}", self.number)
+    }
+
+    /// The different sets of columns of one action, in order.
+    pub fn masks(&self, action: char) -> impl Iterator<Item = &String> {
+        let of_action = self.masks.iter().filter(move |(a, _)| *a == action);
+        of_action.map(|(_, mask)| mask)
     }
 
     /// The name of a further temporary table of this one.
@@ -151,6 +162,9 @@ struct TableEncoder {
     columns: Vec<String>,
     lines: Vec<u8>,
     staged: Staged,
+    masks: Masks,
+    /// The last row's, which is often the next one's.
+    mask: (char, String),
 }
 
 /// COPY lines for one of the temporary tables.
@@ -205,9 +219,10 @@ impl Encoder {
         }
         if !key_is_right {
             return Err(Error::PlanRefused(format!(
-                "the plan names a row of {} by {}, which is not its natural key",
+                "the plan names a row of {} by {:?}, and its natural key is {:?}",
                 entry.table,
-                display_key(&entry.key)
+                entry.key.keys().collect::<Vec<_>>(),
+                table.key
             )));
         }
         match action {
@@ -220,12 +235,20 @@ impl Encoder {
         out.extend_from_slice(format!("{}\t{action}\t", self.n).as_bytes());
         push_copy_text(out, expect.map(|e| e.0.as_str()));
         out.push(b'\t');
+        let begin = out.len();
         out.extend(
             table
                 .written
                 .iter()
                 .map(|c| if value(c).is_some() { b'1' } else { b'0' }),
         );
+        if table.mask.0 != action || table.mask.1.as_bytes() != &out[begin..] {
+            let mask = String::from_utf8_lossy(&out[begin..]).into_owned();
+            table.mask = (action, mask);
+            if !table.masks.contains(&table.mask) {
+                table.masks.insert(table.mask.clone());
+            }
+        }
         out.extend_from_slice(if soft { b"\tt\t" } else { b"\tf\t" });
         push_copy_text(out, Some(&entry.from.join(" ")));
         for column in &table.columns {
@@ -269,6 +292,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> 
             columns: planned.columns.clone(),
             triggered: planned.triggered.clone(),
             staged: Staged::default(),
+            masks: Masks::new(),
             number,
         });
     }
@@ -311,6 +335,8 @@ pub async fn stage(
                 columns: columns.iter().map(|c| c.name.clone()).collect(),
                 lines: Vec::new(),
                 staged: Staged::default(),
+                masks: Masks::new(),
+                mask: (' ', String::new()),
             },
         );
     }
@@ -337,13 +363,13 @@ pub async fn stage(
         };
         copy_in(session, sql, lines)
             .await
-            .map_err(|e| failed(doing, &e))?;
+            .map_err(|e| session.failed(doing, &e))?;
     }
-    let staged = reader
+    let mut staged = reader
         .await
         .map_err(|e| Error::Io(format!("{doing}: {e}")))??;
     for planned in tables {
-        planned.staged = staged.get(&planned.name).copied().unwrap_or_default();
+        (planned.staged, planned.masks) = staged.remove(&planned.name).unwrap_or_default();
         let key: Vec<String> = planned.key().iter().map(|c| c.staged()).collect();
         let analyze = format!("ANALYZE {} (_a, {})", planned.sql_name(), key.join(", "));
         session.run(doing, &analyze).await?;
@@ -356,13 +382,14 @@ fn read(
     plan: &PlanFile,
     mut encoder: Encoder,
     sender: &mpsc::Sender<Chunk>,
-) -> Result<BTreeMap<String, Staged>> {
+) -> Result<BTreeMap<String, (Staged, Masks)>> {
     let send = |chunk| {
         sender
             .blocking_send(chunk)
             .map_err(|_| Error::Io("staging the plan was stopped".into()))
     };
     let (mut queue, mut rejected) = (Vec::new(), Vec::new());
+    let mask = plan.mask();
     plan.stream(&mut |item| {
         match item {
             Item::Fragment(fragment) => {
@@ -376,6 +403,12 @@ fn read(
                 if let What::Violation(v) = &entry.what
                     && v.effect == Effect::Reject
                 {
+                    // The queue's message is for everybody.
+                    let mut masked = entry.clone();
+                    mask.entry(&mut masked);
+                    let What::Violation(v) = &masked.what else {
+                        return Ok(());
+                    };
                     for from in &entry.from {
                         let object = from.rsplit_once('#').map_or(from.as_str(), |(o, _)| o);
                         push_copy_text(&mut rejected, Some(object));
@@ -421,7 +454,7 @@ fn read(
     Ok(encoder
         .tables
         .into_iter()
-        .map(|(name, t)| (name, t.staged))
+        .map(|(name, t)| (name, (t.staged, t.masks)))
         .collect())
 }
 

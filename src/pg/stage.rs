@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 
-use super::{Session, failed};
+use super::Session;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::ident::Literal;
@@ -125,7 +125,7 @@ impl<'a> Stage<'a> {
         match copy_in(session, &into, lines.clone()).await {
             Ok(()) => Ok(()),
             Err(e) if is_refused_value(&e) => self.sort_out(session, lines).await,
-            Err(e) => Err(failed(&self.doing("staging"), &e)),
+            Err(e) => Err(session.failed(&self.doing("staging"), &e)),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a> Stage<'a> {
         let into = format!("COPY {raw} ({}) FROM STDIN", self.column_list());
         copy_in(session, &into, lines)
             .await
-            .map_err(|e| failed(&doing, &e))?;
+            .map_err(|e| session.failed(&doing, &e))?;
         let mut values = Vec::new();
         for column in &self.table.columns {
             let (cell, number) = (column.staged(), column.number);
@@ -152,10 +152,11 @@ impl<'a> Stage<'a> {
             self.findings = true;
             let sql = format!(
                 "INSERT INTO pg_temp.loader_findings \
-                 SELECT {}, r._n, 'invalid_value', {}, r.{cell}, w.why FROM {raw} r, \
+                 SELECT {}, r._n, 'invalid_value', {}, {}, w.why FROM {raw} r, \
                  LATERAL (SELECT pg_temp.loader_why_{}_{number}(r.{cell})) w(why) WHERE w.why IS NOT NULL",
                 self.number,
                 Literal(&column.name),
+                shortened(&format!("r.{cell}")),
                 self.number
             );
             session.run(&doing, &sql).await?;
@@ -260,7 +261,7 @@ impl<'a> Stage<'a> {
             }
             let (stage, cell, ty) = (self.sql_name(), column.staged(), &column.type_sql);
             let attempt = format!(
-                "SELECT pg_catalog.count({cell}::{ty}) FROM {stage} WHERE {cell} IS NOT NULL"
+                "SELECT pg_catalog.count({cell}::{ty}) FROM {stage} WHERE {cell} IS DISTINCT FROM NULL"
             );
             let fits = format!(
                 "SELECT pg_temp.loader_try({})::int4::int8",
@@ -274,11 +275,11 @@ impl<'a> Stage<'a> {
             let sql = format!(
                 "{} INSERT INTO pg_temp.loader_findings SELECT {}, s._n, 'invalid_value', {}, {}, w.why \
                  FROM {stage} s, LATERAL (SELECT pg_temp.loader_why_{suffix}({})) w(why) \
-                 WHERE s.{cell} IS NOT NULL AND w.why IS NOT NULL",
+                 WHERE s.{cell} IS DISTINCT FROM NULL AND w.why IS NOT NULL",
                 judges(&suffix, ty),
                 self.number,
                 Literal(&column.name),
-                column.staged_text("s"),
+                shortened(&column.staged_text("s")),
                 column.staged_text("s"),
             );
             session.run(&doing, &sql).await?;
@@ -299,7 +300,10 @@ impl<'a> Stage<'a> {
                 None => format!("s.{}", c.staged()),
             })
             .collect();
-        let not_null: Vec<String> = key.iter().map(|c| format!("s.{c} IS NOT NULL")).collect();
+        let not_null: Vec<String> = key
+            .iter()
+            .map(|c| format!("s.{c} IS DISTINCT FROM NULL"))
+            .collect();
         // Two spellings of one key are one key: they alone make no other record.
         let beside_key = self.table.columns.iter();
         let beside_key = beside_key.filter(|c| !self.config.natural_key.contains(&c.name));
@@ -340,16 +344,24 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// A text as SQL, cut where it is very long.
+fn shortened(text: &str) -> String {
+    format!(
+        "CASE WHEN pg_catalog.length({text}) > 2000 THEN pg_catalog.left({text}, 2000) || '... (' || \
+         pg_catalog.octet_length({text}) || ' bytes)' ELSE {text} END"
+    )
+}
+
 /// Two functions on text: `loader_fit_…` gives the value or null, `loader_why_…` the reason why
 /// it does not fit or null.
 fn judges(suffix: &str, ty: &str) -> String {
     format!(
         "CREATE FUNCTION pg_temp.loader_fit_{suffix}(v text) RETURNS {ty} LANGUAGE plpgsql AS $loader$
 DECLARE x {ty}; BEGIN IF v IS NULL THEN RETURN NULL; END IF; x := v; RETURN x;
-EXCEPTION WHEN OTHERS THEN RETURN NULL; END $loader$;
+EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN NULL; END $loader$;
 CREATE FUNCTION pg_temp.loader_why_{suffix}(v text) RETURNS text LANGUAGE plpgsql AS $loader$
-DECLARE x {ty}; BEGIN IF v IS NOT NULL THEN x := v; END IF; RETURN NULL;
-EXCEPTION WHEN OTHERS THEN RETURN SQLERRM; END $loader$;
+BEGIN IF v IS NOT NULL THEN DECLARE x {ty} := v; BEGIN END; END IF; RETURN NULL;
+EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN pg_catalog.left(SQLERRM, 2000); END $loader$;
 "
     )
 }

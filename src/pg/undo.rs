@@ -3,11 +3,12 @@
 use futures_util::TryStreamExt;
 
 use super::compare::Snapshot;
-use super::{Session, failed, planned::record_id};
+use super::{Session, planned::record_id};
 use crate::copytext::CopyRow;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
 use crate::plan::{Applied, DriftRow, DriftState, Fingerprint, LedgerTable, Values};
+use crate::planfile::order_key;
 use crate::schema::{Column, ForeignKey, Table, keys_equal};
 
 /// One table of the applications that are taken back.
@@ -18,6 +19,8 @@ pub struct Undo<'a> {
     pub ledger: LedgerTable,
     number: usize,
     loader_schema: &'a str,
+    /// Columns that the images hold and the table has no more.
+    gone: Vec<String>,
 }
 
 /// One row that was changed, with what became of it since.
@@ -32,7 +35,8 @@ pub struct Undone {
 
 impl<'a> Undo<'a> {
     /// Collects the changes of `applications` (SQL array of ids) to one table: the oldest image
-    /// before and the newest after of each row.
+    /// before and the newest after of each row. `triggered` are columns that the table's triggers
+    /// may have set again since.
     ///
     /// # Errors
     /// [`Error::Database`]; [`Error::Blocked`] where the audit log is not complete.
@@ -43,12 +47,14 @@ impl<'a> Undo<'a> {
         table: &'a Table,
         ledger: LedgerTable,
         applications: &str,
+        triggered: &[String],
     ) -> Result<Undo<'a>> {
-        let undo = Undo {
+        let mut undo = Undo {
             table,
             ledger,
             number,
             loader_schema,
+            gone: Vec::new(),
         };
         let doing = undo.doing("reading the audit log for");
         let key = undo.key();
@@ -89,7 +95,7 @@ impl<'a> Undo<'a> {
             Ident(loader_schema),
             Literal(&undo.ledger.table),
         );
-        session.execute(&doing, &sql).await?;
+        let rows = session.execute(&doing, &sql).await?;
         let count = format!(
             "SELECT pg_catalog.count(*) FROM {}.audit_log WHERE application = ANY ({applications}) \
              AND table_name = {} AND operation IN ('INSERT', 'UPDATE', 'DELETE')",
@@ -105,23 +111,59 @@ impl<'a> Undo<'a> {
                 undo.ledger.table
             )));
         }
-        undo.check_continuity(session, applications).await?;
+        undo.gone = undo.find_gone(session, applications).await?;
+        // A row that was changed once has nothing in between.
+        if i64::try_from(rows) != Ok(audited) {
+            undo.check_continuity(session, applications).await?;
+        }
+        undo.follow(session, triggered).await?;
         let analyze: Vec<String> = key.iter().map(|c| c.staged()).collect();
         let analyze = format!("ANALYZE pg_temp.{name} ({})", analyze.join(", "));
         session.run(&doing, &analyze).await?;
         Ok(undo)
     }
 
+    /// The columns that the images hold and the table has no more: all images of one application
+    /// have the same columns.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] where a load changed such a column of a row that was there before.
+    async fn find_gone(&self, session: &Session, applications: &str) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT DISTINCT pg_catalog.jsonb_object_keys(i.image) FROM pg_catalog.unnest({applications}) a(id), \
+             LATERAL (SELECT coalesce(l.new_values, l.old_values) AS image FROM {}.audit_log l WHERE l.application = a.id \
+               AND l.table_name = {} AND l.operation IN ('INSERT', 'UPDATE', 'DELETE') LIMIT 1) i ORDER BY 1",
+            Ident(self.loader_schema),
+            Literal(&self.ledger.table)
+        );
+        let doing = self.doing("reading the audit log for");
+        let known = session.texts(&doing, &sql).await?;
+        let known = known.into_iter().flatten().flatten();
+        let gone: Vec<String> = known.filter(|c| self.table.column(c).is_none()).collect();
+        let written = |c: &&String| self.ledger.columns.contains(c);
+        match gone.iter().find(written) {
+            Some(column) if self.ledger.counts.update > 0 => Err(Error::Blocked(format!(
+                "{}: the load changed the column {}, which the table has no more, so that its rows cannot be put back; \
+                 the values of before are in the audit log (`loader audit`)",
+                self.ledger.table,
+                crate::render::escape(column)
+            ))),
+            _ => Ok(gone),
+        }
+    }
+
     /// Where several applications changed one row, each must have found it as the one before left
     /// it: what somebody else did in between would be lost.
     async fn check_continuity(&self, session: &Session, applications: &str) -> Result<()> {
+        let without = self.without_ignored();
         let sql = format!(
             "SELECT DISTINCT record_id FROM (SELECT record_id, old_values, \
                pg_catalog.lag(new_values) OVER w AS left_as, pg_catalog.row_number() OVER w AS n \
              FROM {}.audit_log WHERE application = ANY ({applications}) AND table_name = {} \
                AND operation IN ('INSERT', 'UPDATE', 'DELETE') \
              WINDOW w AS (PARTITION BY record_id ORDER BY id)) x \
-             WHERE n > 1 AND x.left_as IS DISTINCT FROM x.old_values ORDER BY 1 LIMIT 20",
+             WHERE n > 1 AND coalesce(NOT x.old_values OPERATOR(pg_catalog.@>) (x.left_as{without}), \
+               x.left_as IS NOT NULL OR x.old_values IS NOT NULL) ORDER BY 1 LIMIT 20",
             Ident(self.loader_schema),
             Literal(&self.ledger.table)
         );
@@ -132,7 +174,7 @@ impl<'a> Undo<'a> {
             .into_iter()
             .flatten()
             .flatten()
-            .map(|id| crate::render::escape(&id))
+            .map(|id| session.name_row(&self.ledger.table, &id))
             .collect();
         if named.is_empty() {
             return Ok(());
@@ -145,6 +187,31 @@ impl<'a> Undo<'a> {
         )))
     }
 
+    /// Where later applications, one after the other and nobody in between, left a row as these
+    /// did but for what triggers set, that is how it was left.
+    async fn follow(&self, session: &Session, triggered: &[String]) -> Result<()> {
+        if triggered.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = triggered.iter().map(|c| Literal(c).to_string()).collect();
+        let without = format!("- ARRAY[{}]::pg_catalog.text[]", names.join(", "));
+        let sql = format!(
+            "WITH later AS (SELECT l.record_id, l.id, l.new_values, l.id > s.audited \
+                 AND l.old_values IS DISTINCT FROM pg_catalog.lag(l.new_values) OVER (PARTITION BY l.record_id ORDER BY l.id) AS broken \
+               FROM {}.audit_log l JOIN pg_temp.{name} s ON s.record_id = l.record_id \
+               WHERE l.table_name = {} AND l.operation IN ('INSERT', 'UPDATE', 'DELETE') AND l.id >= s.audited), \
+             newest AS (SELECT DISTINCT ON (record_id) record_id, id, new_values FROM later ORDER BY record_id, id DESC) \
+             UPDATE pg_temp.{name} s SET after = n.new_values, audited = n.id FROM newest n \
+             WHERE n.record_id = s.record_id AND n.id > s.audited AND n.new_values {without} = s.after {without} \
+               AND NOT EXISTS (SELECT FROM later l WHERE l.record_id = s.record_id AND l.broken)",
+            Ident(self.loader_schema),
+            Literal(&self.ledger.table),
+            name = self.bare_name(),
+        );
+        let doing = self.doing("reading the audit log for");
+        session.execute(&doing, &sql).await.map(drop)
+    }
+
     fn doing(&self, what: &str) -> String {
         format!("{what} table {}", self.ledger.table)
     }
@@ -153,7 +220,7 @@ impl<'a> Undo<'a> {
         format!("loader_undo_{}", self.number)
     }
 
-    fn key(&self) -> Vec<&Column> {
+    fn key(&self) -> Vec<&'a Column> {
         let key = self.table.key(&self.ledger.config.natural_key);
         key.into_iter().map(|(c, _)| c).collect()
     }
@@ -162,20 +229,29 @@ impl<'a> Undo<'a> {
         keys_equal(&self.table.key(&self.ledger.config.natural_key), "s", "t")
     }
 
-    /// The condition that row `t` is as the application left it.
+    /// The condition that row `t` is as the application left it. What a column that was added
+    /// since holds, does not matter.
     fn as_left(&self) -> String {
-        let image = self.table.image("t");
-        let left_out = &self.ledger.config.ignore_drift;
-        if left_out.is_empty() {
-            return format!("{image} = s.after");
-        }
-        let names: Vec<String> = left_out.iter().map(|c| Literal(c).to_string()).collect();
-        let without = format!(" - ARRAY[{}]::pg_catalog.text[]", names.join(", "));
-        format!("({image}{without}) = (s.after{without})")
+        let without = self.without_ignored();
+        format!(
+            "({} OPERATOR(pg_catalog.@>) (s.after{without}))",
+            self.table.image("t")
+        )
     }
 
-    /// Gives every row that was changed to `sink`, in key order, and returns those that are not as
-    /// they were left.
+    /// What takes the columns that are not compared out of an image, as SQL behind it: those whose
+    /// drift does not matter, and those that are gone.
+    fn without_ignored(&self) -> String {
+        let ignored = self.ledger.config.ignore_drift.iter().chain(&self.gone);
+        let names: Vec<String> = ignored.map(|c| Literal(c).to_string()).collect();
+        match names.is_empty() {
+            true => String::new(),
+            false => format!(" - ARRAY[{}]::pg_catalog.text[]", names.join(", ")),
+        }
+    }
+
+    /// Gives every row that was changed to `sink`, in any order, and returns those that are not as
+    /// they were left, in key order.
     ///
     /// # Errors
     /// [`Error::Database`], and whatever `sink` returns.
@@ -186,39 +262,53 @@ impl<'a> Undo<'a> {
     ) -> Result<Vec<DriftRow>> {
         let doing = self.doing("comparing what was loaded with");
         let session = snapshot.session;
-        let order: Vec<String> = self
-            .key()
-            .iter()
-            .map(|c| format!("{} COLLATE \"C\"", c.staged_text("s")))
-            .collect();
-        // Where deletes only mark rows, a key may find others beside the one that was changed.
         let digest = self.table.digest("t", &self.ledger.config.ignore_drift);
-        let sql = format!(
-            "COPY (SELECT s.before, s.after, s.record_id, s.audited, n.found, n.same, n.digest FROM pg_temp.{} s, LATERAL (\
-               SELECT pg_catalog.count(*) AS found, pg_catalog.count(*) FILTER (WHERE {as_left}) AS same, \
-                 pg_catalog.min({digest}) FILTER (WHERE {as_left}) AS digest \
-               FROM {} t WHERE {}) n ORDER BY {}) TO STDOUT",
-            self.bare_name(),
-            self.table.name,
-            self.keys_equal(),
-            order.join(", "),
-            as_left = self.as_left(),
-        );
+        let (undo, table, equal) = (self.bare_name(), &self.table.name, self.keys_equal());
+        let as_left = self.as_left();
+        let sql = if snapshot
+            .finds_one_row(self.table, &self.ledger.config.natural_key, &doing)
+            .await?
+        {
+            format!(
+                "COPY (SELECT n.before, n.after, n.record_id, n.audited, n.found, n.same::pg_catalog.int4, \
+                   CASE WHEN n.same THEN n.digest END \
+                 FROM (SELECT s.*, (t.tableoid IS NOT NULL)::pg_catalog.int4 AS found, \
+                     t.tableoid IS NOT NULL AND {as_left} AS same, \
+                     CASE WHEN t.tableoid IS NOT NULL THEN {digest} END AS digest \
+                   FROM pg_temp.{undo} s LEFT JOIN {table} t ON {equal} OFFSET 0) n) TO STDOUT"
+            )
+        } else {
+            // Where deletes only mark rows, a key may find others beside the one that was changed.
+            format!(
+                "COPY (SELECT s.before, s.after, s.record_id, s.audited, n.found, n.same, n.digest FROM pg_temp.{undo} s, \
+                 LATERAL (SELECT pg_catalog.count(*) AS found, pg_catalog.count(*) FILTER (WHERE {as_left}) AS same, \
+                   pg_catalog.min({digest}) FILTER (WHERE {as_left}) AS digest \
+                   FROM {table} t WHERE {equal}) n) TO STDOUT"
+            )
+        };
         let lines = session
             .client
             .copy_out(&sql)
             .await
-            .map_err(|e| failed(&doing, &e))?;
+            .map_err(|e| session.failed(&doing, &e))?;
         let mut lines = std::pin::pin!(lines);
         let mut drifted: Vec<(DriftRow, String, i64)> = Vec::new();
         let mut row = CopyRow::default();
-        let broken =
-            |e: &dyn std::fmt::Display| Error::Io(format!("{doing}: an image cannot be read: {e}"));
-        while let Some(line) = lines.try_next().await.map_err(|e| failed(&doing, &e))? {
-            row.read(&line).map_err(|e| broken(&e))?;
+        // What cannot be read may be a sensitive value, and is not repeated.
+        let broken = || {
+            Error::Io(format!(
+                "{doing}: an image in the audit log is not one that the loader wrote"
+            ))
+        };
+        while let Some(line) = lines
+            .try_next()
+            .await
+            .map_err(|e| session.failed(&doing, &e))?
+        {
+            row.read(&line).map_err(|_| broken())?;
             let image = |i: usize| -> Result<Option<Values>> {
                 let json = row.get(i).map(serde_json::from_str::<Values>);
-                json.transpose().map_err(|e| broken(&e))
+                json.transpose().map_err(|_| broken())
             };
             let applied = Applied {
                 before: image(0)?,
@@ -260,12 +350,19 @@ impl<'a> Undo<'a> {
                 })?,
             }
         }
+        drifted.sort_by_cached_key(|(row, ..)| self.order(&row.key));
         let mut rows = Vec::with_capacity(drifted.len());
         for (mut row, record_id, audited) in drifted {
             row.by = self.later(session, &record_id, audited).await?;
             rows.push(row);
         }
         Ok(rows)
+    }
+
+    /// What puts a row in the order of the natural key's text.
+    pub fn order(&self, key: &Values) -> Vec<u8> {
+        let names = self.ledger.config.natural_key.iter();
+        order_key(names.map(|name| key.get(name)?.as_deref()))
     }
 
     /// Who changed a row after the audit row with this id.
@@ -315,6 +412,16 @@ impl<'a> Undo<'a> {
             "looking for rows of {} that refer to what would be deleted",
             key.child
         );
+        // Without the right to read the referring table, the foreign key itself has to speak.
+        let readable = format!(
+            "SELECT (pg_catalog.has_schema_privilege({}, 'USAGE') \
+               AND pg_catalog.has_table_privilege({}::pg_catalog.oid, 'SELECT'))::int4::int8",
+            Literal(&key.child.schema),
+            key.child_oid
+        );
+        if session.number(&doing, &readable).await? == 0 {
+            return Ok(Vec::new());
+        }
         let joined: Vec<String> = key
             .columns
             .iter()
@@ -330,6 +437,7 @@ impl<'a> Undo<'a> {
             })
             .collect();
         let child = all.iter().find(|u| u.table.name == key.child);
+        let soft = child.is_some_and(|c| c.ledger.config.soft_delete.column().is_some());
         let (name, spared) = match child {
             Some(child) => {
                 let columns: Vec<String> = key
@@ -352,8 +460,11 @@ impl<'a> Undo<'a> {
                 (
                     record_id(&child.key(), "c"),
                     format!(
-                        " AND NOT EXISTS (SELECT FROM pg_temp.{} s2 WHERE {same} AND (s2.before IS NULL OR {}))",
+                        " AND NOT EXISTS (SELECT FROM pg_temp.{} s2 WHERE {same} AND (s2.before IS {} NULL {} ({})))",
                         child.bare_name(),
+                        // A row that is only marked goes on referring.
+                        if soft { "NOT" } else { "" },
+                        if soft { "AND" } else { "OR" },
                         columns.join(" OR ")
                     ),
                 )
@@ -368,13 +479,10 @@ impl<'a> Undo<'a> {
             key.child,
             joined.join(" AND ")
         );
-        // Without the right to read the referring table, the foreign key itself has to speak.
-        let rows = match session.texts(&doing, &sql).await {
-            Ok(rows) => rows,
-            Err(Error::Database {
-                code: Some(code), ..
-            }) if code == "42501" => Vec::new(),
-            Err(e) => return Err(e),
+        let rows = session.texts(&doing, &sql).await?;
+        let marked = match soft {
+            true => ", and deletes from that table are only marked",
+            false => "",
         };
         Ok(rows
             .into_iter()
@@ -382,9 +490,12 @@ impl<'a> Undo<'a> {
             .flatten()
             .map(|id| {
                 format!(
-                    "{} {} refers to a row of {} that would be deleted ({})",
+                    "{} {} refers to a row of {} that would be deleted ({}){marked}",
                     crate::render::escape(&key.child.name),
-                    crate::render::escape(&id),
+                    match child {
+                        Some(child) => session.name_row(&child.ledger.table, &id),
+                        None => id, // its place, not its key
+                    },
                     crate::render::escape(&self.ledger.table),
                     crate::render::escape(&key.name)
                 )

@@ -1,8 +1,8 @@
 //! The writes of an apply: few statements for each table, each with the number of rows that it
 //! must touch.
 
-use super::Session;
 use super::planned::{Planned, record_id};
+use super::{Phases, Session};
 use crate::config::Stamp;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
@@ -25,6 +25,8 @@ pub struct Context<'a> {
     pub plan_hash: &'a str,
     /// The schema of the loader's tables.
     pub loader_schema: &'a str,
+    /// Told what begins.
+    pub phases: Phases<'a>,
 }
 
 /// Which updates to write.
@@ -88,7 +90,8 @@ impl Context<'_> {
             },
         );
         let locked = self.session.execute(&doing, &sql).await?;
-        let analyze = format!("ANALYZE pg_temp.{before} (_n)");
+        // Without knowing that row versions differ, the planner would hash the whole table by them.
+        let analyze = format!("ANALYZE pg_temp.{before} (_n, _table, _tid)");
         self.session.run(&doing, &analyze).await?;
         Ok(locked)
     }
@@ -123,6 +126,7 @@ impl Context<'_> {
         if planned.staged.delete == 0 {
             return Ok(());
         }
+        (self.phases)("delete", Some(&planned.name));
         let doing = format!("deleting from table {}", planned.name);
         let (table, before, stage) = (
             &planned.table.name,
@@ -223,10 +227,17 @@ impl Context<'_> {
         }
         let doing = format!("updating table {}", planned.name);
         let written = planned.written()?;
+        (self.phases)("update", Some(&planned.name));
         let before = planned.temporary("before");
-        let filter = format!(" AND b._when IS NOT DISTINCT FROM {}", which.mark());
-        let join = format!(" JOIN pg_temp.{before} b ON b._n = s._n");
-        let masks = self.masks(planned, 'u', &join, &filter).await?;
+        // Where no update has to wait, or to go before, the plan knows what is written.
+        let (masks, filter) = match (self.ordered(planned).await?, which) {
+            (false, Updates::Others) => (planned.masks('u').cloned().collect(), String::new()),
+            (false, _) => return Ok(0),
+            (true, which) => {
+                let filter = format!(" AND b._when IS NOT DISTINCT FROM {}", which.mark());
+                (self.update_masks(planned, &filter).await?, filter)
+            }
+        };
         // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
         // no others: then each set of columns is a statement of its own.
         let groups: Vec<(Vec<bool>, String)> = if planned.table.column_triggers {
@@ -280,15 +291,16 @@ impl Context<'_> {
         if planned.staged.insert == 0 {
             return Ok(());
         }
+        (self.phases)("insert", Some(&planned.name));
         let doing = format!("inserting into table {}", planned.name);
         let stamps = self.stamps(planned)?;
         let overriding = match self.kind {
             Kind::Load => "",
             Kind::Rollback => "OVERRIDING SYSTEM VALUE ",
         };
-        let masks = self.masks(planned, 'i', "", "").await?;
+        let masks: Vec<&String> = planned.masks('i').collect();
         let written = planned.written()?;
-        let insert = |mask: &String| {
+        let insert = |mask: &str| {
             let bits = bits(mask);
             let mut columns = planned.key();
             columns.extend(
@@ -339,17 +351,22 @@ impl Context<'_> {
         must_be(&doing, planned.staged.insert, touched)
     }
 
-    /// The different sets of columns of one action.
-    async fn masks(
-        &self,
-        planned: &Planned,
-        action: char,
-        join: &str,
-        filter: &str,
-    ) -> Result<Vec<String>> {
+    /// Whether some updates of the table come before or after all others.
+    async fn ordered(&self, planned: &Planned) -> Result<bool> {
         let sql = format!(
-            "SELECT DISTINCT s._mask FROM {} s{join} WHERE s._a = '{action}'{filter} ORDER BY 1",
-            planned.sql_name()
+            "SELECT EXISTS (SELECT FROM pg_temp.{} WHERE _when IS NOT NULL)::int4::int8",
+            planned.temporary("before")
+        );
+        let doing = format!("ordering the updates of table {}", planned.name);
+        Ok(self.session.number(&doing, &sql).await? == 1)
+    }
+
+    /// The different sets of columns of some updates.
+    async fn update_masks(&self, planned: &Planned, filter: &str) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT DISTINCT s._mask FROM {} s JOIN pg_temp.{} b ON b._n = s._n WHERE s._a = 'u'{filter} ORDER BY 1",
+            planned.sql_name(),
+            planned.temporary("before"),
         );
         let doing = format!("reading the plan for table {}", planned.name);
         let rows = self.session.texts(&doing, &sql).await?;
@@ -367,7 +384,7 @@ impl Context<'_> {
             return Ok(());
         }
         let doing = format!("reading back table {}", planned.name);
-        let fits = self.fits(planned).await?;
+        let fits = self.fits(planned)?;
         let live = self.live(planned, &fits)?;
         let written = format!(
             "{} s JOIN {} t ON {}{live}",
@@ -405,7 +422,7 @@ impl Context<'_> {
             .into_iter()
             .flatten()
             .flatten()
-            .map(|id| crate::render::escape(&id))
+            .map(|id| self.session.name_row(&planned.name, &id))
             .collect();
         let bad = expected.saturating_sub(good);
         Err(Error::Blocked(format!(
@@ -424,7 +441,7 @@ impl Context<'_> {
 
     /// The SQL condition that row `t` holds what the staged row `s` set: one case for each set of
     /// columns, where they are few.
-    async fn fits(&self, planned: &Planned) -> Result<String> {
+    fn fits(&self, planned: &Planned) -> Result<String> {
         let written = planned.written()?;
         let read: Vec<(usize, &Column)> = written
             .iter()
@@ -447,8 +464,7 @@ impl Context<'_> {
             true => format!("t.{}::{}", Ident(&c.name), c.base_type_sql),
             false => format!("t.{}", Ident(&c.name)),
         };
-        let mut masks = self.masks(planned, 'i', "", "").await?;
-        masks.extend(self.masks(planned, 'u', "", "").await?);
+        let mut masks: Vec<&String> = planned.masks('i').chain(planned.masks('u')).collect();
         masks.sort();
         masks.dedup();
         if masks.len() <= 64 {

@@ -223,3 +223,67 @@ fn a_plan_of_nothing_is_a_plan() {
     assert_eq!((&plan.header, &plan.hash), (&header, &hash));
     assert_eq!(decode(&plan), (Vec::new(), Vec::new()));
 }
+
+#[cfg(feature = "encryption")]
+mod sealed {
+    use super::*;
+    use crate::planfile::age::{Identities, Recipients};
+
+    fn everything_secret(entries: &[Entry]) -> Vec<String> {
+        let mut names = std::collections::BTreeSet::new();
+        for entry in entries {
+            names.extend(entry.key.keys().cloned());
+            match &entry.what {
+                What::Insert { values, .. } | What::Delete { values, .. } => {
+                    names.extend(values.keys().cloned());
+                }
+                What::Update { set, .. } => names.extend(set.keys().cloned()),
+                What::Skip(_) | What::Violation(_) => {}
+            }
+        }
+        names.into_iter().collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn what_is_opened_is_what_was_sealed(fragments in vec(fragment(), 0..4), entries in vec(entry(), 1..8)) {
+            let mut header = header();
+            header.tables[0].config.sensitive = everything_secret(&entries);
+            header.tables[1].config.sensitive = vec!["a".into()];
+            let mut writer = PlanWriter::new().unwrap();
+            fragments.iter().for_each(|f| writer.fragment(f).unwrap());
+            entries.iter().for_each(|e| writer.entry(e.clone()).unwrap());
+            let mut out = Vec::new();
+            let (header, _) = writer.finish(header, &mut out).unwrap();
+            let plain = open(&out);
+
+            let [one, other] = [0, 1].map(|_| ::age::x25519::Identity::generate());
+            let name = |k: &::age::x25519::Identity| k.to_public().to_string();
+            let keys = |k: &::age::x25519::Identity| {
+                let text = ::age::secrecy::ExposeSecret::expose_secret(&k.to_string()).to_owned();
+                Identities::parse("key", &text).unwrap()
+            };
+            let for_both = [name(&one), name(&other)];
+            let recipients = Recipients::parse(for_both.iter().map(String::as_str)).unwrap();
+            let mut sealed = Vec::new();
+            let (hash, masked) = seal(&plain, &recipients, &mut sealed).unwrap();
+
+            let closed = open(&sealed);
+            prop_assert_eq!((&closed.header, &closed.hash, &closed.masked_hash), (&header, &hash, &masked));
+            prop_assert!(closed.is_named(&hash) && closed.is_named(&masked.unwrap()));
+            prop_assert!(!closed.is_named("") && !closed.is_named("sha256:"));
+            prop_assert_eq!(decode(&closed).1.len(), entries.len());
+            prop_assert!(closed.executable().is_err());
+            let stranger = ::age::x25519::Identity::generate();
+            prop_assert!(open(&sealed).unseal(&keys(&stranger)).is_err());
+            let opened = open(&sealed).unseal(&keys(&other)).unwrap();
+            prop_assert_eq!(&opened.hash, &hash);
+            prop_assert_eq!(decode(&opened), (fragments, entries));
+            // Reformatted it is the same plan.
+            let value: serde_json::Value = serde_json::from_slice(&sealed).unwrap();
+            let pretty = open(&serde_json::to_vec_pretty(&value).unwrap());
+            prop_assert_eq!(pretty.unseal(&keys(&one)).unwrap().hash, hash);
+        }
+    }
+}

@@ -7,19 +7,20 @@ use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{EntryLine, FORMAT, HeaderLine, plan_hash};
+use super::order::Unordered;
+use super::{EntryLine, FORMAT, HeaderLine, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Effect, Entry, Fragment, Header, What};
 
 /// A section that is spooled to an unlinked temporary file, one canonical line an item.
-struct Section {
+pub(super) struct Section {
     spool: BufWriter<File>,
     hasher: Sha256,
     line: Vec<u8>,
 }
 
 impl Section {
-    fn new() -> Result<Section> {
+    pub(super) fn new() -> Result<Section> {
         let file = tempfile::tempfile()
             .map_err(|e| Error::io("making a temporary file for the plan", &e))?;
         Ok(Section {
@@ -29,15 +30,22 @@ impl Section {
         })
     }
 
-    fn push(&mut self, item: &impl Serialize) -> Result<()> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, item)
-            .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
-        self.line.push(b'\n');
-        self.hasher.update(&self.line);
-        self.spool
-            .write_all(&self.line)
-            .map_err(|e| Error::io("writing the plan to a temporary file", &e))
+    pub(super) fn push(&mut self, item: &impl Serialize) -> Result<()> {
+        let mut line = std::mem::take(&mut self.line);
+        write_line(&mut line, item)?;
+        let pushed = self.push_line(&line);
+        self.line = line;
+        pushed.map_err(spooling)
+    }
+
+    fn push_line(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.hasher.update(line);
+        self.spool.write_all(line)
+    }
+
+    /// The digest of its lines so far.
+    pub(super) fn digest(&self) -> Vec<u8> {
+        self.hasher.clone().finalize().to_vec()
     }
 
     /// The spooled lines from their start.
@@ -47,6 +55,19 @@ impl Section {
         file.seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
         Ok(file)
     }
+}
+
+/// Writes an item's canonical form and a line end in place of what was in `line`.
+fn write_line(line: &mut Vec<u8>, item: &impl Serialize) -> Result<()> {
+    line.clear();
+    serde_json::to_writer(&mut *line, item)
+        .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
+    line.push(b'\n');
+    Ok(())
+}
+
+fn spooling(e: std::io::Error) -> Error {
+    Error::io("writing the plan to a temporary file", &e)
 }
 
 /// What the entries of one table came to.
@@ -62,6 +83,8 @@ pub struct Written {
 pub struct PlanWriter {
     fragments: Section,
     changes: Section,
+    unordered: Unordered,
+    line: Vec<u8>,
     tables: BTreeMap<String, Written>,
     blocking: u64,
     rejected: u64,
@@ -76,6 +99,8 @@ impl PlanWriter {
         Ok(PlanWriter {
             fragments: Section::new()?,
             changes: Section::new()?,
+            unordered: Unordered::new(),
+            line: Vec::new(),
             tables: BTreeMap::new(),
             blocking: 0,
             rejected: 0,
@@ -95,6 +120,32 @@ impl PlanWriter {
     /// # Errors
     /// [`Error::Io`] where the temporary file cannot be written.
     pub fn entry(&mut self, entry: Entry) -> Result<()> {
+        self.count(&entry);
+        self.changes.push(&EntryLine::from(entry))
+    }
+
+    /// Holds one entry until [`PlanWriter::put_in_order`]; what is held leaves in the order of `key`.
+    ///
+    /// # Errors
+    /// As [`PlanWriter::entry`].
+    pub fn unordered(&mut self, key: &[u8], entry: Entry) -> Result<()> {
+        self.count(&entry);
+        write_line(&mut self.line, &EntryLine::from(entry))?;
+        self.unordered.push(key, &self.line).map_err(spooling)
+    }
+
+    /// Adds the entries that are held.
+    ///
+    /// # Errors
+    /// As [`PlanWriter::entry`].
+    pub fn put_in_order(&mut self) -> Result<()> {
+        let changes = &mut self.changes;
+        self.unordered
+            .drain(&mut |line| changes.push_line(line))
+            .map_err(spooling)
+    }
+
+    fn count(&mut self, entry: &Entry) {
         if !self.tables.contains_key(&entry.table) {
             self.tables.insert(entry.table.clone(), Written::default());
         }
@@ -116,7 +167,6 @@ impl PlanWriter {
                 What::Delete { .. } | What::Skip(_) => {}
             }
         }
-        self.changes.push(&EntryLine::from(entry))
     }
 
     /// What came of each table so far.
@@ -128,47 +178,77 @@ impl PlanWriter {
     ///
     /// # Errors
     /// [`Error::Io`] where `out` cannot be written.
-    pub fn finish(self, mut header: Header, out: impl Write) -> Result<(Header, String)> {
+    pub fn finish(self, header: Header, out: impl Write) -> Result<(Header, String)> {
+        self.finish_salted(header, None, out)
+    }
+
+    /// As [`PlanWriter::finish`], with something in the hash that nobody can guess.
+    pub(super) fn finish_salted(
+        self,
+        mut header: Header,
+        salt: Option<&str>,
+        out: impl Write,
+    ) -> Result<(Header, String)> {
         header.blocking = self.blocking;
         header.rejected = self.rejected;
         for table in &mut header.tables {
             let written = self.tables.get(&table.table).cloned().unwrap_or_default();
             table.counts = written.counts;
             table.columns = written.columns.into_iter().collect();
+            // A plan that is written again says so already.
             let exceeded: Vec<String> = table
                 .exceeded()
                 .map(|e| format!("limit exceeded: {e}"))
+                .filter(|warning| !table.warnings.contains(warning))
                 .collect();
             table.warnings.extend(exceeded);
         }
         header.summary = header.sum();
-        let bad_json = |e: serde_json::Error| Error::Io(format!("writing the plan: {e}"));
-        let hash = plan_hash(
-            &header,
-            self.fragments.hasher.clone(),
-            &self.changes.hasher.clone().finalize(),
-        )
-        .map_err(bad_json)?;
-        let mut out = BufWriter::with_capacity(1 << 16, out);
-        write_file(&mut out, &header, &hash, self.fragments, self.changes)
-            .and_then(|()| out.flush())
-            .map_err(|e| Error::io("writing the plan", &e))?;
+        let sections = Sections {
+            fragments: self.fragments.digest(),
+            changes: self.changes.digest(),
+        };
+        let hash = plan_hash(&header, salt, &sections)
+            .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
+        let more = salt.map(|salt| ("salt", serde_json::json!(salt)));
+        write_file(
+            out,
+            (&header, &hash),
+            more.as_slice(),
+            (self.fragments, self.changes, None),
+        )?;
         Ok((header, hash))
     }
 }
 
-fn write_file(
+/// Writes a plan file: the header, with `more` after its hash, and the sections: fragments, changes,
+/// and what is sealed.
+pub(super) fn write_file(
+    out: impl Write,
+    (header, hash): (&Header, &str),
+    more: &[(&str, serde_json::Value)],
+    sections: (Section, Section, Option<Section>),
+) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    write_parts(&mut out, (header, hash), more, sections)
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io("writing the plan", &e))
+}
+
+fn write_parts(
     out: &mut impl Write,
-    header: &Header,
-    hash: &str,
-    fragments: Section,
-    changes: Section,
+    (header, hash): (&Header, &str),
+    more: &[(&str, serde_json::Value)],
+    (fragments, changes, sealed): (Section, Section, Option<Section>),
 ) -> std::io::Result<()> {
-    out.write_all(header_json(header, hash, FORMAT)?.as_bytes())?;
+    out.write_all(head_json(header, hash, FORMAT, more)?.as_bytes())?;
     copy_lines(fragments, out)?;
-    writeln!(out, "\n],")?;
-    write!(out, "\"changes\": [")?;
+    write!(out, "\n],\n\"changes\": [")?;
     copy_lines(changes, out)?;
+    if let Some(sealed) = sealed {
+        write!(out, "\n],\n\"sealed\": [")?;
+        copy_lines(sealed, out)?;
+    }
     writeln!(out, "\n]\n}}")
 }
 
@@ -177,6 +257,15 @@ fn write_file(
 /// # Errors
 /// Where the header cannot be serialized.
 pub fn header_json(header: &Header, hash: &str, format: &str) -> serde_json::Result<String> {
+    head_json(header, hash, format, &[])
+}
+
+fn head_json(
+    header: &Header,
+    hash: &str,
+    format: &str,
+    more: &[(&str, serde_json::Value)],
+) -> serde_json::Result<String> {
     fn line(name: &str, value: &impl Serialize) -> serde_json::Result<String> {
         Ok(format!("\"{name}\": {},\n", serde_json::to_string(value)?))
     }
@@ -184,6 +273,9 @@ pub fn header_json(header: &Header, hash: &str, format: &str) -> serde_json::Res
     let mut text = String::from("{\n");
     text += &line("format", &format)?;
     text += &line("plan_hash", &hash)?;
+    for (name, value) in more {
+        text += &line(name, value)?;
+    }
     text += &line("kind", &h.kind)?;
     text += &line("batch_id", &h.batch_id)?;
     text += &line("undoes", &h.undoes)?;

@@ -41,7 +41,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
     let header = &plan.header;
     let title = format!("{} {}", what(header), escape(&header.batch_id));
     let top = html! {
-        (top(header, &plan.hash, name))
+        (top(plan, name))
         @if let Some(notes) = &plan.notes {
             p.noted { "Not in the hash: " (noted(header, notes.get())) }
         }
@@ -223,7 +223,9 @@ fn number(n: u64, one: &str, many: &str) -> String {
 }
 
 /// The verdict, and what the plan is.
-fn top(header: &Header, hash: &str, name: &str) -> Markup {
+fn top(plan: &PlanFile, name: &str) -> Markup {
+    let header = &plan.header;
+    let identity = plan.masked_hash.as_ref().map(|_| " --identity FILE");
     let applicable = header.against().is_none();
     let (class, verdict) = match (header.blocking > 0, header.summary.changes()) {
         (true, _) => (
@@ -262,9 +264,10 @@ fn top(header: &Header, hash: &str, name: &str) -> Markup {
                 @if !header.undoes.is_empty() {
                     div { dt { "Takes back" } dd.code { (header.undoes.join(", ")) } }
                 }
-                div { dt { "Plan" } dd.code.all { (hash) } }
+                div { dt { "Plan" } dd.code.all { (plan.hash) } }
+                @for line in super::sealed(plan) { div { dt { "Encrypted" } dd { (line) } } }
                 @if applicable && header.summary.changes() > 0 {
-                    div { dt { "To apply it" } dd.code.all { "loader apply " (escape(name)) " --approve " (hash) } }
+                    div { dt { "To apply it" } dd.code.all { "loader apply " (escape(name)) @if let Some(i) = identity { (i) } " --approve " (plan.verified_hash()) } }
                 }
             }
         }

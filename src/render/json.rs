@@ -27,7 +27,10 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
     plan.stream(&mut |item| {
         let line = match item {
             Item::Fragment(f) if !filter.of_table(&f.table) => return Ok(()),
-            Item::Fragment(f) => serde_json::to_string(&f),
+            Item::Fragment(mut f) => {
+                mask.fragment(&mut f);
+                serde_json::to_string(&f)
+            }
             Item::Entry(mut entry) => {
                 if !entries {
                     (entries, comma) = (true, "\n");

@@ -10,7 +10,8 @@ use super::select::{Filter, ORDER, Section, Selection};
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, Header, Kind, TablePlan};
 use crate::planfile::PlanFile;
-use inert::{code, html_code, words};
+pub(super) use inert::code;
+use inert::{html_code, words};
 
 /// The most bytes that a comment has.
 pub const LARGEST: usize = 60_000;
@@ -86,6 +87,9 @@ fn head(plan: &PlanFile) -> String {
         code(&header.target.database, 100),
         verdict(header)
     );
+    for line in super::sealed(plan) {
+        text += &format!("{}\n\n", words(&line, 2_000));
+    }
     text += "| table | insert | update | delete | unchanged | violations |\n|:--|--:|--:|--:|--:|--:|\n";
     let most = 100;
     for table in header.tables.iter().take(most) {

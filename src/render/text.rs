@@ -31,7 +31,7 @@ pub struct Style {
 }
 
 impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
+    pub(super) fn paint(self, code: &str, text: &str) -> String {
         if self.colour {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
@@ -179,9 +179,13 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
         let line = format!("Not in the hash: {}", noted(header, notes.get()));
         wrap(&mut text, ("", 0), &line, 2, style.width);
     }
+    let mut sealed = String::new();
+    for line in super::sealed(plan) {
+        wrap(&mut sealed, ("", 0), &line, 2, style.width);
+    }
     write!(
         out,
-        "{text}{}\n\n{}\n\n  {} insert   {} update   {} delete   {} violation\n\n",
+        "{text}{}\n{sealed}\n{}\n\n  {} insert   {} update   {} delete   {} violation\n\n",
         plan.hash,
         summary(&header.tables, style),
         style.paint("32", "+"),
@@ -332,7 +336,7 @@ fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: Style)
 }
 
 /// Appends one entry, or a group of which it is the first: `title` names its rows.
-fn entry_text(
+pub(super) fn entry_text(
     text: &mut String,
     entry: &Entry,
     title: &str,

@@ -90,6 +90,15 @@ pub enum SourceError {
     },
 }
 
+impl From<SourceError> for crate::Error {
+    fn from(e: SourceError) -> crate::Error {
+        match e {
+            SourceError::Location { .. } => crate::Error::Config(e.to_string()),
+            e => crate::Error::Source(e.to_string()),
+        }
+    }
+}
+
 impl SourceError {
     /// An error on the temporary file into which `target` is read.
     pub(super) fn spool(target: &str, error: io::Error) -> Self {

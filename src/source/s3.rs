@@ -227,13 +227,22 @@ where
         }
         _ => {
             let found = chain(error);
-            let advice = match found.contains("redential") {
-                true => {
-                    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or sign in (aws sso login)"
-                }
-                false => "check the network and AWS_ENDPOINT_URL, and run it again",
-            };
-            (found, advice)
+            let profile = std::env::var("AWS_PROFILE").ok().filter(|p| !p.is_empty());
+            match (found.contains("redential"), profile) {
+                (false, _) => (
+                    found,
+                    "check the network and AWS_ENDPOINT_URL, and run it again",
+                ),
+                // The client does not say that there is no such profile.
+                (true, Some(profile)) => (
+                    format!("{found} (AWS_PROFILE is {profile:?})"),
+                    "see whether ~/.aws/config or ~/.aws/credentials has this profile, or sign in (aws sso login)",
+                ),
+                (true, None) => (
+                    found,
+                    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or sign in (aws sso login)",
+                ),
+            }
         }
     };
     SourceError::Refused {

@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::harness::{Run, Stage, State, finish, shared};
-use crate::proxy::{Cut, Message, Place, Proxy, Way};
+use crate::harness::{Run, Stage, State, connect, finish, number_from, one, shared};
+use crate::proxy::{ByteCut, Cut, Message, Place, Proxy, Way};
+use crate::random::Random;
 
 const TABLES: &str = "CREATE TABLE node (k text PRIMARY KEY, parent text REFERENCES node, v int)";
 const CONFIG: &str = "node: {natural_key: [k]}";
@@ -21,6 +22,8 @@ struct Target {
     before: State,
     after: State,
     messages: Vec<Message>,
+    /// Bytes said and told in all.
+    all: (usize, usize),
 }
 
 impl Target {
@@ -40,6 +43,7 @@ impl Target {
             .loader_with(&["apply", &plan, "--force"], &[("DATABASE_URL", &url)])
             .ends(0);
         let (after, mut messages) = (stage.state(), proxy.seen());
+        let all = proxy.passed();
         // What is said last is not waited for, and does not always arrive.
         while let Some(b'X' | b'C') | Some(b'S') = messages.last().map(|m| m.kind)
             && !ends_with_a_question(&messages)
@@ -54,6 +58,7 @@ impl Target {
             before,
             after,
             messages,
+            all,
         };
         target.reset();
         assert_eq!(target.stage.state(), target.before);
@@ -71,12 +76,16 @@ impl Target {
     /// Applies through the proxy.
     fn apply(&self, cut: Cut, env: &[(&str, &str)]) -> Run {
         self.proxy.set(Some(cut));
+        let what = format!("{cut:?} at {:?}", self.messages[cut.at]);
+        self.run(&what, env)
+    }
+
+    fn run(&self, what: &str, env: &[(&str, &str)]) -> Run {
         let mut command = self.stage.command(&["apply", &self.plan, "--force"]);
         command
             .env("DATABASE_URL", self.proxy.url(&self.stage.url))
             .envs(env.iter().copied());
-        let what = format!("{cut:?} at {:?}", self.messages[cut.at]);
-        finish(&what, command.spawn().unwrap(), Duration::from_secs(20))
+        finish(what, command.spawn().unwrap(), Duration::from_secs(120))
     }
 
     /// Applies through the proxy, and compares what was said with what happened.
@@ -86,12 +95,17 @@ impl Target {
         let message = &self.messages[cut.at];
         let what = format!("{cut:?} at {message:?}, MAX_RETRIES={retries}: {run}");
         assert!(self.proxy.has_cut(), "not cut: {what}");
+        self.is_true(&run, &what)
+    }
+
+    /// What was said is what happened.
+    fn is_true(&self, run: &Run, what: &str) -> &'static str {
         let failures = self.stage.one(
             "SELECT count(*) FROM batch_load_log WHERE status = 'failed' AND error_message <> ''",
         );
         let applied = self
             .stage
-            .all_or_nothing(&self.plan, &self.before, &self.after, &what);
+            .all_or_nothing(&self.plan, &self.before, &self.after, what);
         let said = match run.code {
             Some(0) => "applied",
             // A server can be reached all the time, so that it is never not known.
@@ -116,14 +130,19 @@ fn ends_with_a_question(messages: &[Message]) -> bool {
 }
 
 /// Every place at every message, the ways in turn, and both ways around the commit. What is not
-/// answered on its own can only be missing.
+/// answered on its own can only be missing. Unless TEST_ALL is 1, farther from the commit the
+/// places take turns too, and of what is not answered every other message is cut.
 fn cases(messages: &[Message]) -> Vec<Cut> {
+    let every = number_from("TEST_ALL", 0) == 1;
     let commit = messages.iter().position(Message::is_commit).unwrap();
     let mut cases = Vec::new();
     for (at, message) in messages.iter().enumerate() {
-        let places: &[Place] = match message.is_answered() {
-            true => &[Place::Before, Place::After, Place::ReplySwallowed],
-            false => &[Place::Before],
+        let all = [Place::Before, Place::After, Place::ReplySwallowed];
+        let places = match (message.is_answered(), every || at + 8 > commit) {
+            (true, true) => &all[..],
+            (true, false) => &all[at % 3..=at % 3],
+            (false, false) if at % 2 == 1 => &[],
+            (false, _) => &all[..1],
         };
         for &place in places {
             let cut = |way| Cut {
@@ -189,6 +208,83 @@ fn at_every_message_the_last_word_is_true() {
         started.elapsed()
     );
     assert_eq!(said["applied"], some.len());
+}
+
+/// Cuts anywhere, even within a message; every third one within 40 bytes of the commit or of its
+/// answer.
+#[test]
+fn at_any_byte_the_last_word_is_true() {
+    let target = Target::new();
+    let commit = target.messages.iter().find(|m| m.is_commit()).unwrap();
+    let (around_said, around_told) = commit.passed;
+    let (all_said, all_told) = target.all;
+    let mut r = Random::new(number_from("TEST_SEED", 1));
+    let mut figures = BTreeMap::new();
+    for i in 0..number_from("TEST_CUTS", 15) {
+        let said = r.chance(50);
+        let (around, all) = match said {
+            true => (around_said, all_said),
+            false => (around_told, all_told),
+        };
+        let (place, at) = match i % 3 {
+            0 => (
+                "around the commit",
+                (around + r.below(80)).saturating_sub(30),
+            ),
+            _ => ("anywhere", r.below(all)),
+        };
+        let way = [Way::Close, Way::Reset][r.below(2)];
+        let cut = ByteCut { said, at, way };
+        let retries = ["0", "2"][r.below(2)];
+        target.reset();
+        target.proxy.set_bytes(cut);
+        let run = target.run(&format!("{cut:?}"), &[("MAX_RETRIES", retries)]);
+        // What is told at the very end may be shorter than it was, and then nothing is cut.
+        let hit = if target.proxy.has_cut() {
+            place
+        } else {
+            "nowhere"
+        };
+        let word = target.is_true(&run, &format!("{cut:?}, MAX_RETRIES={retries}: {run}"));
+        *figures.entry((hit, word)).or_insert(0) += 1;
+    }
+    println!("{all_said} bytes said, {all_told} told: {figures:?}");
+    assert!(
+        figures.keys().any(|(hit, _)| *hit == "around the commit"),
+        "{figures:?}"
+    );
+}
+
+/// Without TEST_ALL before every other one, and each of those around the commit.
+#[test]
+fn its_server_process_is_ended_before_every_statement() {
+    let targets: Vec<Target> = (0..3).map(|_| Target::new()).collect();
+    for target in &targets {
+        let url = target.stage.url.clone();
+        target.proxy.meanwhile(move || {
+            let sql = "SELECT count(pg_terminate_backend(pid, 20000)) FROM pg_stat_activity \
+                WHERE datname = current_database() AND application_name = 'table-loader'";
+            one(&mut connect(&url), sql);
+        });
+    }
+    let every = number_from("TEST_ALL", 0) == 1;
+    let commit = targets[0].messages.iter().position(Message::is_commit);
+    let (commit, messages) = (commit.unwrap(), targets[0].messages.iter().enumerate());
+    let statements: Vec<Cut> = messages
+        .filter(|(at, m)| m.is_answered() && (every || at + 8 > commit || at % 2 == 0))
+        .map(|(at, _)| Cut {
+            at,
+            place: Place::Before,
+            way: Way::Meanwhile,
+            stays_down: false,
+        })
+        .collect();
+    let said = run_all(&statements, "0", &targets);
+    println!(
+        "ended before each of {} statements: {said:?}",
+        statements.len()
+    );
+    assert!(said["not applied"] > statements.len() / 2, "{said:?}");
 }
 
 #[test]

@@ -170,6 +170,11 @@ impl Stage {
         connect(&self.url)
     }
 
+    /// Lets go of the stage's own session: its server may have gone down.
+    pub fn reconnect(&self) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Works in the stage's own session.
     fn with<T>(&self, work: impl FnOnce(&mut Client) -> T) -> T {
         let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,7 +209,9 @@ impl Stage {
 
     /// The binary with a clean environment, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_loader"));
+        // TEST_LOADER is another build, such as one that is not replaced while a long run goes on.
+        let built = env!("CARGO_BIN_EXE_loader").into();
+        let mut command = Command::new(std::env::var_os("TEST_LOADER").unwrap_or(built));
         command.env_clear();
         for kept in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
             command.envs(std::env::var_os(kept).map(|v| (kept, v)));
@@ -264,7 +271,7 @@ impl Stage {
         self.with(state)
     }
 
-    /// No lock, no transaction and no session of the loader is left; waits for up to 10 s, since a
+    /// No lock, no transaction and no session of the loader is left; waits for up to a minute, since a
     /// server notices a dead client after a second.
     #[track_caller]
     pub fn is_free(&self) {
@@ -279,7 +286,7 @@ impl Stage {
                 return;
             }
             assert!(
-                started.elapsed() < Duration::from_secs(10),
+                started.elapsed() < Duration::from_secs(60),
                 "still there: {left}"
             );
             std::thread::sleep(Duration::from_millis(20));

@@ -1,5 +1,10 @@
 //! Faults, concurrency and rollback: the real binary against a real server, and after each fault
 //! one question: is everything exactly as before, or exactly as after?
+//!
+//! How much is tried follows variables of the environment: `TEST_ROUND_TRIPS` random schemas from
+//! the seed `TEST_SEED` on, `TEST_KILLS`, `TEST_ENDS`, `TEST_CRASHES` moments of an apply of
+//! `TEST_ROWS` rows, `TEST_CUTS` bytes, every place at every message with `TEST_ALL=1`,
+//! `TEST_ROUNDS` beside a writer. `TEST_LOADER` is another build of the program.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -9,11 +14,15 @@
 )]
 
 mod harness;
+mod moments;
 mod proxy;
 mod random;
 
 mod cuts;
+mod edges;
 mod failures;
 mod races;
 mod rollback;
 mod roundtrip;
+mod stops;
+mod writer;

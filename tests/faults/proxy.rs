@@ -44,6 +44,16 @@ pub struct Cut {
     pub stays_down: bool,
 }
 
+/// A cut in the middle of a message, or between two.
+#[derive(Debug, Clone, Copy)]
+pub struct ByteCut {
+    /// Seen from the client: what it says, or what it is told.
+    pub said: bool,
+    /// How many bytes get through, over all connections.
+    pub at: usize,
+    pub way: Way,
+}
+
 /// One message of the client.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -51,6 +61,8 @@ pub struct Message {
     pub kind: u8,
     /// Its text, where it has one.
     pub text: String,
+    /// How many bytes had been said and told when it came.
+    pub passed: (usize, usize),
 }
 
 impl Message {
@@ -67,6 +79,8 @@ impl Message {
 #[derive(Default)]
 struct Shared {
     cut: Option<Cut>,
+    byte_cut: Option<ByteCut>,
+    passed: (usize, usize),
     seen: Vec<Message>,
     done: bool,
     meanwhile: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -117,6 +131,17 @@ impl Proxy {
             meanwhile: state.meanwhile.take(),
             ..Shared::default()
         };
+    }
+
+    /// The same, with a cut at a byte.
+    pub fn set_bytes(&self, cut: ByteCut) {
+        self.set(None);
+        self.state.lock().unwrap().byte_cut = Some(cut);
+    }
+
+    /// How many bytes were said and told since [`Proxy::set`].
+    pub fn passed(&self) -> (usize, usize) {
+        self.state.lock().unwrap().passed
     }
 
     /// What [`Way::Meanwhile`] does before the message goes through.
@@ -206,16 +231,23 @@ fn questions(
         starting = false;
         let due = {
             let mut state = state.lock().unwrap();
+            let state = &mut *state;
             let number = state.seen.len();
             let text = if kind == b'Q' { &frame[5..] } else { &[][..] };
             state.seen.push(Message {
                 kind,
                 text: String::from_utf8_lossy(text).into_owned(),
+                passed: state.passed,
             });
             let due = state.cut.filter(|c| c.at == number && !state.done);
             state.done |= due.is_some();
             due
         };
+        if let Some((part, way)) = through(state, true, frame.len()) {
+            server.write_all(&frame[..part])?;
+            end(client, server, line, way);
+            return Ok(());
+        }
         match due {
             None => server.write_all(&frame)?,
             Some(cut) if cut.way == Way::Meanwhile => {
@@ -235,6 +267,10 @@ fn questions(
                         continue;
                     }
                 }
+                if cut.way == Way::Silence {
+                    // Until the client gives up.
+                    std::io::copy(&mut client, &mut std::io::sink())?;
+                }
                 end(client, server, line, cut.way);
                 return Ok(());
             }
@@ -251,10 +287,19 @@ fn answers(
     state: &Mutex<Shared>,
 ) -> std::io::Result<()> {
     while let Some((kind, frame)) = frame(server, false)? {
+        if let Some((part, way)) = through(state, false, frame.len()) {
+            client.write_all(&frame[..part])?;
+            end(client, server, line, way);
+            return Ok(());
+        }
         if !line.swallow.load(Ordering::SeqCst) {
             client.write_all(&frame)?;
         } else if matches!(kind, b'Z' | b'G') {
             let way = state.lock().unwrap().cut.map_or(Way::Close, |c| c.way);
+            if way == Way::Silence {
+                // Until the other direction ends the connection.
+                return std::io::copy(server, &mut std::io::sink()).map(drop);
+            }
             end(client, server, line, way);
             return Ok(());
         }
@@ -262,10 +307,27 @@ fn answers(
     Ok(())
 }
 
+/// Counts a frame; how much of it gets through, and how it ends then, where the cut is in it.
+fn through(state: &Mutex<Shared>, said: bool, length: usize) -> Option<(usize, Way)> {
+    let mut state = state.lock().unwrap();
+    let passed = if said {
+        &mut state.passed.0
+    } else {
+        &mut state.passed.1
+    };
+    let before = *passed;
+    *passed += length;
+    let due = state
+        .byte_cut
+        .filter(|c| c.said == said && (before..before + length).contains(&c.at) && !state.done)?;
+    state.done = true;
+    Some((due.at - before, due.way))
+}
+
 /// Ends both sides of a connection.
 fn end(client: &TcpStream, server: &TcpStream, line: &Line, way: Way) {
     match way {
-        Way::Close => {
+        Way::Close | Way::Silence => {
             let _ = server.shutdown(Shutdown::Both);
             let _ = client.shutdown(Shutdown::Both);
         }
@@ -278,7 +340,7 @@ fn end(client: &TcpStream, server: &TcpStream, line: &Line, way: Way) {
                 let _ = side.shutdown(Shutdown::Read);
             }
         }
-        Way::Silence | Way::Meanwhile => thread::sleep(Duration::from_secs(600)),
+        Way::Meanwhile => {}
     }
 }
 

@@ -84,17 +84,48 @@ impl Play {
     }
 
     fn apply(&self, plan: &str) -> Run {
-        self.stage
-            .loader(&["apply", plan, "--force", "--json"])
-            .ends(0)
+        let run = self.stage.loader(&["apply", plan, "--force", "--json"]);
+        run.ends(0)
     }
 
     /// Takes an application back; returns the application that did.
-    fn take_back(&self, which: &[&str]) -> String {
-        let mut args = vec!["rollback", "--force", "--json"];
-        args.extend(which);
+    fn take_back(&self, application: &str) -> String {
+        let args = [
+            "rollback",
+            "--force",
+            "--json",
+            "--application",
+            application,
+        ];
         let run = self.stage.loader(&args).ends(0);
         run.json()["application"].as_str().unwrap().to_owned()
+    }
+
+    /// Takes the loads of a batch back: at once, unless they took over unique values from each other.
+    fn take_batch_back(&self, batch: &str) {
+        let args = ["rollback", "--force", "--batch-id", batch];
+        let run = self.stage.loader(&args);
+        if !run.stderr.contains("one by one") {
+            run.ends(0);
+            return;
+        }
+        let history = self
+            .stage
+            .loader(&["history", "--batch-id", batch, "--json"])
+            .ends(0)
+            .json();
+        for application in history["applications"].as_array().unwrap() {
+            if application["kind"] == "load" && application["undone_by"].is_null() {
+                self.take_back(application["application"].as_str().unwrap());
+            }
+        }
+    }
+
+    /// The newest application of a batch.
+    fn newest(&self, batch: &str) -> String {
+        self.stage.one(&format!(
+            "SELECT application FROM loader_ledger WHERE batch_id = '{batch}' ORDER BY sequence DESC LIMIT 1"
+        ))
     }
 
     /// Everything is as `before`, but for rows that are only marked as deleted.
@@ -179,15 +210,19 @@ impl Play {
             again.ends(0);
         }
 
-        let undo = self.take_back(&["--batch-id", batch]);
+        self.take_batch_back(batch);
         self.assert_back(scene, &before, "rollback");
         if deliveries.len() == 1 {
             assert_eq!(self.queue(batch), queue_before);
+            self.take_back(&self.newest(batch));
+            assert_eq!(self.state(scene), after, "rollback of the rollback");
+            // What was redone is taken back by its batch, or by itself.
+            match self.seed % 2 {
+                0 => self.take_batch_back(batch),
+                _ => drop(self.take_back(&self.newest(batch))),
+            }
+            self.assert_back(scene, &before, "and back again");
         }
-        let redo = self.take_back(&["--application", &undo]);
-        assert_eq!(self.state(scene), after, "rollback of the rollback");
-        self.take_back(&["--application", &redo]);
-        self.assert_back(scene, &before, "rollback of the rollback of the rollback");
 
         // The batch can be planned and applied again.
         for delivery in deliveries {
@@ -200,7 +235,7 @@ impl Play {
         if scene.tables.iter().all(|t| t.mark.is_none()) {
             assert_eq!(self.essence(scene), essence, "planned and applied again");
         }
-        self.take_back(&["--batch-id", batch]);
+        self.take_batch_back(batch);
         self.assert_back(scene, &before, "taken back again");
     }
 }
@@ -209,7 +244,7 @@ impl Play {
 fn what_is_loaded_and_taken_back_leaves_every_column_as_it_was() {
     let (first, cases) = (
         number_from("TEST_SEED", 1),
-        number_from("TEST_ROUND_TRIPS", 24),
+        number_from("TEST_ROUND_TRIPS", 20),
     );
     let next = AtomicU64::new(0);
     let figures = Mutex::new(Figures::default());

@@ -208,3 +208,26 @@ fn what_refers_to_a_record_that_is_left_out_is_left_out_too() {
     assert_eq!(plan.lines(), lines);
     world.apply(&plan).ok();
 }
+
+#[test]
+fn what_a_record_that_is_left_out_would_have_freed_is_taken() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, a text UNIQUE, b text UNIQUE); INSERT INTO t VALUES (1, 'x', 'x')",
+        "t: {natural_key: [id], on_invalid: reject}",
+    );
+    // 1 would leave x, but its b is that of 2; 3 relies on it, and 4 on nobody.
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "a": "y", "b": "z"}, {"id": 2, "b": "z"}, {"id": 3, "a": "x"}, {"id": 4, "a": "w"}]"#,
+    );
+    let plan = world.plan("b");
+    let lines = [
+        "! t id=1: unique_conflict b reject",
+        "! t id=2: unique_conflict b reject",
+        "! t id=3: unique_conflict a reject",
+        r#"+ t id=4: a="w""#,
+    ];
+    assert_eq!(plan.lines(), lines);
+    world.apply(&plan).ok();
+}

@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod aws;
 mod commands;
+mod flags;
 mod init;
+mod library;
+mod logs;
+mod moto;
 mod papers;
 mod roles;
 mod tls;

@@ -104,8 +104,7 @@ fn the_workflow_plans_and_applies_what_was_merged() {
         &[],
     );
 
-    // Markdown is written by the same command; until it is, text will do to try the step.
-    let plan = script("plan", "Plan").replace("--format markdown", "--format text");
+    let plan = script("plan", "Plan");
     bash(&world, &plan, &[("BASE", &base)]);
     let comment = std::fs::read_to_string(world.path("comment.md")).unwrap();
     assert!(comment.starts_with("<!-- table-loader -->\n"), "{comment}");
@@ -207,9 +206,15 @@ fn the_image_is_built_by_the_right_compiler_from_files_that_are_there() {
         .next()
         .unwrap();
     assert!(
-        dockerfile.contains(&format!("FROM rust:{rust}-slim-bookworm AS build")),
+        dockerfile.contains(&format!("FROM rust:{rust}-alpine AS build")),
         "{rust}"
     );
+    // Everything but the sandbox.
+    let default = manifest.split("\ndefault = [").nth(1).unwrap();
+    let default = default.split(']').next().unwrap().replace(['"', ' '], "");
+    let features: Vec<&str> = default.split(',').filter(|f| *f != "sandbox").collect();
+    let features = format!("--no-default-features --features {} ", features.join(","));
+    assert!(dockerfile.contains(&features), "{features}");
     let kept = std::fs::read_to_string(".dockerignore").unwrap();
     let kept: Vec<&str> = kept.lines().filter_map(|l| l.strip_prefix('!')).collect();
     for name in &kept {

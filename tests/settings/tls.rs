@@ -138,6 +138,7 @@ fn verify_ca_checks_the_authority_and_not_the_name() {
     let mode = ("DB_SSLMODE", "verify-ca");
     check("tls_only", &[mode, ca], 0);
     check("tls_only", &[mode, ca, ("DB_HOST", "127.0.0.1")], 0);
+    check("tls_only", &[mode, ("PGSSLROOTCERT", "ca.pem")], 0);
     check("tls_only", &[mode], 1).says("whoever signed the server's certificate is not trusted");
     // As libpq: a root certificate makes require check it.
     check("tls_only", &[("DB_SSLMODE", "require"), ca], 0);

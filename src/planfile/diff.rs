@@ -1,0 +1,464 @@
+//! What changed between two plans, entry by entry, for who reviewed the first.
+//!
+//! Entries are matched by table, key and, for violations, kind and field, whatever their order.
+//! Two hashes of each entry of the first plan are in memory meanwhile, about 80 bytes; what
+//! differs is spooled.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{EntryLine, Item, PlanFile, entry_json};
+use crate::error::{Error, Result};
+use crate::mask::Mask;
+use crate::plan::{Entry, Fragment, Header, TablePlan, What};
+
+/// How many entries differ, and how many do not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct DiffCounts {
+    /// In both plans, and not the same.
+    pub different: u64,
+    /// Only in the second.
+    pub added: u64,
+    /// Only in the first.
+    pub removed: u64,
+    /// The same in both.
+    pub same: u64,
+    /// Of those, how many come from another place of the batch.
+    pub moved: u64,
+}
+
+/// One fact of the header that is not the same in both plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeaderDifference {
+    /// What it is about.
+    pub what: String,
+    /// What the first plan says.
+    pub old: Option<String>,
+    /// What the second plan says.
+    pub new: Option<String>,
+}
+
+/// Objects that only one plan read, or that have another content: the keys of a few, and how many.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Objects {
+    /// Those that differ, the first of them in plan order.
+    pub keys: Vec<String>,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// What changed from one plan to another.
+pub struct PlanDiff<'p> {
+    old: &'p PlanFile,
+    new: &'p PlanFile,
+    /// Facts of the headers.
+    pub header: Vec<HeaderDifference>,
+    /// Objects that only the second plan read.
+    pub objects_added: Objects,
+    /// Objects that only the first plan read.
+    pub objects_removed: Objects,
+    /// Objects with another content.
+    pub objects_changed: Objects,
+    /// Entries.
+    pub counts: DiffCounts,
+    mask: Mask,
+    /// Places in the second plan that differ, and the place in the first of what stood there.
+    differing: Vec<(u64, Option<u64>)>,
+    /// Entries of the first plan that differ, by place: where they stand in the spool.
+    offsets: HashMap<u64, u64>,
+    different: File,
+    removed: File,
+}
+
+/// What of the first plan is remembered.
+struct Known {
+    content: u128,
+    from: u64,
+    place: u64,
+    matched: bool,
+}
+
+/// How many objects are named.
+const NAMED: usize = 10;
+
+fn spool() -> Result<File> {
+    tempfile::tempfile().map_err(|e| failed(&e))
+}
+
+fn failed(e: &std::io::Error) -> Error {
+    Error::io("comparing the plans", e)
+}
+
+impl<'p> PlanDiff<'p> {
+    /// Compares two plans.
+    ///
+    /// # Errors
+    /// [`Error::PlanRefused`] where the sensitive values of one are encrypted and it was not
+    /// opened, or a file changed; [`Error::Io`].
+    pub fn new(old: &'p PlanFile, new: &'p PlanFile) -> Result<PlanDiff<'p>> {
+        for plan in [old, new] {
+            // The stand-ins of two plans have nothing in common.
+            if let Some(seal) = &plan.seal {
+                return Err(Error::PlanRefused(seal.closed(&plan.name)));
+            }
+        }
+        let mut diff = PlanDiff {
+            old,
+            new,
+            header: headers(&old.header, &new.header),
+            objects_added: Objects::default(),
+            objects_removed: Objects::default(),
+            objects_changed: Objects::default(),
+            counts: DiffCounts::default(),
+            mask: mask(old, new),
+            differing: Vec::new(),
+            offsets: HashMap::new(),
+            different: spool()?,
+            removed: spool()?,
+        };
+        let removed = diff.compare()?;
+        diff.keep(&removed)?;
+        Ok(diff)
+    }
+
+    /// The two plans.
+    pub fn plans(&self) -> [&'p PlanFile; 2] {
+        [self.old, self.new]
+    }
+
+    /// Finds what differs, and returns the places in the first plan of what is only there.
+    fn compare(&mut self) -> Result<Vec<u64>> {
+        let mut known: HashMap<u128, Known> = HashMap::new();
+        let mut objects: HashMap<String, (u128, bool)> = HashMap::new();
+        let mut place = 0;
+        self.old.stream(&mut |item| {
+            match item {
+                Item::Fragment(f) => {
+                    objects.insert(f.key.clone(), (content_of_object(&f), false));
+                }
+                Item::Entry(entry) => {
+                    let [mut id, content] = identity_and_content(&entry);
+                    while known.contains_key(&id) {
+                        id = id.wrapping_add(1); // the next with the same name
+                    }
+                    let from = from(&entry);
+                    known.insert(
+                        id,
+                        Known {
+                            content,
+                            from,
+                            place,
+                            matched: false,
+                        },
+                    );
+                    place += 1;
+                }
+            }
+            Ok(())
+        })?;
+        let (new, counts) = (self.new, &mut self.counts);
+        let mut place = 0;
+        new.stream(&mut |item| {
+            match item {
+                Item::Fragment(f) => {
+                    let list = match objects.get_mut(&f.key) {
+                        None => &mut self.objects_added,
+                        Some((content, found)) => {
+                            *found = true;
+                            if *content == content_of_object(&f) {
+                                return Ok(());
+                            }
+                            &mut self.objects_changed
+                        }
+                    };
+                    list.add(f.key);
+                }
+                Item::Entry(entry) => {
+                    let [mut id, content] = identity_and_content(&entry);
+                    while known.get(&id).is_some_and(|k| k.matched) {
+                        id = id.wrapping_add(1);
+                    }
+                    match known.get_mut(&id) {
+                        None => {
+                            counts.added += 1;
+                            self.differing.push((place, None));
+                        }
+                        Some(old) => {
+                            old.matched = true;
+                            if old.content == content {
+                                counts.same += 1;
+                                counts.moved += u64::from(old.from != from(&entry));
+                            } else {
+                                counts.different += 1;
+                                self.differing.push((place, Some(old.place)));
+                            }
+                        }
+                    }
+                    place += 1;
+                }
+            }
+            Ok(())
+        })?;
+        let mut gone: Vec<String> = objects
+            .into_iter()
+            .filter(|(_, (_, found))| !found)
+            .map(|(key, _)| key)
+            .collect();
+        gone.sort();
+        gone.into_iter()
+            .for_each(|key| self.objects_removed.add(key));
+        let mut removed: Vec<u64> = known
+            .into_values()
+            .filter(|k| !k.matched)
+            .map(|k| k.place)
+            .collect();
+        removed.sort_unstable();
+        self.counts.removed = removed.len() as u64;
+        Ok(removed)
+    }
+
+    /// Spools what of the first plan will be shown.
+    fn keep(&mut self, removed: &[u64]) -> Result<()> {
+        let places = self.differing.iter().filter_map(|(_, old)| *old);
+        self.offsets = places.map(|place| (place, 0)).collect();
+        let mut different = BufWriter::new(&self.different);
+        let mut gone = BufWriter::new(&self.removed);
+        let (mut place, mut offset) = (0, 0);
+        let mut removed = removed.iter().peekable();
+        let offsets = &mut self.offsets;
+        self.old.stream(&mut |item| {
+            let Item::Entry(entry) = item else {
+                return Ok(());
+            };
+            let line = |entry| {
+                entry_json(entry)
+                    .map(|json| json + "\n")
+                    .map_err(|e| failed(&e.into()))
+            };
+            if removed.next_if(|r| **r == place).is_some() {
+                gone.write_all(line(entry)?.as_bytes())
+                    .map_err(|e| failed(&e))?;
+            } else if let Some(at) = offsets.get_mut(&place) {
+                let line = line(entry)?;
+                *at = offset;
+                offset += line.len() as u64;
+                different
+                    .write_all(line.as_bytes())
+                    .map_err(|e| failed(&e))?;
+            }
+            place += 1;
+            Ok(())
+        })?;
+        different.flush().map_err(|e| failed(&e))?;
+        gone.flush().map_err(|e| failed(&e))
+    }
+
+    /// Gives what differs to `sink`, in the second plan's order, sensitive values masked with
+    /// stand-ins that are the same for both plans.
+    ///
+    /// # Errors
+    /// [`Error::PlanRefused`] where a file changed; [`Error::Io`]; and whatever `sink` returns.
+    pub fn different(&self, sink: &mut dyn FnMut([Entry; 2]) -> Result<()>) -> Result<()> {
+        self.changed(&mut |new, old| match old {
+            Some(old) => sink([old, new]),
+            None => Ok(()),
+        })
+    }
+
+    /// Gives what only the second plan has to `sink`, in order.
+    ///
+    /// # Errors
+    /// As [`PlanDiff::different`].
+    pub fn added(&self, sink: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
+        self.changed(&mut |new, old| match old {
+            Some(_) => Ok(()),
+            None => sink(new),
+        })
+    }
+
+    /// Gives what only the first plan has to `sink`, in order.
+    ///
+    /// # Errors
+    /// As [`PlanDiff::different`].
+    pub fn removed(&self, sink: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
+        let mut file = &self.removed;
+        file.seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
+        for line in BufReader::new(file).lines() {
+            sink(self.masked(entry(&line.map_err(|e| failed(&e))?)?))?;
+        }
+        Ok(())
+    }
+
+    fn changed(&self, sink: &mut dyn FnMut(Entry, Option<Entry>) -> Result<()>) -> Result<()> {
+        let mut different = BufReader::new(&self.different);
+        let mut line = String::new();
+        let mut differing = self.differing.iter().peekable();
+        let mut place = 0;
+        self.new.stream(&mut |item| {
+            let Item::Entry(new) = item else {
+                return Ok(());
+            };
+            let here = differing.next_if(|(n, _)| *n == place);
+            place += 1;
+            let Some((_, old)) = here else {
+                return Ok(());
+            };
+            let old = match old.and_then(|old| self.offsets.get(&old)) {
+                None => None,
+                Some(offset) => {
+                    different
+                        .seek(SeekFrom::Start(*offset))
+                        .map_err(|e| failed(&e))?;
+                    line.clear();
+                    different.read_line(&mut line).map_err(|e| failed(&e))?;
+                    Some(self.masked(entry(&line)?))
+                }
+            };
+            sink(self.masked(new), old)
+        })
+    }
+
+    fn masked(&self, mut entry: Entry) -> Entry {
+        self.mask.entry(&mut entry);
+        entry
+    }
+}
+
+impl Objects {
+    fn add(&mut self, key: String) {
+        self.count += 1;
+        if self.keys.len() < NAMED {
+            self.keys.push(key);
+        }
+    }
+}
+
+fn entry(line: &str) -> Result<Entry> {
+    let line: EntryLine = serde_json::from_str(line).map_err(|e| failed(&e.into()))?;
+    Entry::try_from(line).map_err(|e| failed(&std::io::Error::other(e)))
+}
+
+/// One mask for both plans, which hides what either calls sensitive.
+fn mask(old: &PlanFile, new: &PlanFile) -> Mask {
+    let key = [&old.sections.changes[..], &new.sections.changes[..]].concat();
+    let salts = [&old.salt, &new.salt].into_iter().flatten();
+    let key = salts.fold(key, |key, salt| [&key, salt.as_bytes()].concat());
+    let mut mask = Mask::new(&key, []);
+    for table in old.header.tables.iter().chain(&new.header.tables) {
+        mask.add(&table.table, &table.config);
+    }
+    mask
+}
+
+/// What an entry is about, and what it says, but for where it comes from.
+fn identity_and_content(entry: &Entry) -> [u128; 2] {
+    let about = match &entry.what {
+        What::Violation(v) => format!("{} {:?}", v.kind.word(), v.field),
+        _ => String::new(),
+    };
+    let id = hash(&format!("{:?} {:?} {about}", entry.table, entry.key));
+    [id, hash(&format!("{:?}", entry.what))]
+}
+
+fn content_of_object(f: &Fragment) -> u128 {
+    hash(&format!("{:?} {} {}", f.table, f.sha256, f.records))
+}
+
+fn from(entry: &Entry) -> u64 {
+    hash(&format!("{:?}", entry.from)) as u64
+}
+
+fn hash(text: &str) -> u128 {
+    let digest = Sha256::digest(text.as_bytes());
+    digest[..16]
+        .iter()
+        .fold(0, |n, byte| n << 8 | u128::from(*byte))
+}
+
+/// The facts that differ between two headers. What is counted follows from the entries.
+fn headers(old: &Header, new: &Header) -> Vec<HeaderDifference> {
+    let mut found = Vec::new();
+    let mut put = |what: String, old: Option<String>, new: Option<String>| {
+        if old != new {
+            found.push(HeaderDifference { what, old, new });
+        }
+    };
+    for ((what, old), (_, new)) in facts(old).into_iter().zip(facts(new)) {
+        put(what.to_owned(), Some(old), Some(new));
+    }
+    let names = |h: &Header| -> Vec<String> { h.tables.iter().map(|t| t.table.clone()).collect() };
+    let (before, after) = (names(old), names(new));
+    for name in before.iter().filter(|n| !after.contains(n)) {
+        put(format!("table {name}"), Some("in the plan".into()), None);
+    }
+    for name in after.iter().filter(|n| !before.contains(n)) {
+        put(format!("table {name}"), None, Some("in the plan".into()));
+    }
+    let common = |names: &[String], others: &[String]| {
+        let common = names.iter().filter(|n| others.contains(n));
+        Some(common.cloned().collect::<Vec<_>>().join(", "))
+    };
+    put(
+        "order of tables".into(),
+        common(&before, &after),
+        common(&after, &before),
+    );
+    for (a, b) in new
+        .tables
+        .iter()
+        .filter_map(|b| Some((old.table(&b.table)?, b)))
+    {
+        let (name, mut a, mut b) = (&b.table, facts_of_table(a), facts_of_table(b));
+        let all: std::collections::BTreeSet<String> = a.keys().chain(b.keys()).cloned().collect();
+        for fact in all {
+            put(
+                format!("table {name}, {fact}"),
+                a.remove(&fact),
+                b.remove(&fact),
+            );
+        }
+    }
+    found
+}
+
+fn facts(h: &Header) -> Vec<(&'static str, String)> {
+    let target = &h.target;
+    vec![
+        ("kind", h.kind.word().into()),
+        ("batch", h.batch_id.clone()),
+        ("database", target.database.clone()),
+        ("server", target.identity.clone()),
+        ("lineage", target.lineage.clone()),
+        (
+            "schema of the loader's tables",
+            target.loader_schema.clone(),
+        ),
+        ("search path", target.search_path.clone()),
+        ("applications taken back", h.undoes.join(", ")),
+        ("records", h.records.to_string()),
+        ("violations that block", h.blocking.to_string()),
+        ("violations that leave records out", h.rejected.to_string()),
+    ]
+}
+
+fn facts_of_table(t: &TablePlan) -> BTreeMap<String, String> {
+    let text = |v: &serde_json::Value| match v {
+        serde_json::Value::String(s) => s.clone(),
+        other => other.to_string(),
+    };
+    let mut facts: BTreeMap<String, String> = match serde_json::to_value(&t.config) {
+        Ok(serde_json::Value::Object(fields)) => {
+            fields.iter().map(|(k, v)| (k.clone(), text(v))).collect()
+        }
+        _ => BTreeMap::new(),
+    };
+    facts.insert("definition in the database".into(), t.schema.clone());
+    facts.insert("refers to".into(), t.parents.join(", "));
+    facts.insert("left to its triggers".into(), t.triggered.join(", "));
+    facts.insert("notes".into(), t.warnings.join("; "));
+    facts
+}

@@ -1,0 +1,290 @@
+//! Rollbacks at the edges: triggers, marks, columns that do not count, roles, and failures that
+//! are recorded.
+
+use crate::harness::Stage;
+
+fn last(stage: &Stage) -> String {
+    stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1")
+}
+
+#[test]
+fn what_was_taken_back_and_forth_can_be_taken_back_by_its_batch() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, edits int NOT NULL DEFAULT 0); \
+         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN NEW.edits := OLD.edits + 1; RETURN NEW; END $$; \
+         CREATE TRIGGER touch BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch(); \
+         INSERT INTO t VALUES ('a', 'old'), ('b', 'old')",
+        "t: {natural_key: [k]}",
+    );
+    let values = "SELECT string_agg(k || v, ' ' ORDER BY k) FROM t";
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": "a", "v": "1"}, {"k": "n", "v": "1"}]"#,
+        )],
+    );
+    stage.load("b");
+    stage.roll_back("b").ends(0);
+    let undo = last(&stage);
+    stage
+        .loader(&["rollback", "--application", &undo, "--force"])
+        .ends(0);
+    let redone = last(&stage);
+    assert_eq!(stage.one(values), "a1 bold n1");
+    // A second load on top of it.
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": "a", "v": "2"}, {"k": "b", "v": "2"}]"#,
+        )],
+    );
+    stage.load("b");
+    stage.roll_back("b").ends(0).says(&["2 updated, 1 deleted"]);
+    assert_eq!(stage.one(values), "aold bold");
+    let undone = format!(
+        "SELECT '{redone}' = ANY (undoes::text[]) FROM loader_ledger WHERE application = '{}'",
+        last(&stage)
+    );
+    assert_eq!(stage.one(&undone), "t");
+    stage.roll_back("b").ends(1).says(&["taken back already"]);
+    let history = stage
+        .loader(&["history", "--batch-id", "b", "--json"])
+        .ends(0)
+        .json();
+    let loads = history["applications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|a| a["kind"] == "load");
+    assert!(
+        loads.clone().count() == 2 && loads.clone().all(|a| !a["undone_by"].is_null()),
+        "{history}"
+    );
+}
+
+#[test]
+fn a_row_that_would_only_be_marked_still_refers() {
+    for action in ["", "ON DELETE CASCADE", "ON DELETE SET NULL"] {
+        let stage = Stage::new(
+            &format!(
+                "CREATE TABLE p (k text PRIMARY KEY); \
+                 CREATE TABLE c (k text PRIMARY KEY, p text REFERENCES p {action}, deleted_at timestamptz)"
+            ),
+            "p: {natural_key: [k]}\nc: {natural_key: [k], soft_delete: true}",
+        );
+        stage.deliver(
+            "b",
+            &[
+                ("p/1.json", r#"{"k": "p1"}"#),
+                ("c/1.json", r#"{"k": "c1", "p": "p1"}"#),
+            ],
+        );
+        stage.load("b");
+        let now = stage.state();
+        stage
+            .roll_back("b")
+            .ends(4)
+            .says(&["c c1", "refers to a row of p", "only marked"]);
+        assert_eq!(stage.state(), now, "{action}");
+        stage.sql("UPDATE c SET p = NULL");
+        stage.roll_back("b").ends(3).says(&["c1", "changed"]);
+    }
+}
+
+#[test]
+fn columns_whose_drift_does_not_matter_stay_as_others_set_them() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, note text); INSERT INTO t VALUES ('a', 'old', 'first')",
+        "t: {natural_key: [k], ignore_drift: [note]}",
+    );
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": "a", "v": "1"}, {"k": "n", "v": "1"}]"#,
+        )],
+    );
+    stage.load("b");
+    stage.sql("UPDATE t SET note = 'second'");
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": "a", "v": "2"}, {"k": "n", "v": "2"}]"#,
+        )],
+    );
+    stage.load("b");
+    stage.sql("UPDATE t SET note = 'third'");
+    let now = stage.data();
+    stage.roll_back("b").ends(0).says(&["1 updated, 1 deleted"]);
+    assert_eq!(stage.data(), "t (a,old,third)");
+    stage
+        .loader(&["rollback", "--application", &last(&stage), "--force"])
+        .ends(0);
+    assert_eq!(stage.data(), now);
+}
+
+#[test]
+fn a_role_that_cannot_read_what_refers_leaves_it_to_the_foreign_key() {
+    let stage = Stage::new(
+        "CREATE TABLE g (k text PRIMARY KEY); \
+         CREATE TABLE p (k text PRIMARY KEY, v text, g text REFERENCES g); INSERT INTO p VALUES ('a', 'old'); \
+         CREATE TABLE secret (id int PRIMARY KEY, p text REFERENCES p); \
+         DO $$ BEGIN CREATE ROLE edge_loader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO edge_loader; \
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO edge_loader; REVOKE ALL ON secret FROM edge_loader",
+        "{p: {natural_key: [k]}, g: {natural_key: [k]}}",
+    );
+    stage.deliver(
+        "b",
+        &[
+            (
+                "p/1.json",
+                r#"[{"k": "a", "v": "new"}, {"k": "n", "v": "new", "g": "g"}]"#,
+            ),
+            ("g/1.json", r#"{"k": "g"}"#),
+        ],
+    );
+    stage.load("b");
+    let url = stage.url.replace("loader@", "edge_loader@");
+    let roll_back = || {
+        stage.loader_with(
+            &["rollback", "--batch-id", "b", "--force"],
+            &[("DATABASE_URL", &url)],
+        )
+    };
+    stage.sql("INSERT INTO secret VALUES (1, 'n')");
+    let now = stage.state();
+    roll_back().ends(1).says(&["secret", "not applied"]);
+    assert_eq!(stage.state(), now);
+    stage.sql("DELETE FROM secret");
+    roll_back().ends(0).says(&["1 updated, 2 deleted"]);
+    assert_eq!(stage.one("SELECT string_agg(k || v, ' ') FROM p"), "aold");
+}
+
+#[test]
+fn a_plan_that_is_out_of_date_leaves_its_reason_where_it_belongs() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text)",
+        "t: {natural_key: [k]}",
+    );
+    stage.deliver("b", &[("t/1.json", r#"{"k": "a", "v": "1"}"#)]);
+    let plan = stage.plan("b");
+    stage.load("b");
+    stage
+        .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+        .ends(0);
+    stage.roll_back("b").ends(0);
+    stage
+        .loader(&["check", "undo.json"])
+        .ends(0)
+        .says(&["Applied at"]);
+    // The load is in effect no more, but not by this rollback's doing.
+    stage.sql("UPDATE loader_ledger SET plan_hash = 'sha256:other' WHERE kind = 'rollback'");
+    for command in [
+        &["check", "undo.json"][..],
+        &["apply", "undo.json", "--force"],
+    ] {
+        stage.loader(command).ends(6).says(&["taken back already"]);
+    }
+    let failed = "SELECT string_agg(operation || ' ' || error_message, '; ' ORDER BY id) FROM batch_load_log WHERE status = 'failed'";
+    assert!(
+        stage.one(failed).starts_with("rollback the application"),
+        "{}",
+        stage.one(failed)
+    );
+    // Another definition.
+    stage.sql("ALTER TABLE t ADD w text; DELETE FROM batch_load_log");
+    stage
+        .loader(&["apply", &plan, "--force"])
+        .ends(6)
+        .says(&["the definition of table t"]);
+    assert!(
+        stage
+            .one(failed)
+            .starts_with("load the definition of table t"),
+        "{}",
+        stage.one(failed)
+    );
+    // Another database is not written to.
+    let other = Stage::new("CREATE TABLE t (k text PRIMARY KEY, v text)", "{}");
+    let plan = stage.path(&plan).display().to_string();
+    other
+        .loader(&["apply", &plan, "--force"])
+        .ends(6)
+        .says(&["another database"]);
+    assert_eq!(other.one("SELECT count(*) FROM batch_load_log"), "0");
+}
+
+#[test]
+fn a_table_that_has_other_columns_since_is_put_back_as_far_as_it_goes() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, old int DEFAULT 1); INSERT INTO t VALUES ('a', 'old')",
+        "t: {natural_key: [k]}",
+    );
+    let batch = r#"[{"k": "a", "v": "new"}, {"k": "n", "v": "new"}]"#;
+    stage.deliver("b", &[("t/1.json", batch)]);
+    stage.load("b");
+    stage.sql("ALTER TABLE t DROP old; ALTER TABLE t ADD since text NOT NULL DEFAULT 'x'; UPDATE t SET since = k");
+    let now = stage.data();
+    stage.roll_back("b").ends(0).says(&["1 updated, 1 deleted"]);
+    assert_eq!(stage.data(), "t (a,old,a)");
+    stage
+        .loader(&["rollback", "--application", &last(&stage), "--force"])
+        .ends(0);
+    assert_eq!(stage.data(), now);
+    // What was changed since, is found as ever.
+    stage.sql("UPDATE t SET v = 'theirs' WHERE k = 'n'");
+    stage.roll_back("b").ends(3).says(&["k=n", "changed"]);
+    stage.sql("UPDATE t SET v = 'new' WHERE k = 'n'");
+    // Values that have no place any more are not lost silently.
+    stage.sql("ALTER TABLE t RENAME v TO w");
+    let now = stage.data();
+    stage
+        .roll_back("b")
+        .ends(4)
+        .says(&["column v", "no more", "audit"]);
+    assert_eq!(stage.data(), now);
+}
+
+#[test]
+fn what_triggers_set_in_our_own_rollbacks_is_nobodys_change() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, w text, edits int NOT NULL DEFAULT 0); \
+         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS \
+           $$ BEGIN NEW.edits := OLD.edits + 1; RETURN NEW; END $$; \
+         CREATE TRIGGER touch BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch(); \
+         INSERT INTO t VALUES ('a', 'old')",
+        "t: {natural_key: [k]}",
+    );
+    let values = "SELECT string_agg(concat_ws(' ', k, v, w), ', ' ORDER BY k) FROM t";
+    for (batch, v) in [("one", 1), ("two", 2), ("three", 3)] {
+        let rows = format!(r#"[{{"k": "a", "v": "{v}"}}, {{"k": "n", "v": "{v}"}}]"#);
+        stage.deliver(batch, &[("t/1.json", &rows)]);
+    }
+    stage.load("one");
+    stage.load("two");
+    stage.roll_back("two").ends(0);
+    stage.load("three");
+    stage.roll_back("three").ends(0);
+    stage
+        .roll_back("one")
+        .ends(0)
+        .says(&["1 updated, 1 deleted"]);
+    assert_eq!(stage.one(values), "a old");
+
+    // What somebody else set in between is.
+    stage.load("one");
+    stage.sql("UPDATE t SET w = 'theirs' WHERE k = 'n'");
+    stage.load("two");
+    stage.roll_back("two").ends(0);
+    stage
+        .roll_back("one")
+        .ends(3)
+        .says(&["k=n: changed"])
+        .omits("k=a");
+    assert_eq!(stage.one(values), "a 1, n 1 theirs");
+}

@@ -1,0 +1,303 @@
+//! Two plans compared for who reviewed the first, and plans of every state and age shown.
+
+use crate::biobank::everything;
+use crate::support::{Plan, World};
+
+const SCHEMA: &str = "
+CREATE TABLE sites (site text PRIMARY KEY, city text, pin text);
+CREATE TABLE boxes (box text PRIMARY KEY, site text REFERENCES sites, shelf int, volume numeric(6,1));
+INSERT INTO sites VALUES ('S1', 'Lyon', '1111'), ('S2', 'Nice', '2222'), ('S3', 'Metz', '3333');
+INSERT INTO boxes VALUES ('B1', 'S1', 1, 1.0), ('B2', 'S1', 2, 2.0), ('B3', 'S2', 3, 3.0), ('B4', 'S2', 4, 4.0);
+";
+const TABLES: &str = "
+sites: {natural_key: [site], sensitive: [pin]}
+boxes: {natural_key: [box], on_invalid: reject}
+";
+
+/// A batch planned, and planned again after it was delivered anew and the database went on.
+fn twice() -> (World, Plan, Plan) {
+    let world = World::new(SCHEMA, TABLES);
+    world.deliver("b", "sites.json", r#"[{"site": "S1", "city": "Lyons", "pin": "1112"}, {"site": "S3", "pin": "3334"}, {"site": "S9", "city": "Brest"}]"#);
+    world.deliver("b", "boxes/1.json", r#"[{"box": "B1", "shelf": 10}, {"box": "B2", "shelf": 20}, {"box": "B3", "shelf": 3}, {"box": "B8", "shelf": "top"}]"#);
+    world.deliver(
+        "b",
+        "boxes/2.json",
+        r#"[{"box": "B4", "shelf": 40}, {"box": "B9", "site": "S2"}]"#,
+    );
+    let first = world.plan("b");
+    world.sql("UPDATE boxes SET volume = 9.5 WHERE box = 'B2'; UPDATE boxes SET shelf = 33 WHERE box = 'B3'; DELETE FROM boxes WHERE box = 'B4'");
+    world.deliver("b", "sites.json", r#"[{"site": "S1", "city": "Lyons", "pin": "1113"}, {"site": "S2", "city": "Nizza"}, {"site": "S3", "pin": "3334"}]"#);
+    world.deliver("b", "boxes/1.json", r#"[{"box": "B1", "shelf": 11}, {"box": "B2", "shelf": 20}, {"box": "B3", "shelf": 3}, {"box": "B8", "shelf": "high"}]"#);
+    world.deliver(
+        "b",
+        "boxes/3.json",
+        r#"[{"box": "B7", "site": "S2", "volume": "1.25"}]"#,
+    );
+    world.configure(&TABLES.replace(
+        "on_invalid: reject",
+        "on_invalid: reject, on_duplicate: last",
+    ));
+    let second = world.plan("b");
+    (world, first, second)
+}
+
+fn text(world: &World, first: &Plan, second: &Plan, format: &str) -> String {
+    let shown = world
+        .loader(&["show", first.name(), second.name(), "--format", format])
+        .ok()
+        .stdout;
+    let shown = shown
+        .replace(&first.hash(), "sha256:…1")
+        .replace(&second.hash(), "sha256:…2");
+    let shown = shown
+        .replace(first.name(), "first.json")
+        .replace(second.name(), "second.json");
+    shown.replace(&world.database, "biobank")
+}
+
+#[test]
+fn what_changed_between_two_plans() {
+    let (world, first, second) = twice();
+    for format in ["text", "markdown"] {
+        let shown = text(&world, &first, &second, format);
+        let masked = stand_ins(&shown);
+        snapshot(&format!("compared_{format}"), &masked);
+        assert!(
+            !shown.contains("1113") && !shown.contains("1112"),
+            "{shown}"
+        );
+        let last = "Compared: 6 different, 2 added, 1 removed, 2 the same.";
+        assert_eq!(shown.lines().last(), Some(last), "{shown}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&text(&world, &first, &second, "json")).unwrap();
+    assert_eq!(
+        json["counts"],
+        serde_json::json!({"different": 6, "added": 2, "removed": 1, "same": 2, "moved": 1})
+    );
+    assert_eq!(json["entries"].as_array().unwrap().len(), 9);
+    assert_eq!(
+        json["objects"]["added"]["keys"][0],
+        "staging/b/boxes/3.json"
+    );
+
+    // The other way round, and the same twice.
+    let back = world.loader(&["show", second.name(), first.name()]).ok();
+    back.says("Compared: 6 different, 1 added, 2 removed, 2 the same.");
+    let same = world
+        .loader(&["show", first.name(), first.name(), "--detailed-exitcode"])
+        .ok();
+    let count = first.entries().len();
+    same.says(&format!(
+        "Compared: 0 different, 0 added, 0 removed, {count} the same."
+    ));
+    world
+        .loader(&["show", first.name(), second.name(), "--detailed-exitcode"])
+        .exits(2);
+
+    // Only a part of it; the last line still counts all.
+    let part = world
+        .loader(&[
+            "show",
+            first.name(),
+            second.name(),
+            "--table",
+            "boxes",
+            "--action",
+            "insert",
+        ])
+        .ok()
+        .stdout;
+    assert!(
+        part.contains("box=B7")
+            && !part.contains("site=S2")
+            && part.contains("Compared: 6 different"),
+        "{part}"
+    );
+    let one = world
+        .loader(&["show", first.name(), second.name(), "--limit", "1"])
+        .ok()
+        .stdout;
+    assert!(
+        one.contains("… and 5 more") && one.contains("… and 1 more"),
+        "{one}"
+    );
+    world
+        .loader(&["show", first.name(), second.name(), "--table", "bxs"])
+        .exits(1)
+        .says("no table bxs");
+    world
+        .loader(&["show", first.name(), "nowhere.json"])
+        .exits(1)
+        .says("nowhere.json");
+    world
+        .loader(&["show", first.name(), "--detailed-exitcode"])
+        .exits(1);
+    let edited = second.text.replacen("\"Nizza\"", "\"Genua\"", 1);
+    world.write("edited.json", edited);
+    world
+        .loader(&["show", first.name(), "edited.json"])
+        .exits(6)
+        .says("was changed after it was made");
+}
+
+/// Digits of stand-ins are different in every run.
+fn stand_ins(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("•••") {
+        let end = at + "•••".len();
+        out += &rest[..end];
+        rest = rest[end..].trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        out += "xxxxxx";
+    }
+    out + rest
+}
+
+fn snapshot(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+/// The order of entries does not matter, and entries with one name are matched one by one.
+#[test]
+fn entries_are_matched_whatever_their_order() {
+    let world = everything();
+    let plan = world.plan("b");
+    let run = world
+        .loader(&[
+            "plan",
+            "--batch-id",
+            "b",
+            "--table-name",
+            "subjects",
+            "--out",
+            "less.json",
+        ])
+        .ok();
+    drop(run);
+    let shown = world
+        .loader(&["show", plan.name(), "less.json", "--all"])
+        .ok();
+    let all = plan.entries();
+    let kept = all.iter().filter(|e| e["table"] == "subjects").count();
+    shown.says(&format!(
+        "Compared: 0 different, 0 added, {} removed, {kept} the same.",
+        all.len() - kept
+    ));
+}
+
+#[test]
+fn a_plan_of_every_state_can_be_shown() {
+    let world = everything();
+    let plan = world.plan("b");
+    let stale = world.plan("b");
+    world
+        .loader(&["check", plan.name()])
+        .ok()
+        .says("It would apply now.");
+    let before = world.show(&plan, &[]);
+    world.apply(&plan).ok();
+
+    // Without a database an applied plan is shown as before; with one it is said to be applied.
+    let url = world.url();
+    world.set("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none");
+    assert_eq!(world.show(&plan, &[]), before);
+    world.loader(&["check", plan.name()]).exits(1);
+    world.set("DATABASE_URL", &url);
+    let checked = world.loader(&["check", plan.name(), "--json"]).ok().json();
+    assert_eq!(checked["status"], "applied");
+    world
+        .loader(&["check", plan.name()])
+        .ok()
+        .says("Applied at ");
+
+    // Taken back it would apply again; overtaken it would not, and is shown all the same.
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    world
+        .loader(&["check", plan.name()])
+        .ok()
+        .says("It would apply now.");
+    world.sql("UPDATE subjects SET sex = 'X' WHERE global_subject_id = 'G1'");
+    world.loader(&["check", stale.name()]).exits(3).says("G1");
+    assert_eq!(
+        world.show(&stale, &[]),
+        before.replace(plan.name(), stale.name())
+    );
+
+    // A blocked one says what blocks it, and what can be done.
+    let tables = std::fs::read_to_string(world.path("tables.yaml")).unwrap();
+    world.configure(
+        &tables
+            .replace("on_invalid: reject", "on_invalid: block")
+            .replace("\"on_invalid\": \"reject\"", "\"on_invalid\": \"block\""),
+    );
+    let blocked = world.plan("b");
+    assert!(
+        blocked.stderr.contains("cannot be applied"),
+        "{}",
+        blocked.stderr
+    );
+    world
+        .loader(&["show", blocked.name()])
+        .ok()
+        .says("This plan cannot be applied")
+        .says("blocks");
+    world
+        .loader(&["check", blocked.name()])
+        .exits(4)
+        .says("--action violation");
+}
+
+/// Every version reads what any earlier one wrote, so far `table-loader-plan/1`; what a later one
+/// writes is refused, and told apart from a file that is no plan.
+#[test]
+fn earlier_plans_are_read_and_later_ones_are_refused() {
+    let world = everything();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/plans/example.json");
+    let text = std::fs::read_to_string(example).unwrap();
+    assert!(
+        text.starts_with("{\n\"format\": \"table-loader-plan/1\","),
+        "the first format"
+    );
+    for format in ["text", "markdown", "json"] {
+        world
+            .loader(&["show", example, "--format", format])
+            .ok()
+            .says("global_subject_id");
+    }
+    let as_format = |format: &str| {
+        let name = "other.json";
+        world.write(name, text.replacen("table-loader-plan/1", format, 1));
+        name
+    };
+    // A later format may have any other fields, before or after its name.
+    let later = as_format("table-loader-plan/2\",\n\"later\": {\"a\": 1},\n\"x\": \"");
+    for args in [
+        &["show", later][..],
+        &["show", example, later],
+        &["check", later],
+        &["apply", later, "--force"],
+    ] {
+        let refused = world.writes_nothing(|| world.loader(args)).exits(6);
+        refused
+            .says("\"table-loader-plan/2\"")
+            .says("reads \"table-loader-plan/1\"")
+            .says("newer version of loader");
+    }
+    let view = as_format("table-loader-view/1");
+    world
+        .loader(&["show", view])
+        .exits(6)
+        .says("no plan but what `loader show --format json` writes");
+    let strange = as_format("something-else/1");
+    world
+        .loader(&["show", strange])
+        .exits(6)
+        .says("is no plan of a loader");
+}
