@@ -67,9 +67,9 @@ pub struct CheckArgs {
     /// The plan file; - is standard input
     plan: PathBuf,
     #[command(flatten)]
-    report: ReportArgs,
-    #[command(flatten)]
     identity: Identity,
+    #[command(flatten)]
+    report: ReportArgs,
 }
 
 pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {

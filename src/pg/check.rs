@@ -34,6 +34,8 @@ const NEW: &str = "\"loader new\"";
 const CHANGED: &str = "\"loader changed\"";
 /// An update changes a column of a foreign key: apply writes it after the inserts.
 const REFERS: &str = "\"loader refers\"";
+/// That an update is written after the inserts into its table; the last column, set when all are there.
+const LATE: &str = "\"loader late\"";
 /// Every given value has a column's type, so that expressions can be evaluated.
 const SOUND: &str = "\"loader sound\"";
 /// Nothing was found wrong with the record so far.
@@ -96,7 +98,7 @@ pub async fn prepare<'a>(session: &Session, stages: &'a [Stage<'a>]) -> Result<V
             let columns: Vec<String> = table.columns.iter().map(definition).collect();
             let sql = format!(
                 "CREATE TEMPORARY TABLE {bare} ({N} bigint PRIMARY KEY, {NEW} bool, {CHANGED} bool, {REFERS} bool, \
-                 {SOUND} bool, {GOOD} bool, {COUNTS} bool, {GIVEN} text, {TABLE} oid, {ROW} tid, {})",
+                 {SOUND} bool, {GOOD} bool, {COUNTS} bool, {GIVEN} text, {TABLE} oid, {ROW} tid, {}, {LATE} bool NOT NULL DEFAULT false)",
                 columns.join(", "),
                 bare = after.bare_name(),
             );
@@ -132,6 +134,9 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
         after.spoil(session, found, &mut tables).await?;
     }
     let all = &*all;
+    for after in all {
+        after.late(session, all).await?;
+    }
     let leaves_out = all.iter().any(|a| leaves_out(a.stage.config));
     let mut again = false;
     loop {
@@ -211,6 +216,29 @@ impl After<'_> {
             .execute(&self.doing("checking"), &sql)
             .await
             .map(drop)
+    }
+
+    /// Finds the updates that are written after the inserts into their table: those that begin to
+    /// refer to a row which is inserted there, or later (see `pg::apply`).
+    async fn late(&self, session: &Session, all: &[After<'_>]) -> Result<()> {
+        if self.unique.is_empty() {
+            return Ok(());
+        }
+        for key in &self.stage.table.foreign_keys {
+            let later = |p: &&After<'_>| {
+                p.stage.table.name == key.parent && p.stage.number() >= self.stage.number()
+            };
+            for p in all.iter().filter(later) {
+                let sql = format!(
+                    "UPDATE {} a SET {LATE} = true FROM {} p WHERE a.{REFERS} AND p.{NEW} AND p.{COUNTS} AND {}",
+                    self.sql_name(),
+                    p.sql_name(),
+                    references::equal(key, "p", "a")
+                );
+                session.run(&self.doing("checking"), &sql).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether an update of this batch can change a column.

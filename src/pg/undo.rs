@@ -21,6 +21,8 @@ pub struct Undo<'a> {
     loader_schema: &'a str,
     /// Columns that the images hold and the table has no more.
     gone: Vec<String>,
+    /// Columns that the table has got since.
+    added: Vec<String>,
 }
 
 /// One row that was changed, with what became of it since.
@@ -55,6 +57,7 @@ impl<'a> Undo<'a> {
             number,
             loader_schema,
             gone: Vec::new(),
+            added: Vec::new(),
         };
         let doing = undo.doing("reading the audit log for");
         let key = undo.key();
@@ -111,7 +114,7 @@ impl<'a> Undo<'a> {
                 undo.ledger.table
             )));
         }
-        undo.gone = undo.find_gone(session, applications).await?;
+        undo.find_gone_and_added(session, applications).await?;
         // A row that was changed once has nothing in between.
         if i64::try_from(rows) != Ok(audited) {
             undo.check_continuity(session, applications).await?;
@@ -123,12 +126,12 @@ impl<'a> Undo<'a> {
         Ok(undo)
     }
 
-    /// The columns that the images hold and the table has no more: all images of one application
-    /// have the same columns.
+    /// The columns that the images hold and the table has no more, and those that it has got since:
+    /// all images of one application have the same columns.
     ///
     /// # Errors
     /// [`Error::Blocked`] where a load changed such a column of a row that was there before.
-    async fn find_gone(&self, session: &Session, applications: &str) -> Result<Vec<String>> {
+    async fn find_gone_and_added(&mut self, session: &Session, applications: &str) -> Result<()> {
         let sql = format!(
             "SELECT DISTINCT pg_catalog.jsonb_object_keys(i.image) FROM pg_catalog.unnest({applications}) a(id), \
              LATERAL (SELECT coalesce(l.new_values, l.old_values) AS image FROM {}.audit_log l WHERE l.application = a.id \
@@ -138,8 +141,15 @@ impl<'a> Undo<'a> {
         );
         let doing = self.doing("reading the audit log for");
         let known = session.texts(&doing, &sql).await?;
-        let known = known.into_iter().flatten().flatten();
-        let gone: Vec<String> = known.filter(|c| self.table.column(c).is_none()).collect();
+        let known: Vec<String> = known.into_iter().flatten().flatten().collect();
+        // A load that changed nothing has no images, and nothing to take back.
+        if !known.is_empty() {
+            let columns = self.table.columns.iter();
+            let added = columns.filter(|c| !c.generated && !known.contains(&c.name));
+            self.added = added.map(|c| c.name.clone()).collect();
+        }
+        let is_gone = |c: &String| self.table.column(c).is_none();
+        let gone: Vec<String> = known.into_iter().filter(is_gone).collect();
         let written = |c: &&String| self.ledger.columns.contains(c);
         match gone.iter().find(written) {
             Some(column) if self.ledger.counts.update > 0 => Err(Error::Blocked(format!(
@@ -148,7 +158,10 @@ impl<'a> Undo<'a> {
                 self.ledger.table,
                 crate::render::escape(column)
             ))),
-            _ => Ok(gone),
+            _ => {
+                self.gone = gone;
+                Ok(())
+            }
         }
     }
 
@@ -230,13 +243,31 @@ impl<'a> Undo<'a> {
     }
 
     /// The condition that row `t` is as the application left it. What a column that was added
-    /// since holds, does not matter.
+    /// since holds does not matter where the row stays; where it would be deleted, that column must
+    /// hold nothing that somebody put there.
     fn as_left(&self) -> String {
         let without = self.without_ignored();
-        format!(
-            "({} OPERATOR(pg_catalog.@>) (s.after{without}))",
+        let mut condition = format!(
+            "{} OPERATOR(pg_catalog.@>) (s.after{without})",
             self.table.image("t")
-        )
+        );
+        let added = self.added.iter().filter_map(|c| self.table.column(c));
+        let untouched: Vec<String> = added
+            .map(|c| {
+                let now = c.text("t");
+                match &c.default {
+                    None => format!("{now} IS NULL"),
+                    Some(default) => format!(
+                        "({now} IS NULL OR {now} = pg_catalog.format('%s', ({default})::{}))",
+                        c.base_type_sql
+                    ),
+                }
+            })
+            .collect();
+        if !untouched.is_empty() {
+            condition += &format!(" AND (s.before IS NOT NULL OR {})", untouched.join(" AND "));
+        }
+        format!("({condition})")
     }
 
     /// What takes the columns that are not compared out of an image, as SQL behind it: those whose

@@ -100,7 +100,7 @@ impl PlanFile {
                 name,
                 header: read.header,
                 hash: read.hash,
-                notes: None,
+                notes: read.notes,
                 masked_hash: None,
                 sections: read.sections,
                 salt: read.salt,

@@ -229,6 +229,12 @@ fn a_table_that_has_other_columns_since_is_put_back_as_far_as_it_goes() {
     stage.deliver("b", &[("t/1.json", batch)]);
     stage.load("b");
     stage.sql("ALTER TABLE t DROP old; ALTER TABLE t ADD since text NOT NULL DEFAULT 'x'; UPDATE t SET since = k");
+    // What somebody put into a new column would go with the row.
+    let now = stage.data();
+    let refused = stage.roll_back("b").ends(3).says(&["k=n", "changed"]);
+    assert!(!refused.stderr.contains("k=a"), "{refused}");
+    assert_eq!(stage.data(), now);
+    stage.sql("UPDATE t SET since = 'x' WHERE k = 'n'");
     let now = stage.data();
     stage.roll_back("b").ends(0).says(&["1 updated, 1 deleted"]);
     assert_eq!(stage.data(), "t (a,old,a)");

@@ -135,7 +135,7 @@ fn a_rehearsal_does_everything_and_keeps_nothing() {
 fn refused_after(sql: &str, words: &str) {
     let (world, plan) = planned();
     world.sql(sql);
-    world.writes_nothing(|| world.apply(&plan).exits(6).says(words));
+    world.writes_only_a_failure(|| world.apply(&plan).exits(6).says(words));
     world.writes_nothing(|| world.check(&plan).exits(6).says(words));
     world.writes_nothing(|| world.apply_with(&plan, &["--dry-run"]).exits(6).says(words));
 }

@@ -243,6 +243,37 @@ fn every_drifted_row_is_named_with_whom_the_audit_log_blames() {
     world.set("LOG_LEVEL", "warning");
     let refused = world.writes_only_a_failure(|| world.apply(&plan).exits(3));
     snapshot("drift", &refused.stderr, &world, &plan);
+    // The same for whoever must decide, where a report is asked for.
+    for (format, begins) in [
+        ("text", "Load of batch "),
+        ("markdown", "<!-- table-loader drift sha256:"),
+        ("html", "<!DOCTYPE html>"),
+    ] {
+        let check = world
+            .loader(&["check", plan.name(), "--report", format])
+            .exits(3);
+        assert!(check.stdout.starts_with(begins), "{}", check.stdout);
+        for said in ["a colleague", "theirs\\u{1b}[31m", "planned"] {
+            assert!(
+                check.stdout.contains(said) || format == "markdown",
+                "{said}: {}",
+                check.stdout
+            );
+        }
+        assert_eq!(
+            check.stderr,
+            "loader: 4 rows are not as the plan saw them; nothing was written\n"
+        );
+    }
+    world.sql("UPDATE t SET v = 'by hand' WHERE id = 1");
+    let refused = world
+        .loader(&["rollback", "--batch-id", "other", "--report", "text"])
+        .exits(3);
+    assert!(
+        refused.stdout.contains("not as the load left"),
+        "{}",
+        refused.stdout
+    );
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn field(key: &ForeignKey) -> String {
 }
 
 /// The condition that the row `child` refers to the row `parent`.
-fn equal(key: &ForeignKey, parent: &str, child: &str) -> String {
+pub(super) fn equal(key: &ForeignKey, parent: &str, child: &str) -> String {
     let columns = key
         .columns
         .iter()

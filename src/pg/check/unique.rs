@@ -1,6 +1,6 @@
 //! Rows that would hold a value which another row holds, or would hold.
 
-use super::{After, CHANGED, COUNTS, GOOD, N, NEW, REFERS, ROW, SOUND, TABLE, is_numbered};
+use super::{After, CHANGED, COUNTS, GOOD, LATE, N, NEW, ROW, SOUND, TABLE, is_numbered};
 use crate::error::Result;
 use crate::ident::{Ident, Literal};
 use crate::pg::Session;
@@ -79,7 +79,7 @@ impl After<'_> {
             format!("pg_catalog.concat_ws(', ', {})", parts.join(", "))
         };
         let after = format!(
-            "SELECT * FROM (SELECT x.{N} AS n, x.{NEW} AS new, x.{REFERS} AS refers, x.{TABLE} AS tbl, x.{ROW} AS tid, \
+            "SELECT * FROM (SELECT x.{N} AS n, x.{NEW} AS new, x.{LATE} AS late, x.{TABLE} AS tbl, x.{ROW} AS tid, \
              x.{COUNTS} AS counts, x.{GOOD} AS good, {who} AS who, {keys} FROM {} x WHERE {CHANGED} AND {}) x WHERE {not_null}",
             self.sql_name(),
             guarded(&format!("({predicate})")),
@@ -133,10 +133,10 @@ impl After<'_> {
                 by.join(", ")
             )
         };
-        // Updates are written before inserts, and those that change a reference after them; what
-        // one of them takes, another must have freed before.
+        // Updates are written before inserts, but for late ones; what one of them takes, another
+        // must have freed before.
         let freed = match index.immediate {
-            true => "NOT b.new AND NOT b.refers AND (a.new OR a.refers)",
+            true => "NOT b.new AND NOT b.late AND (a.new OR a.late)",
             false => "NOT b.new",
         };
         let values: Vec<String> = (0..count)
@@ -155,7 +155,7 @@ impl After<'_> {
         };
         format!(
             "WITH a AS MATERIALIZED ({after}), \
-             b AS (SELECT {NEW} AS new, {REFERS} AS refers, {TABLE} AS tbl, {ROW} AS tid FROM {} WHERE {CHANGED} AND {COUNTS}), \
+             b AS (SELECT {NEW} AS new, {LATE} AS late, {TABLE} AS tbl, {ROW} AS tid FROM {} WHERE {CHANGED} AND {COUNTS}), \
              among AS ({among}), \
              keeps AS (SELECT DISTINCT a.n FROM a JOIN {now} t ON t.tid = a.tid AND t.tbl = a.tbl AND {equal_at}), \
              there AS (SELECT DISTINCT ON (a.n) a.n, t.who FROM a JOIN {now} t ON {equal_at} \

@@ -194,7 +194,7 @@ mod tests {
             (3, 4),
             (0, 4),
             (1, 4),
-            (5, 4),
+            (2, 5),
         ];
         let drawn = layout(6, &edges, MEASURE);
         for (a, b) in edges {
