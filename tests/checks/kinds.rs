@@ -288,12 +288,12 @@ fn values_that_another_row_holds() {
             expect: &[],
             proof: NONE,
         },
-        // An update that changes a reference is written after the inserts: it frees nothing for them.
+        // An update that begins to refer to an inserted row is written after the inserts: it frees nothing for them.
         Case {
             table: "late",
-            schema: "CREATE TABLE late (id int PRIMARY KEY, slot int UNIQUE, p int REFERENCES parent); INSERT INTO late VALUES (1, 10, NULL), (2, 20, NULL)",
+            schema: "CREATE TABLE late (id int PRIMARY KEY, slot int UNIQUE, p int REFERENCES late); INSERT INTO late VALUES (1, 10, NULL), (2, 20, NULL)",
             config: "natural_key: [id]",
-            records: "{\"id\": 1, \"slot\": 11, \"p\": 1}\n{\"id\": 2, \"slot\": 21}\n{\"id\": 3, \"slot\": 10}\n{\"id\": 4, \"slot\": 20}\n",
+            records: "{\"id\": 1, \"slot\": 11, \"p\": 5}\n{\"id\": 2, \"slot\": 21}\n{\"id\": 3, \"slot\": 10}\n{\"id\": 4, \"slot\": 20}\n{\"id\": 5, \"slot\": 50}\n",
             expect: &[
                 "unique_conflict slot 10 - #2: the unique key late_slot_key would hold this value twice: the row id=1 has it",
             ],
