@@ -292,16 +292,17 @@ fn who_holds_a_lock_for_too_long_is_named() {
     }
 }
 
+/// Begins a transaction that holds a row, and does not look for deadlocks while it waits.
+const PATIENT: &str = "SET deadlock_timeout = '10min'; BEGIN; UPDATE t SET v = v WHERE k = 'b'";
+
 #[test]
 fn a_deadlock_with_another_session_is_tried_again() {
     let stage = planned();
     let mut other: Client = stage.client();
-    other
-        .batch_execute("BEGIN; UPDATE t SET v = v WHERE k = 'b'")
-        .unwrap();
+    other.batch_execute(PATIENT).unwrap();
     let apply = start(&stage, &["b.json"]);
     waits(&stage);
-    // Whoever waits first notices first, and gives way.
+    // Whoever notices first gives way, and the other does not look.
     other
         .batch_execute("UPDATE t SET v = v WHERE k = 'a'")
         .unwrap();
@@ -318,9 +319,7 @@ fn a_deadlock_with_another_session_is_tried_again() {
     let stage = planned();
     let before = stage.state();
     let mut other: Client = stage.client();
-    other
-        .batch_execute("BEGIN; UPDATE t SET v = v WHERE k = 'b'")
-        .unwrap();
+    other.batch_execute(PATIENT).unwrap();
     let apply = start(&stage, &["b.json", "--max-retries", "0"]);
     waits(&stage);
     other
