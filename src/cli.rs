@@ -185,6 +185,7 @@ fn report(e: &Error, json: bool) {
         });
         if let Error::Drift(drift) = e {
             object["rows"] = serde_json::json!(drift.rows);
+            object["more_rows"] = drift.more.into();
         }
         let _ = writeln!(std::io::stdout(), "{object}");
     }

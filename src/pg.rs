@@ -4,6 +4,7 @@ pub mod apply;
 pub mod check;
 pub mod compare;
 pub mod connect;
+pub mod drift;
 pub mod introspect;
 pub mod ledger;
 pub mod migrate;
@@ -58,10 +59,17 @@ pub enum Phase {
     Committing,
 }
 
-/// Takes how far an apply has come: of what, how much, and how much there is.
-pub type Told<'a> = &'a (dyn Fn(Phase, u64, u64) + Sync);
-/// Told which phase begins, and for which table.
-pub type Phases<'a> = &'a (dyn Fn(&'static str, Option<&str>) + Sync);
+/// What an apply tells about its progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// What begins, in few words, and for which table.
+    Begins(&'static str, Option<&'a str>),
+    /// How much of something is done, and how much there is.
+    Done(Phase, u64, u64),
+}
+
+/// Takes the steps of an apply.
+pub type Told<'a> = &'a (dyn Fn(Step<'_>) + Sync);
 
 /// A connection whose settings are pinned, so that every value has one spelling in it.
 pub struct Session {

@@ -551,6 +551,20 @@ pub struct DriftRow {
 pub struct DriftReport {
     /// The rows, in plan order.
     pub rows: Vec<DriftRow>,
+    /// How many further rows are not named, because there are very many.
+    pub more: u64,
+}
+
+impl DriftReport {
+    /// How many rows are not as the plan saw them, named or not.
+    pub fn count(&self) -> u64 {
+        self.rows.len() as u64 + self.more
+    }
+
+    /// What stands in the place of the rows that are not named.
+    pub fn unnamed(&self) -> Option<String> {
+        (self.more > 0).then(|| format!("… and {} more rows, which are not named here", self.more))
+    }
 }
 
 /// Shows a key as `column=value, …` with control characters escaped.
@@ -567,7 +581,7 @@ pub fn display_key(key: &Values) -> String {
 
 impl fmt::Display for DriftReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = self.rows.len();
+        let n = self.count();
         let (rows_are, them) = if n == 1 {
             ("row is", "it")
         } else {
@@ -602,6 +616,9 @@ impl fmt::Display for DriftReport {
                     write!(f, ", planned {}", show(to))?;
                 }
             }
+        }
+        if let Some(unnamed) = self.unnamed() {
+            write!(f, "\n  {unnamed}")?;
         }
         write!(f, "\nMake a new plan and have it reviewed.")
     }

@@ -21,7 +21,7 @@ use report::{Measured, Report, Work};
 use server::{Result, Run, Server, Took, counts, say};
 
 /// Measures plan, apply and rollback against hand-written SQL. Without options: 200,000 records for
-/// a table of a million rows, three rounds, about three minutes.
+/// a table of a million rows, three rounds, about four minutes.
 #[derive(Parser, Debug)]
 struct Args {
     /// Records in a batch
@@ -42,7 +42,10 @@ struct Args {
     /// Also how cost grows: 10k records for 100k rows, and 10k and 1M records for this many rows
     #[arg(long, value_parser = number, value_name = "ROWS", num_args = 0..=1, default_missing_value = "10M")]
     growth: Option<u64>,
-    /// Everything that docs/performance.md shows, written there: 5 rounds; about 40 minutes, and as
+    /// Write what was measured into docs/performance.md
+    #[arg(long)]
+    write: bool,
+    /// Everything that docs/performance.md has room for, written there: 5 rounds; about 40 minutes, and as
     /// much again with --growth
     #[arg(long)]
     full: bool,
@@ -116,7 +119,7 @@ fn main() -> Result<()> {
         }
     }
     writeln!(std::io::stdout(), "\n{}", report.markdown())?;
-    if args.full {
+    if args.full || args.write {
         report.write(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs"))?;
     }
     match failed.into_iter().next() {

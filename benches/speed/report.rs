@@ -8,6 +8,8 @@ use crate::data::Mix;
 use crate::floors::Floor;
 use crate::server::{Result, Server, Took};
 
+const PLOT: &str = "![time of the loader against the floors](performance.svg)";
+
 /// What the loader does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Work {
@@ -339,7 +341,7 @@ impl Report {
         }
     }
 
-    /// Puts the table into `performance.md` between its marks, and the plot beside it.
+    /// Puts table and plot into `performance.md` between its marks.
     pub fn write(&self, docs: &Path) -> Result<()> {
         let page = docs.join("performance.md");
         let text = std::fs::read_to_string(&page)?;
@@ -349,7 +351,10 @@ impl Report {
             .split_once(end)
             .ok_or("no end mark in performance.md")?;
         let table = self.markdown();
-        std::fs::write(&page, format!("{before}{begin}\n{table}\n{end}{after}"))?;
+        std::fs::write(
+            &page,
+            format!("{before}{begin}\n{PLOT}\n\n{table}\n{end}{after}"),
+        )?;
         std::fs::write(docs.join("performance.svg"), self.svg())?;
         Ok(())
     }

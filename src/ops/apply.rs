@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, Events, Phase, phase};
+use super::{Event, Events, Phase, phase, phase_of};
 use crate::error::{Error, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report};
 use crate::pg::ledger::{self, Application};
-use crate::pg::{Backend, Database, Session, Timeouts, planned};
+use crate::pg::{Backend, Database, Session, Step, Timeouts, drift, planned};
 use crate::plan::DriftReport;
 use crate::planfile::Executable;
 
@@ -101,7 +101,7 @@ pub async fn apply(
             Ok(Attempt::Ready(prepared)) => {
                 let backend = prepared.backend().clone();
                 phase(events, "commit");
-                told(events, Phase::Committing, 0, 0);
+                told(events, Step::Done(Phase::Committing, 0, 0));
                 match prepared.commit().await {
                     (report, Committed::Yes) => return Ok(Applied::Done(report)),
                     (_, Committed::No(e)) => e,
@@ -151,17 +151,11 @@ async fn attempt(
     request: &ApplyRequest,
     events: Events<'_>,
 ) -> Result<Attempt> {
-    let told = |phase, done, of| told(events, phase, done, of);
-    let phases = |name, table: Option<&str>| {
-        events(Event::Phase {
-            name,
-            table: table.map(str::to_owned),
-        });
-    };
-    phases("connect", None);
+    phase(events, "connect");
+    let told = |step: Step<'_>| told(events, step);
     let attempt = async {
         let session = Session::open(&request.database, request.timeouts).await?;
-        apply::attempt(session, plan, &request.options(), &told, &phases).await
+        apply::attempt(session, plan, &request.options(), &told).await
     };
     match tokio::time::timeout(request.timeouts.patience(), attempt).await {
         Ok(ended) => ended,
@@ -173,8 +167,12 @@ async fn attempt(
     }
 }
 
-fn told(events: Events<'_>, phase: Phase, done: u64, of: u64) {
-    events(Event::Applying { phase, done, of });
+fn told(events: Events<'_>, step: Step<'_>) {
+    match step {
+        Step::Begins(name, None) => phase(events, name),
+        Step::Begins(name, Some(table)) => phase_of(events, name, table),
+        Step::Done(phase, done, of) => events(Event::Applying { phase, done, of }),
+    }
 }
 
 /// Half a second, doubled with each try, and up to as much again at random.
@@ -270,7 +268,7 @@ pub async fn check(
     request: &ApplyRequest,
     events: Events<'_>,
 ) -> Result<Checked> {
-    let told = |phase, done, of| told(events, phase, done, of);
+    let told = |step: Step<'_>| told(events, step);
     let file = plan.plan();
     let session = Session::open(&request.database, request.timeouts).await?;
     session.hide(file.mask());
@@ -295,7 +293,7 @@ pub async fn check(
     let snapshot = crate::pg::compare::Snapshot::begin(&session, &names).await?;
     let tables_again = planned::tables(&session, file).await?;
     drop(tables_again);
-    let drift = planned::drift(&session, plan, &tables).await?;
+    let drift = drift::drift(&session, plan, &tables).await?;
     snapshot.end().await?;
     Ok(match drift {
         Some(report) => Checked::Drifted(report),

@@ -172,7 +172,10 @@ pub async fn rollback(
     phase(events, "write the plan");
     snapshot.end().await?;
     if !drifted.is_empty() {
-        let mut report = DriftReport { rows: drifted };
+        let mut report = DriftReport {
+            rows: drifted,
+            more: 0,
+        };
         mask.drift(&mut report);
         return Err(Error::Drift(Box::new(report)));
     }

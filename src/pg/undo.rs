@@ -21,7 +21,7 @@ pub struct Undo<'a> {
     loader_schema: &'a str,
     /// Columns that the images hold and the table has no more.
     gone: Vec<String>,
-    /// Columns that the table has got since.
+    /// Columns that the table has got since some of the applications.
     added: Vec<String>,
 }
 
@@ -126,30 +126,38 @@ impl<'a> Undo<'a> {
         Ok(undo)
     }
 
-    /// The columns that the images hold and the table has no more, and those that it has got since:
-    /// all images of one application have the same columns.
+    /// The columns that images hold and the table has no more, and those that it has got since some
+    /// of them: all images of one application have the same columns.
     ///
     /// # Errors
     /// [`Error::Blocked`] where a load changed such a column of a row that was there before.
     async fn find_gone_and_added(&mut self, session: &Session, applications: &str) -> Result<()> {
         let sql = format!(
-            "SELECT DISTINCT pg_catalog.jsonb_object_keys(i.image) FROM pg_catalog.unnest({applications}) a(id), \
-             LATERAL (SELECT coalesce(l.new_values, l.old_values) AS image FROM {}.audit_log l WHERE l.application = a.id \
-               AND l.table_name = {} AND l.operation IN ('INSERT', 'UPDATE', 'DELETE') LIMIT 1) i ORDER BY 1",
+            "WITH images AS MATERIALIZED (SELECT i.image FROM pg_catalog.unnest({applications}) a(id), \
+               LATERAL (SELECT coalesce(l.new_values, l.old_values) AS image FROM {}.audit_log l WHERE l.application = a.id \
+                 AND l.table_name = {} AND l.operation IN ('INSERT', 'UPDATE', 'DELETE') LIMIT 1) i) \
+             SELECT k.name, (pg_catalog.count(*) = (SELECT pg_catalog.count(*) FROM images))::int4::text FROM images i, \
+               LATERAL pg_catalog.jsonb_object_keys(i.image) k(name) GROUP BY k.name ORDER BY k.name",
             Ident(self.loader_schema),
             Literal(&self.ledger.table)
         );
         let doing = self.doing("reading the audit log for");
         let known = session.texts(&doing, &sql).await?;
-        let known: Vec<String> = known.into_iter().flatten().flatten().collect();
+        let known: Vec<(String, bool)> = known
+            .into_iter()
+            .filter_map(|row| Some((row[0].clone()?, row[1].as_deref() == Some("1"))))
+            .collect();
         // A load that changed nothing has no images, and nothing to take back.
         if !known.is_empty() {
+            let ignored = &self.ledger.config.ignore_drift;
+            let in_all = |c: &Column| known.iter().any(|(name, all)| *all && *name == c.name);
             let columns = self.table.columns.iter();
-            let added = columns.filter(|c| !c.generated && !known.contains(&c.name));
+            let added =
+                columns.filter(|c| !c.generated && !in_all(c) && !ignored.contains(&c.name));
             self.added = added.map(|c| c.name.clone()).collect();
         }
-        let is_gone = |c: &String| self.table.column(c).is_none();
-        let gone: Vec<String> = known.into_iter().filter(is_gone).collect();
+        let known = known.into_iter().map(|(name, _)| name);
+        let gone: Vec<String> = known.filter(|c| self.table.column(c).is_none()).collect();
         let written = |c: &&String| self.ledger.columns.contains(c);
         match gone.iter().find(written) {
             Some(column) if self.ledger.counts.update > 0 => Err(Error::Blocked(format!(
@@ -255,13 +263,18 @@ impl<'a> Undo<'a> {
         let untouched: Vec<String> = added
             .map(|c| {
                 let now = c.text("t");
-                match &c.default {
-                    None => format!("{now} IS NULL"),
+                let default = match &c.default {
+                    None => String::new(),
                     Some(default) => format!(
-                        "({now} IS NULL OR {now} = pg_catalog.format('%s', ({default})::{}))",
+                        " OR {now} = pg_catalog.format('%s', ({default})::{})",
                         c.base_type_sql
                     ),
-                }
+                };
+                // An image that has the column is compared with it as with all others.
+                format!(
+                    "(pg_catalog.jsonb_exists(s.after, {}) OR {now} IS NULL{default})",
+                    Literal(&c.name)
+                )
             })
             .collect();
         if !untouched.is_empty() {

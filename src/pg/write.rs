@@ -2,7 +2,7 @@
 //! must touch.
 
 use super::planned::{Planned, record_id};
-use super::{Phases, Session};
+use super::{Session, Step, Told};
 use crate::config::Stamp;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
@@ -25,8 +25,8 @@ pub struct Context<'a> {
     pub plan_hash: &'a str,
     /// The schema of the loader's tables.
     pub loader_schema: &'a str,
-    /// Told what begins.
-    pub phases: Phases<'a>,
+    /// Takes what begins.
+    pub told: Told<'a>,
 }
 
 /// Which updates to write.
@@ -38,15 +38,17 @@ pub enum Updates {
     Last,
     /// All others.
     Others,
+    /// All, where none is marked.
+    All,
 }
 
 impl Updates {
-    /// The mark in the table of locked rows; none for [`Updates::Others`].
+    /// The mark in the table of locked rows; none for those that are not first or last.
     fn mark(self) -> &'static str {
         match self {
             Updates::First => "'f'",
             Updates::Last => "'l'",
-            Updates::Others => "NULL",
+            Updates::Others | Updates::All => "NULL",
         }
     }
 }
@@ -126,7 +128,7 @@ impl Context<'_> {
         if planned.staged.delete == 0 {
             return Ok(());
         }
-        (self.phases)("delete", Some(&planned.name));
+        (self.told)(Step::Begins("delete", Some(&planned.name)));
         let doing = format!("deleting from table {}", planned.name);
         let (table, before, stage) = (
             &planned.table.name,
@@ -153,8 +155,9 @@ impl Context<'_> {
     }
 
     /// Marks the updates of `child` that have to come before deletes of `parent`, or after inserts
-    /// into it, for the sake of their references.
-    pub async fn order(&self, child: &Planned, parent: &Planned, which: Updates) -> Result<()> {
+    /// into it, for the sake of their references. Returns how many that are.
+    pub async fn order(&self, child: &Planned, parent: &Planned, which: Updates) -> Result<u64> {
+        let mut marked = 0;
         let written = child.written()?;
         let sets = |c: &String| written.iter().position(|w| w.name == *c);
         let keys = child.table.foreign_keys.iter();
@@ -215,9 +218,9 @@ impl Context<'_> {
                 before = child.temporary("before"),
             );
             let doing = format!("ordering the updates of table {}", child.name);
-            self.session.execute(&doing, &sql).await?;
+            marked += self.session.execute(&doing, &sql).await?;
         }
-        Ok(())
+        Ok(marked)
     }
 
     /// Writes the updates, each against the row version that was compared. Returns how many.
@@ -227,13 +230,11 @@ impl Context<'_> {
         }
         let doing = format!("updating table {}", planned.name);
         let written = planned.written()?;
-        (self.phases)("update", Some(&planned.name));
+        (self.told)(Step::Begins("update", Some(&planned.name)));
         let before = planned.temporary("before");
-        // Where no update has to wait, or to go before, the plan knows what is written.
-        let (masks, filter) = match (self.ordered(planned).await?, which) {
-            (false, Updates::Others) => (planned.masks('u').cloned().collect(), String::new()),
-            (false, _) => return Ok(0),
-            (true, which) => {
+        let (masks, filter) = match which {
+            Updates::All => (planned.masks('u').cloned().collect(), String::new()),
+            _ => {
                 let filter = format!(" AND b._when IS NOT DISTINCT FROM {}", which.mark());
                 (self.update_masks(planned, &filter).await?, filter)
             }
@@ -291,7 +292,7 @@ impl Context<'_> {
         if planned.staged.insert == 0 {
             return Ok(());
         }
-        (self.phases)("insert", Some(&planned.name));
+        (self.told)(Step::Begins("insert", Some(&planned.name)));
         let doing = format!("inserting into table {}", planned.name);
         let stamps = self.stamps(planned)?;
         let overriding = match self.kind {
@@ -349,16 +350,6 @@ impl Context<'_> {
             }
         };
         must_be(&doing, planned.staged.insert, touched)
-    }
-
-    /// Whether some updates of the table come before or after all others.
-    async fn ordered(&self, planned: &Planned) -> Result<bool> {
-        let sql = format!(
-            "SELECT EXISTS (SELECT FROM pg_temp.{} WHERE _when IS NOT NULL)::int4::int8",
-            planned.temporary("before")
-        );
-        let doing = format!("ordering the updates of table {}", planned.name);
-        Ok(self.session.number(&doing, &sql).await? == 1)
     }
 
     /// The different sets of columns of some updates.

@@ -175,12 +175,18 @@ impl<R: BufRead> Lines<R> {
     /// The digest of the lines up to `end`.
     fn section(&mut self, end: &[u8], take: Take<'_>) -> std::result::Result<Sha256, Stop> {
         let mut hasher = Sha256::new();
+        // A comma stands between two lines, and nowhere else.
+        let mut comma = None;
         loop {
             let line = self.next()?;
-            if line == end {
-                return Ok(hasher);
+            match (line == end, comma) {
+                (true, Some(true)) | (false, Some(false)) => return Err(Stop::Otherwise),
+                (true, _) => return Ok(hasher),
+                (false, _) => {}
             }
-            let line = line.strip_suffix(b",").unwrap_or(line);
+            let item = line.strip_suffix(b",");
+            comma = Some(item.is_some());
+            let line = item.unwrap_or(line);
             take(line)?;
             hasher.update(line);
             hasher.update(b"\n");

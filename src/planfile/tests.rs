@@ -217,6 +217,29 @@ proptest! {
 }
 
 #[test]
+fn what_is_no_json_is_no_plan() {
+    let insert = |key: &str| Entry {
+        table: header().tables[0].table.clone(),
+        key: BTreeMap::from([("k".to_owned(), Some(key.to_owned()))]),
+        what: What::Insert {
+            values: BTreeMap::new(),
+            rounded: BTreeMap::new(),
+        },
+        from: Vec::new(),
+    };
+    let (_, _, bytes) = encode(&[], &[insert("a"), insert("b")]);
+    let text = String::from_utf8(bytes).unwrap();
+    let refused = |text: String| {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        PlanFile::verify(file, "p".into()).unwrap_err().to_string()
+    };
+    assert!(text.contains("},\n{\"action\"") && text.ends_with("}\n]\n}\n"));
+    refused(text.replacen("},\n{\"action\"", "}\n{\"action\"", 1));
+    refused(text.replacen("}\n]\n}\n", "},\n]\n}\n", 1));
+}
+
+#[test]
 fn a_plan_of_nothing_is_a_plan() {
     let (header, hash, bytes) = encode(&[], &[]);
     let plan = open(&bytes);

@@ -24,7 +24,7 @@ impl About {
 
     /// What was found, in a line.
     pub fn finding(&self, report: &DriftReport) -> String {
-        let (rows_are, them) = match report.rows.len() {
+        let (rows_are, them) = match report.count() {
             1 => ("1 row is".to_owned(), "it"),
             n => (format!("{n} rows are"), "them"),
         };

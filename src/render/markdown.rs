@@ -7,6 +7,7 @@ use std::io::Write;
 
 use super::drift::About;
 use super::select::{Filter, ORDER, Section, Selection};
+use super::text::noted;
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, Header, Kind, TablePlan};
 use crate::planfile::PlanFile;
@@ -118,6 +119,10 @@ fn head(plan: &PlanFile) -> String {
             code(&table.table, 63),
             words(warning, 300)
         );
+    }
+    if let Some(notes) = &plan.notes {
+        let noted = noted(header, notes.get());
+        text += &format!("\nNot in the hash: {}\n", words(&noted, 300));
     }
     text
 }
@@ -251,13 +256,17 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
         about.advice(),
         rows::DRIFT
     );
-    for (i, row) in report.rows.iter().enumerate() {
+    let mut left = report.count();
+    for row in &report.rows {
         let row = rows::drift(row);
         if text.len() + row.len() + RESERVE > LARGEST {
-            text += &format!("\n… and {} more.\n", report.rows.len() - i);
             break;
         }
         text += &row;
+        left -= 1;
+    }
+    if left > 0 {
+        text += &format!("\n… and {left} more.\n");
     }
     out.write_all(text.as_bytes())
         .map_err(|e| Error::io("writing the report", &e))

@@ -257,6 +257,26 @@ fn a_table_that_has_other_columns_since_is_put_back_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_column_that_came_between_two_loads_is_looked_at_row_by_row() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text)",
+        "t: {natural_key: [k]}",
+    );
+    stage.deliver("b", &[("t/1.json", r#"[{"k": "a", "v": "1"}]"#)]);
+    stage.load("b");
+    stage.sql("ALTER TABLE t ADD since text");
+    stage.deliver("b", &[("t/2.json", r#"[{"k": "b", "v": "2"}]"#)]);
+    stage.load("b");
+    // The first load's images do not know the column, and those of the second do.
+    stage.sql("UPDATE t SET since = 'theirs' WHERE k = 'a'");
+    let refused = stage.roll_back("b").ends(3).says(&["k=a", "changed"]);
+    assert!(!refused.stderr.contains("k=b"), "{refused}");
+    stage.sql("UPDATE t SET since = NULL");
+    stage.roll_back("b").ends(0).says(&["2 deleted"]);
+    assert_eq!(stage.one("SELECT count(*) FROM t"), "0");
+}
+
+#[test]
 fn what_triggers_set_in_our_own_rollbacks_is_nobodys_change() {
     let stage = Stage::new(
         "CREATE TABLE t (k text PRIMARY KEY, v text, w text, edits int NOT NULL DEFAULT 0); \

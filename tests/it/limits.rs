@@ -142,7 +142,10 @@ fn a_rehearsal_tells_at_planning_what_apply_would_say() {
         let without: Vec<&str> = lines.filter(|l| !l.starts_with("\"notes\"")).collect();
         assert_eq!(without, plain.text.lines().collect::<Vec<_>>());
         let shown = world.show(&plan, &[]);
-        assert!(shown.contains("Not in the hash: rehearsed: it applies: 1 inserted"), "{shown}");
+        let said = "Not in the hash: rehearsed: it applies: 1 inserted";
+        assert!(shown.contains(said), "{shown}");
+        let comment = world.show(&plan, &["--format", "markdown"]);
+        assert!(comment.contains(said), "{comment}");
         let json = world.loader(&["show", plan.name(), "--json"]).ok().json();
         assert_eq!(json["notes"], notes);
 

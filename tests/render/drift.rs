@@ -75,6 +75,7 @@ fn report() -> DriftReport {
                 )
             },
         ],
+        more: 0,
     }
 }
 
@@ -91,6 +92,7 @@ fn hostile() -> DriftReport {
     });
     DriftReport {
         rows: rows.collect(),
+        more: 0,
     }
 }
 
@@ -131,12 +133,33 @@ fn it_says_what_was_planned_from_what_is_now_what_was_planned_and_who() {
     let undo = text(
         &DriftReport {
             rows: vec![report().rows.remove(0)],
+            more: 0,
         },
         &undo,
     );
     assert!(
         undo.ends_with("take later loads back first.\n1 row is not as the load left it.\n"),
         "{undo}"
+    );
+}
+
+#[test]
+fn rows_that_are_not_named_are_counted() {
+    let many = DriftReport {
+        more: 12_345,
+        ..report()
+    };
+    let said = "… and 12345 more rows, which are not named here";
+    for told in [text(&many, &about()), page(&many), many.to_string()] {
+        assert!(
+            told.contains(said) && told.contains("12348 rows are not as the plan saw them"),
+            "{told}"
+        );
+    }
+    let comment = markdown(&many);
+    assert!(
+        comment.contains("… and 12345 more.") && comment.contains("12348 rows are"),
+        "{comment}"
     );
 }
 

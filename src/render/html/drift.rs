@@ -43,6 +43,9 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
     for row in &report.rows {
         writeln!(out, "{}", one(row).into_string()).map_err(failed)?;
     }
+    if let Some(unnamed) = report.unnamed() {
+        writeln!(out, "{}", html! { p { (unnamed) } }.into_string()).map_err(failed)?;
+    }
     writeln!(out, "</body></html>").map_err(failed)
 }
 

@@ -64,6 +64,9 @@ pub fn drift(
         out.write_all(text.as_bytes()).map_err(failed)?;
         text.clear();
     }
+    if let Some(unnamed) = report.unnamed() {
+        wrap(&mut text, ("\n  ", 2), &unnamed, 2, style.width);
+    }
     wrap(&mut text, ("\n", 0), about.advice(), 0, style.width);
     text += &format!("{}.\n", about.finding(report));
     out.write_all(text.as_bytes()).map_err(failed)
