@@ -196,6 +196,11 @@ impl Header {
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
+    /// Whether a table of it has sensitive columns.
+    pub fn has_sensitive(&self) -> bool {
+        self.tables.iter().any(|t| !t.config.sensitive.is_empty())
+    }
+
     /// The table of that name.
     pub fn table(&self, name: &str) -> Option<&TablePlan> {
         self.tables.iter().find(|t| t.table == name)
@@ -579,6 +584,18 @@ pub fn display_key(key: &Values) -> String {
     parts.join(", ")
 }
 
+impl DriftRow {
+    /// What became of the row, for people.
+    pub fn found(&self) -> String {
+        match (self.state, self.columns.is_empty()) {
+            (DriftState::Changed, true) => {
+                format!("{}, in columns that the plan does not name", self.state)
+            }
+            _ => self.state.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for DriftReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.count();
@@ -587,9 +604,18 @@ impl fmt::Display for DriftReport {
         } else {
             ("rows are", "them")
         };
+        let undoes = self.rows.iter().any(|row| row.action == "rollback");
+        let (saw, advice) = match undoes {
+            true => (
+                "the load left",
+                "A rollback would overwrite what was changed since: settle with whoever changed these rows, \
+                 or take later loads back first.",
+            ),
+            false => ("the plan saw", "Make a new plan and have it reviewed."),
+        };
         write!(
             f,
-            "{n} {rows_are} not as the plan saw {them}; nothing was written:"
+            "{n} {rows_are} not as {saw} {them}; nothing was written:"
         )?;
         for row in &self.rows {
             let by = row
@@ -602,7 +628,7 @@ impl fmt::Display for DriftReport {
                 "\n  {} {}: {} (planned: {}{by})",
                 crate::render::escape(&row.table),
                 display_key(&row.key),
-                row.state,
+                row.found(),
                 row.action
             )?;
             for c in &row.columns {
@@ -620,6 +646,6 @@ impl fmt::Display for DriftReport {
         if let Some(unnamed) = self.unnamed() {
             write!(f, "\n  {unnamed}")?;
         }
-        write!(f, "\nMake a new plan and have it reviewed.")
+        write!(f, "\n{advice}")
     }
 }

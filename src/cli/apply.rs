@@ -47,6 +47,16 @@ pub struct How {
 }
 
 impl How {
+    /// The command that would do the same again.
+    fn command(&self, plan: &PlanFile, name: &str) -> String {
+        let header = &plan.header;
+        match (name == THE_ROLLBACK, header.undoes.as_slice()) {
+            (false, _) => format!("loader apply {name}"),
+            (true, [one]) => format!("loader rollback --application {one}"),
+            (true, _) => format!("loader rollback --batch-id {}", header.batch_id),
+        }
+    }
+
     /// Whether this plan still needs the approval of a person.
     pub fn asks(&self, plan: &PlanFile) -> bool {
         !self.dry_run
@@ -71,6 +81,9 @@ pub struct CheckArgs {
     #[command(flatten)]
     report: ReportArgs,
 }
+
+/// What a rollback that is applied at once is called.
+pub const THE_ROLLBACK: &str = "the rollback";
 
 pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
     Ok(ApplyRequest {
@@ -155,7 +168,8 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
     let (stdin, stderr) = (std::io::stdin(), std::io::stderr());
     if !attended() {
         return Err(Error::NotApproved(format!(
-            "{name}: nobody approved this plan; after its review: loader apply {name} --approve {}",
+            "{name}: nobody approved this plan; after its review: {} --approve {}",
+            how.command(plan, name),
             plan.hash
         )));
     }

@@ -26,7 +26,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         batch_id: args.batch_id,
         source: settings.location()?,
         prefix: args.place.prefix.clone(),
-        ignore: args.place.ignore.clone(),
+        ignore: args.place.ignore(),
         database: settings.database()?,
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::plan::Header;
-use crate::planfile::PlanFile;
+use crate::planfile::{Outcome, PlanFile, Rehearsal};
 use crate::render::select::{Filter, Selection};
 
 /// For whom sensitive values are encrypted.
@@ -33,6 +33,16 @@ pub struct Made {
     pub hash: String,
     /// Where its values are encrypted, the hash of the file as everybody sees it.
     pub masked_hash: Option<String>,
+    /// How its rehearsal ended, where there was one.
+    pub rehearsal: Option<Rehearsal>,
+}
+
+impl Made {
+    /// Whether a rehearsal said that apply refuses it.
+    pub fn would_be_refused(&self) -> bool {
+        let outcome = self.rehearsal.as_ref().map(|r| r.outcome);
+        outcome == Some(Outcome::Refused)
+    }
 }
 
 impl Recipients {
@@ -65,6 +75,7 @@ impl Recipients {
                 header,
                 hash,
                 masked_hash,
+                rehearsal: None,
             });
         }
         let (header, hash) = make(&mut out).await?;
@@ -72,6 +83,7 @@ impl Recipients {
             header,
             hash,
             masked_hash: None,
+            rehearsal: None,
         })
     }
 
@@ -102,7 +114,7 @@ impl Recipients {
 /// What opens a plan whose sensitive values are encrypted.
 #[derive(clap::Args, Debug, Clone, Default)]
 pub struct Identity {
-    /// A file with the age secret key that opens the plan's sensitive values
+    /// A file with the age secret key that opens an encrypted plan; people are shown masked values all the same
     #[cfg(feature = "encryption")]
     #[arg(long, env = "LOADER_IDENTITY", value_name = "FILE")]
     identity: Option<PathBuf>,

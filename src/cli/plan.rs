@@ -1,6 +1,7 @@
 //! `loader plan`.
 
-use std::io::{IsTerminal, Write};
+use std::cell::RefCell;
+use std::io::{IsTerminal, Seek, Write};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -15,7 +16,7 @@ use crate::config::Strategy;
 use crate::error::{Error, Result};
 use crate::ops::{self, ApplyRequest, PlanRequest, Queue};
 use crate::plan::Header;
-use crate::planfile::PlanFile;
+use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
@@ -31,7 +32,7 @@ pub struct Args {
     /// plan's notes. This needs the role that applies
     #[arg(long)]
     rehearse: bool,
-    /// Exit with 2 if the plan would change something
+    /// Exit with 2 if the plan would change something, and with 4 if it cannot be applied
     #[arg(long)]
     detailed_exitcode: bool,
 }
@@ -74,21 +75,26 @@ pub struct Place {
         value_name = "PATH"
     )]
     pub prefix: String,
-    /// Names of objects that are no fragments (repeatable)
+    /// Names of further objects that are no fragments (repeatable); validation_report.json never is one
     #[arg(
         long,
         env = "LOADER_IGNORE",
         value_delimiter = ',',
-        default_value = "validation_report.json",
         value_name = "NAME"
     )]
-    pub ignore: Vec<String>,
+    ignore: Vec<String>,
     /// Whether the batch must stand in the validation queue
     #[arg(long, env = "LOADER_QUEUE", value_enum, default_value_t = QueueArg::Required)]
     queue: QueueArg,
 }
 
 impl Place {
+    /// Names of objects that are no fragments.
+    pub fn ignore(&self) -> Vec<String> {
+        let report = "validation_report.json".to_owned();
+        [vec![report], self.ignore.clone()].concat()
+    }
+
     /// Whether the validation queue has a say.
     pub fn queue(&self) -> Queue {
         match self.queue {
@@ -119,7 +125,7 @@ impl BatchArgs {
             batch_id: self.batch_id.clone(),
             source: settings.location()?,
             prefix: self.place.prefix.clone(),
-            ignore: self.place.ignore.clone(),
+            ignore: self.place.ignore(),
             config: settings.tables()?,
             only: self.table_name.clone(),
             strategy: self.strategy.map(|s| match s {
@@ -147,19 +153,24 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     let stdout = std::io::stdout();
     let progress = Progress::start(settings);
-    let header = match &args.out {
+    let rehearsal = rehearsal.as_ref();
+    let rehearsed = RefCell::new(None);
+    let make = async |out: &mut dyn Write| {
+        let (header, hash, ended) = make(&request, rehearsal, out, &progress).await?;
+        *rehearsed.borrow_mut() = ended;
+        Ok((header, hash))
+    };
+    let made = match &args.out {
         Some(path) => {
-            let made = to_file(path, &args.recipients, async |out| {
-                make(&request, rehearsal.as_ref(), out, &progress).await
-            })
-            .await?;
+            let mut made = to_file(path, &args.recipients, make).await?;
+            made.rehearsal = rehearsed.take();
             tell(settings, &made, &path.display().to_string())?;
-            made.header
+            made
         }
         None if stdout.is_terminal() => {
             let file = tempfile::NamedTempFile::new()
                 .map_err(|e| Error::io("making a temporary file", &e))?;
-            let (header, _) = make(&request, rehearsal.as_ref(), file.as_file(), &progress).await?;
+            let (header, hash) = make(&mut file.as_file()).await?;
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", &e))?;
@@ -171,24 +182,25 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             text::plan(&plan, &filter, colour(&stdout), &mut stdout.lock())?;
             tell_timings(settings);
             say("Nothing was kept. To keep the plan: loader plan … > plan.json");
-            header
+            Made {
+                header,
+                hash,
+                masked_hash: None,
+                rehearsal: rehearsed.take(),
+            }
         }
         None => {
-            let made = args
-                .recipients
-                .write(stdout.lock(), async |out| {
-                    make(&request, rehearsal.as_ref(), out, &progress).await
-                })
-                .await?;
+            let mut made = args.recipients.write(stdout.lock(), make).await?;
+            made.rehearsal = rehearsed.take();
             tell_timings(settings);
             tell_on_stderr(&made, "plan.json");
-            made.header
+            made
         }
     };
-    Ok(if args.detailed_exitcode && header.summary.changes() > 0 {
-        2
-    } else {
-        0
+    Ok(match args.detailed_exitcode {
+        true if made.header.against().is_some() || made.would_be_refused() => 4,
+        true if made.header.summary.changes() > 0 => 2,
+        _ => 0,
     })
 }
 
@@ -198,12 +210,12 @@ async fn make(
     rehearsal: Option<&ApplyRequest>,
     out: impl Write,
     progress: &Progress,
-) -> Result<(Header, String)> {
+) -> Result<(Header, String, Option<Rehearsal>)> {
     let events = |e| progress.tell(e);
     let Some(rehearsal) = rehearsal else {
-        let made = ops::plan(request, out, &events).await?;
+        let (header, hash) = ops::plan(request, out, &events).await?;
         progress.end();
-        return Ok(made);
+        return Ok((header, hash, None));
     };
     let (header, hash, ended) = ops::plan_rehearsed(request, rehearsal, out, &events).await?;
     progress.end();
@@ -212,35 +224,58 @@ async fn make(
         ended.outcome.words(),
         crate::render::escape(ended.message.trim_end_matches('.'))
     ));
-    Ok((header, hash))
+    Ok((header, hash, Some(ended)))
 }
 
-/// Writes the plan beside `path` and puts it there when it is complete.
+/// Writes the plan beside `path` and puts it there when it is complete; where something other than a
+/// file stands there (a pipe, a device), the complete plan is written to that.
 pub async fn to_file(
     path: &std::path::Path,
     recipients: &Recipients,
     make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
 ) -> Result<Made> {
+    let doing = format!("writing the plan to {}", path.display());
+    let failed = |e: &std::io::Error| Error::io(&doing, e);
+    let there = std::fs::metadata(path);
+    if there.as_ref().is_ok_and(|m| !m.is_file()) {
+        let mut whole = tempfile::tempfile().map_err(|e| failed(&e))?;
+        let done = recipients.write(&whole, make).await?;
+        let mut out = std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .map_err(|e| failed(&e))?;
+        whole.rewind().map_err(|e| failed(&e))?;
+        std::io::copy(&mut whole, &mut out).map_err(|e| failed(&e))?;
+        return Ok(done);
+    }
+    // A link goes on leading to the file.
+    let path = match there {
+        Ok(_) => std::fs::canonicalize(path).map_err(|e| failed(&e))?,
+        Err(_) => path.to_owned(),
+    };
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => std::path::Path::new("."),
     };
-    let doing = format!("writing the plan to {}", path.display());
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(&doing, &e))?;
+    if !folder.is_dir() {
+        return Err(Error::Io(format!(
+            "{doing}: there is no folder {}",
+            folder.display()
+        )));
+    }
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
     let done = recipients.write(file.as_file(), make).await?;
-    file.as_file()
-        .sync_all()
-        .map_err(|e| Error::io(&doing, &e))?;
+    file.as_file().sync_all().map_err(|e| failed(&e))?;
+    // Sensitive values in plain stay with who made the plan.
     #[cfg(unix)]
-    {
+    if done.masked_hash.is_some() || !done.header.has_sensitive() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::Permissions::from_mode(0o644);
         file.as_file()
             .set_permissions(mode)
-            .map_err(|e| Error::io(&doing, &e))?;
+            .map_err(|e| failed(&e))?;
     }
-    file.persist(path)
-        .map_err(|e| Error::io(&doing, &e.error))?;
+    file.persist(&path).map_err(|e| failed(&e.error))?;
     Ok(done)
 }
 
@@ -253,7 +288,11 @@ pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
     }
     let header = &made.header;
     let mut told = serde_json::json!({
-        "status": if header.against().is_some() { "blocked" } else { "planned" },
+        "status": match header.against() {
+            Some(_) => "blocked",
+            None if made.would_be_refused() => "refused",
+            None => "planned",
+        },
         "batch_id": header.batch_id,
         "plan_hash": made.hash,
         "plan": path,
@@ -264,6 +303,9 @@ pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
     });
     if let Some(hash) = &made.masked_hash {
         told["masked_hash"] = hash.as_str().into();
+    }
+    if let Some(rehearsal) = &made.rehearsal {
+        told["rehearsal"] = serde_json::json!(rehearsal);
     }
     add_timings(settings, &mut told);
     print_json(&told)
@@ -294,6 +336,8 @@ fn tell_on_stderr(made: &Made, path: &str) {
         ));
     } else if header.summary.changes() == 0 {
         say("There is nothing to apply.");
+    } else if made.would_be_refused() {
+        say("Apply would refuse this plan now, as rehearsed above.");
     } else {
         let (identity, hash) = match &made.masked_hash {
             Some(hash) => (" --identity FILE", hash),

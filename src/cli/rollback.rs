@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::apply::{How, apply};
+use super::apply::{How, THE_ROLLBACK, apply};
 use super::keys::Recipients;
 use super::limits::LimitArgs;
 use super::progress::Progress;
@@ -82,7 +82,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let handle = file
         .reopen()
         .map_err(|e| Error::io("reading the plan", &e))?;
-    let plan = PlanFile::verify(handle, "the rollback".into())?;
+    let plan = PlanFile::verify(handle, THE_ROLLBACK.into())?;
     if !(settings.json || super::log::json()) {
         let filter = Filter {
             limit: Some(20),
@@ -98,7 +98,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         settings,
         plan.executable()?,
         &args.how,
-        "the rollback",
+        THE_ROLLBACK,
         started,
     )
     .await

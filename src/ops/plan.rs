@@ -297,7 +297,12 @@ pub async fn plan(
                 columns: Vec::new(),
                 counts: Counts::default(),
                 triggered: Vec::new(),
-                warnings: warnings(table, config),
+                warnings: [
+                    warnings(table, config),
+                    kept_by_marks(table, config, &names, &tables, &configs),
+                    without_records(name, &read.fragments),
+                ]
+                .concat(),
             })
             .collect(),
     };
@@ -559,6 +564,48 @@ fn match_queue(
     }
     problems.sort_by_key(|e| (names.iter().position(|n| *n == e.table), e.from.clone()));
     Ok(problems)
+}
+
+/// That new rows of other tables cannot be taken back, because rows that refer to them stay, marked.
+fn kept_by_marks(
+    table: &Table,
+    config: &TableConfig,
+    names: &[String],
+    tables: &[Table],
+    configs: &[TableConfig],
+) -> Vec<String> {
+    if config.soft_delete.column().is_none() {
+        return Vec::new();
+    }
+    let parents = names.iter().zip(tables.iter().zip(configs));
+    let parents = parents.filter(|(_, (parent, config))| {
+        config.soft_delete.column().is_none()
+            && table.foreign_keys.iter().any(|k| k.parent == parent.name)
+    });
+    parents
+        .map(|(parent, _)| {
+            format!(
+                "a rollback only marks its rows, and cannot remove new rows of {parent} to which they refer; \
+                 with soft_delete for both tables, or for neither, it could"
+            )
+        })
+        .collect()
+}
+
+/// Fragments that hold nothing: perhaps a delivery that was cut off.
+fn without_records(name: &str, fragments: &[Fragment]) -> Vec<String> {
+    let empty = fragments
+        .iter()
+        .filter(|f| f.table == name && f.records == 0);
+    let keys: Vec<&str> = empty.map(|f| f.key.as_str()).collect();
+    match keys.as_slice() {
+        [] => Vec::new(),
+        [one] => vec![format!("there is no record in {one}")],
+        [first, rest @ ..] => vec![format!(
+            "there is no record in {first} and {} more fragments",
+            rest.len()
+        )],
+    }
 }
 
 /// What a reviewer should know about a table beyond its entries.

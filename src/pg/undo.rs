@@ -7,7 +7,7 @@ use super::{Session, planned::record_id};
 use crate::copytext::CopyRow;
 use crate::error::{Error, Result};
 use crate::ident::{Ident, Literal};
-use crate::plan::{Applied, DriftRow, DriftState, Fingerprint, LedgerTable, Values};
+use crate::plan::{Applied, DriftColumn, DriftRow, DriftState, Fingerprint, LedgerTable, Values};
 use crate::planfile::order_key;
 use crate::schema::{Column, ForeignKey, Table, keys_equal};
 
@@ -336,7 +336,7 @@ impl<'a> Undo<'a> {
             .await
             .map_err(|e| session.failed(&doing, &e))?;
         let mut lines = std::pin::pin!(lines);
-        let mut drifted: Vec<(DriftRow, String, i64)> = Vec::new();
+        let mut drifted: Vec<(DriftRow, Applied, String, i64)> = Vec::new();
         let mut row = CopyRow::default();
         // What cannot be read may be a sensitive value, and is not repeated.
         let broken = || {
@@ -384,6 +384,7 @@ impl<'a> Undo<'a> {
                         columns: Vec::new(),
                         by: None,
                     },
+                    applied,
                     row.get(2).unwrap_or_default().to_owned(),
                     number(3),
                 )),
@@ -396,11 +397,61 @@ impl<'a> Undo<'a> {
         }
         drifted.sort_by_cached_key(|(row, ..)| self.order(&row.key));
         let mut rows = Vec::with_capacity(drifted.len());
-        for (mut row, record_id, audited) in drifted {
+        for (mut row, applied, record_id, audited) in drifted {
             row.by = self.later(session, &record_id, audited).await?;
+            if row.state == DriftState::Changed {
+                row.columns = self.differing(session, &record_id, &applied).await?;
+            }
             rows.push(row);
         }
         Ok(rows)
+    }
+
+    /// The columns of a row that are not as they were left: as left, as they are now, and as before.
+    async fn differing(
+        &self,
+        session: &Session,
+        record_id: &str,
+        applied: &Applied,
+    ) -> Result<Vec<DriftColumn>> {
+        let order = match self.ledger.config.soft_delete.column() {
+            Some(mark) => format!("t.{} IS NULL DESC", Ident(mark)),
+            None => "1".into(),
+        };
+        let sql = format!(
+            "SELECT {}::pg_catalog.text FROM pg_temp.{} s JOIN {} t ON {} WHERE s.record_id = {} ORDER BY {order} LIMIT 1",
+            self.table.image("t"),
+            self.bare_name(),
+            self.table.name,
+            self.keys_equal(),
+            Literal(record_id)
+        );
+        let doing = self.doing("finding out what changed in");
+        let now = session.texts(&doing, &sql).await?;
+        let now = now.into_iter().flatten().flatten().next();
+        let now: Values = now
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or_default();
+        let left = applied.after.clone().unwrap_or_default();
+        let compared = now
+            .into_iter()
+            .filter(|(c, _)| !self.ledger.config.ignore_drift.contains(c));
+        Ok(compared
+            .filter(|(c, v)| match left.get(c) {
+                Some(as_left) => as_left != v,
+                None => v.is_some(),
+            })
+            .map(|(column, now)| DriftColumn {
+                planned_from: Some(left.get(&column).cloned().flatten()),
+                planned_to: applied
+                    .before
+                    .as_ref()
+                    .and_then(|b| b.get(&column))
+                    .cloned(),
+                column,
+                now,
+            })
+            .collect())
     }
 
     /// What puts a row in the order of the natural key's text.
@@ -525,7 +576,9 @@ impl<'a> Undo<'a> {
         );
         let rows = session.texts(&doing, &sql).await?;
         let marked = match soft {
-            true => ", and deletes from that table are only marked",
+            true => {
+                ", and deletes from that table are only marked: give both tables soft_delete, or neither"
+            }
             false => "",
         };
         Ok(rows

@@ -197,7 +197,7 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
 
 /// What the notes say, in a line. The database's own words may repeat values that are not to be shown.
 pub(super) fn noted(header: &Header, notes: &str) -> String {
-    let secret = header.tables.iter().any(|t| !t.config.sensitive.is_empty());
+    let secret = header.has_sensitive();
     match serde_json::from_str::<Notes>(notes) {
         Ok(Notes { rehearsal }) if rehearsal.outcome == Outcome::Refused && secret => format!(
             "rehearsed: {}; why stands in the file, and may hold sensitive values",

@@ -277,6 +277,51 @@ fn a_column_that_came_between_two_loads_is_looked_at_row_by_row() {
 }
 
 #[test]
+fn a_refused_rollback_says_what_differs_and_what_can_be_done() {
+    let stage = Stage::new(
+        "CREATE TABLE p (k text PRIMARY KEY); \
+         CREATE TABLE t (k text PRIMARY KEY, v text, p text REFERENCES p, deleted_at timestamptz)",
+        "p: {natural_key: [k]}\nt: {natural_key: [k], soft_delete: true}",
+    );
+    stage.deliver(
+        "b",
+        &[
+            ("p/1.json", r#"{"k": "x"}"#),
+            ("t/1.json", r#"{"k": "a", "v": "1", "p": "x"}"#),
+        ],
+    );
+    stage
+        .loader(&["plan", "--batch-id", "b", "--out", "b.json"])
+        .ends(0)
+        .says(&["cannot remove new rows of p to which they refer"]);
+    stage.loader(&["apply", "b.json", "--force"]).ends(0);
+    stage
+        .roll_back("b")
+        .ends(4)
+        .says(&["only marked", "give both tables soft_delete, or neither"]);
+    stage.sql("UPDATE t SET v = '2', p = NULL");
+    let report = stage.loader(&["rollback", "--batch-id", "b", "--report", "markdown"]);
+    report
+        .ends(3)
+        .says(&["`v`: `1` → `2`", "`p`: `x` → <i>null</i>"]);
+    stage.roll_back("b").ends(3).says(&[
+        "1 row is not as the load left it",
+        "v: plan saw \"1\", now \"2\"",
+        "take later loads back first",
+    ]);
+    stage.sql("UPDATE t SET v = '1', p = 'x'; DELETE FROM t");
+    // Nobody is asked without a terminal, and told how to approve.
+    let last = last(&stage);
+    stage.sql("INSERT INTO t VALUES ('a', '1', NULL, NULL); ALTER TABLE t DROP p");
+    stage
+        .loader(&["rollback", "--batch-id", "b"])
+        .ends(5)
+        .says(&[&format!(
+            "loader rollback --application {last} --approve sha256:"
+        )]);
+}
+
+#[test]
 fn what_triggers_set_in_our_own_rollbacks_is_nobodys_change() {
     let stage = Stage::new(
         "CREATE TABLE t (k text PRIMARY KEY, v text, w text, edits int NOT NULL DEFAULT 0); \

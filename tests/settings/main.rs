@@ -5,6 +5,7 @@
 mod aws;
 mod commands;
 mod flags;
+mod habits;
 mod init;
 mod library;
 mod logs;

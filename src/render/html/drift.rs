@@ -61,7 +61,7 @@ fn one(row: &DriftRow) -> Markup {
                 }
             }
             p.found {
-                b.delete { (row.state) }
+                b.delete { (row.found()) }
                 @if let Some(by) = &row.by { " by " (escape(by)) }
                 span.dim { " · planned: " (row.action) }
             }

@@ -185,7 +185,7 @@ pub fn drift(row: &DriftRow) -> String {
         "| {} | {} | {} (planned: {}) | {} | {} |\n",
         code(&row.table, 63),
         key(&row.key),
-        row.state,
+        row.found(),
         words(&row.action, 20),
         columns.join("<br>"),
         row.by.as_deref().map_or(String::new(), |by| code(by, 200))

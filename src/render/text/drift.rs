@@ -37,7 +37,7 @@ pub fn drift(
         let line = format!(
             "{}: {}{} (planned: {})",
             display_key(&row.key),
-            row.state,
+            row.found(),
             by.unwrap_or_default(),
             row.action
         );
