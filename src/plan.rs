@@ -587,11 +587,11 @@ pub fn display_key(key: &Values) -> String {
 impl DriftRow {
     /// What became of the row, for people.
     pub fn found(&self) -> String {
-        match (self.state, self.columns.is_empty()) {
-            (DriftState::Changed, true) => {
-                format!("{}, in columns that the plan does not name", self.state)
-            }
-            _ => self.state.to_string(),
+        let elsewhere = self.state == DriftState::Changed && self.columns.is_empty();
+        // Of a row that is skipped the plan names no column at all.
+        match elsewhere && self.action != "skip" {
+            true => format!("{}, in columns that the plan does not name", self.state),
+            false => self.state.to_string(),
         }
     }
 }
