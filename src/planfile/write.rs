@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -12,9 +12,11 @@ use super::{EntryLine, FORMAT, HeaderLine, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Effect, Entry, Fragment, Header, What};
 
-/// A section that is spooled to an unlinked temporary file, one canonical line an item.
+/// A section that is spooled to an unlinked temporary file as it will stand in the plan: one
+/// canonical line an item, commas between.
 pub(super) struct Section {
     spool: BufWriter<File>,
+    begun: bool,
     hasher: Sha256,
     line: Vec<u8>,
 }
@@ -25,6 +27,7 @@ impl Section {
             .map_err(|e| Error::io("making a temporary file for the plan", &e))?;
         Ok(Section {
             spool: BufWriter::with_capacity(1 << 16, file),
+            begun: false,
             hasher: Sha256::new(),
             line: Vec::new(),
         })
@@ -38,9 +41,14 @@ impl Section {
         pushed.map_err(spooling)
     }
 
+    /// Takes a line with its end; JSON escapes every line end within it.
     fn push_line(&mut self, line: &[u8]) -> std::io::Result<()> {
         self.hasher.update(line);
-        self.spool.write_all(line)
+        let before: &[u8] = if self.begun { b",\n" } else { b"\n" };
+        self.begun = true;
+        self.spool.write_all(before)?;
+        self.spool
+            .write_all(line.strip_suffix(b"\n").unwrap_or(line))
     }
 
     /// The digest of its lines so far.
@@ -48,12 +56,11 @@ impl Section {
         self.hasher.clone().finalize().to_vec()
     }
 
-    /// The spooled lines from their start.
-    fn rewound(self) -> Result<File> {
-        let failed = |e: &std::io::Error| Error::io("writing the plan to a temporary file", e);
-        let mut file = self.spool.into_inner().map_err(|e| failed(e.error()))?;
-        file.seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
-        Ok(file)
+    /// Writes all lines to `out`.
+    fn copy_to(self, out: &mut impl Write) -> std::io::Result<()> {
+        let mut file = self.spool.into_inner().map_err(|e| e.into_error())?;
+        file.seek(SeekFrom::Start(0))?;
+        std::io::copy(&mut file, out).map(drop)
     }
 }
 
@@ -242,12 +249,12 @@ fn write_parts(
     (fragments, changes, sealed): (Section, Section, Option<Section>),
 ) -> std::io::Result<()> {
     out.write_all(head_json(header, hash, FORMAT, more)?.as_bytes())?;
-    copy_lines(fragments, out)?;
+    fragments.copy_to(out)?;
     write!(out, "\n],\n\"changes\": [")?;
-    copy_lines(changes, out)?;
+    changes.copy_to(out)?;
     if let Some(sealed) = sealed {
         write!(out, "\n],\n\"sealed\": [")?;
-        copy_lines(sealed, out)?;
+        sealed.copy_to(out)?;
     }
     writeln!(out, "\n]\n}}")
 }
@@ -289,32 +296,4 @@ fn head_json(
     text += &format!("\"tables\": [{}\n],\n", tables.trim_end_matches(','));
     text += "\"fragments\": [";
     Ok(text)
-}
-
-/// Copies lines `a\nb\n` as `\na,\nb`: JSON escapes every line end within a line.
-fn copy_lines(section: Section, out: &mut impl Write) -> std::io::Result<()> {
-    let file = section
-        .rewound()
-        .map_err(|e| std::io::Error::other(e.to_string()))?;
-    let mut reader = BufReader::new(file);
-    let mut buffer = vec![0; 1 << 16];
-    let mut pending: &[u8] = b"\n";
-    loop {
-        let n = reader.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(());
-        }
-        let mut rest = &buffer[..n];
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            out.write_all(pending)?;
-            out.write_all(&rest[..end])?;
-            pending = b",\n";
-            rest = &rest[end + 1..];
-        }
-        if !rest.is_empty() {
-            out.write_all(pending)?;
-            out.write_all(rest)?;
-            pending = b"";
-        }
-    }
 }
