@@ -290,36 +290,83 @@ impl Table {
             })
     }
 
-    /// The digest of the whole row `alias` as SQL: 32 hex digits, the first half of the SHA-256
-    /// of the row's own text. `left_out` names columns that do not count.
-    pub fn digest(&self, alias: &str, left_out: &[String]) -> String {
-        let columns: Vec<String> = self
-            .columns
-            .iter()
+    /// The columns in the order of keys that jsonb has (length, then bytes): what is built in that
+    /// order need not be sorted.
+    fn by_name(&self) -> Vec<&Column> {
+        let mut columns: Vec<&Column> = self.columns.iter().collect();
+        columns.sort_by_key(|c| (c.name.len(), c.name.as_bytes()));
+        columns
+    }
+
+    /// The whole row `alias` as SQL: a text array of what the columns' types print, or null.
+    /// `left_out` names columns that do not count.
+    fn texts(&self, alias: &str, left_out: &[String]) -> String {
+        let columns = self.by_name().into_iter();
+        let values: Vec<String> = columns
             .filter(|c| !left_out.contains(&c.name))
-            .map(|c| format!("{alias}.{}", Ident(&c.name)))
+            .map(|c| c.text(alias))
             .collect();
-        format!(
-            "pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(pg_catalog.convert_to(\
-             ROW({})::pg_catalog.text, 'UTF8')), 1, 16), 'hex')",
-            columns.join(", ")
-        )
+        format!("ARRAY[{}]::pg_catalog.text[]", values.join(", "))
+    }
+
+    /// The digest of the whole row `alias` as SQL: 32 hex digits, the first half of the SHA-256 of
+    /// how PostgreSQL sends its [`Table::texts`], in which each text stands with its length.
+    pub fn digest(&self, alias: &str, left_out: &[String]) -> String {
+        digest_of(&self.texts(alias, left_out))
     }
 
     /// The image of the whole row `alias` as SQL: a jsonb object, column to text or null.
     pub fn image(&self, alias: &str) -> String {
-        let names: Vec<String> = self
-            .columns
-            .iter()
+        self.image_of(&self.texts(alias, &[]))
+    }
+
+    /// Digest and image of row `alias` for a query over a subquery `outer`, which must end in
+    /// `OFFSET 0`: so both come from texts that are made once.
+    pub fn once(&self, alias: &str, outer: &str, left_out: &[String]) -> Once {
+        let texts = self.texts(alias, &[]);
+        let (select, compared) = match left_out.is_empty() {
+            true => (format!("{texts} AS texts"), "texts"),
+            false => (
+                format!(
+                    "{texts} AS texts, {} AS compared",
+                    self.texts(alias, left_out)
+                ),
+                "compared",
+            ),
+        };
+        Once {
+            select,
+            digest: digest_of(&format!("{outer}.{compared}")),
+            image: self.image_of(&format!("{outer}.texts")),
+        }
+    }
+
+    fn image_of(&self, texts: &str) -> String {
+        let columns = self.by_name().into_iter();
+        let names: Vec<String> = columns
             .map(|c| crate::ident::Literal(&c.name).to_string())
             .collect();
-        let values: Vec<String> = self.columns.iter().map(|c| c.text(alias)).collect();
         format!(
-            "pg_catalog.jsonb_object(ARRAY[{}]::pg_catalog.text[], ARRAY[{}]::pg_catalog.text[])",
-            names.join(", "),
-            values.join(", ")
+            "pg_catalog.jsonb_object(ARRAY[{}]::pg_catalog.text[], {texts})",
+            names.join(", ")
         )
     }
+}
+
+/// SQL for a row's digest and image, see [`Table::once`].
+pub struct Once {
+    /// What the subquery selects.
+    pub select: String,
+    /// The digest, in the outer query.
+    pub digest: String,
+    /// The image, in the outer query.
+    pub image: String,
+}
+
+fn digest_of(texts: &str) -> String {
+    format!(
+        "pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(pg_catalog.array_send({texts})), 1, 16), 'hex')"
+    )
 }
 
 /// The SQL condition that rows `left` and `right` have one key. `left` is a staging table.

@@ -370,9 +370,7 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
     let mut differs = false;
     for (i, planned) in tables.iter().enumerate() {
         told(Step::Begins("lock and compare", Some(&planned.name)));
-        let locked = context.lock(planned).await?;
-        differs |= locked != planned.staged.update + planned.staged.delete;
-        differs |= planned.count_drift(session, "'i', 's', 'p', 'm'").await? > 0;
+        differs |= !context.compare_and_lock(planned).await?;
         told(Step::Done(Phase::Locking, i as u64 + 1, of));
     }
     if differs {
@@ -389,7 +387,9 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Planned]
         told(Step::Done(Phase::Writing, written.min(changes), changes));
     };
     wrote(0);
+    context.just_read(true).await?;
     let updated = write_rows(context, tables, &mut wrote).await?;
+    context.just_read(false).await?;
     for (planned, updated) in tables.iter().zip(updated) {
         let doing = format!("updating table {}", planned.name);
         must_be(&doing, planned.staged.update, updated)?;

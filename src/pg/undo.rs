@@ -87,16 +87,16 @@ impl<'a> Undo<'a> {
             })
             .collect();
         let sql = format!(
-            "INSERT INTO pg_temp.{name} SELECT x.record_id, x.before, x.after, x.last, {} FROM (\
-               SELECT DISTINCT ON (record_id) record_id, pg_catalog.first_value(old_values) OVER w AS before, \
-                 pg_catalog.last_value(new_values) OVER w AS after, pg_catalog.last_value(id) OVER w AS last \
-               FROM {}.audit_log WHERE application = ANY ({applications}) AND table_name = {} \
-                 AND operation IN ('INSERT', 'UPDATE', 'DELETE') \
-               WINDOW w AS (PARTITION BY record_id ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) x \
+            "WITH touched AS (SELECT pg_catalog.min(id) AS first, pg_catalog.max(id) AS last FROM {schema}.audit_log \
+               WHERE application = ANY ({applications}) AND table_name = {} AND operation IN ('INSERT', 'UPDATE', 'DELETE') \
+               GROUP BY record_id) \
+             INSERT INTO pg_temp.{name} SELECT x.record_id, x.before, x.after, x.last, {} FROM (\
+               SELECT f.record_id, f.old_values AS before, l.new_values AS after, l.id AS last FROM touched r \
+               JOIN {schema}.audit_log f ON f.id = r.first JOIN {schema}.audit_log l ON l.id = r.last) x \
              WHERE x.before IS NOT NULL OR x.after IS NOT NULL",
-            cells.join(", "),
-            Ident(loader_schema),
             Literal(&undo.ledger.table),
+            cells.join(", "),
+            schema = Ident(loader_schema),
         );
         let rows = session.execute(&doing, &sql).await?;
         let count = format!(
@@ -250,17 +250,21 @@ impl<'a> Undo<'a> {
         keys_equal(&self.table.key(&self.ledger.config.natural_key), "s", "t")
     }
 
-    /// The condition that row `t` is as the application left it. What a column that was added
-    /// since holds does not matter where the row stays; where it would be deleted, that column must
-    /// hold nothing that somebody put there.
-    fn as_left(&self) -> String {
+    /// The condition that the row whose image this is, as SQL, is as the application left it.
+    fn as_left(&self, image: &str) -> String {
         let without = self.without_ignored();
-        let mut condition = format!(
-            "{} OPERATOR(pg_catalog.@>) (s.after{without})",
-            self.table.image("t")
-        );
+        // The same bytes are the quick way to the same answer.
+        format!(
+            "(ROW({image})::record OPERATOR(pg_catalog.*=) ROW(s.after)::record \
+             OR {image} OPERATOR(pg_catalog.@>) (s.after{without}))"
+        )
+    }
+
+    /// The condition that row `t` holds nothing that somebody put into a column which was added
+    /// since. Where the row stays, that does not matter; it does where the row would be deleted.
+    fn unfilled(&self) -> String {
         let added = self.added.iter().filter_map(|c| self.table.column(c));
-        let untouched: Vec<String> = added
+        let unfilled: Vec<String> = added
             .map(|c| {
                 let now = c.text("t");
                 let default = match &c.default {
@@ -277,10 +281,10 @@ impl<'a> Undo<'a> {
                 )
             })
             .collect();
-        if !untouched.is_empty() {
-            condition += &format!(" AND (s.before IS NOT NULL OR {})", untouched.join(" AND "));
+        match unfilled.is_empty() {
+            true => "true".into(),
+            false => format!("(s.before IS NOT NULL OR {})", unfilled.join(" AND ")),
         }
-        format!("({condition})")
     }
 
     /// What takes the columns that are not compared out of an image, as SQL behind it: those whose
@@ -306,20 +310,24 @@ impl<'a> Undo<'a> {
     ) -> Result<Vec<DriftRow>> {
         let doing = self.doing("comparing what was loaded with");
         let session = snapshot.session;
-        let digest = self.table.digest("t", &self.ledger.config.ignore_drift);
+        let ignored = &self.ledger.config.ignore_drift;
         let (undo, table, equal) = (self.bare_name(), &self.table.name, self.keys_equal());
-        let as_left = self.as_left();
+        let unfilled = self.unfilled();
         let sql = if snapshot
             .finds_one_row(self.table, &self.ledger.config.natural_key, &doing)
             .await?
         {
+            let once = self.table.once("t", "s", ignored);
             format!(
-                "COPY (SELECT n.before, n.after, n.record_id, n.audited, n.found, n.same::pg_catalog.int4, \
-                   CASE WHEN n.same THEN n.digest END \
-                 FROM (SELECT s.*, (t.tableoid IS NOT NULL)::pg_catalog.int4 AS found, \
-                     t.tableoid IS NOT NULL AND {as_left} AS same, \
-                     CASE WHEN t.tableoid IS NOT NULL THEN {digest} END AS digest \
-                   FROM pg_temp.{undo} s LEFT JOIN {table} t ON {equal} OFFSET 0) n) TO STDOUT"
+                "COPY (SELECT s.before, s.after, s.record_id, s.audited, s.found::pg_catalog.int4, s.same::pg_catalog.int4, \
+                   CASE WHEN s.same THEN {digest} END \
+                 FROM (SELECT s.*, s.found AND s.unfilled AND {as_left} AS same \
+                   FROM (SELECT s.*, t.tableoid IS NOT NULL AS found, {unfilled} AS unfilled, \
+                       {select} \
+                     FROM pg_temp.{undo} s LEFT JOIN {table} t ON {equal} OFFSET 0) s OFFSET 0) s) TO STDOUT",
+                select = once.select,
+                digest = once.digest,
+                as_left = self.as_left(&once.image),
             )
         } else {
             // Where deletes only mark rows, a key may find others beside the one that was changed.
@@ -327,7 +335,9 @@ impl<'a> Undo<'a> {
                 "COPY (SELECT s.before, s.after, s.record_id, s.audited, n.found, n.same, n.digest FROM pg_temp.{undo} s, \
                  LATERAL (SELECT pg_catalog.count(*) AS found, pg_catalog.count(*) FILTER (WHERE {as_left}) AS same, \
                    pg_catalog.min({digest}) FILTER (WHERE {as_left}) AS digest \
-                   FROM {table} t WHERE {equal}) n) TO STDOUT"
+                   FROM {table} t WHERE {equal}) n) TO STDOUT",
+                as_left = format!("{unfilled} AND {}", self.as_left(&self.table.image("t"))),
+                digest = self.table.digest("t", ignored),
             )
         };
         let lines = session

@@ -54,48 +54,89 @@ impl Updates {
 }
 
 impl Context<'_> {
-    /// Locks the rows that will change, in key order, compares each with what the plan saw, and
-    /// keeps their images. Returns how many are as planned.
+    /// Compares every staged row with the table, keeps versions and images of the rows that will
+    /// change, and locks these in key order. Returns whether all is as planned.
     ///
-    /// A row deleted and inserted again since is not among them, so that the count tells.
-    pub async fn lock(&self, planned: &Planned) -> Result<u64> {
-        let doing = format!("locking the rows of table {}", planned.name);
-        let strength = if planned.staged.delete > 0 {
-            "FOR UPDATE"
-        } else {
-            "FOR NO KEY UPDATE"
-        };
-        let image = if planned.config.audit_changes {
-            planned.table.image("t")
-        } else {
-            "NULL::pg_catalog.jsonb".into()
-        };
+    /// What is locked is the row version that was compared, or else it does not count: a version is
+    /// told by its place and the transaction that wrote it, as a place can be used again.
+    pub async fn compare_and_lock(&self, planned: &Planned) -> Result<bool> {
+        let doing = format!("comparing table {} with the plan", planned.name);
         let before = planned.temporary("before");
         let create = format!(
-            "CREATE TEMPORARY TABLE {before} (_n bigint, _table oid, _tid tid, image jsonb, _when \"char\")"
+            "CREATE TEMPORARY TABLE {before} (_n bigint, _a \"char\", _table oid, _tid tid, _version xid, \
+             image jsonb, _when \"char\")"
         );
         self.session.run(&doing, &create).await?;
+        let once = planned.table.once("t", "l", &planned.config.ignore_drift);
+        let image = match planned.config.audit_changes {
+            true => &once.image,
+            false => "NULL::pg_catalog.jsonb",
+        };
+        let soft = planned.config.soft_delete.column().is_some();
+        let (join, only) = match soft {
+            false => ("LEFT JOIN", ""),
+            // A key may find marked rows beside the planned one: what is not changed is counted below.
+            true => ("JOIN", "WHERE s._a IN ('u', 'd') "),
+        };
+        // Kept are the rows to change that are as planned, and of all others those that are not.
         let sql = format!(
-            "INSERT INTO pg_temp.{before} (_n, _table, _tid, image) \
-             SELECT l._n, l.tableoid, l.ctid, l.image FROM (\
-               SELECT s._n, s._expect, t.tableoid, t.ctid, {digest} AS digest, {image} AS image \
-               FROM {stage} s JOIN {table} t ON {equal} WHERE s._a IN ('u', 'd') {soft}\
-               ORDER BY s._n {strength} OF t) l WHERE l.digest IS NOT DISTINCT FROM l._expect",
-            stage = planned.sql_name(),
-            table = planned.table.name,
-            equal = planned.keys_equal(),
-            digest = planned.digest(),
-            // Where deletes only mark rows, a key may find others beside the planned one.
-            soft = match planned.config.soft_delete.column() {
-                Some(_) => format!("AND {} IS NOT DISTINCT FROM s._expect ", planned.digest()),
-                None => String::new(),
-            },
+            "INSERT INTO pg_temp.{before} (_n, _a, _table, _tid, _version, image) \
+             SELECT l._n, l._a, l._table, l._tid, l._version, CASE WHEN l._a IN ('u', 'd') THEN {image} END FROM (\
+               SELECT s._n, s._a, s._expect, t.tableoid AS _table, t.ctid AS _tid, t.xmin AS _version, {} \
+               FROM {} s {join} {} t ON {} {only}OFFSET 0) l \
+             WHERE (l._a IN ('u', 'd')) <> CASE WHEN l._table IS NULL THEN l._a NOT IN ('i', 'm') \
+               WHEN l._a IN ('i', 'm') THEN true ELSE l._a <> 'p' AND {} IS DISTINCT FROM l._expect END",
+            once.select,
+            planned.sql_name(),
+            planned.table.name,
+            planned.keys_equal(),
+            once.digest,
         );
-        let locked = self.session.execute(&doing, &sql).await?;
+        self.session.execute(&doing, &sql).await?;
         // Without knowing that row versions differ, the planner would hash the whole table by them.
         let analyze = format!("ANALYZE pg_temp.{before} (_n, _table, _tid)");
         self.session.run(&doing, &analyze).await?;
-        Ok(locked)
+        let drifted = match soft {
+            false => {
+                let sql = format!(
+                    "SELECT pg_catalog.count(*) FROM pg_temp.{before} WHERE _a NOT IN ('u', 'd')"
+                );
+                self.session.number(&doing, &sql).await?
+            }
+            true => {
+                planned
+                    .count_drift(self.session, "'i', 's', 'p', 'm'")
+                    .await?
+            }
+        };
+        let doing = format!("locking the rows of table {}", planned.name);
+        let strength = match planned.staged.delete > 0 {
+            true => "FOR UPDATE",
+            false => "FOR NO KEY UPDATE",
+        };
+        let lock = format!(
+            "SELECT pg_catalog.count(*) FROM (\
+               SELECT b._tid, b._version, t.ctid, t.xmin FROM pg_temp.{before} b \
+               JOIN {} t ON t.tableoid = b._table AND t.ctid = b._tid WHERE b._a IN ('u', 'd') \
+               ORDER BY b._n OFFSET 0 {strength} OF t) l WHERE l.ctid = l._tid AND l.xmin = l._version",
+            planned.table.name
+        );
+        self.just_read(true).await?;
+        let locked = self.session.number(&doing, &lock).await?;
+        self.just_read(false).await?;
+        let changed = planned.staged.update + planned.staged.delete;
+        Ok(drifted == 0 && i64::try_from(changed) == Ok(locked))
+    }
+
+    /// Tells the planner whether the rows to change have just been read: then to fetch one by its
+    /// version costs next to nothing, and a scan of the table does not pay.
+    pub async fn just_read(&self, read: bool) -> Result<()> {
+        let cost = if read { "0.1" } else { "DEFAULT" };
+        let sql =
+            format!("SET LOCAL seq_page_cost TO {cost}; SET LOCAL random_page_cost TO {cost}");
+        self.session
+            .run("telling the planner what is in memory", &sql)
+            .await
     }
 
     /// What every write of a load sets; a rollback restores the old values instead.
