@@ -207,8 +207,13 @@ impl Report {
 
     pub fn markdown(&self) -> String {
         let mut out = format!(
-            "Machine: {}. Medians of {} rounds; memory is the loader's peak.\n\n",
-            self.machine, self.rounds
+            "Machine: {}. Medians of {} rounds{}; memory is the loader's peak.\n\n",
+            self.machine,
+            self.rounds,
+            match self.rounds {
+                0..=3 => "",
+                _ => " (3 of what takes minutes)",
+            }
         );
         out += "| batch and table | work | seconds | floor | seconds | ours / floor | records/s | memory | plan file |\n";
         out += "|---|---|--:|---|--:|--:|--:|--:|--:|\n";
