@@ -72,15 +72,34 @@ impl CopyRow {
         self.fields.clear();
         let line = str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line))?;
         self.text.reserve(line.len());
-        for field in line.split('\t') {
-            let start = self.text.len();
-            self.fields.push(if field == r"\N" {
-                None
-            } else {
-                push_unescaped(&mut self.text, field);
-                Some(start..self.text.len())
-            });
+        let (mut start, mut copied, mut null) = (0, 0, false);
+        for at in memchr::memchr2_iter(b'\t', b'\\', line.as_bytes()) {
+            // What a backslash was before is copied already.
+            if at < copied {
+                continue;
+            }
+            self.text.push_str(&line[copied..at]);
+            copied = at + 1;
+            if line.as_bytes()[at] == b'\t' {
+                self.fields.push((!null).then_some(start..self.text.len()));
+                (start, null) = (self.text.len(), false);
+                continue;
+            }
+            let rest = &line[copied..];
+            let alone = start == self.text.len();
+            if alone
+                && rest.starts_with('N')
+                && matches!(rest.as_bytes().get(1), None | Some(b'\t'))
+            {
+                null = true;
+                copied += 1;
+            } else if let Some(letter) = rest.chars().next() {
+                self.text.push(unescaped(letter));
+                copied += letter.len_utf8();
+            }
         }
+        self.text.push_str(&line[copied..]);
+        self.fields.push((!null).then_some(start..self.text.len()));
         Ok(())
     }
 
@@ -106,23 +125,17 @@ impl CopyRow {
     }
 }
 
-fn push_unescaped(text: &mut String, field: &str) {
-    let mut rest = field;
-    while let Some((plain, escaped)) = rest.split_once('\\') {
-        text.push_str(plain);
-        let mut escaped = escaped.chars();
-        text.extend(escaped.next().map(|letter| match letter {
-            'b' => '\x08',
-            'f' => '\x0c',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'v' => '\x0b',
-            other => other,
-        }));
-        rest = escaped.as_str();
+/// What stands for `letter` behind a backslash.
+fn unescaped(letter: char) -> char {
+    match letter {
+        'b' => '\x08',
+        'f' => '\x0c',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\x0b',
+        other => other,
     }
-    text.push_str(rest);
 }
 
 #[cfg(test)]
@@ -149,6 +162,11 @@ mod tests {
             [None, Some(String::new()), Some(r"\N".to_owned())]
         );
         assert_eq!(fields(b""), [Some(String::new())]);
+        // Only the field as a whole is null.
+        for (line, text) in [(r"a\N", "aN"), (r"\Na", "Na"), (r"\\\N", r"\N"), ("\\", "")] {
+            assert_eq!(fields(line.as_bytes()), [Some(text.to_owned())], "{line}");
+        }
+        assert_eq!(fields(b"\\N\t\\N"), [None, None]);
     }
 
     #[test]

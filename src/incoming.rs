@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::TableConfig;
 use crate::copytext::push_copy_text;
 use crate::ident::nearest;
-use crate::lossy::{loses_digits, unclear_time};
+use crate::lossy::{holds_time, loses_digits, unclear_time};
 use crate::plan::ViolationKind;
 use crate::record::value::column_text;
 use crate::record::{Record, Value};
@@ -40,6 +40,8 @@ pub struct Incoming<'a> {
     table: &'a Table,
     fields: HashMap<&'a str, Field>,
     keys: Vec<usize>,
+    /// Whether each column holds dates or times.
+    times: Vec<bool>,
     /// Whether any record so far gave this column.
     pub used: Vec<bool>,
     mask: String,
@@ -72,6 +74,7 @@ impl<'a> Incoming<'a> {
             keys: (0..table.columns.len())
                 .filter(|i| is_key(&table.columns[*i].name))
                 .collect(),
+            times: (table.columns.iter().map(|c| holds_time(&c.base_type))).collect(),
             used: vec![false; table.columns.len()],
             mask: String::new(),
         }
@@ -109,7 +112,9 @@ impl<'a> Incoming<'a> {
                             cells[*i] = Some(None);
                         }
                         Ok(Some(text)) => {
-                            if let Some(why) = unclear_time(&column.base_type, &text) {
+                            if self.times[*i]
+                                && let Some(why) = unclear_time(&text)
+                            {
                                 findings.push(Finding {
                                     kind: ViolationKind::InvalidValue,
                                     field: Some(column.name.clone()),

@@ -89,11 +89,10 @@ impl Decimal {
 /// Words that PostgreSQL replaces by the time of the statement (PostgreSQL documentation, 8.5.1.4).
 const CLOCK: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 
-/// Why `text` must not be read as a date or time, where it must not: it reads the clock, or the
-/// order of its day and month depends on a setting.
-pub fn unclear_time(base_type: &str, text: &str) -> Option<Cow<'static, str>> {
+/// Whether values of this type are dates or times, or hold some.
+pub fn holds_time(base_type: &str) -> bool {
     let element = base_type.trim_start_matches('_');
-    let is_time = matches!(
+    matches!(
         element,
         "date" | "timestamp" | "timestamptz" | "time" | "timetz"
     ) || element.contains("tsrange")
@@ -101,8 +100,30 @@ pub fn unclear_time(base_type: &str, text: &str) -> Option<Cow<'static, str>> {
         || element.contains("daterange")
         || element.contains("tsmultirange")
         || element.contains("tstzmultirange")
-        || element.contains("datemultirange");
-    if !is_time {
+        || element.contains("datemultirange")
+}
+
+/// Whether it is `YYYY-MM-DD` with a time behind it or none, as nearly all are.
+fn is_plain(text: &str) -> bool {
+    let Some((date, time)) = text.as_bytes().split_at_checked(10) else {
+        return false;
+    };
+    let digits = |range: &[u8]| range.iter().all(u8::is_ascii_digit);
+    digits(&date[..4])
+        && date[4] == b'-'
+        && digits(&date[5..7])
+        && date[7] == b'-'
+        && digits(&date[8..])
+        && time
+            .iter()
+            .all(|b| matches!(b, b'0'..=b'9' | b':' | b'.' | b'+' | b'T' | b'Z' | b' '))
+        && time.iter().filter(|b| **b == b'.').count() <= 1
+}
+
+/// Why `text` must not be read as a value that [holds a time](holds_time), where it must not: it
+/// reads the clock, or the order of its day and month depends on a setting.
+pub fn unclear_time(text: &str) -> Option<Cow<'static, str>> {
+    if is_plain(text) {
         return None;
     }
     for word in text.split(|c: char| !c.is_alphanumeric()) {
@@ -175,10 +196,10 @@ mod tests {
             "{now}",
             "[2024-01-01,tomorrow)",
         ] {
-            assert!(unclear_time("tstzrange", word).is_some(), "{word}");
+            assert!(unclear_time(word).is_some(), "{word}");
         }
         for date in ["01/02/2024", "1-2-2024", "01.02.24", "01/02/24 10:00"] {
-            assert!(unclear_time("date", date).is_some(), "{date}");
+            assert!(unclear_time(date).is_some(), "{date}");
         }
         for fine in [
             "2024-01-15",
@@ -188,9 +209,19 @@ mod tests {
             "20240115",
             "2024-01-15 10:00:00.12+02",
         ] {
-            assert!(unclear_time("timestamptz", fine).is_none(), "{fine}");
+            assert!(unclear_time(fine).is_none(), "{fine}");
         }
-        assert!(unclear_time("text", "now").is_none());
-        assert!(unclear_time("time", "10:00:00.12").is_none());
+        assert!(unclear_time("10:00:00.12").is_none());
+        for two in [
+            "2024-01-15 1.2.2024",
+            "2024-01-15 01-02-2024",
+            "2024-01-15T1/2/24",
+        ] {
+            assert!(unclear_time(two).is_some(), "{two}");
+        }
+        for of in ["date", "_timestamptz", "tstzmultirange"] {
+            assert!(holds_time(of), "{of}");
+        }
+        assert!(!holds_time("text") && !holds_time("interval"));
     }
 }

@@ -265,7 +265,6 @@ pub async fn to_file(
     }
     let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
     let done = recipients.write(file.as_file(), make).await?;
-    file.as_file().sync_all().map_err(|e| failed(&e))?;
     // Sensitive values in plain stay with who made the plan.
     #[cfg(unix)]
     if done.masked_hash.is_some() || !done.header.has_sensitive() {

@@ -174,6 +174,8 @@ struct Comparison<'c> {
     columns: Vec<usize>,
     rules: Vec<Rule>,
     pending: Option<Pending>,
+    /// Rows whose memory can be used again.
+    spare: Vec<CopyRow>,
 }
 
 impl<'c> Comparison<'c> {
@@ -207,6 +209,7 @@ impl<'c> Comparison<'c> {
             columns,
             rules,
             pending: None,
+            spare: Vec::new(),
         }
     }
 
@@ -313,7 +316,7 @@ impl<'c> Comparison<'c> {
         )
     }
 
-    /// Takes one line of the answer, leaving an empty row for the next.
+    /// Takes one line of the answer, leaving another row for the next.
     fn row(&mut self, line: &mut CopyRow) -> Result<()> {
         let n = number(line, N);
         if self.pending.as_ref().is_some_and(|p| p.n != n) {
@@ -325,7 +328,8 @@ impl<'c> Comparison<'c> {
         });
         let marked = line.get(MARKED) == Some("t");
         if pending.lines.is_empty() || pending.rows(marked).count() < 2 {
-            pending.lines.push(std::mem::take(line));
+            let spare = self.spare.pop().unwrap_or_default();
+            pending.lines.push(std::mem::replace(line, spare));
         }
         Ok(())
     }
@@ -363,30 +367,34 @@ impl<'c> Comparison<'c> {
                 violations,
             ),
         };
-        let from = vec![(self.origin)(
+        let mut from = vec![(self.origin)(
             usize::try_from(number(fields, OBJECT)).unwrap_or_default(),
             number(fields, POSITION),
         )];
-        let key = self.key(&given, current.as_ref());
+        let mut key = self.key(&given, current.as_ref());
         let what = self.what(&mut decision, fields, &given, current.as_ref())?;
-        let entry = |what| Entry {
-            table: self.stage.name.to_owned(),
-            key: key.clone(),
-            what,
-            from: from.clone(),
-        };
-        let entries: Vec<Entry> = what
-            .into_iter()
-            .chain(decision.violations.into_iter().map(What::Violation))
-            .map(entry)
-            .collect();
+        let violations = decision.violations.into_iter().map(What::Violation);
+        let mut whats = what.into_iter().chain(violations).peekable();
         let mut order = self.order(row.unwrap_or(fields));
         let of_record = order.len();
-        for (i, entry) in entries.into_iter().enumerate() {
+        let mut i: u64 = 0;
+        while let Some(what) = whats.next() {
+            let (key, from) = match whats.peek() {
+                Some(_) => (key.clone(), from.clone()),
+                None => (std::mem::take(&mut key), std::mem::take(&mut from)),
+            };
+            let entry = Entry {
+                table: self.stage.name.to_owned(),
+                key,
+                what,
+                from,
+            };
             order.truncate(of_record);
-            order.extend_from_slice(&(i as u64).to_be_bytes());
+            order.extend_from_slice(&i.to_be_bytes());
             (self.sink)(&order, entry)?;
+            i += 1;
         }
+        self.spare.extend(record.lines);
         Ok(())
     }
 
