@@ -212,6 +212,32 @@ fn temporary() -> Result<std::fs::File> {
     tempfile::tempfile().map_err(|e| Error::io("making a temporary file", &e))
 }
 
+/// Stdout for what is only looked at. A reader that has seen enough (`| head`) ends the program
+/// without a word: there is nothing left for it to do.
+struct Shown(std::io::BufWriter<std::io::StdoutLock<'static>>);
+
+impl Shown {
+    fn new() -> Shown {
+        Shown(std::io::BufWriter::new(std::io::stdout().lock()))
+    }
+}
+
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes).inspect_err(seen_enough)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush().inspect_err(seen_enough)
+    }
+}
+
+fn seen_enough(e: &std::io::Error) {
+    if e.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+}
+
 /// Writes one JSON object to stdout.
 fn print_json(value: &serde_json::Value) -> Result<()> {
     writeln!(std::io::stdout(), "{value}").map_err(|e| Error::io("writing the result", &e))

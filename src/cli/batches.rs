@@ -67,7 +67,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     }
     let mut table = table.build();
     table.with(Style::blank());
-    writeln!(std::io::stdout(), "{table}").map_err(|e| Error::io("writing the batches", &e))?;
+    let mut out = super::Shown::new();
+    writeln!(out, "{table}")
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io("writing the batches", &e))?;
     Ok(0)
 }
 

@@ -5,8 +5,8 @@ use std::io::Write;
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::print_json;
 use super::settings::Settings;
+use super::{Shown, print_json};
 use crate::error::{Error, Result};
 use crate::ops::{self, AuditFilter};
 use crate::plan::Values;
@@ -62,6 +62,7 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
         "+",
         "~",
         "-",
+        "rejected",
         "application",
         "state",
     ]);
@@ -81,6 +82,7 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
             sum(|c| c.insert),
             sum(|c| c.update),
             sum(|c| c.delete),
+            a.rejected.to_string(),
             a.application.clone(),
             match &a.undone_by {
                 None => "in effect".to_owned(),
@@ -90,7 +92,10 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
     }
     let mut table = table.build();
     table.with(Style::blank());
-    writeln!(std::io::stdout(), "{table}").map_err(|e| Error::io("writing the history", &e))?;
+    let mut out = Shown::new();
+    writeln!(out, "{table}")
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io("writing the history", &e))?;
     Ok(0)
 }
 
@@ -120,7 +125,7 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         super::say("The audit log has no such change.");
         return Ok(0);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = Shown::new();
     let failed = |e: std::io::Error| Error::io("writing the audit log", &e);
     for c in &changes {
         let origin = c
@@ -148,6 +153,7 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
             writeln!(out, "    {line}").map_err(failed)?;
         }
     }
+    out.flush().map_err(failed)?;
     if changes.len() as u64 == args.limit {
         super::say(format!(
             "Only the newest {} are shown; --limit shows more.",

@@ -86,7 +86,7 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     }
     let stdout = std::io::stdout();
     let style = colour(&stdout);
-    let mut out = std::io::BufWriter::new(stdout.lock());
+    let mut out = super::Shown::new();
     let plan = match args.format {
         Format::Json => {
             let plan = args.identity.open(&args.plan)?;
@@ -155,7 +155,7 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
     let stdout = std::io::stdout();
     let style = colour(&stdout);
     let diff = PlanDiff::new(&old, &new)?;
-    let mut out = std::io::BufWriter::new(stdout.lock());
+    let mut out = super::Shown::new();
     match args.format {
         _ if settings.json => diff::json(&diff, &args.filter(None), &mut out)?,
         Format::Html => {

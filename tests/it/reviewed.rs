@@ -301,3 +301,30 @@ fn earlier_plans_are_read_and_later_ones_are_refused() {
         .exits(6)
         .says("is no plan of a loader");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_show_without_a_word() {
+    let (world, first, second) = twice();
+    world.loader(&["migrate"]).ok();
+    let shown: [&[&str]; 4] = [
+        &["show", first.name(), "--all"],
+        &["show", first.name(), "--format", "html"],
+        &["show", first.name(), second.name()],
+        &["history"],
+    ];
+    for args in shown {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = world.command(args);
+        let output = command.stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
+        assert!(!said.contains("pipe"), "{args:?}: {said}");
+    }
+    // A plan that nobody reads to its end is not made.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = world.command(&["plan", "--batch-id", "b"]);
+    let output = command.stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
