@@ -1,7 +1,8 @@
 //! A record as its table sees it: one COPY line for staging, with what is wrong about it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use crate::lossy::{holds_time, loses_digits, unclear_time};
 use crate::plan::ViolationKind;
 use crate::record::value::column_text;
 use crate::record::{Record, Value};
-use crate::schema::Table;
+use crate::schema::{Column, Equality, Table};
 
 /// What is wrong about a record, before the database has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,41 @@ pub struct Incoming<'a> {
     /// Whether any record so far gave this column.
     pub used: Vec<bool>,
     mask: String,
+    seen: Seen,
+}
+
+/// Hashes of the keys so far, as long as no two of them can be one key: then the database need not
+/// look for records with one key.
+struct Seen {
+    hashes: Option<HashSet<u64>>,
+    hasher: RandomState,
+}
+
+/// At so many keys (a set of 19 MB) the database looks.
+const MOST_KEYS: usize = 1_800_000;
+
+impl Seen {
+    /// Only of texts that are compared by their bytes is it known that they are stored as given.
+    fn new(table: &Table, config: &TableConfig) -> Seen {
+        let key = table.key(&config.natural_key);
+        let as_given = |(c, equality): &(&Column, Equality)| {
+            c.base_type == "text" && c.base_type_sql == "text" && equality.is_of_bytes()
+        };
+        Seen {
+            hashes: key.iter().all(as_given).then(HashSet::new),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn push<'k>(&mut self, key: impl Iterator<Item = Option<&'k str>>) {
+        let Some(hashes) = &mut self.hashes else {
+            return;
+        };
+        let hash = self.hasher.hash_one(key.collect::<Vec<_>>());
+        if !hashes.insert(hash) || hashes.len() > MOST_KEYS {
+            self.hashes = None;
+        }
+    }
 }
 
 /// The loader's own columns of a staging table, in order.
@@ -77,7 +113,13 @@ impl<'a> Incoming<'a> {
             times: (table.columns.iter().map(|c| holds_time(&c.base_type))).collect(),
             used: vec![false; table.columns.len()],
             mask: String::new(),
+            seen: Seen::new(table, config),
         }
+    }
+
+    /// Whether surely no two records so far have one key.
+    pub fn surely_distinct(&self) -> bool {
+        self.seen.hashes.is_some()
     }
 
     /// Appends the COPY line of `record`, the `n`-th of the batch, from object number `object`.
@@ -151,6 +193,8 @@ impl<'a> Incoming<'a> {
                 });
             }
         }
+        let text = |i: &usize| cells[*i].as_ref()?.as_deref();
+        self.seen.push(self.keys.iter().map(text));
         self.mask.clear();
         self.mask
             .extend(cells.iter().map(|c| if c.is_some() { '1' } else { '0' }));
@@ -201,5 +245,46 @@ fn shorten(value: &Value<'_>) -> Option<String> {
     match text.char_indices().nth(LONGEST) {
         None => Some(text),
         Some((end, _)) => Some(format!("{}… ({} bytes)", &text[..end], text.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_surely_distinct_until_one_comes_again() {
+        let mut seen = Seen {
+            hashes: Some(HashSet::new()),
+            hasher: RandomState::new(),
+        };
+        let mut push = |key: [Option<&str>; 2]| {
+            seen.push(key.into_iter());
+            seen.hashes.is_some()
+        };
+        assert!(push([Some("a"), Some("bc")]));
+        assert!(push([Some("ab"), Some("c")]));
+        assert!(push([Some("abc"), None]));
+        assert!(push([None, Some("abc")]));
+        assert!(!push([Some("ab"), Some("c")]));
+        assert!(!push([Some("d"), Some("d")]));
+    }
+
+    #[test]
+    fn only_bytes_are_known_to_differ() {
+        let equality = |operator: &str, collation: Option<&str>| Equality {
+            schema: "pg_catalog".into(),
+            operator: operator.into(),
+            collation: collation.map(str::to_owned),
+        };
+        assert!(equality("=", Some("pg_catalog.\"default\"")).is_of_bytes());
+        assert!(equality("=", Some("pg_catalog.\"C\"")).is_of_bytes());
+        for (operator, collation) in [
+            ("=", Some("public.ignoring_case")),
+            ("=", None),
+            ("~=~", Some("pg_catalog.\"default\"")),
+        ] {
+            assert!(!equality(operator, collation).is_of_bytes());
+        }
     }
 }

@@ -25,6 +25,18 @@ pub struct Equality {
     pub collation: Option<String>,
 }
 
+impl Equality {
+    /// Whether two texts are equal by it only where they are the same bytes: the database's default
+    /// collation and `C` are deterministic (PostgreSQL documentation, 24.2.2.4).
+    pub fn is_of_bytes(&self) -> bool {
+        let deterministic = ["pg_catalog.\"default\"", "pg_catalog.\"C\""];
+        let collation = self.collation.as_deref();
+        self.schema == "pg_catalog"
+            && self.operator == "="
+            && collation.is_some_and(|c| deterministic.contains(&c))
+    }
+}
+
 /// One column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {

@@ -113,8 +113,9 @@ pub async fn read_batch(
     // A failed fetch or copy ends the parser early: its own complaint is only the consequence.
     copied?;
     let (read, used) = read?;
-    for (stage, used) in stages.iter_mut().zip(used) {
+    for (stage, (used, distinct)) in stages.iter_mut().zip(used) {
         stage.used = used;
+        stage.surely_distinct = distinct;
     }
     Ok(read)
 }
@@ -159,7 +160,7 @@ impl<'p> Parser<'p> {
         objects: &[Object],
         mut fetched: mpsc::Receiver<Fetched>,
         chunks: mpsc::Sender<Chunk>,
-    ) -> Result<(Read, Vec<Vec<bool>>)> {
+    ) -> Result<(Read, Vec<(Vec<bool>, bool)>)> {
         let mut read = Read {
             fragments: Vec::with_capacity(objects.len()),
             fragment_ids: Vec::with_capacity(objects.len()),
@@ -226,7 +227,11 @@ impl<'p> Parser<'p> {
             }
         }
         read.records = self.records;
-        Ok((read, self.incoming.into_iter().map(|i| i.used).collect()))
+        let of_tables = self.incoming.into_iter().map(|i| {
+            let distinct = i.surely_distinct();
+            (i.used, distinct)
+        });
+        Ok((read, of_tables.collect()))
     }
 
     fn object(

@@ -25,6 +25,8 @@ pub struct Stage<'a> {
     has_raw: bool,
     /// Columns that some record gave.
     pub used: Vec<bool>,
+    /// Whether reading has shown that no two records have one key.
+    pub surely_distinct: bool,
     /// Records staged.
     pub rows: u64,
     /// Whether several records have one key.
@@ -72,6 +74,7 @@ impl<'a> Stage<'a> {
             number,
             has_raw: false,
             used: vec![false; table.columns.len()],
+            surely_distinct: false,
             rows: 0,
             duplicates: false,
             findings: false,
@@ -289,6 +292,9 @@ impl<'a> Stage<'a> {
 
     /// Finds records with one key, by the equality that decides about it.
     async fn find_duplicates(&mut self, session: &Session, key: &[String]) -> Result<()> {
+        if self.surely_distinct {
+            return Ok(());
+        }
         let doing = self.doing("looking for duplicate keys among");
         let stage = self.sql_name();
         let collated: Vec<String> = self
