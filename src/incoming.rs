@@ -56,8 +56,9 @@ struct Seen {
     hasher: RandomState,
 }
 
-/// At so many keys (a set of 19 MB) the database looks.
-const MOST_KEYS: usize = 1_800_000;
+/// At so many keys (a set of 5 MB, which takes half as much again while it grows) the database
+/// looks.
+const MOST_KEYS: usize = 450_000;
 
 impl Seen {
     /// Only of texts that are compared by their bytes is it known that they are stored as given.
