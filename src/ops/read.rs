@@ -38,6 +38,14 @@ pub struct Read {
     pub records: u64,
 }
 
+/// What reading the records of one table has shown.
+struct Seen {
+    /// Columns that some record gave.
+    used: Vec<bool>,
+    /// Whether no two records have one key.
+    surely_distinct: bool,
+}
+
 /// COPY lines for one table.
 struct Chunk {
     table: usize,
@@ -112,10 +120,10 @@ pub async fn read_batch(
     });
     // A failed fetch or copy ends the parser early: its own complaint is only the consequence.
     copied?;
-    let (read, used) = read?;
-    for (stage, (used, distinct)) in stages.iter_mut().zip(used) {
-        stage.used = used;
-        stage.surely_distinct = distinct;
+    let (read, seen) = read?;
+    for (stage, seen) in stages.iter_mut().zip(seen) {
+        stage.used = seen.used;
+        stage.surely_distinct = seen.surely_distinct;
     }
     Ok(read)
 }
@@ -160,7 +168,7 @@ impl<'p> Parser<'p> {
         objects: &[Object],
         mut fetched: mpsc::Receiver<Fetched>,
         chunks: mpsc::Sender<Chunk>,
-    ) -> Result<(Read, Vec<(Vec<bool>, bool)>)> {
+    ) -> Result<(Read, Vec<Seen>)> {
         let mut read = Read {
             fragments: Vec::with_capacity(objects.len()),
             fragment_ids: Vec::with_capacity(objects.len()),
@@ -227,11 +235,11 @@ impl<'p> Parser<'p> {
             }
         }
         read.records = self.records;
-        let of_tables = self.incoming.into_iter().map(|i| {
-            let distinct = i.surely_distinct();
-            (i.used, distinct)
+        let seen = self.incoming.into_iter().map(|i| Seen {
+            surely_distinct: i.surely_distinct(),
+            used: i.used,
         });
-        Ok((read, of_tables.collect()))
+        Ok((read, seen.collect()))
     }
 
     fn object(
