@@ -322,7 +322,7 @@ impl Table {
     }
 
     /// The digest of the whole row `alias` as SQL: 32 hex digits, the first half of the SHA-256 of
-    /// how PostgreSQL sends its [`Table::texts`], in which each text stands with its length.
+    /// how PostgreSQL sends an array of its texts, in which each text stands with its length.
     pub fn digest(&self, alias: &str, left_out: &[String]) -> String {
         digest_of(&self.texts(alias, left_out))
     }
