@@ -11,6 +11,16 @@ use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Values, What};
 use crate::planfile::{Executable, Item};
 use crate::schema::Column;
 
+/// Why row `t` of the table is not what the staged row `s` expects, as SQL: null where it is.
+/// `row` and `digest` are SQL for the row's table, null where there is no row, and its digest.
+pub fn state_sql(s: &str, row: &str, digest: &str) -> String {
+    format!(
+        "CASE WHEN {row} IS NULL THEN CASE WHEN {s}._a NOT IN ('i', 'm') THEN 'vanished' END \
+           WHEN {s}._a IN ('i', 'm') THEN 'appeared' \
+           WHEN {s}._a <> 'p' AND {digest} IS DISTINCT FROM {s}._expect THEN 'changed' END"
+    )
+}
+
 impl Planned {
     /// The SQL of all staged rows of which the database is not as planned, with the state.
     ///
@@ -25,12 +35,10 @@ impl Planned {
         );
         match self.config.soft_delete.column() {
             None => format!(
-                "SELECT {select} FROM (SELECT s.*, t.tableoid AS _row, \
-                   CASE WHEN t.tableoid IS NULL THEN CASE WHEN s._a NOT IN ('i', 'm') THEN 'vanished' END \
-                     WHEN s._a IN ('i', 'm') THEN 'appeared' \
-                     WHEN s._a <> 'p' AND {digest} <> s._expect THEN 'changed' END AS _state \
+                "SELECT {select} FROM (SELECT s.*, t.tableoid AS _row, {} AS _state \
                  FROM {stage} s LEFT JOIN {table} t ON {equal} WHERE s._a IN ({actions})) s \
-                 WHERE s._state IS NOT NULL"
+                 WHERE s._state IS NOT NULL",
+                state_sql("s", "t.tableoid", &digest)
             ),
             Some(mark) => format!(
                 "SELECT {select} FROM (SELECT s.*, CASE \

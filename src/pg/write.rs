@@ -1,6 +1,7 @@
 //! The writes of an apply: few statements for each table, each with the number of rows that it
 //! must touch.
 
+use super::drift::state_sql;
 use super::planned::{Planned, record_id};
 use super::{Session, Step, Told};
 use crate::config::Stamp;
@@ -84,13 +85,12 @@ impl Context<'_> {
              SELECT l._n, l._a, l._table, l._tid, l._version, CASE WHEN l._a IN ('u', 'd') THEN {image} END FROM (\
                SELECT s._n, s._a, s._expect, t.tableoid AS _table, t.ctid AS _tid, t.xmin AS _version, {} \
                FROM {} s {join} {} t ON {} {only}OFFSET 0) l \
-             WHERE (l._a IN ('u', 'd')) <> CASE WHEN l._table IS NULL THEN l._a NOT IN ('i', 'm') \
-               WHEN l._a IN ('i', 'm') THEN true ELSE l._a <> 'p' AND {} IS DISTINCT FROM l._expect END",
+             WHERE (l._a IN ('u', 'd')) = ({} IS NULL)",
             once.select,
             planned.sql_name(),
             planned.table.name,
             planned.keys_equal(),
-            once.digest,
+            state_sql("l", "l._table", &once.digest),
         );
         self.session.execute(&doing, &sql).await?;
         // Without knowing that row versions differ, the planner would hash the whole table by them.
