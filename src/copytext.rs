@@ -21,6 +21,11 @@ pub fn push_copy_text(out: &mut Vec<u8>, field: Option<&str>) {
         return out.extend_from_slice(br"\N");
     };
     let mut rest = field.as_bytes();
+    // Without an early end, many bytes are looked at in one step; most fields are plain.
+    let special = |found, byte: &u8| found | (*byte < b' ') | (*byte == b'\\');
+    if !rest.iter().fold(false, special) {
+        return out.extend_from_slice(rest);
+    }
     while let Some(at) = rest.iter().position(|byte| letter(*byte).is_some()) {
         out.extend_from_slice(&rest[..at]);
         out.extend([b'\\', letter(rest[at]).unwrap_or(rest[at])]);

@@ -155,13 +155,19 @@ struct TableEncoder {
     number: usize,
     key: Vec<String>,
     written: Vec<String>,
-    /// Columns of the staging table, and where each comes from.
-    columns: Vec<String>,
+    /// Where each column of the staging table comes from.
+    columns: Vec<StagedFrom>,
     lines: Vec<u8>,
     staged: Staged,
     masks: Masks,
     /// The last row's, which is often the next one's.
     mask: (char, String),
+}
+
+/// Where a staged value comes from: the entry's key, or one of the columns that the plan writes.
+enum StagedFrom {
+    Key(String),
+    Written(usize),
 }
 
 /// COPY lines for one of the temporary tables.
@@ -173,6 +179,14 @@ enum Chunk {
 }
 
 const CHUNK: usize = 1 << 20;
+
+fn staged_from(planned: &Planned, column: &str) -> StagedFrom {
+    let is_key = planned.config.natural_key.iter().any(|k| k == column);
+    match planned.columns.iter().position(|c| c == column) {
+        Some(at) if !is_key => StagedFrom::Written(at),
+        _ => StagedFrom::Key(column.to_owned()),
+    }
+}
 
 impl Encoder {
     fn entry(&mut self, entry: &Entry) -> Result<Option<Chunk>> {
@@ -192,20 +206,28 @@ impl Encoder {
             What::Skip(Skip::Missing) => ('m', None, false),
             What::Skip(Skip::Duplicate | Skip::Superseded) | What::Violation(_) => return Ok(None),
         };
-        let value = |column: &str| -> Option<Option<&str>> {
-            match &entry.what {
-                What::Insert { values, .. } => values.get(column).map(Option::as_deref),
-                What::Update { set, .. } => set.get(column).map(|(_, new)| new.as_deref()),
-                _ => None,
+        // Each value's place among the columns that the plan writes. Both are in one order, so that a
+        // column is mostly where the one before it ended.
+        let mut cells: Vec<Option<Option<&str>>> = vec![None; table.written.len()];
+        let (mut unknown, mut next) = (None, 0);
+        let mut set = |column: &String, value| {
+            let mut places = (next..cells.len()).chain(0..next);
+            match places.find(|i| table.written[*i] == *column) {
+                Some(at) => (cells[at], next) = (Some(value), at + 1),
+                None => unknown = Some(column.clone()),
             }
         };
-        let unknown = match &entry.what {
-            What::Insert { values, .. } => values.keys().find(|c| !table.written.contains(c)),
-            What::Update { set, .. } => set
-                .keys()
-                .find(|c| !table.written.contains(c) || table.key.contains(c)),
-            _ => None,
-        };
+        match &entry.what {
+            What::Insert { values, .. } => values.iter().for_each(|(c, v)| set(c, v.as_deref())),
+            What::Update { set: new, .. } => {
+                for (c, (_, v)) in new {
+                    set(c, v.as_deref());
+                }
+                unknown =
+                    unknown.or_else(|| table.key.iter().find(|k| new.contains_key(*k)).cloned());
+            }
+            _ => {}
+        }
         let key_is_right = entry.key.len() == table.key.len()
             && table.key.iter().all(|k| entry.key.contains_key(k));
         if let Some(column) = unknown {
@@ -233,12 +255,8 @@ impl Encoder {
         push_copy_text(out, expect.map(|e| e.0.as_str()));
         out.push(b'\t');
         let begin = out.len();
-        out.extend(
-            table
-                .written
-                .iter()
-                .map(|c| if value(c).is_some() { b'1' } else { b'0' }),
-        );
+        let bits = cells.iter();
+        out.extend(bits.map(|c| if c.is_some() { b'1' } else { b'0' }));
         if table.mask.0 != action || table.mask.1.as_bytes() != &out[begin..] {
             let mask = String::from_utf8_lossy(&out[begin..]).into_owned();
             table.mask = (action, mask);
@@ -250,9 +268,9 @@ impl Encoder {
         push_copy_text(out, Some(&entry.from.join(" ")));
         for column in &table.columns {
             out.push(b'\t');
-            let cell = match entry.key.get(column) {
-                Some(key) => key.as_deref(),
-                None => value(column).flatten(),
+            let cell = match column {
+                StagedFrom::Key(key) => entry.key.get(key).and_then(Option::as_deref),
+                StagedFrom::Written(at) => cells[*at].flatten(),
             };
             push_copy_text(out, cell);
         }
@@ -329,7 +347,10 @@ pub async fn stage(
                 number: planned.number,
                 key: planned.config.natural_key.clone(),
                 written: planned.columns.clone(),
-                columns: columns.iter().map(|c| c.name.clone()).collect(),
+                columns: columns
+                    .iter()
+                    .map(|c| staged_from(planned, &c.name))
+                    .collect(),
                 lines: Vec::new(),
                 staged: Staged::default(),
                 masks: Masks::new(),

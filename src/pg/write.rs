@@ -496,9 +496,14 @@ impl Context<'_> {
             true => format!("t.{}::{}", Ident(&c.name), c.base_type_sql),
             false => format!("t.{}", Ident(&c.name)),
         };
-        let mut masks: Vec<&String> = planned.masks('i').chain(planned.masks('u')).collect();
-        masks.sort();
-        masks.dedup();
+        // Inserts have few sets of columns, updates many: those come first, as each row looks for its
+        // own from the beginning.
+        let mut masks: Vec<&String> = planned.masks('i').collect();
+        masks.extend(
+            planned
+                .masks('u')
+                .filter(|m| !planned.masks('i').any(|i| i == *m)),
+        );
         if masks.len() <= 64 {
             let cases: Vec<String> = masks
                 .iter()

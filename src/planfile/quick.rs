@@ -3,7 +3,7 @@
 //! any JSON.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -104,11 +104,29 @@ fn entry_of(line: &[u8]) -> std::result::Result<Entry, Stop> {
 /// What a line says, if it says so in canonical form.
 fn canonical<T: Serialize + DeserializeOwned>(line: &[u8]) -> std::result::Result<T, Stop> {
     let item: T = serde_json::from_slice(line).map_err(|_| Stop::Otherwise)?;
-    let again = serde_json::to_vec(&item).map_err(|_| Stop::Otherwise)?;
-    if again == line {
+    let mut again = Same(line);
+    serde_json::to_writer(&mut again, &item).map_err(|_| Stop::Otherwise)?;
+    if again.0.is_empty() {
         Ok(item)
     } else {
         Err(Stop::Otherwise)
+    }
+}
+
+/// Takes the bytes that it holds, in order, and no others.
+struct Same<'a>(&'a [u8]);
+
+impl Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self
+            .0
+            .strip_prefix(bytes)
+            .ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
