@@ -1,7 +1,7 @@
 //! A record as its table sees it: one COPY line for staging, with what is wrong about it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 use serde::{Deserialize, Serialize};
@@ -49,16 +49,15 @@ pub struct Incoming<'a> {
     seen: Seen,
 }
 
-/// Hashes of the keys so far, as long as no two of them can be one key: then the database need not
-/// look for records with one key.
+/// Hashes of the keys, by which it is known that no two of them are one key: then the database need
+/// not look for records with one key.
 struct Seen {
-    hashes: Option<HashSet<u64>>,
+    hashes: Option<Vec<u64>>,
     hasher: RandomState,
 }
 
-/// At so many keys (a set of 5 MB, which takes half as much again while it grows) the database
-/// looks.
-const MOST_KEYS: usize = 450_000;
+/// Behind so many records of a batch (8 MB of hashes) the database looks.
+const MOST_KEYS: u64 = 1 << 20;
 
 impl Seen {
     /// Only of texts that are compared by their bytes is it known that they are stored as given.
@@ -68,19 +67,26 @@ impl Seen {
             c.base_type == "text" && c.base_type_sql == "text" && equality.is_of_bytes()
         };
         Seen {
-            hashes: key.iter().all(as_given).then(HashSet::new),
+            hashes: key.iter().all(as_given).then(Vec::new),
             hasher: RandomState::new(),
         }
     }
 
-    fn push<'k>(&mut self, key: impl Iterator<Item = Option<&'k str>>) {
-        let Some(hashes) = &mut self.hashes else {
-            return;
-        };
-        let hash = self.hasher.hash_one(key.collect::<Vec<_>>());
-        if !hashes.insert(hash) || hashes.len() > MOST_KEYS {
-            self.hashes = None;
+    /// Takes the key of the `n`-th record of the batch.
+    fn push<'k>(&mut self, n: u64, key: impl Iterator<Item = Option<&'k str>>) {
+        match &mut self.hashes {
+            Some(hashes) if n <= MOST_KEYS => {
+                hashes.push(self.hasher.hash_one(key.collect::<Vec<_>>()));
+            }
+            hashes => *hashes = None,
         }
+    }
+
+    fn surely_distinct(self) -> bool {
+        self.hashes.is_some_and(|mut hashes| {
+            hashes.sort_unstable();
+            hashes.is_sorted_by(|a, b| a < b)
+        })
     }
 }
 
@@ -118,9 +124,9 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Whether surely no two records so far have one key.
-    pub fn surely_distinct(&self) -> bool {
-        self.seen.hashes.is_some()
+    /// Which columns some record gave, and whether surely no two records have one key.
+    pub fn seen(self) -> (Vec<bool>, bool) {
+        (self.used, self.seen.surely_distinct())
     }
 
     /// Appends the COPY line of `record`, the `n`-th of the batch, from object number `object`.
@@ -195,7 +201,7 @@ impl<'a> Incoming<'a> {
             }
         }
         let text = |i: &usize| cells[*i].as_ref()?.as_deref();
-        self.seen.push(self.keys.iter().map(text));
+        self.seen.push(n, self.keys.iter().map(text));
         self.mask.clear();
         self.mask
             .extend(cells.iter().map(|c| if c.is_some() { '1' } else { '0' }));
@@ -255,20 +261,29 @@ mod tests {
 
     #[test]
     fn keys_are_surely_distinct_until_one_comes_again() {
-        let mut seen = Seen {
-            hashes: Some(HashSet::new()),
-            hasher: RandomState::new(),
+        let distinct = |keys: &[(u64, [Option<&str>; 2])]| {
+            let mut seen = Seen {
+                hashes: Some(Vec::new()),
+                hasher: RandomState::new(),
+            };
+            for (n, key) in keys {
+                seen.push(*n, key.iter().copied());
+            }
+            seen.surely_distinct()
         };
-        let mut push = |key: [Option<&str>; 2]| {
-            seen.push(key.into_iter());
-            seen.hashes.is_some()
-        };
-        assert!(push([Some("a"), Some("bc")]));
-        assert!(push([Some("ab"), Some("c")]));
-        assert!(push([Some("abc"), None]));
-        assert!(push([None, Some("abc")]));
-        assert!(!push([Some("ab"), Some("c")]));
-        assert!(!push([Some("d"), Some("d")]));
+        let different = [
+            (1, [Some("a"), Some("bc")]),
+            (2, [Some("ab"), Some("c")]),
+            (3, [Some("abc"), None]),
+            (4, [None, Some("abc")]),
+        ];
+        assert!(distinct(&different));
+        let again = [(MOST_KEYS, [Some("ab"), Some("c")])];
+        assert!(!distinct(&[different.as_slice(), &again].concat()));
+        // What was not taken can be anything.
+        let late = [(MOST_KEYS + 1, [Some("d"), Some("d")])];
+        assert!(!distinct(&[different.as_slice(), &late].concat()));
+        assert!(!distinct(&[late.as_slice(), &different].concat()));
     }
 
     #[test]

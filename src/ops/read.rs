@@ -235,9 +235,12 @@ impl<'p> Parser<'p> {
             }
         }
         read.records = self.records;
-        let seen = self.incoming.into_iter().map(|i| Seen {
-            surely_distinct: i.surely_distinct(),
-            used: i.used,
+        let seen = self.incoming.into_iter().map(|incoming| {
+            let (used, surely_distinct) = incoming.seen();
+            Seen {
+                used,
+                surely_distinct,
+            }
         });
         Ok((read, seen.collect()))
     }
