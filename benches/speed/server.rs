@@ -198,7 +198,13 @@ fn peak(status: &Path) -> Option<u64> {
 impl Run<'_> {
     /// Writes out what is still to be written, so that it falls into nobody's time.
     pub fn rest(&self) -> Result<()> {
-        self.server.admin("CHECKPOINT")
+        self.server.admin("CHECKPOINT")?;
+        // Without fsync the server leaves that to the system, which would do it any time.
+        let synced = Command::new("sync").status()?;
+        match synced.success() {
+            true => Ok(()),
+            false => Err(format!("sync: {synced}").into()),
+        }
     }
 
     pub fn client(&self) -> Result<Client> {
