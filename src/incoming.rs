@@ -36,6 +36,14 @@ enum Field {
     Dropped,
 }
 
+/// What reading the records of one table has shown.
+pub struct Seen {
+    /// Columns that some record gave.
+    pub used: Vec<bool>,
+    /// Whether surely no two records have one key.
+    pub surely_distinct: bool,
+}
+
 /// Turns the records of one table into COPY lines.
 pub struct Incoming<'a> {
     table: &'a Table,
@@ -44,14 +52,14 @@ pub struct Incoming<'a> {
     /// Whether each column holds dates or times.
     times: Vec<bool>,
     /// Whether any record so far gave this column.
-    pub used: Vec<bool>,
+    used: Vec<bool>,
     mask: String,
-    seen: Seen,
+    given: Keys,
 }
 
 /// Hashes of the keys, by which it is known that no two of them are one key: then the database need
 /// not look for records with one key.
-struct Seen {
+struct Keys {
     hashes: Option<Vec<u64>>,
     hasher: RandomState,
 }
@@ -59,14 +67,14 @@ struct Seen {
 /// Behind so many records of a batch (8 MB of hashes) the database looks.
 const MOST_KEYS: u64 = 1 << 20;
 
-impl Seen {
+impl Keys {
     /// Only of texts that are compared by their bytes is it known that they are stored as given.
-    fn new(table: &Table, config: &TableConfig) -> Seen {
+    fn new(table: &Table, config: &TableConfig) -> Keys {
         let key = table.key(&config.natural_key);
         let as_given = |(c, equality): &(&Column, Equality)| {
             c.base_type == "text" && c.base_type_sql == "text" && equality.is_of_bytes()
         };
-        Seen {
+        Keys {
             hashes: key.iter().all(as_given).then(Vec::new),
             hasher: RandomState::new(),
         }
@@ -120,13 +128,16 @@ impl<'a> Incoming<'a> {
             times: (table.columns.iter().map(|c| holds_time(&c.base_type))).collect(),
             used: vec![false; table.columns.len()],
             mask: String::new(),
-            seen: Seen::new(table, config),
+            given: Keys::new(table, config),
         }
     }
 
-    /// Which columns some record gave, and whether surely no two records have one key.
-    pub fn seen(self) -> (Vec<bool>, bool) {
-        (self.used, self.seen.surely_distinct())
+    /// What the records have shown.
+    pub fn seen(self) -> Seen {
+        Seen {
+            used: self.used,
+            surely_distinct: self.given.surely_distinct(),
+        }
     }
 
     /// Appends the COPY line of `record`, the `n`-th of the batch, from object number `object`.
@@ -201,7 +212,7 @@ impl<'a> Incoming<'a> {
             }
         }
         let text = |i: &usize| cells[*i].as_ref()?.as_deref();
-        self.seen.push(n, self.keys.iter().map(text));
+        self.given.push(n, self.keys.iter().map(text));
         self.mask.clear();
         self.mask
             .extend(cells.iter().map(|c| if c.is_some() { '1' } else { '0' }));
@@ -262,14 +273,14 @@ mod tests {
     #[test]
     fn keys_are_surely_distinct_until_one_comes_again() {
         let distinct = |keys: &[(u64, [Option<&str>; 2])]| {
-            let mut seen = Seen {
+            let mut given = Keys {
                 hashes: Some(Vec::new()),
                 hasher: RandomState::new(),
             };
             for (n, key) in keys {
-                seen.push(*n, key.iter().copied());
+                given.push(*n, key.iter().copied());
             }
-            seen.surely_distinct()
+            given.surely_distinct()
         };
         let different = [
             (1, [Some("a"), Some("bc")]),

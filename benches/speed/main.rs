@@ -96,16 +96,14 @@ fn main() -> Result<()> {
     let mut failed = Vec::new();
     // Where one round takes minutes, there are fewer, and only the floors that are compared with.
     let few = rounds.min(3);
+    let rounds_of = |records: u64| if records < 1_000_000 { rounds } else { few };
     for case in cases {
-        let (rounds, floors): (usize, &[Floor]) = match case {
-            (_, _, Mix::Equal) => (rounds, &[Floor::P]),
-            (_, 1_000_000.., _) => (few, &[Floor::P, Floor::BSplit]),
-            _ => (
-                rounds,
-                &[Floor::P, Floor::BSplit, Floor::BOne, Floor::A, Floor::C],
-            ),
+        let floors: &[Floor] = match case {
+            (_, _, Mix::Equal) => &[Floor::P],
+            (_, 1_000_000.., _) => &[Floor::P, Floor::BSplit],
+            _ => &[Floor::P, Floor::BSplit, Floor::BOne, Floor::A, Floor::C],
         };
-        failed.extend(measure(&server, &mut report, rounds, case, floors).err());
+        failed.extend(measure(&server, &mut report, rounds_of(case.1), case, floors).err());
     }
     if args.s3 || args.full {
         failed.extend(objects(&server, &mut report, rounds).err());
@@ -118,8 +116,7 @@ fn main() -> Result<()> {
         ] {
             if !report.has(case.0, case.1, case.2) {
                 let floors = &[Floor::P, Floor::BSplit];
-                let rounds = if case.1 < 1_000_000 { rounds } else { few };
-                failed.extend(measure(&server, &mut report, rounds, case, floors).err());
+                failed.extend(measure(&server, &mut report, rounds_of(case.1), case, floors).err());
             }
         }
     }

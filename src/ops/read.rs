@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::{Event, Events};
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, Seen};
 use crate::pg::Session;
 use crate::pg::stage::{Stage, too_many};
 use crate::plan::Fragment;
@@ -36,14 +36,6 @@ pub struct Read {
     pub fragment_ids: Vec<Option<String>>,
     /// Records in all.
     pub records: u64,
-}
-
-/// What reading the records of one table has shown.
-struct Seen {
-    /// Columns that some record gave.
-    used: Vec<bool>,
-    /// Whether no two records have one key.
-    surely_distinct: bool,
 }
 
 /// COPY lines for one table.
@@ -235,13 +227,7 @@ impl<'p> Parser<'p> {
             }
         }
         read.records = self.records;
-        let seen = self.incoming.into_iter().map(|incoming| {
-            let (used, surely_distinct) = incoming.seen();
-            Seen {
-                used,
-                surely_distinct,
-            }
-        });
+        let seen = self.incoming.into_iter().map(Incoming::seen);
         Ok((read, seen.collect()))
     }
 

@@ -210,11 +210,11 @@ impl Encoder {
         // column is mostly where the one before it ended.
         let mut cells: Vec<Option<Option<&str>>> = vec![None; table.written.len()];
         let (mut unknown, mut next) = (None, 0);
-        let mut set = |column: &String, value| {
+        let mut set = |column, value| {
             let mut places = (next..cells.len()).chain(0..next);
-            match places.find(|i| table.written[*i] == *column) {
+            match places.find(|i| &table.written[*i] == column) {
                 Some(at) => (cells[at], next) = (Some(value), at + 1),
-                None => unknown = Some(column.clone()),
+                None => unknown = Some(column),
             }
         };
         match &entry.what {
@@ -223,8 +223,7 @@ impl Encoder {
                 for (c, (_, v)) in new {
                     set(c, v.as_deref());
                 }
-                unknown =
-                    unknown.or_else(|| table.key.iter().find(|k| new.contains_key(*k)).cloned());
+                unknown = unknown.or_else(|| table.key.iter().find(|k| new.contains_key(*k)));
             }
             _ => {}
         }

@@ -1,6 +1,8 @@
 //! The writes of an apply: few statements for each table, each with the number of rows that it
 //! must touch.
 
+use std::collections::BTreeSet;
+
 use super::drift::state_sql;
 use super::planned::{Planned, record_id};
 use super::{Session, Step, Told};
@@ -496,14 +498,11 @@ impl Context<'_> {
             true => format!("t.{}::{}", Ident(&c.name), c.base_type_sql),
             false => format!("t.{}", Ident(&c.name)),
         };
-        // Inserts have few sets of columns, updates many: those come first, as each row looks for its
-        // own from the beginning.
-        let mut masks: Vec<&String> = planned.masks('i').collect();
-        masks.extend(
-            planned
-                .masks('u')
-                .filter(|m| !planned.masks('i').any(|i| i == *m)),
-        );
+        // Each row looks for its own set of columns from the beginning: those of inserts, which are
+        // few, come first.
+        let mut seen = BTreeSet::new();
+        let masks = planned.masks('i').chain(planned.masks('u'));
+        let masks: Vec<&String> = masks.filter(|m| seen.insert(*m)).collect();
         if masks.len() <= 64 {
             let cases: Vec<String> = masks
                 .iter()
