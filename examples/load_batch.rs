@@ -9,10 +9,10 @@
 use std::error::Error;
 use std::path::Path;
 
-use table_loader::config::Config;
 use table_loader::ops::{self, ApplyRequest, Event, LoadResults, PlanRequest};
 use table_loader::pg::Database;
 use table_loader::source::Location;
+use table_loader::table::config::Config;
 
 /// What the original's `TableLoader` was made from.
 pub struct TableLoader {

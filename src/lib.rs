@@ -10,7 +10,7 @@
 //! use std::path::Path;
 //! use std::sync::Arc;
 //!
-//! use table_loader::config::Config;
+//! use table_loader::table::config::Config;
 //! use table_loader::ops::{self, Applied, ApplyRequest, Event, PlanRequest, RollbackRequest};
 //! use table_loader::pg::{Database, Timeouts};
 //! use table_loader::planfile::PlanFile;
@@ -56,28 +56,27 @@
 //! here in reading order: values first, effects last.
 
 pub mod error;
-pub mod ident;
 pub mod strict;
+pub mod text;
 
-pub mod config;
-pub mod copytext;
-pub mod decide;
-pub mod graph;
-pub mod incoming;
-pub mod limits;
-pub mod lossy;
-pub mod mask;
-pub mod plan;
-pub mod planfile;
+pub mod sql;
+
+pub mod table;
+
 pub mod record;
+
+pub mod plan;
+
+pub mod planfile;
+
+pub mod source;
+
+pub mod pg;
 pub mod render;
-pub mod schema;
-pub mod suggest;
+
+pub mod ops;
 
 pub mod cli;
-pub mod ops;
-pub mod pg;
-pub mod source;
 
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

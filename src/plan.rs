@@ -1,13 +1,17 @@
 //! A plan: what was found, and what would be done about it. Values are strings as PostgreSQL
 //! prints them, or null.
 
+pub mod decision;
+pub mod incoming;
+pub mod masking;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::TableConfig;
-use crate::limits::Exceeded;
+use crate::table::config::TableConfig;
+use crate::table::limits::Exceeded;
 
 /// Column to value, sorted by name.
 pub type Values = BTreeMap<String, Option<String>>;
@@ -188,7 +192,7 @@ impl Header {
         };
         let exceeded: Vec<String> = self
             .exceeded()
-            .map(|e| format!("\n  {}: {e}", crate::render::escape(e.table)))
+            .map(|e| format!("\n  {}: {e}", crate::text::escape(e.table)))
             .collect();
         let exceeded = (!exceeded.is_empty())
             .then(|| format!("it exceeds limits against accidents:{}", exceeded.concat()));
@@ -577,8 +581,8 @@ pub fn display_key(key: &Values) -> String {
     let parts: Vec<String> = key
         .iter()
         .map(|(c, v)| {
-            let value = v.as_deref().map_or("null".into(), crate::render::escape);
-            format!("{}={value}", crate::render::escape(c))
+            let value = v.as_deref().map_or("null".into(), crate::text::escape);
+            format!("{}={value}", crate::text::escape(c))
         })
         .collect();
     parts.join(", ")
@@ -621,19 +625,19 @@ impl fmt::Display for DriftReport {
             let by = row
                 .by
                 .as_ref()
-                .map(|b| format!("; changed by {}", crate::render::escape(b)))
+                .map(|b| format!("; changed by {}", crate::text::escape(b)))
                 .unwrap_or_default();
             write!(
                 f,
                 "\n  {} {}: {} (planned: {}{by})",
-                crate::render::escape(&row.table),
+                crate::text::escape(&row.table),
                 display_key(&row.key),
                 row.found(),
                 row.action
             )?;
             for c in &row.columns {
-                let show = |v: &Option<String>| crate::render::cut::quoted(v.as_deref());
-                write!(f, "\n    {}: ", crate::render::escape(&c.column))?;
+                let show = |v: &Option<String>| crate::text::cut::quoted(v.as_deref());
+                write!(f, "\n    {}: ", crate::text::escape(&c.column))?;
                 if let Some(from) = &c.planned_from {
                     write!(f, "plan saw {}, ", show(from))?;
                 }

@@ -6,6 +6,7 @@
 
 mod delimited;
 mod json;
+pub mod lossy;
 pub mod value;
 mod window;
 

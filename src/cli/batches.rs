@@ -10,7 +10,7 @@ use super::print_json;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops::{self, BatchesRequest};
-use crate::render::escape;
+use crate::text::escape;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {

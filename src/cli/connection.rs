@@ -11,7 +11,7 @@ use super::{pgpass, warn};
 use crate::error::{Error, Result};
 use crate::pg::url::{self, FORM};
 use crate::pg::{Database, Roots, SslMode};
-use crate::render::escape;
+use crate::text::escape;
 
 /// The database that the URL and the variables name. What the URL leaves out is taken from `DB_*`,
 /// then from `PG*`, then from the password file.

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
 use crate::error::{Error, Result};
-use crate::render::escape;
+use crate::text::escape;
 
 /// Variables by name: those of the process, before those of `.env`.
 #[derive(Clone, Default)]

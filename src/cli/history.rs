@@ -10,7 +10,7 @@ use super::{Shown, print_json};
 use crate::error::{Error, Result};
 use crate::ops::{self, AuditFilter};
 use crate::plan::Values;
-use crate::render::escape;
+use crate::text::escape;
 
 #[derive(clap::Args, Debug)]
 pub struct HistoryArgs {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use super::say;
 use super::settings::Settings;
-use crate::config;
 use crate::error::{Error, Result};
 use crate::ops::{self, InitRequest};
+use crate::table::config;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {

@@ -1,6 +1,6 @@
 //! The flags that set limits against accidents for one plan.
 
-use crate::limits::{Action, Allowance, Limit};
+use crate::table::limits::{Action, Allowance, Limit};
 
 /// Limits for one plan, in place of those in `tables.yaml`.
 #[derive(clap::Args, Debug, Clone)]

@@ -12,12 +12,12 @@ use super::progress::Progress;
 use super::settings::Settings;
 use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
-use crate::config::Strategy;
 use crate::error::{Error, Result};
 use crate::ops::{self, ApplyRequest, PlanRequest, Queue};
 use crate::plan::Header;
 use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
+use crate::table::config::Strategy;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -222,7 +222,7 @@ async fn make(
     say(format!(
         "Rehearsed: {}: {}.",
         ended.outcome.words(),
-        crate::render::escape(ended.message.trim_end_matches('.'))
+        crate::text::escape(ended.message.trim_end_matches('.'))
     ));
     Ok((header, hash, Some(ended)))
 }
@@ -317,7 +317,7 @@ fn tell_on_stderr(made: &Made, path: &str) {
             say(format!(
                 "note: {}: {}",
                 table.table,
-                crate::render::escape(warning)
+                crate::text::escape(warning)
             ));
         }
     }

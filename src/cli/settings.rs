@@ -8,10 +8,10 @@ use clap::Args;
 use super::environment::Environment;
 use super::log::{Format, Level};
 use super::timings::Clock;
-use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
 use crate::source::Location;
+use crate::table::config::Config;
 
 /// The most milliseconds that PostgreSQL takes for a time, in seconds.
 const MOST_SECONDS: u64 = 2_147_483;

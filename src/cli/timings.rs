@@ -57,7 +57,7 @@ pub fn tell_timings(settings: &Settings) {
         return;
     }
     for (phase, seconds) in settings.clock.phases() {
-        let table = phase.table.as_deref().map(crate::render::escape);
+        let table = phase.table.as_deref().map(crate::text::escape);
         let table = table.map(|t| format!(" ({t})")).unwrap_or_default();
         say(format!("{seconds:9.3} s  {}{table}", phase.name));
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{Event, Events, Phase, phase, phase_of};
 use crate::error::{Error, Result};
-use crate::pg::apply::{self, Attempt, Committed, Options, Report};
+use crate::pg::apply::{self, Attempt, Committed, Options, Report, drift, staged};
 use crate::pg::ledger::{self, Application};
-use crate::pg::{Backend, Database, Session, Step, Timeouts, drift, planned};
+use crate::pg::{Backend, Database, Session, Step, Timeouts};
 use crate::plan::DriftReport;
 use crate::planfile::Executable;
 
@@ -287,11 +287,11 @@ pub async fn check(
         return Ok(Checked::Applied(Box::new(before)));
     }
     apply::still_in_effect(&session, file).await?;
-    let mut tables = planned::tables(&session, file).await?;
-    planned::stage(&session, plan, &mut tables, &told).await?;
-    let names: Vec<&crate::ident::Qualified> = tables.iter().map(|t| &t.table.name).collect();
-    let snapshot = crate::pg::compare::Snapshot::begin(&session, &names).await?;
-    let tables_again = planned::tables(&session, file).await?;
+    let mut tables = staged::tables(&session, file).await?;
+    staged::stage(&session, plan, &mut tables, &told).await?;
+    let names: Vec<&crate::sql::ident::Qualified> = tables.iter().map(|t| &t.table.name).collect();
+    let snapshot = crate::pg::plan::compare::Snapshot::begin(&session, &names).await?;
+    let tables_again = staged::tables(&session, file).await?;
     drop(tables_again);
     let drift = drift::drift(&session, plan, &tables).await?;
     snapshot.end().await?;

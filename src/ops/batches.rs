@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::plan::Queue;
 use super::{PlanRequest, history};
 use crate::error::{Error, Result};
-use crate::ident::{Ident, Literal};
 use crate::pg::{Database, Session, Timeouts};
 use crate::source::{Layout, Location, Source, layout};
+use crate::sql::ident::{Ident, Literal};
 
 /// Which batches are looked for, and where.
 #[derive(Debug, Clone)]

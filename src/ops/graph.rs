@@ -1,9 +1,9 @@
 //! Which table needs which.
 
-use crate::config::Config;
 use crate::error::Result;
-use crate::graph::{self, Dependency};
-use crate::pg::{Database, Session, Timeouts, introspect};
+use crate::pg::{Database, Session, Timeouts, catalog};
+use crate::table::config::Config;
+use crate::table::graph::{self, Dependency};
 
 /// The configured tables and what they need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct TableGraph {
 pub async fn graph(database: &Database, timeouts: Timeouts, config: &Config) -> Result<TableGraph> {
     let session = Session::open(database, timeouts).await?;
     let names: Vec<String> = config.tables.keys().cloned().collect();
-    let tables = introspect::tables(&session, config, &names).await?;
+    let tables = catalog::tables(&session, config, &names).await?;
     let mut dependencies = super::plan::dependencies(&names, &tables, config);
     let ordered = graph::order(&names.iter().cloned().collect(), &dependencies);
     let mut outside = Vec::new();

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::config::Config;
 use crate::error::Result;
-use crate::ident::{Ident, Literal};
-use crate::mask::Mask;
 use crate::pg::ledger::{self, Application};
 use crate::pg::{Session, Timeouts};
 use crate::plan::Values;
+use crate::plan::masking::Mask;
+use crate::sql::ident::{Ident, Literal};
+use crate::table::config::Config;
 
 /// The applications of a batch, or all, newest first.
 ///

@@ -1,10 +1,11 @@
 //! A first `tables.yaml` for the tables that are there.
 
+pub mod suggest;
+
 use crate::error::{Error, Result};
-use crate::ident::{Literal, nearest};
-use crate::pg::{Database, Session, Timeouts, introspect, migrate};
-use crate::schema::Table;
-use crate::suggest;
+use crate::pg::{Database, Session, Timeouts, catalog, migrate};
+use crate::sql::ident::{Literal, nearest};
+use crate::table::schema::Table;
 
 /// For which tables.
 #[derive(Debug, Clone)]
@@ -82,7 +83,7 @@ pub async fn init(request: &InitRequest) -> Result<String> {
     }
     let mut tables: Vec<(String, Table)> = Vec::with_capacity(names.len());
     for name in names {
-        let table = introspect::table(&session, &name).await?;
+        let table = catalog::table(&session, &name).await?;
         tables.push((name, table));
     }
     Ok(suggest::file(&tables, &request.json_schema))

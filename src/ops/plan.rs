@@ -5,24 +5,24 @@ use std::io::Write;
 
 use super::read::{Limits, Object, read_batch};
 use super::{Event, Events, phase, phase_of};
-use crate::config::{Config, Strategy, TableConfig};
 use crate::error::{Error, Result};
-use crate::graph::{self, Dependency};
-use crate::ident::{Qualified, nearest};
-use crate::limits::{self, Allowance};
-use crate::mask::Mask;
-use crate::pg::check;
-use crate::pg::compare::Snapshot;
+use crate::pg::plan::check;
+use crate::pg::plan::compare::Snapshot;
+use crate::pg::plan::stage::{self, Stage};
 use crate::pg::queue::{self, Matcher, QueueEntry};
-use crate::pg::stage::{self, Stage};
-use crate::pg::{Database, Session, Timeouts, introspect};
+use crate::pg::{Database, Session, Timeouts, catalog};
+use crate::plan::masking::Mask;
 use crate::plan::{
     Counts, Effect, Entry, Fragment, Header, Kind, TablePlan, Values, Violation, ViolationKind,
     What,
 };
 use crate::planfile::PlanWriter;
-use crate::schema::Table;
 use crate::source::{Layout, Location, ObjectInfo, Source, layout};
+use crate::sql::ident::{Qualified, nearest};
+use crate::table::config::{Config, Strategy, TableConfig};
+use crate::table::graph::{self, Dependency};
+use crate::table::limits::{self, Allowance};
+use crate::table::schema::Table;
 
 /// Whether the validation queue has a say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,7 +213,7 @@ pub async fn plan(
     let mut locked: Vec<&Qualified> = tables.iter().map(|t| &t.name).collect();
     locked.extend(check::parents(&tables));
     let snapshot = Snapshot::begin(&session, &locked).await?;
-    let again = introspect::tables(&session, &request.config, &names).await?;
+    let again = catalog::tables(&session, &request.config, &names).await?;
     if let Some((name, _)) = names
         .iter()
         .zip(tables.iter().zip(&again))
@@ -321,7 +321,7 @@ fn check_batch_id(batch_id: &str) -> Result<()> {
     Err(Error::Config(format!(
         "\"{}\" is not a batch id: it must begin with a letter or digit and consist of letters, digits, '.', '_' \
          and '-', at most 200, without \"..\"",
-        crate::render::escape(batch_id)
+        crate::text::escape(batch_id)
     )))
 }
 
@@ -414,7 +414,7 @@ async fn order(
     names: &BTreeSet<String>,
 ) -> Result<(Vec<String>, Vec<Table>, Vec<TableConfig>)> {
     let listed: Vec<String> = names.iter().cloned().collect();
-    let tables = introspect::tables(session, &request.config, &listed).await?;
+    let tables = catalog::tables(session, &request.config, &listed).await?;
     let dependencies = dependencies(&listed, &tables, &request.config);
     if !request.only.is_empty()
         && let Some(d) = dependencies.iter().find(|d| {
@@ -631,7 +631,7 @@ fn warnings(table: &Table, config: &TableConfig) -> Vec<String> {
             let columns: Vec<String> = config
                 .natural_key
                 .iter()
-                .map(|c| crate::ident::Ident(c).to_string())
+                .map(|c| crate::sql::ident::Ident(c).to_string())
                 .collect();
             warnings.push(format!(
                 "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON {} ({})",

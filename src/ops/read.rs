@@ -7,16 +7,16 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use super::{Event, Events};
-use crate::config::TableConfig;
 use crate::error::{Error, Result};
-use crate::incoming::{Incoming, Seen};
 use crate::pg::Session;
-use crate::pg::stage::{Stage, too_many};
+use crate::pg::plan::stage::{Stage, too_many};
 use crate::plan::Fragment;
+use crate::plan::incoming::{Incoming, Seen};
 use crate::planfile::hex;
 use crate::record::{Format, ReadError, Record, Summary, read_records, read_records_slice};
-use crate::schema::Table;
 use crate::source::{Body, Fetched, SourceError};
+use crate::table::config::TableConfig;
+use crate::table::schema::Table;
 
 /// One object to be read.
 pub struct Object {

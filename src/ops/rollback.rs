@@ -6,17 +6,17 @@ use std::io::Write;
 use super::plan::{known, parents, rows};
 use super::{Event, Events, phase, phase_of};
 use crate::error::{Error, Result};
-use crate::graph::{self, Dependency};
-use crate::ident::Qualified;
-use crate::limits::{self, Allowance};
-use crate::mask::Mask;
-use crate::pg::compare::Snapshot;
 use crate::pg::ledger::{self, Application};
+use crate::pg::plan::compare::Snapshot;
 use crate::pg::undo::Undo;
-use crate::pg::{Session, Timeouts, introspect};
+use crate::pg::{Session, Timeouts, catalog};
+use crate::plan::masking::Mask;
 use crate::plan::{Counts, DriftReport, Entry, Header, Kind, LedgerTable, TablePlan};
 use crate::planfile::PlanWriter;
-use crate::schema::Table;
+use crate::sql::ident::Qualified;
+use crate::table::graph::{self, Dependency};
+use crate::table::limits::{self, Allowance};
+use crate::table::schema::Table;
 
 /// What is to be taken back.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ pub async fn rollback(
     session.hide(mask.clone());
     let ids: Vec<String> = chosen
         .iter()
-        .map(|a| crate::ident::Literal(&a.application).to_string())
+        .map(|a| crate::sql::ident::Literal(&a.application).to_string())
         .collect();
     let applications = format!("ARRAY[{}]::pg_catalog.uuid[]", ids.join(", "));
     let (mut ordered, tables) = order(&session, ledgered).await?;
@@ -348,7 +348,7 @@ async fn order(
 ) -> Result<(Vec<LedgerTable>, Vec<Table>)> {
     let mut found = Vec::with_capacity(ledgered.len());
     for ledger in ledgered {
-        let table = introspect::table(session, &ledger.table).await?;
+        let table = catalog::table(session, &ledger.table).await?;
         found.push((ledger, table));
     }
     let mut dependencies = Vec::new();

@@ -1,7 +1,10 @@
 //! Apply: one transaction that does exactly what the plan says, or nothing (DESIGN, Apply protocol).
 
+pub mod drift;
 mod effects;
 mod record;
+pub mod staged;
+pub mod write;
 
 pub use record::record_failure;
 
@@ -9,15 +12,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::drift;
-use super::ledger::{self, Application};
-use super::planned::{self, Planned};
-use super::write::{Context, Updates, must_be};
-use super::{Backend, Phase, Session, Step, Told};
 use crate::error::{Error, Result};
-use crate::ident::{Ident, Literal};
+use crate::pg::apply::staged::Planned;
+use crate::pg::apply::write::{Context, Updates, must_be};
+use crate::pg::ledger::{self, Application};
+use crate::pg::{Backend, Phase, Session, Step, Told};
 use crate::plan::{Counts, Target};
 use crate::planfile::{Executable, PlanFile};
+use crate::sql::ident::{Ident, Literal};
 
 /// What an apply needs to know beside the plan.
 #[derive(Debug, Clone)]
@@ -193,7 +195,7 @@ async fn name_others(session: &Session, tables: &[String], e: Error) -> Error {
         .into_iter()
         .flatten()
         .flatten()
-        .map(|who| crate::render::escape(&who))
+        .map(|who| crate::text::escape(&who))
         .collect();
     if others.is_empty() {
         return Error::Locked(message);
@@ -227,7 +229,7 @@ pub async fn attempt(
     }
     still_in_effect(session, file).await?;
     let mut names: Vec<String> = Vec::new();
-    let mut tables = match planned::tables(session, file).await {
+    let mut tables = match staged::tables(session, file).await {
         Ok(tables) => tables,
         Err(e) => {
             let named: Vec<String> = file
@@ -248,10 +250,10 @@ pub async fn attempt(
             return Err(name_others(session, &names, e).await);
         }
         // What was read before the lock may have changed until it was there.
-        tables = planned::tables(session, file).await?;
+        tables = staged::tables(session, file).await?;
     }
     told(Step::Begins("stage", None));
-    planned::stage(session, plan, &mut tables, told).await?;
+    staged::stage(session, plan, &mut tables, told).await?;
     let application = uuid::Uuid::new_v4().to_string();
     let context = Context {
         session,
@@ -497,8 +499,8 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: 
     let session = locked.session;
     let again = async {
         session.run("rolling back", "ROLLBACK").await?;
-        let mut tables = planned::tables(&session, plan.plan()).await?;
-        planned::stage(&session, plan, &mut tables, &|_| ()).await?;
+        let mut tables = staged::tables(&session, plan.plan()).await?;
+        staged::stage(&session, plan, &mut tables, &|_| ()).await?;
         drift::drift(&session, plan, &tables).await
     };
     let _ = tables;

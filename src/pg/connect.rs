@@ -18,8 +18,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::failed;
 use crate::error::{Error, Result};
+use crate::pg::failed;
 
 /// How much TLS a connection must have, named as by PostgreSQL's own programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

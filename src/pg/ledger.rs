@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::Session;
 use crate::error::Result;
-use crate::ident::{Ident, Literal};
+use crate::pg::Session;
 use crate::plan::LedgerTable;
+use crate::sql::ident::{Ident, Literal};
 
 /// One application of one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

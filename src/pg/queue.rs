@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Session;
 use crate::error::{Error, Result};
-use crate::ident::{Ident, Literal};
+use crate::pg::Session;
+use crate::sql::ident::{Ident, Literal};
 
 /// One entry of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
             let why = r[5].as_deref().unwrap_or("no message");
             format!(
                 "  {}: {}",
-                crate::render::escape(name),
-                crate::render::escape(why)
+                crate::text::escape(name),
+                crate::text::escape(why)
             )
         })
         .collect();

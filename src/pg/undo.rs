@@ -2,14 +2,15 @@
 
 use futures_util::TryStreamExt;
 
-use super::compare::Snapshot;
-use super::{Session, planned::record_id};
-use crate::copytext::CopyRow;
 use crate::error::{Error, Result};
-use crate::ident::{Ident, Literal};
+use crate::pg::Session;
+use crate::pg::apply::staged::record_id;
+use crate::pg::plan::compare::Snapshot;
 use crate::plan::{Applied, DriftColumn, DriftRow, DriftState, Fingerprint, LedgerTable, Values};
 use crate::planfile::order_key;
-use crate::schema::{Column, ForeignKey, Table, keys_equal};
+use crate::sql::copytext::CopyRow;
+use crate::sql::ident::{Ident, Literal};
+use crate::table::schema::{Column, ForeignKey, Table, keys_equal};
 
 /// One table of the applications that are taken back.
 pub struct Undo<'a> {
@@ -164,7 +165,7 @@ impl<'a> Undo<'a> {
                 "{}: the load changed the column {}, which the table has no more, so that its rows cannot be put back; \
                  the values of before are in the audit log (`loader audit`)",
                 self.ledger.table,
-                crate::render::escape(column)
+                crate::text::escape(column)
             ))),
             _ => {
                 self.gone = gone;
@@ -598,13 +599,13 @@ impl<'a> Undo<'a> {
             .map(|id| {
                 format!(
                     "{} {} refers to a row of {} that would be deleted ({}){marked}",
-                    crate::render::escape(&key.child.name),
+                    crate::text::escape(&key.child.name),
                     match child {
                         Some(child) => session.name_row(&child.ledger.table, &id),
                         None => id, // its place, not its key
                     },
-                    crate::render::escape(&self.ledger.table),
-                    crate::render::escape(&key.name)
+                    crate::text::escape(&self.ledger.table),
+                    crate::text::escape(&key.name)
                 )
             })
             .collect())

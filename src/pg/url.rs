@@ -7,9 +7,9 @@ use std::str::FromStr;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-use super::{Database, Roots, SslMode};
 use crate::error::{Error, Result};
-use crate::render::escape;
+use crate::pg::{Database, Roots, SslMode};
+use crate::text::escape;
 
 /// How such a URL is written.
 pub const FORM: &str = "postgresql://user@host:5432/name";

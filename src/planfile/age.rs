@@ -32,7 +32,7 @@ impl Recipients {
             let key: Recipient = text.parse().map_err(|why| {
                 Error::Config(format!(
                     "\"{}\" is not a recipient: {why}; it must be a public key as age-keygen prints it, age1…",
-                    crate::render::escape(text)
+                    crate::text::escape(text)
                 ))
             })?;
             let name = key.to_string();

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{EntryLine, Item, PlanFile, entry_json};
 use crate::error::{Error, Result};
-use crate::mask::Mask;
+use crate::plan::masking::Mask;
 use crate::plan::{Entry, Fragment, Header, TablePlan, What};
 
 /// How many entries differ, and how many do not.

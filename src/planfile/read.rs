@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::seal::Seal;
 use super::{EntryLine, FORMAT, Sections, plan_hash, quick};
 use crate::error::{Error, Result};
-use crate::mask::Mask;
+use crate::plan::masking::Mask;
 use crate::plan::{Counts, Effect, Entry, Fragment, Header, Kind, TablePlan, Target, What};
 
 /// A plan file whose hash was found right. It stays open, so that nobody can exchange it.
@@ -366,7 +366,7 @@ pub(super) fn parse_from(
         (None, Err(e)) if e.is_io() => Err(Error::Io(format!("{name}: cannot read the plan: {e}"))),
         (None, Err(e)) => Err(Error::PlanRefused(format!(
             "{name}: not a plan that this version reads: {}; make a new plan",
-            crate::render::escape(&e.to_string())
+            crate::text::escape(&e.to_string())
         ))),
     }
 }

@@ -66,7 +66,7 @@ mod sealing {
     use super::super::{EntryLine, Sections, plan_hash};
     use super::Seal;
     use crate::error::{Error, Result};
-    use crate::mask::Mask;
+    use crate::plan::masking::Mask;
 
     /// Bytes of what is sealed in one line.
     const LINE: usize = 3 * 1024;

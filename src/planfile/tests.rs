@@ -6,8 +6,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::Config;
 use crate::plan::Fragment;
+use crate::table::config::Config;
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![

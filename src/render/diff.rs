@@ -5,8 +5,6 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::cut::{quoted, quoted_pair, wrap};
-use super::escape;
 use super::markdown::{LARGEST, code};
 use super::select::Filter;
 use super::text::{Style, entry_text};
@@ -14,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::plan::{Entry, Kind, What, display_key};
 use crate::planfile::diff::{HeaderDifference, Objects, PlanDiff};
 use crate::planfile::{PlanFile, action, entry_json};
+use crate::text::cut::{quoted, quoted_pair, wrap};
+use crate::text::escape;
 
 /// The format of the JSON.
 pub const FORMAT: &str = "table-loader-diff/1";

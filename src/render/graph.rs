@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::escape;
 use crate::ops::TableGraph;
+use crate::text::escape;
 
 /// The tables in load order, each with what it needs.
 pub fn text(graph: &TableGraph) -> String {
@@ -92,7 +92,7 @@ pub fn dot(graph: &TableGraph) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Dependency;
+    use crate::table::graph::Dependency;
 
     fn example() -> TableGraph {
         let dependency = |parent: &str, child: &str, because: &str| Dependency {

@@ -13,12 +13,12 @@ use base64::Engine;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::escape;
 use super::select::{Filter, Likeness, ORDER, order};
 use super::text::noted;
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Header, Kind, TablePlan};
 use crate::planfile::{Item, PlanFile};
+use crate::text::escape;
 use data::Writer;
 pub use drift::drift;
 use graph::{KINDS, bar, counts};

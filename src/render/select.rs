@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::path::Path;
 
 use crate::error::Result;
-use crate::mask::Mask;
+use crate::plan::masking::Mask;
 use crate::plan::{Entry, Values, What};
 use crate::planfile::{Item, PlanFile, action};
 

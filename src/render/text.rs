@@ -11,12 +11,12 @@ use tabled::settings::object::{Columns, Segment};
 use tabled::settings::style::Style as TableStyle;
 use tabled::settings::{Alignment, Modify, Padding};
 
-use super::cut::{fit, quoted, quoted_pair, wrap};
-use super::escape;
 use super::select::{Group, ORDER, Selection, order};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Entry, Header, Kind, TablePlan, Values, What, display_key};
 use crate::planfile::{Item, Notes, Outcome, PlanFile};
+use crate::text::cut::{fit, quoted, quoted_pair, wrap};
+use crate::text::escape;
 
 pub use super::select::Filter;
 pub use drift::drift;

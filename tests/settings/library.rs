@@ -4,12 +4,12 @@ use std::future::pending;
 use std::sync::Arc;
 
 use table_loader::Error;
-use table_loader::config::Config;
 use table_loader::ops::{
     self, Applied, ApplyRequest, Checked, Event, PlanRequest, Queue, RollbackRequest,
 };
 use table_loader::pg::{Database, Timeouts};
 use table_loader::planfile::PlanFile;
+use table_loader::table::config::Config;
 
 use super::world::World;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::ident::Literal;
 use crate::pg::Session;
-use crate::pg::planned::Planned;
+use crate::pg::apply::staged::Planned;
+use crate::sql::ident::Literal;
 
 pub(super) type Touched = BTreeMap<String, [i64; 3]>;
 

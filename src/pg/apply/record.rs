@@ -1,11 +1,11 @@
 //! What an apply leaves beside the rows: ledger, `batch_load_log`, and the validation queue.
 
 use crate::error::{Error, Result};
-use crate::ident::{Ident, Literal};
 use crate::pg::Session;
-use crate::pg::write::Context;
+use crate::pg::apply::write::Context;
 use crate::plan::{Kind, LedgerTable};
 use crate::planfile::PlanFile;
+use crate::sql::ident::{Ident, Literal};
 
 /// Ledger, `batch_load_log` and queue.
 pub(super) async fn record(context: &Context<'_>, file: &PlanFile) -> Result<()> {

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::mask::Mask;
+use crate::plan::masking::Mask;
 use crate::plan::{Entry, TablePlan, Values, What};
-use crate::render::cut::cut;
 use crate::render::select::order;
+use crate::text::cut::cut;
 
 /// The longest value in a page, in characters.
 pub const WIDEST: usize = 1 << 20;

@@ -7,9 +7,9 @@ use maud::{Markup, html};
 use super::page_start;
 use crate::error::{Error, Result};
 use crate::plan::{DriftColumn, DriftReport, DriftRow};
-use crate::render::cut::cut;
 use crate::render::drift::About;
-use crate::render::escape;
+use crate::text::cut::cut;
+use crate::text::escape;
 
 /// The longest value shown, in characters.
 const WIDEST: usize = 2_000;

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::layers::{Measure, layout};
 use crate::plan::{Counts, TablePlan};
-use crate::render::cut::fit;
-use crate::render::escape;
+use crate::text::cut::fit;
+use crate::text::escape;
 
 /// A drawing of more tables shows nothing.
 const MOST: usize = 60;

@@ -1,7 +1,7 @@
 //! Text that Markdown does not read as markup: not in a table cell, not in a summary, not in any
 //! dialect that also knows mentions, references, mathematics and bare links.
 
-use super::super::cut::{Cut, cut};
+use crate::text::cut::{Cut, cut};
 
 /// A value as code, cut to `widest` characters.
 pub fn code(value: &str, widest: usize) -> String {

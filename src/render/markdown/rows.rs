@@ -1,9 +1,9 @@
 //! Rows of the comment's tables.
 
-use super::super::cut::{cut, difference};
 use super::inert::{code, cut_code, words};
 use crate::plan::{DriftRow, Values, What};
 use crate::render::select::Group;
+use crate::text::cut::{cut, difference};
 
 /// The longest value in a cell, in characters.
 const WIDEST: usize = 80;

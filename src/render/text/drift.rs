@@ -5,9 +5,9 @@ use std::io::Write;
 use super::Style;
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, display_key};
-use crate::render::cut::{quoted, wrap};
 use crate::render::drift::About;
-use crate::render::escape;
+use crate::text::cut::{quoted, wrap};
+use crate::text::escape;
 
 /// Writes every row with what the plan saw, what is there now, what was planned, and who changed it.
 ///

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Session;
-use super::planned::{Planned, record_id};
 use crate::error::Result;
-use crate::ident::{Ident, Literal, Qualified};
+use crate::pg::Session;
+use crate::pg::apply::staged::{Planned, record_id};
 use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Values, What};
 use crate::planfile::{Executable, Item};
-use crate::schema::Column;
+use crate::sql::ident::{Ident, Literal, Qualified};
+use crate::table::schema::Column;
 
 /// Why row `t` of the table is not what the staged row `s` expects, as SQL: null where it is.
 /// `row` and `digest` are SQL for the row's table, null where there is no row, and its digest.

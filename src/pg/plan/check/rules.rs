@@ -2,9 +2,9 @@
 
 use super::{After, CHANGED, GIVEN, N, NEW, SOUND, is_foreign_stamp};
 use crate::error::Result;
-use crate::ident::{Ident, Literal};
 use crate::pg::Session;
-use crate::schema::{Asks, Check, Column};
+use crate::sql::ident::{Ident, Literal};
+use crate::table::schema::{Asks, Check, Column};
 
 impl After<'_> {
     /// Rows that break a rule about single rows.

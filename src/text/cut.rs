@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::escape;
+use crate::text::escape;
 
 /// The longest value shown, in characters.
 pub const WIDEST: usize = 200;

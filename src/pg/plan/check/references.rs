@@ -2,9 +2,9 @@
 
 use super::{After, CHANGED, COUNTS, GOOD, N, NEW, REFERS, ROW, TABLE};
 use crate::error::Result;
-use crate::ident::{Ident, Literal};
 use crate::pg::Session;
-use crate::schema::{Column, ForeignKey};
+use crate::sql::ident::{Ident, Literal};
+use crate::table::schema::{Column, ForeignKey};
 
 impl After<'_> {
     /// Rows whose parent would be missing. When this is asked `again`, only of records with which

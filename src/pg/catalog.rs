@@ -3,13 +3,15 @@
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 
-use super::{Session, failed};
-use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::ident::{Ident, Qualified};
+use crate::pg::{Session, failed};
 use crate::planfile::hex;
 use crate::record::value::Shape;
-use crate::schema::{Asks, Check, Column, Equality, ForeignKey, Identity, Table, UniqueIndex};
+use crate::sql::ident::{Ident, Qualified};
+use crate::table::config::Config;
+use crate::table::schema::{
+    Asks, Check, Column, Equality, ForeignKey, Identity, Table, UniqueIndex,
+};
 
 const COLUMNS: &str = r#"
 SELECT a.attnum, a.attname::text,

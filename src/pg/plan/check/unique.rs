@@ -2,10 +2,10 @@
 
 use super::{After, CHANGED, COUNTS, GOOD, LATE, N, NEW, ROW, SOUND, TABLE, is_numbered};
 use crate::error::Result;
-use crate::ident::{Ident, Literal};
 use crate::pg::Session;
-use crate::pg::stage::Stage;
-use crate::schema::UniqueIndex;
+use crate::pg::plan::stage::Stage;
+use crate::sql::ident::{Ident, Literal};
+use crate::table::schema::UniqueIndex;
 
 /// The unique indexes and exclusion constraints that records of this batch can violate: the natural
 /// key's own finds the row, and what the database numbers by itself does not collide.

@@ -8,7 +8,7 @@ use std::str::Utf8Error;
 /// # Examples
 ///
 /// ```
-/// use table_loader::copytext::push_copy_text;
+/// use table_loader::sql::copytext::push_copy_text;
 ///
 /// let mut line = Vec::new();
 /// push_copy_text(&mut line, Some("a\tb"));
@@ -51,7 +51,7 @@ fn letter(byte: u8) -> Option<u8> {
 /// # Examples
 ///
 /// ```
-/// use table_loader::copytext::CopyRow;
+/// use table_loader::sql::copytext::CopyRow;
 ///
 /// let mut row = CopyRow::default();
 /// row.read(b"01HQ\t\\N\ttwo\\nlines\n")?;

@@ -1,11 +1,11 @@
 //! The rows as they would be.
 
 use super::{After, CHANGED, COUNTS, GIVEN, GOOD, N, NEW, REFERS, ROW, SOUND, TABLE, is_numbered};
-use crate::config::{OnDuplicate, OnImmutable, OnInvalid, Resolution, Stamp, Strategy};
 use crate::error::Result;
-use crate::ident::{Ident, Literal};
 use crate::pg::Session;
-use crate::schema::Column;
+use crate::sql::ident::{Ident, Literal};
+use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, Resolution, Stamp, Strategy};
+use crate::table::schema::Column;
 
 const EXISTS: &str = "t.tableoid IS NOT NULL";
 const ABSENT: &str = "t.tableoid IS NULL";

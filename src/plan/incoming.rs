@@ -6,14 +6,14 @@ use std::hash::{BuildHasher, RandomState};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::TableConfig;
-use crate::copytext::push_copy_text;
-use crate::ident::nearest;
-use crate::lossy::{holds_time, loses_digits, unclear_time};
 use crate::plan::ViolationKind;
+use crate::record::lossy::{holds_time, loses_digits, unclear_time};
 use crate::record::value::column_text;
 use crate::record::{Record, Value};
-use crate::schema::{Column, Equality, Table};
+use crate::sql::copytext::push_copy_text;
+use crate::sql::ident::nearest;
+use crate::table::config::TableConfig;
+use crate::table::schema::{Column, Equality, Table};
 
 /// What is wrong about a record, before the database has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! What the database says about a table: columns, keys, references, and a fingerprint of all of it.
 
-use crate::ident::{Ident, Qualified};
 use crate::record::value::Shape;
+use crate::sql::ident::{Ident, Qualified};
 
 /// How a column may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -356,7 +356,7 @@ impl Table {
     fn image_of(&self, texts: &str) -> String {
         let columns = self.by_name().into_iter();
         let names: Vec<String> = columns
-            .map(|c| crate::ident::Literal(&c.name).to_string())
+            .map(|c| crate::sql::ident::Literal(&c.name).to_string())
             .collect();
         format!(
             "pg_catalog.jsonb_object(ARRAY[{}]::pg_catalog.text[], {texts})",

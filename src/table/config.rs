@@ -8,10 +8,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::ident::nearest;
-use crate::limits::Limits;
-use crate::schema::{Column, Table};
+use crate::sql::ident::nearest;
 use crate::strict::unique_map;
+use crate::table::limits::Limits;
+use crate::table::schema::{Column, Table};
 
 /// What to do with existing and missing rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

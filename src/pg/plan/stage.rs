@@ -6,12 +6,12 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 
-use super::Session;
-use crate::config::TableConfig;
 use crate::error::{Error, Result};
-use crate::ident::Literal;
-use crate::incoming::STAGE_COLUMNS;
-use crate::schema::{Column, Table, keys_equal};
+use crate::pg::Session;
+use crate::plan::incoming::STAGE_COLUMNS;
+use crate::sql::ident::Literal;
+use crate::table::config::TableConfig;
+use crate::table::schema::{Column, Table, keys_equal};
 
 /// One table's staging area.
 pub struct Stage<'a> {

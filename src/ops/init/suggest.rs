@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::ident::Qualified;
-use crate::render::escape;
-use crate::schema::{Column, Identity, Table, UniqueIndex};
+use crate::sql::ident::Qualified;
+use crate::table::schema::{Column, Identity, Table, UniqueIndex};
+use crate::text::escape;
 
 /// Columns that are set when a row is made.
 const IMMUTABLE: [&str; 8] = [

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
 
-use super::Session;
-use super::stage::Stage;
-use crate::config::{OnDuplicate, Resolution, TableConfig};
-use crate::copytext::CopyRow;
-use crate::decide::{Action, Current, Decision, Given, Rule, decide, invalid_effect};
 use crate::error::{Error, Result};
-use crate::ident::Qualified;
-use crate::incoming::Finding;
+use crate::pg::Session;
+use crate::pg::plan::stage::Stage;
+use crate::plan::decision::{Action, Current, Decision, Given, Rule, decide, invalid_effect};
+use crate::plan::incoming::Finding;
 use crate::plan::{Effect, Entry, Fingerprint, Skip, Values, Violation, ViolationKind, What};
 use crate::planfile::order_key;
-use crate::schema::Table;
+use crate::sql::copytext::CopyRow;
+use crate::sql::ident::Qualified;
+use crate::table::config::{OnDuplicate, Resolution, TableConfig};
+use crate::table::schema::Table;
 
 /// One snapshot of the database, which nothing can change: all that planning holds.
 pub struct Snapshot<'a> {
@@ -248,7 +248,7 @@ impl<'c> Comparison<'c> {
             "NULL"
         };
         let marked = match self.config.soft_delete.column() {
-            Some(column) => format!("t.{} IS NOT NULL", crate::ident::Ident(column)),
+            Some(column) => format!("t.{} IS NOT NULL", crate::sql::ident::Ident(column)),
             None => "false".into(),
         };
         let digest = table.digest("t", &self.config.ignore_drift);
@@ -280,7 +280,7 @@ impl<'c> Comparison<'c> {
         {
             let (cell, stored) = (
                 format!("s.{}", column.staged()),
-                format!("t.{}", crate::ident::Ident(&column.name)),
+                format!("t.{}", crate::sql::ident::Ident(&column.name)),
             );
             if rule.key || rule.mark {
                 staged.push(cell);

@@ -262,7 +262,7 @@ impl fmt::Display for Exceeded<'_> {
         if let Limit::Share(_) = self.limit {
             write!(f, ", of {} rows", self.rows)?;
         }
-        let table = crate::render::escape(self.table);
+        let table = crate::text::escape(self.table);
         write!(f, "); if that is meant: {} {table}={number}", action.flag())
     }
 }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::drift::state_sql;
-use super::planned::{Planned, record_id};
-use super::{Session, Step, Told};
-use crate::config::Stamp;
 use crate::error::{Error, Result};
-use crate::ident::{Ident, Literal};
+use crate::pg::apply::drift::state_sql;
+use crate::pg::apply::staged::{Planned, record_id};
+use crate::pg::{Session, Step, Told};
 use crate::plan::Kind;
-use crate::schema::Column;
+use crate::sql::ident::{Ident, Literal};
+use crate::table::config::Stamp;
+use crate::table::schema::Column;
 
 /// What every write knows about its apply.
 pub struct Context<'a> {

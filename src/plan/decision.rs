@@ -1,7 +1,7 @@
 //! What becomes of one record: the table of SPEC §5, and nothing else.
 
-use crate::config::{OnImmutable, OnInvalid, Resolution, Strategy, TableConfig};
 use crate::plan::{Effect, Skip, Violation, ViolationKind};
+use crate::table::config::{OnImmutable, OnInvalid, Resolution, Strategy, TableConfig};
 
 /// What a record says about one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +202,7 @@ fn null_value(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::table::config::Config;
 
     const RULES: [(&str, bool, bool); 5] = [
         // name, immutable, not null

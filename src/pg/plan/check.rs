@@ -6,13 +6,13 @@ mod references;
 mod rules;
 mod unique;
 
-use super::Session;
-use super::compare::Snapshot;
-use super::stage::Stage;
-use crate::config::{OnDuplicate, OnImmutable, OnInvalid, Stamp, TableConfig};
 use crate::error::Result;
-use crate::ident::Ident;
-use crate::schema::{Column, Identity, Table, UniqueIndex};
+use crate::pg::Session;
+use crate::pg::plan::compare::Snapshot;
+use crate::pg::plan::stage::Stage;
+use crate::sql::ident::Ident;
+use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, Stamp, TableConfig};
+use crate::table::schema::{Column, Identity, Table, UniqueIndex};
 
 /// A table's rows as they would be, where anything has to be asked about them.
 ///
@@ -190,7 +190,7 @@ impl After<'_> {
     async fn works(&self, session: &Session, statement: &str) -> Result<bool> {
         let sql = format!(
             "SELECT pg_temp.loader_try({})::int4::int8",
-            crate::ident::Literal(statement)
+            crate::sql::ident::Literal(statement)
         );
         Ok(session.number(&self.doing("checking"), &sql).await? == 1)
     }
@@ -268,8 +268,8 @@ fn is_foreign_stamp(config: &TableConfig, column: &Column) -> bool {
 }
 
 /// The tables that checks read beside the batch's own, to be locked with them.
-pub fn parents(tables: &[Table]) -> impl Iterator<Item = &crate::ident::Qualified> {
-    let own = move |name: &crate::ident::Qualified| tables.iter().any(|t| t.name == *name);
+pub fn parents(tables: &[Table]) -> impl Iterator<Item = &crate::sql::ident::Qualified> {
+    let own = move |name: &crate::sql::ident::Qualified| tables.iter().any(|t| t.name == *name);
     tables
         .iter()
         .flat_map(|t| &t.foreign_keys)

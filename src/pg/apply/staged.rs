@@ -6,14 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::stage::copy_in;
-use super::{Phase, Session, Step, Told};
-use crate::config::TableConfig;
-use crate::copytext::push_copy_text;
 use crate::error::{Error, Result};
+use crate::pg::plan::stage::copy_in;
+use crate::pg::{Phase, Session, Step, Told};
 use crate::plan::{Effect, Entry, Skip, What};
 use crate::planfile::{Executable, Item, PlanFile};
-use crate::schema::{Column, Table, keys_equal};
+use crate::sql::copytext::push_copy_text;
+use crate::table::config::TableConfig;
+use crate::table::schema::{Column, Table, keys_equal};
 
 /// One table of a plan, staged.
 pub struct Planned {
@@ -286,7 +286,7 @@ impl Encoder {
 pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> {
     let mut tables = Vec::new();
     for (number, planned) in plan.header.tables.iter().enumerate() {
-        let table = super::introspect::table(session, &planned.table)
+        let table = crate::pg::catalog::table(session, &planned.table)
             .await
             .map_err(|e| match e {
                 Error::Config(message) => Error::PlanRefused(format!("{message}; make a new plan")),

@@ -1,0 +1,5 @@
+//! What planning asks of the database: records staged, compared with the current rows, checked.
+
+pub mod check;
+pub mod compare;
+pub mod stage;

@@ -1,0 +1,6 @@
+//! Tables: as found in the database, as configured, their limits and their order.
+
+pub mod config;
+pub mod graph;
+pub mod limits;
+pub mod schema;

@@ -1,0 +1,34 @@
+//! Text for people: what row data contains never acts on a terminal, and is cut to what a reader
+//! can take in.
+
+pub(crate) mod cut;
+
+/// `text` with every control character, escape sequence and invisible or direction-changing
+/// character shown as `\u{…}`; line breaks and tabs as `\n`, `\t`, `\r`.
+///
+/// ```
+/// assert_eq!(table_loader::text::escape("a\u{202e}b\n\x1b[31m"), "a\\u{202e}b\\n\\u{1b}[31m");
+/// ```
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            _ if acts(c) => out.extend(c.escape_unicode()),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// Whether a character does something other than being seen: controls (C0, C1), direction marks,
+/// zero-width and other format characters, line and paragraph separators, tags, specials.
+fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{70f}' | '\u{180e}' | '\u{feff}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{fe00}'..='\u{fe0e}' | '\u{e0000}'..='\u{e0fff}')
+}
