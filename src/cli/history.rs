@@ -106,9 +106,10 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         table: args.table.clone(),
         key: args.key.clone(),
         limit: args.limit,
-        config: match settings.config.exists() {
-            true => Some(settings.tables()?),
-            false => None,
+        config: if settings.config.exists() {
+            Some(settings.tables()?)
+        } else {
+            None
         },
     };
     let changes = ops::audit(

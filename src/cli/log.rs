@@ -101,9 +101,10 @@ pub fn wanted(given: &[String]) -> Format {
 }
 
 fn named(value: &str) -> Format {
-    match value.eq_ignore_ascii_case("json") {
-        true => Format::Json,
-        false => Format::Text,
+    if value.eq_ignore_ascii_case("json") {
+        Format::Json
+    } else {
+        Format::Text
     }
 }
 

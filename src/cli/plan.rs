@@ -147,9 +147,10 @@ impl BatchArgs {
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let request = args.what.request(settings)?;
-    let rehearsal = match args.rehearse {
-        true => Some(super::apply::request(settings, true)?),
-        false => None,
+    let rehearsal = if args.rehearse {
+        Some(super::apply::request(settings, true)?)
+    } else {
+        None
     };
     let stdout = std::io::stdout();
     let progress = Progress::start(settings);

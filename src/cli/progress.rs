@@ -71,9 +71,10 @@ impl Progress {
             told.draw(&now);
         } else if let Some((line, seconds)) = line {
             let At { step, done, .. } = now;
-            match now.quiet {
-                false => tracing::info!(target: log::TARGET, step, done, seconds, "{line}"),
-                true => tracing::debug!(target: log::TARGET, step, done, seconds, "{line}"),
+            if now.quiet {
+                tracing::debug!(target: log::TARGET, step, done, seconds, "{line}")
+            } else {
+                tracing::info!(target: log::TARGET, step, done, seconds, "{line}")
             }
         }
     }
@@ -308,9 +309,10 @@ impl Steps {
         if at.ended && !self.ended {
             self.ended = true;
             self.told = Some(now);
-            let line = match seconds >= 0.05 {
-                true => format!("{} in {seconds:.1} s", at.line),
-                false => at.line.clone(),
+            let line = if seconds >= 0.05 {
+                format!("{} in {seconds:.1} s", at.line)
+            } else {
+                at.line.clone()
             };
             return Some((line, (seconds * 1000.0).round() / 1000.0));
         }

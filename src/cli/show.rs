@@ -169,9 +169,10 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
     }
     out.flush()
         .map_err(|e| Error::io("writing the comparison", &e))?;
-    Ok(match args.detailed_exitcode && diff::differs(&diff) {
-        true => 2,
-        false => 0,
+    Ok(if args.detailed_exitcode && diff::differs(&diff) {
+        2
+    } else {
+        0
     })
 }
 

@@ -34,9 +34,10 @@ pub async fn graph(database: &Database, timeouts: Timeouts, config: &Config) -> 
             if tables.iter().any(|t| t.name == key.parent) {
                 continue;
             }
-            let parent = match key.parent.schema == table.name.schema {
-                true => key.parent.name.clone(),
-                false => format!("{}.{}", key.parent.schema, key.parent.name),
+            let parent = if key.parent.schema == table.name.schema {
+                key.parent.name.clone()
+            } else {
+                format!("{}.{}", key.parent.schema, key.parent.name)
             };
             outside.push(parent.clone());
             dependencies.push(Dependency {

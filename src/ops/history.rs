@@ -90,9 +90,10 @@ pub async fn audit(
     .iter()
     .filter_map(|(column, value)| Some(format!("{column} = {}", Literal(value.as_deref()?))))
     .collect();
-    let only = match conditions.is_empty() {
-        true => String::new(),
-        false => format!("WHERE {}", conditions.join(" AND ")),
+    let only = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!("WHERE {}", conditions.join(" AND "))
     };
     let sql = format!(
         "SELECT changed_at, changed_by, operation, table_name, record_id, batch_id, application, origin, \

@@ -190,15 +190,14 @@ impl Limit {
 
 /// Whether an entry is asked for; where no action is, all are.
 fn wanted(filter: &Filter, entry: &Entry) -> bool {
-    match filter.actions.is_empty() {
-        false => filter.takes(entry),
-        true => {
-            let all = Filter {
-                actions: vec![action(&entry.what).to_owned()],
-                ..filter.clone()
-            };
-            all.takes(entry)
-        }
+    if filter.actions.is_empty() {
+        let all = Filter {
+            actions: vec![action(&entry.what).to_owned()],
+            ..filter.clone()
+        };
+        all.takes(entry)
+    } else {
+        filter.takes(entry)
     }
 }
 
@@ -262,9 +261,10 @@ pub fn text(
                 wrap(&mut text, lead, line, lead.1 + 4, style.width);
             };
             let [was, is] = [does(&pair[0]), does(&pair[1])];
-            let before = match was == is {
-                true => String::new(),
-                false => format!(" (was: {})", escape(&was)),
+            let before = if was == is {
+                String::new()
+            } else {
+                format!(" (was: {})", escape(&was))
             };
             let entry = &pair[1];
             let glyph = format!("  {} ", style.paint("33", "≠"));
@@ -575,14 +575,20 @@ pub fn json(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> Resul
         write("different", &[("old", old), ("new", new)])
     })?;
     let mut limit = Limit::new(filter);
-    diff.added(&mut |entry| match wanted(filter, &entry) && limit.takes() {
-        true => write("added", &[("new", entry)]),
-        false => Ok(()),
+    diff.added(&mut |entry| {
+        if wanted(filter, &entry) && limit.takes() {
+            write("added", &[("new", entry)])
+        } else {
+            Ok(())
+        }
     })?;
     let mut limit = Limit::new(filter);
-    diff.removed(&mut |entry| match wanted(filter, &entry) && limit.takes() {
-        true => write("removed", &[("old", entry)]),
-        false => Ok(()),
+    diff.removed(&mut |entry| {
+        if wanted(filter, &entry) && limit.takes() {
+            write("removed", &[("old", entry)])
+        } else {
+            Ok(())
+        }
     })?;
     out.write_all(b"\n]\n}\n").map_err(|e| failed(&e))
 }

@@ -202,9 +202,10 @@ impl Block {
 
     fn write(&self) -> String {
         let open = matches!(self.action, "violation" | "delete");
-        let mut text = match open {
-            true => format!("\n**{}**\n\n", self.title),
-            false => format!("\n<details><summary>{}</summary>\n\n", self.title),
+        let mut text = if open {
+            format!("\n**{}**\n\n", self.title)
+        } else {
+            format!("\n<details><summary>{}</summary>\n\n", self.title)
         };
         text += self.columns;
         let (shown, cut) = self.rows.split_at(self.fits);

@@ -31,9 +31,10 @@ impl Filter {
     /// Whether an entry is shown.
     pub fn takes(&self, entry: &Entry) -> bool {
         let action = action(&entry.what);
-        let shown = match self.actions.is_empty() {
-            true => action != "skip",
-            false => self.actions.iter().any(|a| a == action),
+        let shown = if self.actions.is_empty() {
+            action != "skip"
+        } else {
+            self.actions.iter().any(|a| a == action)
         };
         shown
             && self.of_table(&entry.table)
@@ -213,14 +214,16 @@ impl<'f> Collector<'f> {
             return;
         }
         let grouped = matches!(order, 0 | 2 | 3);
-        let room = match grouped {
-            true => self.limit.saturating_mul(4).max(256),
-            false => self.limit,
+        let room = if grouped {
+            self.limit.saturating_mul(4).max(256)
+        } else {
+            self.limit
         };
         if bucket.groups.len() >= room && !bucket.full {
-            match grouped {
-                true => bucket.make_room(self.limit, room),
-                false => bucket.full = true,
+            if grouped {
+                bucket.make_room(self.limit, room)
+            } else {
+                bucket.full = true
             }
         }
         let size = weight(&entry);

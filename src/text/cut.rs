@@ -41,9 +41,10 @@ pub fn difference(a: &str, b: &str, widest: usize) -> usize {
         .map(|((i, _), _)| i)
         .collect();
     // Some of what is equal stays, to know where one is.
-    match same.len() > widest / 2 {
-        true => same[same.len() - widest / 8],
-        false => 0,
+    if same.len() > widest / 2 {
+        same[same.len() - widest / 8]
+    } else {
+        0
     }
 }
 

@@ -111,9 +111,10 @@ fn arrange(places: &mut [Place], layers: &mut [Vec<usize>], measure: Measure) {
     }
     for round in 0..8 {
         let rightwards = round % 2 == 0;
-        let numbers: Vec<usize> = match rightwards {
-            true => (0..layers.len()).collect(),
-            false => (0..layers.len()).rev().collect(),
+        let numbers: Vec<usize> = if rightwards {
+            (0..layers.len()).collect()
+        } else {
+            (0..layers.len()).rev().collect()
         };
         for number in numbers {
             let wish = |p: &usize| {

@@ -32,9 +32,10 @@ pub fn words(text: &str, widest: usize) -> String {
     let cut = cut(text, 0, widest);
     let shown = cut.text.split(' ').map(|word| {
         let body = word.strip_suffix(':').unwrap_or(word);
-        match body.bytes().all(|b| harmless_in_text(b) || !b.is_ascii()) && !body.contains("www.") {
-            true => word.to_owned(),
-            false => format!("<code>{}</code>", entities(word)),
+        if body.bytes().all(|b| harmless_in_text(b) || !b.is_ascii()) && !body.contains("www.") {
+            word.to_owned()
+        } else {
+            format!("<code>{}</code>", entities(word))
         }
     });
     let shown = shown.collect::<Vec<_>>().join(" ");
