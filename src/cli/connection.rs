@@ -11,7 +11,6 @@ use super::{pgpass, warn};
 use crate::error::{Error, Result};
 use crate::pg::url::{self, FORM};
 use crate::pg::{Database, Roots, SslMode};
-use crate::text::escape;
 
 /// The database that the URL and the variables name. What the URL leaves out is taken from `DB_*`,
 /// then from `PG*`, then from the password file.
@@ -95,39 +94,19 @@ fn pool(env: &Environment) -> Result<()> {
 }
 
 fn tls(options: &BTreeMap<String, String>, env: &Environment) -> Result<(SslMode, Roots)> {
-    let in_url = |name: &str| {
-        options
-            .get(name)
-            .map(|v| ("sslmode in the database URL", v.clone()))
-    };
     let roots = match options.get("sslrootcert") {
         Some(file) => Some(file.clone()),
         None => env
             .first(&["DB_SSLROOTCERT", "PGSSLROOTCERT"])?
             .map(|(_, file)| file),
     };
-    let roots = match roots.as_deref() {
-        None => Roots::Default,
-        Some("system") => Roots::System,
-        Some(file) => Roots::File(PathBuf::from(file)),
-    };
-    let mode = match in_url("sslmode") {
-        Some(mode) => Some(mode),
+    let roots = Roots::named(roots.as_deref());
+    let mode = match options.get("sslmode") {
+        Some(mode) => Some((url::IN_URL, mode.clone())),
         None => env.first(&["DB_SSLMODE", "PGSSLMODE"])?,
     };
-    let mode = match mode {
-        // As libpq: the system's authorities sign for anybody, so the name must be right too.
-        None if roots == Roots::System => SslMode::VerifyFull,
-        None => SslMode::default(),
-        Some((name, value)) => SslMode::named(value.trim()).ok_or_else(|| {
-            Error::Config(format!(
-                "{name} is \"{}\", which is none of {}",
-                escape(&value),
-                SslMode::NAMES
-            ))
-        })?,
-    };
-    Ok((mode, roots))
+    let given = mode.as_ref().map(|(name, value)| (*name, value.as_str()));
+    Ok((SslMode::chosen(given, &roots)?, roots))
 }
 
 /// Where PostgreSQL's own programs connect to when no host is named.

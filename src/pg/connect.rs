@@ -20,6 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
 use crate::pg::failed;
+use crate::text::escape;
 
 /// How much TLS a connection must have, named as by PostgreSQL's own programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +53,36 @@ impl SslMode {
             _ => return None,
         })
     }
+
+    /// The mode that a setting names (`given`: the setting, its value), or the default where none
+    /// does. The operating system's authorities sign for anybody, so that the name must be right
+    /// too: with [`Roots::System`] nothing less than [`SslMode::VerifyFull`] will do, as in libpq.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the value names no mode, or less than `roots` need.
+    pub fn chosen(given: Option<(&str, &str)>, roots: &Roots) -> Result<SslMode> {
+        let system = *roots == Roots::System;
+        let Some((setting, value)) = given else {
+            return Ok(if system {
+                SslMode::VerifyFull
+            } else {
+                SslMode::default()
+            });
+        };
+        let value = value.trim();
+        match SslMode::named(value) {
+            Some(mode) if system && mode != SslMode::VerifyFull => Err(Error::Config(format!(
+                "{setting} is \"{value}\", but the operating system's certificates (sslrootcert=system) need \
+                 verify-full"
+            ))),
+            Some(mode) => Ok(mode),
+            None => Err(Error::Config(format!(
+                "{setting} is \"{}\", which is none of {}",
+                escape(value),
+                SslMode::NAMES
+            ))),
+        }
+    }
 }
 
 /// Whose signatures are trusted.
@@ -64,6 +95,17 @@ pub enum Roots {
     System,
     /// Those in this PEM file, and no others.
     File(PathBuf),
+}
+
+impl Roots {
+    /// Those that `sslrootcert` names: a file, or `system`.
+    pub fn named(setting: Option<&str>) -> Roots {
+        match setting {
+            None => Roots::Default,
+            Some("system") => Roots::System,
+            Some(file) => Roots::File(PathBuf::from(file)),
+        }
+    }
 }
 
 /// A database and the way to it. Its `Debug` form does not show the password.

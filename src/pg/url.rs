@@ -1,7 +1,6 @@
 //! The URL that names a database, with the options that the driver does not take.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use tokio_postgres::Config;
@@ -9,10 +8,11 @@ use tokio_postgres::config::Host;
 
 use crate::error::{Error, Result};
 use crate::pg::{Database, Roots, SslMode};
-use crate::text::escape;
 
 /// How such a URL is written.
 pub const FORM: &str = "postgresql://user@host:5432/name";
+/// What `sslmode` in a URL is called in messages.
+pub const IN_URL: &str = "sslmode in the database URL";
 
 impl FromStr for Database {
     type Err = Error;
@@ -21,21 +21,9 @@ impl FromStr for Database {
     /// the environment.
     fn from_str(url: &str) -> Result<Database> {
         let (config, options) = parse(url)?;
-        let roots = match options.get("sslrootcert").map(String::as_str) {
-            None => Roots::Default,
-            Some("system") => Roots::System,
-            Some(file) => Roots::File(PathBuf::from(file)),
-        };
-        let mode = match options.get("sslmode") {
-            None => SslMode::default(),
-            Some(name) => SslMode::named(name).ok_or_else(|| {
-                Error::Config(format!(
-                    "sslmode in the database URL is \"{}\", which is none of {}",
-                    escape(name),
-                    SslMode::NAMES
-                ))
-            })?,
-        };
+        let roots = Roots::named(options.get("sslrootcert").map(String::as_str));
+        let mode = options.get("sslmode").map(|mode| (IN_URL, mode.as_str()));
+        let mode = SslMode::chosen(mode, &roots)?;
         Database::new(config, mode, &roots)
     }
 }
@@ -222,6 +210,19 @@ mod tests {
             r"host=h user = u password='a b\'c' sslmode=verify-ca sslrootcert='/a b' dbname=d",
             r#"u "a b'c" h d {"sslmode": "verify-ca", "sslrootcert": "/a b"}"#,
         );
+    }
+
+    #[test]
+    fn authorities_that_sign_for_anybody_need_the_right_name_too() {
+        let mode = |options: &str| {
+            let url = format!("postgresql://h/d?{options}");
+            let database = url.parse::<Database>();
+            database.map_or_else(|e| e.to_string(), |d| format!("{d:?}"))
+        };
+        assert!(mode("sslrootcert=system").contains("mode: VerifyFull"));
+        assert!(mode("").contains("mode: Prefer"));
+        let weak = mode("sslrootcert=system&sslmode=require");
+        assert!(weak.contains("verify-full"), "{weak}");
     }
 
     #[test]
