@@ -10,6 +10,7 @@ pub mod json;
 pub mod markdown;
 pub mod select;
 pub mod text;
+mod verdict;
 
 /// What is said of a plan whose sensitive values are encrypted and that was not opened.
 fn sealed(plan: &PlanFile) -> Vec<String> {

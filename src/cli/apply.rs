@@ -9,7 +9,6 @@ use super::keys::Identity;
 use super::progress::Progress;
 use super::report::{ReportArgs, about};
 use super::settings::Settings;
-use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
 use crate::error::{Error, Result};
 use crate::ops::{self, Applied, ApplyRequest, Checked};
@@ -202,10 +201,10 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
         let mut result =
             serde_json::to_value(ops::LoadResults::new(header, applied)).map_err(failed)?;
         result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
-        add_timings(settings, &mut result);
+        settings.timed().inspect(|clock| clock.add_to(&mut result));
         return print_json(&result);
     }
-    tell_timings(settings);
+    settings.timed().inspect(|clock| clock.tell());
     match applied {
         Applied::Done(report) => {
             say(format!("Applied: {}.", written(&report.tables)));

@@ -10,7 +10,6 @@ use super::keys::{Made, Recipients};
 use super::limits::LimitArgs;
 use super::progress::Progress;
 use super::settings::Settings;
-use super::timings::{add_timings, tell_timings};
 use super::{colour, print_json, say};
 use crate::error::{Error, Result};
 use crate::ops::{self, ApplyRequest, PlanRequest, Queue};
@@ -181,7 +180,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
                 ..Filter::default()
             };
             text::plan(&plan, &filter, colour(&stdout), &mut stdout.lock())?;
-            tell_timings(settings);
+            settings.timed().inspect(|clock| clock.tell());
             say("Nothing was kept. To keep the plan: loader plan … > plan.json");
             Made {
                 header,
@@ -193,15 +192,19 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         None => {
             let mut made = args.recipients.write(stdout.lock(), make).await?;
             made.rehearsal = rehearsed.take();
-            tell_timings(settings);
+            settings.timed().inspect(|clock| clock.tell());
             tell_on_stderr(&made, "plan.json");
             made
         }
     };
-    Ok(match args.detailed_exitcode {
-        true if made.header.against().is_some() || made.would_be_refused() => 4,
-        true if made.header.summary.changes() > 0 => 2,
-        _ => 0,
+    Ok(if !args.detailed_exitcode {
+        0
+    } else if made.header.against().is_some() || made.would_be_refused() {
+        4
+    } else if made.header.summary.changes() > 0 {
+        2
+    } else {
+        0
     })
 }
 
@@ -282,7 +285,7 @@ pub async fn to_file(
 /// Tells what the plan in the file `path` would do.
 pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
     if !settings.json {
-        tell_timings(settings);
+        settings.timed().inspect(|clock| clock.tell());
         tell_on_stderr(made, path);
         return Ok(());
     }
@@ -307,7 +310,7 @@ pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
     if let Some(rehearsal) = &made.rehearsal {
         told["rehearsal"] = serde_json::json!(rehearsal);
     }
-    add_timings(settings, &mut told);
+    settings.timed().inspect(|clock| clock.add_to(&mut told));
     print_json(&told)
 }
 
@@ -323,11 +326,6 @@ fn tell_on_stderr(made: &Made, path: &str) {
         }
     }
     say(header.summary_line());
-    let path = if path == "plan.json" {
-        "plan.json"
-    } else {
-        path
-    };
     if header.blocking == 0 && header.exceeded().next().is_some() {
         say("This plan cannot be applied: it exceeds limits, as noted above.");
     } else if header.blocking > 0 {

@@ -121,7 +121,7 @@ pub struct Settings {
     pub json: bool,
     /// Tell how long each phase took: on stderr, or with --json in the result
     #[arg(long, global = true)]
-    pub timings: bool,
+    timings: bool,
     /// When each phase began.
     #[arg(skip)]
     pub clock: Clock,
@@ -184,6 +184,11 @@ impl Settings {
         }
     }
 
+    /// The clock, where timings are asked for.
+    pub fn timed(&self) -> Option<&Clock> {
+        self.timings.then_some(&self.clock)
+    }
+
     /// Who does it.
     pub fn actor(&self) -> String {
         let env = |name| self.environment.text(name).ok().flatten();
@@ -201,26 +206,8 @@ impl Settings {
                 .into_iter()
                 .find_map(env)
             })
-            .or_else(of_the_system)
+            // Where no variable names one: in containers and under cron.
+            .or_else(|| whoami::username().ok())
             .unwrap_or_else(|| "unknown".into())
     }
-}
-
-/// The user that the operating system runs this process for, where no variable names one: in
-/// containers and under cron.
-fn of_the_system() -> Option<String> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let number = std::fs::metadata("/proc/self").ok()?.uid().to_string();
-        let known = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let name = known.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1) == Some(number.as_str())).then(|| name.to_owned())
-        });
-        Some(name.unwrap_or(format!("uid {number}")))
-    }
-    #[cfg(not(unix))]
-    None
 }

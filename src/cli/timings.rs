@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::say;
-use super::settings::Settings;
+use super::log::say;
 
 /// When each phase began; it ends where the next one begins.
 #[derive(Debug, Clone, Default)]
@@ -33,32 +32,26 @@ impl Clock {
         let lasted = |(p, end): (&Phase, Instant)| (p.clone(), (end - p.began).as_secs_f64());
         phases.iter().zip(ends).map(lasted).collect()
     }
-}
 
-/// Adds the timings to a result, where they are asked for.
-pub fn add_timings(settings: &Settings, result: &mut serde_json::Value) {
-    if !settings.timings {
-        return;
+    /// Adds the timings to a result.
+    pub fn add_to(&self, result: &mut serde_json::Value) {
+        let milliseconds = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
+        let timings = self.phases().into_iter().map(|(p, seconds)| {
+            let mut phase = serde_json::json!({"phase": p.name, "seconds": milliseconds(seconds)});
+            if let Some(table) = p.table {
+                phase["table"] = table.into();
+            }
+            phase
+        });
+        result["timings"] = timings.collect();
     }
-    let milliseconds = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
-    let timings = settings.clock.phases().into_iter().map(|(p, seconds)| {
-        let mut phase = serde_json::json!({"phase": p.name, "seconds": milliseconds(seconds)});
-        if let Some(table) = p.table {
-            phase["table"] = table.into();
+
+    /// Tells the timings on stderr.
+    pub fn tell(&self) {
+        for (phase, seconds) in self.phases() {
+            let table = phase.table.as_deref().map(crate::text::escape);
+            let table = table.map(|t| format!(" ({t})")).unwrap_or_default();
+            say(format!("{seconds:9.3} s  {}{table}", phase.name));
         }
-        phase
-    });
-    result["timings"] = timings.collect();
-}
-
-/// Tells the timings on stderr, where they are asked for.
-pub fn tell_timings(settings: &Settings) {
-    if !settings.timings {
-        return;
-    }
-    for (phase, seconds) in settings.clock.phases() {
-        let table = phase.table.as_deref().map(crate::text::escape);
-        let table = table.map(|t| format!(" ({t})")).unwrap_or_default();
-        say(format!("{seconds:9.3} s  {}{table}", phase.name));
     }
 }

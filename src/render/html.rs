@@ -14,9 +14,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use super::select::{Filter, Likeness, ORDER, order};
-use super::text::noted;
+use super::verdict::{Verdict, left_out, noted, operation};
 use crate::error::{Error, Result};
-use crate::plan::{Counts, Header, Kind, TablePlan};
+use crate::plan::{Counts, TablePlan};
 use crate::planfile::{Item, PlanFile};
 use crate::text::escape;
 use data::Writer;
@@ -39,7 +39,7 @@ const SCRIPT: &str = include_str!("html/page.js");
 pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) -> Result<()> {
     let failed = |e: std::io::Error| Error::io("writing the plan as a page", &e);
     let header = &plan.header;
-    let title = format!("{} {}", what(header), escape(&header.batch_id));
+    let title = format!("{} {}", operation(header.kind), escape(&header.batch_id));
     let top = html! {
         (top(plan, name))
         @if let Some(notes) = &plan.notes {
@@ -208,55 +208,23 @@ fn page_start(title: &str, script: bool) -> Markup {
     }
 }
 
-fn what(header: &Header) -> &'static str {
-    match header.kind {
-        Kind::Load => "Load of batch",
-        Kind::Rollback => "Rollback of batch",
-    }
-}
-
-fn number(n: u64, one: &str, many: &str) -> String {
-    match n {
-        1 => format!("1 {one}"),
-        n => format!("{n} {many}"),
-    }
-}
-
 /// The verdict, and what the plan is.
 fn top(plan: &PlanFile, name: &str) -> Markup {
     let header = &plan.header;
     let identity = plan.masked_hash.as_ref().map(|_| " --identity FILE");
-    let applicable = header.against().is_none();
-    let (class, verdict) = match (header.blocking > 0, header.summary.changes()) {
-        (true, _) => (
-            "blocked",
-            format!(
-                "It cannot be applied: {}.",
-                number(
-                    header.blocking,
-                    "violation stands against it",
-                    "violations stand against it"
-                )
-            ),
-        ),
-        (false, _) if !applicable => (
-            "blocked",
-            "It cannot be applied: it exceeds limits.".to_owned(),
-        ),
-        (false, 0) => ("nothing", "There is nothing to apply.".to_owned()),
-        (false, _) => ("fine", "It can be applied.".to_owned()),
+    let verdict = Verdict::of(header);
+    let class = match verdict {
+        Verdict::Blocked { .. } => "blocked",
+        Verdict::Nothing => "nothing",
+        Verdict::Applicable => "fine",
     };
     html! {
         header.top {
             div.what {
-                p.over { (what(header)) }
+                p.over { (operation(header.kind)) }
                 h1 { (escape(&header.batch_id)) }
                 p.verdict.(class) { (verdict) }
-                @if header.rejected > 0 {
-                    p.verdict.rejected {
-                        (number(header.rejected, "violation leaves its record out", "violations leave their records out")) "."
-                    }
-                }
+                @if let Some(what) = left_out(header) { p.verdict.rejected { (what) "." } }
             }
             dl {
                 div { dt { "Database" } dd { (escape(&header.target.database)) } }
@@ -266,7 +234,7 @@ fn top(plan: &PlanFile, name: &str) -> Markup {
                 }
                 div { dt { "Plan" } dd.code.all { (plan.hash) } }
                 @for line in super::sealed(plan) { div { dt { "Encrypted" } dd { (line) } } }
-                @if applicable && header.summary.changes() > 0 {
+                @if verdict == Verdict::Applicable {
                     div { dt { "To apply it" } dd.code.all { "loader apply " (escape(name)) @if let Some(i) = identity { (i) } " --approve " (plan.verified_hash()) } }
                 }
             }

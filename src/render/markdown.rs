@@ -7,7 +7,7 @@ use std::io::Write;
 
 use super::drift::About;
 use super::select::{Filter, ORDER, Section, Selection};
-use super::text::noted;
+use super::verdict::{Verdict, left_out, noted};
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, Header, Kind, TablePlan};
 use crate::planfile::PlanFile;
@@ -128,33 +128,13 @@ fn head(plan: &PlanFile) -> String {
 }
 
 fn verdict(header: &Header) -> String {
-    let n = |n: u64, one: &str, many: &str| match n {
-        1 => format!("1 {one}"),
-        n => format!("{n} {many}"),
+    let verdict = Verdict::of(header);
+    let sign = match verdict {
+        Verdict::Blocked { .. } => "⛔",
+        Verdict::Nothing | Verdict::Applicable => "✅",
     };
-    let mut text = if header.blocking > 0 {
-        let stand = n(
-            header.blocking,
-            "violation stands against it",
-            "violations stand against it",
-        );
-        format!("⛔ **It cannot be applied: {stand}.**")
-    } else if header.exceeded().next().is_some() {
-        "⛔ **It cannot be applied: it exceeds limits, as noted below.**".to_owned()
-    } else if header.summary.changes() == 0 {
-        "✅ **There is nothing to apply.**".to_owned()
-    } else {
-        "✅ **It can be applied.**".to_owned()
-    };
-    if header.rejected > 0 {
-        let out = n(
-            header.rejected,
-            "violation leaves its record out",
-            "violations leave their records out",
-        );
-        text += &format!(" ⚠️ {out}.");
-    }
-    text
+    let left_out = left_out(header).map(|what| format!(" ⚠️ {what}."));
+    format!("{sign} **{verdict}**{}", left_out.unwrap_or_default())
 }
 
 /// The rows of one table and action.

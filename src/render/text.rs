@@ -1,6 +1,7 @@
 //! A plan as text for a terminal.
 
 mod drift;
+mod entry;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,15 +12,18 @@ use tabled::settings::object::{Columns, Segment};
 use tabled::settings::style::Style as TableStyle;
 use tabled::settings::{Alignment, Modify, Padding};
 
-use super::select::{Group, ORDER, Selection, order};
+use super::select::{ORDER, Selection, order};
+use super::verdict::{Verdict, left_out, noted, operation, plural};
 use crate::error::{Error, Result};
-use crate::plan::{Counts, Entry, Header, Kind, TablePlan, Values, What, display_key};
-use crate::planfile::{Item, Notes, Outcome, PlanFile};
-use crate::text::cut::{fit, quoted, quoted_pair, wrap};
+use crate::plan::{Counts, Header, Kind, TablePlan, What, display_key};
+use crate::planfile::{Item, PlanFile};
+use crate::text::cut::{fit, wrap};
 use crate::text::escape;
 
 pub use super::select::Filter;
 pub use drift::drift;
+pub(super) use entry::entry_text;
+use entry::group_text;
 
 /// How text looks.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +99,7 @@ pub fn selection(
                     "… and {what} more: --table {} --action {word} --all shows them",
                     escape(&table.table)
                 );
-                wrap(&mut text, ("  ", 2), &more, 4, style.width);
+                wrap(&mut text, "  ", &more, 4, style.width);
             }
         }
         writeln!(out, "{text}").map_err(failed)?;
@@ -160,13 +164,10 @@ fn empty(spools: &mut BTreeMap<usize, BufWriter<File>>, out: &mut impl Write) ->
 
 fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<()> {
     let header = &plan.header;
-    let what = match header.kind {
-        Kind::Load => "Load of batch",
-        Kind::Rollback => "Rollback of batch",
-    };
     let mut text = String::new();
     let line = format!(
-        "{what} {} {} {}",
+        "{} {} {} {}",
+        operation(header.kind),
         escape(&header.batch_id),
         match header.kind {
             Kind::Load => "into",
@@ -174,14 +175,14 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
         },
         escape(&header.target.database)
     );
-    wrap(&mut text, ("", 0), &line, 2, style.width);
+    wrap(&mut text, "", &line, 2, style.width);
     if let Some(notes) = &plan.notes {
         let line = format!("Not in the hash: {}", noted(header, notes.get()));
-        wrap(&mut text, ("", 0), &line, 2, style.width);
+        wrap(&mut text, "", &line, 2, style.width);
     }
     let mut sealed = String::new();
     for line in super::sealed(plan) {
-        wrap(&mut sealed, ("", 0), &line, 2, style.width);
+        wrap(&mut sealed, "", &line, 2, style.width);
     }
     write!(
         out,
@@ -193,27 +194,6 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
         style.paint("31", "-"),
         style.paint("35", "!"),
     )
-}
-
-/// What the notes say, in a line. The database's own words may repeat values that are not to be shown.
-pub(super) fn noted(header: &Header, notes: &str) -> String {
-    let secret = header.has_sensitive();
-    match serde_json::from_str::<Notes>(notes) {
-        Ok(Notes { rehearsal }) if rehearsal.outcome == Outcome::Refused && secret => format!(
-            "rehearsed: {}; why stands in the file, and may hold sensitive values",
-            rehearsal.outcome.words()
-        ),
-        Ok(Notes { rehearsal }) => format!(
-            "rehearsed: {}: {}",
-            rehearsal.outcome.words(),
-            fit(&one_line(&rehearsal.message), 2_000)
-        ),
-        Err(_) => format!("notes: {}", fit(notes, 200)),
-    }
-}
-
-fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// A row of counts for each table.
@@ -250,7 +230,7 @@ fn title(table: &TablePlan, style: Style) -> String {
     for warning in &table.warnings {
         wrap(
             &mut text,
-            ("  ", 2),
+            "  ",
             &format!("note: {}", escape(warning)),
             8,
             style.width,
@@ -260,24 +240,10 @@ fn title(table: &TablePlan, style: Style) -> String {
 }
 
 fn tail(header: &Header, out: &mut impl Write) -> std::io::Result<()> {
-    if header.exceeded().next().is_some() {
-        writeln!(
-            out,
-            "This plan cannot be applied: it exceeds limits, as noted."
-        )?;
+    if let verdict @ Verdict::Blocked { .. } = Verdict::of(header) {
+        writeln!(out, "{verdict}")?;
     }
-    if header.blocking > 0 {
-        let (n, s) = (header.blocking, if header.blocking == 1 { "" } else { "s" });
-        writeln!(
-            out,
-            "This plan cannot be applied: {n} violation{s} must be mended first."
-        )?;
-    }
-    if header.rejected > 0 {
-        let what = match header.rejected {
-            1 => "1 violation leaves its record out".to_owned(),
-            n => format!("{n} violations leave their records out"),
-        };
+    if let Some(what) = left_out(header) {
         writeln!(out, "{what}; the rest can be applied.")?;
     }
     writeln!(out, "{}", header.summary_line())
@@ -302,136 +268,4 @@ fn counts(c: &Counts) -> String {
         parts.push("nothing".into());
     }
     parts.join(", ")
-}
-
-fn plural(n: u64, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
-}
-
-fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: Style) {
-    let (first, count) = (&group.entry, group.count);
-    if count == 1 {
-        entry_text(
-            text,
-            first,
-            &display_key(&first.key),
-            &first.from.join(", "),
-            table,
-            style,
-        );
-        return;
-    }
-    let keys: Vec<String> = std::iter::once(&first.key)
-        .chain(&group.more_keys)
-        .map(display_key)
-        .collect();
-    let more = match count - keys.len() as u64 {
-        0 => String::new(),
-        n => format!(" and {n} more"),
-    };
-    let least = if group.at_least { "at least " } else { "" };
-    let title = format!("{least}{count} rows alike: {}{more}", keys.join("; "));
-    let from = format!("{} and {} more", first.from.join(", "), count - 1);
-    entry_text(text, first, &title, &from, table, style);
-}
-
-/// Appends one entry, or a group of which it is the first: `title` names its rows.
-pub(super) fn entry_text(
-    text: &mut String,
-    entry: &Entry,
-    title: &str,
-    from: &str,
-    table: &TablePlan,
-    style: Style,
-) {
-    let glyph = format!("  {} ", style.glyph(&entry.what));
-    let mut put = |lead: (&str, usize), line: &str| wrap(text, lead, line, lead.1 + 4, style.width);
-    let first = (glyph.as_str(), 4);
-    let indent = ("      ", 6);
-    match &entry.what {
-        What::Insert { values, rounded } => {
-            put(first, title);
-            put_values(&mut put, values);
-            put_rounded(&mut put, rounded);
-        }
-        What::Update {
-            set,
-            revives,
-            rounded,
-            ..
-        } => {
-            let of = match table.width {
-                0 => String::new(),
-                n => format!("  ({} of {n} columns)", set.len()),
-            };
-            let revived = if *revives {
-                "  (was deleted; comes back)"
-            } else {
-                ""
-            };
-            put(first, &format!("{title}{of}{revived}"));
-            for (column, (old, new)) in set {
-                let change = quoted_pair(old.as_deref(), new.as_deref());
-                put(indent, &format!("{}: {change}", escape(column)));
-            }
-            put_rounded(&mut put, rounded);
-        }
-        What::Delete { values, soft, .. } => {
-            let how = if *soft { "  (marked as deleted)" } else { "" };
-            put(first, &format!("{title}{how}"));
-            let lost = values.iter().filter(|(_, v)| v.is_some());
-            put_values(
-                &mut put,
-                &lost.map(|(c, v)| (c.clone(), v.clone())).collect(),
-            );
-        }
-        What::Skip(skip) => {
-            put(
-                ("    ", 4),
-                &format!("{title}  {}  ({})", skip.why(), escape(from)),
-            );
-        }
-        What::Violation(v) => {
-            let field = v.field.as_deref().map(|f| format!(" {}", escape(f)));
-            let values = match (&v.existing, &v.given) {
-                (Some(old), new) => format!(": {}", quoted_pair(Some(old), new.as_deref())),
-                (None, Some(new)) => format!(": {}", quoted(Some(new))),
-                (None, None) => String::new(),
-            };
-            put(first, title);
-            let kind = v.kind.word();
-            put(
-                indent,
-                &format!(
-                    "{kind}{}{values} [{}]",
-                    field.unwrap_or_default(),
-                    v.effect.words()
-                ),
-            );
-            put(indent, &escape(&v.message));
-            put(indent, &format!("from {}", escape(from)));
-        }
-    }
-}
-
-type Put<'a> = dyn FnMut((&str, usize), &str) + 'a;
-
-fn put_values(put: &mut Put<'_>, values: &Values) {
-    let shown = values
-        .iter()
-        .map(|(c, v)| format!("{}: {}", escape(c), quoted(v.as_deref())));
-    let shown = shown.collect::<Vec<_>>().join(", ");
-    if !shown.is_empty() {
-        put(("      ", 6), &shown);
-    }
-}
-
-fn put_rounded(put: &mut Put<'_>, rounded: &BTreeMap<String, String>) {
-    for (column, given) in rounded {
-        let given = quoted(Some(given));
-        put(
-            ("      ", 6),
-            &format!("{} was given as {given} and is rounded", escape(column)),
-        );
-    }
 }

@@ -1,5 +1,6 @@
 //! Values and lines cut and wrapped to what a reader can take in.
 
+use textwrap::{Options, WordSplitter};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::text::escape;
@@ -73,48 +74,18 @@ fn quote(cut: &Cut) -> String {
 }
 
 /// Appends `lead` and `text` to `out`, ended by a line end and wrapped at `width` columns; further
-/// lines are indented by `hang`. `lead` takes up `lead_width` columns (colours take none).
-pub fn wrap(
-    out: &mut String,
-    (lead, lead_width): (&str, usize),
-    text: &str,
-    hang: usize,
-    width: usize,
-) {
-    out.push_str(lead);
-    let (mut column, mut rest) = (lead_width, text);
-    loop {
-        let room = width.saturating_sub(column).max(20);
-        let end = break_at(rest, room);
-        let (line, after) = rest.split_at(end);
-        out.push_str(line.trim_end_matches(' '));
+/// lines are indented by `hang`. Colours in `lead` take no room.
+pub fn wrap(out: &mut String, lead: &str, text: &str, hang: usize, width: usize) {
+    let indent = " ".repeat(hang);
+    let options = Options::new(width.max(hang + 20))
+        .initial_indent(lead)
+        .subsequent_indent(&indent)
+        // A key with hyphens stays whole.
+        .word_splitter(WordSplitter::NoHyphenation);
+    for line in textwrap::wrap(text, options) {
+        out.push_str(&line);
         out.push('\n');
-        rest = after.trim_start_matches(' ');
-        if rest.is_empty() {
-            return;
-        }
-        out.extend(std::iter::repeat_n(' ', hang));
-        column = hang;
     }
-}
-
-/// Where the first line of `text` ends that takes up at most `room` columns: after a space, where
-/// one stands in its second half.
-fn break_at(text: &str, room: usize) -> usize {
-    let (mut width, mut space) = (0, None);
-    for (i, c) in text.char_indices() {
-        width += c.width().unwrap_or(0);
-        if width > room {
-            return match space {
-                Some(at) if c != ' ' => at,
-                _ => i,
-            };
-        }
-        if c == ' ' && width > room / 2 {
-            space = Some(i + 1);
-        }
-    }
-    text.len()
 }
 
 /// `text` escaped and cut to `width` columns.
@@ -147,7 +118,7 @@ mod tests {
             "字".repeat(50)
         );
         let mut out = String::new();
-        wrap(&mut out, ("  ~ ", 4), &text, 6, 40);
+        wrap(&mut out, "  ~ ", &text, 6, 40);
         assert!(out.lines().all(|l| l.width() <= 40), "{out}");
         let joined: String = out.split_whitespace().collect();
         assert_eq!(joined, format!("~{}", text.replace(' ', "")));

@@ -22,7 +22,7 @@ pub fn drift(
     let failed = |e: std::io::Error| Error::io("writing the report", &e);
     let mut text = String::new();
     let title = format!("{} {}", about.what(), escape(&about.of));
-    wrap(&mut text, ("", 0), &title, 2, style.width);
+    wrap(&mut text, "", &title, 2, style.width);
     if let Some(hash) = &about.hash {
         text += &format!("{hash}\n");
     }
@@ -43,7 +43,7 @@ pub fn drift(
         );
         wrap(
             &mut text,
-            (&format!("  {} ", style.paint("31", "!")), 4),
+            &format!("  {} ", style.paint("31", "!")),
             &line,
             8,
             style.width,
@@ -58,16 +58,18 @@ pub fn drift(
                 parts.push(format!("planned {}", quoted(to.as_deref())));
             }
             let line = format!("{}: {}", escape(&c.column), parts.join(", "));
-            wrap(&mut text, ("      ", 6), &line, 10, style.width);
+            wrap(&mut text, "      ", &line, 10, style.width);
         }
         // One row at a time in memory.
         out.write_all(text.as_bytes()).map_err(failed)?;
         text.clear();
     }
     if let Some(unnamed) = report.unnamed() {
-        wrap(&mut text, ("\n  ", 2), &unnamed, 2, style.width);
+        text.push('\n');
+        wrap(&mut text, "  ", &unnamed, 2, style.width);
     }
-    wrap(&mut text, ("\n", 0), about.advice(), 0, style.width);
+    text.push('\n');
+    wrap(&mut text, "", about.advice(), 0, style.width);
     text += &format!("{}.\n", about.finding(report));
     out.write_all(text.as_bytes()).map_err(failed)
 }

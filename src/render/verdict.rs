@@ -1,0 +1,109 @@
+//! Whether a plan can be applied: the same words in all formats.
+
+use std::fmt;
+
+use crate::plan::{Header, Kind};
+use crate::planfile::{Notes, Outcome};
+use crate::text::cut::fit;
+
+/// What stands between a plan and its apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It cannot be applied.
+    Blocked {
+        /// Violations that must be fixed first.
+        violations: u64,
+        /// Whether it exceeds limits.
+        limits: bool,
+    },
+    /// It changes nothing.
+    Nothing,
+    /// It can be applied.
+    Applicable,
+}
+
+impl Verdict {
+    /// The verdict on a plan.
+    pub fn of(header: &Header) -> Verdict {
+        let limits = header.exceeded().next().is_some();
+        if header.blocking > 0 || limits {
+            Verdict::Blocked {
+                violations: header.blocking,
+                limits,
+            }
+        } else if header.summary.changes() == 0 {
+            Verdict::Nothing
+        } else {
+            Verdict::Applicable
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Blocked { violations, limits } => {
+                f.write_str("This plan cannot be applied: ")?;
+                if *violations > 0 {
+                    write!(
+                        f,
+                        "{} must be fixed first",
+                        plural(*violations, "violation")
+                    )?;
+                }
+                match (violations, limits) {
+                    (_, false) => f.write_str("."),
+                    (0, true) => f.write_str("it exceeds limits."),
+                    (_, true) => f.write_str(", and it exceeds limits."),
+                }
+            }
+            Verdict::Nothing => f.write_str("There is nothing to apply."),
+            Verdict::Applicable => f.write_str("This plan can be applied."),
+        }
+    }
+}
+
+/// What a plan does, before the name of its batch.
+pub fn operation(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Load => "Load of batch",
+        Kind::Rollback => "Rollback of batch",
+    }
+}
+
+/// How many violations leave their records out, where some do.
+pub fn left_out(header: &Header) -> Option<String> {
+    match header.rejected {
+        0 => None,
+        1 => Some("1 violation leaves its record out".to_owned()),
+        n => Some(format!("{n} violations leave their records out")),
+    }
+}
+
+/// A number of things.
+pub fn plural(n: u64, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
+/// What the notes say, in a line. The database's own words may repeat values that are not to be shown.
+pub fn noted(header: &Header, notes: &str) -> String {
+    match serde_json::from_str::<Notes>(notes) {
+        Ok(Notes { rehearsal })
+            if rehearsal.outcome == Outcome::Refused && header.has_sensitive() =>
+        {
+            format!(
+                "rehearsed: {}; why stands in the file, and may hold sensitive values",
+                rehearsal.outcome.words()
+            )
+        }
+        Ok(Notes { rehearsal }) => {
+            let lines = rehearsal.message.lines().map(str::trim);
+            format!(
+                "rehearsed: {}: {}",
+                rehearsal.outcome.words(),
+                fit(&lines.collect::<Vec<_>>().join(" "), 2_000)
+            )
+        }
+        Err(_) => format!("notes: {}", fit(notes, 200)),
+    }
+}
