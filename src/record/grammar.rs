@@ -1,0 +1,293 @@
+//! What is accepted for each of PostgreSQL's types, and what each becomes: `docs/values.md` lists it
+//! with examples, from which the tests are made.
+//!
+//! A value that is accepted is either surely stored as it was given, or has to be compared with what
+//! PostgreSQL would store. All else is refused, with an accepted spelling where there is one.
+
+mod bytes;
+mod composed;
+mod geometry;
+mod interval;
+mod json;
+mod literal;
+mod network;
+mod number;
+mod otherwise;
+mod search;
+mod text;
+mod time;
+
+use std::borrow::Cow;
+
+pub use interval::Fields;
+
+/// A type, as far as it decides about what is accepted. Domains are what they are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `text` and what is stored like it; `varchar(n)` with its most characters.
+    Text(Option<u32>),
+    /// `char(n)`: blanks at the end are padding.
+    Padded(u32),
+    /// `name`: 63 bytes.
+    Name,
+    /// `"char"`: one byte.
+    Byte,
+    /// An enum: its labels are the database's to know.
+    Label,
+    /// `boolean`.
+    Boolean,
+    /// `smallint`, `integer`, `bigint`.
+    Integer,
+    /// `numeric`, with its scale where it has one.
+    Decimal(Option<i32>),
+    /// `real`.
+    Single,
+    /// `double precision`.
+    Double,
+    /// `money`.
+    Money,
+    /// A number without sign, at most so large: `oid`, `xid`, `cid`, `xid8`.
+    Number(u64),
+    /// `int2vector`, `oidvector`: numbers between blanks.
+    Numbers,
+    /// `date`.
+    Date,
+    /// `time`, `timetz`, with the most digits behind the seconds.
+    Time(Zoned, usize),
+    /// `timestamp`, `timestamptz`, with the most digits behind the seconds.
+    Timestamp(Zoned, usize),
+    /// `interval`, with what it keeps.
+    Interval(Fields),
+    /// `bytea`.
+    Bytes,
+    /// `bit`, `varbit`; the database judges their length.
+    Bits,
+    /// `uuid`.
+    Uuid,
+    /// `inet`, `cidr`.
+    Address,
+    /// `macaddr`, `macaddr8`, with the number of bytes.
+    Hardware(usize),
+    /// `point`, `box` and their kin.
+    Geometry(Figure),
+    /// `tid`.
+    Place,
+    /// `pg_lsn`.
+    LogPosition,
+    /// `json`.
+    Json,
+    /// `jsonb`.
+    Jsonb,
+    /// `tsvector`.
+    Lexemes,
+    /// Types whose text is kept as it is, or compared: `xml`, `jsonpath`, `tsquery`, `regclass` and
+    /// their kin.
+    Printed(Printed),
+    /// An array.
+    Array {
+        /// What its elements are.
+        element: Box<Kind>,
+        /// What stands between them.
+        delimiter: char,
+    },
+    /// A range over what its bounds are.
+    Range(Box<Kind>),
+    /// A multirange over what its ranges' bounds are.
+    Multirange(Box<Kind>),
+    /// A composite type: what its fields are.
+    Composite(Vec<Kind>),
+}
+
+/// Whether a time has an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zoned {
+    /// It must have one.
+    Yes,
+    /// It must have none.
+    No,
+}
+
+/// A geometric type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their names are the types'")]
+pub enum Figure {
+    Point,
+    Line,
+    Segment,
+    Box,
+    Path,
+    Polygon,
+    Circle,
+}
+
+/// What is done with a value that is printed otherwise than it was given, where the type has no
+/// grammar of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Printed {
+    /// It is listed: reading depends on nothing but the text.
+    Listed,
+    /// It is refused: reading may depend on more than the text, for example on the clock.
+    Refused,
+}
+
+/// What is given to PostgreSQL for a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted<'a> {
+    /// The text that the type's input function reads.
+    pub text: Cow<'a, str>,
+    /// Whether it is stored as given.
+    pub kept: Kept,
+}
+
+/// Whether what is stored is what was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kept {
+    /// Surely: nothing of it can get lost.
+    Surely,
+    /// It has to be compared with what is stored, by [`Kind::keeps`].
+    Unless,
+}
+
+/// Why a value is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What is wrong.
+    pub why: Cow<'static, str>,
+    /// An accepted spelling of this very value, where there is one.
+    pub instead: Option<String>,
+}
+
+/// What reading one value gives.
+pub type Read<'a> = Result<Accepted<'a>, Refused>;
+
+impl<'a> Accepted<'a> {
+    fn surely(text: &'a str) -> Accepted<'a> {
+        Accepted {
+            text: Cow::Borrowed(text),
+            kept: Kept::Surely,
+        }
+    }
+
+    fn unless(text: &'a str) -> Accepted<'a> {
+        Accepted {
+            text: Cow::Borrowed(text),
+            kept: Kept::Unless,
+        }
+    }
+
+    fn kept_if(text: &'a str, surely: bool) -> Accepted<'a> {
+        if surely {
+            Accepted::surely(text)
+        } else {
+            Accepted::unless(text)
+        }
+    }
+
+    fn written(text: String) -> Accepted<'a> {
+        Accepted {
+            text: Cow::Owned(text),
+            kept: Kept::Surely,
+        }
+    }
+}
+
+impl Refused {
+    fn because(why: impl Into<Cow<'static, str>>) -> Refused {
+        Refused {
+            why: why.into(),
+            instead: None,
+        }
+    }
+
+    fn instead(why: impl Into<Cow<'static, str>>, instead: Option<String>) -> Refused {
+        Refused {
+            why: why.into(),
+            instead,
+        }
+    }
+
+    /// What is wrong and what would be accepted, for people.
+    pub fn message(&self) -> String {
+        match &self.instead {
+            Some(instead) => format!("{}; write it as {instead}", self.why),
+            None => self.why.clone().into_owned(),
+        }
+    }
+}
+
+impl Kind {
+    /// What PostgreSQL is given for `text`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] where `text` is not what is written down for this type.
+    pub fn read<'a>(&self, text: &'a str) -> Read<'a> {
+        let bare = match self {
+            Kind::Text(_) | Kind::Padded(_) | Kind::Name | Kind::Byte | Kind::Label => text,
+            Kind::Json | Kind::Jsonb | Kind::Printed(_) => text,
+            // Blanks around other values mean nothing.
+            _ => text.trim_ascii(),
+        };
+        match self {
+            Kind::Text(None) | Kind::Label | Kind::Json => Ok(Accepted::surely(text)),
+            Kind::Text(Some(most)) => text::limited(bare, *most),
+            Kind::Padded(width) => text::padded(bare, *width),
+            Kind::Name => text::name(bare),
+            Kind::Byte => text::byte(bare),
+            Kind::Boolean => text::boolean(bare),
+            Kind::Integer => number::integer(bare),
+            Kind::Decimal(scale) => number::decimal(bare, *scale),
+            Kind::Single => number::float(bare, number::SINGLE),
+            Kind::Double => number::float(bare, number::DOUBLE),
+            Kind::Money => number::money(bare),
+            Kind::Number(most) => number::unsigned(bare, *most),
+            Kind::Numbers => number::several(bare),
+            Kind::Date => time::date(bare),
+            Kind::Time(zoned, places) => time::time(bare, *zoned, *places),
+            Kind::Timestamp(zoned, places) => time::timestamp(bare, *zoned, *places, None),
+            Kind::Interval(fields) => interval::interval(bare, fields),
+            Kind::Bytes => bytes::bytea(bare),
+            Kind::Bits => bytes::bits(bare),
+            Kind::Uuid => bytes::uuid(bare),
+            Kind::Address => network::address(bare),
+            Kind::Hardware(bytes) => network::hardware(bare, *bytes),
+            Kind::Geometry(figure) => geometry::figure(bare, *figure),
+            Kind::Place => number::place(bare),
+            Kind::LogPosition => number::log_position(bare),
+            Kind::Jsonb => json::unrepeated(bare),
+            Kind::Lexemes | Kind::Printed(_) => Ok(Accepted::unless(bare)),
+            Kind::Array { element, delimiter } => composed::array(bare, element, *delimiter),
+            Kind::Range(bound) => composed::range(bare, bound),
+            Kind::Multirange(bound) => composed::multirange(bare, bound),
+            Kind::Composite(fields) => composed::composite(bare, fields),
+        }
+    }
+
+    /// Whether `stored`, as PostgreSQL prints it, is all of what `given` says. Asked where
+    /// [`read`](Kind::read) leaves it open.
+    pub fn keeps(&self, given: &str, stored: &str) -> bool {
+        if self.read(given).is_ok_and(|a| a.kept == Kept::Surely) {
+            return true;
+        }
+        match self {
+            Kind::Decimal(_) | Kind::Money => number::equal(given, stored),
+            Kind::Single => number::is_nearest(given, stored, number::SINGLE),
+            Kind::Double => number::is_nearest(given, stored, number::DOUBLE),
+            Kind::Interval(_) => interval::equal(given, stored),
+            Kind::Geometry(figure) => geometry::equal(given, stored, *figure),
+            Kind::Lexemes => search::equal(given, stored),
+            Kind::Printed(_) => search::spelled_alike(given, stored),
+            Kind::Array { element, delimiter } => {
+                composed::array_keeps(given, stored, element, *delimiter)
+            }
+            Kind::Range(bound) => composed::range_keeps(given, stored, bound),
+            Kind::Multirange(bound) => composed::multirange_keeps(given, stored, bound),
+            Kind::Composite(fields) => composed::composite_keeps(given, stored, fields),
+            // What these leave open is what they have too many digits of.
+            _ => given == stored,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

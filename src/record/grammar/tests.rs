@@ -1,0 +1,156 @@
+//! The cases of `docs/values.md`, as far as they can be judged without a database.
+
+use super::*;
+
+/// The rows of the page's tables: type, what is given, what it becomes.
+fn cases() -> Vec<[&'static str; 3]> {
+    let rows = include_str!("../../../docs/values.md").lines();
+    rows.filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 2)
+        .map(|line| {
+            let inside = line.trim_start_matches("| ").trim_end_matches(" |");
+            let cells: Vec<&str> = inside.split(" | ").collect();
+            let code = |cell: &'static str| cell.trim_start_matches('`').trim_end_matches('`');
+            [code(cells[0]), code(cells[1]), cells[2]]
+        })
+        .collect()
+}
+
+/// The type of that name, as the catalogs would describe it.
+fn kind(sql: &str) -> Kind {
+    if let Some(element) = sql.strip_suffix("[]") {
+        return Kind::Array {
+            element: Box::new(kind(element)),
+            delimiter: ',',
+        };
+    }
+    let (name, modifiers) = sql.split_once('(').unwrap_or((sql, ""));
+    let modifiers: Vec<i32> = modifiers
+        .trim_end_matches(')')
+        .split(',')
+        .filter_map(|m| m.parse().ok())
+        .collect();
+    let first = modifiers.first().copied();
+    let places = first.map_or(6, |p| usize::try_from(p).unwrap());
+    let count = first.map(|n| u32::try_from(n).unwrap());
+    match name {
+        "text" => Kind::Text(None),
+        "varchar" => Kind::Text(count),
+        "char" => Kind::Padded(count.unwrap()),
+        "name" => Kind::Name,
+        "\"char\"" => Kind::Byte,
+        "mood" => Kind::Label,
+        "boolean" => Kind::Boolean,
+        "smallint" | "int" | "integer" | "bigint" => Kind::Integer,
+        "numeric" => Kind::Decimal(first.map(|_| modifiers[1])),
+        "percentage" => Kind::Decimal(Some(2)),
+        "float4" => Kind::Single,
+        "float8" => Kind::Double,
+        "money" => Kind::Money,
+        "oid" | "xid" => Kind::Number(u32::MAX.into()),
+        "xid8" => Kind::Number(u64::MAX),
+        "int2vector" => Kind::Numbers,
+        "date" => Kind::Date,
+        "time" => Kind::Time(Zoned::No, places),
+        "timetz" => Kind::Time(Zoned::Yes, places),
+        "timestamp" => Kind::Timestamp(Zoned::No, places),
+        "timestamptz" | "moment" => Kind::Timestamp(Zoned::Yes, places),
+        "interval" if first.is_none() => Kind::Interval(Fields::All),
+        name if name.starts_with("interval") => Kind::Interval(Fields::Some),
+        "bytea" => Kind::Bytes,
+        "bit" | "varbit" => Kind::Bits,
+        "uuid" => Kind::Uuid,
+        "inet" | "cidr" => Kind::Address,
+        "macaddr" => Kind::Hardware(6),
+        "macaddr8" => Kind::Hardware(8),
+        "point" => Kind::Geometry(Figure::Point),
+        "line" => Kind::Geometry(Figure::Line),
+        "lseg" => Kind::Geometry(Figure::Segment),
+        "box" => Kind::Geometry(Figure::Box),
+        "path" => Kind::Geometry(Figure::Path),
+        "polygon" => Kind::Geometry(Figure::Polygon),
+        "circle" => Kind::Geometry(Figure::Circle),
+        "tid" => Kind::Place,
+        "pg_lsn" => Kind::LogPosition,
+        "json" => Kind::Json,
+        "jsonb" => Kind::Jsonb,
+        "tsvector" => Kind::Lexemes,
+        "xml" | "tsquery" | "jsonpath" | "regclass" => Kind::Printed(Printed::Listed),
+        "int4range" => Kind::Range(Box::new(Kind::Integer)),
+        "numrange" => Kind::Range(Box::new(Kind::Decimal(None))),
+        "daterange" => Kind::Range(Box::new(Kind::Date)),
+        "tstzrange" => Kind::Range(Box::new(Kind::Timestamp(Zoned::Yes, 6))),
+        "int4multirange" => Kind::Multirange(Box::new(Kind::Integer)),
+        "datemultirange" => Kind::Multirange(Box::new(Kind::Date)),
+        "pair" => Kind::Composite(vec![Kind::Integer, Kind::Text(None)]),
+        other => panic!("{other} has no kind here"),
+    }
+}
+
+/// What only the database can refuse: it is about a value's size, or about what there is.
+const FOR_THE_DATABASE: [[&str; 2]; 12] = [
+    ["date", "2023-02-29"],
+    ["date", "0000-00-00"],
+    ["smallint", "40000"],
+    ["numeric(4,1)", "12345"],
+    ["float8", "1e400"],
+    ["mood", "Sad"],
+    ["bit(4)", "10"],
+    ["varbit(2)", "101"],
+    ["cidr", "10.0.0.1/8"],
+    ["jsonb", "{\"a\""],
+    ["int4range", "[5,1)"],
+    ["percentage", "101"],
+];
+
+#[test]
+fn every_case_of_the_page_is_read_as_it_says() {
+    let cases = cases();
+    assert!(cases.len() > 250, "{} cases", cases.len());
+    let mut wrong = Vec::new();
+    for [ty, given, becomes] in cases {
+        let read = kind(ty).read(given);
+        let found = match &read {
+            Err(refused) => match &refused.instead {
+                Some(instead) => format!("refused → `{instead}`"),
+                None => "refused".to_owned(),
+            },
+            Ok(accepted) => {
+                let stored = becomes.split('`').nth(1);
+                let lists = accepted.kept == Kept::Unless
+                    && !stored.is_some_and(|stored| kind(ty).keeps(given, stored));
+                match (stored, lists) {
+                    (None, _) if FOR_THE_DATABASE.contains(&[ty, given]) => becomes.to_owned(),
+                    (None, _) => "accepted".to_owned(),
+                    (Some(stored), true) => format!("`{stored}`, rounded"),
+                    (Some(stored), false) => format!("`{stored}`"),
+                }
+            }
+        };
+        if found != becomes {
+            wrong.push(format!("{ty} {given}: {found}, not {becomes}: {read:?}"));
+        }
+        // What a refusal proposes is accepted, and surely kept.
+        if let Err(Refused {
+            instead: Some(instead),
+            ..
+        }) = &read
+        {
+            assert!(
+                kind(ty).read(instead).is_ok_and(|a| a.kept == Kept::Surely),
+                "{ty} {given}: {instead}"
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in r#"[\[\]{}()<>"\\',:;.+\-/ 0-9a-zA-Zé]{0,24}"#) {
+        for [ty, ..] in cases() {
+            let kind = kind(ty);
+            let _ = kind.read(&text);
+            let _ = kind.keeps(&text, &text);
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! Dates and times, as ISO 8601 and RFC 3339 write them and as PostgreSQL prints them.
+
+use std::fmt::Write;
+
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+
+use super::{Accepted, Read, Refused, Zoned, otherwise};
+
+/// A date, as far as it was read.
+struct Date<'a> {
+    year: &'a str,
+    month: &'a str,
+    day: &'a str,
+}
+
+/// A time of day: its text, and the digits behind the seconds without zeros at the end.
+struct Clock<'a> {
+    text: &'a str,
+    digits: &'a str,
+}
+
+/// What stands behind a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Zone<'a> {
+    None,
+    Offset(&'a str),
+    Named(&'a str),
+}
+
+/// A date with a time or none.
+struct Moment<'a> {
+    date: Date<'a>,
+    clock: Option<Clock<'a>>,
+    zone: Zone<'a>,
+    before_christ: bool,
+    /// Whether it is written without `-` and `:`, which PostgreSQL would not read in all places.
+    basic: bool,
+}
+
+const NO_DATE: &str = "not a date as YYYY-MM-DD";
+const NO_TIME: &str = "not a time as HH:MM:SS";
+
+/// A date; a time of day behind it only if it is midnight.
+pub fn date(text: &str) -> Read<'_> {
+    in_form_date(text).unwrap_or_else(|| Err(otherwise::date(text, NO_DATE)))
+}
+
+/// As [`date`]; `None` for what does not look like one.
+pub fn in_form_date(text: &str) -> Option<Read<'_>> {
+    if is_infinite(text) {
+        return Some(Ok(Accepted::surely(text)));
+    }
+    let moment = moment(text)?;
+    Some(match &moment.clock {
+        None if moment.basic => Ok(Accepted::written(moment.date_text())),
+        None => Ok(Accepted::surely(text)),
+        Some(clock) if moment.zone == Zone::None && clock.is_midnight() => {
+            Ok(Accepted::written(moment.date_text()))
+        }
+        Some(_) => Err(Refused::because(format!(
+            "the column keeps no time of day{}; deliver the day that is meant, as {}",
+            match moment.zone {
+                Zone::None => "",
+                _ => " and no offset",
+            },
+            moment.date_text()
+        ))),
+    })
+}
+
+/// A time of day.
+pub fn time(text: &str, zoned: Zoned, places: usize) -> Read<'_> {
+    in_form_time(text, zoned, places).unwrap_or_else(|| Err(otherwise::time(text, NO_TIME)))
+}
+
+/// As [`time`]; `None` for what does not look like one.
+pub fn in_form_time(text: &str, zoned: Zoned, places: usize) -> Option<Read<'_>> {
+    let (clock, rest) = clock(text)?;
+    let (zone, rest) = zone(rest)?;
+    if !rest.is_empty() || clock.hour() == "24" && !clock.is_24() {
+        return None;
+    }
+    if let Some(leap) = clock.leap() {
+        return Some(Err(leap));
+    }
+    Some(match (zoned, zone) {
+        (Zoned::No, Zone::None) | (Zoned::Yes, Zone::Offset(_)) => {
+            Ok(Accepted::kept_if(text, clock.digits.len() <= places))
+        }
+        (Zoned::No, _) => Err(Refused::because(
+            "the column keeps no offset, which would get lost",
+        )),
+        (Zoned::Yes, Zone::None) => Err(Refused::because(
+            "without an offset it is not known which time is meant",
+        )),
+        (Zoned::Yes, Zone::Named(_)) => Err(Refused::because(
+            "the offset of a time zone depends on the day; give the offset itself, as +01",
+        )),
+    })
+}
+
+/// A date with a time of day. `local` is the time zone of those without offset, where it is known.
+pub fn timestamp<'a>(
+    text: &'a str,
+    zoned: Zoned,
+    places: usize,
+    local: Option<&TimeZone>,
+) -> Read<'a> {
+    in_form_timestamp(text, zoned, places, local)
+        .unwrap_or_else(|| Err(otherwise::timestamp(text, zoned, local)))
+}
+
+/// As [`timestamp`]; `None` for what does not look like one.
+pub fn in_form_timestamp<'a>(
+    text: &'a str,
+    zoned: Zoned,
+    places: usize,
+    local: Option<&TimeZone>,
+) -> Option<Read<'a>> {
+    if is_infinite(text) {
+        return Some(Ok(Accepted::surely(text)));
+    }
+    let moment = moment(text)?;
+    if let Some(refused) = moment.no_time_of_its_day(text) {
+        return Some(Err(refused));
+    }
+    let spelled = match moment.spelled(zoned, local) {
+        Ok(spelled) => spelled,
+        Err(refused) => return Some(Err(refused)),
+    };
+    let kept = |clock: &Clock<'_>| clock.digits.len() <= places;
+    let mut accepted = Accepted::kept_if(text, moment.clock.as_ref().is_none_or(kept));
+    if let Some(spelled) = spelled {
+        accepted.text = spelled.into();
+    }
+    Some(Ok(accepted))
+}
+
+const NO_OFFSET: &str = "the column keeps no offset, which would get lost; if it is to be dropped, say so in formats, \
+                         for example \"%Y-%m-%dT%H:%M:%SZ\"";
+const WHICH_MOMENT: &str = "without an offset it is not known which moment is meant; add one, as +00 or Z, or set \
+                            time_zone";
+
+/// The time zone of that name in the time zone database.
+///
+/// # Errors
+///
+/// [`Refused`] where there is none.
+pub fn named(name: &str) -> Result<TimeZone, Refused> {
+    let known = name == "UTC" || name.contains('/');
+    match TimeZone::get(name) {
+        Ok(zone) if known => Ok(zone),
+        _ => Err(Refused::because(format!(
+            "{} is not a name of the time zone database, as Europe/Berlin or UTC",
+            crate::text::escape(name)
+        ))),
+    }
+}
+
+/// How PostgreSQL reads an offset.
+pub fn offset_text(offset: Offset) -> String {
+    let seconds = offset.seconds();
+    let (sign, all) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+    let mut text = format!("{sign}{:02}", all / 3_600);
+    if !all.is_multiple_of(3_600) {
+        let _ = write!(text, ":{:02}", all / 60 % 60);
+    }
+    if !all.is_multiple_of(60) {
+        let _ = write!(text, ":{:02}", all % 60);
+    }
+    text
+}
+
+/// The offset that a time zone has at a local time.
+///
+/// # Errors
+///
+/// [`Refused`] where clocks were put forward past that time, or back to it.
+pub fn offset_at(zone: &TimeZone, local: DateTime) -> Result<Offset, Refused> {
+    let name = || zone.iana_name().unwrap_or("its time zone");
+    match zone.to_ambiguous_timestamp(local).offset() {
+        AmbiguousOffset::Unambiguous { offset } => Ok(offset),
+        AmbiguousOffset::Gap { .. } => Err(Refused::because(format!(
+            "there was no such time in {}, where clocks were put forward",
+            name()
+        ))),
+        AmbiguousOffset::Fold { before, after } => Err(Refused::because(format!(
+            "that time came twice in {}, where clocks were put back; give the offset, {} or {}",
+            name(),
+            offset_text(before),
+            offset_text(after)
+        ))),
+    }
+}
+
+fn is_infinite(text: &str) -> bool {
+    matches!(text, "infinity" | "-infinity")
+}
+
+impl Moment<'_> {
+    /// What PostgreSQL would store as a time of the next minute or day.
+    fn no_time_of_its_day(&self, text: &str) -> Option<Refused> {
+        let clock = self.clock.as_ref()?;
+        match clock.hour() {
+            "24" => Some(otherwise::midnight(text, &self.date_text())),
+            _ => clock.leap(),
+        }
+    }
+
+    /// How PostgreSQL is given it, where it would not read it as it is written.
+    fn spelled(&self, zoned: Zoned, local: Option<&TimeZone>) -> Result<Option<String>, Refused> {
+        match (zoned, self.zone, local) {
+            (Zoned::No, Zone::None, _) => Ok(self.basic.then(|| self.with_offset(""))),
+            (Zoned::No, ..) => Err(Refused::because(NO_OFFSET)),
+            (Zoned::Yes, Zone::Offset(offset), _) => {
+                Ok(self.basic.then(|| self.with_offset(offset)))
+            }
+            (Zoned::Yes, Zone::Named(name), _) => self.in_zone(&named(name)?).map(Some),
+            (Zoned::Yes, Zone::None, Some(zone)) => self.in_zone(zone).map(Some),
+            (Zoned::Yes, Zone::None, None) => Err(Refused::because(WHICH_MOMENT)),
+        }
+    }
+
+    fn era(&self) -> &'static str {
+        if self.before_christ { " BC" } else { "" }
+    }
+
+    fn date_text(&self) -> String {
+        let Date { year, month, day } = &self.date;
+        format!("{year}-{month}-{day}{}", self.era())
+    }
+
+    fn with_offset(&self, offset: &str) -> String {
+        let Date { year, month, day } = &self.date;
+        let clock = match &self.clock {
+            None => "00:00:00".to_owned(),
+            Some(clock) if !clock.text.contains(':') => {
+                let (hours, rest) = clock.text.split_at(2);
+                let (minutes, rest) = rest.split_at(2);
+                let seconds = if rest.is_empty() { "00" } else { rest };
+                format!("{hours}:{minutes}:{seconds}")
+            }
+            Some(clock) => clock.text.to_owned(),
+        };
+        format!("{year}-{month}-{day} {clock}{offset}{}", self.era())
+    }
+
+    /// The same with the offset that it has in `zone`.
+    fn in_zone(&self, zone: &TimeZone) -> Result<String, Refused> {
+        if let Ok(fixed) = zone.to_fixed_offset() {
+            return Ok(self.with_offset(&offset_text(fixed)));
+        }
+        let local = self.local().ok_or_else(|| {
+            Refused::because(
+                "the offset that a time zone has in that year is not known, or there is no such day; give the offset",
+            )
+        })?;
+        Ok(self.with_offset(&offset_text(offset_at(zone, local)?)))
+    }
+
+    /// As a local time of whole seconds; `None` where there is no such day, or it is too far away.
+    fn local(&self) -> Option<DateTime> {
+        let year: i16 = self.date.year.parse().ok()?;
+        let year = if self.before_christ { 1 - year } else { year };
+        let (hour, minute, second) = match &self.clock {
+            None => ("0", "0", "0"),
+            Some(clock) => clock.parts(),
+        };
+        let number = |t: &str| t.parse::<i8>().ok();
+        DateTime::new(
+            year,
+            number(self.date.month)?,
+            number(self.date.day)?,
+            number(hour)?,
+            number(minute)?,
+            number(second)?,
+            0,
+        )
+        .ok()
+    }
+}
+
+impl<'a> Clock<'a> {
+    fn hour(&self) -> &'a str {
+        &self.text[..2]
+    }
+
+    /// Hour, minute and whole second.
+    fn parts(&self) -> (&'a str, &'a str, &'a str) {
+        let skip = usize::from(self.text.contains(':'));
+        let minute = &self.text[2 + skip..4 + skip];
+        let second = self.text.get(4 + 2 * skip..6 + 2 * skip).unwrap_or("0");
+        (self.hour(), minute, second)
+    }
+
+    fn is_midnight(&self) -> bool {
+        self.text.bytes().all(|b| matches!(b, b'0' | b':' | b'.'))
+    }
+
+    fn is_24(&self) -> bool {
+        self.text[2..]
+            .bytes()
+            .all(|b| matches!(b, b'0' | b':' | b'.'))
+    }
+
+    fn leap(&self) -> Option<Refused> {
+        (self.parts().2 == "60").then(|| {
+            Refused::because("a second 60 would be stored as the first of the next minute")
+        })
+    }
+}
+
+/// How many digits `bytes` begins with.
+fn digits(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|b| b.is_ascii_digit()).count()
+}
+
+/// Reads all of `text`: a date, and behind it a time with an offset or none, and the era.
+fn moment(text: &str) -> Option<Moment<'_>> {
+    let bytes = text.as_bytes();
+    let first = digits(bytes);
+    let (year, month, day, end, basic) = if first == 8 && matches!(bytes.get(8), None | Some(b'T'))
+    {
+        (0..4, 4..6, 6..8, 8, true)
+    } else {
+        let wide = first >= 4 && (first == 4 || bytes[0] != b'0');
+        let dashes = bytes.get(first) == Some(&b'-') && bytes.get(first + 3) == Some(&b'-');
+        let both = dashes
+            && digits(&bytes[first + 1..]) == 2
+            && bytes
+                .get(first + 4..first + 6)
+                .is_some_and(|d| digits(d) == 2);
+        if !wide || !both {
+            return None;
+        }
+        (
+            0..first,
+            first + 1..first + 3,
+            first + 4..first + 6,
+            first + 6,
+            false,
+        )
+    };
+    let mut moment = Moment {
+        date: Date {
+            year: &text[year],
+            month: &text[month],
+            day: &text[day],
+        },
+        clock: None,
+        zone: Zone::None,
+        before_christ: false,
+        basic,
+    };
+    let mut rest = &text[end..];
+    let timed = rest
+        .strip_prefix(['T', 't', ' '])
+        .filter(|time| digits(time.as_bytes()) > 0);
+    if let Some(time) = timed {
+        let (clock, behind) = match basic {
+            true => basic_clock(time)?,
+            false => clock(time)?,
+        };
+        let (zone, behind) = zone(behind)?;
+        (moment.clock, moment.zone, rest) = (Some(clock), zone, behind);
+    }
+    if let Some(behind) = rest.strip_prefix(" BC") {
+        moment.before_christ = true;
+        rest = behind;
+    }
+    rest.is_empty().then_some(moment)
+}
+
+/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.digits`, and what is behind it.
+fn clock(text: &str) -> Option<(Clock<'_>, &str)> {
+    let bytes = text.as_bytes();
+    let pair = |at: usize, most: &[u8]| {
+        let pair = bytes.get(at..at + 2)?;
+        (digits(pair) == 2 && digits(&bytes[at..]) == 2 && pair <= most).then_some(at + 2)
+    };
+    let hour = pair(0, b"24")?;
+    if bytes.get(hour) != Some(&b':') {
+        return None;
+    }
+    let mut end = pair(hour + 1, b"59")?;
+    if bytes.get(end) == Some(&b':') {
+        end = pair(end + 1, b"60")?;
+        return Some(with_fraction(text, end));
+    }
+    let clock = Clock {
+        text: &text[..end],
+        digits: "",
+    };
+    Some((clock, &text[end..]))
+}
+
+/// `HHMM`, `HHMMSS` or `HHMMSS.digits`, and what is behind it.
+fn basic_clock(text: &str) -> Option<(Clock<'_>, &str)> {
+    let bytes = text.as_bytes();
+    let count = digits(bytes);
+    let right = matches!(count, 4 | 6)
+        && bytes[..2] <= b"24"[..]
+        && bytes[2..4] <= b"59"[..]
+        && (count == 4 || bytes[4..6] <= b"60"[..]);
+    match (right, count) {
+        (false, _) => None,
+        (true, 6) => Some(with_fraction(text, count)),
+        (true, _) => {
+            let clock = Clock {
+                text: &text[..count],
+                digits: "",
+            };
+            Some((clock, &text[count..]))
+        }
+    }
+}
+
+/// The time up to `end`, and the digits of a fraction behind it.
+fn with_fraction(text: &str, end: usize) -> (Clock<'_>, &str) {
+    let fraction = match text[end..].strip_prefix('.') {
+        Some(fraction) => digits(fraction.as_bytes()),
+        None => 0,
+    };
+    let all = if fraction > 0 {
+        end + 1 + fraction
+    } else {
+        end
+    };
+    let clock = Clock {
+        text: &text[..all],
+        digits: text[end..all].trim_start_matches('.').trim_end_matches('0'),
+    };
+    (clock, &text[all..])
+}
+
+/// An offset or the name of a time zone, with a blank before it or not, and what is behind it.
+fn zone(text: &str) -> Option<(Zone<'_>, &str)> {
+    let bare = text.strip_prefix(' ').unwrap_or(text);
+    let bytes = bare.as_bytes();
+    match bytes.first() {
+        None if text.is_empty() => return Some((Zone::None, text)),
+        Some(b'+' | b'-') => {}
+        Some(b'Z' | b'z') if bytes.len() == 1 || bytes[1] == b' ' => {
+            return Some((Zone::Offset(&bare[..1]), &bare[1..]));
+        }
+        _ => {
+            let end = bare.find(' ').unwrap_or(bare.len());
+            let name = &bare[..end];
+            let right = |b: u8| b.is_ascii_alphanumeric() || b"/_+-".contains(&b);
+            return match name {
+                "UTC" => Some((Zone::Offset("Z"), &bare[end..])),
+                "BC" => Some((Zone::None, text)),
+                _ if name.contains('/') && name.bytes().all(right) => {
+                    Some((Zone::Named(name), &bare[end..]))
+                }
+                _ => None,
+            };
+        }
+    }
+    let mut end = 3;
+    let pair = |at: usize| {
+        bytes
+            .get(at..at + 2)
+            .is_some_and(|d| digits(d) == 2 && *d <= b"59"[..])
+    };
+    let hours = bytes
+        .get(1..3)
+        .filter(|d| digits(d) == 2 && *d <= b"15".as_slice());
+    hours?;
+    if digits(&bytes[1..]) == 4 && pair(3) {
+        end = 5;
+    } else {
+        while bytes.get(end) == Some(&b':') && pair(end + 1) && end < 9 {
+            end += 3;
+        }
+    }
+    Some((Zone::Offset(&bare[..end]), &bare[end..]))
+}
