@@ -8,8 +8,7 @@ FROM rust:1.95-alpine AS build
 RUN apk add --no-cache gcc musl-dev
 WORKDIR /build
 COPY . .
-# Without the sandbox: `loader demo` needs a PostgreSQL server, which is not in the image.
-RUN cargo build --release --locked --no-default-features --features encryption --bin loader
+RUN cargo build --release --locked --bin loader
 
 # Holds a shell for CI jobs, the authorities that TLS trusts, and a /tmp for plans on their way.
 FROM alpine:3.22

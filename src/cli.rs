@@ -3,7 +3,7 @@
 mod apply;
 mod batches;
 mod connection;
-#[cfg(feature = "sandbox")]
+#[cfg(unix)]
 mod demo;
 mod environment;
 mod graph;
@@ -82,7 +82,7 @@ enum Command {
     /// Write manual pages
     Man(papers::ManArgs),
     /// See a whole round on a throw-away database
-    #[cfg(feature = "sandbox")]
+    #[cfg(unix)]
     Demo(demo::Args),
 }
 
@@ -169,7 +169,7 @@ async fn execute(cli: Cli) -> Result<u8> {
         Command::Completions(args) => papers::completions(&args),
         Command::Man(args) => papers::man(&args),
         Command::Migrate(args) => migrate::run(settings, &args).await,
-        #[cfg(feature = "sandbox")]
+        #[cfg(unix)]
         Command::Demo(args) => demo::run(args).await,
     }
 }

@@ -78,7 +78,7 @@ pub mod ops;
 
 pub mod cli;
 
-#[cfg(feature = "sandbox")]
-pub mod sandbox;
+#[cfg(unix)]
+pub mod postgres_server;
 
 pub use error::{Error, Result};

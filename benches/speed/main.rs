@@ -8,16 +8,20 @@ mod floors;
 mod report;
 mod server;
 
+#[allow(dead_code, reason = "the tests use what a benchmark does not")]
+#[path = "../../tests/support/s3/mod.rs"]
+mod s3;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Parser;
-use table_loader::sandbox::S3;
 
 use data::{Batch, Mix};
 use floors::Floor;
 use report::{Measured, Report, Work};
+use s3::S3;
 use server::{Result, Run, Server, Took, counts, say};
 
 /// Measures plan, apply and rollback against hand-written SQL. Without options: 200,000 records for

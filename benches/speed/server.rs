@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
-use table_loader::sandbox::Postgres;
+use table_loader::postgres_server::{Postgres, Programs};
 
 use crate::data;
 
@@ -58,13 +58,16 @@ pub struct Took {
 
 impl Server {
     pub fn start() -> Result<Server> {
-        let postgres = Postgres::start_with(&[
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let programs = Programs::find(std::env::var_os("LOADER_PG_BIN"), &path)?;
+        let settings = [
             ("shared_buffers", "1GB"),
             ("max_wal_size", "64GB"),
             ("checkpoint_timeout", "1d"),
             ("autovacuum", "off"),
             ("full_page_writes", "on"),
-        ])?;
+        ];
+        let postgres = Postgres::start(programs, &settings)?;
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("tables.yaml"), TABLES_YAML)?;
         Ok(Server { postgres, folder })

@@ -1,4 +1,4 @@
-//! `loader demo`: a whole round on throw-away servers. It runs the real commands.
+//! `loader demo`: a whole round on a throw-away server. It runs the real commands.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,14 +7,13 @@ use std::process::{Command, Output};
 use tokio_postgres::NoTls;
 
 use crate::error::{Error, Result};
-use crate::sandbox::{Postgres, S3, SandboxError};
+use crate::postgres_server::{LaunchError, Postgres, Programs};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {}
 
 const TABLES: &str = include_str!("demo/tables.sql");
 const CONFIG: &str = include_str!("demo/tables.yaml");
-const BUCKET: &str = "demo-bucket";
 
 /// Fragments: object below the batch, content.
 const FIRST: [(&str, &str); 4] = [
@@ -53,23 +52,17 @@ pub async fn run(_args: Args) -> Result<u8> {
         .map_err(|e| Error::Io(format!("running the demonstration: {e}")))?
 }
 
-fn sandbox(e: SandboxError) -> Error {
-    Error::Config(e.to_string())
-}
-
 fn play() -> Result<u8> {
-    step(
-        "A private PostgreSQL and a local S3 server are started. Nothing outside of them is touched.",
-    )?;
-    let postgres = Postgres::start().map_err(sandbox)?;
-    let s3 = S3::start().map_err(sandbox)?;
+    step("A private PostgreSQL is started. Nothing outside of it and of one folder is touched.")?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let postgres = Programs::find(std::env::var_os("LOADER_PG_BIN"), &path)
+        .and_then(|programs| Postgres::start(programs, &[]))
+        .map_err(launch)?;
     let folder = tempfile::tempdir().map_err(|e| Error::io("making a temporary folder", &e))?;
     let stage = Stage {
         postgres: &postgres,
-        s3: &s3,
         folder: folder.path(),
     };
-    s3.create_bucket(BUCKET);
     stage.write("tables.yaml", CONFIG)?;
     stage.sql(TABLES)?;
     say(&format!(
@@ -78,7 +71,9 @@ fn play() -> Result<u8> {
     ))?;
     stage.loader(&["migrate"], 0)?;
 
-    step("A batch lies in S3: JSON fragments, and their entries in the validation queue.")?;
+    step(
+        "A batch lies in a folder, as it would in S3: JSON fragments, and their entries in the validation queue.",
+    )?;
     stage.deliver("batch_1", &FIRST)?;
     stage.loader(&["plan", "--batch-id", "batch_1", "--out", "plan.json"], 0)?;
     stage.loader(&["show", "plan.json"], 0)?;
@@ -91,7 +86,7 @@ fn play() -> Result<u8> {
     step(
         "The record is mended and delivered again. The new plan is reviewed, and approved by its hash:",
     )?;
-    s3.put(BUCKET, &format!("staging/batch_1/{}", MENDED.0), MENDED.1);
+    stage.write(&format!("staging/batch_1/{}", MENDED.0), MENDED.1)?;
     stage.loader(&["plan", "--batch-id", "batch_1", "--out", "plan.json"], 0)?;
     let hash = stage.plan_hash()?;
     stage.loader(&["apply", "plan.json", "--approve", &hash], 0)?;
@@ -110,22 +105,27 @@ fn play() -> Result<u8> {
     stage.sql(change)?;
     stage.loader(&["apply", "plan.json", "--force"], 3)?;
 
-    step("That was a whole round. The servers and all their data are gone now.")?;
-    drop(s3);
-    postgres.stop().map_err(sandbox)?;
+    step("That was a whole round. The server and all its data are gone now.")?;
+    postgres.stop().map_err(launch)?;
     Ok(0)
+}
+
+fn launch(e: LaunchError) -> Error {
+    Error::Config(e.to_string())
 }
 
 /// Where the demonstration plays.
 struct Stage<'a> {
     postgres: &'a Postgres,
-    s3: &'a S3,
     folder: &'a Path,
 }
 
 impl Stage<'_> {
     fn write(&self, name: &str, content: &str) -> Result<()> {
-        std::fs::write(self.folder.join(name), content)
+        let path = self.folder.join(name);
+        let parent = path.parent().unwrap_or(self.folder);
+        std::fs::create_dir_all(parent)
+            .and_then(|()| std::fs::write(&path, content))
             .map_err(|e| Error::io(format_args!("writing {name}"), &e))
     }
 
@@ -141,17 +141,17 @@ impl Stage<'_> {
             .map_err(|e| crate::pg::failed("preparing the demonstration", &e))
     }
 
-    /// Puts fragments into the bucket and their entries into the validation queue.
+    /// Puts fragments into the folder and their entries into the validation queue.
     fn deliver(&self, batch: &str, fragments: &[(&str, &str)]) -> Result<()> {
         for (name, content) in fragments {
             let key = format!("staging/{batch}/{name}");
-            self.s3.put(BUCKET, &key, (*content).to_owned());
+            self.write(&key, content)?;
             let table = name.split('/').next().unwrap_or_default();
             self.sql(&format!(
                 "INSERT INTO validation_queue (batch_id, table_name, s3_key) VALUES ('{batch}', '{table}', '{key}')"
             ))?;
             say(&format!(
-                "s3://{BUCKET}/{key}  {}",
+                "{key}  {}",
                 content.split_whitespace().collect::<Vec<_>>().join(" ")
             ))?;
         }
@@ -189,40 +189,17 @@ impl Stage<'_> {
         let program = std::env::current_exe().map_err(|e| Error::io("finding this program", &e))?;
         let mut command = Command::new(program);
         // The caller's own settings must not reach the demonstration.
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy();
-            if ["LOADER_", "DB_", "PG", "AWS_", "S3_"]
-                .iter()
-                .any(|p| name.starts_with(p))
-            {
-                command.env_remove(&*name);
-            }
-        }
-        for name in [
-            "DATABASE_URL",
-            "DRY_RUN",
-            "REQUIRE_APPROVAL",
-            "MAX_RECORDS_PER_BATCH",
-            "MAX_RETRIES",
-            "BATCH_SIZE",
-            "TRANSACTION_TIMEOUT",
-            "LOADER_LOG_FORMAT",
-        ] {
-            command.env_remove(name);
+        command.env_clear();
+        for kept in ["PATH", "HOME", "TMPDIR"] {
+            command.envs(std::env::var_os(kept).map(|value| (kept, value)));
         }
         command
             .args(args)
             .current_dir(self.folder)
             .env("DATABASE_URL", self.postgres.url("postgres"))
-            .env("LOADER_SOURCE", format!("s3://{BUCKET}"))
+            .env("LOADER_SOURCE", self.folder)
             .env("LOADER_ACTOR", "curator")
             .env("LOG_LEVEL", "warning")
-            .env("AWS_ENDPOINT_URL", self.s3.endpoint())
-            .env("AWS_ACCESS_KEY_ID", self.s3.access_key())
-            .env("AWS_SECRET_ACCESS_KEY", self.s3.secret_key())
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_CONFIG_FILE", self.folder.join("none"))
-            .env("AWS_SHARED_CREDENTIALS_FILE", self.folder.join("none"))
             .stdin(std::process::Stdio::null())
             .output()
             .map_err(|e| Error::io("running this program", &e))

@@ -7,16 +7,13 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
-use table_loader::sandbox::Postgres;
+use table_loader::postgres_server::Postgres;
 use tempfile::TempDir;
 
 /// The server that most tests share. A test that stops its server starts one of its own.
 pub fn shared() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        Postgres::start_with(&[("max_connections", "200")])
-            .unwrap_or_else(|e| panic!("these tests need a server: {e}"))
-    })
+    SERVER.get_or_init(|| crate::support::server::start(&[("max_connections", "200")]))
 }
 
 /// A setting of these tests from the environment, such as how many random cases to play.

@@ -13,6 +13,9 @@
     reason = "a test ends where something is missing, and tells its figures"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod harness;
 mod moments;
 mod proxy;

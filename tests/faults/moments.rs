@@ -7,7 +7,6 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use postgres::Client;
-use table_loader::sandbox::Postgres;
 
 use crate::harness::{Run, Stage, State, finish, number_from, one, shared, signal};
 use crate::random::Random;
@@ -36,7 +35,7 @@ struct Target {
 }
 
 impl Target {
-    fn new(server: &Postgres) -> Target {
+    fn new(server: &table_loader::postgres_server::Postgres) -> Target {
         let rows = number_from("TEST_ROWS", 1_000);
         let stage = Stage::on(server, &TABLES.replace("{ROWS}", &rows.to_string()), CONFIG);
         stage.sql(RESET);
@@ -220,7 +219,7 @@ fn its_server_process_is_ended_or_told_to_give_up() {
 
 #[test]
 fn the_server_goes_down_at_once() {
-    let mut server = Postgres::start().unwrap();
+    let mut server = crate::support::server::start(&[]);
     let target = Target::new(&server);
     let n = number_from("TEST_CRASHES", 5);
     let figures = target.harm("server down and up", n, &["0", "5"], |_, _| {

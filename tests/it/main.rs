@@ -18,6 +18,7 @@ mod limits;
 mod order;
 mod queue;
 mod reviewed;
+mod s3_server;
 mod sealed;
 mod secrets;
 mod sources;

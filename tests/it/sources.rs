@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use table_loader::sandbox::{Fault, Operation, Refusal};
-
+use crate::support::s3::fault::{Fault, Operation, Refusal};
 use crate::support::{World, gzip};
 
 fn world() -> World {

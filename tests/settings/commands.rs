@@ -252,3 +252,19 @@ fn completions_and_manual_pages_know_every_command() {
         assert!(world.path("pages").join(page).exists(), "{page}");
     }
 }
+
+#[test]
+fn the_demonstration_plays_to_its_end_whatever_is_set_around_it() {
+    let world = World::new();
+    let run = world
+        .bare(&["demo"])
+        .env("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
+        .env("REQUIRE_APPROVAL", "false")
+        .env("DRY_RUN", "true");
+    run.run()
+        .expect(0)
+        .says("immutable_field")
+        .says("Applied already")
+        .says("(exit code 3)")
+        .says("The server and all its data are gone now.");
+}

@@ -183,7 +183,7 @@ fn no_log_has_a_secret_or_a_sensitive_value() {
         "tables.yaml",
         "subjects: {natural_key: [gsid], sensitive: [sex]}\n",
     );
-    let s3 = table_loader::sandbox::S3::start().unwrap();
+    let s3 = crate::support::s3::S3::start().unwrap();
     s3.create_bucket("curated");
     for (name, record) in [
         (

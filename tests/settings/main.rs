@@ -1,6 +1,14 @@
 //! Settings, commands and papers, through the real binary against private PostgreSQL servers.
 
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    dead_code,
+    reason = "a test ends at the first surprise"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
 
 mod aws;
 mod commands;

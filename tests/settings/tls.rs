@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use postgres::{Client, NoTls};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use table_loader::sandbox::Postgres;
+use table_loader::postgres_server::Postgres;
 
 use super::world::{Ran, Run, World, private};
 
@@ -33,7 +33,7 @@ fn authority(name: &str) -> (CertificateParams, KeyPair) {
 fn secure() -> &'static Secure {
     static SECURE: OnceLock<Secure> = OnceLock::new();
     SECURE.get_or_init(|| {
-        let server = Postgres::start().expect("a PostgreSQL server");
+        let server = crate::support::server::start(&[]);
         let (params, key) = authority("the authority");
         let authority = params.self_signed(&key).unwrap().pem();
         let server_key = KeyPair::generate().unwrap();

@@ -439,7 +439,7 @@ fn the_loaders_own_variables_say_where_things_are() {
 #[test]
 fn the_bucket_comes_from_s3_bucket_and_its_keys_from_aws_variables() {
     let world = World::with_batch();
-    let s3 = table_loader::sandbox::S3::start().unwrap();
+    let s3 = crate::support::s3::S3::start().unwrap();
     s3.create_bucket("curated");
     s3.put(
         "curated",

@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postgres::{Client, NoTls, SimpleQueryMessage};
-use table_loader::sandbox::Postgres;
+use table_loader::postgres_server::Postgres;
 use tempfile::TempDir;
 
 /// The server that tests share: started once, stopped with this process.
 pub fn server() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
-    SERVER.get_or_init(|| Postgres::start().expect("a PostgreSQL server"))
+    SERVER.get_or_init(|| crate::support::server::start(&[]))
 }
 
 pub struct World {

@@ -2,6 +2,8 @@
 
 pub mod biobank;
 pub mod model;
+pub mod s3;
+pub mod server;
 pub mod tree;
 
 use std::cell::RefCell;
@@ -18,7 +20,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 use serde_json::Value;
-use table_loader::sandbox::{Postgres, S3};
+use table_loader::postgres_server::Postgres;
+
+use s3::S3;
 
 /// A database in which `loader migrate` was run; the others are copies of it.
 const TEMPLATE: &str = "migrated";
@@ -27,7 +31,7 @@ const TEMPLATE: &str = "migrated";
 pub fn server() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let server = Postgres::start().expect("the tests need a PostgreSQL server");
+        let server = server::start(&[]);
         let mut client = connect(&server, "postgres");
         client
             .batch_execute(&format!("CREATE DATABASE {TEMPLATE}"))

@@ -1,5 +1,4 @@
-//! Throw-away servers for the demo and the tests: a private PostgreSQL from the programs that are
-//! installed, and an S3 server in memory. Neither outlives the process that started it.
+//! Why a server did not start or stop.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,18 +6,10 @@ use std::process::ExitStatus;
 
 use thiserror::Error;
 
-#[cfg(unix)]
-mod postgres;
-mod s3;
-
-#[cfg(unix)]
-pub use postgres::Postgres;
-pub use s3::{Fault, Operation, Refusal, S3};
-
-/// Why a throw-away server did not start, stop or answer.
+/// Why a throw-away server did not start or stop.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum SandboxError {
+pub enum LaunchError {
     /// No folder holds the programs of a PostgreSQL server.
     #[error(
         "start a throw-away PostgreSQL: found no initdb and postgres in {searched}; \
@@ -90,9 +81,9 @@ pub enum SandboxError {
     },
 }
 
-impl SandboxError {
+impl LaunchError {
     /// For `map_err`: adds what was being done to an error of the operating system.
-    fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         |cause| Self::System { doing, cause }
     }
