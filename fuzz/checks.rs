@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use table_loader::planfile::{Item, PlanFile, PlanWriter};
-use table_loader::record::value::{Shape, column_text};
+use table_loader::record::value::column_text;
 use table_loader::record::{Format, ReadError, Record, read_records, read_records_slice};
 use table_loader::render::text::{self, Filter, Style};
+use table_loader::table::schema::Shape;
 
 const SHAPES: [Shape; 4] = [
     Shape::Scalar,

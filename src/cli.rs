@@ -31,6 +31,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
+use crate::plan::DriftReport;
 use environment::Environment;
 use log::{say, warn};
 use settings::Settings;
@@ -101,7 +102,7 @@ pub fn run() -> ExitCode {
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
-            .map_err(|e| Error::io("starting", &e))?
+            .map_err(|e| Error::io("starting", e))?
             .block_on(execute(cli))
     });
     match done {
@@ -144,7 +145,7 @@ fn parse(environment: Environment, given: &[String]) -> Result<Parsed> {
             match e.print() {
                 // Whoever reads it has read enough.
                 Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
-                other => other.map_err(|e| Error::io("writing the help", &e))?,
+                other => other.map_err(|e| Error::io("writing the help", e))?,
             }
             Ok(Parsed::Told(u8::from(e.use_stderr())))
         }
@@ -179,11 +180,11 @@ fn report(e: &Error, json: bool) {
     if json {
         let mut object = serde_json::json!({
             "status": "refused",
-            "reason": e.reason(),
+            "reason": e.kind().word(),
             "exit_code": e.exit_code(),
-            "message": e.to_string(),
+            "message": format!("{e:#}"),
         });
-        if let Error::Drift(drift) = e {
+        if let Some(drift) = DriftReport::of(e) {
             object["rows"] = serde_json::json!(drift.rows);
             object["more_rows"] = drift.more.into();
         }
@@ -209,7 +210,7 @@ fn colour(stream: &impl IsTerminal) -> crate::render::text::Style {
 /// A temporary file that nobody else sees.
 #[cfg(feature = "encryption")]
 fn temporary() -> Result<std::fs::File> {
-    tempfile::tempfile().map_err(|e| Error::io("making a temporary file", &e))
+    tempfile::tempfile().map_err(|e| Error::io("making a temporary file", e))
 }
 
 /// Stdout for what is only looked at. A reader that has seen enough (`| head`) ends the program
@@ -240,5 +241,5 @@ fn seen_enough(e: &std::io::Error) {
 
 /// Writes one JSON object to stdout.
 fn print_json(value: &serde_json::Value) -> Result<()> {
-    writeln!(std::io::stdout(), "{value}").map_err(|e| Error::io("writing the result", &e))
+    writeln!(std::io::stdout(), "{value}").map_err(|e| Error::io("writing the result", e))
 }

@@ -1,121 +1,297 @@
-//! The one error type, grouped by who must act. Exit codes follow from it.
+//! The one error type: its kind says who must act, and exit codes follow from that.
 
+use std::error::Error as StdError;
 use std::fmt;
 
-use crate::plan::DriftReport;
-
 /// Why an operation did not do what it was asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Settings, `tables.yaml` or arguments are wrong: the caller must mend them.
-    #[error("{0}")]
-    Config(String),
-    /// The batch cannot be read: who delivered it, or who runs the storage, must act.
-    #[error("{0}")]
-    Source(String),
-    /// The database refused or failed. `transient` ones are worth another try.
-    #[error("{message}")]
-    Database {
-        /// What was being done, and what the server said.
-        message: String,
-        /// SQLSTATE, where the server gave one (PostgreSQL documentation, appendix A).
-        code: Option<String>,
-        /// Whether the same work may succeed when it is tried again as a whole.
-        transient: bool,
-    },
-    /// The database is no longer what the plan was made from.
-    #[error("{0}")]
-    Drift(Box<DriftReport>),
-    /// Violations or limits stand against it: a curator must decide.
-    #[error("{0}")]
-    Blocked(String),
-    /// Nobody approved it.
-    #[error("{0}")]
-    NotApproved(String),
-    /// The plan file is not one that may be used here.
-    #[error("{0}")]
-    PlanRefused(String),
-    /// Somebody else holds what is needed, or time ran out.
-    #[error("{0}")]
-    Locked(String),
-    /// The commit was sent and its answer lost, and no server can be asked.
-    #[error("{0}")]
-    Unknown(String),
-    /// A signal came: rolled back.
-    #[error("{0}")]
-    Interrupted(String),
-    /// A local file could not be read or written.
-    #[error("{0}")]
-    Io(String),
+///
+/// Displayed, it says what was being done, to what, what was found and what to do next; `{:#}` adds
+/// the causes.
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    /// Empty where the cause says it all.
+    message: String,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+    /// What stands behind message and cause.
+    ending: String,
+    code: Option<String>,
+    transient: bool,
 }
 
 /// The result of every operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Who must act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Settings, `tables.yaml` or arguments are wrong: the caller must mend them.
+    Config,
+    /// The batch cannot be read: who delivered it, or who runs the storage, must act.
+    Source,
+    /// The database refused or failed.
+    Database,
+    /// The database is no longer what the plan was made from: [`crate::plan::DriftReport::of`].
+    Drift,
+    /// Violations or limits stand against it: a curator must decide.
+    Blocked,
+    /// Nobody approved it.
+    NotApproved,
+    /// The plan file is not one that may be used here.
+    PlanRefused,
+    /// Somebody else holds what is needed, or time ran out.
+    Locked,
+    /// The commit was sent and its answer lost, and no server can be asked.
+    Unknown,
+    /// A signal came: rolled back.
+    Interrupted,
+    /// A local file could not be read or written.
+    Io,
+}
+
+impl ErrorKind {
+    /// A stable word, for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            ErrorKind::Config => "config",
+            ErrorKind::Source => "source",
+            ErrorKind::Database => "database",
+            ErrorKind::Io => "io",
+            ErrorKind::Interrupted => "interrupted",
+            ErrorKind::Drift => "drift",
+            ErrorKind::Blocked => "blocked",
+            ErrorKind::NotApproved => "not_approved",
+            ErrorKind::PlanRefused => "plan_refused",
+            ErrorKind::Locked => "locked",
+            ErrorKind::Unknown => "unknown",
+        }
+    }
+}
+
 impl Error {
+    /// An error that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error(Box::new(Inner {
+            kind,
+            message: message.into(),
+            cause: None,
+            ending: String::new(),
+            code: None,
+            transient: false,
+        }))
+    }
+
+    /// An error that says what `cause` says.
+    pub fn of(kind: ErrorKind, cause: impl StdError + Send + Sync + 'static) -> Error {
+        Error::new(kind, "").caused_by(cause)
+    }
+
+    /// An I/O error while `doing` something.
+    pub fn io(doing: impl fmt::Display, cause: std::io::Error) -> Error {
+        Error::new(ErrorKind::Io, doing.to_string()).caused_by(cause)
+    }
+
+    /// Settings, `tables.yaml` or arguments are wrong.
+    pub(crate) fn config(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Config, message)
+    }
+
+    /// The batch cannot be read.
+    pub(crate) fn unreadable(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Source, message)
+    }
+
+    /// The database refused or failed.
+    pub(crate) fn database(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Database, message)
+    }
+
+    /// Violations or limits stand against it.
+    pub(crate) fn blocked(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Blocked, message)
+    }
+
+    /// Nobody approved it.
+    pub(crate) fn not_approved(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::NotApproved, message)
+    }
+
+    /// The plan file is not one that may be used here.
+    pub(crate) fn plan_refused(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::PlanRefused, message)
+    }
+
+    /// Somebody else holds what is needed, or time ran out.
+    pub(crate) fn locked(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Locked, message)
+    }
+
+    /// Work on this machine failed.
+    pub(crate) fn local(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Io, message)
+    }
+
+    /// The same, with its cause.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Error {
+        self.0.cause = Some(Box::new(cause));
+        self
+    }
+
+    /// The same, worth another try.
+    #[must_use]
+    pub fn transient(mut self) -> Error {
+        self.0.transient = true;
+        self
+    }
+
+    /// The same, with the server's SQLSTATE.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Error {
+        self.0.code = Some(code.into());
+        self
+    }
+
+    /// The same, of another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Error {
+        self.0.kind = kind;
+        self
+    }
+
+    /// The same, and `more` behind all else that it says.
+    #[must_use]
+    pub fn and(mut self, more: impl fmt::Display) -> Error {
+        self.0.ending += &more.to_string();
+        self
+    }
+
     /// The process's exit code (SPEC §11): stable, one per kind of refusal.
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Error::Config(_)
-            | Error::Source(_)
-            | Error::Database { .. }
-            | Error::Io(_)
-            | Error::Interrupted(_) => 1,
-            Error::Drift(_) => 3,
-            Error::Blocked(_) => 4,
-            Error::NotApproved(_) => 5,
-            Error::PlanRefused(_) => 6,
-            Error::Locked(_) => 7,
-            Error::Unknown(_) => 8,
+        match self.0.kind {
+            ErrorKind::Config
+            | ErrorKind::Source
+            | ErrorKind::Database
+            | ErrorKind::Io
+            | ErrorKind::Interrupted => 1,
+            ErrorKind::Drift => 3,
+            ErrorKind::Blocked => 4,
+            ErrorKind::NotApproved => 5,
+            ErrorKind::PlanRefused => 6,
+            ErrorKind::Locked => 7,
+            ErrorKind::Unknown => 8,
         }
     }
 
-    /// A stable word for the kind of refusal, for `--json`.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Error::Config(_) => "config",
-            Error::Source(_) => "source",
-            Error::Database { .. } => "database",
-            Error::Io(_) => "io",
-            Error::Interrupted(_) => "interrupted",
-            Error::Drift(_) => "drift",
-            Error::Blocked(_) => "blocked",
-            Error::NotApproved(_) => "not_approved",
-            Error::PlanRefused(_) => "plan_refused",
-            Error::Locked(_) => "locked",
-            Error::Unknown(_) => "unknown",
-        }
+    /// Who must act.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// SQLSTATE, where the server gave one (PostgreSQL documentation, appendix A).
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// What it was made from, where it is a `T`.
+    pub fn cause<T: StdError + 'static>(&self) -> Option<&T> {
+        self.0.cause.as_ref()?.downcast_ref()
     }
 
     /// Whether trying the whole transaction again may succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Error::Database {
-                transient: true,
-                ..
-            }
-        )
+        self.0.transient
     }
 
     /// The same, saying that it left nothing behind, where that does not go without saying.
     #[must_use]
-    pub fn not_applied(mut self, attempts: u32) -> Error {
-        if let Error::Database { message, .. }
-        | Error::Locked(message)
-        | Error::Interrupted(message)
-        | Error::Io(message) = &mut self
-        {
-            if attempts > 1 {
-                *message += &format!("; tried {attempts} times");
-            }
-            *message += "; not applied, nothing was written";
+    pub fn not_applied(self, attempts: u32) -> Error {
+        match self.0.kind {
+            ErrorKind::Database | ErrorKind::Locked | ErrorKind::Interrupted | ErrorKind::Io => {}
+            _ => return self,
         }
-        self
+        let tried = match attempts {
+            0 | 1 => String::new(),
+            n => format!("; tried {n} times"),
+        };
+        self.and(format_args!("{tried}; not applied, nothing was written"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if self.0.message.is_empty()
+            && let Some(cause) = &self.0.cause
+        {
+            cause.fmt(f)?;
+        }
+        if f.alternate() {
+            let mut cause = self.source();
+            while let Some(c) = cause {
+                write!(f, ": {c}")?;
+                cause = c.source();
+            }
+        }
+        f.write_str(&self.0.ending)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let cause = self.0.cause.as_deref()?;
+        if self.0.message.is_empty() {
+            cause.source()
+        } else {
+            Some(cause)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing() -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::NotFound, "no such file")
     }
 
-    /// An I/O error while `doing` something.
-    pub fn io(doing: impl fmt::Display, e: &std::io::Error) -> Error {
-        Error::Io(format!("{doing}: {e}"))
+    #[test]
+    fn a_cause_is_said_once_and_before_the_advice() {
+        let e = Error::io("tables.yaml: cannot read it", missing()).and("; name another");
+        assert_eq!(e.to_string(), "tables.yaml: cannot read it; name another");
+        assert_eq!(
+            format!("{e:#}"),
+            "tables.yaml: cannot read it: no such file; name another"
+        );
+        assert!(e.source().is_some() && e.cause::<std::io::Error>().is_some());
+    }
+
+    #[test]
+    fn what_its_cause_says_is_all_that_it_says() {
+        let e = Error::of(ErrorKind::Source, missing()).and("; ask for it");
+        assert_eq!(format!("{e}"), "no such file; ask for it");
+        assert_eq!(format!("{e:#}"), "no such file; ask for it");
+        assert!(e.source().is_none() && e.cause::<std::io::Error>().is_some());
+    }
+
+    #[test]
+    fn that_nothing_was_written_is_said_where_it_may_be_doubted() {
+        let e = Error::io("writing", missing()).not_applied(3);
+        assert_eq!(
+            format!("{e:#}"),
+            "writing: no such file; tried 3 times; not applied, nothing was written"
+        );
+        let e = Error::new(ErrorKind::Blocked, "2 violations").not_applied(3);
+        assert_eq!(format!("{e:#}"), "2 violations");
     }
 }

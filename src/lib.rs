@@ -55,6 +55,7 @@
 //! [`ops::load`] does the whole in one step; `examples/load_batch.rs` shows it. The modules stand
 //! here in reading order: values first, effects last.
 
+pub mod action;
 pub mod error;
 pub mod strict;
 pub mod text;
@@ -81,4 +82,4 @@ pub mod cli;
 #[cfg(unix)]
 pub mod postgres_server;
 
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};

@@ -26,10 +26,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::plan::{
-    Counts, Effect, Entry, Fingerprint, Header, Kind, Skip, TablePlan, Target, Values, Violation,
-    ViolationKind, What,
+    Counts, Effect, Entry, Fingerprint, Header, Kind, Skip, TablePlan, TargetDatabase, Values,
+    Violation, ViolationKind, What,
 };
 use crate::strict::unique_map;
+use crate::text::hex;
 
 pub use notes::{Notes, Outcome, Rehearsal, annotate};
 pub use order::order_key;
@@ -40,15 +41,6 @@ pub use write::{PlanWriter, Written, header_json};
 
 /// The format that this version writes and reads.
 pub const FORMAT: &str = "table-loader-plan/1";
-
-/// Hex digits of `bytes`.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut s, b| {
-        let _ = write!(s, "{b:02x}");
-        s
-    })
-}
 
 /// The digests of the lines of fragments and entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +79,7 @@ struct HeaderLine<'a> {
     kind: Kind,
     batch_id: &'a str,
     undoes: &'a [String],
-    target: &'a Target,
+    target: &'a TargetDatabase,
     records: u64,
     blocking: u64,
     rejected: u64,

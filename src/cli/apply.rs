@@ -134,7 +134,7 @@ fn stopped() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).map_err(|e| Error::io("listening for signals", &e));
+        let listen = |kind| signal(kind).map_err(|e| Error::io("listening for signals", e));
         let (mut int, mut term) = (
             listen(SignalKind::interrupt())?,
             listen(SignalKind::terminate())?,
@@ -154,7 +154,7 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
     match &how.approve {
         Some(hash) if plan.is_named(hash) => return Ok(()),
         Some(hash) => {
-            return Err(Error::NotApproved(format!(
+            return Err(Error::not_approved(format!(
                 "{name}: the approval is for {hash}, and this plan is {}; have this plan reviewed",
                 plan.hash
             )));
@@ -166,7 +166,7 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
     }
     let (stdin, stderr) = (std::io::stdin(), std::io::stderr());
     if !attended() {
-        return Err(Error::NotApproved(format!(
+        return Err(Error::not_approved(format!(
             "{name}: nobody approved this plan; after its review: {} --approve {}",
             how.command(plan, name),
             plan.hash
@@ -185,11 +185,11 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
     stdin
         .lock()
         .read_line(&mut answer)
-        .map_err(|e| Error::io("reading the answer", &e))?;
+        .map_err(|e| Error::io("reading the answer", e))?;
     if answer.trim() == "yes" {
         Ok(())
     } else {
-        Err(Error::NotApproved(format!(
+        Err(Error::not_approved(format!(
             "{name}: not approved; nothing was written"
         )))
     }
@@ -197,7 +197,7 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
 
 fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instant) -> Result<()> {
     if settings.json {
-        let failed = |e| Error::Io(format!("writing the result: {e}"));
+        let failed = |e| Error::local("writing the result").caused_by(e);
         let mut result =
             serde_json::to_value(ops::LoadResults::new(header, applied)).map_err(failed)?;
         result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
@@ -255,7 +255,7 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
             ),
         ),
         Checked::Drifted(report) => {
-            let refused = Err(Error::Drift(Box::new(report)));
+            let refused = Err(report.into());
             return args.report.tell(refused, &about(plan.plan()));
         }
     };

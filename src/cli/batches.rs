@@ -70,7 +70,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let mut out = super::Shown::new();
     writeln!(out, "{table}")
         .and_then(|()| out.flush())
-        .map_err(|e| Error::io("writing the batches", &e))?;
+        .map_err(|e| Error::io("writing the batches", e))?;
     Ok(0)
 }
 

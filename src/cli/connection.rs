@@ -17,7 +17,7 @@ use crate::pg::{Database, Roots, SslMode};
 pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
     let named = ["DB_HOST", "DB_NAME", "PGHOST", "PGDATABASE"];
     if url.is_none() && env.first(&named)?.is_none() {
-        return Err(Error::Config(format!(
+        return Err(Error::config(format!(
             "no database is given: name it with --database-url or DATABASE_URL ({FORM}), or with DB_HOST, DB_NAME \
              and DB_USER"
         )));
@@ -83,10 +83,10 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
 fn pool(env: &Environment) -> Result<()> {
     let size = |name| env.number::<u32>(&[name], "a whole number");
     match (size("DB_POOL_MIN")?, size("DB_POOL_MAX")?) {
-        (_, Some(0)) => Err(Error::Config(
-            "DB_POOL_MAX is 0, and one connection is needed".into(),
+        (_, Some(0)) => Err(Error::config(
+            "DB_POOL_MAX is 0, and one connection is needed",
         )),
-        (Some(min), Some(max)) if min > max => Err(Error::Config(format!(
+        (Some(min), Some(max)) if min > max => Err(Error::config(format!(
             "DB_POOL_MIN is {min}, which is more than DB_POOL_MAX ({max})"
         ))),
         _ => Ok(()),
@@ -135,7 +135,7 @@ fn from_file(config: &Config, named: Option<&String>, env: &Environment) -> Resu
     let text = std::fs::read_to_string(&file).map_err(|e| {
         Error::io(
             format_args!("reading the password file {}", file.display()),
-            &e,
+            e,
         )
     })?;
     let host = match config.get_hosts().first() {

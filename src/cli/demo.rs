@@ -49,7 +49,7 @@ const SECOND: [(&str, &str); 1] = [(
 pub async fn run(_args: Args) -> Result<u8> {
     tokio::task::spawn_blocking(play)
         .await
-        .map_err(|e| Error::Io(format!("running the demonstration: {e}")))?
+        .map_err(|e| Error::local(format!("running the demonstration: {e}")))?
 }
 
 fn play() -> Result<u8> {
@@ -58,7 +58,7 @@ fn play() -> Result<u8> {
     let postgres = Programs::find(std::env::var_os("LOADER_PG_BIN"), &path)
         .and_then(|programs| Postgres::start(programs, &[]))
         .map_err(launch)?;
-    let folder = tempfile::tempdir().map_err(|e| Error::io("making a temporary folder", &e))?;
+    let folder = tempfile::tempdir().map_err(|e| Error::io("making a temporary folder", e))?;
     let stage = Stage {
         postgres: &postgres,
         folder: folder.path(),
@@ -111,7 +111,7 @@ fn play() -> Result<u8> {
 }
 
 fn launch(e: LaunchError) -> Error {
-    Error::Config(e.to_string())
+    Error::config(e.to_string())
 }
 
 /// Where the demonstration plays.
@@ -126,7 +126,7 @@ impl Stage<'_> {
         let parent = path.parent().unwrap_or(self.folder);
         std::fs::create_dir_all(parent)
             .and_then(|()| std::fs::write(&path, content))
-            .map_err(|e| Error::io(format_args!("writing {name}"), &e))
+            .map_err(|e| Error::io(format_args!("writing {name}"), e))
     }
 
     fn sql(&self, sql: &str) -> Result<()> {
@@ -178,7 +178,7 @@ impl Stage<'_> {
                 }
                 Ok(())
             }
-            _ => Err(Error::Io(format!(
+            _ => Err(Error::local(format!(
                 "the demonstration expected exit code {expected} from `loader {}` and got {status}",
                 args.join(" ")
             ))),
@@ -186,7 +186,7 @@ impl Stage<'_> {
     }
 
     fn command(&self, args: &[&str]) -> Result<Output> {
-        let program = std::env::current_exe().map_err(|e| Error::io("finding this program", &e))?;
+        let program = std::env::current_exe().map_err(|e| Error::io("finding this program", e))?;
         let mut command = Command::new(program);
         // The caller's own settings must not reach the demonstration.
         command.env_clear();
@@ -202,7 +202,7 @@ impl Stage<'_> {
             .env("LOG_LEVEL", "warning")
             .stdin(std::process::Stdio::null())
             .output()
-            .map_err(|e| Error::io("running this program", &e))
+            .map_err(|e| Error::io("running this program", e))
     }
 
     fn plan_hash(&self) -> Result<String> {
@@ -216,5 +216,5 @@ fn step(text: &str) -> Result<()> {
 }
 
 fn say(line: &str) -> Result<()> {
-    writeln!(std::io::stdout(), "{line}").map_err(|e| Error::io("writing", &e))
+    writeln!(std::io::stdout(), "{line}").map_err(|e| Error::io("writing", e))
 }

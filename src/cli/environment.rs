@@ -31,15 +31,15 @@ impl Environment {
     /// of the process's environment, where other libraries look.
     ///
     /// # Errors
-    /// [`Error::Config`] where it is there and cannot be read.
+    /// [`Config`](crate::ErrorKind::Config) where it is there and cannot be read.
     pub fn read() -> Result<Environment> {
         let wrong = |e: dotenvy::Error| match e {
             // The line itself may hold a password.
-            dotenvy::Error::LineParse(_, at) => Error::Config(format!(
+            dotenvy::Error::LineParse(_, at) => Error::config(format!(
                 ".env: a line cannot be read, at its character {at}; write NAME=value, and a value with spaces or $ \
                  in single quotes"
             )),
-            e => Error::Config(format!(".env: {e}")),
+            e => Error::config(format!(".env: {e}")),
         };
         let lines = match dotenvy::dotenv_iter() {
             Ok(lines) => lines,
@@ -54,12 +54,12 @@ impl Environment {
     /// The value of a variable that is set and not empty.
     ///
     /// # Errors
-    /// [`Error::Config`] where it is not text.
+    /// [`Config`](crate::ErrorKind::Config) where it is not text.
     pub fn text(&self, name: &str) -> Result<Option<String>> {
         match std::env::var(name) {
             Ok(value) if !value.is_empty() => Ok(Some(value)),
             Err(std::env::VarError::NotUnicode(_)) => {
-                Err(Error::Config(format!("{name} is not valid UTF-8")))
+                Err(Error::config(format!("{name} is not valid UTF-8")))
             }
             _ => Ok(self.file.get(name).filter(|v| !v.is_empty()).cloned()),
         }
@@ -81,13 +81,13 @@ impl Environment {
     /// The first of these variables that is set, as a `kind`.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the variable, what it is, and `kind`.
+    /// [`Config`](crate::ErrorKind::Config) naming the variable, what it is, and `kind`.
     pub fn number<T: FromStr>(&self, names: &[&'static str], kind: &str) -> Result<Option<T>> {
         let Some((name, value)) = self.first(names)? else {
             return Ok(None);
         };
         let wrong = |_| {
-            Error::Config(format!(
+            Error::config(format!(
                 "{name} is \"{}\", which is not {kind}",
                 escape(&value)
             ))
@@ -147,7 +147,7 @@ impl Environment {
         };
         let usage = || {
             let message = e.render().to_string();
-            Error::Config(message.trim_start_matches("error: ").trim_end().to_owned())
+            Error::config(message.trim_start_matches("error: ").trim_end().to_owned())
         };
         if !matches!(
             e.kind(),
@@ -201,7 +201,7 @@ impl Environment {
                 },
             },
         };
-        Error::Config(format!("{name} is \"{}\", {allowed}", escape(value)))
+        Error::config(format!("{name} is \"{}\", {allowed}", escape(value)))
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
             Format::Mermaid => graph::mermaid(&found),
             Format::Dot => graph::dot(&found),
         };
-        write!(std::io::stdout(), "{text}").map_err(|e| Error::io("writing the graph", &e))?;
+        write!(std::io::stdout(), "{text}").map_err(|e| Error::io("writing the graph", e))?;
         if let Some(cycle) = &found.cycle {
             say(format_args!("loader: {cycle}"));
         }

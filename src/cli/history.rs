@@ -95,7 +95,7 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
     let mut out = Shown::new();
     writeln!(out, "{table}")
         .and_then(|()| out.flush())
-        .map_err(|e| Error::io("writing the history", &e))?;
+        .map_err(|e| Error::io("writing the history", e))?;
     Ok(0)
 }
 
@@ -127,7 +127,7 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         return Ok(0);
     }
     let mut out = Shown::new();
-    let failed = |e: std::io::Error| Error::io("writing the audit log", &e);
+    let failed = |e: std::io::Error| Error::io("writing the audit log", e);
     for c in &changes {
         let origin = c
             .origin

@@ -30,7 +30,7 @@ const JSON_SCHEMA: &str = "tables.schema.json";
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     if let Some(path) = args.out.as_ref().filter(|p| p.exists() && !args.force) {
-        return Err(Error::Config(format!(
+        return Err(Error::config(format!(
             "{} is there already; write to another file, or overwrite it with --force",
             path.display()
         )));
@@ -45,12 +45,12 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     let text = ops::init(&request).await?;
     let Some(path) = args.out else {
-        write!(std::io::stdout(), "{text}").map_err(|e| Error::io("writing the tables", &e))?;
+        write!(std::io::stdout(), "{text}").map_err(|e| Error::io("writing the tables", e))?;
         return Ok(0);
     };
     let write = |path: &PathBuf, text: &str| {
         std::fs::write(path, text)
-            .map_err(|e| Error::io(format_args!("writing {}", path.display()), &e))
+            .map_err(|e| Error::io(format_args!("writing {}", path.display()), e))
     };
     write(&path, &text)?;
     write(&path.with_file_name(JSON_SCHEMA), &config::json_schema())?;

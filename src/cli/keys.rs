@@ -97,7 +97,7 @@ impl Recipients {
             let lines = lines.filter(|l| !l.is_empty() && !l.starts_with('#'));
             texts.extend(lines.map(str::to_owned));
             if texts.len() == before {
-                return Err(crate::Error::Config(format!(
+                return Err(crate::Error::config(format!(
                     "{}: there is no recipient in it",
                     path.display()
                 )));
@@ -149,5 +149,5 @@ impl Identity {
 #[cfg(feature = "encryption")]
 fn read(path: &Path, what: &str) -> Result<String> {
     std::fs::read_to_string(path)
-        .map_err(|e| crate::Error::io(format_args!("{}: cannot read {what}", path.display()), &e))
+        .map_err(|e| crate::Error::io(format_args!("{}: cannot read {what}", path.display()), e))
 }

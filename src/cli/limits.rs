@@ -1,6 +1,7 @@
 //! The flags that set limits against accidents for one plan.
 
-use crate::table::limits::{Action, Allowance, Limit};
+use crate::action::Action;
+use crate::table::limits::{Allowance, Limit};
 
 /// Limits for one plan, in place of those in `tables.yaml`.
 #[derive(clap::Args, Debug, Clone)]

@@ -39,11 +39,11 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         }
         None => {
             let file = tempfile::NamedTempFile::new()
-                .map_err(|e| Error::io("making a temporary file", &e))?;
+                .map_err(|e| Error::io("making a temporary file", e))?;
             ops::plan(&request, file.as_file(), &events).await?;
             let handle = file
                 .reopen()
-                .map_err(|e| Error::io("reading the plan", &e))?;
+                .map_err(|e| Error::io("reading the plan", e))?;
             let name = format!("the plan of batch {}", request.batch_id);
             (PlanFile::verify(handle, name.clone())?, name)
         }
@@ -69,12 +69,12 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
                 request.batch_id
             ),
         };
-        return Err(Error::Blocked(format!(
+        return Err(Error::blocked(format!(
             "{name}: {against}; nothing was written{advice}"
         )));
     }
     if asks && !attended() && args.out.is_none() {
-        return Err(Error::NotApproved(format!(
+        return Err(Error::not_approved(format!(
             "{name}: nobody approved it, and there is no terminal to ask at; nothing was written. Run loader plan, \
              have the plan reviewed and apply it with --approve, or load with --force"
         )));

@@ -135,10 +135,10 @@ pub fn warn(line: impl std::fmt::Display) {
 /// Why nothing was done.
 pub fn error(e: &crate::Error) {
     if json() {
-        let (reason, exit_code) = (e.reason(), e.exit_code());
-        tracing::error!(target: TARGET, reason, exit_code, "{e}");
+        let (reason, exit_code) = (e.kind().word(), e.exit_code());
+        tracing::error!(target: TARGET, reason, exit_code, "{e:#}");
     } else {
-        let _ = writeln!(std::io::stderr(), "loader: {e}");
+        let _ = writeln!(std::io::stderr(), "loader: {e:#}");
     }
 }
 

@@ -32,12 +32,12 @@ pub fn man(args: &ManArgs) -> Result<u8> {
         let mut text = Vec::new();
         clap_mangen::Man::new(Cli::command())
             .render(&mut text)
-            .map_err(|e| Error::io("making the manual page", &e))?;
+            .map_err(|e| Error::io("making the manual page", e))?;
         return write(&text, "writing the manual page");
     };
     let doing = format!("writing manual pages to {}", folder.display());
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(&doing, &e))?;
-    clap_mangen::generate_to(Cli::command(), folder).map_err(|e| Error::io(&doing, &e))?;
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(&doing, e))?;
+    clap_mangen::generate_to(Cli::command(), folder).map_err(|e| Error::io(&doing, e))?;
     say(format_args!(
         "The manual pages are in {}.",
         folder.display()
@@ -46,6 +46,6 @@ pub fn man(args: &ManArgs) -> Result<u8> {
 }
 
 fn write(text: &[u8], doing: &str) -> Result<u8> {
-    std::io::Write::write_all(&mut std::io::stdout(), text).map_err(|e| Error::io(doing, &e))?;
+    std::io::Write::write_all(&mut std::io::stdout(), text).map_err(|e| Error::io(doing, e))?;
     Ok(0)
 }

@@ -169,11 +169,11 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         }
         None if stdout.is_terminal() => {
             let file = tempfile::NamedTempFile::new()
-                .map_err(|e| Error::io("making a temporary file", &e))?;
+                .map_err(|e| Error::io("making a temporary file", e))?;
             let (header, hash) = make(&mut file.as_file()).await?;
             let handle = file
                 .reopen()
-                .map_err(|e| Error::io("reading the plan", &e))?;
+                .map_err(|e| Error::io("reading the plan", e))?;
             let plan = PlanFile::verify(handle, "the plan".into())?;
             let filter = Filter {
                 limit: Some(20),
@@ -239,22 +239,22 @@ pub async fn to_file(
     make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
 ) -> Result<Made> {
     let doing = format!("writing the plan to {}", path.display());
-    let failed = |e: &std::io::Error| Error::io(&doing, e);
+    let failed = |e: std::io::Error| Error::io(&doing, e);
     let there = std::fs::metadata(path);
     if there.as_ref().is_ok_and(|m| !m.is_file()) {
-        let mut whole = tempfile::tempfile().map_err(|e| failed(&e))?;
+        let mut whole = tempfile::tempfile().map_err(failed)?;
         let done = recipients.write(&whole, make).await?;
         let mut out = std::fs::OpenOptions::new()
             .write(true)
             .open(path)
-            .map_err(|e| failed(&e))?;
-        whole.rewind().map_err(|e| failed(&e))?;
-        std::io::copy(&mut whole, &mut out).map_err(|e| failed(&e))?;
+            .map_err(failed)?;
+        whole.rewind().map_err(failed)?;
+        std::io::copy(&mut whole, &mut out).map_err(failed)?;
         return Ok(done);
     }
     // A link goes on leading to the file.
     let path = match there {
-        Ok(_) => std::fs::canonicalize(path).map_err(|e| failed(&e))?,
+        Ok(_) => std::fs::canonicalize(path).map_err(failed)?,
         Err(_) => path.to_owned(),
     };
     let folder = match path.parent() {
@@ -262,23 +262,21 @@ pub async fn to_file(
         _ => std::path::Path::new("."),
     };
     if !folder.is_dir() {
-        return Err(Error::Io(format!(
+        return Err(Error::local(format!(
             "{doing}: there is no folder {}",
             folder.display()
         )));
     }
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     let done = recipients.write(file.as_file(), make).await?;
     // Sensitive values in plain stay with who made the plan.
     #[cfg(unix)]
     if done.masked_hash.is_some() || !done.header.has_sensitive() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::Permissions::from_mode(0o644);
-        file.as_file()
-            .set_permissions(mode)
-            .map_err(|e| failed(&e))?;
+        file.as_file().set_permissions(mode).map_err(failed)?;
     }
-    file.persist(&path).map_err(|e| failed(&e.error))?;
+    file.persist(&path).map_err(|e| failed(e.error))?;
     Ok(done)
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::{colour, say};
 use crate::error::{Error, Result};
-use crate::plan::Kind;
+use crate::plan::{DriftReport, Kind};
 use crate::planfile::PlanFile;
 use crate::render::drift::About;
 use crate::render::{html, markdown, text};
@@ -43,7 +43,10 @@ impl ReportArgs {
     /// The exit code of what was done; where it was refused because rows are not as planned and a
     /// report is wanted, after that was written.
     pub fn tell(&self, done: Result<u8>, about: &About) -> Result<u8> {
-        let (Some(format), Err(Error::Drift(report))) = (self.report, &done) else {
+        let (Some(format), Err(refusal)) = (self.report, &done) else {
+            return done;
+        };
+        let Some(report) = DriftReport::of(refusal) else {
             return done;
         };
         let stdout = std::io::stdout();
@@ -55,11 +58,11 @@ impl ReportArgs {
             ReportFormat::Html => html::drift(report, about, &mut out)?,
         }
         out.flush()
-            .map_err(|e| Error::io("writing the report", &e))?;
+            .map_err(|e| Error::io("writing the report", e))?;
         say(format!(
             "loader: {}; nothing was written",
             about.finding(report)
         ));
-        Ok(Error::Drift(report.clone()).exit_code())
+        Ok(refusal.exit_code())
     }
 }

@@ -67,12 +67,12 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         return super::plan::tell(settings, &made, &path.display().to_string()).map(|()| 0);
     }
     if !args.recipients.is_empty() {
-        return Err(Error::Config(
-            "--recipient is for the plan that --out writes; give --out FILE too".into(),
+        return Err(Error::config(
+            "--recipient is for the plan that --out writes; give --out FILE too",
         ));
     }
     let file =
-        tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", &e))?;
+        tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", e))?;
     let made = ops::rollback(&request, file.as_file(), &events).await;
     progress.end();
     if let Err(e) = made {
@@ -81,7 +81,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     settings.clock.phase("verify the plan", None);
     let handle = file
         .reopen()
-        .map_err(|e| Error::io("reading the plan", &e))?;
+        .map_err(|e| Error::io("reading the plan", e))?;
     let plan = PlanFile::verify(handle, THE_ROLLBACK.into())?;
     if !(settings.json || super::log::json()) {
         let filter = Filter {

@@ -158,16 +158,15 @@ impl Settings {
             (Some(source), _) => ("the source (--source, LOADER_SOURCE)", source.clone()),
             (None, Some(bucket)) => ("S3_BUCKET", format!("s3://{bucket}")),
             (None, None) => {
-                return Err(Error::Config(
+                return Err(Error::config(
                     "no source is given: say where batches are with --source or LOADER_SOURCE (s3://bucket, or a \
-                     folder), or with S3_BUCKET"
-                        .into(),
+                     folder), or with S3_BUCKET",
                 ));
             }
         };
         place
             .parse()
-            .map_err(|e: crate::source::SourceError| Error::Config(format!("{name}: {e}")))
+            .map_err(|e: crate::source::SourceError| Error::config(name).caused_by(e))
     }
 
     /// The database: `--database-url`, then the `DB_*` variables, then what psql would use.

@@ -128,7 +128,7 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
         }
     };
     out.flush()
-        .map_err(|e| Error::io("writing the plan for people", &e))?;
+        .map_err(|e| Error::io("writing the plan for people", e))?;
     drop(out);
     if args.format == Format::Text
         && plan.header.against().is_none()
@@ -159,8 +159,8 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
     match args.format {
         _ if settings.json => diff::json(&diff, &args.filter(None), &mut out)?,
         Format::Html => {
-            return Err(Error::Config(
-                "a page shows one plan; two are compared as text, markdown or json".into(),
+            return Err(Error::config(
+                "a page shows one plan; two are compared as text, markdown or json",
             ));
         }
         Format::Json => diff::json(&diff, &args.filter(None), &mut out)?,
@@ -168,7 +168,7 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
         Format::Text => diff::text(&diff, &args.filter(Some(20)), style, &mut out)?,
     }
     out.flush()
-        .map_err(|e| Error::io("writing the comparison", &e))?;
+        .map_err(|e| Error::io("writing the comparison", e))?;
     Ok(if args.detailed_exitcode && diff::differs(&diff) {
         2
     } else {
@@ -208,7 +208,7 @@ fn known(plan: &PlanFile, asked: &[String]) -> Result<()> {
         .iter()
         .map(|t| t.table.as_str())
         .collect();
-    Err(Error::Config(format!(
+    Err(Error::config(format!(
         "the plan has no table {unknown}; it has {}",
         tables.join(", ")
     )))

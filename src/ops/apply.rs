@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Event, Events, Phase, phase, phase_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report, drift, staged};
 use crate::pg::ledger::{self, Application};
 use crate::pg::{Backend, Database, Session, Step, Timeouts};
@@ -68,7 +68,7 @@ impl ApplyRequest {
 /// Applies the plan: exactly, or not at all. When `stop` is done before the commit, it rolls back.
 ///
 /// # Errors
-/// Every refusal of SPEC §7; nothing was written, but for [`Error::Unknown`], which says that it
+/// Every refusal of SPEC §7; nothing was written, but for [`Unknown`](crate::ErrorKind::Unknown), which says that it
 /// cannot be known yet.
 pub async fn apply(
     plan: &Arc<Executable>,
@@ -78,7 +78,7 @@ pub async fn apply(
 ) -> Result<Applied> {
     let header = &plan.plan().header;
     if header.records > request.max_records {
-        return Err(Error::Blocked(format!(
+        return Err(Error::blocked(format!(
             "the plan was made from {} records, and at most {} are allowed; allow more with --max-records or \
              MAX_RECORDS_PER_BATCH",
             header.records, request.max_records
@@ -86,8 +86,12 @@ pub async fn apply(
     }
     let mut tries = 0;
     let mut stop = std::pin::pin!(stop);
-    let stopped =
-        || Error::Interrupted("stopped by a signal before the commit: rolled back".into());
+    let stopped = || {
+        Error::new(
+            ErrorKind::Interrupted,
+            "stopped by a signal before the commit: rolled back",
+        )
+    };
     let error = loop {
         // Until the commit is sent a signal may stop it; after that only the answer counts.
         let ended = tokio::select! {
@@ -110,8 +114,8 @@ pub async fn apply(
                             Ok(true) => return Ok(Applied::Done(report)),
                             Ok(false) => e,
                             Err(why) => {
-                                return Err(Error::Unknown(format!(
-                                    "{e}; the commit had been sent, and whether it happened cannot be asked ({why}): \
+                                return Err(e.with_kind(ErrorKind::Unknown).and(format_args!(
+                                    "; the commit had been sent, and whether it happened cannot be asked ({why:#}): \
                                      not known yet; when the server is back, `loader check PLAN` tells"
                                 )));
                             }
@@ -129,7 +133,7 @@ pub async fn apply(
         events(Event::Retrying {
             attempt: tries + 1,
             wait,
-            reason: error.to_string(),
+            reason: format!("{error:#}"),
         });
         tokio::select! {
             biased;
@@ -159,7 +163,7 @@ async fn attempt(
     };
     match tokio::time::timeout(request.timeouts.patience(), attempt).await {
         Ok(ended) => ended,
-        Err(_) => Err(Error::Locked(format!(
+        Err(_) => Err(Error::locked(format!(
             "not done within TRANSACTION_TIMEOUT ({} s): given up and rolled back; \
              allow it more, or load less at a time",
             request.timeouts.transaction.as_secs()
@@ -218,7 +222,7 @@ async fn ask(
     let lock = format!("SELECT pg_catalog.pg_advisory_lock({key})");
     let doing = "waiting for the lost attempt to end";
     match session.run(doing, &lock).await {
-        Err(Error::Locked(_)) => {
+        Err(e) if e.kind() == ErrorKind::Locked => {
             session.terminate(backend).await?;
             session.run(doing, &lock).await?;
         }
@@ -243,7 +247,7 @@ async fn leave_failure(plan: &Arc<Executable>, request: &ApplyRequest, error: &E
         schema,
         header.kind,
         &header.batch_id,
-        &error.to_string(),
+        &format!("{error:#}"),
     )
     .await;
 }
@@ -262,7 +266,7 @@ pub enum Checked {
 /// Whether the plan would apply now. Reads only.
 ///
 /// # Errors
-/// [`Error::PlanRefused`], [`Error::Locked`] while an apply of this plan is running, [`Error::Database`].
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused), [`Locked`](crate::ErrorKind::Locked) while an apply of this plan is running, [`Database`](crate::ErrorKind::Database).
 pub async fn check(
     plan: &Arc<Executable>,
     request: &ApplyRequest,

@@ -70,8 +70,8 @@ pub struct Batch {
 /// The batches in the source, in the queue and in the ledger, by id.
 ///
 /// # Errors
-/// [`Error::Config`] where the prefix does not say where the batch's id stands;
-/// [`Error::Source`], [`Error::Database`].
+/// [`Config`](crate::ErrorKind::Config) where the prefix does not say where the batch's id stands;
+/// [`Source`](crate::ErrorKind::Source), [`Database`](crate::ErrorKind::Database).
 pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
     let mut found: BTreeMap<String, Batch> = BTreeMap::new();
     list(request, &mut found).await?;
@@ -128,22 +128,17 @@ fn state(batch: &Batch, queue: Queue) -> &'static str {
 
 async fn list(request: &BatchesRequest, found: &mut BTreeMap<String, Batch>) -> Result<()> {
     let (head, tail) = request.prefix.split_once("{batch_id}").ok_or_else(|| {
-        Error::Config(format!(
+        Error::config(format!(
             "the prefix \"{}\" does not say where the batch's id stands; write {{batch_id}} there",
             request.prefix
         ))
     })?;
-    let source = Source::open(&request.source)
-        .await
-        .map_err(|e| Error::Source(e.to_string()))?;
+    let source = Source::open(&request.source).await?;
     let below = match &request.batch_id {
         Some(id) => request.prefix.replace("{batch_id}", id),
         None => head.to_owned(),
     };
-    let objects = source
-        .list(&below)
-        .await
-        .map_err(|e| Error::Source(e.to_string()))?;
+    let objects = source.list(&below).await?;
     for object in objects {
         // What does not lie where batches lie is not ours.
         let Some(rest) = object.key.strip_prefix(head) else {

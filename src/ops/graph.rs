@@ -21,7 +21,7 @@ pub struct TableGraph {
 /// The dependencies of the configured tables, as the database has them.
 ///
 /// # Errors
-/// [`crate::Error::Config`] where a table does not exist; [`crate::Error::Database`].
+/// [`Config`](crate::ErrorKind::Config) where a table does not exist; [`Database`](crate::ErrorKind::Database).
 pub async fn graph(database: &Database, timeouts: Timeouts, config: &Config) -> Result<TableGraph> {
     let session = Session::open(database, timeouts).await?;
     let names: Vec<String> = config.tables.keys().cloned().collect();

@@ -13,7 +13,7 @@ use crate::table::config::Config;
 /// The applications of a batch, or all, newest first.
 ///
 /// # Errors
-/// [`crate::Error::Database`]; [`crate::Error::Config`] where `loader migrate` was not run.
+/// [`Database`](crate::ErrorKind::Database); [`Config`](crate::ErrorKind::Config) where `loader migrate` was not run.
 pub async fn history(
     database: &crate::pg::Database,
     timeouts: Timeouts,

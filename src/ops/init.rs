@@ -28,7 +28,7 @@ pub struct InitRequest {
 /// rest from the names of columns, and comments that say why.
 ///
 /// # Errors
-/// [`Error::Config`] where no table is found; [`Error::Database`].
+/// [`Config`](crate::ErrorKind::Config) where no table is found; [`Database`](crate::ErrorKind::Database).
 pub async fn init(request: &InitRequest) -> Result<String> {
     let session = Session::open(&request.database, request.timeouts).await?;
     let place = match &request.schema {
@@ -62,7 +62,7 @@ pub async fn init(request: &InitRequest) -> Result<String> {
             let near = nearest(only, names.iter().map(String::as_str))
                 .map(|n| format!("; did you mean {n}?"))
                 .unwrap_or_default();
-            return Err(Error::Config(format!(
+            return Err(Error::config(format!(
                 "there is no table {only} in {}{near}",
                 request.database.place()
             )));
@@ -76,7 +76,7 @@ pub async fn init(request: &InitRequest) -> Result<String> {
             Some(schema) => format!("the schema {schema}"),
             None => "the schemas of the search path".to_owned(),
         };
-        return Err(Error::Config(format!(
+        return Err(Error::config(format!(
             "{}: there are no tables in {schema}; name another one with --schema",
             request.database.place()
         )));

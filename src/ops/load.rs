@@ -90,17 +90,17 @@ impl LoadResults {
 /// [`plan`] and [`apply`].
 ///
 /// # Errors
-/// As [`plan`] and [`apply`]; [`Error::Blocked`] where violations or limits stand against the plan.
+/// As [`plan`] and [`apply`]; [`Blocked`](crate::ErrorKind::Blocked) where violations or limits stand against the plan.
 pub async fn load(
     batch: &PlanRequest,
     how: &ApplyRequest,
     stop: impl Future<Output = ()>,
     events: Events<'_>,
 ) -> Result<LoadResults> {
-    let file = tempfile::tempfile().map_err(|e| Error::io("making a temporary file", &e))?;
+    let file = tempfile::tempfile().map_err(|e| Error::io("making a temporary file", e))?;
     let handle = file
         .try_clone()
-        .map_err(|e| Error::io("reading the plan", &e))?;
+        .map_err(|e| Error::io("reading the plan", e))?;
     plan(batch, &file, events).await?;
     let name = format!("the plan of batch {}", batch.batch_id);
     let plan = Arc::new(PlanFile::verify(handle, name)?.executable()?);

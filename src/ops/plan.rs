@@ -110,7 +110,7 @@ impl PlanRequest {
 /// Makes a plan and writes it to `out`. Returns its header and hash.
 ///
 /// # Errors
-/// [`Error::Config`], [`Error::Source`], [`Error::Database`]; [`Error::Blocked`] where the queue or
+/// [`Config`](crate::ErrorKind::Config), [`Source`](crate::ErrorKind::Source), [`Database`](crate::ErrorKind::Database); [`Blocked`](crate::ErrorKind::Blocked) where the queue or
 /// a limit forbids planning. Violations are no error: they are in the plan.
 pub async fn plan(
     request: &PlanRequest,
@@ -119,13 +119,12 @@ pub async fn plan(
 ) -> Result<(Header, String)> {
     check_batch_id(&request.batch_id)?;
     phase(events, "list");
-    let source = Source::open(&request.source).await.map_err(source_error)?;
+    let source = Source::open(&request.source).await?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
     let listed = source
         .list_telling(&prefix, &|found| events(Event::Listing { objects: found }))
-        .await
-        .map_err(source_error)?;
+        .await?;
     events(Event::Listed {
         objects: listed.len() as u64,
     });
@@ -219,13 +218,10 @@ pub async fn plan(
         .zip(tables.iter().zip(&again))
         .find(|(_, (a, b))| a != b)
     {
-        return Err(Error::Database {
-            message: format!(
-                "the definition of table {name} changed while the plan was being made; run plan again"
-            ),
-            code: None,
-            transient: true,
-        });
+        return Err(Error::database(format!(
+            "the definition of table {name} changed while the plan was being made; run plan again"
+        ))
+        .transient());
     }
     let found = check::run(&snapshot, &mut checked).await?;
     drop(checked);
@@ -309,16 +305,12 @@ pub async fn plan(
     writer.finish(header, out)
 }
 
-fn source_error(e: crate::source::SourceError) -> Error {
-    Error::Source(e.to_string())
-}
-
 /// A batch id becomes part of a path and of the queue's look-up: letters, digits, `.`, `_`, `-`.
 fn check_batch_id(batch_id: &str) -> Result<()> {
     if PlanRequest::is_batch_id(batch_id) {
         return Ok(());
     }
-    Err(Error::Config(format!(
+    Err(Error::config(format!(
         "\"{}\" is not a batch id: it must begin with a letter or digit and consist of letters, digits, '.', '_' \
          and '-', at most 200, without \"..\"",
         crate::text::escape(batch_id)
@@ -343,7 +335,7 @@ fn sort_objects(
         }
     }
     if !strange.is_empty() {
-        return Err(Error::Source(format!(
+        return Err(Error::unreadable(format!(
             "{} object{} of batch {} cannot be told to be fragments; take them away or name them with --ignore:\n  {}",
             strange.len(),
             if strange.len() == 1 { "" } else { "s" },
@@ -352,7 +344,7 @@ fn sort_objects(
         )));
     }
     if found.is_empty() {
-        return Err(Error::Source(format!(
+        return Err(Error::unreadable(format!(
             "there are no fragments of batch {} at {}; check the batch id, --source and --prefix",
             request.batch_id,
             source.display(prefix)
@@ -365,14 +357,14 @@ fn sort_objects(
         .map(|t| request.config.unknown(t).to_string())
         .collect();
     if !unknown.is_empty() {
-        return Err(Error::Config(unknown.join("\n")));
+        return Err(Error::config(unknown.join("\n")));
     }
     for only in &request.only {
         if !tables.contains(only) {
             let near = nearest(only, tables.iter().map(|t| t.as_str()))
                 .map(|n| format!("; did you mean {n}?"))
                 .unwrap_or_default();
-            return Err(Error::Config(format!(
+            return Err(Error::config(format!(
                 "table {only} is not in batch {}{near}",
                 request.batch_id
             )));
@@ -423,7 +415,7 @@ async fn order(
                 && names.contains(&d.parent)
         })
     {
-        return Err(Error::Config(format!(
+        return Err(Error::config(format!(
             "table {} depends on {} ({}), which the batch brings too; add --table-name {}",
             d.child, d.parent, d.because, d.parent
         )));
@@ -462,9 +454,8 @@ pub(super) fn known(limits: &[Allowance], tables: &[String]) -> Result<()> {
         None => Ok(()),
         Some((action, table)) => {
             let near = nearest(table, tables.iter().map(String::as_str));
-            Err(Error::Config(format!(
-                "{}: table {table} is not in the plan{}",
-                action.flag(),
+            Err(Error::config(format!(
+                "--max-{action}s: table {table} is not in the plan{}",
                 near.map(|n| format!("; did you mean {n}?"))
                     .unwrap_or_default()
             )))
@@ -557,7 +548,7 @@ fn match_queue(
         }
     }
     if !homeless.is_empty() {
-        return Err(Error::Blocked(format!(
+        return Err(Error::blocked(format!(
             "the validation queue names fragments for which there is no object, and none of their table:\n  {}",
             homeless.join("\n  ")
         )));

@@ -12,11 +12,11 @@ use crate::pg::Session;
 use crate::pg::plan::stage::{Stage, too_many};
 use crate::plan::Fragment;
 use crate::plan::incoming::{Incoming, Seen};
-use crate::planfile::hex;
 use crate::record::{Format, ReadError, Record, Summary, read_records, read_records_slice};
 use crate::source::{Body, Fetched, SourceError};
 use crate::table::config::TableConfig;
 use crate::table::schema::Table;
+use crate::text::hex;
 
 /// One object to be read.
 pub struct Object {
@@ -59,8 +59,8 @@ pub struct Limits {
 /// Reads all objects of a batch into `stages`.
 ///
 /// # Errors
-/// [`Error::Source`] naming every object that cannot be read; [`Error::Blocked`] above
-/// the limit of records; [`Error::Database`].
+/// [`Source`](crate::ErrorKind::Source) naming every object that cannot be read; [`Blocked`](crate::ErrorKind::Blocked) above
+/// the limit of records; [`Database`](crate::ErrorKind::Database).
 pub async fn read_batch(
     session: &Session,
     batch_id: &str,
@@ -83,7 +83,7 @@ pub async fn read_batch(
         let work = async {
             let fetch = async move {
                 while let Some(object) = fetched.next().await {
-                    let object = object.map_err(|e| Error::Source(e.to_string()))?;
+                    let object = object?;
                     if to_parser.send(object).await.is_err() {
                         break; // the parser stopped, and says why
                     }
@@ -107,7 +107,7 @@ pub async fn read_batch(
         drop(chunks);
         let read = parser
             .join()
-            .unwrap_or_else(|_| Err(Error::Io("reading the fragments stopped".into())));
+            .unwrap_or_else(|_| Err(Error::local("reading the fragments stopped")));
         (read, copied)
     });
     // A failed fetch or copy ends the parser early: its own complaint is only the consequence.
@@ -169,7 +169,7 @@ impl<'p> Parser<'p> {
         let mut unreadable = Vec::new();
         for (number, object) in objects.iter().enumerate() {
             let Some(body) = fetched.blocking_recv() else {
-                return Err(Error::Io("reading the fragments was stopped".into()));
+                return Err(Error::local("reading the fragments was stopped"));
             };
             let name = &self.names[object.table];
             let summary = match self.object(number, object, body.body, &chunks) {
@@ -178,7 +178,7 @@ impl<'p> Parser<'p> {
                     return Err(too_many(self.records, self.limits.records));
                 }
                 Err(ReadError::Sink(Stop::Closed)) => {
-                    return Err(Error::Io("staging the records was stopped".into()));
+                    return Err(Error::local("staging the records was stopped"));
                 }
                 Err(ReadError::Malformed(m)) => {
                     unreadable.push(format!("{}: {m}", object.key));
@@ -213,7 +213,7 @@ impl<'p> Parser<'p> {
                 0 => String::new(),
                 n => format!("\n  and {n} more"),
             };
-            return Err(Error::Source(format!(
+            return Err(Error::unreadable(format!(
                 "{} of {} objects of batch {} cannot be read; have them delivered again:\n  {}{more}",
                 unreadable.len(),
                 objects.len(),
@@ -223,7 +223,7 @@ impl<'p> Parser<'p> {
         }
         for table in 0..self.buffers.len() {
             if self.flush(table, &chunks).is_err() {
-                return Err(Error::Io("staging the records was stopped".into()));
+                return Err(Error::local("staging the records was stopped"));
             }
         }
         read.records = self.records;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::{Applied, ApplyRequest, Events, PlanRequest, apply, plan};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Header;
 use crate::planfile::{Notes, Outcome, PlanFile, Rehearsal, annotate};
 
@@ -21,7 +21,7 @@ pub async fn plan_rehearsed(
     out: impl Write,
     events: Events<'_>,
 ) -> Result<(Header, String, Rehearsal)> {
-    let spool = |e: std::io::Error| Error::io("making a temporary file for the plan", &e);
+    let spool = |e: std::io::Error| Error::io("making a temporary file for the plan", e);
     let file = tempfile::tempfile().map_err(spool)?;
     let (header, hash) = plan(request, &file, events).await?;
     let kept = file.try_clone().map_err(spool)?;
@@ -63,24 +63,22 @@ pub async fn rehearse(
             );
             Ok(told(Outcome::Applies, message))
         }
-        Err(Error::Database {
-            code: Some(code),
-            message,
-            ..
-        }) if code == "42501" => Err(Error::Config(format!(
-            "{message}; a rehearsal writes and rolls back, and so it needs the role that applies: plan with that role's \
-             connection, or without --rehearse"
-        ))),
+        Err(e) if e.kind() == ErrorKind::Database && e.code() == Some("42501") => {
+            Err(e.with_kind(ErrorKind::Config).and(
+                "; a rehearsal writes and rolls back, and so it needs the role that applies: plan with that role's \
+                 connection, or without --rehearse",
+            ))
+        }
         // The database has spoken about the rows, or the loader about what the database did.
-        Err(
-            e @ (Error::Drift(_)
-            | Error::Blocked(_)
-            | Error::Database {
-                transient: false,
-                code: Some(_),
-                ..
-            }),
-        ) => Ok(told(Outcome::Refused, e.to_string())),
+        Err(e)
+            if match e.kind() {
+                ErrorKind::Drift | ErrorKind::Blocked => true,
+                ErrorKind::Database => !e.is_transient() && e.code().is_some(),
+                _ => false,
+            } =>
+        {
+            Ok(told(Outcome::Refused, format!("{e:#}")))
+        }
         Err(e) => Err(e),
     }
 }

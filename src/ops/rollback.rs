@@ -52,9 +52,9 @@ impl RollbackRequest {
 /// Writes the plan that takes applications back to `out`. Returns its header and hash.
 ///
 /// # Errors
-/// [`Error::Config`] where there is nothing to take back; [`Error::Drift`] naming rows that changed
-/// since, and who changed them; [`Error::Blocked`] naming rows that refer to what would be deleted,
-/// or tables without an audit log; [`Error::Database`].
+/// [`Config`](crate::ErrorKind::Config) where there is nothing to take back; [`Drift`](crate::ErrorKind::Drift) naming rows that changed
+/// since, and who changed them; [`Blocked`](crate::ErrorKind::Blocked) naming rows that refer to what would be deleted,
+/// or tables without an audit log; [`Database`](crate::ErrorKind::Database).
 pub async fn rollback(
     request: &RollbackRequest,
     out: impl Write,
@@ -177,10 +177,10 @@ pub async fn rollback(
             more: 0,
         };
         mask.drift(&mut report);
-        return Err(Error::Drift(Box::new(report)));
+        return Err(report.into());
     }
     if !referrers.is_empty() {
-        return Err(Error::Blocked(format!(
+        return Err(Error::blocked(format!(
             "the rollback would delete rows that other rows refer to now; nothing was written:\n  {}\n\
              Take those rows back first, or make them refer to others.",
             referrers.join("\n  ")
@@ -221,11 +221,11 @@ fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&
     if let Some(id) = &request.application {
         let found = all.iter().find(|a| a.application == *id);
         return match found {
-            None => Err(Error::Config(format!(
+            None => Err(Error::config(format!(
                 "there is no application {id} in the ledger; `loader history` lists them"
             ))),
             Some(a) => match &a.undone_by {
-                Some(by) => Err(Error::Config(format!(
+                Some(by) => Err(Error::config(format!(
                     "the application {id} was taken back already, by {by}"
                 ))),
                 None => Ok(vec![a]),
@@ -245,10 +245,10 @@ fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&
         .collect();
     match (loads.is_empty(), known) {
         (false, _) => Ok(loads),
-        (true, true) => Err(Error::Config(format!(
+        (true, true) => Err(Error::config(format!(
             "nothing of batch {batch} is in effect: everything was taken back already; see `loader history`"
         ))),
-        (true, false) => Err(Error::Config(format!(
+        (true, false) => Err(Error::config(format!(
             "batch {batch} was never applied to this database; `loader history` lists what was"
         ))),
     }
@@ -277,7 +277,7 @@ fn merge(applications: &[&Application]) -> Result<Vec<LedgerTable>> {
                 continue;
             }
             if !table.config.audit_changes {
-                return Err(Error::Blocked(format!(
+                return Err(Error::blocked(format!(
                     "table {} was loaded by application {} without audit_changes, so that its rows cannot be put back",
                     table.table, application.application
                 )));
@@ -285,7 +285,7 @@ fn merge(applications: &[&Application]) -> Result<Vec<LedgerTable>> {
             match tables.iter_mut().find(|t| t.table == table.table) {
                 None => tables.push(table.clone()),
                 Some(known) if known.config.natural_key != table.config.natural_key => {
-                    return Err(Error::Blocked(format!(
+                    return Err(Error::blocked(format!(
                         "the natural key of table {} was another one in application {}; take the applications back one \
                          by one with --application, newest first",
                         table.table, application.application

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pg::apply::staged::Planned;
 use crate::pg::apply::write::{Context, Updates, must_be};
 use crate::pg::ledger::{self, Application};
 use crate::pg::{Backend, Phase, Session, Step, Told};
-use crate::plan::{Counts, Target};
+use crate::plan::{Counts, TargetDatabase};
 use crate::planfile::{Executable, PlanFile};
 use crate::sql::ident::{Ident, Literal};
 
@@ -90,11 +90,10 @@ impl Prepared {
                     .await
                 {
                     Ok(true) => Committed::Yes,
-                    Ok(false) => Committed::No(Error::Database {
-                        message: "committing: the server rolled the transaction back".into(),
-                        code: None,
-                        transient: true,
-                    }),
+                    Ok(false) => Committed::No(
+                        Error::database("committing: the server rolled the transaction back")
+                            .transient(),
+                    ),
                     Err(e) => Committed::Unanswered(e),
                 }
             }
@@ -131,9 +130,9 @@ impl Locked {
                 .await
             {
                 Ok(()) => {}
-                Err(Error::Locked(message)) => {
-                    return Err(Error::Locked(format!(
-                        "{message}: another apply is running{}; try again when it is done, or wait longer with --lock-timeout",
+                Err(e) if e.kind() == ErrorKind::Locked => {
+                    return Err(e.and(format_args!(
+                        ": another apply is running{}; try again when it is done, or wait longer with --lock-timeout",
                         holder(&session, &key).await
                     )));
                 }
@@ -172,7 +171,9 @@ async fn holder(session: &Session, key: &str) -> String {
 
 /// The same error, with who else is at work on the tables. Ends the transaction.
 async fn name_others(session: &Session, tables: &[String], e: Error) -> Error {
-    let Error::Locked(message) = e else { return e };
+    if e.kind() != ErrorKind::Locked {
+        return e;
+    }
     let names: Vec<String> = tables
         .iter()
         .map(|name| Literal(name).to_string())
@@ -198,10 +199,10 @@ async fn name_others(session: &Session, tables: &[String], e: Error) -> Error {
         .map(|who| crate::text::escape(&who))
         .collect();
     if others.is_empty() {
-        return Error::Locked(message);
+        return e;
     }
-    Error::Locked(format!(
-        "{message}: also at work on the plan's tables: {}; try again when they are done, or wait longer with --lock-timeout",
+    e.and(format_args!(
+        ": also at work on the plan's tables: {}; try again when they are done, or wait longer with --lock-timeout",
         others.join("; ")
     ))
 }
@@ -297,8 +298,12 @@ pub async fn attempt(
 /// Whether the plan is for this database.
 ///
 /// # Errors
-/// [`Error::PlanRefused`] saying what differs.
-pub async fn check_target(session: &Session, target: &Target, loader_schema: &str) -> Result<()> {
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) saying what differs.
+pub async fn check_target(
+    session: &Session,
+    target: &TargetDatabase,
+    loader_schema: &str,
+) -> Result<()> {
     let here = session.target(loader_schema).await?;
     let differs = [
         ("database", &target.database, &here.database),
@@ -312,7 +317,7 @@ pub async fn check_target(session: &Session, target: &Target, loader_schema: &st
     ];
     match differs.iter().find(|(_, planned, found)| planned != found) {
         None => Ok(()),
-        Some((what, planned, found)) => Err(Error::PlanRefused(format!(
+        Some((what, planned, found)) => Err(Error::plan_refused(format!(
             "the plan was made for another database: its {what} is {planned}, and this one's is {found}; \
              connect to the database that it was made for, or make a plan for this one"
         ))),
@@ -322,7 +327,7 @@ pub async fn check_target(session: &Session, target: &Target, loader_schema: &st
 /// The latest application of this plan, if it is not undone.
 ///
 /// # Errors
-/// [`Error::Database`].
+/// [`Database`](crate::ErrorKind::Database).
 pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option<Application>> {
     let schema = &file.header.target.loader_schema;
     let all = ledger::applications(session, schema, Some(&file.header.batch_id)).await?;
@@ -333,7 +338,7 @@ pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option
 /// What a rollback takes back must not have been taken back by another.
 ///
 /// # Errors
-/// [`Error::PlanRefused`] where it was; [`Error::Database`].
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) where it was; [`Database`](crate::ErrorKind::Database).
 pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
     let header = &file.header;
     if header.undoes.is_empty() {
@@ -350,12 +355,12 @@ pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
                 undone_by: Some(by),
                 ..
             }) => {
-                return Err(Error::PlanRefused(format!(
+                return Err(Error::plan_refused(format!(
                     "the application {id}, which this rollback would take back, was taken back already (by {by})"
                 )));
             }
             None => {
-                return Err(Error::PlanRefused(format!(
+                return Err(Error::plan_refused(format!(
                     "the application {id}, which this rollback would take back, is not in the ledger"
                 )));
             }
@@ -475,25 +480,20 @@ async fn write_rows(
 /// The error that says which rows are not as planned.
 async fn drifted(session: &Session, plan: &Arc<Executable>, tables: &[Planned]) -> Result<Error> {
     Ok(match drift::drift(session, plan, tables).await? {
-        Some(report) => Error::Drift(Box::new(report)),
+        Some(report) => report.into(),
         // A row was deleted and inserted again while its lock was waited for.
-        None => Error::Database {
-            message: "rows changed while they were being compared".into(),
-            code: None,
-            transient: true,
-        },
+        None => Error::database("rows changed while they were being compared").transient(),
     })
 }
 
 /// A write that met a row which appeared meanwhile is drift: the plan's tables are compared again
 /// outside the failed transaction.
 async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: Error) -> Error {
-    if matches!(e, Error::Locked(_)) {
+    if e.kind() == ErrorKind::Locked {
         let names: Vec<String> = tables.iter().map(|t| t.table.name.to_string()).collect();
         return name_others(&locked.session, &names, e).await;
     }
-    let appeared = matches!(&e, Error::Database { code: Some(code), .. } if code == "23505");
-    if !appeared {
+    if e.code() != Some("23505") {
         return e;
     }
     let session = locked.session;
@@ -504,24 +504,13 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Planned], e: 
         drift::drift(&session, plan, &tables).await
     };
     let _ = tables;
-    match (again.await, e) {
-        (Ok(Some(report)), _) => Error::Drift(Box::new(report)),
+    match again.await {
+        Ok(Some(report)) => report.into(),
         // One load cannot have done that, but several in turn can.
-        (
-            _,
-            Error::Database {
-                message,
-                code,
-                transient,
-            },
-        ) if plan.plan().header.undoes.len() > 1 => Error::Database {
-            message: format!(
-                "{message}: between these loads, rows took over values of a unique key from each other; \
-                     take the loads back one by one with --application, newest first (see `loader history`)"
-            ),
-            code,
-            transient,
-        },
-        (_, e) => e,
+        _ if plan.plan().header.undoes.len() > 1 => e.and(
+            ": between these loads, rows took over values of a unique key from each other; take the loads back one \
+             by one with --application, newest first (see `loader history`)",
+        ),
+        _ => e,
     }
 }

@@ -5,13 +5,12 @@ use tokio_postgres::Row;
 
 use crate::error::{Error, Result};
 use crate::pg::{Session, failed};
-use crate::planfile::hex;
-use crate::record::value::Shape;
 use crate::sql::ident::{Ident, Qualified};
 use crate::table::config::Config;
 use crate::table::schema::{
-    Asks, Check, Column, Equality, ForeignKey, Identity, Table, UniqueIndex,
+    Asks, Check, Column, Equality, ForeignKey, Identity, Shape, Table, UniqueIndex,
 };
+use crate::text::hex;
 
 const COLUMNS: &str = r#"
 SELECT a.attnum, a.attname::text,
@@ -179,7 +178,7 @@ SELECT pg_catalog.array_agg(line ORDER BY line COLLATE "C") FROM (
 /// The tables configured under `names`, as the catalogs describe them, in the order of `names`.
 ///
 /// # Errors
-/// [`Error::Config`] where a table does not exist or is no table; [`Error::Database`].
+/// [`Config`](crate::ErrorKind::Config) where a table does not exist or is no table; [`Database`](crate::ErrorKind::Database).
 pub async fn tables(session: &Session, config: &Config, names: &[String]) -> Result<Vec<Table>> {
     let mut tables = Vec::with_capacity(names.len());
     for name in names {
@@ -211,7 +210,7 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
         .await
         .map_err(|e| failed(&doing, &e))?
         .ok_or_else(|| {
-            Error::Config(format!(
+            Error::config(format!(
                 "table {name} does not exist in the database, or not in the search path; name its schema as schema.table"
             ))
         })?;
@@ -222,7 +221,7 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
     };
     let kind: String = found.get(3);
     if !matches!(kind.as_str(), "r" | "p") {
-        return Err(Error::Config(format!(
+        return Err(Error::config(format!(
             "{qualified} is not a table (relkind {kind}); views and foreign tables cannot be loaded"
         )));
     }

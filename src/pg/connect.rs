@@ -59,7 +59,7 @@ impl SslMode {
     /// too: with [`Roots::System`] nothing less than [`SslMode::VerifyFull`] will do, as in libpq.
     ///
     /// # Errors
-    /// [`Error::Config`] where the value names no mode, or less than `roots` need.
+    /// [`Config`](crate::ErrorKind::Config) where the value names no mode, or less than `roots` need.
     pub fn chosen(given: Option<(&str, &str)>, roots: &Roots) -> Result<SslMode> {
         let system = *roots == Roots::System;
         let Some((setting, value)) = given else {
@@ -71,12 +71,12 @@ impl SslMode {
         };
         let value = value.trim();
         match SslMode::named(value) {
-            Some(mode) if system && mode != SslMode::VerifyFull => Err(Error::Config(format!(
+            Some(mode) if system && mode != SslMode::VerifyFull => Err(Error::config(format!(
                 "{setting} is \"{value}\", but the operating system's certificates (sslrootcert=system) need \
                  verify-full"
             ))),
             Some(mode) => Ok(mode),
-            None => Err(Error::Config(format!(
+            None => Err(Error::config(format!(
                 "{setting} is \"{}\", which is none of {}",
                 escape(value),
                 SslMode::NAMES
@@ -131,7 +131,7 @@ impl Database {
     /// before anything is done.
     ///
     /// # Errors
-    /// [`Error::Config`] where trusted certificates are needed and cannot be read.
+    /// [`Config`](crate::ErrorKind::Config) where trusted certificates are needed and cannot be read.
     pub fn new(mut config: Config, mode: SslMode, roots: &Roots) -> Result<Database> {
         let hosts = config.get_hosts();
         let local = !hosts.is_empty() && hosts.iter().all(is_socket);
@@ -180,7 +180,7 @@ impl Database {
     /// by a task of its own.
     ///
     /// # Errors
-    /// [`Error::Database`] naming host, port and database; never the password.
+    /// [`Database`](crate::ErrorKind::Database) naming host, port and database; never the password.
     pub async fn connect(&self, config: &Config) -> Result<Client> {
         let Some(tls) = &self.tls else {
             return self.plain(config).await;
@@ -211,10 +211,8 @@ impl Database {
         if e.as_db_error().is_some() {
             return failed(&doing, e);
         }
-        let text = match failed(&doing, e) {
-            Error::Database { message, .. } => message,
-            other => return other,
-        };
+        let error = failed(&doing, e);
+        let text = error.to_string();
         let advice = match tls_error(e) {
             Some(rustls::Error::InvalidCertificate(why)) => certificate_advice(why),
             Some(_) => "",
@@ -232,10 +230,10 @@ impl Database {
             "invalid configuration",
             "authentication error",
         ];
-        Error::Database {
-            transient: !lasting.iter().any(|l| text.contains(l)),
-            message: format!("{text}{advice}"),
-            code: None,
+        let error = Error::database(format!("{text}{advice}"));
+        match lasting.iter().any(|l| text.contains(l)) {
+            true => error,
+            false => error.transient(),
         }
     }
 }
@@ -298,7 +296,8 @@ fn client_config(mode: SslMode, roots: &Roots) -> Result<ClientConfig> {
                 WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
                     .build()
                     .map_err(|e| {
-                        Error::Config(format!("preparing TLS with {}: {e}", describe(roots)))
+                        Error::config(format!("preparing TLS with {}", describe(roots)))
+                            .caused_by(e)
                     })?;
             Arc::new(Verified {
                 inner,
@@ -310,7 +309,7 @@ fn client_config(mode: SslMode, roots: &Roots) -> Result<ClientConfig> {
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|e| Error::Config(format!("preparing TLS: {e}")))?
+        .map_err(|e| Error::config("preparing TLS").caused_by(e))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
@@ -334,7 +333,7 @@ fn trusted(roots: &Roots) -> Result<Vec<CertificateDer<'static>>> {
         Roots::System => rustls_native_certs::load_native_certs().certs,
     };
     if found.is_empty() {
-        return Err(Error::Config(format!(
+        return Err(Error::config(format!(
             "preparing TLS: {} hold no certificate; name a PEM file with the authority's certificate with \
              DB_SSLROOTCERT",
             describe(roots)
@@ -345,7 +344,7 @@ fn trusted(roots: &Roots) -> Result<Vec<CertificateDer<'static>>> {
 
 fn from_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let wrong = |e: rustls::pki_types::pem::Error| {
-        Error::Config(format!(
+        Error::config(format!(
             "DB_SSLROOTCERT: cannot read the root certificates in {}: {e}; a PEM file is needed",
             path.display()
         ))

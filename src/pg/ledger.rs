@@ -39,7 +39,7 @@ pub struct Application {
 /// The applications of one batch, or of all, newest first.
 ///
 /// # Errors
-/// [`crate::Error::Database`].
+/// [`Database`](crate::ErrorKind::Database).
 pub async fn applications(
     session: &Session,
     schema: &str,
@@ -61,7 +61,7 @@ pub async fn applications(
         .iter()
         .find_map(|r| serde_json::from_str::<Vec<LedgerTable>>(&text(r, 7)).err())
     {
-        return Err(crate::Error::Config(format!(
+        return Err(crate::Error::config(format!(
             "the ledger {schema}.loader_ledger holds entries that this version does not read: {e}"
         )));
     }
@@ -104,7 +104,7 @@ fn mark_undone(all: &mut [Application]) {
 /// The application with this id, if it was committed.
 ///
 /// # Errors
-/// [`crate::Error::Database`].
+/// [`Database`](crate::ErrorKind::Database).
 pub async fn committed(session: &Session, schema: &str, application: &str) -> Result<bool> {
     let sql = format!(
         "SELECT pg_catalog.count(*) FROM {}.loader_ledger WHERE application = {}::uuid",

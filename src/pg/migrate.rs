@@ -85,7 +85,7 @@ const MIGRATION_LOCK: i64 = 0x6c6f_6164_6d69_6772;
 /// that ran; none if all is as it should be.
 ///
 /// # Errors
-/// [`Error::Config`] naming columns that an adopted table lacks; [`Error::Database`].
+/// [`Config`](crate::ErrorKind::Config) naming columns that an adopted table lacks; [`Database`](crate::ErrorKind::Database).
 pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>> {
     let doing = "preparing the loader's tables";
     let locked = format!(
@@ -117,11 +117,7 @@ pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>>
         .set_migration_table_name("loader_migrations")
         .run_async(&mut session.client)
         .await
-        .map_err(|e| Error::Database {
-            message: format!("{doing}: {e}{}", source_of(&e)),
-            code: None,
-            transient: false,
-        })?;
+        .map_err(|e| Error::database(format!("{doing}: {e}{}", source_of(&e))))?;
     check(session, schema).await?;
     let unlock =
         format!("SELECT pg_catalog.pg_advisory_unlock({MIGRATION_LOCK}); RESET search_path");
@@ -164,7 +160,7 @@ async fn check(session: &Session, schema: &str) -> Result<()> {
             .filter(|c| !found.iter().any(|f| f == c))
             .collect();
         if !missing.is_empty() {
-            return Err(Error::Config(format!(
+            return Err(Error::config(format!(
                 "the table {schema}.{table} exists and lacks the column{} {}; it cannot be adopted: \
                  add what is missing, or let the loader use another schema with LOADER_SCHEMA",
                 if missing.len() == 1 { "" } else { "s" },
@@ -178,7 +174,7 @@ async fn check(session: &Session, schema: &str) -> Result<()> {
 /// The random id of this database.
 ///
 /// # Errors
-/// [`Error::Config`] where the loader's tables are missing.
+/// [`Config`](crate::ErrorKind::Config) where the loader's tables are missing.
 pub async fn lineage(session: &Session, schema: &str) -> Result<String> {
     let table = format!("{}.loader_identity", Ident(schema));
     let there = session
@@ -200,7 +196,7 @@ pub async fn lineage(session: &Session, schema: &str) -> Result<String> {
         }
     };
     rows.into_iter().flatten().next().flatten().ok_or_else(|| {
-        Error::Config(format!(
+        Error::config(format!(
             "the loader's tables are not in the schema {schema} of this database; run `loader migrate` once"
         ))
     })
@@ -209,7 +205,7 @@ pub async fn lineage(session: &Session, schema: &str) -> Result<String> {
 /// Gives the database a new lineage, so that plans made for its original no longer apply.
 ///
 /// # Errors
-/// [`Error::Database`].
+/// [`Database`](crate::ErrorKind::Database).
 pub async fn new_lineage(session: &Session, schema: &str) -> Result<()> {
     let sql = format!(
         "UPDATE {}.loader_identity SET lineage = pg_catalog.gen_random_uuid()::text",

@@ -22,8 +22,8 @@ pub struct QueueEntry {
 /// The entries of a batch.
 ///
 /// # Errors
-/// [`Error::Blocked`] where the batch has none, or where the validator marked some as failed;
-/// [`Error::Database`].
+/// [`Blocked`](crate::ErrorKind::Blocked) where the batch has none, or where the validator marked some as failed;
+/// [`Database`](crate::ErrorKind::Database).
 pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<Vec<QueueEntry>> {
     let sql = format!(
         "SELECT id, table_name, fragment_id, s3_key, status = 'failed' AND application IS NULL, error_message \
@@ -33,7 +33,7 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
     );
     let rows = session.texts("reading the validation queue", &sql).await?;
     if rows.is_empty() {
-        return Err(Error::Blocked(format!(
+        return Err(Error::blocked(format!(
             "the validation queue {schema}.validation_queue has no entries for batch {batch_id}; \
              if there is no validator, say so with --queue off or LOADER_QUEUE=off"
         )));
@@ -57,7 +57,7 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
             0 => String::new(),
             n => format!("\n  and {n} more"),
         };
-        return Err(Error::Blocked(format!(
+        return Err(Error::blocked(format!(
             "{} fragment{} of batch {batch_id} failed validation; mend and deliver them again before loading:\n{}{rest}",
             failed.len(),
             if failed.len() == 1 { "" } else { "s" },

@@ -7,8 +7,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::connect::Database;
 use super::migrate;
-use crate::error::{Error, Result};
-use crate::plan::Target;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::TargetDatabase;
 use crate::plan::masking::Mask;
 use crate::sql::ident::Literal;
 
@@ -124,7 +124,7 @@ impl Session {
     /// A pinned session with the database.
     ///
     /// # Errors
-    /// [`Error::Database`] naming host, port and database; never the password.
+    /// [`Database`](crate::ErrorKind::Database) naming host, port and database; never the password.
     pub async fn open(database: &Database, timeouts: Timeouts) -> Result<Session> {
         let mut config = database.config().clone();
         config
@@ -143,14 +143,11 @@ impl Session {
         let client = match tokio::time::timeout(patience, database.connect(&config)).await {
             Ok(connected) => connected?,
             Err(_) => {
-                return Err(Error::Database {
-                    message: format!(
-                        "connecting to {place}: no answer within {} s",
-                        patience.as_secs()
-                    ),
-                    code: None,
-                    transient: true,
-                });
+                return Err(Error::database(format!(
+                    "connecting to {place}: no answer within {} s",
+                    patience.as_secs()
+                ))
+                .transient());
             }
         };
         let session = Session {
@@ -182,13 +179,13 @@ impl Session {
             .await?;
         let (version, encoding): (i32, String) = (row.get(1), row.get(2));
         if version < 140_000 {
-            return Err(Error::Config(format!(
+            return Err(Error::config(format!(
                 "{place}: the server is PostgreSQL {}; 14 or newer is needed",
                 version / 10_000
             )));
         }
         if encoding != "UTF8" {
-            return Err(Error::Config(format!(
+            return Err(Error::config(format!(
                 "{place}: the database's encoding is {encoding}; UTF8 is needed"
             )));
         }
@@ -234,7 +231,7 @@ impl Session {
     ) -> Result<T> {
         match tokio::time::timeout(self.patience, work).await {
             Ok(done) => done.map_err(|e| self.failed(doing, &e)),
-            Err(_) => Err(Error::Locked(format!(
+            Err(_) => Err(Error::locked(format!(
                 "{doing}: the server did not answer within {} s (TRANSACTION_TIMEOUT, and a little more)",
                 self.patience.as_secs()
             ))),
@@ -244,7 +241,7 @@ impl Session {
     /// Runs statements without results.
     ///
     /// # Errors
-    /// [`Error::Database`] saying what was being done.
+    /// [`Database`](crate::ErrorKind::Database) saying what was being done.
     pub async fn run(&self, doing: &str, sql: &str) -> Result<()> {
         self.answer(doing, self.client.batch_execute(sql)).await
     }
@@ -252,7 +249,7 @@ impl Session {
     /// Runs one statement and returns how many rows it touched.
     ///
     /// # Errors
-    /// [`Error::Database`] saying what was being done.
+    /// [`Database`](crate::ErrorKind::Database) saying what was being done.
     pub async fn execute(&self, doing: &str, sql: &str) -> Result<u64> {
         self.answer(doing, self.client.execute(sql, &[])).await
     }
@@ -260,7 +257,7 @@ impl Session {
     /// The rows of one query, as text.
     ///
     /// # Errors
-    /// [`Error::Database`] saying what was being done.
+    /// [`Database`](crate::ErrorKind::Database) saying what was being done.
     pub async fn texts(&self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let messages = self.answer(doing, self.client.simple_query(sql)).await?;
         let rows = messages.into_iter().filter_map(|m| match m {
@@ -276,7 +273,7 @@ impl Session {
     /// The one number that a query returns; 0 where it returns null.
     ///
     /// # Errors
-    /// [`Error::Database`] saying what was being done.
+    /// [`Database`](crate::ErrorKind::Database) saying what was being done.
     pub async fn number(&self, doing: &str, sql: &str) -> Result<i64> {
         let row = self.answer(doing, self.client.query_one(sql, &[])).await?;
         let value: Option<i64> = row.try_get(0).map_err(|e| self.failed(doing, &e))?;
@@ -286,7 +283,7 @@ impl Session {
     /// Ends a server process of the same role, if it is still the one that is meant.
     ///
     /// # Errors
-    /// [`Error::Database`].
+    /// [`Database`](crate::ErrorKind::Database).
     pub async fn terminate(&self, backend: &Backend) -> Result<()> {
         let sql = format!(
             "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
@@ -300,8 +297,8 @@ impl Session {
     /// What identifies this database, for a plan.
     ///
     /// # Errors
-    /// [`Error::Config`] where `loader migrate` was not run; [`Error::Database`].
-    pub async fn target(&self, loader_schema: &str) -> Result<Target> {
+    /// [`Config`](crate::ErrorKind::Config) where `loader migrate` was not run; [`Database`](crate::ErrorKind::Database).
+    pub async fn target(&self, loader_schema: &str) -> Result<TargetDatabase> {
         let lineage = migrate::lineage(self, loader_schema).await?;
         let sql = "SELECT pg_catalog.current_database()::text, \
              (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' || \
@@ -309,7 +306,7 @@ impl Session {
              pg_catalog.current_setting('search_path')";
         let doing = "asking which database this is";
         let row = self.answer(doing, self.client.query_one(sql, &[])).await?;
-        Ok(Target {
+        Ok(TargetDatabase {
             database: row.get(0),
             identity: row.get(1),
             lineage,
@@ -321,7 +318,7 @@ impl Session {
     /// Sets the search path under which a plan was made.
     ///
     /// # Errors
-    /// [`Error::Database`].
+    /// [`Database`](crate::ErrorKind::Database).
     pub async fn set_search_path(&self, path: &str) -> Result<()> {
         let sql = format!(
             "SELECT pg_catalog.set_config('search_path', {}, false)",
@@ -338,11 +335,8 @@ pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
         let cause = e.source().map(|s| format!(": {s}")).unwrap_or_default();
         // A lost connection may come back; what cannot be read or authenticated stays so.
         let lost = e.is_closed() || e.source().is_some_and(|s| s.is::<std::io::Error>());
-        return Error::Database {
-            message: format!("{doing}: {e}{cause}"),
-            code: None,
-            transient: lost,
-        };
+        let error = Error::database(format!("{doing}: {e}{cause}"));
+        return if lost { error.transient() } else { error };
     };
     let mut message = format!("{doing}: {}", crate::text::escape(db.message()));
     for part in [db.detail(), db.hint(), db.where_()].into_iter().flatten() {
@@ -400,13 +394,14 @@ fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
 }
 
 fn by_code(message: String, code: &str) -> Error {
+    let kind = match code {
+        "55P03" | "57014" | "25P03" => ErrorKind::Locked,
+        _ => ErrorKind::Database,
+    };
+    let error = Error::new(kind, format!("{message} [SQLSTATE {code}]")).with_code(code);
     match code {
-        "55P03" | "57014" | "25P03" => Error::Locked(format!("{message} [SQLSTATE {code}]")),
-        _ => Error::Database {
-            transient: matches!(code, "40001" | "40P01" | "57P01" | "57P02" | "57P03")
-                || code.starts_with("08"),
-            message: format!("{message} [SQLSTATE {code}]"),
-            code: Some(code.to_owned()),
-        },
+        "40001" | "40P01" | "57P01" | "57P02" | "57P03" => error.transient(),
+        _ if code.starts_with("08") => error.transient(),
+        _ => error,
     }
 }

@@ -6,7 +6,9 @@ use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::apply::staged::record_id;
 use crate::pg::plan::compare::Snapshot;
-use crate::plan::{Applied, DriftColumn, DriftRow, DriftState, Fingerprint, LedgerTable, Values};
+use crate::plan::{
+    AppliedChange, DriftColumn, DriftRow, DriftState, Fingerprint, LedgerTable, Values,
+};
 use crate::planfile::order_key;
 use crate::sql::copytext::CopyRow;
 use crate::sql::ident::{Ident, Literal};
@@ -29,7 +31,7 @@ pub struct Undo<'a> {
 /// One row that was changed, with what became of it since.
 pub struct Undone {
     /// The change as it was made.
-    pub applied: Applied,
+    pub applied: AppliedChange,
     /// The natural key.
     pub key: Values,
     /// The digest of the row as it is now, if it is as it was left.
@@ -42,7 +44,7 @@ impl<'a> Undo<'a> {
     /// may have set again since.
     ///
     /// # Errors
-    /// [`Error::Database`]; [`Error::Blocked`] where the audit log is not complete.
+    /// [`Database`](crate::ErrorKind::Database); [`Blocked`](crate::ErrorKind::Blocked) where the audit log is not complete.
     pub async fn collect(
         session: &Session,
         number: usize,
@@ -109,7 +111,7 @@ impl<'a> Undo<'a> {
         let audited = session.number(&doing, &count).await?;
         let written = i64::try_from(undo.ledger.counts.changes()).unwrap_or(i64::MAX);
         if audited != written {
-            return Err(Error::Blocked(format!(
+            return Err(Error::blocked(format!(
                 "{}: the audit log has {audited} changes of this load and the ledger says {written}; without the complete \
                  log it cannot be taken back",
                 undo.ledger.table
@@ -131,7 +133,7 @@ impl<'a> Undo<'a> {
     /// of them: all images of one application have the same columns.
     ///
     /// # Errors
-    /// [`Error::Blocked`] where a load changed such a column of a row that was there before.
+    /// [`Blocked`](crate::ErrorKind::Blocked) where a load changed such a column of a row that was there before.
     async fn find_gone_and_added(&mut self, session: &Session, applications: &str) -> Result<()> {
         let sql = format!(
             "WITH images AS MATERIALIZED (SELECT i.image FROM pg_catalog.unnest({applications}) a(id), \
@@ -161,7 +163,7 @@ impl<'a> Undo<'a> {
         let gone: Vec<String> = known.filter(|c| self.table.column(c).is_none()).collect();
         let written = |c: &&String| self.ledger.columns.contains(c);
         match gone.iter().find(written) {
-            Some(column) if self.ledger.counts.update > 0 => Err(Error::Blocked(format!(
+            Some(column) if self.ledger.counts.update > 0 => Err(Error::blocked(format!(
                 "{}: the load changed the column {}, which the table has no more, so that its rows cannot be put back; \
                  the values of before are in the audit log (`loader audit`)",
                 self.ledger.table,
@@ -201,7 +203,7 @@ impl<'a> Undo<'a> {
         if named.is_empty() {
             return Ok(());
         }
-        Err(Error::Blocked(format!(
+        Err(Error::blocked(format!(
             "{}: somebody else changed rows between two loads of this batch, for example {}; take the loads back one by \
              one with --application, newest first",
             self.ledger.table,
@@ -303,7 +305,7 @@ impl<'a> Undo<'a> {
     /// they were left, in key order.
     ///
     /// # Errors
-    /// [`Error::Database`], and whatever `sink` returns.
+    /// [`Database`](crate::ErrorKind::Database), and whatever `sink` returns.
     pub async fn stream(
         &self,
         snapshot: &Snapshot<'_>,
@@ -347,11 +349,11 @@ impl<'a> Undo<'a> {
             .await
             .map_err(|e| session.failed(&doing, &e))?;
         let mut lines = std::pin::pin!(lines);
-        let mut drifted: Vec<(DriftRow, Applied, String, i64)> = Vec::new();
+        let mut drifted: Vec<(DriftRow, AppliedChange, String, i64)> = Vec::new();
         let mut row = CopyRow::default();
         // What cannot be read may be a sensitive value, and is not repeated.
         let broken = || {
-            Error::Io(format!(
+            Error::local(format!(
                 "{doing}: an image in the audit log is not one that the loader wrote"
             ))
         };
@@ -365,7 +367,7 @@ impl<'a> Undo<'a> {
                 let json = row.get(i).map(serde_json::from_str::<Values>);
                 json.transpose().map_err(|_| broken())
             };
-            let applied = Applied {
+            let applied = AppliedChange {
                 before: image(0)?,
                 after: image(1)?,
             };
@@ -423,7 +425,7 @@ impl<'a> Undo<'a> {
         &self,
         session: &Session,
         record_id: &str,
-        applied: &Applied,
+        applied: &AppliedChange,
     ) -> Result<Vec<DriftColumn>> {
         let order = match self.ledger.config.soft_delete.column() {
             Some(mark) => format!("t.{} IS NULL DESC", Ident(mark)),
@@ -496,7 +498,7 @@ impl<'a> Undo<'a> {
     /// themselves: named as `table key` with the constraint.
     ///
     /// # Errors
-    /// [`Error::Database`].
+    /// [`Database`](crate::ErrorKind::Database).
     pub async fn referrers(&self, session: &Session, all: &[Undo<'_>]) -> Result<Vec<String>> {
         if self.ledger.config.soft_delete.column().is_some() {
             return Ok(Vec::new()); // a marked row can still be referred to

@@ -51,10 +51,10 @@ const UNKNOWN: [&str; 12] = [
 /// not take: `sslmode`, `sslrootcert`, `passfile`.
 ///
 /// # Errors
-/// [`Error::Config`] without any part of the URL: each could be a password in the wrong place.
+/// [`Config`](crate::ErrorKind::Config) without any part of the URL: each could be a password in the wrong place.
 pub fn parse(url: &str) -> Result<(Config, BTreeMap<String, String>)> {
     let wrong = |why: &str| {
-        Err(Error::Config(format!(
+        Err(Error::config(format!(
             "the database URL (--database-url, DATABASE_URL) cannot be read{why}; write {FORM}"
         )))
     };

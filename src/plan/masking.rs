@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::plan::{
     DriftReport, Entry, Fingerprint, Fragment, Skip, Values, Violation, ViolationKind, What,
 };
-use crate::planfile::hex;
 use crate::table::config::TableConfig;
+use crate::text::hex;
 
 /// Puts `•••` and six hex digits in the place of the values of sensitive columns. Equal values of
 /// one plan have equal digits, in every column and format. The digits are of a keyed hash, and the

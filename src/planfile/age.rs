@@ -18,19 +18,18 @@ impl Recipients {
     /// The keys in `texts`, each once, in this order.
     ///
     /// # Errors
-    /// [`Error::Config`] where one is not a key, or there is none.
+    /// [`Config`](crate::ErrorKind::Config) where one is not a key, or there is none.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Recipients> {
         let (mut names, mut keys) = (Vec::new(), Vec::new());
         for text in texts {
             if text.starts_with("AGE-SECRET-KEY-") {
-                return Err(Error::Config(
+                return Err(Error::config(
                     "a secret key (AGE-SECRET-KEY-…) was given as a recipient; give its public key, which begins \
-                     with age1, and consider the secret one known"
-                        .into(),
+                     with age1, and consider the secret one known",
                 ));
             }
             let key: Recipient = text.parse().map_err(|why| {
-                Error::Config(format!(
+                Error::config(format!(
                     "\"{}\" is not a recipient: {why}; it must be a public key as age-keygen prints it, age1…",
                     crate::text::escape(text)
                 ))
@@ -43,7 +42,7 @@ impl Recipients {
         }
         match keys.is_empty() {
             false => Ok(Recipients { names, keys }),
-            true => Err(Error::Config("there is no recipient".into())),
+            true => Err(Error::config("there is no recipient")),
         }
     }
 
@@ -58,13 +57,13 @@ impl Recipients {
         out: impl Write,
         make: impl FnOnce(&mut dyn Write) -> Result<()>,
     ) -> Result<()> {
-        let failed = |e: &std::io::Error| Error::io("encrypting the plan", e);
+        let failed = |e: std::io::Error| Error::io("encrypting the plan", e);
         let keys = self.keys.iter().map(|k| k as &dyn age::Recipient);
         let encryptor = Encryptor::with_recipients(keys)
-            .map_err(|e| Error::Config(format!("encrypting the plan: {e}")))?;
-        let mut stream = encryptor.wrap_output(out).map_err(|e| failed(&e))?;
+            .map_err(|e| Error::config("encrypting the plan").caused_by(e))?;
+        let mut stream = encryptor.wrap_output(out).map_err(failed)?;
         make(&mut stream)?;
-        stream.finish().map(drop).map_err(|e| failed(&e))
+        stream.finish().map(drop).map_err(failed)
     }
 }
 
@@ -78,10 +77,10 @@ impl Identities {
     /// The keys in `text`, one a line, as `age-keygen` writes them; `name` is for messages.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the line that is no key, never what stands in it.
+    /// [`Config`](crate::ErrorKind::Config) naming the line that is no key, never what stands in it.
     pub fn parse(name: &str, text: &str) -> Result<Identities> {
         if text.starts_with("age-encryption.org/") || text.starts_with("-----BEGIN AGE") {
-            return Err(Error::Config(format!(
+            return Err(Error::config(format!(
                 "{name} is itself encrypted; decrypt it first: age --decrypt {name}"
             )));
         }
@@ -92,7 +91,7 @@ impl Identities {
                 continue;
             }
             keys.push(line.parse().map_err(|_| {
-                Error::Config(format!(
+                Error::config(format!(
                     "{name}, line {}: not a secret key as age-keygen writes it (AGE-SECRET-KEY-1…)",
                     number + 1
                 ))
@@ -103,7 +102,7 @@ impl Identities {
                 name: name.to_owned(),
                 keys,
             }),
-            true => Err(Error::Config(format!("{name} has no secret key in it"))),
+            true => Err(Error::config(format!("{name} has no secret key in it"))),
         }
     }
 
@@ -135,7 +134,7 @@ impl Identities {
                 return Ok(());
             }
             out.write_all(&buffer[..n])
-                .map_err(|e| Error::io("writing the plan to a temporary file", &e))?;
+                .map_err(|e| Error::io("writing the plan to a temporary file", e))?;
         }
     }
 }

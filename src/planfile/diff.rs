@@ -86,10 +86,10 @@ struct Known {
 const NAMED: usize = 10;
 
 fn spool() -> Result<File> {
-    tempfile::tempfile().map_err(|e| failed(&e))
+    tempfile::tempfile().map_err(failed)
 }
 
-fn failed(e: &std::io::Error) -> Error {
+fn failed(e: std::io::Error) -> Error {
     Error::io("comparing the plans", e)
 }
 
@@ -97,13 +97,13 @@ impl<'p> PlanDiff<'p> {
     /// Compares two plans.
     ///
     /// # Errors
-    /// [`Error::PlanRefused`] where the sensitive values of one are encrypted and it was not
-    /// opened, or a file changed; [`Error::Io`].
+    /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where the sensitive values of one are encrypted and it was not
+    /// opened, or a file changed; [`Io`](crate::ErrorKind::Io).
     pub fn new(old: &'p PlanFile, new: &'p PlanFile) -> Result<PlanDiff<'p>> {
         for plan in [old, new] {
             // The stand-ins of two plans have nothing in common.
             if let Some(seal) = &plan.seal {
-                return Err(Error::PlanRefused(seal.closed(&plan.name)));
+                return Err(Error::plan_refused(seal.closed(&plan.name)));
             }
         }
         let mut diff = PlanDiff {
@@ -237,31 +237,28 @@ impl<'p> PlanDiff<'p> {
             let line = |entry| {
                 entry_json(entry)
                     .map(|json| json + "\n")
-                    .map_err(|e| failed(&e.into()))
+                    .map_err(|e| failed(e.into()))
             };
             if removed.next_if(|r| **r == place).is_some() {
-                gone.write_all(line(entry)?.as_bytes())
-                    .map_err(|e| failed(&e))?;
+                gone.write_all(line(entry)?.as_bytes()).map_err(failed)?;
             } else if let Some(at) = offsets.get_mut(&place) {
                 let line = line(entry)?;
                 *at = offset;
                 offset += line.len() as u64;
-                different
-                    .write_all(line.as_bytes())
-                    .map_err(|e| failed(&e))?;
+                different.write_all(line.as_bytes()).map_err(failed)?;
             }
             place += 1;
             Ok(())
         })?;
-        different.flush().map_err(|e| failed(&e))?;
-        gone.flush().map_err(|e| failed(&e))
+        different.flush().map_err(failed)?;
+        gone.flush().map_err(failed)
     }
 
     /// Gives what differs to `sink`, in the second plan's order, sensitive values masked with
     /// stand-ins that are the same for both plans.
     ///
     /// # Errors
-    /// [`Error::PlanRefused`] where a file changed; [`Error::Io`]; and whatever `sink` returns.
+    /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where a file changed; [`Io`](crate::ErrorKind::Io); and whatever `sink` returns.
     pub fn different(&self, sink: &mut dyn FnMut([Entry; 2]) -> Result<()>) -> Result<()> {
         self.changed(&mut |new, old| match old {
             Some(old) => sink([old, new]),
@@ -286,9 +283,9 @@ impl<'p> PlanDiff<'p> {
     /// As [`PlanDiff::different`].
     pub fn removed(&self, sink: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
         let mut file = &self.removed;
-        file.seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
         for line in BufReader::new(file).lines() {
-            sink(self.masked(entry(&line.map_err(|e| failed(&e))?)?))?;
+            sink(self.masked(entry(&line.map_err(failed)?)?))?;
         }
         Ok(())
     }
@@ -310,11 +307,9 @@ impl<'p> PlanDiff<'p> {
             let old = match old.and_then(|old| self.offsets.get(&old)) {
                 None => None,
                 Some(offset) => {
-                    different
-                        .seek(SeekFrom::Start(*offset))
-                        .map_err(|e| failed(&e))?;
+                    different.seek(SeekFrom::Start(*offset)).map_err(failed)?;
                     line.clear();
-                    different.read_line(&mut line).map_err(|e| failed(&e))?;
+                    different.read_line(&mut line).map_err(failed)?;
                     Some(self.masked(entry(&line)?))
                 }
             };
@@ -338,8 +333,8 @@ impl Objects {
 }
 
 fn entry(line: &str) -> Result<Entry> {
-    let line: EntryLine = serde_json::from_str(line).map_err(|e| failed(&e.into()))?;
-    Entry::try_from(line).map_err(|e| failed(&std::io::Error::other(e)))
+    let line: EntryLine = serde_json::from_str(line).map_err(|e| failed(e.into()))?;
+    Entry::try_from(line).map_err(|e| failed(std::io::Error::other(e)))
 }
 
 /// One mask for both plans, which hides what either calls sensitive.

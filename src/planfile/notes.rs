@@ -51,7 +51,7 @@ impl Outcome {
 /// Copies the plan in `file`, as [`super::PlanWriter`] wrote it, to `out` with `notes` behind its hash.
 ///
 /// # Errors
-/// [`Error::Io`] where a file cannot be read or written.
+/// [`Io`](crate::ErrorKind::Io) where a file cannot be read or written.
 pub fn annotate(mut file: &File, notes: &Notes, out: impl Write) -> Result<()> {
     let copy = || -> std::io::Result<()> {
         file.seek(SeekFrom::Start(0))?;
@@ -68,5 +68,5 @@ pub fn annotate(mut file: &File, notes: &Notes, out: impl Write) -> Result<()> {
         std::io::copy(&mut lines, &mut out)?;
         out.flush()
     };
-    copy().map_err(|e| Error::io("writing the plan", &e))
+    copy().map_err(|e| Error::io("writing the plan", e))
 }

@@ -15,7 +15,7 @@ use super::seal::Seal;
 use super::{EntryLine, FORMAT, Sections, plan_hash, quick};
 use crate::error::{Error, Result};
 use crate::plan::masking::Mask;
-use crate::plan::{Counts, Effect, Entry, Fragment, Header, Kind, TablePlan, Target, What};
+use crate::plan::{Counts, Effect, Entry, Fragment, Header, Kind, TablePlan, TargetDatabase, What};
 
 /// A plan file whose hash was found right. It stays open, so that nobody can exchange it.
 ///
@@ -50,8 +50,8 @@ impl PlanFile {
     /// The plan in the file `path`, verified as a whole; `-` is standard input.
     ///
     /// # Errors
-    /// [`Error::PlanRefused`] where it is not a plan, of another version, or was changed;
-    /// [`Error::Io`] where it cannot be read.
+    /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where it is not a plan, of another version, or was changed;
+    /// [`Io`](crate::ErrorKind::Io) where it cannot be read.
     pub fn open(path: &Path) -> Result<PlanFile> {
         let (file, name) = PlanFile::file(path)?;
         PlanFile::verify(file, name)
@@ -70,8 +70,7 @@ impl PlanFile {
     /// The open file and its name.
     fn file(path: &Path) -> Result<(File, String)> {
         let name = path.display().to_string();
-        let cannot =
-            |e: std::io::Error| Error::io(format_args!("{name}: cannot read the plan"), &e);
+        let cannot = |e: std::io::Error| Error::io(format_args!("{name}: cannot read the plan"), e);
         let file = if name == "-" {
             let mut spool = tempfile::tempfile().map_err(cannot)?;
             std::io::copy(&mut std::io::stdin().lock(), &mut spool).map_err(cannot)?;
@@ -123,13 +122,13 @@ impl PlanFile {
         let read = parse(&file, &name, &mut count, &mut |_| Ok(()))?;
         let (stated, found) = read.hashes();
         if stated != found {
-            return Err(Error::PlanRefused(format!(
+            return Err(Error::plan_refused(format!(
                 "{name}: the plan was changed after it was made: it says {stated}, and its content has \
                  {found}; make a new plan and have that reviewed"
             )));
         }
         if !counted.agrees(&read.header) {
-            return Err(Error::PlanRefused(format!(
+            return Err(Error::plan_refused(format!(
                 "{name}: the plan's summary does not agree with its entries; make a new plan"
             )));
         }
@@ -198,7 +197,7 @@ impl PlanFile {
     /// not what was verified.
     ///
     /// # Errors
-    /// [`Error::PlanRefused`] where the file changed since, and whatever `sink` returns.
+    /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where the file changed since, and whatever `sink` returns.
     pub fn stream(&self, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
         let same = match self.as_written {
             true => quick::stream(&self.file, &self.hash, sink)?.is_some(),
@@ -219,7 +218,7 @@ impl PlanFile {
 
     fn unchanged(&self, same: bool) -> Result<()> {
         if !same {
-            return Err(Error::PlanRefused(format!(
+            return Err(Error::plan_refused(format!(
                 "{}: the plan was changed while it was being used; nothing was written",
                 self.name
             )));
@@ -230,11 +229,11 @@ impl PlanFile {
     /// The plan as one that may be applied.
     ///
     /// # Errors
-    /// [`Error::Blocked`] where violations or limits stand against it; [`Error::PlanRefused`] where
+    /// [`Blocked`](crate::ErrorKind::Blocked) where violations or limits stand against it; [`PlanRefused`](crate::ErrorKind::PlanRefused) where
     /// its sensitive values are encrypted and it was not opened.
     pub fn executable(self) -> Result<Executable> {
         if let Some(seal) = &self.seal {
-            return Err(Error::PlanRefused(seal.closed(&self.name)));
+            return Err(Error::plan_refused(seal.closed(&self.name)));
         }
         let Some(against) = self.header.against() else {
             return Ok(Executable(self));
@@ -246,7 +245,7 @@ impl PlanFile {
                 self.name
             ),
         };
-        Err(Error::Blocked(format!(
+        Err(Error::blocked(format!(
             "{}: {against}; {advice}",
             self.name
         )))
@@ -279,7 +278,7 @@ pub(super) struct Counted {
 impl Counted {
     /// Counts one entry.
     pub(super) fn add(&mut self, entry: &Entry) {
-        self.table(&entry.table).add(&entry.what);
+        self.table(&entry.table).add(entry.what.action());
         if let What::Violation(v) = &entry.what {
             self.blocking += u64::from(v.effect == Effect::Block);
         }
@@ -337,7 +336,7 @@ fn parse(
     let mut handle = file;
     handle
         .seek(SeekFrom::Start(0))
-        .map_err(|e| Error::io(format_args!("{name}: cannot read the plan"), &e))?;
+        .map_err(|e| Error::io(format_args!("{name}: cannot read the plan"), e))?;
     let reader = BufReader::with_capacity(1 << 18, handle);
     parse_from(reader, name, sink, sealed)
 }
@@ -363,8 +362,10 @@ pub(super) fn parse_from(
     match (from_sink, parsed) {
         (Some(e), _) => Err(e),
         (None, Ok(parsed)) => Ok(parsed),
-        (None, Err(e)) if e.is_io() => Err(Error::Io(format!("{name}: cannot read the plan: {e}"))),
-        (None, Err(e)) => Err(Error::PlanRefused(format!(
+        (None, Err(e)) if e.is_io() => {
+            Err(Error::local(format!("{name}: cannot read the plan")).caused_by(e))
+        }
+        (None, Err(e)) => Err(Error::plan_refused(format!(
             "{name}: not a plan that this version reads: {}; make a new plan",
             crate::text::escape(&e.to_string())
         ))),
@@ -448,7 +449,9 @@ impl<'de> Visitor<'de> for Top<'_> {
                 Field::Kind => once::<Kind, _>(&mut kind, "kind", map.next_value()?)?,
                 Field::BatchId => once::<String, _>(&mut batch, "batch_id", map.next_value()?)?,
                 Field::Undoes => once::<Vec<String>, _>(&mut undoes, "undoes", map.next_value()?)?,
-                Field::Target => once::<Target, _>(&mut target, "target", map.next_value()?)?,
+                Field::Target => {
+                    once::<TargetDatabase, _>(&mut target, "target", map.next_value()?)?
+                }
                 Field::Records => once::<u64, _>(&mut records, "records", map.next_value()?)?,
                 Field::Blocking => once::<u64, _>(&mut blocking, "blocking", map.next_value()?)?,
                 Field::Rejected => once::<u64, _>(&mut rejected, "rejected", map.next_value()?)?,

@@ -12,7 +12,8 @@
 
 use serde_json::json;
 
-use super::{FORMAT, hash_of_lines, hex};
+use super::{FORMAT, hash_of_lines};
+use crate::text::hex;
 
 /// What a plan says about what is sealed in it.
 #[derive(Debug, Clone)]
@@ -116,7 +117,7 @@ mod sealing {
     /// sensitive columns is written as it is. Returns its hash, and that of the file as it is seen.
     ///
     /// # Errors
-    /// [`Error::Io`] where `out` cannot be written; [`Error::PlanRefused`] where the file changed.
+    /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written; [`PlanRefused`](crate::ErrorKind::PlanRefused) where the file changed.
     pub fn seal(
         plan: &PlanFile,
         recipients: &Recipients,
@@ -153,7 +154,7 @@ mod sealing {
             Ok(())
         })?;
         let sealed = lines.finish()?;
-        let bad_json = |e: serde_json::Error| Error::Io(format!("writing the plan: {e}"));
+        let bad_json = |e: serde_json::Error| Error::local("writing the plan").caused_by(e);
         let mut seal = Seal {
             masked_hash: String::new(),
             recipients: recipients.names().to_vec(),
@@ -216,15 +217,15 @@ mod sealing {
         /// returned as it is.
         ///
         /// # Errors
-        /// [`Error::PlanRefused`] where none of `identities` opens it, or what is sealed is not
-        /// what the file shows; [`Error::Io`].
+        /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where none of `identities` opens it, or what is sealed is not
+        /// what the file shows; [`Io`](crate::ErrorKind::Io).
         pub fn unseal(self, identities: &Identities) -> Result<PlanFile> {
             let Some(seal) = &self.seal else {
                 return Ok(self);
             };
             let temporary = || {
                 tempfile::tempfile()
-                    .map_err(|e| Error::io("making a temporary file for the plan", &e))
+                    .map_err(|e| Error::io("making a temporary file for the plan", e))
             };
             let mut sealed = temporary()?;
             self.read_again(&mut |_| Ok(()), &mut |line| {
@@ -235,8 +236,8 @@ mod sealing {
             })?;
             sealed
                 .seek(SeekFrom::Start(0))
-                .map_err(|e| Error::io("reading the plan", &e))?;
-            let refused = |why: &str| Error::PlanRefused(format!("{}: {why}", self.name));
+                .map_err(|e| Error::io("reading the plan", e))?;
+            let refused = |why: &str| Error::plan_refused(format!("{}: {why}", self.name));
             let mut plain = temporary()?;
             identities.decrypt(
                 BufReader::with_capacity(1 << 16, sealed),

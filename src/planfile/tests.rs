@@ -134,7 +134,7 @@ fn header() -> Header {
         kind: Kind::Load,
         batch_id: "b".into(),
         undoes: vec!["an application".into()],
-        target: Target {
+        target: TargetDatabase {
             database: "d".into(),
             identity: "1/2".into(),
             lineage: "l".into(),

@@ -24,7 +24,7 @@ pub(super) struct Section {
 impl Section {
     pub(super) fn new() -> Result<Section> {
         let file = tempfile::tempfile()
-            .map_err(|e| Error::io("making a temporary file for the plan", &e))?;
+            .map_err(|e| Error::io("making a temporary file for the plan", e))?;
         Ok(Section {
             spool: BufWriter::with_capacity(1 << 16, file),
             begun: false,
@@ -68,13 +68,13 @@ impl Section {
 fn write_line(line: &mut Vec<u8>, item: &impl Serialize) -> Result<()> {
     line.clear();
     serde_json::to_writer(&mut *line, item)
-        .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
+        .map_err(|e| Error::local("writing the plan").caused_by(e))?;
     line.push(b'\n');
     Ok(())
 }
 
 fn spooling(e: std::io::Error) -> Error {
-    Error::io("writing the plan to a temporary file", &e)
+    Error::io("writing the plan to a temporary file", e)
 }
 
 /// What the entries of one table came to.
@@ -101,7 +101,7 @@ impl PlanWriter {
     /// An empty plan.
     ///
     /// # Errors
-    /// [`Error::Io`] where no temporary file can be made.
+    /// [`Io`](crate::ErrorKind::Io) where no temporary file can be made.
     pub fn new() -> Result<PlanWriter> {
         Ok(PlanWriter {
             fragments: Section::new()?,
@@ -117,7 +117,7 @@ impl PlanWriter {
     /// Adds one object that was read.
     ///
     /// # Errors
-    /// [`Error::Io`] where the temporary file cannot be written.
+    /// [`Io`](crate::ErrorKind::Io) where the temporary file cannot be written.
     pub fn fragment(&mut self, fragment: &Fragment) -> Result<()> {
         self.fragments.push(fragment)
     }
@@ -125,7 +125,7 @@ impl PlanWriter {
     /// Adds one entry.
     ///
     /// # Errors
-    /// [`Error::Io`] where the temporary file cannot be written.
+    /// [`Io`](crate::ErrorKind::Io) where the temporary file cannot be written.
     pub fn entry(&mut self, entry: Entry) -> Result<()> {
         self.count(&entry);
         self.changes.push(&EntryLine::from(entry))
@@ -157,7 +157,7 @@ impl PlanWriter {
             self.tables.insert(entry.table.clone(), Written::default());
         }
         if let Some(table) = self.tables.get_mut(&entry.table) {
-            table.counts.add(&entry.what);
+            table.counts.add(entry.what.action());
             let mut write = |column: &String| {
                 if !table.columns.contains(column) {
                     table.columns.insert(column.clone());
@@ -184,7 +184,7 @@ impl PlanWriter {
     /// Completes `header` with counts, writes the plan to `out` and returns header and hash.
     ///
     /// # Errors
-    /// [`Error::Io`] where `out` cannot be written.
+    /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
     pub fn finish(self, header: Header, out: impl Write) -> Result<(Header, String)> {
         self.finish_salted(header, None, out)
     }
@@ -216,7 +216,7 @@ impl PlanWriter {
             changes: self.changes.digest(),
         };
         let hash = plan_hash(&header, salt, &sections)
-            .map_err(|e| Error::Io(format!("writing the plan: {e}")))?;
+            .map_err(|e| Error::local("writing the plan").caused_by(e))?;
         let more = salt.map(|salt| ("salt", serde_json::json!(salt)));
         write_file(
             out,
@@ -239,7 +239,7 @@ pub(super) fn write_file(
     let mut out = BufWriter::with_capacity(1 << 16, out);
     write_parts(&mut out, (header, hash), more, sections)
         .and_then(|()| out.flush())
-        .map_err(|e| Error::io("writing the plan", &e))
+        .map_err(|e| Error::io("writing the plan", e))
 }
 
 fn write_parts(

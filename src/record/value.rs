@@ -6,22 +6,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use super::Value;
-
-/// What a target column takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// `json` or `jsonb`.
-    Json,
-    /// An array type.
-    Array {
-        /// What stands between elements in the type's text form: `;` for `box`, else `,`.
-        delimiter: char,
-        /// Whether the elements are `json` or `jsonb`.
-        element_json: bool,
-    },
-    /// Any other type.
-    Scalar,
-}
+use crate::table::schema::Shape;
 
 /// Why a value cannot be given to a column. Displays as the end of "{column} is {value}, …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +41,8 @@ const MAX_DIMENSIONS: usize = 6;
 ///
 /// ```
 /// use table_loader::record::Value;
-/// use table_loader::record::value::{Misfit, Shape, column_text};
+/// use table_loader::record::value::{Misfit, column_text};
+/// use table_loader::table::schema::Shape;
 ///
 /// let array = Shape::Array { delimiter: ',', element_json: false };
 /// let text = column_text(&Value::Json(r#"["a", null, 1.50]"#), array)?;

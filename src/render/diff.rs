@@ -214,7 +214,7 @@ fn wanted(filter: &Filter, entry: &Entry) -> bool {
 }
 
 fn failed(e: std::io::Error) -> Error {
-    Error::io("writing the comparison", &e)
+    Error::io("writing the comparison", e)
 }
 
 /// The objects that differ, by how.

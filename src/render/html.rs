@@ -35,9 +35,9 @@ const SCRIPT: &str = include_str!("html/page.js");
 /// deletes come first, and the rest has a share for each table and action.
 ///
 /// # Errors
-/// [`Error::Io`] where `out` cannot be written; [`Error::PlanRefused`] where the file changed.
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written; [`PlanRefused`](crate::ErrorKind::PlanRefused) where the file changed.
 pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) -> Result<()> {
-    let failed = |e: std::io::Error| Error::io("writing the plan as a page", &e);
+    let failed = |e: std::io::Error| Error::io("writing the plan as a page", e);
     let header = &plan.header;
     let title = format!("{} {}", operation(header.kind), escape(&header.batch_id));
     let top = html! {

@@ -15,9 +15,9 @@ pub const FORMAT: &str = "table-loader-view/1";
 /// fragments and entries there is what `filter` takes, in plan order.
 ///
 /// # Errors
-/// [`Error::Io`] where `out` cannot be written; [`Error::PlanRefused`] where the file changed.
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written; [`PlanRefused`](crate::ErrorKind::PlanRefused) where the file changed.
 pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()> {
-    let failed = |e: std::io::Error| Error::io("writing the plan as JSON", &e);
+    let failed = |e: std::io::Error| Error::io("writing the plan as JSON", e);
     let header = header_json(&plan.header, &plan.hash, FORMAT).map_err(|e| failed(e.into()))?;
     out.write_all(header.as_bytes()).map_err(failed)?;
     let mask = plan.mask();

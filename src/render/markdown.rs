@@ -25,7 +25,7 @@ pub const ROWS: usize = 2_000;
 /// for each table; violations and deletes are cut only where they alone are too much.
 ///
 /// # Errors
-/// [`Error::Io`] where `out` cannot be written.
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 pub fn selection(
     plan: &PlanFile,
     selection: &Selection,
@@ -72,7 +72,7 @@ pub fn selection(
     }
     text += &format!("\n{}\n", header.summary_line());
     out.write_all(text.as_bytes())
-        .map_err(|e| Error::io("writing the plan for people", &e))
+        .map_err(|e| Error::io("writing the plan for people", e))
 }
 
 fn head(plan: &PlanFile) -> String {
@@ -226,7 +226,7 @@ fn share(blocks: &mut [Block], mut room: usize) -> usize {
 /// Writes a drift report, cut like a plan.
 ///
 /// # Errors
-/// [`Error::Io`] where `out` cannot be written.
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Result<()> {
     let marker = about.hash.as_deref().map(inert::plain).unwrap_or_default();
     let mut text = format!(
@@ -250,5 +250,5 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
         text += &format!("\n… and {left} more.\n");
     }
     out.write_all(text.as_bytes())
-        .map_err(|e| Error::io("writing the report", &e))
+        .map_err(|e| Error::io("writing the report", e))
 }

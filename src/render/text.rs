@@ -55,14 +55,14 @@ impl Style {
 }
 
 fn failed(e: std::io::Error) -> Error {
-    Error::io("writing the plan for people", &e)
+    Error::io("writing the plan for people", e)
 }
 
 /// Writes a verified plan for people: by table, violations first. Memory is bounded by the limit;
 /// with `limit: None` entries are spooled.
 ///
 /// # Errors
-/// [`Error::Io`] where `out` cannot be written; [`Error::PlanRefused`] where the file changed.
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written; [`PlanRefused`](crate::ErrorKind::PlanRefused) where the file changed.
 pub fn plan(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write) -> Result<()> {
     if filter.limit.is_some() {
         return selection(plan, &Selection::of(plan, filter)?, filter, style, out);
@@ -75,7 +75,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write
 /// Writes what was selected of a plan.
 ///
 /// # Errors
-/// [`Error::Io`] where `out` cannot be written.
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 pub fn selection(
     plan: &PlanFile,
     selection: &Selection,

@@ -92,10 +92,11 @@ pub enum SourceError {
 
 impl From<SourceError> for crate::Error {
     fn from(e: SourceError) -> crate::Error {
-        match e {
-            SourceError::Location { .. } => crate::Error::Config(e.to_string()),
-            e => crate::Error::Source(e.to_string()),
-        }
+        let kind = match e {
+            SourceError::Location { .. } => crate::ErrorKind::Config,
+            _ => crate::ErrorKind::Source,
+        };
+        crate::Error::of(kind, e)
     }
 }
 

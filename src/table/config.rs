@@ -269,10 +269,10 @@ impl Config {
     /// The configuration in the file `path`.
     ///
     /// # Errors
-    /// [`Error::Config`] with file, line and column.
+    /// [`Config`](crate::ErrorKind::Config) with file, line and column.
     pub fn read(path: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(path).map_err(|e| {
-            Error::Config(format!(
+            Error::config(format!(
                 "{}: cannot read the table configuration: {e}; name the file with --config or LOADER_CONFIG, or have \
                  a first one written by `loader init --out tables.yaml`",
                 path.display()
@@ -284,13 +284,13 @@ impl Config {
     /// The configuration in `text`; `path` is for messages.
     ///
     /// # Errors
-    /// [`Error::Config`] with file, line and column.
+    /// [`Config`](crate::ErrorKind::Config) with file, line and column.
     pub fn parse(path: &str, text: &str) -> Result<Config> {
         #[derive(Deserialize)]
         #[serde(transparent)]
         struct Tables(#[serde(deserialize_with = "unique_map")] BTreeMap<String, TableConfig>);
         let tables = serde_yaml::from_str::<Tables>(text)
-            .map_err(|e| Error::Config(format!("{path}: {}", with_suggestion(&e.to_string()))))?
+            .map_err(|e| Error::config(format!("{path}: {}", with_suggestion(&e.to_string()))))?
             .0;
         let config = Config {
             path: path.to_owned(),
@@ -306,7 +306,7 @@ impl Config {
     /// The configuration of `table` as it is in effect for the table found in the database.
     ///
     /// # Errors
-    /// [`Error::Config`] where a name is not a column, with line, column and the nearest name.
+    /// [`Config`](crate::ErrorKind::Config) where a name is not a column, with line, column and the nearest name.
     pub fn resolve(&self, name: &str, table: &Table) -> Result<TableConfig> {
         let raw = self.tables.get(name).ok_or_else(|| self.unknown(name))?;
         let mut config = raw.clone();
@@ -365,7 +365,7 @@ impl Config {
         let hint = nearest(table, self.tables.keys().map(String::as_str))
             .map(|n| format!("; did you mean {n}?"))
             .unwrap_or_default();
-        Error::Config(format!(
+        Error::config(format!(
             "{}: table {table} is not configured{hint}",
             self.path
         ))
@@ -423,7 +423,7 @@ impl Config {
         let place = locate(&self.text, &[table, field, word])
             .map(|(line, column)| format!("{line}:{column}: "))
             .unwrap_or_default();
-        Error::Config(format!("{}: {place}{what}", self.path))
+        Error::config(format!("{}: {place}{what}", self.path))
     }
 }
 

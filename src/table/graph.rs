@@ -26,7 +26,7 @@ pub struct Dependency {
 /// deferrable constraints break it.
 ///
 /// # Errors
-/// [`Error::Config`] naming the tables and constraints of a cycle that nothing breaks.
+/// [`Config`](crate::ErrorKind::Config) naming the tables and constraints of a cycle that nothing breaks.
 pub fn order(tables: &BTreeSet<String>, dependencies: &[Dependency]) -> Result<Vec<String>> {
     let edges: BTreeSet<&Dependency> = dependencies
         .iter()
@@ -79,7 +79,7 @@ fn cycle(graph: &DiGraph<&str, ()>, binding: &[&Dependency]) -> Error {
         .filter(|d| members.contains(d.parent.as_str()) && members.contains(d.child.as_str()))
         .map(|d| format!("{} needs {} ({})", d.child, d.parent, d.because))
         .collect();
-    Error::Config(format!(
+    Error::config(format!(
         "the tables {} need each other and cannot be put in order: {}; make one of these foreign \
          keys DEFERRABLE, or take one out of depends_on",
         members.into_iter().collect::<Vec<_>>().join(", "),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::plan::Counts;
+use crate::action::{Action, Counts};
 
 /// The most rows of a table that one plan may change, by action; what is not named is not limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -30,37 +30,6 @@ pub enum Limit {
     Rows(u64),
     /// Hundredths of a per cent of the table's rows, rounded down to whole rows.
     Share(u64),
-}
-
-/// What a limit is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Rows to insert.
-    Insert,
-    /// Rows to update.
-    Update,
-    /// Rows to delete.
-    Delete,
-}
-
-impl Action {
-    /// The word in `limits`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Action::Insert => "insert",
-            Action::Update => "update",
-            Action::Delete => "delete",
-        }
-    }
-
-    /// The flag that sets the limit for one plan.
-    pub fn flag(self) -> &'static str {
-        match self {
-            Action::Insert => "--max-inserts",
-            Action::Update => "--max-updates",
-            Action::Delete => "--max-deletes",
-        }
-    }
 }
 
 /// A limit given for one plan, in place of the tables' own.
@@ -101,13 +70,24 @@ impl Limits {
         shares.flatten().any(|l| matches!(l, Limit::Share(_)))
     }
 
+    /// The limit of one action; what writes no row has none.
+    pub fn of(&self, action: Action) -> Option<Limit> {
+        match action {
+            Action::Insert => self.insert,
+            Action::Update => self.update,
+            Action::Delete => self.delete,
+            Action::Skip | Action::Violation => None,
+        }
+    }
+
     /// Sets the limit of one action.
     pub fn set(&mut self, action: Action, limit: Limit) {
-        *match action {
-            Action::Insert => &mut self.insert,
-            Action::Update => &mut self.update,
-            Action::Delete => &mut self.delete,
-        } = Some(limit);
+        match action {
+            Action::Insert => self.insert = Some(limit),
+            Action::Update => self.update = Some(limit),
+            Action::Delete => self.delete = Some(limit),
+            Action::Skip | Action::Violation => {}
+        }
     }
 
     /// The limits that `counts` exceed, for a table that has `rows`.
@@ -117,14 +97,10 @@ impl Limits {
         counts: &Counts,
         rows: u64,
     ) -> impl Iterator<Item = Exceeded<'a>> + use<'a> {
-        [
-            (Action::Insert, self.insert, counts.insert),
-            (Action::Update, self.update, counts.update),
-            (Action::Delete, self.delete, counts.delete),
-        ]
-        .into_iter()
-        .filter_map(move |(action, limit, number)| {
-            let limit = limit.filter(|l| number > l.most(rows))?;
+        let (own, counts) = (*self, *counts);
+        Action::CHANGES.into_iter().filter_map(move |action| {
+            let number = counts.of(action);
+            let limit = own.of(action).filter(|l| number > l.most(rows))?;
             Some(Exceeded {
                 table,
                 action,
@@ -263,7 +239,7 @@ impl fmt::Display for Exceeded<'_> {
             write!(f, ", of {} rows", self.rows)?;
         }
         let table = crate::text::escape(self.table);
-        write!(f, "); if that is meant: {} {table}={number}", action.flag())
+        write!(f, "); if that is meant: --max-{word}s {table}={number}")
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the database says about a table: columns, keys, references, and a fingerprint of all of it.
 
-use crate::record::value::Shape;
 use crate::sql::ident::{Ident, Qualified};
 
 /// How a column may be written.
@@ -35,6 +34,22 @@ impl Equality {
             && self.operator == "="
             && collation.is_some_and(|c| deterministic.contains(&c))
     }
+}
+
+/// What a target column takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `json` or `jsonb`.
+    Json,
+    /// An array type.
+    Array {
+        /// What stands between elements in the type's text form: `;` for `box`, else `,`.
+        delimiter: char,
+        /// Whether the elements are `json` or `jsonb`.
+        element_json: bool,
+    },
+    /// Any other type.
+    Scalar,
 }
 
 /// One column.

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use table_loader::plan::{
-    Counts, Effect, Entry, Fingerprint, Fragment, Header, Kind, Skip, TablePlan, Target, Values,
-    Violation, ViolationKind, What,
+    Counts, Effect, Entry, Fingerprint, Fragment, Header, Kind, Skip, TablePlan, TargetDatabase,
+    Values, Violation, ViolationKind, What,
 };
 use table_loader::planfile::{PlanFile, PlanWriter};
 use table_loader::table::config::TableConfig;
@@ -131,7 +131,7 @@ pub fn write(kind: Kind, tables: Vec<TablePlan>, entries: impl Iterator<Item = E
         kind,
         batch_id: "batch_20240115_143022".into(),
         undoes: Vec::new(),
-        target: Target {
+        target: TargetDatabase {
             database: "idhub".into(),
             identity: "1/2".into(),
             lineage: "3".into(),

@@ -58,7 +58,7 @@ impl Planned {
     /// How many staged rows with one of `actions` (SQL list) are not as planned.
     ///
     /// # Errors
-    /// [`crate::Error::Database`].
+    /// [`Database`](crate::ErrorKind::Database).
     pub async fn count_drift(&self, session: &Session, actions: &str) -> Result<i64> {
         let doing = format!("comparing table {} with the plan", self.name);
         let sql = self.drift_sql("pg_catalog.count(*)", actions);
@@ -74,7 +74,7 @@ const NAMED: usize = 10_000;
 /// Every staged row that is not as planned, or `None` where all are.
 ///
 /// # Errors
-/// [`crate::Error::Database`], [`crate::Error::PlanRefused`].
+/// [`Database`](crate::ErrorKind::Database), [`PlanRefused`](crate::ErrorKind::PlanRefused).
 pub async fn drift(
     session: &Session,
     plan: &Arc<Executable>,

@@ -76,7 +76,7 @@ pub(super) async fn check_side_effects(
             continue;
         }
         let extra = (0..3).map(|i| (now[i] - meant[i]).abs()).sum::<i64>();
-        return Err(Error::Blocked(format!(
+        return Err(Error::blocked(format!(
             "applying this plan would also change {extra} row{} of table {name} that the plan does not mention \
              (a trigger or a foreign key's ON DELETE or ON UPDATE action): nothing was written; \
              if that is meant, add {bare} to allow_side_effects in tables.yaml and make a new plan",

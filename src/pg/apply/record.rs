@@ -24,7 +24,7 @@ pub(super) async fn record(context: &Context<'_>, file: &PlanFile) -> Result<()>
         })
         .collect();
     let tables = serde_json::to_string(&tables)
-        .map_err(|e| Error::Io(format!("writing the ledger: {e}")))?;
+        .map_err(|e| Error::local("writing the ledger").caused_by(e))?;
     let undoes: Vec<String> = header
         .undoes
         .iter()
@@ -85,7 +85,7 @@ async fn queue_loaded(context: &Context<'_>) -> Result<()> {
     if changed == planned {
         return Ok(());
     }
-    Err(Error::Blocked(format!(
+    Err(Error::blocked(format!(
         "{} of the batch's entries in the validation queue are gone since the plan was made; nothing was written; \
          make a new plan",
         planned.saturating_sub(changed)
@@ -148,7 +148,7 @@ async fn set_queue(context: &Context<'_>, doing: &str, states: &str, only: &str)
 /// Leaves a `failed` row in `batch_load_log`. It is written after the rollback, on its own.
 ///
 /// # Errors
-/// [`Error::Database`].
+/// [`Database`](crate::ErrorKind::Database).
 pub async fn record_failure(
     session: &Session,
     schema: &str,

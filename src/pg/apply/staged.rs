@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pg::plan::stage::copy_in;
 use crate::pg::{Phase, Session, Step, Told};
 use crate::plan::{Effect, Entry, Skip, What};
@@ -139,7 +139,7 @@ impl Planned {
 
 fn column<'t>(table: &'t Table, name: &str, column: &str) -> Result<&'t Column> {
     table.column(column).ok_or_else(|| {
-        Error::PlanRefused(format!(
+        Error::plan_refused(format!(
             "the plan writes {name}.{column}, which is not a column of the table; make a new plan"
         ))
     })
@@ -192,7 +192,7 @@ impl Encoder {
     fn entry(&mut self, entry: &Entry) -> Result<Option<Chunk>> {
         self.n += 1;
         let table = self.tables.get_mut(&entry.table).ok_or_else(|| {
-            Error::PlanRefused(format!(
+            Error::plan_refused(format!(
                 "the plan has an entry for {}, which is not among its tables",
                 entry.table
             ))
@@ -230,13 +230,13 @@ impl Encoder {
         let key_is_right = entry.key.len() == table.key.len()
             && table.key.iter().all(|k| entry.key.contains_key(k));
         if let Some(column) = unknown {
-            return Err(Error::PlanRefused(format!(
+            return Err(Error::plan_refused(format!(
                 "the plan writes {}.{column}, which is not among the columns that it says it writes",
                 entry.table
             )));
         }
         if !key_is_right {
-            return Err(Error::PlanRefused(format!(
+            return Err(Error::plan_refused(format!(
                 "the plan names a row of {} by {:?}, and its natural key is {:?}",
                 entry.table,
                 entry.key.keys().collect::<Vec<_>>(),
@@ -282,18 +282,18 @@ impl Encoder {
 /// The plan's tables as they are now, their schemas compared with those it was made for.
 ///
 /// # Errors
-/// [`Error::PlanRefused`] naming the table whose definition changed.
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) naming the table whose definition changed.
 pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> {
     let mut tables = Vec::new();
     for (number, planned) in plan.header.tables.iter().enumerate() {
         let table = crate::pg::catalog::table(session, &planned.table)
             .await
-            .map_err(|e| match e {
-                Error::Config(message) => Error::PlanRefused(format!("{message}; make a new plan")),
-                other => other,
+            .map_err(|e| match e.kind() {
+                ErrorKind::Config => e.with_kind(ErrorKind::PlanRefused).and("; make a new plan"),
+                _ => e,
             })?;
         if table.fingerprint != planned.schema {
-            return Err(Error::PlanRefused(format!(
+            return Err(Error::plan_refused(format!(
                 "the definition of table {} (columns, constraints, triggers) changed after the plan was made; \
                  make a new plan",
                 planned.table
@@ -316,7 +316,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Planned>> 
 /// Stages all entries of the plan. When it returns, the plan's hash has been found right again.
 ///
 /// # Errors
-/// [`Error::PlanRefused`] where the plan is not consistent; [`Error::Database`].
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) where the plan is not consistent; [`Database`](crate::ErrorKind::Database).
 pub async fn stage(
     session: &Session,
     plan: &Arc<Executable>,
@@ -388,7 +388,7 @@ pub async fn stage(
     }
     let mut staged = reader
         .await
-        .map_err(|e| Error::Io(format!("{doing}: {e}")))??;
+        .map_err(|e| Error::local(doing).caused_by(e))??;
     for planned in tables {
         (planned.staged, planned.masks) = staged.remove(&planned.name).unwrap_or_default();
         let key: Vec<String> = planned.key().iter().map(|c| c.staged()).collect();
@@ -407,7 +407,7 @@ fn read(
     let send = |chunk| {
         sender
             .blocking_send(chunk)
-            .map_err(|_| Error::Io("staging the plan was stopped".into()))
+            .map_err(|_| Error::local("staging the plan was stopped"))
     };
     let (mut queue, mut rejected) = (Vec::new(), Vec::new());
     let mask = plan.mask();

@@ -151,7 +151,7 @@ impl Context<'_> {
             .stamps()
             .map(|(name, stamp)| {
                 let column = planned.table.column(name).ok_or_else(|| {
-                    Error::PlanRefused(format!(
+                    Error::plan_refused(format!(
                         "{}.{name} is stamped and is no column",
                         planned.name
                     ))
@@ -411,7 +411,7 @@ impl Context<'_> {
     /// said. Where changes are audited, the complete images go into the audit log by the same read.
     ///
     /// # Errors
-    /// [`Error::Blocked`] naming rows that a trigger made different.
+    /// [`Blocked`](crate::ErrorKind::Blocked) naming rows that a trigger made different.
     pub async fn read_back(&self, planned: &Planned) -> Result<()> {
         let expected = planned.staged.insert + planned.staged.update;
         if expected == 0 {
@@ -459,7 +459,7 @@ impl Context<'_> {
             .map(|id| self.session.name_row(&planned.name, &id))
             .collect();
         let bad = expected.saturating_sub(good);
-        Err(Error::Blocked(format!(
+        Err(Error::blocked(format!(
             "{}: {bad} row{} not stored as planned, for example {}: a trigger or rule of the table changes what is \
              written ({}); nothing was written; let the records say what the trigger makes of them, or ignore the column",
             planned.name,
@@ -635,18 +635,14 @@ fn bits(mask: &str) -> Vec<bool> {
 }
 
 /// # Errors
-/// [`Error::Database`], transient, where another number of rows was touched than planned: the
+/// [`Database`](crate::ErrorKind::Database), transient, where another number of rows was touched than planned: the
 /// rows were locked and compared, so that something rewrote them in between.
 pub fn must_be(doing: &str, planned: u64, touched: u64) -> Result<()> {
     if planned == touched {
         return Ok(());
     }
-    Err(Error::Database {
-        message: format!(
-            "{doing}: {planned} rows were planned and {touched} were touched; a rule or trigger of the table swallows \
-             or adds rows"
-        ),
-        code: None,
-        transient: false,
-    })
+    Err(Error::database(format!(
+        "{doing}: {planned} rows were planned and {touched} were touched; a rule or trigger of the table swallows \
+         or adds rows"
+    )))
 }

@@ -69,7 +69,7 @@ END $loader$;
 /// Makes the temporary tables for what has to be checked, before the snapshot begins.
 ///
 /// # Errors
-/// [`crate::Error::Database`].
+/// [`Database`](crate::ErrorKind::Database).
 pub async fn prepare<'a>(session: &Session, stages: &'a [Stage<'a>]) -> Result<Vec<After<'a>>> {
     session.run("preparing checks", PREPARE).await?;
     let mut all = Vec::new();
@@ -125,7 +125,7 @@ fn definition(column: &Column) -> String {
 /// what depends on it, and does not make room for others. Returns the numbers of the tables with findings.
 ///
 /// # Errors
-/// [`crate::Error::Database`].
+/// [`Database`](crate::ErrorKind::Database).
 pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<usize>> {
     let session = snapshot.session;
     let mut tables = Vec::new();

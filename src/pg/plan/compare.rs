@@ -28,7 +28,7 @@ impl<'a> Snapshot<'a> {
     /// `ALTER … TYPE` or `TRUNCATE` could see an empty table.
     ///
     /// # Errors
-    /// [`Error::Database`]; [`Error::Config`] on a standby.
+    /// [`Database`](crate::ErrorKind::Database); [`Config`](crate::ErrorKind::Config) on a standby.
     pub async fn begin(session: &'a Session, tables: &[&Qualified]) -> Result<Snapshot<'a>> {
         let doing = "beginning a snapshot";
         session
@@ -47,8 +47,8 @@ impl<'a> Snapshot<'a> {
             .number(doing, "SELECT pg_catalog.pg_is_in_recovery()::int4::int8")
             .await?;
         if standby == 1 {
-            return Err(Error::Config(
-                "the server is a standby, which lags behind; make plans on the primary".into(),
+            return Err(Error::config(
+                "the server is a standby, which lags behind; make plans on the primary",
             ));
         }
         Ok(Snapshot { session })
@@ -57,7 +57,7 @@ impl<'a> Snapshot<'a> {
     /// Ends it.
     ///
     /// # Errors
-    /// [`Error::Database`].
+    /// [`Database`](crate::ErrorKind::Database).
     pub async fn end(self) -> Result<()> {
         self.session.run("ending the snapshot", "ROLLBACK").await
     }
@@ -67,7 +67,7 @@ impl<'a> Snapshot<'a> {
     /// the database is not kept from sending while it sorts. `origin` names object and position.
     ///
     /// # Errors
-    /// [`Error::Database`], and whatever `sink` returns.
+    /// [`Database`](crate::ErrorKind::Database), and whatever `sink` returns.
     pub async fn compare(
         &self,
         stage: &Stage<'_>,
@@ -93,10 +93,8 @@ impl<'a> Snapshot<'a> {
             .await
             .map_err(|e| self.session.failed(&doing, &e))?
         {
-            row.read(&line).map_err(|e| Error::Database {
-                message: format!("{doing}: the server's answer cannot be read: {e}"),
-                code: None,
-                transient: false,
+            row.read(&line).map_err(|e| {
+                Error::database(format!("{doing}: the server's answer cannot be read")).caused_by(e)
             })?;
             comparison.row(&mut row)?;
         }
@@ -107,7 +105,7 @@ impl<'a> Snapshot<'a> {
     /// inherits from this one without it.
     ///
     /// # Errors
-    /// [`Error::Database`].
+    /// [`Database`](crate::ErrorKind::Database).
     pub async fn finds_one_row(
         &self,
         table: &Table,
@@ -471,7 +469,7 @@ impl<'c> Comparison<'c> {
             .flatten()
         {
             let found: Vec<Finding> = serde_json::from_str(json)
-                .map_err(|e| Error::Io(format!("reading back what was found: {e}")))?;
+                .map_err(|e| Error::local("reading back what was found").caused_by(e))?;
             violations.extend(found.into_iter().map(|f| Violation {
                 kind: f.kind,
                 effect: invalid_effect(self.config),
@@ -545,7 +543,7 @@ impl<'c> Comparison<'c> {
         let mut rounded: BTreeMap<String, String> = match fields.get(ROUNDED) {
             None => BTreeMap::new(),
             Some(json) => serde_json::from_str(json)
-                .map_err(|e| Error::Io(format!("reading back rounded values: {e}")))?,
+                .map_err(|e| Error::local("reading back rounded values").caused_by(e))?,
         };
         let action = std::mem::replace(&mut decision.action, Action::LeaveOut);
         Ok(match action {
@@ -566,7 +564,7 @@ impl<'c> Comparison<'c> {
                 Some(What::Insert { values, rounded })
             }
             Action::Update { set, revives } => {
-                let row = current.ok_or_else(|| Error::Io("an update without a row".into()))?;
+                let row = current.ok_or_else(|| Error::local("an update without a row"))?;
                 let set: BTreeMap<_, _> = set
                     .into_iter()
                     .map(|(i, new)| {

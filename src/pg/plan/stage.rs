@@ -45,7 +45,7 @@ BEGIN EXECUTE statement; RETURN true; EXCEPTION WHEN OTHERS THEN RETURN false; E
 /// Makes what staging needs in `session`, once.
 ///
 /// # Errors
-/// [`Error::Database`], for example without the TEMPORARY privilege.
+/// [`Database`](crate::ErrorKind::Database), for example without the TEMPORARY privilege.
 pub async fn prepare(session: &Session) -> Result<()> {
     session
         .run(
@@ -59,7 +59,7 @@ impl<'a> Stage<'a> {
     /// An empty staging table for `table`; `number` tells it from the others.
     ///
     /// # Errors
-    /// [`Error::Database`].
+    /// [`Database`](crate::ErrorKind::Database).
     pub async fn new(
         session: &Session,
         number: usize,
@@ -117,7 +117,7 @@ impl<'a> Stage<'a> {
     /// are told apart; the bad ones stand in `loader_findings`.
     ///
     /// # Errors
-    /// [`Error::Database`] for anything but a refused value.
+    /// [`Database`](crate::ErrorKind::Database) for anything but a refused value.
     pub async fn copy(&mut self, session: &Session, lines: Bytes, rows: u64) -> Result<()> {
         self.rows += rows;
         let into = format!(
@@ -245,7 +245,7 @@ impl<'a> Stage<'a> {
     /// its statistics.
     ///
     /// # Errors
-    /// [`Error::Database`].
+    /// [`Database`](crate::ErrorKind::Database).
     pub async fn finish(&mut self, session: &Session) -> Result<()> {
         self.check_domains(session).await?;
         let key = self.table.key(&self.config.natural_key);
@@ -411,7 +411,7 @@ fn is_refused_value(e: &tokio_postgres::Error) -> bool {
 
 /// The error for a record count above the limit.
 pub fn too_many(records: u64, most: u64) -> Error {
-    Error::Blocked(format!(
+    Error::blocked(format!(
         "the batch has more than {most} records ({records} were read before it stopped); allow more with --max-records or \
          MAX_RECORDS_PER_BATCH"
     ))

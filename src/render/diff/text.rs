@@ -15,7 +15,7 @@ use crate::text::escape;
 /// Writes the comparison as text; of each kind of difference at most `filter.limit` entries.
 ///
 /// # Errors
-/// As [`PlanDiff::different`], and [`Error::Io`] where `out` cannot be written.
+/// As [`PlanDiff::different`], and [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 pub fn text(
     diff: &PlanDiff<'_>,
     filter: &Filter,

@@ -17,9 +17,9 @@ const WIDEST: usize = 2_000;
 /// Writes every row with what the plan saw, what is there now, what was planned, and who changed it.
 ///
 /// # Errors
-/// [`Error::Io`] where `out` cannot be written.
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Result<()> {
-    let failed = |e: std::io::Error| Error::io("writing the report", &e);
+    let failed = |e: std::io::Error| Error::io("writing the report", e);
     let title = format!("{} {}", about.what(), escape(&about.of));
     let top = html! {
         header.top {

@@ -12,14 +12,14 @@ use crate::text::escape;
 /// Writes every row with what the plan saw, what is there now, what was planned, and who changed it.
 ///
 /// # Errors
-/// [`Error::Io`] where `out` cannot be written.
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 pub fn drift(
     report: &DriftReport,
     about: &About,
     style: Style,
     out: &mut impl Write,
 ) -> Result<()> {
-    let failed = |e: std::io::Error| Error::io("writing the report", &e);
+    let failed = |e: std::io::Error| Error::io("writing the report", e);
     let mut text = String::new();
     let title = format!("{} {}", about.what(), escape(&about.of));
     wrap(&mut text, "", &title, 2, style.width);

@@ -1,0 +1,180 @@
+//! What becomes of a row or record: one word for the plan file, the staging tables and people.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What becomes of a row or record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The row is absent and will be inserted.
+    Insert,
+    /// The row exists and columns of it will change.
+    Update,
+    /// The row exists and will be removed, or marked.
+    Delete,
+    /// The record changes nothing.
+    Skip,
+    /// The record must not be applied as it stands.
+    Violation,
+}
+
+impl Action {
+    /// All, in the order of the summary line.
+    pub const ALL: [Action; 5] = [
+        Action::Insert,
+        Action::Update,
+        Action::Delete,
+        Action::Skip,
+        Action::Violation,
+    ];
+
+    /// All, in the order in which a reviewer wants to see them.
+    pub const BY_URGENCY: [Action; 5] = [
+        Action::Violation,
+        Action::Delete,
+        Action::Update,
+        Action::Insert,
+        Action::Skip,
+    ];
+
+    /// Those that write rows.
+    pub const CHANGES: [Action; 3] = [Action::Insert, Action::Update, Action::Delete];
+
+    /// The word in files, staging tables and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Action::Insert => "insert",
+            Action::Update => "update",
+            Action::Delete => "delete",
+            Action::Skip => "skip",
+            Action::Violation => "violation",
+        }
+    }
+
+    /// The sign before what it is about.
+    pub const fn glyph(self) -> &'static str {
+        match self {
+            Action::Insert => "+",
+            Action::Update => "~",
+            Action::Delete => "-",
+            Action::Skip => "=",
+            Action::Violation => "!",
+        }
+    }
+
+    /// The action of that word.
+    pub fn of_word(word: &str) -> Option<Action> {
+        Action::ALL.into_iter().find(|a| a.word() == word)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// How many of each there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Rows to insert.
+    pub insert: u64,
+    /// Rows to update.
+    pub update: u64,
+    /// Rows to delete.
+    pub delete: u64,
+    /// Records that change nothing.
+    pub skip: u64,
+    /// Violations, whatever their effect.
+    pub violation: u64,
+}
+
+impl Counts {
+    /// How many of one action.
+    pub fn of(&self, action: Action) -> u64 {
+        match action {
+            Action::Insert => self.insert,
+            Action::Update => self.update,
+            Action::Delete => self.delete,
+            Action::Skip => self.skip,
+            Action::Violation => self.violation,
+        }
+    }
+
+    /// How many of one action, to be changed.
+    pub fn of_mut(&mut self, action: Action) -> &mut u64 {
+        match action {
+            Action::Insert => &mut self.insert,
+            Action::Update => &mut self.update,
+            Action::Delete => &mut self.delete,
+            Action::Skip => &mut self.skip,
+            Action::Violation => &mut self.violation,
+        }
+    }
+
+    /// Counts one more of `action`.
+    pub fn add(&mut self, action: Action) {
+        *self.of_mut(action) += 1;
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(mut self, other: Counts) -> Counts {
+        for action in Action::ALL {
+            let sum = self.of_mut(action);
+            *sum = sum.saturating_add(other.of(action));
+        }
+        self
+    }
+
+    /// Rows that would be written.
+    pub fn changes(&self) -> u64 {
+        Action::CHANGES
+            .into_iter()
+            .fold(0, |sum, action| self.of(action).saturating_add(sum))
+    }
+
+    /// Entries of the plan.
+    pub fn entries(&self) -> u64 {
+        self.changes()
+            .saturating_add(self.skip)
+            .saturating_add(self.violation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_action_has_one_word() {
+        for action in Action::ALL {
+            assert_eq!(Action::of_word(action.word()), Some(action));
+            assert_eq!(
+                serde_json::to_string(&action).unwrap(),
+                format!("\"{action}\"")
+            );
+            assert!(Action::BY_URGENCY.contains(&action));
+        }
+        assert_eq!(Action::of_word("Insert"), None);
+    }
+
+    #[test]
+    fn counts_are_those_of_each_action() {
+        let mut counts = Counts::default();
+        for action in Action::ALL {
+            counts.add(action);
+            assert_eq!(counts.of(action), 1);
+        }
+        let twice = counts.plus(counts);
+        assert_eq!((twice.changes(), twice.entries()), (6, 10));
+        let most = Counts {
+            insert: u64::MAX,
+            ..twice
+        };
+        assert_eq!(most.plus(most).changes(), u64::MAX);
+    }
+}

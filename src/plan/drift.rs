@@ -1,0 +1,162 @@
+//! Drift: rows that are no longer what the plan was made from.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Values, display_key};
+use crate::error::{Error, ErrorKind};
+use crate::text::cut::quoted;
+use crate::text::escape;
+
+/// How a row differs from what the plan saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftState {
+    /// It has other content.
+    Changed,
+    /// It is gone.
+    Vanished,
+    /// It is there, and was not.
+    Appeared,
+}
+
+impl fmt::Display for DriftState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DriftState::Changed => "changed",
+            DriftState::Vanished => "vanished",
+            DriftState::Appeared => "appeared",
+        })
+    }
+}
+
+/// One column of a row that drifted, as far as the plan knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DriftColumn {
+    /// Its name.
+    pub column: String,
+    /// What the plan saw; the outer option is whether it recorded it.
+    pub planned_from: Option<Option<String>>,
+    /// What is there now.
+    pub now: Option<String>,
+    /// What the plan would write, where it would.
+    pub planned_to: Option<Option<String>>,
+}
+
+/// One row that is not as planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DriftRow {
+    /// Its table.
+    pub table: String,
+    /// Its natural key.
+    pub key: Values,
+    /// How it differs.
+    pub state: DriftState,
+    /// What was planned for it: `insert`, `update`, `delete`, `skip`.
+    pub action: String,
+    /// Its planned columns, where they differ from what the plan saw.
+    pub columns: Vec<DriftColumn>,
+    /// Who changed it last, as far as the audit log knows.
+    pub by: Option<String>,
+}
+
+impl DriftRow {
+    /// What became of the row, for people.
+    pub fn found(&self) -> String {
+        let elsewhere = self.state == DriftState::Changed && self.columns.is_empty();
+        // Of a row that is skipped the plan names no column at all.
+        match elsewhere && self.action != "skip" {
+            true => format!("{}, in columns that the plan does not name", self.state),
+            false => self.state.to_string(),
+        }
+    }
+}
+
+/// Every row that is not as the plan saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct DriftReport {
+    /// The rows, in plan order.
+    pub rows: Vec<DriftRow>,
+    /// How many further rows are not named, because there are very many.
+    pub more: u64,
+}
+
+impl DriftReport {
+    /// The report that `error` was made from, where rows are not as planned.
+    pub fn of(error: &Error) -> Option<&DriftReport> {
+        error.cause()
+    }
+
+    /// How many rows are not as the plan saw them, named or not.
+    pub fn count(&self) -> u64 {
+        self.rows.len() as u64 + self.more
+    }
+
+    /// What stands in the place of the rows that are not named.
+    pub fn unnamed(&self) -> Option<String> {
+        (self.more > 0).then(|| format!("… and {} more rows, which are not named here", self.more))
+    }
+}
+
+impl fmt::Display for DriftReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.count();
+        let (rows_are, them) = if n == 1 {
+            ("row is", "it")
+        } else {
+            ("rows are", "them")
+        };
+        let undoes = self.rows.iter().any(|row| row.action == "rollback");
+        let (saw, advice) = match undoes {
+            true => (
+                "the load left",
+                "A rollback would overwrite what was changed since: settle with whoever changed these rows, \
+                 or take later loads back first.",
+            ),
+            false => ("the plan saw", "Make a new plan and have it reviewed."),
+        };
+        write!(
+            f,
+            "{n} {rows_are} not as {saw} {them}; nothing was written:"
+        )?;
+        for row in &self.rows {
+            let by = row
+                .by
+                .as_ref()
+                .map(|b| format!("; changed by {}", escape(b)))
+                .unwrap_or_default();
+            write!(
+                f,
+                "\n  {} {}: {} (planned: {}{by})",
+                escape(&row.table),
+                display_key(&row.key),
+                row.found(),
+                row.action
+            )?;
+            for c in &row.columns {
+                let show = |v: &Option<String>| quoted(v.as_deref());
+                write!(f, "\n    {}: ", escape(&c.column))?;
+                if let Some(from) = &c.planned_from {
+                    write!(f, "plan saw {}, ", show(from))?;
+                }
+                write!(f, "now {}", show(&c.now))?;
+                if let Some(to) = &c.planned_to {
+                    write!(f, ", planned {}", show(to))?;
+                }
+            }
+        }
+        if let Some(unnamed) = self.unnamed() {
+            write!(f, "\n  {unnamed}")?;
+        }
+        write!(f, "\n{advice}")
+    }
+}
+
+impl std::error::Error for DriftReport {}
+
+impl From<DriftReport> for Error {
+    fn from(report: DriftReport) -> Error {
+        Error::of(ErrorKind::Drift, report)
+    }
+}

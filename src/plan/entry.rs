@@ -1,0 +1,133 @@
+//! One line of a plan: what becomes of one row or record.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Violation;
+use crate::action::Action;
+
+/// Column to value, sorted by name.
+pub type Values = BTreeMap<String, Option<String>>;
+
+/// The digest of a whole row: 32 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub String);
+
+/// One line of a plan: a change, a skip or a violation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The table's name as configured.
+    pub table: String,
+    /// The natural key as the current row spells it, or as given.
+    pub key: Values,
+    /// What it is.
+    pub what: What,
+    /// Where it comes from: `object#position`, or the application it takes back.
+    pub from: Vec<String>,
+}
+
+/// What an entry says about its row or record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The row is absent and will be inserted with these values beside the key.
+    Insert {
+        /// Given columns beside the key.
+        values: Values,
+        /// Columns whose given value does not fit their scale or precision, and as given.
+        rounded: BTreeMap<String, String>,
+    },
+    /// The row exists and these columns will change.
+    Update {
+        /// Column to old and new value.
+        set: BTreeMap<String, (Option<String>, Option<String>)>,
+        /// The row as it must be found.
+        expect: Fingerprint,
+        /// Whether it brings back a row that was marked as deleted.
+        revives: bool,
+        /// As for an insert.
+        rounded: BTreeMap<String, String>,
+    },
+    /// The row exists and will be removed, or marked.
+    Delete {
+        /// The row as it must be found.
+        expect: Fingerprint,
+        /// What is lost, beside the key.
+        values: Values,
+        /// Whether it is marked instead of removed.
+        soft: bool,
+    },
+    /// A record that changes nothing.
+    Skip(Skip),
+    /// A record that must not be applied as it stands.
+    Violation(Violation),
+}
+
+impl What {
+    /// What becomes of the row or record.
+    pub fn action(&self) -> Action {
+        match self {
+            What::Insert { .. } => Action::Insert,
+            What::Update { .. } => Action::Update,
+            What::Delete { .. } => Action::Delete,
+            What::Skip(_) => Action::Skip,
+            What::Violation(_) => Action::Violation,
+        }
+    }
+}
+
+/// Why a record changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Skip {
+    /// The row holds already what the record says.
+    Unchanged(Fingerprint),
+    /// The row exists, and the strategy only inserts.
+    Exists,
+    /// The row exists, and the resolution keeps it.
+    Conflict,
+    /// The row is absent, and the strategy only updates.
+    Missing,
+    /// An identical copy of another record of the batch.
+    Duplicate,
+    /// A later record with the same key wins (`on_duplicate: last`).
+    Superseded,
+}
+
+impl Skip {
+    /// The word in the plan file.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Skip::Unchanged(_) => "unchanged",
+            Skip::Exists => "exists",
+            Skip::Conflict => "conflict",
+            Skip::Missing => "missing",
+            Skip::Duplicate => "duplicate",
+            Skip::Superseded => "superseded",
+        }
+    }
+
+    /// Why, for people.
+    pub fn why(&self) -> &'static str {
+        match self {
+            Skip::Unchanged(_) => "unchanged",
+            Skip::Exists => "exists, and the table is insert_only",
+            Skip::Conflict => "exists, and the existing row is kept",
+            Skip::Missing => "does not exist, and the table is update_only",
+            Skip::Duplicate => "an identical copy of another record",
+            Skip::Superseded => "a later record with the same key wins",
+        }
+    }
+}
+
+/// Shows a key as `column=value, …` with control characters escaped.
+pub fn display_key(key: &Values) -> String {
+    let parts: Vec<String> = key
+        .iter()
+        .map(|(c, v)| {
+            let value = v.as_deref().map_or("null".into(), crate::text::escape);
+            format!("{}={value}", crate::text::escape(c))
+        })
+        .collect();
+    parts.join(", ")
+}

@@ -1,0 +1,190 @@
+//! Everything in a plan but its entries: what it is for, what it was made from, its tables.
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::Counts;
+use crate::table::config::TableConfig;
+use crate::table::limits::Exceeded;
+
+/// Whether a plan loads a batch or takes applications back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Loads a batch.
+    Load,
+    /// Takes applications back.
+    Rollback,
+}
+
+impl Kind {
+    /// The word in the plan file, the ledger and `batch_load_log`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Load => "load",
+            Kind::Rollback => "rollback",
+        }
+    }
+}
+
+/// The database a plan was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetDatabase {
+    /// Its name.
+    pub database: String,
+    /// The server's system identifier and the database's object id: a dump restored elsewhere
+    /// has others.
+    pub identity: String,
+    /// The random id that `loader migrate` gave it.
+    pub lineage: String,
+    /// The schema of the loader's own tables.
+    pub loader_schema: String,
+    /// The search path under which values were read; apply sets the same.
+    pub search_path: String,
+}
+
+/// One table of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TablePlan {
+    /// Its name as configured.
+    pub table: String,
+    /// Its configuration as it was in effect.
+    pub config: TableConfig,
+    /// The fingerprint of its schema.
+    pub schema: String,
+    /// The tables of this plan that it refers to by foreign key, itself included; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
+    /// How many columns it has.
+    #[serde(default)]
+    pub width: u64,
+    /// How many rows it had, where a limit is a part of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// The columns that its changes write, beside the key and the stamps; sorted.
+    pub columns: Vec<String>,
+    /// How many entries of each kind it has.
+    pub counts: Counts,
+    /// Columns that a rollback puts back and the table's own triggers may set again: what they
+    /// hold in the end is not insisted on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggered: Vec<String>,
+    /// What a reviewer should know about this table beyond its entries.
+    pub warnings: Vec<String>,
+}
+
+impl TablePlan {
+    /// The limits that its changes exceed.
+    pub fn exceeded(&self) -> impl Iterator<Item = Exceeded<'_>> {
+        let rows = self.rows.unwrap_or_default();
+        self.config.limits.exceeded(&self.table, &self.counts, rows)
+    }
+}
+
+/// Everything in a plan but its fragments and entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// What it does.
+    pub kind: Kind,
+    /// The batch it loads or takes back.
+    pub batch_id: String,
+    /// The applications it takes back, newest first; empty for a load.
+    pub undoes: Vec<String>,
+    /// Where it applies.
+    pub target: TargetDatabase,
+    /// Records read.
+    pub records: u64,
+    /// Violations that stand against applying it.
+    pub blocking: u64,
+    /// Violations whose records were left out.
+    pub rejected: u64,
+    /// Totals over all tables.
+    pub summary: Counts,
+    /// Its tables in dependency order.
+    pub tables: Vec<TablePlan>,
+}
+
+impl Header {
+    /// The last line people see, and scripts look for.
+    pub fn summary_line(&self) -> String {
+        let c = &self.summary;
+        let plural = if c.violation == 1 { "" } else { "s" };
+        format!(
+            "Plan: {} to insert, {} to update, {} to delete, {} unchanged, {} violation{plural}.",
+            c.insert, c.update, c.delete, c.skip, c.violation
+        )
+    }
+
+    /// The sum over its tables' counts.
+    pub fn sum(&self) -> Counts {
+        self.tables
+            .iter()
+            .fold(Counts::default(), |sum, table| sum.plus(table.counts))
+    }
+
+    /// The limits that it exceeds.
+    pub fn exceeded(&self) -> impl Iterator<Item = Exceeded<'_>> {
+        self.tables.iter().flat_map(TablePlan::exceeded)
+    }
+
+    /// What stands against applying it, in words; `None` where nothing does.
+    pub fn against(&self) -> Option<String> {
+        let violations = match self.blocking {
+            0 => None,
+            1 => Some("1 violation stands against applying it".to_owned()),
+            n => Some(format!("{n} violations stand against applying it")),
+        };
+        let exceeded: Vec<String> = self
+            .exceeded()
+            .map(|e| format!("\n  {}: {e}", crate::text::escape(e.table)))
+            .collect();
+        let exceeded = (!exceeded.is_empty())
+            .then(|| format!("it exceeds limits against accidents:{}", exceeded.concat()));
+        let parts: Vec<String> = violations.into_iter().chain(exceeded).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// Whether a table of it has sensitive columns.
+    pub fn has_sensitive(&self) -> bool {
+        self.tables.iter().any(|t| !t.config.sensitive.is_empty())
+    }
+
+    /// The table of that name.
+    pub fn table(&self, name: &str) -> Option<&TablePlan> {
+        self.tables.iter().find(|t| t.table == name)
+    }
+}
+
+/// One object that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fragment {
+    /// Its key below the source's root.
+    pub key: String,
+    /// The table its records are for.
+    pub table: String,
+    /// The store's entity tag, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// SHA-256 of its bytes as delivered, hex.
+    pub sha256: String,
+    /// Records in it.
+    pub records: u64,
+    /// Ids of its entries in the validation queue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queue: Vec<i64>,
+}
+
+/// One table in the ledger: what its rollback needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerTable {
+    /// Its name as configured.
+    pub table: String,
+    /// Its configuration as it was in effect.
+    pub config: TableConfig,
+    /// The columns that the application wrote, beside key and stamps.
+    pub columns: Vec<String>,
+    /// How many rows of each kind.
+    pub counts: Counts,
+}
