@@ -62,6 +62,8 @@ pub mod text;
 
 pub mod sql;
 
+pub mod types;
+
 pub mod table;
 
 pub mod record;

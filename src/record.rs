@@ -5,9 +5,7 @@
 //! by the largest record and not by the object.
 
 mod delimited;
-pub mod grammar;
 mod json;
-pub mod lossy;
 pub mod value;
 mod window;
 

@@ -1,5 +1,7 @@
 //! What the catalogs say about a table.
 
+mod kinds;
+
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 
@@ -34,7 +36,8 @@ SELECT a.attnum, a.attname::text,
     JOIN pg_catalog.pg_operator o ON o.oid = p.amopopr
     JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
     WHERE c.opcdefault AND c.opcintype = b.oid),
-  CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
+  CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+  a.atttypid, a.atttypmod
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -232,7 +235,9 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
             .await
             .map_err(|e| failed(&doing, &e))
     };
-    let columns: Vec<Column> = rows(COLUMNS).await?.iter().map(column).collect();
+    let types = kinds::Types::new(&rows(kinds::TYPES).await?);
+    let columns = rows(COLUMNS).await?;
+    let columns = columns.iter().map(|row| column(row, &types)).collect();
     let unique = rows(UNIQUE).await?.iter().map(unique_index).collect();
     let exclusions = rows(EXCLUSIONS).await?.iter().map(unique_index).collect();
     let (mut foreign_keys, mut referrers) = (Vec::new(), Vec::new());
@@ -275,7 +280,7 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
     })
 }
 
-fn column(row: &Row) -> Column {
+fn column(row: &Row, types: &kinds::Types) -> Column {
     let base_type: String = row.get(4);
     let delimiter: Option<String> = row.get(12);
     let element_json: Option<bool> = row.get(13);
@@ -310,6 +315,7 @@ fn column(row: &Row) -> Column {
         generation: row.get(16),
         text_cast: row.get(11),
         shape,
+        kind: types.kind(row.get(17), row.get(18)),
         collation: row.get(14),
         equality: Equality {
             schema: equality.next().unwrap_or_else(|| "pg_catalog".into()),

@@ -7,13 +7,13 @@ use std::hash::{BuildHasher, RandomState};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::ViolationKind;
-use crate::record::lossy::{holds_time, loses_digits, unclear_time};
 use crate::record::value::column_text;
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
 use crate::table::config::TableConfig;
 use crate::table::schema::{Column, Equality, Table};
+use crate::types::Kept;
 
 /// What is wrong about a record, before the database has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +49,6 @@ pub struct Incoming<'a> {
     table: &'a Table,
     fields: HashMap<&'a str, Field>,
     keys: Vec<usize>,
-    /// Whether each column holds dates or times.
-    times: Vec<bool>,
     /// Whether any record so far gave this column.
     used: Vec<bool>,
     mask: String,
@@ -125,7 +123,6 @@ impl<'a> Incoming<'a> {
             keys: (0..table.columns.len())
                 .filter(|i| is_key(&table.columns[*i].name))
                 .collect(),
-            times: (table.columns.iter().map(|c| holds_time(&c.base_type))).collect(),
             used: vec![false; table.columns.len()],
             mask: String::new(),
             given: Keys::new(table, config),
@@ -171,24 +168,26 @@ impl<'a> Incoming<'a> {
                             });
                             cells[*i] = Some(None);
                         }
-                        Ok(Some(text)) => {
-                            if self.times[*i]
-                                && let Some(why) = unclear_time(&text)
-                            {
+                        Ok(Some(text)) => match column.kind.given(text) {
+                            Ok(accepted) => {
+                                if accepted.kept == Kept::Unless {
+                                    rounded.insert(
+                                        column.name.as_str(),
+                                        accepted.text.clone().into_owned(),
+                                    );
+                                }
+                                cells[*i] = Some(Some(accepted.text));
+                            }
+                            Err(refused) => {
                                 findings.push(Finding {
                                     kind: ViolationKind::InvalidValue,
                                     field: Some(column.name.clone()),
                                     given: shorten(value),
-                                    message: why.into_owned(),
+                                    message: refused.message(),
                                 });
                                 cells[*i] = Some(None);
-                                continue;
                             }
-                            if loses_digits(&column.base_type, &column.base_type_sql, &text) {
-                                rounded.insert(column.name.as_str(), text.clone().into_owned());
-                            }
-                            cells[*i] = Some(Some(text));
-                        }
+                        },
                         Ok(None) => cells[*i] = Some(None),
                     }
                 }

@@ -1,6 +1,7 @@
 //! What the database says about a table: columns, keys, references, and a fingerprint of all of it.
 
 use crate::sql::ident::{Ident, Qualified};
+use crate::types::Kind;
 
 /// How a column may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,8 @@ pub struct Column {
     pub text_cast: bool,
     /// How a JSON value becomes its text.
     pub shape: Shape,
+    /// What is accepted for it.
+    pub kind: Kind,
     /// Its collation as SQL, where it is not the type's default.
     pub collation: Option<String>,
     /// The default equality of its type.

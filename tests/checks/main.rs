@@ -18,3 +18,4 @@ mod fragments;
 mod kinds;
 mod property;
 mod random;
+mod types;

@@ -16,6 +16,7 @@ use crate::sql::copytext::CopyRow;
 use crate::sql::ident::Qualified;
 use crate::table::config::{OnDuplicate, Resolution, TableConfig};
 use crate::table::schema::Table;
+use crate::types::Kind;
 
 /// One snapshot of the database, which nothing can change: all that planning holds.
 pub struct Snapshot<'a> {
@@ -352,7 +353,9 @@ impl<'c> Comparison<'c> {
         let row = record.rows(deleted).next();
         let given = self.given(row.unwrap_or(fields));
         let current = row.map(|row| self.current(row, deleted));
-        let mut decision = match self.duplicate(fields, &mut violations) {
+        violations.extend(self.uncertain(row.unwrap_or(fields), &given)?);
+        let of_key = self.rounded_key(fields, &given)?;
+        let mut decision = match self.duplicate(fields, of_key, &mut violations) {
             Some(skip) if violations.is_empty() => Decision {
                 action: Action::Skip(skip),
                 violations,
@@ -483,7 +486,12 @@ impl<'c> Comparison<'c> {
     }
 
     /// What follows from other records with the same key: `None` if this one stands for the key.
-    fn duplicate(&self, fields: &CopyRow, violations: &mut Vec<Violation>) -> Option<Skip> {
+    fn duplicate(
+        &self,
+        fields: &CopyRow,
+        of_key: Option<String>,
+        violations: &mut Vec<Violation>,
+    ) -> Option<Skip> {
         fields.get(FIRST)?;
         let (n, first, last) = (
             number(fields, N),
@@ -503,8 +511,58 @@ impl<'c> Comparison<'c> {
             "different records of the batch have this key; keep one of them, or set on_duplicate",
         );
         violation.effect = effect;
+        violation.given = of_key;
         violations.push(violation);
         None
+    }
+
+    /// The values of the key as given, where its columns cannot keep them.
+    fn rounded_key(&self, fields: &CopyRow, given: &[Given<'_>]) -> Result<Option<String>> {
+        let mut rounded = self.rounded(fields, given)?;
+        rounded.retain(|column, _| self.config.natural_key.contains(column));
+        let texts: Vec<String> = rounded.into_values().collect();
+        Ok((!texts.is_empty()).then(|| texts.join(", ")))
+    }
+
+    /// What was given and is stored otherwise.
+    fn rounded(&self, fields: &CopyRow, given: &[Given<'_>]) -> Result<BTreeMap<String, String>> {
+        let mut rounded: BTreeMap<String, String> = match fields.get(ROUNDED) {
+            None => return Ok(BTreeMap::new()),
+            Some(json) => serde_json::from_str(json)
+                .map_err(|e| Error::local("reading back rounded values").caused_by(e))?,
+        };
+        rounded.retain(|column, text| {
+            let at = self.rules.iter().position(|rule| rule.name == *column);
+            at.is_some_and(|at| match given[at] {
+                // One that was not sent prints as it is stored already: nothing is changed.
+                Given::Value(stored) => !self.kind(at).keeps(text, stored),
+                Given::Null | Given::Absent => false,
+            })
+        });
+        Ok(rounded)
+    }
+
+    fn kind(&self, at: usize) -> &Kind {
+        &self.stage.table.columns[self.columns[at]].kind
+    }
+
+    /// Values that are read as others, and perhaps as others tomorrow.
+    fn uncertain(&self, fields: &CopyRow, given: &[Given<'_>]) -> Result<Vec<Violation>> {
+        let rounded = self.rounded(fields, given)?.into_iter();
+        let uncertain = rounded.filter_map(|(column, text)| {
+            let at = self.rules.iter().position(|rule| rule.name == column)?;
+            let Given::Value(stored) = given[at] else { return None };
+            let sent = !self.alike(fields, at) && self.kind(at).is_uncertain();
+            sent.then(|| Violation {
+                field: Some(column),
+                given: Some(text),
+                ..self.violation(
+                    ViolationKind::InvalidValue,
+                    &format!("it is printed otherwise, and its type may read more than the text; write it as {stored}"),
+                )
+            })
+        });
+        Ok(uncertain.collect())
     }
 
     fn violation(&self, kind: ViolationKind, message: &str) -> Violation {
@@ -540,11 +598,7 @@ impl<'c> Comparison<'c> {
         given: &[Given<'_>],
         current: Option<&Current<'_>>,
     ) -> Result<Option<What>> {
-        let mut rounded: BTreeMap<String, String> = match fields.get(ROUNDED) {
-            None => BTreeMap::new(),
-            Some(json) => serde_json::from_str(json)
-                .map_err(|e| Error::local("reading back rounded values").caused_by(e))?,
-        };
+        let mut rounded = self.rounded(fields, given)?;
         let action = std::mem::replace(&mut decision.action, Action::LeaveOut);
         Ok(match action {
             Action::LeaveOut => None,
@@ -572,7 +626,9 @@ impl<'c> Comparison<'c> {
                         (self.rules[i].name.clone(), (old, new))
                     })
                     .collect();
-                rounded.retain(|column, _| set.contains_key(column));
+                rounded.retain(|column, _| {
+                    set.contains_key(column) || self.config.natural_key.contains(column)
+                });
                 Some(What::Update {
                     set,
                     expect: Fingerprint(row.digest.to_owned()),

@@ -216,6 +216,25 @@ impl Refused {
 }
 
 impl Kind {
+    /// What PostgreSQL is given for `text`, and whether it surely is stored so.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Kind::read).
+    pub fn given<'a>(&self, text: Cow<'a, str>) -> Read<'a> {
+        let owned = match text {
+            Cow::Borrowed(text) => return self.read(text),
+            Cow::Owned(text) => text,
+        };
+        let Accepted { text, kept } = self.read(&owned)?;
+        let same = text.len() == owned.len() && matches!(text, Cow::Borrowed(_));
+        let text = if same { None } else { Some(text.into_owned()) };
+        Ok(Accepted {
+            text: Cow::Owned(text.unwrap_or(owned)),
+            kept,
+        })
+    }
+
     /// What PostgreSQL is given for `text`.
     ///
     /// # Errors
@@ -260,6 +279,19 @@ impl Kind {
             Kind::Range(bound) => composed::range(bare, bound),
             Kind::Multirange(bound) => composed::multirange(bare, bound),
             Kind::Composite(fields) => composed::composite(bare, fields),
+        }
+    }
+
+    /// Whether a value that is not [kept](Kind::keeps) is refused: reading it may depend on more than
+    /// the text.
+    pub fn is_uncertain(&self) -> bool {
+        match self {
+            Kind::Printed(printed) => *printed == Printed::Refused,
+            Kind::Array { element: part, .. } | Kind::Range(part) | Kind::Multirange(part) => {
+                part.is_uncertain()
+            }
+            Kind::Composite(fields) => fields.iter().any(Kind::is_uncertain),
+            _ => false,
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 
 /// The rows of the page's tables: type, what is given, what it becomes.
 fn cases() -> Vec<[&'static str; 3]> {
-    let rows = include_str!("../../../docs/values.md").lines();
+    let rows = include_str!("../../docs/values.md").lines();
     rows.filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 2)
         .map(|line| {
             let inside = line.trim_start_matches("| ").trim_end_matches(" |");

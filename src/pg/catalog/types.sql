@@ -1,0 +1,20 @@
+-- Every type from which the columns of a table are made, down to base types.
+WITH RECURSIVE reached(oid) AS (
+  SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+  UNION
+  SELECT n.oid FROM reached r JOIN pg_catalog.pg_type p ON p.oid = r.oid CROSS JOIN LATERAL (
+    SELECT p.typbasetype WHERE p.typtype = 'd'
+    UNION ALL SELECT e.oid FROM pg_catalog.pg_type e WHERE e.oid = p.typelem AND e.typarray = p.oid
+    UNION ALL SELECT g.rngsubtype FROM pg_catalog.pg_range g WHERE p.oid IN (g.rngtypid, g.rngmultitypid)
+    UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a
+      WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped) n(oid))
+SELECT p.oid, p.typtype::text, p.typnamespace = 'pg_catalog'::pg_catalog.regnamespace, p.typname::text,
+  p.typbasetype, p.typtypmod, e.oid, e.typdelim::text,
+  (SELECT g.rngsubtype FROM pg_catalog.pg_range g WHERE p.oid IN (g.rngtypid, g.rngmultitypid)),
+  ARRAY(SELECT a.atttypid FROM pg_catalog.pg_attribute a
+    WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+  ARRAY(SELECT a.atttypmod FROM pg_catalog.pg_attribute a
+    WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+  i.provolatile = 'i'
+FROM reached r JOIN pg_catalog.pg_type p ON p.oid = r.oid JOIN pg_catalog.pg_proc i ON i.oid = p.typinput
+LEFT JOIN pg_catalog.pg_type e ON e.oid = p.typelem AND e.typarray = p.oid
