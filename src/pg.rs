@@ -1,15 +1,21 @@
 //! The database: sessions under which a value has one spelling, and what is done in them.
 
 pub mod apply;
+pub mod audit;
+mod beside;
 pub mod catalog;
 pub mod connect;
+#[cfg(test)]
+mod fixture;
 pub mod ledger;
 pub mod migrate;
 pub mod plan;
+pub mod progress;
 pub mod queue;
 pub mod session;
 pub mod undo;
 pub mod url;
 
 pub use connect::{Database, Roots, SslMode};
-pub use session::{Backend, Phase, Session, Step, Timeouts, Told, failed};
+pub use progress::{Event, OnProgress};
+pub use session::{Backend, Session, Timeouts, failed};

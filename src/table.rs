@@ -3,4 +3,5 @@
 pub mod config;
 pub mod graph;
 pub mod limits;
+pub mod row;
 pub mod schema;

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::log;
 use super::settings::Settings;
 use super::timings::Clock;
-use crate::ops::{Event, Phase};
+use crate::ops::Event;
 
 /// After so long without a line, one says how far a step has come.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -165,6 +165,16 @@ impl At {
             1 => format!("1 {what}"),
             _ => format!("{n} {what}s"),
         };
+        let applying = |step, (done, of, what): (u64, u64, &'static str), line| At {
+            step,
+            done,
+            of: Some(of),
+            ended: done == of,
+            counted: (done, what),
+            far: of_all(done, of, what),
+            line,
+            quiet: false,
+        };
         Some(match *event {
             Event::Phase { .. } => return None,
             Event::Listing { objects } => At {
@@ -241,43 +251,38 @@ impl At {
                 line: format!("read {} from the audit log", count(of, "change")),
                 ..at
             },
-            Event::Applying { phase, done, of } => {
-                let (step, what, line) = match phase {
-                    Phase::Staging => {
-                        let entries = if of == 1 { "entry" } else { "entries" };
-                        let line = format!("staged {of} {entries} of the plan");
-                        ("staging", "entries", line)
-                    }
-                    Phase::Locking => {
-                        let line =
-                            format!("locked and compared the rows of {}", count(of, "table"));
-                        ("locking", "tables", line)
-                    }
-                    Phase::Writing => (
-                        "writing",
-                        "changes",
-                        format!("wrote {}", count(of, "change")),
-                    ),
-                    Phase::Verifying => {
-                        let line = format!("read back what was written to {}", count(of, "table"));
-                        ("verifying", "tables", line)
-                    }
-                    Phase::Committing => ("committing", "", "committing".to_owned()),
-                };
-                At {
-                    step,
-                    done,
-                    of: (phase != Phase::Committing).then_some(of),
-                    ended: done == of,
-                    counted: (done, what),
-                    far: match phase {
-                        Phase::Committing => String::new(),
-                        _ => of_all(done, of, what),
-                    },
-                    line,
-                    quiet: !matches!(phase, Phase::Staging | Phase::Writing),
-                }
+            Event::Staging { entries, of } => {
+                let what = if of == 1 { "entry" } else { "entries" };
+                let line = format!("staged {of} {what} of the plan");
+                applying("staging", (entries, of, "entries"), line)
             }
+            Event::Locking { tables, of } => At {
+                quiet: true,
+                ..applying(
+                    "locking",
+                    (tables, of, "tables"),
+                    format!("locked and compared the rows of {}", count(of, "table")),
+                )
+            },
+            Event::Writing { changes, of } => {
+                let line = format!("wrote {}", count(of, "change"));
+                applying("writing", (changes, of, "changes"), line)
+            }
+            Event::Verifying { tables, of } => At {
+                quiet: true,
+                ..applying(
+                    "verifying",
+                    (tables, of, "tables"),
+                    format!("read back what was written to {}", count(of, "table")),
+                )
+            },
+            Event::Committing => At {
+                step: "committing",
+                ended: true,
+                line: "committing".into(),
+                quiet: true,
+                ..at
+            },
             Event::Retrying { .. } => return None,
         })
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Event, Events, Phase, phase, phase_of};
+use super::{Event, OnProgress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report, drift, staged};
 use crate::pg::ledger::{self, Application};
-use crate::pg::{Backend, Database, Session, Step, Timeouts};
+use crate::pg::{Backend, Database, Session, Timeouts};
 use crate::plan::DriftReport;
 use crate::planfile::Executable;
 
@@ -74,7 +74,7 @@ pub async fn apply(
     plan: &Arc<Executable>,
     request: &ApplyRequest,
     stop: impl Future<Output = ()>,
-    events: Events<'_>,
+    events: OnProgress<'_>,
 ) -> Result<Applied> {
     let header = &plan.plan().header;
     if header.records > request.max_records {
@@ -104,8 +104,8 @@ pub async fn apply(
             Ok(Attempt::Rehearsed(report)) => return Ok(Applied::Rehearsed(report)),
             Ok(Attempt::Ready(prepared)) => {
                 let backend = prepared.backend().clone();
-                phase(events, "commit");
-                told(events, Step::Done(Phase::Committing, 0, 0));
+                events(Event::phase("commit"));
+                events(Event::Committing);
                 match prepared.commit().await {
                     (report, Committed::Yes) => return Ok(Applied::Done(report)),
                     (_, Committed::No(e)) => e,
@@ -153,13 +153,12 @@ pub async fn apply(
 async fn attempt(
     plan: &Arc<Executable>,
     request: &ApplyRequest,
-    events: Events<'_>,
+    events: OnProgress<'_>,
 ) -> Result<Attempt> {
-    phase(events, "connect");
-    let told = |step: Step<'_>| told(events, step);
+    events(Event::phase("connect"));
     let attempt = async {
         let session = Session::open(&request.database, request.timeouts).await?;
-        apply::attempt(session, plan, &request.options(), &told).await
+        apply::attempt(session, plan, &request.options(), events).await
     };
     match tokio::time::timeout(request.timeouts.patience(), attempt).await {
         Ok(ended) => ended,
@@ -168,14 +167,6 @@ async fn attempt(
              allow it more, or load less at a time",
             request.timeouts.transaction.as_secs()
         ))),
-    }
-}
-
-fn told(events: Events<'_>, step: Step<'_>) {
-    match step {
-        Step::Begins(name, None) => phase(events, name),
-        Step::Begins(name, Some(table)) => phase_of(events, name, table),
-        Step::Done(phase, done, of) => events(Event::Applying { phase, done, of }),
     }
 }
 
@@ -218,13 +209,12 @@ async fn ask(
     let session = Session::open(&request.database, request.timeouts).await?;
     let schema = &request.loader_schema;
     apply::check_target(&session, &plan.plan().header.target, schema).await?;
-    let key = ledger::plan_lock(&report.plan_hash);
-    let lock = format!("SELECT pg_catalog.pg_advisory_lock({key})");
     let doing = "waiting for the lost attempt to end";
-    match session.run(doing, &lock).await {
+    let wait = || ledger::wait_for_end(&session, doing, &report.plan_hash);
+    match wait().await {
         Err(e) if e.kind() == ErrorKind::Locked => {
             session.terminate(backend).await?;
-            session.run(doing, &lock).await?;
+            wait().await?;
         }
         other => other?,
     }
@@ -270,9 +260,8 @@ pub enum Checked {
 pub async fn check(
     plan: &Arc<Executable>,
     request: &ApplyRequest,
-    events: Events<'_>,
+    events: OnProgress<'_>,
 ) -> Result<Checked> {
-    let told = |step: Step<'_>| told(events, step);
     let file = plan.plan();
     let session = Session::open(&request.database, request.timeouts).await?;
     session.hide(file.mask());
@@ -280,21 +269,15 @@ pub async fn check(
     session
         .set_search_path(&file.header.target.search_path)
         .await?;
-    let lock = format!(
-        "SELECT pg_catalog.pg_advisory_lock({key}), pg_catalog.pg_advisory_unlock({key})",
-        key = ledger::plan_lock(&file.hash)
-    );
-    session
-        .run("waiting for a running apply of this plan", &lock)
-        .await?;
+    ledger::wait_until_idle(&session, &file.hash).await?;
     if let Some(before) = apply::applied_before(&session, file).await? {
         return Ok(Checked::Applied(Box::new(before)));
     }
     apply::still_in_effect(&session, file).await?;
     let mut tables = staged::tables(&session, file).await?;
-    staged::stage(&session, plan, &mut tables, &told).await?;
-    let names: Vec<&crate::sql::ident::Qualified> = tables.iter().map(|t| &t.table.name).collect();
-    let snapshot = crate::pg::plan::compare::Snapshot::begin(&session, &names).await?;
+    staged::stage(&session, plan, &mut tables, events).await?;
+    let names: Vec<&crate::sql::Qualified> = tables.iter().map(|t| &t.table.name).collect();
+    let snapshot = crate::pg::plan::snapshot::Snapshot::begin(&session, &names).await?;
     let tables_again = staged::tables(&session, file).await?;
     drop(tables_again);
     let drift = drift::drift(&session, plan, &tables).await?;

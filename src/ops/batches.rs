@@ -7,9 +7,8 @@ use serde::Serialize;
 use super::plan::Queue;
 use super::{PlanRequest, history};
 use crate::error::{Error, Result};
-use crate::pg::{Database, Session, Timeouts};
+use crate::pg::{Database, Session, Timeouts, queue};
 use crate::source::{Layout, Location, Source, layout};
-use crate::sql::ident::{Ident, Literal};
 
 /// Which batches are looked for, and where.
 #[derive(Debug, Clone)]
@@ -178,24 +177,13 @@ async fn count_queue(
     session: &Session,
     found: &mut BTreeMap<String, Batch>,
 ) -> Result<()> {
-    let only = match &request.batch_id {
-        Some(id) => format!("WHERE batch_id = {}", Literal(id)),
-        None => String::new(),
-    };
-    let sql = format!(
-        "SELECT batch_id, table_name, status, count(*) FROM {}.validation_queue {only} \
-         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-        Ident(&request.loader_schema)
-    );
-    for row in session.texts("counting the validation queue", &sql).await? {
-        let mut row = row.into_iter().map(Option::unwrap_or_default);
-        let mut next = || row.next().unwrap_or_default();
-        let batch = found.entry(next()).or_default();
-        let (table_name, status) = (next(), next());
+    let batch_id = request.batch_id.as_deref();
+    for count in queue::counts(session, &request.loader_schema, batch_id).await? {
+        let batch = found.entry(count.batch_id).or_default();
         batch.queue_status.push(QueueCount {
-            table_name,
-            status,
-            count: next().parse().unwrap_or_default(),
+            table_name: count.table,
+            status: count.status,
+            count: count.count,
         });
     }
     Ok(())

@@ -4,10 +4,9 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::pg::ledger::{self, Application};
-use crate::pg::{Session, Timeouts};
+use crate::pg::{Session, Timeouts, audit};
 use crate::plan::Values;
 use crate::plan::masking::Mask;
-use crate::sql::ident::{Ident, Literal};
 use crate::table::config::Config;
 
 /// The applications of a batch, or all, newest first.
@@ -81,61 +80,44 @@ pub async fn audit(
 ) -> Result<Vec<Change>> {
     let session = Session::open(database, timeouts).await?;
     session.target(loader_schema).await?;
-    let conditions: Vec<String> = [
-        ("batch_id", &filter.batch_id),
-        ("application::text", &filter.application),
-        ("table_name", &filter.table),
-        ("record_id", &filter.key),
-    ]
-    .iter()
-    .filter_map(|(column, value)| Some(format!("{column} = {}", Literal(value.as_deref()?))))
-    .collect();
-    let only = if conditions.is_empty() {
-        String::new()
-    } else {
-        format!("WHERE {}", conditions.join(" AND "))
+    let only = audit::Filter {
+        batch_id: filter.batch_id.as_deref(),
+        application: filter.application.as_deref(),
+        table: filter.table.as_deref(),
+        record_id: filter.key.as_deref(),
     };
-    let sql = format!(
-        "SELECT changed_at, changed_by, operation, table_name, record_id, batch_id, application, origin, \
-         old_values, new_values FROM {}.audit_log {only} ORDER BY id DESC LIMIT {}",
-        Ident(loader_schema),
-        filter.limit
-    );
-    let rows = session.texts("reading the audit log", &sql).await?;
+    let rows = audit::rows(&session, loader_schema, only, filter.limit).await?;
     let applications = ledger::applications(&session, loader_schema, None).await?;
     let mask = mask(&applications, filter.config.as_ref());
-    let image = |table: &Option<String>, json: &Option<String>| -> Option<Values> {
+    let image = |table: &str, json: Option<&str>| -> Option<Values> {
         let object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(json.as_deref()?).ok()?;
+            serde_json::from_str(json?).ok()?;
         let text = |v: serde_json::Value| match v {
             serde_json::Value::Null => None,
             serde_json::Value::String(s) => Some(s),
             other => Some(other.to_string()),
         };
         let mut values = object.into_iter().map(|(k, v)| (k, text(v))).collect();
-        mask.key(table.as_deref()?, &mut values);
+        mask.key(table, &mut values);
         Some(values)
     };
     Ok(rows
         .into_iter()
-        .map(|mut r| Change {
-            changed_at: r[0].take().unwrap_or_default(),
-            changed_by: r[1].take().unwrap_or_default(),
-            operation: r[2].take().unwrap_or_default(),
-            before: image(&r[3], &r[8]),
-            after: image(&r[3], &r[9]),
-            key: mask.record_id(
-                r[3].as_deref().unwrap_or_default(),
-                r[4].as_deref().unwrap_or_default(),
-            ),
-            table: r[3].take().unwrap_or_default(),
-            batch_id: r[5].take().unwrap_or_default(),
+        .map(|row| Change {
+            before: image(&row.table, row.before.as_deref()),
+            after: image(&row.table, row.after.as_deref()),
+            key: mask.record_id(&row.table, &row.record_id),
             undone_by: applications
                 .iter()
-                .find(|a| Some(&a.application) == r[6].as_ref())
+                .find(|a| Some(&a.application) == row.application.as_ref())
                 .and_then(|a| a.undone_by.clone()),
-            application: r[6].take(),
-            origin: r[7].take(),
+            changed_at: row.changed_at,
+            changed_by: row.changed_by,
+            operation: row.operation,
+            table: row.table,
+            batch_id: row.batch_id,
+            application: row.application,
+            origin: row.origin,
         })
         .collect())
 }

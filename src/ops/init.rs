@@ -4,7 +4,8 @@ pub mod suggest;
 
 use crate::error::{Error, Result};
 use crate::pg::{Database, Session, Timeouts, catalog, migrate};
-use crate::sql::ident::{Literal, nearest};
+use crate::sql::Qualified;
+use crate::sql::ident::nearest;
 use crate::table::schema::Table;
 
 /// For which tables.
@@ -31,32 +32,19 @@ pub struct InitRequest {
 /// [`Config`](crate::ErrorKind::Config) where no table is found; [`Database`](crate::ErrorKind::Database).
 pub async fn init(request: &InitRequest) -> Result<String> {
     let session = Session::open(&request.database, request.timeouts).await?;
-    let place = match &request.schema {
-        Some(schema) => format!("n.nspname = {}", Literal(schema)),
-        None => "n.nspname = ANY (pg_catalog.current_schemas(false))".to_owned(),
-    };
-    let sql = format!(
-        "SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid) FROM pg_catalog.pg_class c \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' \
-         AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND {place} \
-         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
-           AND d.objid = c.oid AND d.deptype = 'e') \
-         ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\""
-    );
-    let mut names = Vec::new();
-    for row in session.texts("listing the tables", &sql).await? {
-        let mut row = row.into_iter().map(Option::unwrap_or_default);
-        let mut next = || row.next().unwrap_or_default();
-        let (schema, table, visible) = (next(), next(), next());
-        if schema == request.loader_schema && migrate::is_own(&table) {
-            continue;
-        }
-        names.push(match visible.as_str() {
-            "t" => table,
-            _ => format!("{schema}.{table}"),
-        });
-    }
+    let listed = catalog::list(&session, request.schema.as_deref()).await?;
+    let mut names: Vec<String> = listed
+        .into_iter()
+        .filter(|t| t.name.schema != request.loader_schema || !migrate::is_own(&t.name.name))
+        .map(|table| {
+            let Qualified { schema, name } = table.name;
+            if table.visible {
+                name
+            } else {
+                format!("{schema}.{name}")
+            }
+        })
+        .collect();
     for only in &request.only {
         if !names.contains(only) {
             let near = nearest(only, names.iter().map(String::as_str))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Applied, ApplyRequest, Events, PlanRequest, apply, plan};
+use super::{Applied, ApplyRequest, OnProgress, PlanRequest, apply, plan};
 use crate::error::{Error, Result};
 use crate::plan::Header;
 use crate::planfile::PlanFile;
@@ -95,7 +95,7 @@ pub async fn load(
     batch: &PlanRequest,
     how: &ApplyRequest,
     stop: impl Future<Output = ()>,
-    events: Events<'_>,
+    events: OnProgress<'_>,
 ) -> Result<LoadResults> {
     let file = tempfile::tempfile().map_err(|e| Error::io("making a temporary file", e))?;
     let handle = file

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::read::{Limits, Object, read_batch};
-use super::{Event, Events, phase, phase_of};
+use super::{Event, OnProgress};
 use crate::error::{Error, Result};
 use crate::pg::plan::check;
-use crate::pg::plan::compare::Snapshot;
+use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::{self, Stage};
 use crate::pg::queue::{self, Matcher, QueueEntry};
 use crate::pg::{Database, Session, Timeouts, catalog};
@@ -18,7 +18,8 @@ use crate::plan::{
 };
 use crate::planfile::PlanWriter;
 use crate::source::{Layout, Location, ObjectInfo, Source, layout};
-use crate::sql::ident::{Qualified, nearest};
+use crate::sql::Qualified;
+use crate::sql::ident::nearest;
 use crate::table::config::{Config, Strategy, TableConfig};
 use crate::table::graph::{self, Dependency};
 use crate::table::limits::{self, Allowance};
@@ -115,10 +116,10 @@ impl PlanRequest {
 pub async fn plan(
     request: &PlanRequest,
     out: impl Write,
-    events: Events<'_>,
+    events: OnProgress<'_>,
 ) -> Result<(Header, String)> {
     check_batch_id(&request.batch_id)?;
-    phase(events, "list");
+    events(Event::phase("list"));
     let source = Source::open(&request.source).await?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
@@ -129,7 +130,7 @@ pub async fn plan(
         objects: listed.len() as u64,
     });
     let mut found = sort_objects(request, &source, &prefix, listed)?;
-    phase(events, "connect");
+    events(Event::phase("connect"));
     let session = Session::open(&request.database, request.timeouts).await?;
     let tables = request.config.tables.iter();
     let key = uuid::Uuid::new_v4();
@@ -159,11 +160,13 @@ pub async fn plan(
     for (i, name) in names.iter().enumerate() {
         stages.push(Stage::new(&session, i, name, &tables[i], &configs[i]).await?);
     }
-    let number = |name: &String| names.iter().position(|n| n == name).unwrap_or_default();
     let (mut objects, mut infos) = (Vec::new(), Vec::new());
     for (table, format, info) in found {
+        let known = names.iter().position(|n| *n == table);
+        let number = known
+            .ok_or_else(|| Error::local(format!("{}: no table {table} is planned", info.key)))?;
         objects.push(Object {
-            table: number(&table),
+            table: number,
             format,
             key: info.key.clone(),
         });
@@ -173,7 +176,7 @@ pub async fn plan(
     let largest = infos.iter().map(|i| i.size).max().unwrap_or(0).max(1);
     let fitting = usize::try_from((24 << 20) / largest).unwrap_or(usize::MAX);
     let concurrency = fitting.clamp(2, request.concurrency.max(2));
-    phase(events, "read and stage");
+    events(Event::phase("read and stage"));
     let fetched = source.fetch_all(infos, concurrency);
     let mut read = read_batch(
         &session,
@@ -191,11 +194,11 @@ pub async fn plan(
     let of: u64 = stages.iter().map(|s| s.rows).sum();
     events(Event::Checking { records: of });
     for stage in &mut stages {
-        phase_of(events, "look for duplicates", stage.name);
+        events(Event::phase_of("look for duplicates", stage.name));
         stage.finish(&session).await?;
     }
 
-    phase(events, "check constraints");
+    events(Event::phase("check constraints"));
     let mut writer = PlanWriter::new()?;
     let problems = match entries {
         Some(entries) => match_queue(
@@ -234,7 +237,7 @@ pub async fn plan(
         while let Some(entry) = problems.next_if(|e| e.table == stage.name) {
             writer.entry(entry)?;
         }
-        phase_of(events, "compare", stage.name);
+        events(Event::phase_of("compare", stage.name));
         let told = |records: u64| {
             events(Event::Comparing {
                 table: stage.name.to_owned(),
@@ -259,7 +262,7 @@ pub async fn plan(
                 writer.unordered(key, entry)
             })
             .await?;
-        phase_of(events, "put in order", stage.name);
+        events(Event::phase_of("put in order", stage.name));
         writer.put_in_order()?;
         told(stage.rows);
         compared += stage.rows;
@@ -268,7 +271,7 @@ pub async fn plan(
     for (table, config) in tables.iter().zip(&configs) {
         counted.push(rows(&snapshot, table, config).await?);
     }
-    phase(events, "write the plan");
+    events(Event::phase("write the plan"));
     snapshot.end().await?;
     let header = Header {
         kind: Kind::Load,
@@ -292,6 +295,7 @@ pub async fn plan(
                 rows,
                 columns: Vec::new(),
                 counts: Counts::default(),
+                stamps: config.stamps.clone().unwrap_or_default(),
                 triggered: Vec::new(),
                 warnings: [
                     warnings(table, config),
@@ -472,10 +476,7 @@ pub(super) async fn rows(
     if !config.limits.needs_rows() {
         return Ok(None);
     }
-    let doing = format!("counting the rows of {}", table.name);
-    let sql = format!("SELECT pg_catalog.count(*) FROM {}", table.name);
-    let rows = snapshot.session.number(&doing, &sql).await?;
-    Ok(u64::try_from(rows).ok())
+    snapshot.rows(table).await.map(Some)
 }
 
 /// Which of the plan's tables `child` refers to.
@@ -613,7 +614,7 @@ fn warnings(table: &Table, config: &TableConfig) -> Vec<String> {
             if config.soft_delete.column().is_none() {
                 warnings.push(format!(
                     "the natural key is unique only where {} ({})",
-                    index.predicate.as_deref().unwrap_or_default(),
+                    index.predicate.as_deref().unwrap_or("true"),
                     index.name
                 ));
             }
@@ -622,7 +623,7 @@ fn warnings(table: &Table, config: &TableConfig) -> Vec<String> {
             let columns: Vec<String> = config
                 .natural_key
                 .iter()
-                .map(|c| crate::sql::ident::Ident(c).to_string())
+                .map(|c| crate::sql::Ident(c).to_string())
                 .collect();
             warnings.push(format!(
                 "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON {} ({})",

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{Event, Events};
+use super::{Event, OnProgress};
 use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::pg::plan::stage::{Stage, too_many};
+use crate::pg::plan::stage::Stage;
 use crate::plan::Fragment;
 use crate::plan::incoming::{Incoming, Seen};
 use crate::record::{Format, ReadError, Record, Summary, read_records, read_records_slice};
@@ -68,7 +68,7 @@ pub async fn read_batch(
     fetched: impl Stream<Item = std::result::Result<Fetched, SourceError>>,
     stages: &mut [Stage<'_>],
     limits: Limits,
-    events: Events<'_>,
+    events: OnProgress<'_>,
 ) -> Result<Read> {
     let mut fetched = std::pin::pin!(fetched);
     let (to_parser, objects_in) = mpsc::channel::<Fetched>(2);
@@ -120,13 +120,21 @@ pub async fn read_batch(
     Ok(read)
 }
 
+/// The error for a record count above the limit.
+fn too_many(records: u64, most: u64) -> Error {
+    Error::blocked(format!(
+        "the batch has more than {most} records ({records} were read before it stopped); allow more with --max-records or \
+         MAX_RECORDS_PER_BATCH"
+    ))
+}
+
 struct Parser<'p> {
     batch_id: &'p str,
     names: &'p [String],
     incoming: Vec<Incoming<'p>>,
     buffers: Vec<(Vec<u8>, u64)>,
     limits: Limits,
-    events: Events<'p>,
+    events: OnProgress<'p>,
     records: u64,
 }
 
@@ -142,7 +150,7 @@ impl<'p> Parser<'p> {
         names: &'p [String],
         tables: &[(&'p Table, &'p TableConfig)],
         limits: Limits,
-        events: Events<'p>,
+        events: OnProgress<'p>,
     ) -> Parser<'p> {
         Parser {
             batch_id,

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use super::{Applied, ApplyRequest, Events, PlanRequest, apply, plan};
+use super::{Applied, ApplyRequest, OnProgress, PlanRequest, apply, plan};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Header;
 use crate::planfile::{Notes, Outcome, PlanFile, Rehearsal, annotate};
@@ -19,7 +19,7 @@ pub async fn plan_rehearsed(
     request: &PlanRequest,
     rehearsal: &ApplyRequest,
     out: impl Write,
-    events: Events<'_>,
+    events: OnProgress<'_>,
 ) -> Result<(Header, String, Rehearsal)> {
     let spool = |e: std::io::Error| Error::io("making a temporary file for the plan", e);
     let file = tempfile::tempfile().map_err(spool)?;
@@ -39,7 +39,7 @@ pub async fn plan_rehearsed(
 pub async fn rehearse(
     plan: PlanFile,
     request: &ApplyRequest,
-    events: Events<'_>,
+    events: OnProgress<'_>,
 ) -> Result<Rehearsal> {
     let told = |outcome, message| Rehearsal { outcome, message };
     if let Some(against) = plan.header.against() {

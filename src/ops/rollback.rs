@@ -1,19 +1,19 @@
 //! Rollback: a plan made from the audit log instead of a batch, applied like any other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use super::plan::{known, parents, rows};
-use super::{Event, Events, phase, phase_of};
+use super::{Event, OnProgress};
 use crate::error::{Error, Result};
 use crate::pg::ledger::{self, Application};
-use crate::pg::plan::compare::Snapshot;
+use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::undo::Undo;
 use crate::pg::{Session, Timeouts, catalog};
 use crate::plan::masking::Mask;
 use crate::plan::{Counts, DriftReport, Entry, Header, Kind, LedgerTable, TablePlan};
 use crate::planfile::PlanWriter;
-use crate::sql::ident::Qualified;
+use crate::sql::Qualified;
 use crate::table::graph::{self, Dependency};
 use crate::table::limits::{self, Allowance};
 use crate::table::schema::Table;
@@ -58,9 +58,9 @@ impl RollbackRequest {
 pub async fn rollback(
     request: &RollbackRequest,
     out: impl Write,
-    events: Events<'_>,
+    events: OnProgress<'_>,
 ) -> Result<(Header, String)> {
-    phase(events, "connect");
+    events(Event::phase("connect"));
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
     let all = ledger::applications(
@@ -79,11 +79,7 @@ pub async fn rollback(
     let sensitive = ledgered.iter().map(|l| (l.table.as_str(), &l.config));
     let mask = Mask::new(key.as_bytes(), sensitive);
     session.hide(mask.clone());
-    let ids: Vec<String> = chosen
-        .iter()
-        .map(|a| crate::sql::ident::Literal(&a.application).to_string())
-        .collect();
-    let applications = format!("ARRAY[{}]::pg_catalog.uuid[]", ids.join(", "));
+    let applications: Vec<String> = chosen.iter().map(|a| a.application.clone()).collect();
     let (mut ordered, tables) = order(&session, ledgered).await?;
     let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
     known(&request.limits, &names)?;
@@ -93,7 +89,7 @@ pub async fn rollback(
     }
     let mut undos = Vec::with_capacity(tables.len());
     for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
-        phase_of(events, "read the audit log", &ledger.table);
+        events(Event::phase_of("read the audit log", &ledger.table));
         undos.push(
             Undo::collect(
                 &session,
@@ -110,7 +106,7 @@ pub async fn rollback(
     let references: Vec<&Qualified> = tables.iter().map(|t| &t.name).collect();
     let snapshot = Snapshot::begin(&session, &references).await?;
     let mut writer = PlanWriter::new()?;
-    let mut drifted = Vec::new();
+    let mut drift = DriftReport::default();
     let mut referrers = Vec::new();
     let from: Vec<String> = chosen
         .iter()
@@ -119,7 +115,7 @@ pub async fn rollback(
     let of: u64 = undos.iter().map(|u| u.ledger.counts.changes()).sum();
     let mut read = 0;
     for undo in undos.iter().rev() {
-        phase_of(events, "compare", &undo.ledger.table);
+        events(Event::phase_of("compare", &undo.ledger.table));
         let told = |changes: u64| {
             events(Event::Undoing {
                 table: undo.ledger.table.clone(),
@@ -139,8 +135,8 @@ pub async fn rollback(
             undo.table.column(c).is_some_and(|column| !column.generated)
                 && (inserts || free || is_ours(&undo.ledger, c))
         };
-        drifted.extend(
-            undo.stream(&snapshot, &mut |undone| {
+        let left = undo
+            .stream(&snapshot, &mut |undone| {
                 rows += 1;
                 if rows % 1_000 == 0 {
                     told((read + rows).min(of.saturating_sub(1)));
@@ -158,8 +154,9 @@ pub async fn rollback(
                 };
                 writer.unordered(&order, entry)
             })
-            .await?,
-        );
+            .await?;
+        drift.rows.extend(left.rows);
+        drift.more += left.more;
         writer.put_in_order()?;
         referrers.extend(undo.referrers(&session, &undos).await?);
         read += undo.ledger.counts.changes();
@@ -169,15 +166,11 @@ pub async fn rollback(
     for (ledger, table) in ordered.iter().zip(&tables) {
         counted.push(rows(&snapshot, table, &ledger.config).await?);
     }
-    phase(events, "write the plan");
+    events(Event::phase("write the plan"));
     snapshot.end().await?;
-    if !drifted.is_empty() {
-        let mut report = DriftReport {
-            rows: drifted,
-            more: 0,
-        };
-        mask.drift(&mut report);
-        return Err(report.into());
+    if drift.count() > 0 {
+        mask.drift(&mut drift);
+        return Err(drift.into());
     }
     if !referrers.is_empty() {
         return Err(Error::blocked(format!(
@@ -189,7 +182,7 @@ pub async fn rollback(
     let header = Header {
         kind: Kind::Rollback,
         batch_id: chosen[0].batch_id.clone(),
-        undoes: chosen.iter().map(|a| a.application.clone()).collect(),
+        undoes: applications.clone(),
         target,
         records: 0,
         blocking: 0,
@@ -208,6 +201,7 @@ pub async fn rollback(
                 rows,
                 columns: Vec::new(),
                 counts: Counts::default(),
+                stamps: BTreeMap::new(),
                 triggered: triggered(ledger, table),
                 warnings: warnings(table),
             })

@@ -1,18 +1,11 @@
 //! How the database is reached: where it is, as whom, and with how much TLS.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod mode;
+mod tls;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use std::fmt;
+
+use rustls::CertificateError;
 use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
@@ -20,93 +13,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
 use crate::pg::failed;
-use crate::text::escape;
 
-/// How much TLS a connection must have, named as by PostgreSQL's own programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SslMode {
-    /// None.
-    Disable,
-    /// Encrypted where the server can; the server is not verified.
-    #[default]
-    Prefer,
-    /// Encrypted; the server is not verified unless a root certificate is given.
-    Require,
-    /// Encrypted, and the server's certificate is signed by a trusted authority.
-    VerifyCa,
-    /// As [`SslMode::VerifyCa`], and the certificate is for the host that was connected to.
-    VerifyFull,
-}
-
-impl SslMode {
-    /// The modes' names, as they are allowed in settings.
-    pub const NAMES: &str = "disable, prefer, require, verify-ca or verify-full";
-
-    /// The mode of that name.
-    pub fn named(name: &str) -> Option<SslMode> {
-        Some(match name {
-            "disable" => SslMode::Disable,
-            "prefer" => SslMode::Prefer,
-            "require" => SslMode::Require,
-            "verify-ca" => SslMode::VerifyCa,
-            "verify-full" => SslMode::VerifyFull,
-            _ => return None,
-        })
-    }
-
-    /// The mode that a setting names (`given`: the setting, its value), or the default where none
-    /// does. The operating system's authorities sign for anybody, so that the name must be right
-    /// too: with [`Roots::System`] nothing less than [`SslMode::VerifyFull`] will do, as in libpq.
-    ///
-    /// # Errors
-    /// [`Config`](crate::ErrorKind::Config) where the value names no mode, or less than `roots` need.
-    pub fn chosen(given: Option<(&str, &str)>, roots: &Roots) -> Result<SslMode> {
-        let system = *roots == Roots::System;
-        let Some((setting, value)) = given else {
-            return Ok(if system {
-                SslMode::VerifyFull
-            } else {
-                SslMode::default()
-            });
-        };
-        let value = value.trim();
-        match SslMode::named(value) {
-            Some(mode) if system && mode != SslMode::VerifyFull => Err(Error::config(format!(
-                "{setting} is \"{value}\", but the operating system's certificates (sslrootcert=system) need \
-                 verify-full"
-            ))),
-            Some(mode) => Ok(mode),
-            None => Err(Error::config(format!(
-                "{setting} is \"{}\", which is none of {}",
-                escape(value),
-                SslMode::NAMES
-            ))),
-        }
-    }
-}
-
-/// Whose signatures are trusted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Roots {
-    /// `~/.postgresql/root.crt` where that exists, else the operating system's.
-    #[default]
-    Default,
-    /// The operating system's.
-    System,
-    /// Those in this PEM file, and no others.
-    File(PathBuf),
-}
-
-impl Roots {
-    /// Those that `sslrootcert` names: a file, or `system`.
-    pub fn named(setting: Option<&str>) -> Roots {
-        match setting {
-            None => Roots::Default,
-            Some("system") => Roots::System,
-            Some(file) => Roots::File(PathBuf::from(file)),
-        }
-    }
-}
+pub use mode::{Roots, SslMode};
 
 /// A database and the way to it. Its `Debug` form does not show the password.
 #[derive(Clone)]
@@ -149,7 +57,7 @@ impl Database {
         });
         let tls = match mode {
             SslMode::Disable => None,
-            _ => Some(MakeRustlsConnect::new(client_config(mode, roots)?)),
+            _ => Some(MakeRustlsConnect::new(tls::client_config(mode, roots)?)),
         };
         Ok(Database { config, mode, tls })
     }
@@ -231,9 +139,10 @@ impl Database {
             "authentication error",
         ];
         let error = Error::database(format!("{text}{advice}"));
-        match lasting.iter().any(|l| text.contains(l)) {
-            true => error,
-            false => error.transient(),
+        if lasting.iter().any(|l| text.contains(l)) {
+            error
+        } else {
+            error.transient()
         }
     }
 }
@@ -282,186 +191,5 @@ fn certificate_advice(why: &CertificateError) -> &'static str {
             "; the server needs a new certificate"
         }
         _ => "",
-    }
-}
-
-fn client_config(mode: SslMode, roots: &Roots) -> Result<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match mode {
-        SslMode::VerifyCa | SslMode::VerifyFull => {
-            let trusted = trusted(roots)?;
-            let mut store = RootCertStore::empty();
-            store.add_parsable_certificates(trusted.iter().cloned());
-            let inner =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
-                    .build()
-                    .map_err(|e| {
-                        Error::config(format!("preparing TLS with {}", describe(roots)))
-                            .caused_by(e)
-                    })?;
-            Arc::new(Verified {
-                inner,
-                trusted,
-                name: mode == SslMode::VerifyFull,
-            })
-        }
-        _ => Arc::new(Unverified(provider.clone())),
-    };
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::config("preparing TLS").caused_by(e))?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Ok(config)
-}
-
-fn describe(roots: &Roots) -> String {
-    match roots {
-        Roots::File(path) => format!("the root certificates in {}", path.display()),
-        _ => "the system's root certificates".into(),
-    }
-}
-
-fn trusted(roots: &Roots) -> Result<Vec<CertificateDer<'static>>> {
-    let found = match roots {
-        Roots::File(path) => from_file(path)?,
-        Roots::Default => match default_file().filter(|f| f.exists()) {
-            Some(file) => from_file(&file)?,
-            None => rustls_native_certs::load_native_certs().certs,
-        },
-        Roots::System => rustls_native_certs::load_native_certs().certs,
-    };
-    if found.is_empty() {
-        return Err(Error::config(format!(
-            "preparing TLS: {} hold no certificate; name a PEM file with the authority's certificate with \
-             DB_SSLROOTCERT",
-            describe(roots)
-        )));
-    }
-    Ok(found)
-}
-
-fn from_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let wrong = |e: rustls::pki_types::pem::Error| {
-        Error::config(format!(
-            "DB_SSLROOTCERT: cannot read the root certificates in {}: {e}; a PEM file is needed",
-            path.display()
-        ))
-    };
-    CertificateDer::pem_file_iter(path)
-        .map_err(wrong)?
-        .collect::<Result<_, _>>()
-        .map_err(wrong)
-}
-
-/// Where PostgreSQL's own programs look.
-fn default_file() -> Option<PathBuf> {
-    std::env::home_dir().map(|home| home.join(".postgresql/root.crt"))
-}
-
-/// Takes any certificate: encryption against those who only listen.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    // Who is not known cannot prove to be it; and version 1 certificates, which PostgreSQL's
-    // manual used to recommend, cannot be read for their key here.
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes certificates that a trusted authority signed and, with `name`, that are for the host.
-#[derive(Debug)]
-struct Verified {
-    inner: Arc<WebPkiServerVerifier>,
-    trusted: Vec<CertificateDer<'static>>,
-    name: bool,
-}
-
-impl ServerCertVerifier for Verified {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        host: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        // A server's self-signed certificate may itself be the one that is trusted; webpki does
-        // not take an authority's certificate for a server's.
-        if self.trusted.iter().any(|t| t == certificate) {
-            if self.name {
-                rustls::client::verify_server_name(
-                    &ParsedCertificate::try_from(certificate)?,
-                    host,
-                )?;
-            }
-            return Ok(ServerCertVerified::assertion());
-        }
-        let verified = self
-            .inner
-            .verify_server_cert(certificate, chain, host, ocsp, now);
-        match verified {
-            // The name is compared last: all else is right.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if !self.name => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner
-            .verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::plan::LedgerTable;
-use crate::sql::ident::{Ident, Literal};
+use crate::sql::{Ident, Literal, Statement, Values};
 
 /// One application of one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,44 +45,47 @@ pub async fn applications(
     schema: &str,
     batch_id: Option<&str>,
 ) -> Result<Vec<Application>> {
-    let only = batch_id
-        .map(|b| format!("WHERE batch_id = {}", Literal(b)))
-        .unwrap_or_default();
+    let rows = session.rows(&list(schema, batch_id)).await?;
+    let mut all: Vec<Application> = rows
+        .iter()
+        .map(|row| {
+            // The sort of a ledger that another version wrote: better no answer than half of one.
+            let tables = serde_json::from_str(row.text(7)?).map_err(|e| {
+                Error::config(format!(
+                    "the ledger {schema}.loader_ledger holds entries that this version does not read: {e}"
+                ))
+            })?;
+            Ok(Application {
+                application: row.text(0)?.to_owned(),
+                plan_hash: row.text(1)?.to_owned(),
+                kind: row.text(2)?.to_owned(),
+                batch_id: row.text(3)?.to_owned(),
+                actor: row.text(4)?.to_owned(),
+                applied_at: row.text(5)?.to_owned(),
+                undoes: row.text(6)?.split_whitespace().map(str::to_owned).collect(),
+                tables,
+                records: row.parsed(8)?,
+                rejected: row.parsed(9)?,
+                undone_by: None,
+            })
+        })
+        .collect::<Result<_>>()?;
+    mark_undone(&mut all);
+    Ok(all)
+}
+
+pub(in crate::pg) fn list(schema: &str, batch_id: Option<&str>) -> Statement {
+    let mut values = Values::default();
+    let only = batch_id.map_or_else(String::new, |batch_id| {
+        format!("WHERE batch_id = {}", values.text(batch_id))
+    });
     let sql = format!(
-        "SELECT application, plan_hash, kind, batch_id, actor, applied_at, \
-         pg_catalog.array_to_string(undoes, ' '), tables, records, rejected \
+        "SELECT application::text, plan_hash, kind, batch_id, actor, applied_at::text, \
+         pg_catalog.array_to_string(undoes, ' '), tables::text, records::text, rejected::text \
          FROM {}.loader_ledger {only} ORDER BY sequence DESC",
         Ident(schema)
     );
-    let rows = session.texts("reading the ledger", &sql).await?;
-    let text = |row: &[Option<String>], i: usize| row[i].clone().unwrap_or_default();
-    // The sort of a ledger that another version wrote: better no answer than half of one.
-    if let Some(e) = rows
-        .iter()
-        .find_map(|r| serde_json::from_str::<Vec<LedgerTable>>(&text(r, 7)).err())
-    {
-        return Err(crate::Error::config(format!(
-            "the ledger {schema}.loader_ledger holds entries that this version does not read: {e}"
-        )));
-    }
-    let mut all: Vec<Application> = rows
-        .iter()
-        .map(|row| Application {
-            application: text(row, 0),
-            plan_hash: text(row, 1),
-            kind: text(row, 2),
-            batch_id: text(row, 3),
-            actor: text(row, 4),
-            applied_at: text(row, 5),
-            undoes: text(row, 6).split_whitespace().map(str::to_owned).collect(),
-            tables: serde_json::from_str(&text(row, 7)).unwrap_or_default(),
-            records: text(row, 8).parse().unwrap_or_default(),
-            rejected: text(row, 9).parse().unwrap_or_default(),
-            undone_by: None,
-        })
-        .collect();
-    mark_undone(&mut all);
-    Ok(all)
+    Statement::with("reading the ledger", sql, values)
 }
 
 /// Marks what is taken back. `all` is newest first: whoever takes an application back is newer
@@ -106,12 +109,38 @@ fn mark_undone(all: &mut [Application]) {
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn committed(session: &Session, schema: &str, application: &str) -> Result<bool> {
+    let mut values = Values::default();
     let sql = format!(
-        "SELECT pg_catalog.count(*) FROM {}.loader_ledger WHERE application = {}::uuid",
+        "SELECT EXISTS (SELECT FROM {}.loader_ledger WHERE application = {}::uuid)",
         Ident(schema),
-        Literal(application)
+        values.text(application)
     );
-    Ok(session.number("reading the ledger", &sql).await? == 1)
+    session
+        .holds(&Statement::with("reading the ledger", sql, values))
+        .await
+}
+
+/// Waits until no apply of this plan is running any more, and keeps others from beginning one until
+/// the session ends.
+///
+/// # Errors
+/// [`Locked`](crate::ErrorKind::Locked) while one is; [`Database`](crate::ErrorKind::Database).
+pub async fn wait_for_end(session: &Session, doing: &str, plan_hash: &str) -> Result<()> {
+    let key = plan_lock(plan_hash);
+    let sql = format!("SELECT pg_catalog.pg_advisory_lock({key})");
+    session.run(&Statement::new(doing, sql)).await
+}
+
+/// Waits until no apply of this plan is running any more.
+///
+/// # Errors
+/// As [`wait_for_end`].
+pub async fn wait_until_idle(session: &Session, plan_hash: &str) -> Result<()> {
+    let doing = "waiting for a running apply of this plan";
+    wait_for_end(session, doing, plan_hash).await?;
+    let key = plan_lock(plan_hash);
+    let sql = format!("SELECT pg_catalog.pg_advisory_unlock({key})");
+    session.run(&Statement::new(doing, sql)).await
 }
 
 /// The key of the advisory lock that an apply of this plan holds to its end.

@@ -2,4 +2,8 @@
 
 pub mod check;
 pub mod compare;
+pub mod snapshot;
 pub mod stage;
+#[cfg(test)]
+mod statements;
+mod trial;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::sql::ident::{Ident, Literal};
+use crate::sql::{Ident, Statement, Values};
 
 /// One entry of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +25,7 @@ pub struct QueueEntry {
 /// [`Blocked`](crate::ErrorKind::Blocked) where the batch has none, or where the validator marked some as failed;
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<Vec<QueueEntry>> {
-    let sql = format!(
-        "SELECT id, table_name, fragment_id, s3_key, status = 'failed' AND application IS NULL, error_message \
-         FROM {}.validation_queue WHERE batch_id = {} ORDER BY id",
-        Ident(schema),
-        Literal(batch_id)
-    );
-    let rows = session.texts("reading the validation queue", &sql).await?;
+    let rows = session.rows(&list(schema, batch_id)).await?;
     if rows.is_empty() {
         return Err(Error::blocked(format!(
             "the validation queue {schema}.validation_queue has no entries for batch {batch_id}; \
@@ -40,10 +34,10 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
     }
     let failed: Vec<String> = rows
         .iter()
-        .filter(|r| r[4].as_deref() == Some("t"))
+        .filter(|r| r.is(4))
         .map(|r| {
-            let name = r[3].as_deref().or(r[2].as_deref()).unwrap_or("?");
-            let why = r[5].as_deref().unwrap_or("no message");
+            let name = r.get(3).or(r.get(2)).unwrap_or("?");
+            let why = r.get(5).unwrap_or("no message");
             format!(
                 "  {}: {}",
                 crate::text::escape(name),
@@ -64,18 +58,70 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
             failed[..shown].join("\n")
         )));
     }
-    Ok(rows
-        .into_iter()
-        .map(|mut r| QueueEntry {
-            id: r[0]
-                .as_deref()
-                .and_then(|i| i.parse().ok())
-                .unwrap_or_default(),
-            table: r[1].take().unwrap_or_default(),
-            fragment_id: r[2].take(),
-            s3_key: r[3].take(),
+    let entries = rows.into_iter().map(|mut row| {
+        Ok(QueueEntry {
+            id: row.parsed(0)?,
+            table: row.text(1)?.to_owned(),
+            fragment_id: row.take(2),
+            s3_key: row.take(3),
         })
-        .collect())
+    });
+    entries.collect()
+}
+
+pub(in crate::pg) fn list(schema: &str, batch_id: &str) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT id::text, table_name, fragment_id, s3_key, status = 'failed' AND application IS NULL, error_message \
+         FROM {}.validation_queue WHERE batch_id = {} ORDER BY id",
+        Ident(schema),
+        values.text(batch_id)
+    );
+    Statement::with("reading the validation queue", sql, values)
+}
+
+/// How many entries of a batch have one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// The batch.
+    pub batch_id: String,
+    /// The table.
+    pub table: String,
+    /// The state.
+    pub status: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// How many entries have each state, of one batch or of all, by batch, table and state.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn counts(session: &Session, schema: &str, batch_id: Option<&str>) -> Result<Vec<Count>> {
+    let rows = session.rows(&count(schema, batch_id)).await?.into_iter();
+    let counts = rows.map(|row| {
+        let text = |i| row.get(i).unwrap_or_default().to_owned();
+        Ok(Count {
+            batch_id: text(0),
+            table: text(1),
+            status: text(2),
+            count: row.parsed(3)?,
+        })
+    });
+    counts.collect()
+}
+
+pub(in crate::pg) fn count(schema: &str, batch_id: Option<&str>) -> Statement {
+    let mut values = Values::default();
+    let only = batch_id.map_or_else(String::new, |batch_id| {
+        format!("WHERE batch_id = {} ", values.text(batch_id))
+    });
+    let sql = format!(
+        "SELECT batch_id, table_name, status, pg_catalog.count(*) FROM {}.validation_queue {only}\
+         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        Ident(schema)
+    );
+    Statement::with("counting the validation queue", sql, values)
 }
 
 /// Matches entries to objects: by key, else by fragment id.
@@ -107,12 +153,9 @@ impl Matcher {
     /// fragment id.
     pub fn take(&mut self, keys: &[&str], fragment_id: Option<&str>) -> Vec<i64> {
         let by_key = keys.iter().find_map(|k| self.by_key.get(*k));
-        let found = by_key
-            .or_else(|| fragment_id.and_then(|id| self.by_id.get(id)))
-            .cloned()
-            .unwrap_or_default();
+        let found = by_key.or_else(|| fragment_id.and_then(|id| self.by_id.get(id)));
+        let found = found.cloned().into_iter().flatten();
         found
-            .into_iter()
             .map(|i| {
                 self.entries[i].1 = true;
                 self.entries[i].0.id

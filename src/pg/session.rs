@@ -1,16 +1,25 @@
 //! A pinned session: the settings under which each value has one spelling; errors by SQLSTATE.
 
+mod ask;
+mod failure;
+mod rows;
+
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use super::connect::Database;
 use super::migrate;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::plan::TargetDatabase;
 use crate::plan::masking::Mask;
-use crate::sql::ident::Literal;
+use crate::sql::{Statement, Values};
+
+use failure::discreet;
+pub use failure::failed;
+pub(super) use rows::parsed;
+pub use rows::{CopyLines, TextRow};
 
 /// How long sessions wait.
 #[derive(Debug, Clone, Copy)]
@@ -30,37 +39,9 @@ impl Default for Timeouts {
     }
 }
 
-/// What an apply is doing, and what is counted meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// The plan is put into temporary tables; its entries.
-    Staging,
-    /// Its rows are locked and compared; tables.
-    Locking,
-    /// Rows are written; changes.
-    Writing,
-    /// What was written is read back; tables.
-    Verifying,
-    /// The commit was sent; nothing.
-    Committing,
-}
-
-/// What an apply tells about its progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step<'a> {
-    /// What begins, in few words, and for which table.
-    Begins(&'static str, Option<&'a str>),
-    /// How much of something is done, and how much there is.
-    Done(Phase, u64, u64),
-}
-
-/// Takes the steps of an apply.
-pub type Told<'a> = &'a (dyn Fn(Step<'_>) + Sync);
-
 /// A connection whose settings are pinned, so that every value has one spelling in it.
 pub struct Session {
-    /// The connection.
-    pub client: Client,
+    pub(super) client: Client,
     /// The server process behind it.
     pub backend: Backend,
     /// How long an answer is waited for.
@@ -159,25 +140,23 @@ impl Session {
             patience: timeouts.patience(),
             mask: OnceLock::new(),
         };
-        session.run("preparing the session", PINNED).await?;
+        let preparing = |sql: &str| Statement::new("preparing the session", sql);
+        session.run(&preparing(PINNED)).await?;
         let limits = format!(
             "SET lock_timeout = {}; SET statement_timeout = {};",
             timeouts.lock.as_millis(),
             timeouts.transaction.as_millis()
         );
-        session.run("preparing the session", &limits).await?;
-        let row = session
-            .answer(
+        session.run(&preparing(&limits)).await?;
+        let server = session
+            .row(&Statement::new(
                 "asking for the server's version",
-                session.client.query_one(
-                    "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num')::int, \
-                     pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start::text \
-                     FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_catalog.pg_backend_pid())",
-                    &[],
-                ),
-            )
+                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), \
+                 pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start \
+                 FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_catalog.pg_backend_pid())",
+            ))
             .await?;
-        let (version, encoding): (i32, String) = (row.get(1), row.get(2));
+        let (version, encoding): (i32, &str) = (server.parsed(1)?, server.text(2)?);
         if version < 140_000 {
             return Err(Error::config(format!(
                 "{place}: the server is PostgreSQL {}; 14 or newer is needed",
@@ -192,14 +171,12 @@ impl Session {
         // A dead client must not hold its locks until the server happens to write to it.
         // Not every platform can check; then keepalives have to do.
         let check = "SET client_connection_check_interval = '1s'";
-        let _ = session.run("preparing the session", check).await;
-        Ok(Session {
-            backend: Backend {
-                process: row.get(0),
-                started: row.get::<_, Option<String>>(3).unwrap_or_default(),
-            },
-            ..session
-        })
+        let _ = session.run(&preparing(check)).await;
+        let backend = Backend {
+            process: server.parsed(0)?,
+            started: server.get(3).unwrap_or("not shown").to_owned(),
+        };
+        Ok(Session { backend, ..session })
     }
 
     /// From now on says nothing that may name a value of these sensitive columns.
@@ -223,75 +200,20 @@ impl Session {
         }
     }
 
-    /// What the server answers, if it does in time.
-    async fn answer<T>(
-        &self,
-        doing: &str,
-        work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
-    ) -> Result<T> {
-        match tokio::time::timeout(self.patience, work).await {
-            Ok(done) => done.map_err(|e| self.failed(doing, &e)),
-            Err(_) => Err(Error::locked(format!(
-                "{doing}: the server did not answer within {} s (TRANSACTION_TIMEOUT, and a little more)",
-                self.patience.as_secs()
-            ))),
-        }
-    }
-
-    /// Runs statements without results.
-    ///
-    /// # Errors
-    /// [`Database`](crate::ErrorKind::Database) saying what was being done.
-    pub async fn run(&self, doing: &str, sql: &str) -> Result<()> {
-        self.answer(doing, self.client.batch_execute(sql)).await
-    }
-
-    /// Runs one statement and returns how many rows it touched.
-    ///
-    /// # Errors
-    /// [`Database`](crate::ErrorKind::Database) saying what was being done.
-    pub async fn execute(&self, doing: &str, sql: &str) -> Result<u64> {
-        self.answer(doing, self.client.execute(sql, &[])).await
-    }
-
-    /// The rows of one query, as text.
-    ///
-    /// # Errors
-    /// [`Database`](crate::ErrorKind::Database) saying what was being done.
-    pub async fn texts(&self, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        let messages = self.answer(doing, self.client.simple_query(sql)).await?;
-        let rows = messages.into_iter().filter_map(|m| match m {
-            SimpleQueryMessage::Row(row) => {
-                let cells = (0..row.len()).map(|i| row.get(i).map(str::to_owned));
-                Some(cells.collect())
-            }
-            _ => None,
-        });
-        Ok(rows.collect())
-    }
-
-    /// The one number that a query returns; 0 where it returns null.
-    ///
-    /// # Errors
-    /// [`Database`](crate::ErrorKind::Database) saying what was being done.
-    pub async fn number(&self, doing: &str, sql: &str) -> Result<i64> {
-        let row = self.answer(doing, self.client.query_one(sql, &[])).await?;
-        let value: Option<i64> = row.try_get(0).map_err(|e| self.failed(doing, &e))?;
-        Ok(value.unwrap_or(0))
-    }
-
     /// Ends a server process of the same role, if it is still the one that is meant.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn terminate(&self, backend: &Backend) -> Result<()> {
+        let mut values = Values::default();
         let sql = format!(
             "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
              WHERE pid = {} AND backend_start::text = {} AND usename = current_user",
             backend.process,
-            Literal(&backend.started)
+            values.text(&backend.started)
         );
-        self.texts("ending the lost attempt", &sql).await.map(drop)
+        let terminate = Statement::with("ending the lost attempt", sql, values);
+        self.run(&terminate).await
     }
 
     /// What identifies this database, for a plan.
@@ -304,14 +226,15 @@ impl Session {
              (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' || \
              (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())::text, \
              pg_catalog.current_setting('search_path')";
-        let doing = "asking which database this is";
-        let row = self.answer(doing, self.client.query_one(sql, &[])).await?;
+        let row = self
+            .row(&Statement::new("asking which database this is", sql))
+            .await?;
         Ok(TargetDatabase {
-            database: row.get(0),
-            identity: row.get(1),
+            database: row.text(0)?.to_owned(),
+            identity: row.text(1)?.to_owned(),
             lineage,
             loader_schema: loader_schema.to_owned(),
-            search_path: row.get(2),
+            search_path: row.text(2)?.to_owned(),
         })
     }
 
@@ -320,88 +243,12 @@ impl Session {
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn set_search_path(&self, path: &str) -> Result<()> {
+        let mut values = Values::default();
         let sql = format!(
             "SELECT pg_catalog.set_config('search_path', {}, false)",
-            Literal(path)
+            values.text(path)
         );
-        self.texts("setting the search path", &sql).await.map(drop)
-    }
-}
-
-/// The error for what the server or the connection said while `doing` something.
-pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
-    use std::error::Error as _;
-    let Some(db) = e.as_db_error() else {
-        let cause = e.source().map(|s| format!(": {s}")).unwrap_or_default();
-        // A lost connection may come back; what cannot be read or authenticated stays so.
-        let lost = e.is_closed() || e.source().is_some_and(|s| s.is::<std::io::Error>());
-        let error = Error::database(format!("{doing}: {e}{cause}"));
-        return if lost { error.transient() } else { error };
-    };
-    let mut message = format!("{doing}: {}", crate::text::escape(db.message()));
-    for part in [db.detail(), db.hint(), db.where_()].into_iter().flatten() {
-        message += &format!(" ({})", crate::text::escape(part));
-    }
-    by_code(message, db.code().code())
-}
-
-/// As [`failed`], without the words of the server where they may repeat a value: what it says in
-/// fields of their own is told instead.
-fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
-    let Some(db) = e.as_db_error() else {
-        return failed(doing, e);
-    };
-    let code = db.code().code();
-    let what = match code {
-        "23502" => "a column that must have a value would have none",
-        "23503" => "a foreign key would not hold",
-        "23505" => "a unique key would hold a value twice",
-        "23514" => "a check constraint would not hold",
-        "23P01" => "an exclusion constraint would not hold",
-        "40001" => "it came between another transaction and its rows",
-        "40P01" => "it and another transaction waited for each other",
-        "55P03" => "the lock was not granted in time",
-        "57014" => "it was cancelled, for example by TRANSACTION_TIMEOUT",
-        "P0001" => "a function or trigger refused it",
-        // Of rights, names and the server itself; where a function speaks, it says where.
-        _ if ["08", "28", "42", "53", "57", "58"]
-            .iter()
-            .any(|c| code.starts_with(c))
-            && db.where_().is_none() =>
-        {
-            return failed(doing, e);
-        }
-        _ if code.starts_with("22") => "a value does not fit",
-        _ => "the server refused it",
-    };
-    let named: Vec<String> = [
-        ("table", db.table()),
-        ("column", db.column()),
-        ("constraint", db.constraint()),
-        ("type", db.datatype()),
-    ]
-    .into_iter()
-    .filter_map(|(kind, name)| Some(format!("{kind} {}", crate::text::escape(name?))))
-    .collect();
-    let named = match named.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", named.join(", ")),
-    };
-    let message = format!(
-        "{doing}: {what}{named}; the server's own words are not shown, because they may name a sensitive value"
-    );
-    by_code(message, code)
-}
-
-fn by_code(message: String, code: &str) -> Error {
-    let kind = match code {
-        "55P03" | "57014" | "25P03" => ErrorKind::Locked,
-        _ => ErrorKind::Database,
-    };
-    let error = Error::new(kind, format!("{message} [SQLSTATE {code}]")).with_code(code);
-    match code {
-        "40001" | "40P01" | "57P01" | "57P02" | "57P03" => error.transient(),
-        _ if code.starts_with("08") => error.transient(),
-        _ => error,
+        let set = Statement::with("setting the search path", sql, values);
+        self.run(&set).await
     }
 }

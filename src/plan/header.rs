@@ -1,9 +1,12 @@
 //! Everything in a plan but its entries: what it is for, what it was made from, its tables.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::action::Counts;
-use crate::table::config::TableConfig;
+use crate::strict::unique_map;
+use crate::table::config::{Stamp, TableConfig};
 use crate::table::limits::Exceeded;
 
 /// Whether a plan loads a batch or takes applications back.
@@ -66,6 +69,14 @@ pub struct TablePlan {
     pub columns: Vec<String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
+    /// Columns that apply sets in every row that it writes, and to what. A rollback has none: it puts
+    /// the old values back.
+    #[serde(
+        default,
+        deserialize_with = "unique_map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub stamps: BTreeMap<String, Stamp>,
     /// Columns that a rollback puts back and the table's own triggers may set again: what they
     /// hold in the end is not insisted on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -28,6 +28,14 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    /// How each finding of this kind begins as JSON, and no text in one can go on: its quotes would
+    /// be escaped.
+    pub fn begins(kind: ViolationKind) -> String {
+        format!("{{\"kind\":\"{}\"", kind.word())
+    }
+}
+
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy)]
 enum Field {
@@ -268,6 +276,25 @@ fn shorten(value: &Value<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_finding_is_told_by_how_it_begins() {
+        let begins = Finding::begins(ViolationKind::InvalidValue);
+        let finding = |kind, given: &str| Finding {
+            kind,
+            field: Some("invalid_value".into()),
+            given: Some(given.into()),
+            message: begins.clone(),
+        };
+        let contains =
+            |finding: Finding| serde_json::to_string(&finding).unwrap().contains(&begins);
+        assert!(contains(finding(ViolationKind::InvalidValue, "x")));
+        assert!(!contains(finding(
+            ViolationKind::UnknownField,
+            "invalid_value"
+        )));
+        assert!(!contains(finding(ViolationKind::UnknownField, &begins)));
+    }
 
     #[test]
     fn keys_are_surely_distinct_until_one_comes_again() {

@@ -127,6 +127,7 @@ fn header() -> Header {
         rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
+        stamps: BTreeMap::new(),
         triggered: vec!["u".into()],
         warnings: vec!["mind the\ngap".into()],
     });

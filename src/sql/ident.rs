@@ -47,6 +47,28 @@ impl fmt::Display for Literal<'_> {
     }
 }
 
+/// A temporary table of the loader, displayed as SQL: `pg_temp.loader_stage_0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Temporary {
+    /// What it is for, in letters that need no quotes.
+    pub what: &'static str,
+    /// What tells it from the others of its kind.
+    pub number: usize,
+}
+
+impl Temporary {
+    /// Its name without a schema, by which it is created.
+    pub fn bare(self) -> String {
+        format!("loader_{}_{}", self.what, self.number)
+    }
+}
+
+impl fmt::Display for Temporary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pg_temp.{}", self.bare())
+    }
+}
+
 /// The name in `known` that is nearest to `given`, where one is near enough to be meant.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known

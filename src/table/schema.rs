@@ -1,6 +1,6 @@
 //! What the database says about a table: columns, keys, references, and a fingerprint of all of it.
 
-use crate::sql::ident::{Ident, Qualified};
+use crate::sql::Qualified;
 use crate::types::Kind;
 
 /// How a column may be written.
@@ -110,63 +110,6 @@ impl Column {
             && self.identity == Identity::None
             && !self.generated
     }
-
-    /// Its value in row `alias` as SQL text: what the type's output function prints, or null.
-    pub fn text(&self, alias: &str) -> String {
-        text_sql(&format!("{alias}.{}", Ident(&self.name)), self.text_cast)
-    }
-
-    /// The staged value's SQL text; staged columns are named by number.
-    pub fn staged_text(&self, alias: &str) -> String {
-        text_sql(&format!("{alias}.{}", self.staged()), self.text_cast)
-    }
-
-    /// SQL that is true only where the staged value and that of row `right` print alike. Where it is
-    /// not, they may still do: then the texts themselves have to be compared.
-    pub fn surely_alike(&self, left: &str, right: &str) -> String {
-        let (staged, stored) = (
-            format!("{left}.{}", self.staged()),
-            format!("{right}.{}", Ident(&self.name)),
-        );
-        // A name with a schema is not one of PostgreSQL's own types.
-        let own = !self.base_type_sql.contains(['.', '"']);
-        match self.base_type.as_str() {
-            "text" | "varchar" if own => {
-                format!("{stored} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) {staged}")
-            }
-            "bool" | "int2" | "int4" | "int8" | "oid" | "uuid" | "bytea" | "date" | "time"
-            | "timestamp" | "timestamptz"
-                if own =>
-            {
-                format!("{stored} OPERATOR(pg_catalog.=) {staged}")
-            }
-            // With a scale, equal numbers have equal digits.
-            "numeric" if own && self.base_type_sql.contains('(') => {
-                format!("{stored} OPERATOR(pg_catalog.=) {staged}")
-            }
-            // The same bytes print the same, and equality may be looser: 1.0 = 1.00, '1 day' = '24 hours'.
-            _ => format!(
-                "ROW({staged})::record OPERATOR(pg_catalog.*=) ROW({stored}{})::record",
-                match self.domain {
-                    true => format!("::{}", self.base_type_sql),
-                    false => String::new(),
-                }
-            ),
-        }
-    }
-
-    /// Its name in a staging table: no user's name can collide with the loader's own columns there.
-    pub fn staged(&self) -> String {
-        format!("c{}", self.number)
-    }
-}
-
-fn text_sql(value: &str, text_cast: bool) -> String {
-    if text_cast {
-        format!("({value})::pg_catalog.text")
-    } else {
-        format!("CASE WHEN {value} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {value}) END")
-    }
 }
 
 /// One unique index.
@@ -209,8 +152,8 @@ pub struct ForeignKey {
     pub deferrable: bool,
     /// Whether a row refers only if all columns are given (`MATCH FULL`).
     pub match_full: bool,
-    /// The equality of parent and child, column by column: schema and operator.
-    pub equality: Vec<(String, String)>,
+    /// The equality of parent and child, column by column.
+    pub equality: Vec<Equality>,
     /// Whether a value that is referred to must stay (`NO ACTION`, `RESTRICT`).
     pub keeps: bool,
 }
@@ -319,104 +262,4 @@ impl Table {
                 )
             })
     }
-
-    /// The columns in the order of keys that jsonb has (length, then bytes): what is built in that
-    /// order need not be sorted.
-    fn by_name(&self) -> Vec<&Column> {
-        let mut columns: Vec<&Column> = self.columns.iter().collect();
-        columns.sort_by_key(|c| (c.name.len(), c.name.as_bytes()));
-        columns
-    }
-
-    /// The whole row `alias` as SQL: a text array of what the columns' types print, or null.
-    /// `left_out` names columns that do not count.
-    fn texts(&self, alias: &str, left_out: &[String]) -> String {
-        let columns = self.by_name().into_iter();
-        let values: Vec<String> = columns
-            .filter(|c| !left_out.contains(&c.name))
-            .map(|c| c.text(alias))
-            .collect();
-        format!("ARRAY[{}]::pg_catalog.text[]", values.join(", "))
-    }
-
-    /// The digest of the whole row `alias` as SQL: 32 hex digits, the first half of the SHA-256 of
-    /// how PostgreSQL sends an array of its texts, in which each text stands with its length.
-    pub fn digest(&self, alias: &str, left_out: &[String]) -> String {
-        digest_of(&self.texts(alias, left_out))
-    }
-
-    /// The image of the whole row `alias` as SQL: a jsonb object, column to text or null.
-    pub fn image(&self, alias: &str) -> String {
-        self.image_of(&self.texts(alias, &[]))
-    }
-
-    /// Digest and image of row `alias` for a query over a subquery `outer`, which must end in
-    /// `OFFSET 0`: so both come from texts that are made once.
-    pub fn once(&self, alias: &str, outer: &str, left_out: &[String]) -> Once {
-        let texts = self.texts(alias, &[]);
-        let (select, compared) = match left_out.is_empty() {
-            true => (format!("{texts} AS texts"), "texts"),
-            false => (
-                format!(
-                    "{texts} AS texts, {} AS compared",
-                    self.texts(alias, left_out)
-                ),
-                "compared",
-            ),
-        };
-        Once {
-            select,
-            digest: digest_of(&format!("{outer}.{compared}")),
-            image: self.image_of(&format!("{outer}.texts")),
-        }
-    }
-
-    fn image_of(&self, texts: &str) -> String {
-        let columns = self.by_name().into_iter();
-        let names: Vec<String> = columns
-            .map(|c| crate::sql::ident::Literal(&c.name).to_string())
-            .collect();
-        format!(
-            "pg_catalog.jsonb_object(ARRAY[{}]::pg_catalog.text[], {texts})",
-            names.join(", ")
-        )
-    }
-}
-
-/// SQL for a row's digest and image, see [`Table::once`].
-pub struct Once {
-    /// What the subquery selects.
-    pub select: String,
-    /// The digest, in the outer query.
-    pub digest: String,
-    /// The image, in the outer query.
-    pub image: String,
-}
-
-fn digest_of(texts: &str) -> String {
-    format!(
-        "pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(pg_catalog.array_send({texts})), 1, 16), 'hex')"
-    )
-}
-
-/// The SQL condition that rows `left` and `right` have one key. `left` is a staging table.
-pub fn keys_equal(key: &[(&Column, Equality)], left: &str, right: &str) -> String {
-    let parts: Vec<String> = key
-        .iter()
-        .map(|(column, equality)| {
-            let collate = equality
-                .collation
-                .as_ref()
-                .map(|c| format!(" COLLATE {c}"))
-                .unwrap_or_default();
-            format!(
-                "{right}.{}{collate} OPERATOR({}.{}) {left}.{}",
-                Ident(&column.name),
-                Ident(&equality.schema),
-                equality.operator,
-                column.staged()
-            )
-        })
-        .collect();
-    parts.join(" AND ")
 }

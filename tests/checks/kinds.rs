@@ -453,6 +453,23 @@ fn rows_that_break_a_check() {
             ],
             proof: ("UPDATE checked SET low = 11 WHERE id = 1", "23514"),
         },
+        // What a record's own values read, hides nothing.
+        Case {
+            table: "hidden",
+            schema: "CREATE TABLE hidden (id int PRIMARY KEY, n int CHECK (n > 0))",
+            config: "natural_key: [id]",
+            records: "{\"id\": 1, \"n\": 0, \"extra\": \"invalid_value\"}\n{\"id\": 2, \"n\": 0, \"invalid_value\": 1}\n\
+                      {\"id\": 3, \"n\": 0, \"extra\": \"{\\\"kind\\\":\\\"invalid_value\\\"}\"}\n",
+            expect: &[
+                "unknown_field extra invalid_value - #0: not a column of the table",
+                "check_failed - - - #0: the check constraint hidden_n_check does not hold: (n > 0)",
+                "unknown_field invalid_value 1 - #1: not a column of the table",
+                "check_failed - - - #1: the check constraint hidden_n_check does not hold: (n > 0)",
+                "unknown_field extra {\"kind\":\"invalid_value\"} - #2: not a column of the table",
+                "check_failed - - - #2: the check constraint hidden_n_check does not hold: (n > 0)",
+            ],
+            proof: ("INSERT INTO hidden VALUES (1, 0)", "23514"),
+        },
         Case {
             table: "raises",
             schema: "CREATE TABLE raises (id int PRIMARY KEY, n int, t text, CONSTRAINT divided CHECK (10 / n > 1), g int GENERATED ALWAYS AS (t::int) STORED)",

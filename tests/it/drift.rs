@@ -340,3 +340,27 @@ fn a_lock_that_somebody_holds_is_waited_for_no_longer_than_told() {
     rival.batch_execute("ROLLBACK").unwrap();
     world.apply(&plan).ok();
 }
+
+/// A refusal has to be read by people, and must not need the memory of all that was loaded.
+#[test]
+fn a_refused_rollback_names_the_first_rows_and_counts_the_rest() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "t: {natural_key: [id]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.set("MAX_RECORDS_PER_BATCH", "20000");
+    let records = (10_001..=20_002).map(|id| format!("{{\"id\": {id}, \"v\": \"a\"}}\n"));
+    world.put("b", "t.ndjson", records.collect::<String>());
+    world.apply(&world.plan("b")).ok();
+    world.sql("UPDATE t SET v = 'b' WHERE id > 10001; DELETE FROM t WHERE id = 10001");
+    let refused = world.writes_nothing(|| {
+        let rollback = ["rollback", "--batch-id", "b", "--report", "text"];
+        world.loader(&rollback).exits(3)
+    });
+    let refused = refused.says("10002 rows are not as the load left them");
+    let refused = refused.says("… and 2 more rows, which are not named here");
+    let named = |id: &str| refused.stdout.contains(id);
+    assert!(named("10001") && named("20000"), "{}", refused.stdout);
+    assert!(!named("20001") && !named("20002"), "{}", refused.stdout);
+}

@@ -45,6 +45,7 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
+        stamps: Default::default(),
         triggered: Vec::new(),
         warnings: Vec::new(),
     }

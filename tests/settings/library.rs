@@ -74,10 +74,10 @@ fn a_round_through_the_library_tells_its_steps() {
         "Listed { objects: 1 }",
         "Reading { objects: 1, of: 1, records: 3 }",
         "Comparing { table: \"subjects\", records: 3, of: 3 }",
-        "Applying { phase: Staging, done: 3, of: 3 }",
-        "Applying { phase: Locking, done: 1, of: 1 }",
-        "Applying { phase: Writing, done: 3, of: 3 }",
-        "Applying { phase: Committing, done: 0, of: 0 }",
+        "Staging { entries: 3, of: 3 }",
+        "Locking { tables: 1, of: 1 }",
+        "Writing { changes: 3, of: 3 }",
+        "Committing",
         "Undoing { table: \"subjects\", changes: 3, of: 3 }",
     ] {
         assert!(told.iter().any(|t| t == event), "{event}: {told:#?}");

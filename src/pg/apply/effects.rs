@@ -4,68 +4,56 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::pg::apply::staged::Planned;
-use crate::sql::ident::Literal;
+use crate::pg::apply::staged::Staged;
+use crate::sql::Statement;
 
-pub(super) type Touched = BTreeMap<String, [i64; 3]>;
+/// Rows inserted, updated and deleted.
+type Counts = [i64; 3];
 
-/// Rows inserted, updated and deleted so far by this transaction, by table; partitions count for
-/// the table they are of.
+/// What this transaction has touched so far, by table.
+pub(super) type Touched = BTreeMap<u32, (String, Counts)>;
+
+/// Partitions count for the table they are of.
+const TOUCHED: &str = "\
+    SELECT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
+      pg_catalog.sum(s.n_tup_ins), pg_catalog.sum(s.n_tup_upd), pg_catalog.sum(s.n_tup_del) \
+    FROM pg_catalog.pg_stat_xact_user_tables s \
+    JOIN pg_catalog.pg_class c ON c.oid = coalesce(pg_catalog.pg_partition_root(s.relid), s.relid) \
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    WHERE n.oid <> pg_catalog.pg_my_temp_schema() \
+    GROUP BY 1, 2 HAVING pg_catalog.sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del) > 0";
+
+/// Rows inserted, updated and deleted so far by this transaction.
 pub(super) async fn touched(session: &Session) -> Result<Touched> {
-    let sql = "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
-         pg_catalog.sum(s.n_tup_ins), pg_catalog.sum(s.n_tup_upd), pg_catalog.sum(s.n_tup_del) \
-         FROM pg_catalog.pg_stat_xact_user_tables s \
-         JOIN pg_catalog.pg_class c ON c.oid = coalesce(pg_catalog.pg_partition_root(s.relid), s.relid) \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.oid <> pg_catalog.pg_my_temp_schema() \
-         GROUP BY 1 HAVING pg_catalog.sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del) > 0";
-    let rows = session.texts("counting the rows touched", sql).await?;
-    let number = |v: &Option<String>| v.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
-    Ok(rows
-        .into_iter()
-        .filter_map(|r| Some((r[0].clone()?, [number(&r[1]), number(&r[2]), number(&r[3])])))
-        .collect())
+    let touched = Statement::new("counting the rows touched", TOUCHED);
+    let rows = session.rows(&touched).await?.into_iter().map(|row| {
+        let counts = [row.parsed(2)?, row.parsed(3)?, row.parsed(4)?];
+        Ok((row.parsed(0)?, (row.text(1)?.to_owned(), counts)))
+    });
+    rows.collect()
 }
 
 /// Rows that nobody planned must not be touched.
 pub(super) async fn check_side_effects(
     session: &Session,
-    tables: &[Planned],
+    tables: &[Staged],
     before: &Touched,
 ) -> Result<()> {
-    let sql = |t: &Planned| {
-        format!(
-            "SELECT pg_catalog.quote_ident({}) || '.' || pg_catalog.quote_ident({})",
-            Literal(&t.table.name.schema),
-            Literal(&t.table.name.name)
-        )
-    };
-    let mut planned: BTreeMap<String, [i64; 3]> = BTreeMap::new();
+    let mut planned: BTreeMap<u32, Counts> = BTreeMap::new();
     let mut allowed: Vec<&str> = Vec::new();
-    for t in tables {
-        let name = session.texts("counting the rows touched", &sql(t)).await?;
-        let name = name
-            .into_iter()
-            .flatten()
-            .flatten()
-            .next()
-            .unwrap_or_default();
-        let soft = match t.config.soft_delete.column() {
-            Some(_) => soft_deletes(session, t).await?,
-            None => 0,
-        };
+    for table in tables {
         let n = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
-        let sum = planned.entry(name).or_default();
-        sum[0] += n(t.staged.insert);
-        sum[1] += n(t.staged.update) + soft;
-        sum[2] += n(t.staged.delete) - soft;
-        allowed.extend(t.config.allow_side_effects.iter().map(String::as_str));
+        let rows = &table.rows;
+        let sum = planned.entry(table.table.oid).or_default();
+        sum[0] += n(rows.insert);
+        sum[1] += n(rows.update + rows.mark);
+        sum[2] += n(rows.delete - rows.mark);
+        allowed.extend(table.config.allow_side_effects.iter().map(String::as_str));
     }
-    let after = touched(session).await?;
-    for (name, counts) in after {
-        let was = before.get(&name).copied().unwrap_or_default();
+    for (oid, (name, counts)) in touched(session).await? {
+        let was = before.get(&oid).map_or([0; 3], |(_, counts)| *counts);
         let now = [counts[0] - was[0], counts[1] - was[1], counts[2] - was[2]];
-        let meant = planned.get(&name).copied().unwrap_or_default();
+        let meant = planned.get(&oid).copied().unwrap_or_default();
         // An update that moves a row to another partition counts as a delete and an insert.
         let moved = (now[0] - meant[0]).min(now[2] - meant[2]).max(0);
         if [now[0] - moved, now[1] + moved, now[2] - moved] == meant || now == meant {
@@ -84,12 +72,4 @@ pub(super) async fn check_side_effects(
         )));
     }
     Ok(())
-}
-
-async fn soft_deletes(session: &Session, t: &Planned) -> Result<i64> {
-    let sql = format!(
-        "SELECT pg_catalog.count(*) FROM {} s WHERE s._a = 'd' AND s._soft",
-        t.sql_name()
-    );
-    session.number("counting the rows touched", &sql).await
 }

@@ -1,6 +1,7 @@
 -- Every type from which the columns of a table are made, down to base types.
+-- $1: the table's object id.
 WITH RECURSIVE reached(oid) AS (
-  SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+  SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped
   UNION
   SELECT n.oid FROM reached r JOIN pg_catalog.pg_type p ON p.oid = r.oid CROSS JOIN LATERAL (
     SELECT p.typbasetype WHERE p.typtype = 'd'

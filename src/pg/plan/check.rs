@@ -6,11 +6,15 @@ mod references;
 mod rules;
 mod unique;
 
+#[cfg(test)]
+pub(super) use fill::Generated;
+
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::plan::compare::Snapshot;
+use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
-use crate::sql::ident::Ident;
+use crate::pg::plan::trial;
+use crate::sql::{Ident, Qualified, Statement, Temporary, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, Stamp, TableConfig};
 use crate::table::schema::{Column, Identity, Table, UniqueIndex};
 
@@ -39,7 +43,7 @@ const LATE: &str = "\"loader late\"";
 /// Every given value has a column's type, so that expressions can be evaluated.
 const SOUND: &str = "\"loader sound\"";
 /// Nothing was found wrong with the record so far.
-const GOOD: &str = "\"loader good\"";
+const VALID: &str = "\"loader valid\"";
 /// The record is not left out: others can rely on its row, and collide with it.
 const COUNTS: &str = "\"loader counts\"";
 /// Which columns the record gave.
@@ -71,54 +75,18 @@ END $loader$;
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn prepare<'a>(session: &Session, stages: &'a [Stage<'a>]) -> Result<Vec<After<'a>>> {
-    session.run("preparing checks", PREPARE).await?;
+    session
+        .run(&Statement::new("preparing checks", PREPARE))
+        .await?;
     let mut all = Vec::new();
     for stage in stages {
-        let table = stage.table;
-        let refers = |other: &Stage<'_>| {
-            let mut keys = other.table.foreign_keys.iter();
-            keys.any(|k| k.parent == table.name)
-        };
-        let unique = unique::that_can_collide(stage);
-        let asked = !table.checks.is_empty()
-            || !unique.is_empty()
-            || !table.foreign_keys.is_empty()
-            || !table.referrers.is_empty()
-            || table
-                .columns
-                .iter()
-                .any(|c| c.domain || c.generation.is_some())
-            || stages.iter().any(refers);
-        if asked {
-            let after = After {
-                stage,
-                unique,
-                unknown: Vec::new(),
-            };
-            let columns: Vec<String> = table.columns.iter().map(definition).collect();
-            let sql = format!(
-                "CREATE TEMPORARY TABLE {bare} ({N} bigint PRIMARY KEY, {NEW} bool, {CHANGED} bool, {REFERS} bool, \
-                 {SOUND} bool, {GOOD} bool, {COUNTS} bool, {GIVEN} text, {TABLE} oid, {ROW} tid, {}, {LATE} bool NOT NULL DEFAULT false)",
-                columns.join(", "),
-                bare = after.bare_name(),
-            );
-            session
-                .run(&after.doing("preparing checks of"), &sql)
-                .await?;
+        let after = After::new(stage);
+        if after.is_needed(stages) {
+            session.run(&after.create()).await?;
             all.push(after);
         }
     }
     Ok(all)
-}
-
-fn definition(column: &Column) -> String {
-    let collate = column.collation.as_ref().map(|c| format!(" COLLATE {c}"));
-    format!(
-        "{} {}{}",
-        Ident(&column.name),
-        column.base_type_sql,
-        collate.unwrap_or_default()
-    )
 }
 
 /// Asks about all tables, parents first, until nothing new is found: what is left out takes with it
@@ -131,29 +99,50 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
     let mut tables = Vec::new();
     for after in all.iter_mut() {
         let found = after.fill(session).await? + after.rules(session).await?;
-        after.spoil(session, found, &mut tables).await?;
+        after.mark_invalid(session, found, &mut tables).await?;
     }
     let all = &*all;
     for after in all {
-        after.late(session, all).await?;
+        for late in after.mark_late(all) {
+            session.run(&late).await?;
+        }
     }
     let leaves_out = all.iter().any(|a| leaves_out(a.stage.config));
-    let mut again = false;
+    let mut asked = Asked::First;
     loop {
         let mut found = 0;
         for after in all {
-            let mut here = after.parents(session, all, again).await?;
-            after.spoil(session, here, &mut tables).await?;
+            let mut here = after.parents(session, all, asked).await?;
+            after.mark_invalid(session, here, &mut tables).await?;
             let more =
-                after.unique(session, again).await? + after.children(session, all, again).await?;
-            after.spoil(session, more, &mut tables).await?;
+                after.unique(session, asked).await? + after.children(session, all, asked).await?;
+            after.mark_invalid(session, more, &mut tables).await?;
             here += more;
             found += here;
         }
         if found == 0 || !leaves_out {
             return Ok(tables);
         }
-        again = true;
+        asked = Asked::Again;
+    }
+}
+
+/// Whether rows are asked about for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pg) enum Asked {
+    /// All rows are.
+    First,
+    /// Only rows with which nothing was wrong before are, because others were left out since.
+    Again,
+}
+
+impl Asked {
+    /// The condition that row `a` is asked about.
+    fn about(self, alias: &str) -> String {
+        match self {
+            Asked::First => "true".into(),
+            Asked::Again => format!("{alias}.{VALID}"),
+        }
     }
 }
 
@@ -163,82 +152,121 @@ fn leaves_out(config: &TableConfig) -> bool {
         || config.on_immutable == OnImmutable::Reject
 }
 
-impl After<'_> {
-    fn bare_name(&self) -> String {
-        format!("loader_after_{}", self.stage.number())
+impl<'a> After<'a> {
+    pub(in crate::pg) fn new(stage: &'a Stage<'a>) -> After<'a> {
+        After {
+            stage,
+            unique: unique::that_can_collide(stage),
+            unknown: stage.table.columns.iter().map(is_numbered).collect(),
+        }
     }
 
-    fn sql_name(&self) -> String {
-        format!("pg_temp.{}", self.bare_name())
+    /// Whether anything has to be asked about the table, or about others that refer to it.
+    fn is_needed(&self, stages: &[Stage<'_>]) -> bool {
+        let table = self.stage.table;
+        let refers = |other: &Stage<'_>| {
+            let mut keys = other.table.foreign_keys.iter();
+            keys.any(|k| k.parent == table.name)
+        };
+        let mut columns = table.columns.iter();
+        !table.checks.is_empty()
+            || !self.unique.is_empty()
+            || !table.foreign_keys.is_empty()
+            || !table.referrers.is_empty()
+            || columns.any(|c| c.domain || c.generation.is_some())
+            || stages.iter().any(refers)
+    }
+
+    pub(in crate::pg) fn create(&self) -> Statement {
+        let columns = self.stage.table.columns.iter();
+        let sql = format!(
+            "CREATE TEMPORARY TABLE {bare} ({N} bigint PRIMARY KEY, {NEW} bool, {CHANGED} bool, {REFERS} bool, \
+             {SOUND} bool, {VALID} bool, {COUNTS} bool, {GIVEN} text, {TABLE} oid, {ROW} tid, {columns}, \
+             {LATE} bool NOT NULL DEFAULT false)",
+            bare = self.temporary().bare(),
+            columns = list(columns.map(|c| c.defined_as(Ident(&c.name)))),
+        );
+        Statement::new(self.doing("preparing checks of"), sql)
+    }
+
+    fn temporary(&self) -> Temporary {
+        Temporary {
+            what: "after",
+            number: self.stage.number(),
+        }
     }
 
     fn doing(&self, what: &str) -> String {
         format!("{what} the records of table {}", self.stage.name)
     }
 
-    /// Adds findings: `select` yields record, field, given value and message.
-    async fn find(&self, session: &Session, kind: &str, select: &str) -> Result<u64> {
-        let sql = format!(
+    fn checking(&self, sql: String) -> Statement {
+        Statement::new(self.doing("checking"), sql)
+    }
+
+    /// Notes findings: `select` yields record, field, given value and message.
+    fn find(&self, kind: &str, select: &str) -> Statement {
+        self.checking(format!(
             "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) \
              SELECT {}, x.n, '{kind}', x.field, x.given, x.message FROM ({select}) x(n, field, given, message)",
             self.stage.number()
-        );
-        session.execute(&self.doing("checking"), &sql).await
+        ))
     }
 
     /// Whether a statement runs without an error.
-    async fn works(&self, session: &Session, statement: &str) -> Result<bool> {
-        let sql = format!(
-            "SELECT pg_temp.loader_try({})::int4::int8",
-            crate::sql::ident::Literal(statement)
-        );
-        Ok(session.number(&self.doing("checking"), &sql).await? == 1)
+    async fn works(&self, session: &Session, sql: String) -> Result<bool> {
+        trial::works(session, &self.checking(sql)).await
     }
 
-    /// Where something was `found`: records with findings are no longer good, and do not count
+    /// Where something was `found`: records with findings are no longer valid, and do not count
     /// where findings leave them out.
-    async fn spoil(&self, session: &Session, found: u64, tables: &mut Vec<usize>) -> Result<()> {
+    async fn mark_invalid(
+        &self,
+        session: &Session,
+        found: u64,
+        tables: &mut Vec<usize>,
+    ) -> Result<()> {
         if found == 0 {
             return Ok(());
         }
         tables.push(self.stage.number());
+        session.run(&self.set_invalid()).await
+    }
+
+    pub(in crate::pg) fn set_invalid(&self) -> Statement {
         let counts = match self.stage.config.on_invalid {
             OnInvalid::Block => COUNTS,
             OnInvalid::Reject => "false",
         };
-        let sql = format!(
-            "UPDATE {} a SET {GOOD} = false, {COUNTS} = {counts} FROM pg_temp.loader_findings v \
-             WHERE v._t = {} AND v._n = a.{N} AND a.{GOOD}",
-            self.sql_name(),
+        self.checking(format!(
+            "UPDATE {} a SET {VALID} = false, {COUNTS} = {counts} FROM pg_temp.loader_findings v \
+             WHERE v._t = {} AND v._n = a.{N} AND a.{VALID}",
+            self.temporary(),
             self.stage.number()
-        );
-        session
-            .execute(&self.doing("checking"), &sql)
-            .await
-            .map(drop)
+        ))
     }
 
-    /// Finds the updates that are written after the inserts into their table: those that begin to
+    /// Marks the updates that are written after the inserts into their table: those that begin to
     /// refer to a row which is inserted there, or later (see `pg::apply`).
-    async fn late(&self, session: &Session, all: &[After<'_>]) -> Result<()> {
+    pub(in crate::pg) fn mark_late(&self, all: &[After<'_>]) -> Vec<Statement> {
+        let mut statements = Vec::new();
         if self.unique.is_empty() {
-            return Ok(());
+            return statements;
         }
         for key in &self.stage.table.foreign_keys {
             let later = |p: &&After<'_>| {
                 p.stage.table.name == key.parent && p.stage.number() >= self.stage.number()
             };
-            for p in all.iter().filter(later) {
-                let sql = format!(
+            statements.extend(all.iter().filter(later).map(|p| {
+                self.checking(format!(
                     "UPDATE {} a SET {LATE} = true FROM {} p WHERE a.{REFERS} AND p.{NEW} AND p.{COUNTS} AND {}",
-                    self.sql_name(),
-                    p.sql_name(),
-                    references::equal(key, "p", "a")
-                );
-                session.run(&self.doing("checking"), &sql).await?;
-            }
+                    self.temporary(),
+                    p.temporary(),
+                    key.refers("p", "a")
+                ))
+            }));
         }
-        Ok(())
+        statements
     }
 
     /// Whether an update of this batch can change a column.
@@ -254,11 +282,9 @@ impl After<'_> {
 
 /// Whether the database gives each new row another value.
 fn is_numbered(column: &Column) -> bool {
+    let default = column.default.as_ref();
     column.identity != Identity::None
-        || column
-            .default
-            .as_ref()
-            .is_some_and(|d| d.contains("nextval(") || d.contains("uuid"))
+        || default.is_some_and(|d| d.contains("nextval(") || d.contains("uuid"))
 }
 
 /// Whether apply sets the column to what is not known yet.
@@ -268,8 +294,8 @@ fn is_foreign_stamp(config: &TableConfig, column: &Column) -> bool {
 }
 
 /// The tables that checks read beside the batch's own, to be locked with them.
-pub fn parents(tables: &[Table]) -> impl Iterator<Item = &crate::sql::ident::Qualified> {
-    let own = move |name: &crate::sql::ident::Qualified| tables.iter().any(|t| t.name == *name);
+pub fn parents(tables: &[Table]) -> impl Iterator<Item = &Qualified> {
+    let own = move |name: &Qualified| tables.iter().any(|t| t.name == *name);
     tables
         .iter()
         .flat_map(|t| &t.foreign_keys)

@@ -3,7 +3,7 @@
 use super::{After, CHANGED, GIVEN, N, NEW, SOUND, is_foreign_stamp};
 use crate::error::Result;
 use crate::pg::Session;
-use crate::sql::ident::{Ident, Literal};
+use crate::sql::{Ident, Literal};
 use crate::table::schema::{Asks, Check, Column};
 
 impl After<'_> {
@@ -43,25 +43,27 @@ impl After<'_> {
             return Ok(0);
         };
         let condition = format!("{SOUND} AND {CHANGED}{known}");
-        let all = format!(
-            "SELECT {N}, NULL::text, NULL::text, {}::text FROM {} WHERE {condition} AND ({expression}) IS FALSE",
-            Literal(message),
-            self.sql_name()
-        );
-        let attempt = format!("SELECT pg_catalog.count(*) FROM ({all}) x");
-        let select = if self.works(session, &attempt).await? {
-            all
+        let broken = self.broken_rows(expression, &condition, message);
+        let attempt = format!("SELECT pg_catalog.count(*) FROM ({broken}) x");
+        let select = if self.works(session, attempt).await? {
+            broken
         } else {
             format!(
-                "SELECT r.n, NULL::text, NULL::text, {}::text || coalesce(' (' || r.why || ')', '') \
-                 FROM pg_temp.loader_check_rows({}, {}, {}) r",
+                "SELECT r.n, NULL::text, NULL::text, {}::text || coalesce(' (' || r.why || ')', '') FROM {}",
                 Literal(message),
-                Literal(&self.sql_name()),
-                Literal(&condition),
-                Literal(expression)
+                self.failing_rows(&condition, expression)
             )
         };
-        self.find(session, "check_failed", &select).await
+        session.execute(&self.find("check_failed", &select)).await
+    }
+
+    /// A query of the rows with `condition` for which `expression` is false.
+    fn broken_rows(&self, expression: &str, condition: &str, message: &str) -> String {
+        format!(
+            "SELECT {N}, NULL::text, NULL::text, {}::text FROM {} WHERE {condition} AND ({expression}) IS FALSE",
+            Literal(message),
+            self.temporary()
+        )
     }
 
     /// A further condition for the rows in which everything that a constraint reads is known;
@@ -75,9 +77,9 @@ impl After<'_> {
         let mentions = |text: &str, c: &Column| text.contains(&c.name);
         let mut reads: Vec<bool> = columns
             .iter()
-            .map(|c| match check.columns.is_empty() {
-                true => mentions(&check.expression, c),
-                false => check.columns.contains(&c.number),
+            .map(|c| {
+                check.columns.contains(&c.number)
+                    || check.columns.is_empty() && mentions(&check.expression, c)
             })
             .collect();
         for (i, c) in columns.iter().enumerate() {
@@ -114,17 +116,18 @@ impl After<'_> {
             return Ok(0);
         }
         let (name, ty) = (Ident(&column.name), &column.type_sql);
-        let unknown = match self.unknown[i] {
-            true => self.gave(i),
-            false => String::new(),
+        let unknown = if self.unknown[i] {
+            self.gave(i)
+        } else {
+            String::new()
         };
         let rows = format!("{SOUND} AND {CHANGED} AND ({NEW} OR {name} IS NULL){unknown}");
         let fits = format!("pg_catalog.num_nulls({name}::{ty}) >= 0");
         let attempt = format!(
             "SELECT pg_catalog.count(*) FROM {} WHERE {rows} AND {fits}",
-            self.sql_name()
+            self.temporary()
         );
-        if self.works(session, &attempt).await? {
+        if self.works(session, attempt).await? {
             return Ok(0);
         }
         let mut found = 0;
@@ -145,15 +148,12 @@ impl After<'_> {
                 continue;
             }
             let select = format!(
-                "SELECT r.n, {}::text, NULL::text, {}::text || coalesce(' (' || r.why || ')', '') \
-                 FROM pg_temp.loader_check_rows({}, {}, {}) r",
+                "SELECT r.n, {}::text, NULL::text, {}::text || coalesce(' (' || r.why || ')', '') FROM {}",
                 Literal(&column.name),
                 Literal(&message),
-                Literal(&self.sql_name()),
-                Literal(&format!("{rows} AND {name} {is}")),
-                Literal(&fits)
+                self.failing_rows(&format!("{rows} AND {name} {is}"), &fits)
             );
-            found += self.find(session, kind, &select).await?;
+            found += session.execute(&self.find(kind, &select)).await?;
         }
         Ok(found)
     }

@@ -1,0 +1,164 @@
+//! The transaction of an apply: the locks that it holds, its commit, and who stands in its way.
+
+use super::Report;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pg::ledger;
+use crate::pg::{Backend, Session};
+use crate::sql::{Statement, Values, list};
+
+/// A transaction that has done everything but its commit. Dropping it rolls back.
+pub struct Prepared {
+    pub(super) locked: Locked,
+    pub(super) loader_schema: String,
+    /// What it did.
+    pub report: Report,
+}
+
+/// How a commit ended.
+pub enum Committed {
+    /// It happened, and the ledger says so.
+    Yes,
+    /// It did not happen.
+    No(Error),
+    /// Its answer did not come; the ledger has to be asked.
+    Unanswered(Error),
+}
+
+impl Prepared {
+    /// The server process that commits.
+    pub fn backend(&self) -> &Backend {
+        &self.locked.session.backend
+    }
+
+    /// Commits, and looks into the ledger: the server answers ROLLBACK as readily as COMMIT.
+    pub async fn commit(self) -> (Report, Committed) {
+        let session = match self.locked.commit().await {
+            Ok(session) => session,
+            Err(e) => return (self.report, Committed::Unanswered(e)),
+        };
+        let application = &self.report.application;
+        let committed = match ledger::committed(&session, &self.loader_schema, application).await {
+            Ok(true) => Committed::Yes,
+            Ok(false) => Committed::No(
+                Error::database("committing: the server rolled the transaction back").transient(),
+            ),
+            Err(e) => Committed::Unanswered(e),
+        };
+        (self.report, committed)
+    }
+}
+
+/// A transaction that holds the plan's lock and the database's. Dropping it rolls back with the
+/// connection.
+pub(super) struct Locked {
+    pub(super) session: Session,
+}
+
+const BEGIN: &str = "\
+    BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+    SELECT pg_catalog.set_config('synchronous_commit', \
+      CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' \
+      ELSE 'on' END, true)";
+
+impl Locked {
+    pub(super) async fn begin(session: Session, plan_hash: &str) -> Result<Locked> {
+        let begin = Statement::new("beginning the transaction", BEGIN);
+        session.run(&begin).await?;
+        for (what, key) in [
+            ("this plan", ledger::plan_lock(plan_hash)),
+            ("this database", ledger::DATABASE_LOCK.to_string()),
+        ] {
+            let lock = Statement::new(
+                format!("waiting for the loader's lock on {what}"),
+                format!("SELECT pg_catalog.pg_advisory_xact_lock({key})"),
+            );
+            match session.run(&lock).await {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::Locked => {
+                    return Err(e.and(format_args!(
+                        ": another apply is running{}; try again when it is done, or wait longer with --lock-timeout",
+                        holder(&session, &key).await
+                    )));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Locked { session })
+    }
+
+    /// Commits, as a message of its own.
+    async fn commit(self) -> Result<Session> {
+        let commit = Statement::new("committing", "COMMIT");
+        self.session.run(&commit).await?;
+        Ok(self.session)
+    }
+}
+
+/// Ends the failed transaction, so that something can be asked.
+async fn rows_after_rollback(session: &Session, ask: &Statement) -> Result<Vec<String>> {
+    session
+        .run(&Statement::new(ask.doing(), "ROLLBACK"))
+        .await?;
+    session.column(ask).await
+}
+
+/// Who holds an advisory lock, as far as can be seen.
+async fn holder(session: &Session, key: &str) -> String {
+    let held = rows_after_rollback(session, &ask_holder(key)).await;
+    let who = held.ok().and_then(|rows| rows.into_iter().next());
+    who.map_or_else(String::new, |who| format!(" (process {who})"))
+}
+
+fn ask_holder(key: &str) -> Statement {
+    let sql = format!(
+        "SELECT a.pid::text || ', user ' || coalesce(a.usename, '?') || ', since ' || coalesce(a.xact_start::text, '?') \
+         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+         AND l.classid = (({key})::bigint >> 32)::bit(32)::bigint::oid AND l.objid = (({key})::bigint)::bit(32)::bigint::oid LIMIT 1"
+    );
+    Statement::new("asking who holds the lock", sql)
+}
+
+/// Locks the plan's tables against changes of their definition.
+pub(in crate::pg) fn lock_tables(tables: &[String]) -> Statement {
+    let doing = "locking the plan's tables against changes of their definition";
+    let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", list(tables));
+    Statement::new(doing, sql)
+}
+
+/// The same error, with who else is at work on the tables. Ends the transaction.
+pub(super) async fn name_others(session: &Session, tables: &[String], e: Error) -> Error {
+    if e.kind() != ErrorKind::Locked {
+        return e;
+    }
+    let others = rows_after_rollback(session, &ask_others(tables)).await;
+    let others: Vec<String> = others
+        .iter()
+        .flatten()
+        .map(|who| crate::text::escape(who))
+        .collect();
+    if others.is_empty() {
+        return e;
+    }
+    e.and(format_args!(
+        ": also at work on the plan's tables: {}; try again when they are done, or wait longer with --lock-timeout",
+        others.join("; ")
+    ))
+}
+
+pub(in crate::pg) fn ask_others(tables: &[String]) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT 'process ' || a.pid || ', user ' || coalesce(a.usename, '?') || \
+           coalesce(', ' || nullif(a.application_name, ''), '') || coalesce(', since ' || a.xact_start::text, '') \
+         FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (\
+           SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation' \
+           AND l.mode <> 'AccessShareLock' AND l.database = (SELECT oid FROM pg_catalog.pg_database \
+             WHERE datname = pg_catalog.current_database()) \
+           AND coalesce(pg_catalog.pg_partition_root(l.relation), l.relation) IN (\
+             SELECT pg_catalog.to_regclass(u.name) FROM pg_catalog.unnest({}) u(name))) \
+         ORDER BY a.xact_start LIMIT 3",
+        values.texts(tables)
+    );
+    Statement::with("asking who else is at work", sql, values)
+}

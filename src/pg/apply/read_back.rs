@@ -1,0 +1,226 @@
+//! What was written is read back: it must be what the plan said. Where changes are audited, the
+//! complete images go into the audit log by the same read.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::pg::apply::origin::Origin;
+use crate::pg::apply::staged::Staged;
+use crate::pg::apply::write::{Context, bits, must_be, writes};
+use crate::sql::{Ident, Literal, Statement, Values, list};
+use crate::table::row::{record_id, same_bytes};
+use crate::table::schema::Column;
+
+/// More sets of columns than these are told apart row by row.
+const FEW_SETS: usize = 64;
+
+impl Context<'_> {
+    /// Reads back every row that was written, each column that the plan set, and audits it.
+    ///
+    /// # Errors
+    /// [`Blocked`](crate::ErrorKind::Blocked) naming rows that a trigger made different.
+    pub async fn read_back(&self, staged: &Staged) -> Result<()> {
+        let expected = staged.rows.insert + staged.rows.update;
+        if expected == 0 {
+            return Ok(());
+        }
+        let right = if staged.config.audit_changes {
+            let audit = staged.audit_writes(&self.origin)?;
+            self.session.execute(&audit).await?
+        } else {
+            self.session.count(&staged.count_right()?).await?
+        };
+        if right == expected {
+            return Ok(());
+        }
+        let wrong = self.session.column(&staged.name_wrong()?).await?;
+        let named: Vec<String> = wrong
+            .iter()
+            .map(|id| self.session.name_row(&staged.name, id))
+            .collect();
+        let wrong = expected.saturating_sub(right);
+        Err(Error::blocked(format!(
+            "{}: {wrong} row{} not stored as planned, for example {}: a trigger or rule of the table changes what is \
+             written ({}); nothing was written; let the records say what the trigger makes of them, or ignore the column",
+            staged.name,
+            if wrong == 1 { " was" } else { "s were" },
+            named.join(", "),
+            if staged.table.triggers.is_empty() {
+                "no trigger is known".into()
+            } else {
+                staged.table.triggers.join(", ")
+            }
+        )))
+    }
+
+    /// Writes the deletes into the audit log; a row that is only marked has an image after, too.
+    pub async fn audit_deletes(&self, staged: &Staged) -> Result<()> {
+        let deleted = staged.rows.delete;
+        if !staged.config.audit_changes || deleted == 0 {
+            return Ok(());
+        }
+        let audit = staged.audit_deletes(&self.origin);
+        let written = self.session.execute(&audit).await?;
+        must_be(audit.doing(), deleted, written)
+    }
+}
+
+impl Staged {
+    fn doing_read_back(&self) -> String {
+        format!("reading back table {}", self.name)
+    }
+
+    /// Writes the inserts and updates that are stored as planned into the audit log.
+    pub(in crate::pg) fn audit_writes(&self, origin: &Origin<'_>) -> Result<Statement> {
+        let mut values = Values::default();
+        let fits = self.fits()?;
+        let sql = format!(
+            "{insert} SELECT {name}, CASE s._a WHEN 'i' THEN 'INSERT' ELSE 'UPDATE' END, {id}, b.image, {image}, {origin}, s._from \
+             FROM {written} LEFT JOIN {versions} b ON b._n = s._n WHERE s._a IN ('i', 'u') AND ({fits})",
+            insert = origin.insert_audit(),
+            name = Literal(&self.name),
+            id = self.record_id(),
+            image = self.table.image("t"),
+            origin = origin.columns(&mut values),
+            written = self.written_rows(&fits)?,
+            versions = self.versions(),
+        );
+        Ok(Statement::with(self.doing_read_back(), sql, values))
+    }
+
+    /// How many inserts and updates are stored as planned.
+    pub(in crate::pg) fn count_right(&self) -> Result<Statement> {
+        let fits = self.fits()?;
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM {} WHERE s._a IN ('i', 'u') AND ({fits})",
+            self.written_rows(&fits)?
+        );
+        Ok(Statement::new(self.doing_read_back(), sql))
+    }
+
+    /// Some inserts and updates that are not stored as planned.
+    pub(in crate::pg) fn name_wrong(&self) -> Result<Statement> {
+        let fits = self.fits()?;
+        let sql = format!(
+            "SELECT {} FROM {} WHERE s._a IN ('i', 'u') AND NOT ({fits}) ORDER BY s._n LIMIT 5",
+            self.record_id(),
+            self.written_rows(&fits)?
+        );
+        Ok(Statement::new(self.doing_read_back(), sql))
+    }
+
+    /// For `FROM`: each staged row `s` beside the row `t` that was written. Where deletes only mark
+    /// rows, that is the live one, unless the plan set its mark.
+    fn written_rows(&self, fits: &str) -> Result<String> {
+        let found = self.beside().found();
+        let Some(mark) = self.config.soft_delete.column() else {
+            return Ok(found);
+        };
+        let written = self.written()?;
+        let meant = match written.iter().position(|c| c.name == mark) {
+            None => "false".into(),
+            Some(i) => format!(
+                "{} AND s.{} IS NOT NULL",
+                writes("s", i),
+                written[i].staged()
+            ),
+        };
+        let live = self.beside().live();
+        Ok(format!(
+            "{found} AND CASE WHEN {meant} THEN {fits} ELSE {live} END"
+        ))
+    }
+
+    /// The condition that row `t` holds what the staged row `s` set: one case for each set of
+    /// columns, where they are few.
+    fn fits(&self) -> Result<String> {
+        let written = self.written()?.into_iter().enumerate();
+        let read: Vec<(usize, &Column)> = written
+            .filter(|(_, c)| !c.generated && !self.triggered.contains(&c.name))
+            .collect();
+        // Each row looks for its own set of columns from the beginning: those of inserts, which are
+        // few, come first.
+        let mut seen = BTreeSet::new();
+        let sets = self.column_sets('i').chain(self.column_sets('u'));
+        let sets: Vec<&String> = sets.filter(|set| seen.insert(*set)).collect();
+        if sets.len() <= FEW_SETS {
+            let cases: Vec<String> = sets
+                .iter()
+                .map(|set| {
+                    let bits = bits(set);
+                    let set_columns = || read.iter().filter(|(i, _)| bits[*i]);
+                    let stored = set_columns().map(|(_, c)| c.stored("t"));
+                    let meant = set_columns().map(|(_, c)| format!("s.{}", c.staged()));
+                    format!(
+                        "WHEN {} THEN {}",
+                        Literal(set),
+                        prints_alike(&list(stored), &list(meant))
+                    )
+                })
+                .collect();
+            return Ok(format!("CASE s._columns {} END", cases.join(" ")));
+        }
+        let either = |value: &dyn Fn(&Column) -> String| {
+            let values = read.iter();
+            list(
+                values.map(|(i, c)| format!("CASE WHEN {} THEN {} END", writes("s", *i), value(c))),
+            )
+        };
+        let stored = either(&|c| c.stored("t"));
+        let meant = either(&|c| format!("s.{}", c.staged()));
+        Ok(prints_alike(&stored, &meant))
+    }
+
+    /// Writes the deletes into the audit log.
+    pub(in crate::pg) fn audit_deletes(&self, origin: &Origin<'_>) -> Statement {
+        let mut values = Values::default();
+        let (marked, after) = self.marked_rows();
+        let key = self.key();
+        let texts = key
+            .iter()
+            .map(|c| format!("(b.image ->> {})", Literal(&c.name)));
+        let sql = format!(
+            "{insert} SELECT {name}, 'DELETE', {id}, b.image, {after}, {origin}, s._from \
+             FROM {versions} b JOIN {staged} s ON s._n = b._n AND s._a = 'd'{marked}",
+            insert = origin.insert_audit(),
+            name = Literal(&self.name),
+            id = record_id(texts),
+            origin = origin.columns(&mut values),
+            versions = self.versions(),
+            staged = self.temporary(),
+        );
+        let doing = format!("writing the audit log for table {}", self.name);
+        Statement::with(doing, sql, values)
+    }
+
+    /// A further join with the rows `t` that were only marked, and their images. Such a row is found
+    /// again by the mark that was just set.
+    fn marked_rows(&self) -> (String, String) {
+        let mark = self.config.soft_delete.column();
+        let Some(mark) = mark.and_then(|mark| self.table.column(mark)) else {
+            return (String::new(), "NULL::pg_catalog.jsonb".into());
+        };
+        let joined = format!(
+            " LEFT JOIN {} t ON s._soft AND {} AND t.{} = pg_catalog.now()::{}",
+            self.table.name,
+            self.beside().keys_equal(),
+            Ident(&mark.name),
+            mark.base_type_sql,
+        );
+        let image = format!(
+            "CASE WHEN t.tableoid IS NOT NULL THEN {} END",
+            self.table.image("t")
+        );
+        (joined, image)
+    }
+}
+
+/// The condition that two lists of values print alike. The same bytes do; only where they differ
+/// are the texts compared.
+fn prints_alike(stored: &str, meant: &str) -> String {
+    if stored.is_empty() {
+        return "true".into();
+    }
+    let same_bytes = same_bytes(stored, meant);
+    format!("({same_bytes} OR ROW({stored})::pg_catalog.text = ROW({meant})::pg_catalog.text)")
+}

@@ -1,0 +1,200 @@
+//! A plan's entries as COPY lines.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{ColumnSets, Rows, Staged};
+use crate::error::{Error, Result};
+use crate::plan::{Entry, Skip, What};
+use crate::sql::copytext::push_copy_text;
+use crate::table::schema::Column;
+
+/// Lines are sent when there are so many bytes of them.
+pub(super) const CHUNK: usize = 1 << 20;
+
+/// Appends entries as COPY lines; owned, so that it can work on a thread of its own.
+#[derive(Default)]
+pub(super) struct Encoder {
+    tables: HashMap<String, TableEncoder>,
+    n: u64,
+}
+
+/// Lines for one table's entries.
+pub(super) struct Lines {
+    /// Which table's.
+    pub(super) table: usize,
+    pub(super) lines: Bytes,
+    /// Up to which entry of the plan.
+    pub(super) n: u64,
+}
+
+/// What was staged of each table, by name.
+pub(super) type Encoded = HashMap<String, (Rows, ColumnSets)>;
+
+struct TableEncoder {
+    number: usize,
+    key: Vec<String>,
+    written: Vec<String>,
+    /// Where each column of the staging table comes from.
+    columns: Vec<StagedFrom>,
+    lines: Vec<u8>,
+    rows: Rows,
+    sets: ColumnSets,
+    /// The last row's, which is often the next one's.
+    set: (char, String),
+}
+
+/// Where a staged value comes from: the entry's key, or one of the columns that the plan writes.
+enum StagedFrom {
+    Key(String),
+    Written(usize),
+}
+
+fn staged_from(staged: &Staged, column: &str) -> StagedFrom {
+    let is_key = staged.config.natural_key.iter().any(|k| k == column);
+    match staged.columns.iter().position(|c| c == column) {
+        Some(at) if !is_key => StagedFrom::Written(at),
+        _ => StagedFrom::Key(column.to_owned()),
+    }
+}
+
+impl Encoder {
+    /// Takes entries of a table, whose staging table has these columns.
+    pub(super) fn add(&mut self, staged: &Staged, columns: &[&Column]) {
+        let columns = columns.iter().map(|c| staged_from(staged, &c.name));
+        let encoder = TableEncoder {
+            number: staged.number,
+            key: staged.config.natural_key.clone(),
+            written: staged.columns.clone(),
+            columns: columns.collect(),
+            lines: Vec::new(),
+            rows: Rows::default(),
+            sets: ColumnSets::new(),
+            set: (' ', String::new()),
+        };
+        self.tables.insert(staged.name.clone(), encoder);
+    }
+
+    /// Takes the next entry of the plan; gives lines when there are enough.
+    pub(super) fn entry(&mut self, entry: &Entry) -> Result<Option<Lines>> {
+        self.n += 1;
+        let table = self.tables.get_mut(&entry.table).ok_or_else(|| {
+            Error::plan_refused(format!(
+                "the plan has an entry for {}, which is not among its tables",
+                entry.table
+            ))
+        })?;
+        table.entry(entry, self.n)?;
+        let full = table.lines.len() >= CHUNK;
+        Ok(full.then(|| table.take(self.n)))
+    }
+
+    /// What has not been given yet.
+    pub(super) fn rest(&mut self) -> Vec<Lines> {
+        let n = self.n;
+        let tables = self.tables.values_mut().filter(|t| !t.lines.is_empty());
+        tables.map(|table| table.take(n)).collect()
+    }
+
+    pub(super) fn end(self) -> Encoded {
+        let tables = self.tables.into_iter();
+        tables.map(|(name, t)| (name, (t.rows, t.sets))).collect()
+    }
+}
+
+impl TableEncoder {
+    fn take(&mut self, n: u64) -> Lines {
+        Lines {
+            table: self.number,
+            lines: std::mem::take(&mut self.lines).into(),
+            n,
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry, n: u64) -> Result<()> {
+        let (action, expect, soft) = match &entry.what {
+            What::Insert { .. } => ('i', None, false),
+            What::Update { expect, .. } => ('u', Some(expect), false),
+            What::Delete { expect, soft, .. } => ('d', Some(expect), *soft),
+            What::Skip(Skip::Unchanged(expect)) => ('s', Some(expect), false),
+            What::Skip(Skip::Exists | Skip::Conflict) => ('p', None, false),
+            What::Skip(Skip::Missing) => ('m', None, false),
+            What::Skip(Skip::Duplicate | Skip::Superseded) | What::Violation(_) => return Ok(()),
+        };
+        let cells = self.cells(entry)?;
+        match action {
+            'i' => self.rows.insert += 1,
+            'u' => self.rows.update += 1,
+            'd' => self.rows.delete += 1,
+            _ => self.rows.skip += 1,
+        }
+        self.rows.mark += u64::from(soft);
+        let out = &mut self.lines;
+        out.extend_from_slice(format!("{n}\t{action}\t").as_bytes());
+        push_copy_text(out, expect.map(|e| e.0.as_str()));
+        out.push(b'\t');
+        let begin = out.len();
+        out.extend(cells.iter().map(|c| if c.is_some() { b'1' } else { b'0' }));
+        if self.set.0 != action || self.set.1.as_bytes() != &out[begin..] {
+            let set = String::from_utf8_lossy(&out[begin..]).into_owned();
+            self.set = (action, set);
+            if !self.sets.contains(&self.set) {
+                self.sets.insert(self.set.clone());
+            }
+        }
+        out.extend_from_slice(if soft { b"\tt\t" } else { b"\tf\t" });
+        push_copy_text(out, Some(&entry.from.join(" ")));
+        for column in &self.columns {
+            out.push(b'\t');
+            let cell = match column {
+                StagedFrom::Key(key) => entry.key.get(key).and_then(Option::as_deref),
+                StagedFrom::Written(at) => cells[*at].flatten(),
+            };
+            push_copy_text(out, cell);
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+
+    /// The entry's value for each column that the plan writes, where it has one.
+    fn cells<'e>(&self, entry: &'e Entry) -> Result<Vec<Option<Option<&'e str>>>> {
+        // Both are in one order, so that a column is mostly where the one before it ended.
+        let mut cells: Vec<Option<Option<&str>>> = vec![None; self.written.len()];
+        let (mut unknown, mut next) = (None, 0);
+        let mut set = |column, value| {
+            let mut places = (next..cells.len()).chain(0..next);
+            match places.find(|i| &self.written[*i] == column) {
+                Some(at) => (cells[at], next) = (Some(value), at + 1),
+                None => unknown = Some(column),
+            }
+        };
+        match &entry.what {
+            What::Insert { values, .. } => values.iter().for_each(|(c, v)| set(c, v.as_deref())),
+            What::Update { set: new, .. } => {
+                for (c, (_, v)) in new {
+                    set(c, v.as_deref());
+                }
+                unknown = unknown.or_else(|| self.key.iter().find(|k| new.contains_key(*k)));
+            }
+            _ => {}
+        }
+        if let Some(column) = unknown {
+            return Err(Error::plan_refused(format!(
+                "the plan writes {}.{column}, which is not among the columns that it says it writes",
+                entry.table
+            )));
+        }
+        let key_is_right =
+            entry.key.len() == self.key.len() && self.key.iter().all(|k| entry.key.contains_key(k));
+        if !key_is_right {
+            return Err(Error::plan_refused(format!(
+                "the plan names a row of {} by {:?}, and its natural key is {:?}",
+                entry.table,
+                entry.key.keys().collect::<Vec<_>>(),
+                self.key
+            )));
+        }
+        Ok(cells)
+    }
+}

@@ -1,0 +1,151 @@
+//! All entries of a plan into its temporary tables, while it is read and verified again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::Staged;
+use super::encode::{CHUNK, Encoded, Encoder, Lines};
+use crate::error::{Error, Result};
+use crate::pg::{Event, OnProgress, Session};
+use crate::plan::masking::Mask;
+use crate::plan::{Effect, Entry, Fragment, What};
+use crate::planfile::{Executable, Item, PlanFile};
+use crate::sql::Statement;
+use crate::sql::copytext::push_copy_text;
+
+/// COPY lines for one of the temporary tables.
+enum Chunk {
+    Entries(Lines),
+    Queue(Bytes),
+    Rejected(Bytes),
+}
+
+const DOING: &str = "staging the plan";
+
+/// The queue's entries of the plan's fragments, and why records of a fragment were left out.
+const PREPARE: &str = "CREATE TEMPORARY TABLE loader_queue_entries (id bigint, object text); \
+                       CREATE TEMPORARY TABLE loader_rejected (object text, message text)";
+
+/// Stages all entries of the plan. When it returns, the plan's hash has been found right again.
+///
+/// # Errors
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) where the plan is not consistent; [`Database`](crate::ErrorKind::Database).
+pub async fn stage(
+    session: &Session,
+    plan: &Arc<Executable>,
+    tables: &mut [Staged],
+    on_progress: OnProgress<'_>,
+) -> Result<()> {
+    let of = plan.plan().header.summary.entries();
+    let told = |entries| on_progress(Event::Staging { entries, of });
+    told(0);
+    let mut encoder = Encoder::default();
+    let mut into = Vec::new();
+    for staged in &*tables {
+        session.run(&staged.create()?).await?;
+        into.push(staged.copy_into()?);
+        encoder.add(staged, &staged.staged_columns()?);
+    }
+    session.run(&Statement::new(DOING, PREPARE)).await?;
+    let copy = |table| Statement::new(DOING, format!("COPY pg_temp.{table} FROM STDIN"));
+    let (queue, rejected) = (copy("loader_queue_entries"), copy("loader_rejected"));
+    let (sender, mut chunks) = mpsc::channel::<Chunk>(4);
+    let reader = tokio::task::spawn_blocking({
+        let plan = Arc::clone(plan);
+        move || read(plan.plan(), encoder, &sender)
+    });
+    while let Some(chunk) = chunks.recv().await {
+        let (statement, lines) = match chunk {
+            Chunk::Entries(Lines { table, lines, n }) => {
+                told(n.min(of.saturating_sub(1)));
+                (&into[table], lines)
+            }
+            Chunk::Queue(lines) => (&queue, lines),
+            Chunk::Rejected(lines) => (&rejected, lines),
+        };
+        session.copy_in(statement, lines).await?;
+    }
+    let mut encoded = reader
+        .await
+        .map_err(|e| Error::local(DOING).caused_by(e))??;
+    for staged in tables {
+        let of_table = encoded.remove(&staged.name);
+        (staged.rows, staged.sets) = of_table
+            .ok_or_else(|| Error::local(format!("{DOING}: nothing is known of {}", staged.name)))?;
+        session.run(&staged.analyze()).await?;
+    }
+    told(of);
+    Ok(())
+}
+
+fn read(plan: &PlanFile, mut encoder: Encoder, sender: &mpsc::Sender<Chunk>) -> Result<Encoded> {
+    let send = |chunk| {
+        sender
+            .blocking_send(chunk)
+            .map_err(|_| Error::local("staging the plan was stopped"))
+    };
+    let (mut queue, mut rejected) = (Vec::new(), Vec::new());
+    let mask = plan.mask();
+    plan.stream(&mut |item| {
+        match item {
+            Item::Fragment(fragment) => push_queue_entries(&mut queue, &fragment),
+            Item::Entry(entry) => {
+                push_rejected(&mut rejected, &entry, &mask);
+                if let Some(lines) = encoder.entry(&entry)? {
+                    send(Chunk::Entries(lines))?;
+                }
+            }
+        }
+        if queue.len() >= CHUNK {
+            send(Chunk::Queue(std::mem::take(&mut queue).into()))?;
+        }
+        if rejected.len() >= CHUNK {
+            send(Chunk::Rejected(std::mem::take(&mut rejected).into()))?;
+        }
+        Ok(())
+    })?;
+    for lines in encoder.rest() {
+        send(Chunk::Entries(lines))?;
+    }
+    if !queue.is_empty() {
+        send(Chunk::Queue(queue.into()))?;
+    }
+    if !rejected.is_empty() {
+        send(Chunk::Rejected(rejected.into()))?;
+    }
+    Ok(encoder.end())
+}
+
+fn push_queue_entries(out: &mut Vec<u8>, fragment: &Fragment) {
+    for id in &fragment.queue {
+        out.extend_from_slice(format!("{id}\t").as_bytes());
+        push_copy_text(out, Some(&fragment.key));
+        out.push(b'\n');
+    }
+}
+
+/// Why the entry's record was left out, where it was, for each object that it came from.
+fn push_rejected(out: &mut Vec<u8>, entry: &Entry, mask: &Mask) {
+    let rejects = |what: &What| matches!(what, What::Violation(v) if v.effect == Effect::Reject);
+    if !rejects(&entry.what) {
+        return;
+    }
+    // The queue's message is for everybody.
+    let mut masked = entry.clone();
+    mask.entry(&mut masked);
+    let What::Violation(v) = &masked.what else {
+        return;
+    };
+    for from in &entry.from {
+        let object = from.rsplit_once('#').map_or(from.as_str(), |(o, _)| o);
+        push_copy_text(out, Some(object));
+        out.push(b'\t');
+        let field = v.field.as_deref();
+        let field = field.map_or_else(String::new, |f| format!(" {f}:"));
+        let message = format!("{}:{field} {} ({from})", v.kind.word(), v.message);
+        push_copy_text(out, Some(&message));
+        out.push(b'\n');
+    }
+}

@@ -1,0 +1,76 @@
+//! Inserts.
+
+use super::{Context, bits, must_be};
+use crate::error::Result;
+use crate::pg::apply::staged::Staged;
+use crate::sql::{Ident, Literal, Statement, list};
+use crate::table::schema::{Column, Identity};
+
+impl Context<'_> {
+    /// Inserts all new rows of the table in one statement, so that references among them hold.
+    pub(super) async fn insert(&self, staged: &Staged) -> Result<()> {
+        if staged.rows.insert == 0 {
+            return Ok(());
+        }
+        self.begins("insert", staged);
+        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
+        let insert = staged.insert(&stamps)?;
+        let touched = match staged.column_sets('i').count() {
+            1 => self.session.execute(&insert).await?,
+            _ => self.session.count(&insert).await?,
+        };
+        must_be(insert.doing(), staged.rows.insert, touched)
+    }
+}
+
+impl Staged {
+    /// Inserts all new rows; where they give several sets of columns, it counts them too.
+    pub(in crate::pg) fn insert(&self, stamps: &[(String, String)]) -> Result<Statement> {
+        let sets: Vec<&String> = self.column_sets('i').collect();
+        let written = self.written()?;
+        let sql = if let [set] = sets.as_slice() {
+            self.insert_set(&written, set, "", stamps)
+        } else {
+            let parts = sets.iter().enumerate().map(|(i, set)| {
+                let only = format!(" AND s._columns = {}", Literal(set));
+                let insert = self.insert_set(&written, set, &only, stamps);
+                format!("i{i} AS ({insert} RETURNING 1)")
+            });
+            let counts = (0..sets.len()).map(|i| format!("(SELECT pg_catalog.count(*) FROM i{i})"));
+            let counts: Vec<String> = counts.collect();
+            format!("WITH {} SELECT {}", list(parts), counts.join(" + "))
+        };
+        let doing = format!("inserting into table {}", self.name);
+        Ok(Statement::new(doing, sql))
+    }
+
+    /// The insert of the rows that give one set of columns.
+    fn insert_set(
+        &self,
+        written: &[&Column],
+        set: &str,
+        only: &str,
+        stamps: &[(String, String)],
+    ) -> String {
+        let given = bits(set);
+        let given = written.iter().zip(given).filter(|(_, given)| *given);
+        let mut columns = self.key();
+        columns.extend(given.map(|(c, _)| *c).filter(|c| !c.generated));
+        // A plan that names such a column restores a row.
+        let restores = columns.iter().any(|c| c.identity == Identity::Always);
+        let overriding = if restores {
+            "OVERRIDING SYSTEM VALUE "
+        } else {
+            ""
+        };
+        let names = columns.iter().map(|c| Ident(&c.name).to_string());
+        let values = columns.iter().map(|c| format!("s.{}", c.staged()));
+        format!(
+            "INSERT INTO {} ({}) {overriding}SELECT {} FROM {} s WHERE s._a = 'i'{only} ORDER BY s._n",
+            self.table.name,
+            list(names.chain(stamps.iter().map(|(name, _)| name.clone()))),
+            list(values.chain(stamps.iter().map(|(_, value)| value.clone()))),
+            self.temporary()
+        )
+    }
+}

@@ -1,0 +1,104 @@
+//! The rows to change: compared, kept as they are, and locked.
+
+use super::{Context, THIS_VERSION};
+use crate::error::Result;
+use crate::pg::apply::drift::{Expected, state};
+use crate::pg::apply::staged::Staged;
+use crate::sql::Statement;
+
+impl Context<'_> {
+    /// Compares every staged row with the table, keeps versions and images of the rows that will
+    /// change, and locks these in key order. Returns whether all is as planned.
+    ///
+    /// What is locked is the row version that was compared, or else it does not count: a version is
+    /// told by its place and the transaction that wrote it, as a place can be used again.
+    pub async fn compare_and_lock(&self, staged: &Staged) -> Result<bool> {
+        let session = self.session;
+        session.run(&staged.create_versions()).await?;
+        session.run(&staged.compare()).await?;
+        session.run(&staged.analyze_versions()).await?;
+        let drifted = session.count(&staged.count_compared()).await?;
+        let lock = staged.lock();
+        let locked = self.assume_cached(session.count(&lock)).await?;
+        Ok(drifted == 0 && locked == staged.rows.update + staged.rows.delete)
+    }
+}
+
+impl Staged {
+    fn comparing(&self, sql: String) -> Statement {
+        Statement::new(self.doing_compare(), sql)
+    }
+
+    fn has_marks(&self) -> bool {
+        self.config.soft_delete.column().is_some()
+    }
+
+    pub(in crate::pg) fn create_versions(&self) -> Statement {
+        self.comparing(format!(
+            "CREATE TEMPORARY TABLE {} (_n bigint, _a \"char\", _table oid, _tid tid, _version xid, \
+             image jsonb, _when \"char\")",
+            self.versions().bare()
+        ))
+    }
+
+    /// Keeps the rows to change that are as planned, and of all others those that are not.
+    pub(in crate::pg) fn compare(&self) -> Statement {
+        let once = self.table.once("t", "l", &self.config.ignore_drift);
+        let image = if self.config.audit_changes {
+            &once.image
+        } else {
+            "NULL::pg_catalog.jsonb"
+        };
+        let beside = self.beside();
+        // A key may find marked rows beside the planned one: what is not changed is counted for itself.
+        let (from, only) = if self.has_marks() {
+            (beside.found(), "WHERE s._a IN ('u', 'd') ")
+        } else {
+            (beside.each(), "")
+        };
+        self.comparing(format!(
+            "INSERT INTO {versions} (_n, _a, _table, _tid, _version, image) \
+             SELECT l._n, l._a, l._table, l._tid, l._version, CASE WHEN l._a IN ('u', 'd') THEN {image} END FROM (\
+               SELECT s._n, s._a, s._expect, t.tableoid AS _table, t.ctid AS _tid, t.xmin AS _version, {texts} \
+               FROM {from} {only}OFFSET 0) l \
+             WHERE (l._a IN ('u', 'd')) = ({state} IS NULL)",
+            versions = self.versions(),
+            texts = once.select,
+            state = state("l", "l._table", &once.digest),
+        ))
+    }
+
+    /// Without knowing that row versions differ, the planner would hash the whole table by them.
+    pub(in crate::pg) fn analyze_versions(&self) -> Statement {
+        self.comparing(format!("ANALYZE {} (_n, _table, _tid)", self.versions()))
+    }
+
+    /// How many of the rows that are not to change are not as planned.
+    pub(in crate::pg) fn count_compared(&self) -> Statement {
+        if self.has_marks() {
+            return self.count_drift(Expected::Unwritten);
+        }
+        self.comparing(format!(
+            "SELECT pg_catalog.count(*) FROM {} WHERE _a NOT IN ('u', 'd')",
+            self.versions()
+        ))
+    }
+
+    /// Locks the versions that were compared, in plan order, and counts them.
+    pub(in crate::pg) fn lock(&self) -> Statement {
+        let strength = if self.rows.delete > 0 {
+            "FOR UPDATE"
+        } else {
+            "FOR NO KEY UPDATE"
+        };
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM (\
+               SELECT b._tid, b._version, t.ctid, t.xmin FROM {} b \
+               JOIN {} t ON {THIS_VERSION} WHERE b._a IN ('u', 'd') \
+               ORDER BY b._n OFFSET 0 {strength} OF t) l WHERE l.ctid = l._tid AND l.xmin = l._version",
+            self.versions(),
+            self.table.name
+        );
+        Statement::new(format!("locking the rows of table {}", self.name), sql)
+    }
+}

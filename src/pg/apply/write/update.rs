@@ -1,0 +1,107 @@
+//! Updates, each against the row version that was compared.
+
+use super::order::Updates;
+use super::{Context, THIS_VERSION, bits, writes};
+use crate::error::Result;
+use crate::pg::apply::staged::Staged;
+use crate::sql::{Ident, Literal, Statement, list};
+
+impl Context<'_> {
+    /// Writes the updates. Returns how many.
+    pub(super) async fn update(&self, staged: &Staged, which: Updates) -> Result<u64> {
+        if staged.rows.update == 0 {
+            return Ok(0);
+        }
+        self.begins("update", staged);
+        let sets = match which {
+            Updates::All => staged.column_sets('u').cloned().collect(),
+            _ => self.session.column(&staged.sets_of_updates(which)).await?,
+        };
+        let mut touched = 0;
+        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
+        for update in staged.updates(&sets, which, &stamps)? {
+            touched += self.session.execute(&update).await?;
+        }
+        Ok(touched)
+    }
+}
+
+impl Staged {
+    /// The condition that version `b` is of these updates.
+    fn only(which: Updates) -> String {
+        match which {
+            Updates::All => String::new(),
+            _ => format!(" AND b._when IS NOT DISTINCT FROM {}", which.mark()),
+        }
+    }
+
+    /// The different sets of columns that some updates write.
+    pub(in crate::pg) fn sets_of_updates(&self, which: Updates) -> Statement {
+        let sql = format!(
+            "SELECT DISTINCT s._columns FROM {} s JOIN {} b ON b._n = s._n WHERE s._a = 'u'{} ORDER BY 1",
+            self.temporary(),
+            self.versions(),
+            Staged::only(which)
+        );
+        Statement::new(format!("reading the plan for table {}", self.name), sql)
+    }
+
+    /// The updates that write these sets of columns.
+    pub(in crate::pg) fn updates(
+        &self,
+        sets: &[String],
+        which: Updates,
+        stamps: &[(String, String)],
+    ) -> Result<Vec<Statement>> {
+        let only = Staged::only(which);
+        // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
+        // no others: then each set of columns is a statement of its own.
+        if self.table.column_triggers {
+            return sets
+                .iter()
+                .map(|set| {
+                    let only = format!("{only} AND s._columns = {}", Literal(set));
+                    self.update(std::slice::from_ref(set), &only, stamps)
+                })
+                .collect();
+        }
+        match sets {
+            [] => Ok(Vec::new()),
+            sets => Ok(vec![self.update(sets, &only, stamps)?]),
+        }
+    }
+
+    fn update(
+        &self,
+        sets: &[String],
+        only: &str,
+        stamps: &[(String, String)],
+    ) -> Result<Statement> {
+        let sets: Vec<Vec<bool>> = sets.iter().map(|set| bits(set)).collect();
+        let mut assignments = Vec::new();
+        for (i, column) in self.written()?.into_iter().enumerate() {
+            let (name, cell) = (Ident(&column.name), column.staged());
+            if sets.iter().all(|set| set[i]) {
+                assignments.push(format!("{name} = s.{cell}"));
+            } else if sets.iter().any(|set| set[i]) {
+                let writes = writes("s", i);
+                assignments.push(format!(
+                    "{name} = CASE WHEN {writes} THEN s.{cell} ELSE t.{name} END"
+                ));
+            }
+        }
+        assignments.extend(
+            stamps
+                .iter()
+                .map(|(name, value)| format!("{name} = {value}")),
+        );
+        let sql = format!(
+            "UPDATE {} t SET {} FROM {} b JOIN {} s ON s._n = b._n AND s._a = 'u'{only} WHERE {THIS_VERSION}",
+            self.table.name,
+            list(assignments),
+            self.versions(),
+            self.temporary(),
+        );
+        Ok(Statement::new(format!("updating table {}", self.name), sql))
+    }
+}

@@ -1,0 +1,125 @@
+//! Rows of the catalog queries as values.
+
+use tokio_postgres::Row;
+
+use super::kinds::Types;
+use crate::sql::Qualified;
+use crate::table::schema::{
+    Asks, Check, Column, Equality, ForeignKey, Identity, Shape, UniqueIndex,
+};
+
+pub(super) fn column(row: &Row, types: &Types) -> Column {
+    let base_type: String = row.get(4);
+    let delimiter: Option<String> = row.get(12);
+    let element_json: Option<bool> = row.get(13);
+    let shape = match delimiter.and_then(|d| d.chars().next()) {
+        _ if matches!(base_type.as_str(), "json" | "jsonb") => Shape::Json,
+        Some(delimiter) => Shape::Array {
+            delimiter,
+            element_json: element_json.unwrap_or(false),
+        },
+        None => Shape::Scalar,
+    };
+    let category: String = row.get(5);
+    let identity: String = row.get(9);
+    let equality: Option<Vec<String>> = row.get(15);
+    let mut equality = equality.unwrap_or_default().into_iter();
+    Column {
+        number: row.get(0),
+        name: row.get(1),
+        type_sql: row.get(2),
+        base_type_sql: row.get(3),
+        base_type,
+        category: category.chars().next().unwrap_or('X'),
+        domain: row.get(6),
+        not_null: row.get(7),
+        default: row.get(8),
+        identity: match identity.as_str() {
+            "a" => Identity::Always,
+            "d" => Identity::ByDefault,
+            _ => Identity::None,
+        },
+        generated: row.get(10),
+        generation: row.get(16),
+        text_cast: row.get(11),
+        shape,
+        kind: types.kind(row.get(17), row.get(18)),
+        collation: row.get(14),
+        equality: Equality {
+            schema: equality.next().unwrap_or_else(|| "pg_catalog".into()),
+            operator: equality.next().unwrap_or_else(|| "=".into()),
+            collation: None,
+        },
+    }
+}
+
+pub(super) fn unique_index(row: &Row) -> UniqueIndex {
+    let schemas: Vec<String> = row.get(7);
+    let operators: Vec<String> = row.get(8);
+    let collations: Vec<Option<String>> = row.get(9);
+    let equality = schemas
+        .into_iter()
+        .zip(operators)
+        .zip(collations)
+        .map(|((schema, operator), collation)| Equality {
+            schema,
+            operator,
+            collation,
+        })
+        .collect();
+    UniqueIndex {
+        name: row.get(0),
+        columns: row.get(1),
+        equality,
+        keys_sql: row.get(2),
+        predicate: row.get(3),
+        immediate: row.get(4),
+        nulls_not_distinct: row.get(5),
+        primary: row.get(6),
+    }
+}
+
+pub(super) fn foreign_key(row: &Row) -> ForeignKey {
+    let schemas: Vec<String> = row.get(10);
+    let operators: Vec<String> = row.get(11);
+    ForeignKey {
+        name: row.get(0),
+        child: Qualified {
+            schema: row.get(1),
+            name: row.get(2),
+        },
+        child_oid: row.get(13),
+        parent: Qualified {
+            schema: row.get(3),
+            name: row.get(4),
+        },
+        columns: row.get(5),
+        parent_columns: row.get(6),
+        deferrable: row.get(7),
+        match_full: row.get(8),
+        equality: schemas
+            .into_iter()
+            .zip(operators)
+            .map(|(schema, operator)| Equality {
+                schema,
+                operator,
+                collation: None,
+            })
+            .collect(),
+        keeps: row.get(12),
+    }
+}
+
+pub(super) fn check(row: &Row) -> Check {
+    let asks: &str = row.get(1);
+    Check {
+        name: row.get(0),
+        asks: match asks {
+            "c" => Asks::Check,
+            "p" => Asks::Partitions,
+            _ => Asks::Index,
+        },
+        expression: row.get(2),
+        columns: row.get(3),
+    }
+}

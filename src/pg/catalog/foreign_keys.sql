@@ -1,0 +1,18 @@
+-- The foreign keys from and to a table.
+-- $1: the table's object id.
+SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.relname::text,
+  ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY x(n, o)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = x.n ORDER BY x.o),
+  ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY x(n, o)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = x.n ORDER BY x.o),
+  k.condeferrable, k.confmatchtype = 'f', k.conrelid = $1::pg_catalog.oid,
+  ARRAY(SELECT n.nspname::text FROM pg_catalog.unnest(k.conpfeqop) WITH ORDINALITY x(op, o)
+    JOIN pg_catalog.pg_operator op ON op.oid = x.op JOIN pg_catalog.pg_namespace n ON n.oid = op.oprnamespace ORDER BY x.o),
+  ARRAY(SELECT op.oprname::text FROM pg_catalog.unnest(k.conpfeqop) WITH ORDINALITY x(op, o)
+    JOIN pg_catalog.pg_operator op ON op.oid = x.op ORDER BY x.o),
+  k.confupdtype IN ('a', 'r'), k.conrelid
+FROM pg_catalog.pg_constraint k
+JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
+JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
+WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = $1::pg_catalog.oid OR k.confrelid = $1::pg_catalog.oid)
+ORDER BY k.conname, cn.nspname, c.relname

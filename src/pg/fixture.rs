@@ -1,0 +1,187 @@
+//! One schema of two tables, for the snapshots of every builder's SQL: subjects are marked as deleted,
+//! samples refer to them and have everything that is checked.
+
+use crate::sql::{Qualified, Statement};
+use crate::table::config::{Config, TableConfig};
+use crate::table::schema::{
+    Asks, Check, Column, Equality, ForeignKey, Identity, Shape, Table, UniqueIndex,
+};
+use crate::types::Kind;
+
+/// A table with its name as configured and its configuration.
+pub(super) struct Configured {
+    pub(super) name: &'static str,
+    pub(super) table: Table,
+    pub(super) config: TableConfig,
+}
+
+/// Subjects and samples.
+pub(super) fn schema() -> [Configured; 2] {
+    let refers = ForeignKey {
+        name: "samples_subject_fkey".into(),
+        child: qualified("samples"),
+        child_oid: 102,
+        columns: vec!["subject".into()],
+        parent: qualified("subjects"),
+        parent_columns: vec!["gsid".into()],
+        deferrable: false,
+        match_full: false,
+        equality: vec![equality(None)],
+        keeps: true,
+    };
+    let mut subjects = table(101, "subjects");
+    subjects.columns = vec![
+        required(text(1, "gsid")),
+        text(2, "sex"),
+        required(text(3, "created_by")),
+        timestamp(4, "updated_at"),
+        timestamp(5, "deleted_at"),
+    ];
+    subjects.unique = vec![unique("subjects_pkey", &[1], &["gsid"])];
+    subjects.referrers = vec![refers.clone()];
+    let mut samples = table(102, "samples");
+    samples.columns = vec![
+        required(text(1, "subject")),
+        required(of_type(2, "number", "int4", 'N')),
+        text(3, "barcode"),
+        of_type(4, "volume", "numeric", 'N'),
+        Column {
+            generated: true,
+            generation: Some("volume * 2".into()),
+            ..of_type(5, "doubled", "numeric", 'N')
+        },
+    ];
+    samples.columns[3].domain = true;
+    samples.columns[3].type_sql = "positive".into();
+    samples.columns[3].base_type_sql = "numeric(10,3)".into();
+    samples.unique = vec![
+        unique("samples_pkey", &[1, 2], &["subject", "number"]),
+        unique("samples_barcode_key", &[3], &["barcode"]),
+    ];
+    samples.foreign_keys = vec![refers];
+    samples.checks = vec![Check {
+        name: "samples_volume_check".into(),
+        asks: Asks::Check,
+        expression: "volume < 1000".into(),
+        columns: vec![4],
+    }];
+    let text = "
+subjects:
+  natural_key: [gsid]
+  conflict_resolution: replace
+  immutable_fields: [created_by]
+  soft_delete: true
+  stamps: {updated_at: now}
+samples:
+  natural_key: [subject, number]
+  stamps: {}
+";
+    let mut config = Config::parse("tables.yaml", text).unwrap().tables;
+    let mut configured = |name: &'static str, table| Configured {
+        name,
+        table,
+        config: config.remove(name).unwrap(),
+    };
+    [
+        configured("subjects", subjects),
+        configured("samples", samples),
+    ]
+}
+
+/// All statements, for a snapshot.
+pub(super) fn printed(statements: impl IntoIterator<Item = Statement>) -> String {
+    let statements = statements.into_iter();
+    let all: Vec<String> = statements.map(|s| s.to_string()).collect();
+    all.join("\n\n")
+}
+
+/// Compares `text` with the snapshot of this name.
+pub(super) fn assert_snapshot(name: &str, text: &str) {
+    let mut settings = insta::Settings::new();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+fn qualified(name: &str) -> Qualified {
+    Qualified {
+        schema: "public".into(),
+        name: name.into(),
+    }
+}
+
+fn table(oid: u32, name: &str) -> Table {
+    Table {
+        oid,
+        name: qualified(name),
+        columns: Vec::new(),
+        unique: Vec::new(),
+        exclusions: Vec::new(),
+        foreign_keys: Vec::new(),
+        referrers: Vec::new(),
+        checks: Vec::new(),
+        triggers: Vec::new(),
+        column_triggers: false,
+        fingerprint: String::new(),
+    }
+}
+
+fn equality(collation: Option<&str>) -> Equality {
+    Equality {
+        schema: "pg_catalog".into(),
+        operator: "=".into(),
+        collation: collation.map(str::to_owned),
+    }
+}
+
+fn unique(name: &str, columns: &[i16], keys: &[&str]) -> UniqueIndex {
+    let collation = |key: &&str| (*key != "number").then_some("pg_catalog.\"default\"");
+    UniqueIndex {
+        name: name.into(),
+        columns: columns.to_vec(),
+        equality: keys.iter().map(|key| equality(collation(key))).collect(),
+        keys_sql: keys.iter().map(|key| (*key).to_owned()).collect(),
+        predicate: None,
+        immediate: true,
+        nulls_not_distinct: false,
+        primary: name.ends_with("pkey"),
+    }
+}
+
+fn of_type(number: i16, name: &str, ty: &str, category: char) -> Column {
+    Column {
+        number,
+        name: name.into(),
+        type_sql: ty.into(),
+        base_type_sql: ty.into(),
+        base_type: ty.into(),
+        category,
+        domain: false,
+        not_null: false,
+        default: None,
+        identity: Identity::None,
+        generated: false,
+        generation: None,
+        text_cast: true,
+        shape: Shape::Scalar,
+        kind: Kind::Text(None),
+        collation: None,
+        equality: equality(None),
+    }
+}
+
+fn text(number: i16, name: &str) -> Column {
+    of_type(number, name, "text", 'S')
+}
+
+fn timestamp(number: i16, name: &str) -> Column {
+    of_type(number, name, "timestamptz", 'D')
+}
+
+fn required(column: Column) -> Column {
+    Column {
+        not_null: true,
+        ..column
+    }
+}

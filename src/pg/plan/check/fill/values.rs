@@ -1,0 +1,129 @@
+//! The value of each column as it would be.
+
+use super::After;
+use crate::pg::beside::{ABSENT, FOUND};
+use crate::plan::decision::{Field, Rule, Wins};
+use crate::sql::Ident;
+use crate::table::config::Stamp;
+use crate::table::schema::Column;
+
+/// That no record gives a column.
+const NOT_GIVEN: &str = "false";
+
+/// What each column says about the row.
+#[derive(Default)]
+pub(super) struct Parts {
+    /// The values as they would be.
+    pub(super) values: Vec<String>,
+    /// That an update changes one of them.
+    pub(super) differs: Vec<String>,
+    /// That it changes one of a foreign key.
+    pub(super) refers: Vec<String>,
+    /// That a value is missing where there must be one.
+    pub(super) nulls: Vec<String>,
+    /// That an immutable value would change.
+    pub(super) immutable: Vec<String>,
+}
+
+impl After<'_> {
+    pub(super) fn parts(&self) -> Parts {
+        let mut parts = Parts::default();
+        for (i, column) in self.stage.table.columns.iter().enumerate() {
+            // A generated column follows from the others, in the outer query.
+            let value = match column.generation {
+                Some(_) => "NULL".into(),
+                None => self.value(i, &mut parts),
+            };
+            parts.values.push(format!(
+                "({value})::{} AS {}",
+                column.base_type_sql,
+                Ident(&column.name)
+            ));
+        }
+        parts
+    }
+
+    /// The value of one column as it would be.
+    fn value(&self, i: usize, parts: &mut Parts) -> String {
+        let (stage, config) = (self.stage, self.stage.config);
+        let column = &stage.table.columns[i];
+        let mut stamps = config.stamps();
+        if let Some((_, stamp)) = stamps.find(|(n, _)| *n == column.name) {
+            return match stamp {
+                Stamp::Now => "pg_catalog.now()".into(),
+                // Not known yet; see `is_foreign_stamp`.
+                Stamp::Actor | Stamp::BatchId => "NULL".into(),
+            };
+        }
+        let ty = &column.base_type_sql;
+        let field = if stage.used[i] {
+            Field {
+                given: format!("pg_catalog.substr(s._given, {}, 1) = '1'", i + 1),
+                value: format!("s.{}", column.staged()),
+                row: format!("t.{}", Ident(&column.name)),
+            }
+        } else {
+            // No record gives it.
+            Field {
+                given: NOT_GIVEN.into(),
+                value: format!("NULL::{ty}"),
+                row: format!("t.{}", Ident(&column.name)),
+            }
+        };
+        let rule = Rule::of(column, config);
+        let default = match &column.default {
+            Some(default) if !self.unknown[i] => format!("({default})::{ty}"),
+            _ => format!("NULL::{ty}"),
+        };
+        let inserted = if stage.used[i] {
+            let Field { given, value, .. } = &field;
+            format!("CASE WHEN {given} THEN {value} ELSE {default} END")
+        } else {
+            default
+        };
+        let updated = self.updated(column, &rule, &field, parts);
+        // A record without its key has no row to be.
+        if rule.wins != Wins::Never
+            && (stage.used[i] || rule.required)
+            && let Some(missing) = rule.missing_sql(&field)
+        {
+            parts.nulls.push(format!("({ABSENT} AND {missing})"));
+        }
+        format!("CASE WHEN {FOUND} THEN {updated} ELSE {inserted} END")
+    }
+
+    /// The value that the row would have after an update.
+    fn updated(&self, column: &Column, rule: &Rule, field: &Field, parts: &mut Parts) -> String {
+        let Field { value, row, .. } = field;
+        let is_given = field.given != NOT_GIVEN;
+        if rule.wins == Wins::Never || !is_given && rule.wins != Wins::Revives {
+            return row.clone();
+        }
+        let wins = rule.wins.sql(field);
+        let other = if is_given {
+            format!(
+                "{} IS DISTINCT FROM {}",
+                column.staged_text("s"),
+                column.text("t")
+            )
+        } else {
+            format!("{row} IS NOT NULL")
+        };
+        let changes = format!("(({wins}) AND {other})");
+        if rule.immutable {
+            parts.immutable.push(format!("({FOUND} AND {changes})"));
+            return row.clone();
+        }
+        let mut foreign_keys = self.stage.table.foreign_keys.iter();
+        if foreign_keys.any(|k| k.columns.contains(&column.name)) {
+            parts.refers.push(changes.clone());
+        }
+        parts.differs.push(changes);
+        if column.not_null {
+            parts.nulls.push(format!(
+                "({FOUND} AND ({wins}) AND {value} IS NOT DISTINCT FROM NULL AND {row} IS DISTINCT FROM NULL)"
+            ));
+        }
+        format!("CASE WHEN {wins} THEN {value} ELSE {row} END")
+    }
+}

@@ -1,0 +1,206 @@
+//! What a line of the comparison's answer says.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use super::Comparison;
+use super::in_full;
+use crate::error::{Error, Result};
+use crate::pg::session::parsed;
+use crate::plan::Violation;
+use crate::plan::decision::{Current, Given, invalid_effect};
+use crate::plan::incoming::Finding;
+use crate::planfile::order_key;
+use crate::sql::copytext::CopyRow;
+use crate::types::Kind;
+
+// Where the loader's own columns stand in an answer; the table's columns follow, first as staged,
+// then as in the current row. Of columns that surely print alike neither value is sent: both are
+// null then, and a null of the current row is `-`, its value `=` and the text.
+pub(super) const N: usize = 0;
+pub(super) const OBJECT: usize = 1;
+pub(super) const POSITION: usize = 2;
+const GIVEN: usize = 3;
+const FINDINGS: usize = 4;
+const ROUNDED: usize = 5;
+const DATABASE_FINDINGS: usize = 6;
+pub(super) const FIRST: usize = 7;
+pub(super) const LAST: usize = 8;
+pub(super) const VARIANTS: usize = 9;
+const DIGEST: usize = 10;
+const MARKED: usize = 11;
+const FIXED: usize = 12;
+
+/// What stands for two values that are not sent, because they print alike.
+const ALIKE: &str = "";
+
+/// A record, and the lines for the first two rows that its key found, the one that counts first.
+pub(super) struct Pending {
+    pub(super) n: u64,
+    pub(super) first: CopyRow,
+    second: Option<CopyRow>,
+}
+
+impl Pending {
+    pub(super) fn new(n: u64, first: CopyRow) -> Pending {
+        Pending {
+            n,
+            first,
+            second: None,
+        }
+    }
+
+    /// Takes a further line; the row that was there for it is given back.
+    pub(super) fn add(&mut self, line: &mut CopyRow, spare: Option<CopyRow>) {
+        if self.second.is_none() {
+            self.second = Some(std::mem::replace(line, spare.unwrap_or_default()));
+        }
+    }
+
+    /// Whether a row was found.
+    pub(super) fn found(&self) -> bool {
+        self.first.get(DIGEST).is_some()
+    }
+
+    /// Whether the row that counts is marked as deleted.
+    pub(super) fn deleted(&self) -> bool {
+        is_marked(&self.first)
+    }
+
+    /// Whether another row counts as much.
+    pub(super) fn ambiguous(&self) -> bool {
+        let second = self.second.as_ref();
+        second.is_some_and(|second| is_marked(second) == self.deleted())
+    }
+
+    pub(super) fn into_lines(self) -> impl Iterator<Item = CopyRow> {
+        [Some(self.first), self.second].into_iter().flatten()
+    }
+}
+
+fn is_marked(line: &CopyRow) -> bool {
+    line.get(MARKED) == Some("t")
+}
+
+impl Comparison<'_> {
+    /// The value of a column that is never null.
+    pub(super) fn parsed<T: FromStr>(&self, line: &CopyRow, i: usize) -> Result<T> {
+        parsed(&self.doing, line.get(i), i)
+    }
+
+    /// What puts a record's entries in order: the key's text as the row spells it, else as the first
+    /// record with this key does, nulls last; then that first record, then the record itself.
+    pub(super) fn order(&self, line: &CopyRow, n: u64) -> Result<Vec<u8>> {
+        let width = self.columns.len();
+        let first = match line.get(FIRST) {
+            Some(_) => self.parsed(line, FIRST)?,
+            None => u64::MAX,
+        };
+        let key = self.config.natural_key.iter().enumerate().map(|(n, name)| {
+            let at = self.rules.iter().position(|r| r.name == *name)?;
+            line.get(FIXED + width + at)
+                .or_else(|| line.get(FIXED + 2 * width + n))
+                .or_else(|| line.get(FIXED + at))
+        });
+        let mut order = order_key(key);
+        order.extend_from_slice(&first.to_be_bytes());
+        order.extend_from_slice(&n.to_be_bytes());
+        Ok(order)
+    }
+
+    /// What the record says about each rule's column.
+    pub(super) fn given<'r>(&self, line: &'r CopyRow) -> Vec<Given<'r>> {
+        let is_given = line.get(GIVEN).map_or(&[][..], str::as_bytes);
+        let columns = self.columns.iter().enumerate();
+        columns
+            .map(|(at, i)| match (is_given.get(*i), line.get(FIXED + at)) {
+                (Some(b'1'), Some(v)) => Given::Value(v),
+                (Some(b'1'), None) if self.alike(line, at) => Given::Value(ALIKE),
+                (Some(b'1'), None) => Given::Null,
+                _ => Given::Absent,
+            })
+            .collect()
+    }
+
+    /// The row that a record found.
+    pub(super) fn current<'r>(&self, line: &'r CopyRow) -> Option<Current<'r>> {
+        let width = self.columns.len();
+        let value = |at: usize| {
+            let text = line.get(FIXED + width + at);
+            match text {
+                text if in_full(&self.rules[at]) => text,
+                None => Some(ALIKE),
+                Some(text) => text.strip_prefix('='),
+            }
+        };
+        Some(Current {
+            values: (0..width).map(value).collect(),
+            digest: line.get(DIGEST)?,
+            deleted: is_marked(line),
+        })
+    }
+
+    /// What was given and is stored otherwise.
+    pub(super) fn rounded(
+        &self,
+        line: &CopyRow,
+        given: &[Given<'_>],
+    ) -> Result<BTreeMap<String, String>> {
+        let mut rounded: BTreeMap<String, String> = match line.get(ROUNDED) {
+            None => return Ok(BTreeMap::new()),
+            Some(json) => serde_json::from_str(json)
+                .map_err(|e| Error::local("reading back rounded values").caused_by(e))?,
+        };
+        rounded.retain(|column, text| {
+            let at = self.rules.iter().position(|rule| rule.name == *column);
+            at.is_some_and(|at| match given[at] {
+                // One that was not sent prints as it is stored already: nothing is changed.
+                Given::Value(stored) => !self.kind(at).keeps(text, stored),
+                Given::Null | Given::Absent => false,
+            })
+        });
+        Ok(rounded)
+    }
+
+    /// The values of the key as given, where its columns cannot keep them.
+    pub(super) fn rounded_key(
+        &self,
+        line: &CopyRow,
+        given: &[Given<'_>],
+    ) -> Result<Option<String>> {
+        let mut rounded = self.rounded(line, given)?;
+        rounded.retain(|column, _| self.config.natural_key.contains(column));
+        let texts: Vec<String> = rounded.into_values().collect();
+        Ok((!texts.is_empty()).then(|| texts.join(", ")))
+    }
+
+    pub(super) fn kind(&self, at: usize) -> &Kind {
+        &self.stage.table.columns[self.columns[at]].kind
+    }
+
+    /// Whether a column was not sent, because the record's value prints like the row's.
+    pub(super) fn alike(&self, line: &CopyRow, at: usize) -> bool {
+        !in_full(&self.rules[at])
+            && line.get(DIGEST).is_some()
+            && line.get(FIXED + self.columns.len() + at).is_none()
+    }
+
+    /// What was found before: by the loader when reading, by the database when staging.
+    pub(super) fn findings(&self, line: &CopyRow) -> Result<Vec<Violation>> {
+        let mut violations = Vec::new();
+        let found = [line.get(FINDINGS), line.get(DATABASE_FINDINGS)];
+        for json in found.into_iter().flatten() {
+            let found: Vec<Finding> = serde_json::from_str(json)
+                .map_err(|e| Error::local("reading back what was found").caused_by(e))?;
+            violations.extend(found.into_iter().map(|f| Violation {
+                kind: f.kind,
+                effect: invalid_effect(self.config),
+                field: f.field,
+                existing: None,
+                given: f.given,
+                message: f.message,
+            }));
+        }
+        Ok(violations)
+    }
+}

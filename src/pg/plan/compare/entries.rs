@@ -1,0 +1,216 @@
+//! Entries of the plan from what the comparison found.
+
+use std::collections::BTreeMap;
+
+use super::Comparison;
+use super::answer::{FIRST, LAST, N, OBJECT, POSITION, Pending, VARIANTS};
+use crate::error::{Error, Result};
+use crate::plan::decision::{Action, Current, Decision, Given, Wins, decide, invalid_effect};
+use crate::plan::{Effect, Entry, Fingerprint, Skip, Values, Violation, ViolationKind, What};
+use crate::sql::copytext::CopyRow;
+use crate::table::config::OnDuplicate;
+
+impl Comparison<'_> {
+    /// Takes one line of the answer, leaving another row for the next.
+    pub(super) fn row(&mut self, line: &mut CopyRow) -> Result<()> {
+        let n = self.parsed(line, N)?;
+        if self.pending.as_ref().is_some_and(|p| p.n != n) {
+            self.flush()?;
+        }
+        let spare = self.spare.pop();
+        match &mut self.pending {
+            Some(pending) => pending.add(line, spare),
+            None => {
+                let first = std::mem::replace(line, spare.unwrap_or_default());
+                self.pending = Some(Pending::new(n, first));
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides about the pending record.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let Some(record) = self.pending.take() else {
+            return Ok(());
+        };
+        let line = &record.first;
+        let mut violations = self.findings(line)?;
+        if record.found() && record.ambiguous() {
+            violations.push(self.violation(
+                ViolationKind::AmbiguousKey,
+                "several rows of the table have this key; a unique index on it would prevent that",
+            ));
+        }
+        let given = self.given(line);
+        let current = self.current(line);
+        violations.extend(self.uncertain(line, &given)?);
+        let of_key = self.rounded_key(line, &given)?;
+        let duplicate = self.duplicate(line, record.n, of_key, &mut violations)?;
+        let mut decision = match duplicate {
+            Some(skip) if violations.is_empty() => Decision {
+                action: Action::Skip(skip),
+                violations,
+            },
+            _ => decide(
+                self.config,
+                &self.rules,
+                &given,
+                current.as_ref(),
+                violations,
+            ),
+        };
+        let (object, position) = (self.parsed(line, OBJECT)?, self.parsed(line, POSITION)?);
+        let mut from = vec![(self.origin)(object, position)];
+        let mut key = self.key(&given, current.as_ref());
+        let what = self.what(&mut decision, line, &given, current.as_ref())?;
+        let violations = decision.violations.into_iter().map(What::Violation);
+        let mut whats = what.into_iter().chain(violations).peekable();
+        let mut order = self.order(line, record.n)?;
+        let of_record = order.len();
+        let mut i: u64 = 0;
+        while let Some(what) = whats.next() {
+            let (key, from) = match whats.peek() {
+                Some(_) => (key.clone(), from.clone()),
+                None => (std::mem::take(&mut key), std::mem::take(&mut from)),
+            };
+            let entry = Entry {
+                table: self.stage.name.to_owned(),
+                key,
+                what,
+                from,
+            };
+            order.truncate(of_record);
+            order.extend_from_slice(&i.to_be_bytes());
+            (self.sink)(&order, entry)?;
+            i += 1;
+        }
+        self.spare.extend(record.into_lines());
+        Ok(())
+    }
+
+    /// What follows from other records with the same key: `None` if this one stands for the key.
+    fn duplicate(
+        &self,
+        line: &CopyRow,
+        n: u64,
+        of_key: Option<String>,
+        violations: &mut Vec<Violation>,
+    ) -> Result<Option<Skip>> {
+        if line.get(FIRST).is_none() {
+            return Ok(None);
+        }
+        let number = |i: usize| self.parsed::<u64>(line, i);
+        if number(VARIANTS)? == 1 {
+            return Ok((n != number(FIRST)?).then_some(Skip::Duplicate));
+        }
+        let effect = match self.config.on_duplicate {
+            OnDuplicate::Last => return Ok((n != number(LAST)?).then_some(Skip::Superseded)),
+            OnDuplicate::Block => Effect::Block,
+            OnDuplicate::Reject => Effect::Reject,
+        };
+        let mut violation = self.violation(
+            ViolationKind::DuplicateKey,
+            "different records of the batch have this key; keep one of them, or set on_duplicate",
+        );
+        violation.effect = effect;
+        violation.given = of_key;
+        violations.push(violation);
+        Ok(None)
+    }
+
+    /// Values that are read as others, and perhaps as others tomorrow.
+    fn uncertain(&self, line: &CopyRow, given: &[Given<'_>]) -> Result<Vec<Violation>> {
+        let rounded = self.rounded(line, given)?.into_iter();
+        let uncertain = rounded.filter_map(|(column, text)| {
+            let at = self.rules.iter().position(|rule| rule.name == column)?;
+            let Given::Value(stored) = given[at] else {
+                return None;
+            };
+            let sent = !self.alike(line, at) && self.kind(at).is_uncertain();
+            sent.then(|| Violation {
+                field: Some(column),
+                given: Some(text),
+                ..self.violation(
+                    ViolationKind::InvalidValue,
+                    &format!("it is printed otherwise, and its type may read more than the text; write it as {stored}"),
+                )
+            })
+        });
+        Ok(uncertain.collect())
+    }
+
+    fn violation(&self, kind: ViolationKind, message: &str) -> Violation {
+        Violation {
+            kind,
+            effect: invalid_effect(self.config),
+            field: None,
+            existing: None,
+            given: None,
+            message: message.to_owned(),
+        }
+    }
+
+    /// The key as the row spells it, else as given.
+    fn key(&self, given: &[Given<'_>], current: Option<&Current<'_>>) -> Values {
+        let rules = self.rules.iter().enumerate();
+        let keys = rules.filter(|(_, rule)| rule.wins == Wins::Never);
+        keys.filter_map(|(i, rule)| {
+            let value = match (current, given[i]) {
+                (Some(row), _) => row.values[i].map(str::to_owned),
+                (None, Given::Value(v)) => Some(v.to_owned()),
+                (None, Given::Null) => None,
+                (None, Given::Absent) => return None,
+            };
+            Some((rule.name.clone(), value))
+        })
+        .collect()
+    }
+
+    fn what(
+        &self,
+        decision: &mut Decision,
+        line: &CopyRow,
+        given: &[Given<'_>],
+        current: Option<&Current<'_>>,
+    ) -> Result<Option<What>> {
+        let mut rounded = self.rounded(line, given)?;
+        let action = std::mem::replace(&mut decision.action, Action::LeaveOut);
+        Ok(match action {
+            Action::LeaveOut => None,
+            Action::Skip(skip) => Some(What::Skip(skip)),
+            Action::Insert => {
+                let values: Values = self
+                    .rules
+                    .iter()
+                    .zip(given)
+                    .filter(|(rule, _)| rule.wins != Wins::Never)
+                    .filter_map(|(rule, given)| match given {
+                        Given::Absent => None,
+                        Given::Null => Some((rule.name.clone(), None)),
+                        Given::Value(v) => Some((rule.name.clone(), Some((*v).to_owned()))),
+                    })
+                    .collect();
+                Some(What::Insert { values, rounded })
+            }
+            Action::Update { set, revives } => {
+                let row = current.ok_or_else(|| Error::local("an update without a row"))?;
+                let set: BTreeMap<_, _> = set
+                    .into_iter()
+                    .map(|(i, new)| {
+                        let old = row.values[i].map(str::to_owned);
+                        (self.rules[i].name.clone(), (old, new))
+                    })
+                    .collect();
+                rounded.retain(|column, _| {
+                    set.contains_key(column) || self.config.natural_key.contains(column)
+                });
+                Some(What::Update {
+                    set,
+                    expect: Fingerprint(row.digest.to_owned()),
+                    revives,
+                    rounded,
+                })
+            }
+        })
+    }
+}

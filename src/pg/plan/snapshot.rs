@@ -1,0 +1,88 @@
+//! One snapshot of the database, which nothing can change: all that planning holds.
+
+use crate::error::{Error, Result};
+use crate::pg::Session;
+use crate::sql::{Qualified, Statement, list};
+use crate::table::schema::Table;
+
+/// A snapshot, and the session that holds it.
+pub struct Snapshot<'a> {
+    /// The session that holds it.
+    pub session: &'a Session,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Begins it. The tables are locked against rewriting first: a snapshot taken before somebody's
+    /// `ALTER … TYPE` or `TRUNCATE` could see an empty table.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database); [`Config`](crate::ErrorKind::Config) on a standby.
+    pub async fn begin(session: &'a Session, tables: &[&Qualified]) -> Result<Snapshot<'a>> {
+        let doing = "beginning a snapshot";
+        let begin = Statement::new(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        session.run(&begin).await?;
+        if !tables.is_empty() {
+            session.run(&lock(tables)).await?;
+        }
+        let standby = Statement::new(doing, "SELECT pg_catalog.pg_is_in_recovery()");
+        if session.holds(&standby).await? {
+            return Err(Error::config(
+                "the server is a standby, which lags behind; make plans on the primary",
+            ));
+        }
+        Ok(Snapshot { session })
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn end(self) -> Result<()> {
+        let end = Statement::new("ending the snapshot", "ROLLBACK");
+        self.session.run(&end).await
+    }
+
+    /// How many rows `table` has.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn rows(&self, table: &Table) -> Result<u64> {
+        let doing = format!("counting the rows of {}", table.name);
+        let sql = format!("SELECT pg_catalog.count(*) FROM {}", table.name);
+        self.session.count(&Statement::new(doing, sql)).await
+    }
+
+    /// Whether each natural key finds one row at most: a unique index says so, and no other table
+    /// inherits from this one without it.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn finds_one_row(&self, table: &Table, natural_key: &[String]) -> Result<bool> {
+        let index = table.key_index(natural_key);
+        if index.is_none_or(|i| i.predicate.is_some()) {
+            return Ok(false);
+        }
+        Ok(!self.session.holds(&has_heirs(table)).await?)
+    }
+}
+
+fn lock(tables: &[&Qualified]) -> Statement {
+    let mut names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    names.sort();
+    names.dedup();
+    let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", list(names));
+    Statement::new("locking the tables against rewriting", sql)
+}
+
+/// Whether other tables inherit from this one, and are no partitions of it.
+fn has_heirs(table: &Table) -> Statement {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhparent \
+         WHERE c.oid = {} AND c.relkind = 'r')",
+        table.oid
+    );
+    Statement::new(
+        format!("reading the definition of table {}", table.name),
+        sql,
+    )
+}

@@ -1,0 +1,96 @@
+//! What only shows when all is staged: domains and duplicates.
+
+use super::Stage;
+use crate::error::Result;
+use crate::pg::Session;
+use crate::pg::plan::trial;
+use crate::sql::{Statement, all, list};
+
+impl Stage<'_> {
+    /// Checks what only shows when all is staged: domains and duplicates; and gives the planner
+    /// its statistics.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn finish(&mut self, session: &Session) -> Result<()> {
+        self.check_domains(session).await?;
+        session.run(&self.analyze()).await?;
+        if self.surely_distinct {
+            return Ok(());
+        }
+        self.duplicates = session.holds(&self.has_duplicates()).await?;
+        if self.duplicates {
+            session.run(&self.find_duplicates()).await?;
+        }
+        Ok(())
+    }
+
+    async fn check_domains(&mut self, session: &Session) -> Result<()> {
+        let used = self.table.columns.iter().zip(&self.used);
+        for (column, _) in used.filter(|(c, used)| c.domain && **used) {
+            if !trial::works(session, &self.cast_to_domain(column)).await? {
+                self.findings = true;
+                session.run(&self.find_outside_domain(column)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(in crate::pg) fn analyze(&self) -> Statement {
+        let key = self.table.staged_key(&self.config.natural_key);
+        let sql = format!("ANALYZE {} ({key})", self.temporary());
+        Statement::new(self.doing("comparing"), sql)
+    }
+
+    fn looking(&self, sql: String) -> Statement {
+        Statement::new(self.doing("looking for duplicate keys among"), sql)
+    }
+
+    /// The condition that a record has a key, and its key, by the equality that decides about it.
+    fn key(&self) -> (String, String) {
+        let key = self.beside().key();
+        let given = all(key
+            .iter()
+            .map(|(c, _)| format!("s.{} IS DISTINCT FROM NULL", c.staged())));
+        let by = list(
+            key.iter()
+                .map(|(c, equality)| format!("s.{}{}", c.staged(), equality.collate())),
+        );
+        (given, by)
+    }
+
+    /// Whether records have one key.
+    pub(in crate::pg) fn has_duplicates(&self) -> Statement {
+        let (given, by) = self.key();
+        let stage = self.temporary();
+        self.looking(format!(
+            "SELECT EXISTS (SELECT FROM {stage} s WHERE {given} GROUP BY {by} HAVING pg_catalog.count(*) > 1)"
+        ))
+    }
+
+    /// Keeps the records that have one key with others: the first and the last of them, how many
+    /// they are, and how many different ones.
+    pub(in crate::pg) fn find_duplicates(&self) -> Statement {
+        let (given, by) = self.key();
+        // Two spellings of one key are one key: they alone make no other record.
+        let columns = self.table.columns.iter();
+        let beside_key = columns.filter(|c| !self.config.natural_key.contains(&c.name));
+        let content = ["s._given".to_owned(), "s._findings".to_owned()]
+            .into_iter()
+            .chain(beside_key.map(|c| format!("s.{}", c.staged())));
+        let table = self.duplicates_table();
+        self.looking(format!(
+            "CREATE TEMPORARY TABLE {bare} AS \
+             WITH d AS (SELECT * FROM (SELECT s._n, pg_catalog.min(s._n) OVER w AS first, \
+                 pg_catalog.max(s._n) OVER w AS last, pg_catalog.count(*) OVER w AS copies, \
+                 pg_catalog.md5(ROW({content})::pg_catalog.text) AS content \
+               FROM {stage} s WHERE {given} WINDOW w AS (PARTITION BY {by})) g WHERE copies > 1) \
+             SELECT d._n, d.first, d.last, d.copies, v.variants FROM d JOIN (\
+               SELECT first, pg_catalog.count(DISTINCT content) AS variants FROM d GROUP BY first) v \
+               ON v.first = d.first; ANALYZE {table}",
+            bare = table.bare(),
+            content = list(content),
+            stage = self.temporary(),
+        ))
+    }
+}

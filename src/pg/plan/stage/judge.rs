@@ -1,0 +1,124 @@
+//! Values that do not fit are told from those that do, by functions that assign a text to a
+//! variable of the column's type: an assignment refuses what a cast would cut off.
+
+use super::{OWN_COLUMNS, Stage};
+use crate::plan::incoming::STAGE_COLUMNS;
+use crate::sql::{Literal, Statement, list};
+use crate::table::schema::Column;
+
+impl Stage<'_> {
+    fn judging(&self, sql: String) -> Statement {
+        Statement::new(self.doing("checking the values of"), sql)
+    }
+
+    /// The table of raw texts, and for each column its judges.
+    pub(in crate::pg) fn create_raw(&self) -> Statement {
+        let columns = self.table.columns.iter();
+        let mut sql = format!(
+            "CREATE TEMPORARY TABLE {} ({OWN_COLUMNS}, {});",
+            self.raw().bare(),
+            list(columns.map(|c| format!("{} text", c.staged())))
+        );
+        for column in &self.table.columns {
+            sql += &judges(&self.suffix(column), &column.base_type_sql);
+        }
+        self.judging(sql)
+    }
+
+    fn suffix(&self, column: &Column) -> String {
+        format!("{}_{}", self.number, column.number)
+    }
+
+    /// A cast of all raw texts of a column.
+    pub(in crate::pg) fn cast_all(&self, column: &Column) -> Statement {
+        let (cell, ty, raw) = (column.staged(), &column.base_type_sql, self.raw());
+        self.judging(format!("SELECT pg_catalog.count({cell}::{ty}) FROM {raw}"))
+    }
+
+    /// A raw text of which a cast tells everything.
+    pub(super) fn cast(&self, column: &Column) -> String {
+        format!("r.{}::{}", column.staged(), column.base_type_sql)
+    }
+
+    /// A raw text's value, or null where it does not fit.
+    pub(super) fn fitting(&self, column: &Column) -> String {
+        let suffix = self.suffix(column);
+        format!("pg_temp.loader_fit_{suffix}(r.{})", column.staged())
+    }
+
+    /// Notes the raw texts of a column that do not fit.
+    pub(in crate::pg) fn find_unfit(&self, column: &Column) -> Statement {
+        let cell = format!("r.{}", column.staged());
+        self.judging(format!(
+            "INSERT INTO pg_temp.loader_findings SELECT {number}, r._n, 'invalid_value', {field}, {given}, w.why \
+             FROM {raw} r, LATERAL (SELECT pg_temp.loader_why_{suffix}({cell})) w(why) WHERE w.why IS NOT NULL",
+            number = self.number,
+            field = Literal(&column.name),
+            given = shortened(&cell),
+            raw = self.raw(),
+            suffix = self.suffix(column),
+        ))
+    }
+
+    /// Takes the raw rows over into the staging table.
+    pub(in crate::pg) fn take_over(&self, values: &[String]) -> Statement {
+        let own = STAGE_COLUMNS.split(", ").map(|c| format!("r.{c}"));
+        let (stage, raw) = (self.temporary(), self.raw());
+        self.judging(format!(
+            "INSERT INTO {stage} ({}) SELECT {}, {} FROM {raw} r; TRUNCATE {raw}",
+            self.columns(),
+            list(own),
+            list(values),
+        ))
+    }
+
+    fn judging_domains(&self, sql: String) -> Statement {
+        Statement::new(self.doing("checking the domains of"), sql)
+    }
+
+    /// A cast of all staged values of a column to its domain.
+    pub(in crate::pg) fn cast_to_domain(&self, column: &Column) -> Statement {
+        let (stage, cell, ty) = (self.temporary(), column.staged(), &column.type_sql);
+        self.judging_domains(format!(
+            "SELECT pg_catalog.count({cell}::{ty}) FROM {stage} WHERE {cell} IS DISTINCT FROM NULL"
+        ))
+    }
+
+    /// Notes the staged values of a column that its domain refuses.
+    pub(in crate::pg) fn find_outside_domain(&self, column: &Column) -> Statement {
+        let suffix = format!("{}_domain", self.suffix(column));
+        let (stage, text) = (self.temporary(), column.staged_text("s"));
+        self.judging_domains(format!(
+            "{judges} INSERT INTO pg_temp.loader_findings SELECT {number}, s._n, 'invalid_value', {field}, {given}, w.why \
+             FROM {stage} s, LATERAL (SELECT pg_temp.loader_why_{suffix}({text})) w(why) \
+             WHERE s.{cell} IS DISTINCT FROM NULL AND w.why IS NOT NULL",
+            judges = judges(&suffix, &column.type_sql),
+            number = self.number,
+            field = Literal(&column.name),
+            given = shortened(&text),
+            cell = column.staged(),
+        ))
+    }
+}
+
+/// A text as SQL, cut where it is very long.
+fn shortened(text: &str) -> String {
+    format!(
+        "CASE WHEN pg_catalog.length({text}) > 2000 THEN pg_catalog.left({text}, 2000) || '... (' || \
+         pg_catalog.octet_length({text}) || ' bytes)' ELSE {text} END"
+    )
+}
+
+/// Two functions on text: `loader_fit_…` gives the value or null, `loader_why_…` the reason why
+/// it does not fit or null.
+fn judges(suffix: &str, ty: &str) -> String {
+    format!(
+        "CREATE FUNCTION pg_temp.loader_fit_{suffix}(v text) RETURNS {ty} LANGUAGE plpgsql AS $loader$
+DECLARE x {ty}; BEGIN IF v IS NULL THEN RETURN NULL; END IF; x := v; RETURN x;
+EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN NULL; END $loader$;
+CREATE FUNCTION pg_temp.loader_why_{suffix}(v text) RETURNS text LANGUAGE plpgsql AS $loader$
+BEGIN IF v IS NOT NULL THEN DECLARE x {ty} := v; BEGIN END; END IF; RETURN NULL;
+EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN pg_catalog.left(SQLERRM, 2000); END $loader$;
+"
+    )
+}

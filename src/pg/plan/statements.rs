@@ -1,0 +1,85 @@
+//! Snapshots of the SQL of planning.
+
+use super::check::{After, Asked, Generated};
+use super::compare::{Comparison, Found};
+use super::stage::Stage;
+use crate::pg::fixture::{Configured, assert_snapshot, printed, schema};
+
+fn staged(schema: &[Configured]) -> Vec<Stage<'_>> {
+    let stages = schema.iter().enumerate().map(|(number, of)| {
+        let mut stage = Stage::described(number, of.name, &of.table, &of.config);
+        stage.used = of.table.columns.iter().map(|c| !c.generated).collect();
+        if let Some(last) = stage.used.last_mut() {
+            *last = false;
+        }
+        stage
+    });
+    stages.collect()
+}
+
+#[test]
+fn staging() {
+    let schema = schema();
+    let stages = staged(&schema);
+    let samples = &stages[1];
+    let volume = &samples.table.columns[3];
+    let statements = [
+        stages[0].create(),
+        samples.create(),
+        samples.copy_into(samples.temporary()),
+        samples.create_raw(),
+        samples.cast_all(volume),
+        samples.find_unfit(volume),
+        samples.take_over(&["r.c1::text".into()]),
+        samples.cast_to_domain(volume),
+        samples.find_outside_domain(volume),
+        samples.analyze(),
+        samples.has_duplicates(),
+        samples.find_duplicates(),
+    ];
+    assert_snapshot("sql_stage", &printed(statements));
+}
+
+#[test]
+fn comparing() {
+    let schema = schema();
+    let mut stages = staged(&schema);
+    let statement = |stage: &Stage<'_>, found| {
+        let origin = |_, _| String::new();
+        let mut sink = |_: &[u8], _| Ok(());
+        Comparison::new(stage, &origin, &mut sink).statement(found)
+    };
+    let subjects = statement(&stages[0], Found::Rows);
+    let samples = statement(&stages[1], Found::OneRow);
+    (stages[1].duplicates, stages[1].findings) = (true, true);
+    let with_all = statement(&stages[1], Found::OneRow);
+    assert_snapshot("sql_compare", &printed([subjects, samples, with_all]));
+}
+
+#[test]
+fn checking() {
+    let schema = schema();
+    let mut stages = staged(&schema);
+    stages[1].findings = true;
+    let all: Vec<After<'_>> = stages.iter().map(After::new).collect();
+    let [subjects, samples] = all.as_slice() else {
+        panic!("two tables");
+    };
+    let refers = &schema[1].table.foreign_keys[0];
+    let barcode = &schema[1].table.unique[1];
+    let mut statements = vec![
+        samples.create(),
+        subjects.fill_all(Generated::Computed),
+        samples.fill_all(Generated::Computed),
+        samples.fill_all(Generated::Later),
+        samples.set_invalid(),
+        samples.orphans(refers, &all, Asked::First),
+        samples.orphans(refers, &all, Asked::Again),
+        samples.half_given(refers),
+        subjects.some_leave(refers),
+        subjects.bereft(refers, &all, Asked::First),
+        samples.conflicts(barcode, Asked::Again),
+    ];
+    statements.extend(samples.mark_late(&all));
+    assert_snapshot("sql_check", &printed(statements));
+}

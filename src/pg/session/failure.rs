@@ -1,0 +1,103 @@
+//! The errors for what the server or the connection said, by SQLSTATE.
+
+use tokio_postgres::error::SqlState;
+
+use crate::error::{Error, ErrorKind};
+
+/// The error for what the server or the connection said while `doing` something.
+pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
+    use std::error::Error as _;
+    let Some(db) = e.as_db_error() else {
+        let cause = e.source().map(|s| format!(": {s}")).unwrap_or_default();
+        // A lost connection may come back; what cannot be read or authenticated stays so.
+        let lost = e.is_closed() || e.source().is_some_and(|s| s.is::<std::io::Error>());
+        let error = Error::database(format!("{doing}: {e}{cause}"));
+        return if lost { error.transient() } else { error };
+    };
+    let mut message = format!("{doing}: {}", crate::text::escape(db.message()));
+    for part in [db.detail(), db.hint(), db.where_()].into_iter().flatten() {
+        message += &format!(" ({})", crate::text::escape(part));
+    }
+    by_code(message, db.code().code())
+}
+
+/// As [`failed`], without the words of the server where they may repeat a value: what it says in
+/// fields of their own is told instead.
+pub(super) fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
+    let Some(db) = e.as_db_error() else {
+        return failed(doing, e);
+    };
+    let code = db.code().code();
+    let what = match code {
+        "23502" => "a column that must have a value would have none",
+        "23503" => "a foreign key would not hold",
+        "23505" => "a unique key would hold a value twice",
+        "23514" => "a check constraint would not hold",
+        "23P01" => "an exclusion constraint would not hold",
+        "40001" => "it came between another transaction and its rows",
+        "40P01" => "it and another transaction waited for each other",
+        "55P03" => "the lock was not granted in time",
+        "57014" => "it was cancelled, for example by TRANSACTION_TIMEOUT",
+        "P0001" => "a function or trigger refused it",
+        // Of rights, names and the server itself; where a function speaks, it says where.
+        _ if ["08", "28", "42", "53", "57", "58"]
+            .iter()
+            .any(|c| code.starts_with(c))
+            && db.where_().is_none() =>
+        {
+            return failed(doing, e);
+        }
+        _ if code.starts_with("22") => "a value does not fit",
+        _ => "the server refused it",
+    };
+    let named: Vec<String> = [
+        ("table", db.table()),
+        ("column", db.column()),
+        ("constraint", db.constraint()),
+        ("type", db.datatype()),
+    ]
+    .into_iter()
+    .filter_map(|(kind, name)| Some(format!("{kind} {}", crate::text::escape(name?))))
+    .collect();
+    let named = match named.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", named.join(", ")),
+    };
+    let message = format!(
+        "{doing}: {what}{named}; the server's own words are not shown, because they may name a sensitive value"
+    );
+    by_code(message, code)
+}
+
+fn by_code(message: String, code: &str) -> Error {
+    let kind = match code {
+        "55P03" | "57014" | "25P03" => ErrorKind::Locked,
+        _ => ErrorKind::Database,
+    };
+    let error = Error::new(kind, format!("{message} [SQLSTATE {code}]")).with_code(code);
+    match code {
+        "40001" | "40P01" | "57P01" | "57P02" | "57P03" => error.transient(),
+        _ if code.starts_with("08") => error.transient(),
+        _ => error,
+    }
+}
+
+/// The error for an answer that no server gives to what was asked.
+pub(super) fn unexpected(doing: &str, what: &str) -> Error {
+    Error::database(format!(
+        "{doing}: the server's answer is not one to this question: {what}"
+    ))
+}
+
+/// Data exceptions (class 22), and types whose input function uses another class.
+pub(super) fn is_refused_value(e: &tokio_postgres::Error) -> bool {
+    e.as_db_error().is_some_and(|db| {
+        let code = db.code();
+        ["22", "23", "42"]
+            .iter()
+            .any(|class| code.code().starts_with(class))
+            || *code == SqlState::STATEMENT_TOO_COMPLEX
+            || *code == SqlState::FEATURE_NOT_SUPPORTED
+            || *code == SqlState::PROGRAM_LIMIT_EXCEEDED
+    })
+}

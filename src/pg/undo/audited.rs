@@ -1,0 +1,181 @@
+//! What the audit log says of the changes that are taken back.
+
+use super::{Undo, without};
+use crate::error::{Error, Result};
+use crate::pg::Session;
+use crate::sql::{Literal, Statement, Values, list};
+use crate::table::schema::Column;
+
+/// The operations on rows; the log has those of the queue too.
+const ON_ROWS: &str = "operation IN ('INSERT', 'UPDATE', 'DELETE')";
+
+impl Undo<'_> {
+    pub(in crate::pg) fn create(&self) -> Statement {
+        let key = self.key().into_iter();
+        let sql = format!(
+            "CREATE TEMPORARY TABLE {} (record_id text, before jsonb, after jsonb, audited bigint, {})",
+            self.temporary().bare(),
+            list(key.map(|c| c.defined_as(c.staged())))
+        );
+        self.reading(sql, Values::default())
+    }
+
+    /// The condition that an audit row is of these applications' changes to the table.
+    fn ours(&self, values: &mut Values) -> String {
+        format!(
+            "application = ANY ({}::uuid[]) AND table_name = {} AND {ON_ROWS}",
+            values.texts(self.applications),
+            values.text(&self.ledger.table)
+        )
+    }
+
+    /// Collects the oldest image before and the newest after of each row.
+    pub(in crate::pg) fn fill(&self) -> Statement {
+        let mut values = Values::default();
+        let cells = self.key().into_iter().map(|c| {
+            let name = Literal(&c.name);
+            format!(
+                "(coalesce(x.after, x.before) ->> {name})::{}",
+                c.base_type_sql
+            )
+        });
+        let sql = format!(
+            "WITH touched AS (SELECT pg_catalog.min(id) AS first, pg_catalog.max(id) AS last FROM {audit} \
+               WHERE {ours} GROUP BY record_id) \
+             INSERT INTO {undo} SELECT x.record_id, x.before, x.after, x.last, {cells} FROM (\
+               SELECT f.record_id, f.old_values AS before, l.new_values AS after, l.id AS last FROM touched r \
+               JOIN {audit} f ON f.id = r.first JOIN {audit} l ON l.id = r.last) x \
+             WHERE x.before IS NOT NULL OR x.after IS NOT NULL",
+            audit = self.audit_log(),
+            ours = self.ours(&mut values),
+            undo = self.temporary(),
+            cells = list(cells),
+        );
+        self.reading(sql, values)
+    }
+
+    /// How many changes the audit log has.
+    pub(in crate::pg) fn count_audited(&self) -> Statement {
+        let mut values = Values::default();
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM {} WHERE {}",
+            self.audit_log(),
+            self.ours(&mut values)
+        );
+        self.reading(sql, values)
+    }
+
+    /// The columns that images hold and the table has no more, and those that it has got since some
+    /// of them.
+    ///
+    /// # Errors
+    /// [`Blocked`](crate::ErrorKind::Blocked) where a load changed such a column of a row that was there before.
+    pub(super) async fn find_gone_and_added(&mut self, session: &Session) -> Result<()> {
+        let known = session.rows(&self.columns_of_images()).await?.into_iter();
+        let known = known.map(|row| Ok((row.text(0)?.to_owned(), row.is(1))));
+        let known: Vec<(String, bool)> = known.collect::<Result<_>>()?;
+        // A load that changed nothing has no images, and nothing to take back.
+        if !known.is_empty() {
+            let ignored = &self.ledger.config.ignore_drift;
+            let in_all = |c: &Column| known.iter().any(|(name, all)| *all && *name == c.name);
+            let columns = self.table.columns.iter();
+            let added =
+                columns.filter(|c| !c.generated && !in_all(c) && !ignored.contains(&c.name));
+            self.added = added.map(|c| c.name.clone()).collect();
+        }
+        let known = known.into_iter().map(|(name, _)| name);
+        let gone: Vec<String> = known.filter(|c| self.table.column(c).is_none()).collect();
+        let written = |c: &&String| self.ledger.columns.contains(c);
+        match gone.iter().find(written) {
+            Some(column) if self.ledger.counts.update > 0 => Err(Error::blocked(format!(
+                "{}: the load changed the column {}, which the table has no more, so that its rows cannot be put back; \
+                 the values of before are in the audit log (`loader audit`)",
+                self.ledger.table,
+                crate::text::escape(column)
+            ))),
+            _ => {
+                self.gone = gone;
+                Ok(())
+            }
+        }
+    }
+
+    /// The columns of the applications' images, and whether all have them: the images of one
+    /// application have the same.
+    pub(in crate::pg) fn columns_of_images(&self) -> Statement {
+        let mut values = Values::default();
+        let sql = format!(
+            "WITH images AS MATERIALIZED (SELECT i.image FROM pg_catalog.unnest({applications}::uuid[]) a(id), \
+               LATERAL (SELECT coalesce(l.new_values, l.old_values) AS image FROM {audit} l WHERE l.application = a.id \
+                 AND l.table_name = {table} AND l.{ON_ROWS} LIMIT 1) i) \
+             SELECT k.name, pg_catalog.count(*) = (SELECT pg_catalog.count(*) FROM images) FROM images i, \
+               LATERAL pg_catalog.jsonb_object_keys(i.image) k(name) GROUP BY k.name ORDER BY k.name",
+            applications = values.texts(self.applications),
+            audit = self.audit_log(),
+            table = values.text(&self.ledger.table),
+        );
+        self.reading(sql, values)
+    }
+
+    /// Where several applications changed one row, each must have found it as the one before left
+    /// it: what somebody else did in between would be lost.
+    pub(super) async fn check_continuity(&self, session: &Session) -> Result<()> {
+        let broken = session.column(&self.broken()).await?;
+        if broken.is_empty() {
+            return Ok(());
+        }
+        let named = broken.iter();
+        let named: Vec<String> = named
+            .map(|id| session.name_row(&self.ledger.table, id))
+            .collect();
+        Err(Error::blocked(format!(
+            "{}: somebody else changed rows between two loads of this batch, for example {}; take the loads back one by \
+             one with --application, newest first",
+            self.ledger.table,
+            named.join(", ")
+        )))
+    }
+
+    /// Some rows that an application found otherwise than the one before had left them.
+    pub(in crate::pg) fn broken(&self) -> Statement {
+        let mut values = Values::default();
+        let sql = format!(
+            "SELECT DISTINCT record_id FROM (SELECT record_id, old_values, \
+               pg_catalog.lag(new_values) OVER w AS left_as, pg_catalog.row_number() OVER w AS n \
+             FROM {audit} WHERE {ours} WINDOW w AS (PARTITION BY record_id ORDER BY id)) x \
+             WHERE n > 1 AND coalesce(NOT x.old_values OPERATOR(pg_catalog.@>) (x.left_as{without}), \
+               x.left_as IS NOT NULL OR x.old_values IS NOT NULL) ORDER BY 1 LIMIT 20",
+            audit = self.audit_log(),
+            ours = self.ours(&mut values),
+            without = self.without_ignored(),
+        );
+        self.reading(sql, values)
+    }
+
+    /// Where later applications, one after the other and nobody in between, left a row as these
+    /// did but for what triggers set, that is how it was left.
+    pub(in crate::pg) fn follow(&self, triggered: &[String]) -> Statement {
+        let mut values = Values::default();
+        let sql = format!(
+            "WITH later AS (SELECT l.record_id, l.id, l.new_values, l.id > s.audited \
+                 AND l.old_values IS DISTINCT FROM pg_catalog.lag(l.new_values) OVER (PARTITION BY l.record_id ORDER BY l.id) AS broken \
+               FROM {audit} l JOIN {undo} s ON s.record_id = l.record_id \
+               WHERE l.table_name = {table} AND l.{ON_ROWS} AND l.id >= s.audited), \
+             newest AS (SELECT DISTINCT ON (record_id) record_id, id, new_values FROM later ORDER BY record_id, id DESC) \
+             UPDATE {undo} s SET after = n.new_values, audited = n.id FROM newest n \
+             WHERE n.record_id = s.record_id AND n.id > s.audited AND n.new_values{without} = s.after{without} \
+               AND NOT EXISTS (SELECT FROM later l WHERE l.record_id = s.record_id AND l.broken)",
+            audit = self.audit_log(),
+            undo = self.temporary(),
+            table = values.text(&self.ledger.table),
+            without = without(triggered.iter()),
+        );
+        self.reading(sql, values)
+    }
+
+    pub(in crate::pg) fn analyze(&self) -> Statement {
+        let key = self.table.staged_key(self.natural_key());
+        let sql = format!("ANALYZE {} ({key})", self.temporary());
+        self.reading(sql, Values::default())
+    }
+}

@@ -1,0 +1,61 @@
+//! Snapshots of the SQL of taking loads back, and of the loader's own tables.
+
+use super::Undo;
+use crate::pg::fixture::{assert_snapshot, printed, schema};
+use crate::pg::{audit, ledger, queue};
+use crate::plan::{Counts, LedgerTable};
+
+#[test]
+fn taking_back() {
+    let applications = ["6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned()];
+    let schema = schema();
+    let tables: Vec<Undo<'_>> = (0..)
+        .zip(&schema)
+        .map(|(number, of)| {
+            let ledger = LedgerTable {
+                table: of.name.into(),
+                config: of.config.clone(),
+                columns: vec!["sex".into()],
+                counts: Counts::default(),
+            };
+            Undo::described(number, "public", &of.table, ledger, &applications)
+        })
+        .collect();
+    let [subjects, samples] = tables.as_slice() else {
+        panic!("two tables");
+    };
+    let refers = &schema[1].table.foreign_keys[0];
+    let statements = [
+        samples.create(),
+        samples.fill(),
+        samples.count_audited(),
+        samples.columns_of_images(),
+        samples.broken(),
+        samples.follow(&["volume".into()]),
+        samples.analyze(),
+        samples.compare_one(),
+        subjects.compare_all(),
+        subjects.now("S1"),
+        subjects.later("S1", 42),
+        subjects.referring(refers, Some(samples)),
+        subjects.referring(refers, None),
+    ];
+    assert_snapshot("sql_undo", &printed(statements));
+}
+
+#[test]
+fn own_tables() {
+    let filter = audit::Filter {
+        batch_id: Some("b1"),
+        table: Some("samples"),
+        ..audit::Filter::default()
+    };
+    let statements = [
+        ledger::list("public", Some("b1")),
+        queue::list("public", "b1"),
+        queue::count("public", None),
+        audit::list("public", filter, 100),
+        audit::list("public", audit::Filter::default(), 100),
+    ];
+    assert_snapshot("sql_own_tables", &printed(statements));
+}

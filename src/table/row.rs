@@ -1,0 +1,225 @@
+//! A table's columns and rows as SQL.
+
+use std::fmt::Display;
+
+use super::schema::{Column, Equality, ForeignKey, Table};
+use crate::sql::{Ident, Literal, all, list, text_array};
+
+impl Equality {
+    /// The condition that `left` and `right` are equal.
+    pub fn equal(&self, left: impl Display, right: impl Display) -> String {
+        format!(
+            "{left}{} OPERATOR({}.{}) {right}",
+            self.collate(),
+            Ident(&self.schema),
+            self.operator
+        )
+    }
+
+    /// ` COLLATE …` behind a value, where its type has a collation.
+    pub fn collate(&self) -> String {
+        collate(self.collation.as_deref())
+    }
+}
+
+fn collate(collation: Option<&str>) -> String {
+    collation.map_or_else(String::new, |c| format!(" COLLATE {c}"))
+}
+
+impl Column {
+    /// Its value in row `alias` as SQL text: what the type's output function prints, or null.
+    pub fn text(&self, alias: &str) -> String {
+        text(&format!("{alias}.{}", Ident(&self.name)), self.text_cast)
+    }
+
+    /// The staged value's SQL text; staged columns are named by number.
+    pub fn staged_text(&self, alias: &str) -> String {
+        text(&format!("{alias}.{}", self.staged()), self.text_cast)
+    }
+
+    /// Its name in a staging table: no user's name can collide with the loader's own columns there.
+    pub fn staged(&self) -> String {
+        format!("c{}", self.number)
+    }
+
+    /// What makes it a column of a staging table, called `name` there: its type below all domains.
+    pub fn defined_as(&self, name: impl Display) -> String {
+        let collate = collate(self.collation.as_deref());
+        format!("{name} {}{collate}", self.base_type_sql)
+    }
+
+    /// SQL that is true only where the staged value and that of row `right` print alike. Where it is
+    /// not, they may still do: then the texts themselves have to be compared.
+    pub fn surely_alike(&self, left: &str, right: &str) -> String {
+        let (staged, stored) = (
+            format!("{left}.{}", self.staged()),
+            format!("{right}.{}", Ident(&self.name)),
+        );
+        // A name with a schema is not one of PostgreSQL's own types.
+        let own = !self.base_type_sql.contains(['.', '"']);
+        match self.base_type.as_str() {
+            "text" | "varchar" if own => {
+                format!("{stored} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) {staged}")
+            }
+            "bool" | "int2" | "int4" | "int8" | "oid" | "uuid" | "bytea" | "date" | "time"
+            | "timestamp" | "timestamptz"
+                if own =>
+            {
+                format!("{stored} OPERATOR(pg_catalog.=) {staged}")
+            }
+            // With a scale, equal numbers have equal digits.
+            "numeric" if own && self.base_type_sql.contains('(') => {
+                format!("{stored} OPERATOR(pg_catalog.=) {staged}")
+            }
+            // The same bytes print the same, and equality may be looser: 1.0 = 1.00, '1 day' = '24 hours'.
+            _ => same_bytes(staged, self.stored(right)),
+        }
+    }
+
+    /// Its value in row `alias`, of the type that it is staged as.
+    pub fn stored(&self, alias: &str) -> String {
+        let name = Ident(&self.name);
+        if self.domain {
+            format!("{alias}.{name}::{}", self.base_type_sql)
+        } else {
+            format!("{alias}.{name}")
+        }
+    }
+}
+
+/// The condition that two lists of values of the same types are the same bytes.
+pub fn same_bytes(left: impl Display, right: impl Display) -> String {
+    format!("ROW({left})::record OPERATOR(pg_catalog.*=) ROW({right})::record")
+}
+
+fn text(value: &str, text_cast: bool) -> String {
+    if text_cast {
+        format!("({value})::pg_catalog.text")
+    } else {
+        format!("CASE WHEN {value} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {value}) END")
+    }
+}
+
+/// The natural key that rows `left` and `right` have in common; `left` is a staged one.
+pub fn keys_equal(key: &[(&Column, Equality)], left: &str, right: &str) -> String {
+    all(key.iter().map(|(column, equality)| {
+        equality.equal(
+            format_args!("{right}.{}", Ident(&column.name)),
+            format_args!("{left}.{}", column.staged()),
+        )
+    }))
+}
+
+/// A row's natural key as one text: its value, or a JSON array of several. `texts` are its columns'.
+pub fn record_id(texts: impl IntoIterator<Item = String>) -> String {
+    let texts: Vec<String> = texts.into_iter().collect();
+    match texts.as_slice() {
+        [one] => one.clone(),
+        several => format!(
+            "pg_catalog.array_to_json({})::pg_catalog.text",
+            text_array(several)
+        ),
+    }
+}
+
+impl ForeignKey {
+    /// The condition that the row `child` refers to the row `parent`.
+    pub fn refers(&self, parent: &str, child: &str) -> String {
+        all(self.pairs().map(|(of_child, of_parent, equality)| {
+            equality.equal(
+                format_args!("{parent}.{}", Ident(of_parent)),
+                format_args!("{child}.{}", Ident(of_child)),
+            )
+        }))
+    }
+
+    /// Its columns, those they refer to, and how these are equal.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str, &Equality)> {
+        let columns = self.columns.iter().zip(&self.parent_columns);
+        let pairs = columns.zip(&self.equality);
+        pairs.map(|((child, parent), equality)| (child.as_str(), parent.as_str(), equality))
+    }
+}
+
+impl Table {
+    /// The columns in the order of keys that jsonb has (length, then bytes): what is built in that
+    /// order need not be sorted.
+    fn by_name(&self) -> Vec<&Column> {
+        let mut columns: Vec<&Column> = self.columns.iter().collect();
+        columns.sort_by_key(|c| (c.name.len(), c.name.as_bytes()));
+        columns
+    }
+
+    /// The whole row `alias` as SQL: a text array of what the columns' types print, or null.
+    /// `left_out` names columns that do not count.
+    fn texts(&self, alias: &str, left_out: &[String]) -> String {
+        let columns = self.by_name().into_iter();
+        let counted = columns.filter(|c| !left_out.contains(&c.name));
+        text_array(counted.map(|c| c.text(alias)))
+    }
+
+    /// The digest of the whole row `alias` as SQL: 32 hex digits, the first half of the SHA-256 of
+    /// how PostgreSQL sends an array of its texts, in which each text stands with its length.
+    pub fn digest(&self, alias: &str, left_out: &[String]) -> String {
+        digest_of(&self.texts(alias, left_out))
+    }
+
+    /// The image of the whole row `alias` as SQL: a jsonb object, column to text or null.
+    pub fn image(&self, alias: &str) -> String {
+        self.image_of(&self.texts(alias, &[]))
+    }
+
+    /// Digest and image of row `alias` for a query over a subquery `outer`, which must end in
+    /// `OFFSET 0`: so both come from texts that are made once.
+    pub fn once(&self, alias: &str, outer: &str, left_out: &[String]) -> Once {
+        let texts = self.texts(alias, &[]);
+        let (select, compared) = if left_out.is_empty() {
+            (format!("{texts} AS texts"), "texts")
+        } else {
+            let compared = self.texts(alias, left_out);
+            (
+                format!("{texts} AS texts, {compared} AS compared"),
+                "compared",
+            )
+        };
+        Once {
+            select,
+            digest: digest_of(&format!("{outer}.{compared}")),
+            image: self.image_of(&format!("{outer}.texts")),
+        }
+    }
+
+    fn image_of(&self, texts: &str) -> String {
+        let columns = self.by_name();
+        let names = columns.iter().map(|c| Literal(&c.name));
+        format!("pg_catalog.jsonb_object({}, {texts})", text_array(names))
+    }
+
+    /// The natural key of row `alias` as one text.
+    pub fn record_id(&self, natural_key: &[String], alias: &str) -> String {
+        let key = self.key(natural_key).into_iter();
+        record_id(key.map(|(column, _)| column.text(alias)))
+    }
+
+    /// The columns of the natural key in a staging table.
+    pub fn staged_key(&self, natural_key: &[String]) -> String {
+        let key = self.key(natural_key).into_iter();
+        list(key.map(|(column, _)| column.staged()))
+    }
+}
+
+/// SQL for a row's digest and image, see [`Table::once`].
+pub struct Once {
+    /// What the subquery selects.
+    pub select: String,
+    /// The digest, in the outer query.
+    pub digest: String,
+    /// The image, in the outer query.
+    pub image: String,
+}
+
+fn digest_of(texts: &str) -> String {
+    format!(
+        "pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(pg_catalog.array_send({texts})), 1, 16), 'hex')"
+    )
+}
