@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Result, Write};
 use std::path::Path;
 
+use crate::random::Random;
+
 /// What a batch consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mix {
@@ -67,19 +69,6 @@ const WORDS: [&str; 20] = [
     "stored",
 ];
 
-/// SplitMix64 (Steele, Lea, Flood 2014): random enough, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-}
-
 struct Row {
     key: String,
     subject: u64,
@@ -101,8 +90,8 @@ struct Row {
 
 /// Row number `i` of the table; those behind its end are the new ones.
 fn row(i: u64) -> Row {
-    let mut r = Random(i.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 20_240_115);
-    let mut n = |below| r.below(below);
+    let mut r = Random::new(i ^ (20_240_115 << 32));
+    let mut n = |below: usize| r.below(below) as u64;
     Row {
         key: format!("SMP-{:08X}", i.wrapping_mul(2_654_435_761) & 0xffff_ffff),
         subject: n(200_000),
@@ -128,16 +117,17 @@ fn row(i: u64) -> Row {
 
 /// Another value in two columns; in one of ten rows another `created_at` too.
 fn change(row: &mut Row, i: u64) {
-    let mut r = Random(i ^ 0x5851_f42d_4c95_7f2d);
-    let first = r.below(7);
-    for column in [first, (first + 1 + r.below(6)) % 7] {
+    let mut r = Random::new(i ^ (77 << 32));
+    let mut n = |below: usize| r.below(below) as u64;
+    let first = n(7);
+    for column in [first, (first + 1 + n(6)) % 7] {
         match column {
-            0 => row.microlitres += 1 + r.below(500),
+            0 => row.microlitres += 1 + n(500),
             1 => row.freezer += "/X",
             2 => {
                 row.notes = match row.notes.take() {
                     None => Some("amended".into()),
-                    Some(_) if r.below(10) == 0 => None,
+                    Some(_) if n(10) == 0 => None,
                     Some(notes) => Some(notes + " amended"),
                 }
             }
@@ -146,7 +136,7 @@ fn change(row: &mut Row, i: u64) {
             5 => {
                 row.barcode = Some(match row.barcode.take() {
                     Some(code) if code.starts_with('9') => format!("8{}", &code[1..]),
-                    _ => format!("9{:011}", r.below(100_000_000_000)),
+                    _ => format!("9{:011}", n(100_000_000_000)),
                 })
             }
             _ => row.sample_type = (row.sample_type + 1) % 8,
@@ -261,7 +251,7 @@ pub struct Batch {
 
 /// The records in a batch of `records` for a table of `rows` rows.
 fn records(rows: u64, records: u64, mix: Mix) -> Vec<Row> {
-    let mut r = Random(records ^ 77);
+    let mut r = Random::new(records);
     let existing = match mix {
         Mix::Mixed => records / 2,
         Mix::New => 0,
@@ -279,13 +269,13 @@ fn records(rows: u64, records: u64, mix: Mix) -> Vec<Row> {
     let mut all: Vec<u32> = (0..rows as u32).collect();
     let mut chosen: Vec<(u64, bool)> = Vec::with_capacity(records as usize);
     for n in 0..existing as usize {
-        let other = n + r.below(rows - n as u64) as usize;
+        let other = n + r.below(rows as usize - n);
         all.swap(n, other);
         chosen.push((u64::from(all[n]), (n as u64) < changed));
     }
     chosen.extend((0..records - existing).map(|n| (rows + n, false)));
     for n in (1..chosen.len()).rev() {
-        chosen.swap(n, r.below(n as u64 + 1) as usize);
+        chosen.swap(n, r.below(n + 1));
     }
     let made = chosen.into_iter().map(|(i, changed)| {
         let mut row = row(i);

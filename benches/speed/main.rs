@@ -8,7 +8,13 @@ mod floors;
 mod report;
 mod server;
 
-#[allow(dead_code, reason = "the tests use what a benchmark does not")]
+// Of the tests' harness; they use more of it.
+#[path = "../../tests/support/program.rs"]
+mod program;
+#[allow(dead_code)]
+#[path = "../../tests/support/random.rs"]
+mod random;
+#[allow(dead_code)]
 #[path = "../../tests/support/s3/mod.rs"]
 mod s3;
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
 use table_loader::postgres_server::{Postgres, Programs};
 
-use crate::data;
+use crate::{data, program};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -144,11 +144,7 @@ impl Server {
         variables: &[(&str, &str)],
     ) -> Result<Took> {
         let started = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_loader"))
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.folder.path())
-            .env("TMPDIR", std::env::temp_dir())
+        let mut child = program::loader(self.folder.path())
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("DATABASE_URL", self.postgres.url(database))
             .env("LOADER_SOURCE", source)
@@ -157,11 +153,7 @@ impl Server {
             .env("MAX_RECORDS_PER_BATCH", "1000000000")
             .env("TRANSACTION_TIMEOUT", "0")
             .envs(variables.iter().copied())
-            .current_dir(self.folder.path())
             .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()?;
         let status = format!("/proc/{}/status", child.id());
         let mut memory = 0;

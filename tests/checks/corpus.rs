@@ -2,7 +2,7 @@
 //! random changes. `CORPUS_CHANGES` says how many for each input.
 
 use crate::any_bytes;
-use crate::random::Random;
+use crate::support::random::Random;
 
 #[track_caller]
 fn each(target: &str, check: fn(&[u8])) {

@@ -169,7 +169,7 @@ fn tables_that_are_not_configured_or_do_not_exist() {
 fn a_database_that_does_not_have_every_character_is_refused() {
     let world = world();
     let database = format!("{}_latin1", world.database);
-    let url = world.url().replace(&world.database, &database);
+    let url = world.url.replace(&world.database, &database);
     world.sql(&format!(
         "CREATE DATABASE {database} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
     ));

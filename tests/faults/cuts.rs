@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use crate::harness::{Run, Stage, State, connect, finish, number_from, one, shared};
 use crate::proxy::{ByteCut, Cut, Message, Place, Proxy, Way};
-use crate::random::Random;
+use crate::support::random::Random;
 
 const TABLES: &str = "CREATE TABLE node (k text PRIMARY KEY, parent text REFERENCES node, v int)";
 const CONFIG: &str = "node: {natural_key: [k]}";
@@ -41,7 +40,7 @@ impl Target {
         let url = proxy.url(&stage.url);
         stage
             .loader_with(&["apply", &plan, "--force"], &[("DATABASE_URL", &url)])
-            .ends(0);
+            .exits(0);
         let (after, mut messages) = (stage.state(), proxy.seen());
         let all = proxy.passed();
         // What is said last is not waited for, and does not always arrive.
@@ -85,7 +84,7 @@ impl Target {
         command
             .env("DATABASE_URL", self.proxy.url(&self.stage.url))
             .envs(env.iter().copied());
-        finish(what, command.spawn().unwrap(), Duration::from_secs(120))
+        finish(what, command.spawn().unwrap())
     }
 
     /// Applies through the proxy, and compares what was said with what happened.
@@ -300,10 +299,10 @@ fn only_without_any_server_it_is_not_known() {
             stays_down: true,
         };
         target.reset();
-        let run = target.apply(cut, &[("MAX_RETRIES", "0")]).ends(8);
-        let run = run.says(&["not known yet", "loader check"]);
+        let run = target.apply(cut, &[("MAX_RETRIES", "0")]).exits(8);
+        let run = run.says_all(&["not known yet", "loader check"]);
         // Directly, the server tells.
-        let check = target.stage.loader(&["check", &target.plan]).ends(0);
+        let check = target.stage.loader(&["check", &target.plan]).exits(0);
         let applied = check.stderr.contains("Applied at");
         assert!(applied || check.stderr.contains("would apply"), "{check}");
         let what = format!("{place:?}: {run}");
@@ -331,8 +330,8 @@ fn only_without_any_server_it_is_not_known() {
         target.reset();
         target
             .apply(cut, &[("MAX_RETRIES", "0")])
-            .ends(1)
-            .says(&["not applied"]);
+            .exits(1)
+            .says_all(&["not applied"]);
         assert_eq!(target.stage.state(), target.before);
     }
 }

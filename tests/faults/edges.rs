@@ -26,11 +26,11 @@ fn what_was_taken_back_and_forth_can_be_taken_back_by_its_batch() {
         )],
     );
     stage.load("b");
-    stage.roll_back("b").ends(0);
+    stage.roll_back("b").exits(0);
     let undo = last(&stage);
     stage
         .loader(&["rollback", "--application", &undo, "--force"])
-        .ends(0);
+        .exits(0);
     let redone = last(&stage);
     assert_eq!(stage.one(values), "a1 bold n1");
     // A second load on top of it.
@@ -42,17 +42,23 @@ fn what_was_taken_back_and_forth_can_be_taken_back_by_its_batch() {
         )],
     );
     stage.load("b");
-    stage.roll_back("b").ends(0).says(&["2 updated, 1 deleted"]);
+    stage
+        .roll_back("b")
+        .exits(0)
+        .says_all(&["2 updated, 1 deleted"]);
     assert_eq!(stage.one(values), "aold bold");
     let undone = format!(
         "SELECT '{redone}' = ANY (undoes::text[]) FROM loader_ledger WHERE application = '{}'",
         last(&stage)
     );
     assert_eq!(stage.one(&undone), "t");
-    stage.roll_back("b").ends(1).says(&["taken back already"]);
+    stage
+        .roll_back("b")
+        .exits(1)
+        .says_all(&["taken back already"]);
     let history = stage
         .loader(&["history", "--batch-id", "b", "--json"])
-        .ends(0)
+        .exits(0)
         .json();
     let loads = history["applications"]
         .as_array()
@@ -86,11 +92,11 @@ fn a_row_that_would_only_be_marked_still_refers() {
         let now = stage.state();
         stage
             .roll_back("b")
-            .ends(4)
-            .says(&["c c1", "refers to a row of p", "only marked"]);
+            .exits(4)
+            .says_all(&["c c1", "refers to a row of p", "only marked"]);
         assert_eq!(stage.state(), now, "{action}");
         stage.sql("UPDATE c SET p = NULL");
-        stage.roll_back("b").ends(3).says(&["c1", "changed"]);
+        stage.roll_back("b").exits(3).says_all(&["c1", "changed"]);
     }
 }
 
@@ -119,11 +125,14 @@ fn columns_whose_drift_does_not_matter_stay_as_others_set_them() {
     stage.load("b");
     stage.sql("UPDATE t SET note = 'third'");
     let now = stage.data();
-    stage.roll_back("b").ends(0).says(&["1 updated, 1 deleted"]);
+    stage
+        .roll_back("b")
+        .exits(0)
+        .says_all(&["1 updated, 1 deleted"]);
     assert_eq!(stage.data(), "t (a,old,third)");
     stage
         .loader(&["rollback", "--application", &last(&stage), "--force"])
-        .ends(0);
+        .exits(0);
     assert_eq!(stage.data(), now);
 }
 
@@ -158,10 +167,10 @@ fn a_role_that_cannot_read_what_refers_leaves_it_to_the_foreign_key() {
     };
     stage.sql("INSERT INTO secret VALUES (1, 'n')");
     let now = stage.state();
-    roll_back().ends(1).says(&["secret", "not applied"]);
+    roll_back().exits(1).says_all(&["secret", "not applied"]);
     assert_eq!(stage.state(), now);
     stage.sql("DELETE FROM secret");
-    roll_back().ends(0).says(&["1 updated, 2 deleted"]);
+    roll_back().exits(0).says_all(&["1 updated, 2 deleted"]);
     assert_eq!(stage.one("SELECT string_agg(k || v, ' ') FROM p"), "aold");
 }
 
@@ -176,19 +185,22 @@ fn a_plan_that_is_out_of_date_leaves_its_reason_where_it_belongs() {
     stage.load("b");
     stage
         .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
-        .ends(0);
-    stage.roll_back("b").ends(0);
+        .exits(0);
+    stage.roll_back("b").exits(0);
     stage
         .loader(&["check", "undo.json"])
-        .ends(0)
-        .says(&["Applied at"]);
+        .exits(0)
+        .says_all(&["Applied at"]);
     // The load is in effect no more, but not by this rollback's doing.
     stage.sql("UPDATE loader_ledger SET plan_hash = 'sha256:other' WHERE kind = 'rollback'");
     for command in [
         &["check", "undo.json"][..],
         &["apply", "undo.json", "--force"],
     ] {
-        stage.loader(command).ends(6).says(&["taken back already"]);
+        stage
+            .loader(command)
+            .exits(6)
+            .says_all(&["taken back already"]);
     }
     let failed = "SELECT string_agg(operation || ' ' || error_message, '; ' ORDER BY id) FROM batch_load_log WHERE status = 'failed'";
     assert!(
@@ -200,8 +212,8 @@ fn a_plan_that_is_out_of_date_leaves_its_reason_where_it_belongs() {
     stage.sql("ALTER TABLE t ADD w text; DELETE FROM batch_load_log");
     stage
         .loader(&["apply", &plan, "--force"])
-        .ends(6)
-        .says(&["the definition of table t"]);
+        .exits(6)
+        .says_all(&["the definition of table t"]);
     assert!(
         stage
             .one(failed)
@@ -214,8 +226,8 @@ fn a_plan_that_is_out_of_date_leaves_its_reason_where_it_belongs() {
     let plan = stage.path(&plan).display().to_string();
     other
         .loader(&["apply", &plan, "--force"])
-        .ends(6)
-        .says(&["another database"]);
+        .exits(6)
+        .says_all(&["another database"]);
     assert_eq!(other.one("SELECT count(*) FROM batch_load_log"), "0");
 }
 
@@ -231,28 +243,31 @@ fn a_table_that_has_other_columns_since_is_put_back_as_far_as_it_goes() {
     stage.sql("ALTER TABLE t DROP old; ALTER TABLE t ADD since text NOT NULL DEFAULT 'x'; UPDATE t SET since = k");
     // What somebody put into a new column would go with the row.
     let now = stage.data();
-    let refused = stage.roll_back("b").ends(3).says(&["k=n", "changed"]);
+    let refused = stage.roll_back("b").exits(3).says_all(&["k=n", "changed"]);
     assert!(!refused.stderr.contains("k=a"), "{refused}");
     assert_eq!(stage.data(), now);
     stage.sql("UPDATE t SET since = 'x' WHERE k = 'n'");
     let now = stage.data();
-    stage.roll_back("b").ends(0).says(&["1 updated, 1 deleted"]);
+    stage
+        .roll_back("b")
+        .exits(0)
+        .says_all(&["1 updated, 1 deleted"]);
     assert_eq!(stage.data(), "t (a,old,a)");
     stage
         .loader(&["rollback", "--application", &last(&stage), "--force"])
-        .ends(0);
+        .exits(0);
     assert_eq!(stage.data(), now);
     // What was changed since, is found as ever.
     stage.sql("UPDATE t SET v = 'theirs' WHERE k = 'n'");
-    stage.roll_back("b").ends(3).says(&["k=n", "changed"]);
+    stage.roll_back("b").exits(3).says_all(&["k=n", "changed"]);
     stage.sql("UPDATE t SET v = 'new' WHERE k = 'n'");
     // Values that have no place any more are not lost silently.
     stage.sql("ALTER TABLE t RENAME v TO w");
     let now = stage.data();
     stage
         .roll_back("b")
-        .ends(4)
-        .says(&["column v", "no more", "audit"]);
+        .exits(4)
+        .says_all(&["column v", "no more", "audit"]);
     assert_eq!(stage.data(), now);
 }
 
@@ -269,10 +284,10 @@ fn a_column_that_came_between_two_loads_is_looked_at_row_by_row() {
     stage.load("b");
     // The first load's images do not know the column, and those of the second do.
     stage.sql("UPDATE t SET since = 'theirs' WHERE k = 'a'");
-    let refused = stage.roll_back("b").ends(3).says(&["k=a", "changed"]);
+    let refused = stage.roll_back("b").exits(3).says_all(&["k=a", "changed"]);
     assert!(!refused.stderr.contains("k=b"), "{refused}");
     stage.sql("UPDATE t SET since = NULL");
-    stage.roll_back("b").ends(0).says(&["2 deleted"]);
+    stage.roll_back("b").exits(0).says_all(&["2 deleted"]);
     assert_eq!(stage.one("SELECT count(*) FROM t"), "0");
 }
 
@@ -292,19 +307,19 @@ fn a_refused_rollback_says_what_differs_and_what_can_be_done() {
     );
     stage
         .loader(&["plan", "--batch-id", "b", "--out", "b.json"])
-        .ends(0)
-        .says(&["cannot remove new rows of p to which they refer"]);
-    stage.loader(&["apply", "b.json", "--force"]).ends(0);
+        .exits(0)
+        .says_all(&["cannot remove new rows of p to which they refer"]);
+    stage.loader(&["apply", "b.json", "--force"]).exits(0);
     stage
         .roll_back("b")
-        .ends(4)
-        .says(&["only marked", "give both tables soft_delete, or neither"]);
+        .exits(4)
+        .says_all(&["only marked", "give both tables soft_delete, or neither"]);
     stage.sql("UPDATE t SET v = '2', p = NULL");
     let report = stage.loader(&["rollback", "--batch-id", "b", "--report", "markdown"]);
     report
-        .ends(3)
-        .says(&["`v`: `1` → `2`", "`p`: `x` → <i>null</i>"]);
-    stage.roll_back("b").ends(3).says(&[
+        .exits(3)
+        .says_all(&["`v`: `1` → `2`", "`p`: `x` → <i>null</i>"]);
+    stage.roll_back("b").exits(3).says_all(&[
         "1 row is not as the load left it",
         "v: plan saw \"1\", now \"2\"",
         "take later loads back first",
@@ -315,8 +330,8 @@ fn a_refused_rollback_says_what_differs_and_what_can_be_done() {
     stage.sql("INSERT INTO t VALUES ('a', '1', NULL, NULL); ALTER TABLE t DROP p");
     stage
         .loader(&["rollback", "--batch-id", "b"])
-        .ends(5)
-        .says(&[&format!(
+        .exits(5)
+        .says_all(&[&format!(
             "loader rollback --application {last} --approve sha256:"
         )]);
 }
@@ -338,24 +353,24 @@ fn what_triggers_set_in_our_own_rollbacks_is_nobodys_change() {
     }
     stage.load("one");
     stage.load("two");
-    stage.roll_back("two").ends(0);
+    stage.roll_back("two").exits(0);
     stage.load("three");
-    stage.roll_back("three").ends(0);
+    stage.roll_back("three").exits(0);
     stage
         .roll_back("one")
-        .ends(0)
-        .says(&["1 updated, 1 deleted"]);
+        .exits(0)
+        .says_all(&["1 updated, 1 deleted"]);
     assert_eq!(stage.one(values), "a old");
 
     // What somebody else set in between is.
     stage.load("one");
     stage.sql("UPDATE t SET w = 'theirs' WHERE k = 'n'");
     stage.load("two");
-    stage.roll_back("two").ends(0);
+    stage.roll_back("two").exits(0);
     stage
         .roll_back("one")
-        .ends(3)
-        .says(&["k=n: changed"])
+        .exits(3)
+        .says_all(&["k=n: changed"])
         .omits("k=a");
     assert_eq!(stage.one(values), "a 1, n 1 theirs");
 }

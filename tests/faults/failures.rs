@@ -15,7 +15,7 @@ fn check(spoil: &str, env: &[(&str, &str)], code: i32) -> Run {
     let before = stage.state();
     let run = stage
         .loader_with(&["apply", &plan, "--force"], env)
-        .ends(code);
+        .exits(code);
     assert_eq!(stage.state(), before, "{spoil}: {run}");
     let left = stage.one("SELECT string_agg(concat_ws('|', batch_id, operation, records_affected, status, loaded_at IS NOT NULL, application), ' ') FROM batch_load_log");
     assert_eq!(left, "b|load|0|failed|t", "{spoil}: {run}");
@@ -30,14 +30,14 @@ fn check(spoil: &str, env: &[(&str, &str)], code: i32) -> Run {
 
 #[test]
 fn drift_is_left_as_the_reason() {
-    check("UPDATE t SET v = 'theirs' WHERE k = 'a'", &[], 3).says(&["theirs"]);
+    check("UPDATE t SET v = 'theirs' WHERE k = 'a'", &[], 3).says_all(&["theirs"]);
     check("INSERT INTO t VALUES ('n')", &[], 3);
     check("DELETE FROM t WHERE k = 'a'", &[], 3);
 }
 
 #[test]
 fn refusals_of_the_database_are_left_as_the_reason() {
-    check("UPDATE t SET w = 'mine' WHERE k = 'b'", &[], 1).says(&["mine", "not applied"]);
+    check("UPDATE t SET w = 'mine' WHERE k = 'b'", &[], 1).says_all(&["mine", "not applied"]);
 }
 
 #[test]
@@ -48,11 +48,11 @@ fn a_rehearsal_leaves_nothing() {
     let before = stage.state();
     stage
         .loader(&["apply", &plan, "--dry-run"])
-        .ends(0)
-        .says(&["Nothing was written"]);
+        .exits(0)
+        .says_all(&["Nothing was written"]);
     assert_eq!(stage.state(), before);
     stage.sql("UPDATE t SET v = 'theirs' WHERE k = 'a'");
-    stage.loader(&["apply", &plan, "--dry-run"]).ends(3);
+    stage.loader(&["apply", &plan, "--dry-run"]).exits(3);
     assert_eq!(stage.one("SELECT count(*) FROM batch_load_log"), "0");
     stage.is_free();
 }
@@ -64,10 +64,10 @@ fn a_rollback_that_fails_leaves_its_reason_too() {
     stage.load("b");
     stage
         .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
-        .ends(0);
+        .exits(0);
     stage.sql("UPDATE t SET v = 'theirs' WHERE k = 'a'");
     let before = stage.state();
-    stage.loader(&["apply", "undo.json", "--force"]).ends(3);
+    stage.loader(&["apply", "undo.json", "--force"]).exits(3);
     assert_eq!(stage.state(), before);
     assert_eq!(
         stage.one(

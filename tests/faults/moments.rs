@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use postgres::Client;
 
 use crate::harness::{Run, Stage, State, finish, number_from, one, shared, signal};
-use crate::random::Random;
+use crate::support::random::Random;
 
 const CONFIG: &str =
     "site: {natural_key: [k]}\nbig: {natural_key: [k], conflict_resolution: replace}";
@@ -39,7 +39,7 @@ impl Target {
         let rows = number_from("TEST_ROWS", 1_000);
         let stage = Stage::on(server, &TABLES.replace("{ROWS}", &rows.to_string()), CONFIG);
         stage.sql(RESET);
-        stage.write(".env", &format!("MAX_RECORDS_PER_BATCH={}\n", rows + 1));
+        stage.write(".env", format!("MAX_RECORDS_PER_BATCH={}\n", rows + 1));
         let mut records = String::new();
         for k in 1..=rows {
             let _ = writeln!(
@@ -61,8 +61,8 @@ impl Target {
         let written = format!("{} inserted, {} updated", rows / 2 + 1, rows / 2);
         stage
             .loader(&["apply", &plan, "--force"])
-            .ends(0)
-            .says(&[&written]);
+            .exits(0)
+            .says_all(&[&written]);
         let takes = started.elapsed();
         let after = stage.state();
         stage.sql(RESET);
@@ -85,12 +85,12 @@ impl Target {
         harm: impl FnOnce(&mut Client, u32),
     ) -> (Run, &'static str) {
         let mut command = self.stage.command(&["apply", &self.plan, "--force"]);
-        let mut watcher = self.stage.client();
+        let mut watcher = self.stage.connect();
         let child = command.env("MAX_RETRIES", retries).spawn().unwrap();
         std::thread::sleep(wait);
         let query = one(&mut watcher, &format!("SELECT query FROM {LOADER}"));
         harm(&mut watcher, child.id());
-        let run = finish("apply", child, Duration::from_secs(120));
+        let run = finish("apply", child);
         (run, phase(&query))
     }
 

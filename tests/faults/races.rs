@@ -30,7 +30,7 @@ fn start(stage: &Stage, args: &[&str]) -> Child {
 }
 
 fn end(child: Child) -> Run {
-    finish("apply", child, Duration::from_secs(60))
+    finish("apply", child)
 }
 
 /// Waits until a session of the loader waits for a lock.
@@ -44,7 +44,7 @@ fn waits(stage: &Stage) {
 
 /// Another program does `first`; an apply starts and waits for it; it does `then`. How the apply ended.
 fn meets(stage: &Stage, first: &str, then: &str) -> Run {
-    let mut other = stage.client();
+    let mut other = stage.connect();
     other.batch_execute(&format!("BEGIN; {first}")).unwrap();
     let apply = start(stage, &["b.json"]);
     waits(stage);
@@ -65,7 +65,7 @@ fn of_two_applies_of_one_plan_one_applies() {
             )],
         );
         let plan = stage.plan(&batch);
-        let both = [start(&stage, &[&plan]), start(&stage, &[&plan])].map(|c| end(c).ends(0));
+        let both = [start(&stage, &[&plan]), start(&stage, &[&plan])].map(|c| end(c).exits(0));
         let applied = both
             .iter()
             .filter(|r| r.stderr.contains("Applied: 1 inserted"))
@@ -102,7 +102,7 @@ fn of_two_overlapping_plans_one_wins_and_the_other_reports_drift() {
         let [first, second] = runs;
         let loser = if winner == 0 { second } else { first };
         // Who was first is named.
-        loser.ends(3).says(&[
+        loser.exits(3).says_all(&[
             "a",
             &format!("both{round}"),
             "curator",
@@ -124,12 +124,12 @@ fn an_insert_that_races_on_a_key_is_drift_once_it_is_committed() {
     let before = stage.state();
     let insert = "INSERT INTO t VALUES ('n', 'theirs')";
     let json = {
-        let mut other = stage.client();
+        let mut other = stage.connect();
         other.batch_execute(&format!("BEGIN; {insert}")).unwrap();
         let apply = start(&stage, &["b.json", "--json"]);
         waits(&stage);
         other.batch_execute("COMMIT").unwrap();
-        end(apply).ends(3).json()
+        end(apply).exits(3).json()
     };
     let rows = json["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 1, "{json}");
@@ -149,7 +149,7 @@ fn an_insert_that_races_on_a_key_is_drift_once_it_is_committed() {
     assert_eq!(stage.state(), before);
 
     // One that is taken back stands in nobody's way.
-    meets(&stage, insert, "ROLLBACK").ends(0);
+    meets(&stage, insert, "ROLLBACK").exits(0);
     assert_eq!(stage.one("SELECT v FROM t WHERE k = 'n'"), "new");
 }
 
@@ -224,14 +224,14 @@ fn what_another_session_does_to_a_planned_row_is_drift_or_harmless() {
 #[test]
 fn a_third_writer_after_delete_and_reinsert_is_not_overwritten() {
     let stage = planned();
-    let mut other = stage.client();
+    let mut other = stage.connect();
     other
         .batch_execute("BEGIN; DELETE FROM t WHERE k = 'a'; INSERT INTO t VALUES ('a', 'old')")
         .unwrap();
     let apply = start(&stage, &["b.json"]);
     waits(&stage);
     // The third one waits behind, and writes as soon as it can.
-    let mut third = stage.client();
+    let mut third = stage.connect();
     let writer = std::thread::spawn(move || {
         third
             .execute("UPDATE t SET v = v || '+third' WHERE k = 'a'", &[])
@@ -270,13 +270,13 @@ fn who_holds_a_lock_for_too_long_is_named() {
     for (held, doing) in cases {
         let stage = planned();
         let before = stage.state();
-        let mut other = stage.client();
+        let mut other = stage.connect();
         let process = one(&mut other, "SELECT pg_backend_pid()");
         other.batch_execute(&format!("BEGIN; {held}")).unwrap();
         let run = end(start(&stage, &["b.json", "--lock-timeout", "1"]));
-        let run = run
-            .ends(7)
-            .says(&[doing, "not applied, nothing was written", "--lock-timeout"]);
+        let run =
+            run.exits(7)
+                .says_all(&[doing, "not applied, nothing was written", "--lock-timeout"]);
         assert!(
             run.stderr.contains(&format!("process {process}")),
             "{held}: {run}"
@@ -288,7 +288,7 @@ fn who_holds_a_lock_for_too_long_is_named() {
             stage.one("SELECT count(*) FROM batch_load_log WHERE status = 'failed'"),
             "1"
         );
-        end(start(&stage, &["b.json"])).ends(0);
+        end(start(&stage, &["b.json"])).exits(0);
     }
 }
 
@@ -298,7 +298,7 @@ const PATIENT: &str = "SET deadlock_timeout = '10min'; BEGIN; UPDATE t SET v = v
 #[test]
 fn a_deadlock_with_another_session_is_tried_again() {
     let stage = planned();
-    let mut other: Client = stage.client();
+    let mut other: Client = stage.connect();
     other.batch_execute(PATIENT).unwrap();
     let apply = start(&stage, &["b.json"]);
     waits(&stage);
@@ -308,8 +308,8 @@ fn a_deadlock_with_another_session_is_tried_again() {
         .unwrap();
     other.batch_execute("ROLLBACK").unwrap();
     end(apply)
-        .ends(0)
-        .says(&["attempt 2", "deadlock", "Applied:"]);
+        .exits(0)
+        .says_all(&["attempt 2", "deadlock", "Applied:"]);
     assert_eq!(
         stage.one("SELECT string_agg(v, ' ' ORDER BY k) FROM t"),
         "new new old new"
@@ -318,7 +318,7 @@ fn a_deadlock_with_another_session_is_tried_again() {
     // Without another try it is said.
     let stage = planned();
     let before = stage.state();
-    let mut other: Client = stage.client();
+    let mut other: Client = stage.connect();
     other.batch_execute(PATIENT).unwrap();
     let apply = start(&stage, &["b.json", "--max-retries", "0"]);
     waits(&stage);
@@ -326,6 +326,6 @@ fn a_deadlock_with_another_session_is_tried_again() {
         .batch_execute("UPDATE t SET v = v WHERE k = 'a'")
         .unwrap();
     other.batch_execute("ROLLBACK").unwrap();
-    end(apply).ends(1).says(&["deadlock", "not applied"]);
+    end(apply).exits(1).says_all(&["deadlock", "not applied"]);
     assert_eq!(stage.state(), before);
 }

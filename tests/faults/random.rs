@@ -2,361 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-/// SplitMix64.
-pub struct Random(u64);
+use crate::support::random::Random;
+use crate::support::types::{self, Type};
 
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        // Neighbouring seeds are to have nothing in common.
-        Random(Random(seed).next())
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
-    pub fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    pub fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.below(from.len())]
-    }
-}
-
-/// Types that the random tables use; once for each database.
-pub const TYPES: &str = r#"
-CREATE EXTENSION IF NOT EXISTS citext; CREATE EXTENSION IF NOT EXISTS hstore;
+/// What the random tables use beside the types, once for each database.
+pub const SETUP: &str = r#"
 CREATE SCHEMA "other schema";
-CREATE TYPE mood AS ENUM ('so so', 'it''s "fine"', 'Ü');
-CREATE DOMAIN short AS varchar(8) CHECK (VALUE <> '');
-CREATE DOMAIN amount AS numeric(12,3) CHECK (VALUE > -1000000);
-CREATE TYPE pair AS (a int, b text);
 CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS
   $$ BEGIN NEW.touched := clock_timestamp(); NEW.edits := coalesce(OLD.edits, 0) + 1; RETURN NEW; END $$;
 "#;
-
-/// A type and values of it, as one might write them.
-type Kind = (&'static str, &'static [&'static str]);
-
-const KINDS: &[Kind] = &[
-    ("int", &["0", "-7", "2147483647", "42"]),
-    ("bigint", &["9223372036854775807", "-1", "12"]),
-    ("smallint", &["-32768", "5", "6"]),
-    (
-        "text",
-        &[
-            "",
-            "a",
-            " padded ",
-            "tab\there\nand there",
-            "\\N",
-            "NULL",
-            "quo'te\"",
-            "é\u{301}\u{202e}",
-            "\\.",
-        ],
-    ),
-    ("varchar(8)", &["", "eight ch", "x  ", "ü"]),
-    ("char(5)", &["ab", "abcde", "x    ", ""]),
-    ("\"char\"", &["a", "b"]),
-    ("bool", &["true", "false"]),
-    (
-        "numeric",
-        &[
-            "1",
-            "1.0",
-            "1.00",
-            "-0.000",
-            "NaN",
-            "123456789012345678901234567890.123456789",
-            "1e-20",
-        ],
-    ),
-    (
-        "numeric(12,3)",
-        &["1.5", "2.250", "0.0005", "-3", "999999999.999"],
-    ),
-    (
-        "float8",
-        &[
-            "-0",
-            "0",
-            "NaN",
-            "Infinity",
-            "0.1",
-            "1e-300",
-            "123456789.123456789",
-        ],
-    ),
-    ("float4", &["-0", "0.1", "1e10", "16777217"]),
-    (
-        "date",
-        &[
-            "2024-02-29",
-            "0044-03-15 BC",
-            "infinity",
-            "-infinity",
-            "1999-12-31",
-        ],
-    ),
-    (
-        "timestamptz",
-        &[
-            "2024-01-15T10:30:00Z",
-            "2024-01-15 12:30:00+02",
-            "infinity",
-            "2020-02-02 02:02:02.123456+02",
-            "0001-01-01 00:00:00+00 BC",
-        ],
-    ),
-    (
-        "timestamp(3)",
-        &[
-            "2024-01-15 10:30:00.1234",
-            "2024-01-15T10:30:00",
-            "-infinity",
-        ],
-    ),
-    (
-        "timetz",
-        &["10:00:00+02", "23:59:59.999999-11:30", "24:00:00+00"],
-    ),
-    (
-        "interval",
-        &[
-            "1 mon",
-            "30 days",
-            "24:00:00",
-            "1 day",
-            "-1 year +3 days 04:05:06.7",
-            "00:00:00",
-        ],
-    ),
-    (
-        "json",
-        &[
-            "{\"b\": 1,   \"a\": [1.0, -0], \"b\": 2}",
-            "null",
-            "\"text\"",
-            "[1,  2.50]",
-            "1e5",
-            "\"\\u0041\\u00e9\"",
-        ],
-    ),
-    (
-        "jsonb",
-        &[
-            "{\"x\": null}",
-            "null",
-            "\"text\"",
-            "[1.0, 2.50]",
-            "{\"b\": 1, \"a\": {\"c\": []}}",
-            "1.10",
-        ],
-    ),
-    (
-        "int[]",
-        &[
-            "{}",
-            "{1,2}",
-            "[2:3]={1,2}",
-            "{{1,2},{3,NULL}}",
-            "[-1:0]={5,6}",
-        ],
-    ),
-    (
-        "text[]",
-        &[
-            "{}",
-            "{\"NULL\",NULL,\"a,b\"}",
-            "[0:0]={x}",
-            "{\"\\\\\",\"{}\",\"\"}",
-        ],
-    ),
-    ("numeric[]", &["{1.0,1.00}", "{NaN}", "[5:6]={-0.0,3}"]),
-    ("jsonb[]", &["{\"1\",\"{\\\"a\\\": 1}\"}", "{}"]),
-    ("mood[]", &["{\"so so\",Ü}", "{}"]),
-    ("bytea", &["\\x", "\\x00ff", "\\xdeadbeef"]),
-    (
-        "uuid",
-        &[
-            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
-            "{A0EEBC999C0B4EF8BB6D6BB9BD380A12}",
-        ],
-    ),
-    ("inet", &["10.0.0.1/8", "::1", "10.0.0.1"]),
-    ("cidr", &["10.0.0.0/8", "::/0"]),
-    ("macaddr", &["08:00:2b:01:02:03", "08002b010204"]),
-    ("mood", &["so so", "it's \"fine\"", "Ü"]),
-    ("short", &["x", "domain", "two  "]),
-    ("amount", &["1", "1.5", "-0", "7.125"]),
-    ("pair", &["(1,x)", "(,)", "(-2,\"a \"\"b\"\", c\")"]),
-    ("citext", &["Mixed", "MIXED", "other"]),
-    ("hstore", &["\"a\"=>\"1\", \"b\"=>NULL", ""]),
-    ("int4range", &["[1,5)", "(1,5]", "empty", "(,)"]),
-    ("tstzrange", &["[2024-01-01 00:00:00+00,)", "empty"]),
-    ("int4multirange", &["{[1,3),[5,7)}", "{}"]),
-    ("bit(3)", &["101", "000"]),
-    ("varbit", &["", "1", "10110"]),
-    ("money", &["12.50", "-3.00"]),
-    ("point", &["(1,2)", "(-0,1e300)"]),
-    ("polygon", &["((0,0),(1,1),(1,0))"]),
-    ("tsvector", &["'a':1 'b':2A", ""]),
-    ("xml", &["<a>&lt;</a>", "text <b/>"]),
-    ("pg_lsn", &["16/B374D848", "0/0"]),
-    ("name", &["n", "a name"]),
-];
-
-/// Types for keys, each value as it is stored and as a record spells it. No two are equal.
-const KEYS: &[(&str, &[(&str, &str)])] = &[
-    (
-        "text",
-        &[
-            ("a", "a"),
-            ("A", "A"),
-            ("a b", "a b"),
-            ("ü", "ü"),
-            ("'\"\\", "'\"\\"),
-            ("NULL", "NULL"),
-            ("", ""),
-            ("10", "10"),
-            ("9", "9"),
-            ("\t", "\t"),
-        ],
-    ),
-    (
-        "int",
-        &[
-            ("1", "1"),
-            ("2", "2"),
-            ("-3", "-3"),
-            ("40", "40"),
-            ("5", "5"),
-            ("600", "600"),
-            ("7", "7"),
-            ("8", "8"),
-            ("90", "90"),
-            ("10", "10"),
-        ],
-    ),
-    (
-        "uuid",
-        &[
-            (
-                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
-                "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
-            ),
-            (
-                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12",
-                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12",
-            ),
-            (
-                "00000000-0000-0000-0000-000000000000",
-                "00000000-0000-0000-0000-000000000000",
-            ),
-            (
-                "ffffffff-0000-0000-0000-000000000000",
-                "ffffffff-0000-0000-0000-000000000000",
-            ),
-            (
-                "ffffffff-0000-0000-0000-000000000001",
-                "ffffffff-0000-0000-0000-000000000001",
-            ),
-            (
-                "ffffffff-0000-0000-0000-000000000002",
-                "ffffffff-0000-0000-0000-000000000002",
-            ),
-        ],
-    ),
-    (
-        "numeric",
-        &[
-            ("1.50", "1.5"),
-            ("2", "2.000"),
-            ("-0.1", "-0.10"),
-            ("1e3", "1000"),
-            ("7.0", "7.0"),
-            ("8", "8"),
-            ("9", "9.0"),
-            ("11", "11"),
-        ],
-    ),
-    (
-        "citext",
-        &[
-            ("Ab", "aB"),
-            ("c", "c"),
-            ("D", "d"),
-            ("e f", "E F"),
-            ("g", "g"),
-            ("H", "H"),
-            ("i", "I"),
-            ("j", "j"),
-        ],
-    ),
-    (
-        "date",
-        &[
-            ("2024-02-29", "2024-02-29"),
-            ("0044-03-15 BC", "0044-03-15 BC"),
-            ("infinity", "infinity"),
-            ("2000-01-01", "2000-01-01"),
-            ("2000-01-02", "2000-01-02"),
-            ("2000-01-03", "2000-01-03"),
-        ],
-    ),
-    (
-        "timestamptz",
-        &[
-            ("2024-01-15 10:30:00+00", "2024-01-15T12:30:00+02:00"),
-            ("infinity", "infinity"),
-            ("2000-01-01 00:00:00+00", "2000-01-01T00:00:00Z"),
-            ("2000-01-02 00:00:00+00", "2000-01-02T00:00:00Z"),
-            ("2000-01-03 00:00:00+00", "2000-01-03T00:00:00Z"),
-        ],
-    ),
-    (
-        "short",
-        &[
-            ("a", "a"),
-            ("b", "b"),
-            ("c", "c"),
-            ("d", "d"),
-            ("eight ch", "eight ch"),
-            ("f", "f"),
-        ],
-    ),
-    (
-        "char(3)",
-        &[
-            ("a", "a  "),
-            ("b", "b"),
-            ("ccc", "ccc"),
-            ("dd", "dd "),
-            ("e", "e"),
-            ("f", "f"),
-        ],
-    ),
-    (
-        "bytea",
-        &[
-            ("\\x", "\\x"),
-            ("\\x00", "\\x00"),
-            ("\\xff", "\\xff"),
-            ("\\x01", "\\x01"),
-            ("\\x02", "\\x02"),
-        ],
-    ),
-];
 
 const NAMES: &[&str] = &[
     "plain",
@@ -516,19 +170,20 @@ impl Scene {
         let mut lines = Vec::new();
 
         // The key.
+        let keyed: Vec<&Type> = types::all().filter(|t| !t.keys.is_empty()).collect();
         let pools: Vec<_> = (0..if r.chance(30) { 2 } else { 1 })
-            .map(|_| KEYS[r.below(KEYS.len())])
+            .map(|_| r.pick(&keyed))
             .collect();
-        for (kind, _) in &pools {
+        for Type { name: kind, .. } in &pools {
             let column = name(r);
             lines.push(format!("{} {kind} NOT NULL", ident(&column)));
             table.key.push(column);
             table.key_types.push(kind);
         }
-        for first in pools[0].1 {
+        for first in pools[0].keys {
             match pools.get(1) {
                 None => table.keys.push(vec![*first]),
-                Some((_, second)) => {
+                Some(Type { keys: second, .. }) => {
                     let (a, b) = (r.below(second.len()), r.below(second.len()));
                     table.keys.push(vec![*first, second[a]]);
                     if a != b {
@@ -543,11 +198,16 @@ impl Scene {
         table.existing = r.below(table.keys.len() - 1);
 
         // Values.
+        let spelled: Vec<&Type> = types::all().filter(|t| !t.texts.is_empty()).collect();
         let mut immutable = Vec::new();
         for _ in 0..1 + r.below(6) {
-            let (kind, values) = KINDS[r.below(KINDS.len())];
+            let Type {
+                name: kind,
+                texts: values,
+                ..
+            } = r.pick(&spelled);
             let column = name(r);
-            let unique = r.chance(15) && matches!(kind, "int" | "text" | "bigint" | "uuid");
+            let unique = r.chance(15) && matches!(*kind, "int" | "text" | "bigint" | "uuid");
             let has_default = !unique && r.chance(25);
             let not_null = !unique && r.chance(25);
             let mut line = format!("{} {kind}", ident(&column));
@@ -567,7 +227,7 @@ impl Scene {
             table.others.push(Column {
                 name: column,
                 values: values.to_vec(),
-                json: matches!(kind, "json" | "jsonb"),
+                json: matches!(*kind, "json" | "jsonb"),
                 required: not_null && !has_default,
                 unique,
             });

@@ -66,25 +66,28 @@ fn puts_every_column_back_and_forth() {
 
     stage
         .roll_back("b1")
-        .ends(0)
-        .says(&["3 updated", "3 deleted"]);
+        .exits(0)
+        .says_all(&["3 updated", "3 deleted"]);
     assert_eq!(stage.data(), before);
     assert_eq!(stage.one(QUEUE), queue_before);
     stage.is_free();
 
     // Everything is taken back already.
-    stage.roll_back("b1").ends(1).says(&["taken back already"]);
+    stage
+        .roll_back("b1")
+        .exits(1)
+        .says_all(&["taken back already"]);
     stage
         .loader(&["rollback", "--application", &loaded, "--force"])
-        .ends(1)
-        .says(&["taken back already"]);
+        .exits(1)
+        .says_all(&["taken back already"]);
 
     // The rollback of the rollback gives the state after apply, identities and stamps included.
     let undo = stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
     stage
         .loader(&["rollback", "--application", &undo, "--force"])
-        .ends(0)
-        .says(&["3 inserted"]);
+        .exits(0)
+        .says_all(&["3 inserted"]);
     assert_eq!(stage.data(), after);
     assert_eq!(strip(&stage.one(QUEUE)), strip(&queue_after));
 
@@ -92,26 +95,26 @@ fn puts_every_column_back_and_forth() {
     let redo = stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
     stage
         .loader(&["rollback", "--application", &redo, "--force"])
-        .ends(0);
+        .exits(0);
     assert_eq!(stage.data(), before);
 
     // The batch can be planned and applied again: the same but for identities and the clock.
     let again = stage.plan("b1");
     stage
         .loader(&["apply", &again, "--force"])
-        .ends(0)
-        .says(&["3 inserted, 3 updated"]);
-    stage.roll_back("b1").ends(0);
+        .exits(0)
+        .says_all(&["3 inserted, 3 updated"]);
+    stage.roll_back("b1").exits(0);
     assert_eq!(stage.data(), before);
     // The very same plan too.
     stage
         .loader(&["apply", &again, "--force"])
-        .ends(0)
-        .says(&["Applied:"]);
+        .exits(0)
+        .says_all(&["Applied:"]);
     stage
         .loader(&["apply", &again, "--force"])
-        .ends(0)
-        .says(&["Applied already"]);
+        .exits(0)
+        .says_all(&["Applied already"]);
 }
 
 const QUEUE: &str = "SELECT string_agg(concat_ws('|', id, status, loaded_at, error_message, application), E'\\n' ORDER BY id) FROM validation_queue";
@@ -146,7 +149,7 @@ fn the_queue_is_as_it_stood_before() {
         "{now}"
     );
     assert_eq!(stage.one("SELECT status FROM batch_load_log"), "partial");
-    stage.roll_back("b").ends(0);
+    stage.roll_back("b").exits(0);
     assert_eq!(stage.one(QUEUE), before);
 }
 
@@ -175,25 +178,25 @@ fn loads_of_one_batch_are_composed_newest_first() {
     // The older one cannot go first.
     stage
         .loader(&["rollback", "--application", &first, "--force"])
-        .ends(3)
-        .says(&["t", "1", "3", &second]);
+        .exits(3)
+        .says_all(&["t", "1", "3", &second]);
     // Both at once, and one after the other.
     stage
         .roll_back("b")
-        .ends(0)
-        .says(&["2 updated", "1 deleted"]);
+        .exits(0)
+        .says_all(&["2 updated", "1 deleted"]);
     assert_eq!(stage.data(), before);
     let both = stage.one("SELECT application FROM loader_ledger WHERE kind = 'rollback'");
     stage
         .loader(&["rollback", "--application", &both, "--force"])
-        .ends(0);
+        .exits(0);
     stage
         .loader(&["rollback", "--application", &second, "--force"])
-        .ends(0);
+        .exits(0);
     assert_eq!(stage.data(), between);
     stage
         .loader(&["rollback", "--application", &first, "--force"])
-        .ends(0);
+        .exits(0);
     assert_eq!(stage.data(), before);
 }
 
@@ -225,12 +228,12 @@ fn refuses_rows_that_changed_since() {
     let now = stage.state();
     stage
         .roll_back("b")
-        .ends(3)
-        .says(&["parent", "p0", "p1", "changed"])
+        .exits(3)
+        .says_all(&["parent", "p0", "p1", "changed"])
         .omits("c1");
     let rows = stage
         .loader(&["rollback", "--batch-id", "b", "--force", "--json"])
-        .ends(3)
+        .exits(3)
         .json();
     assert_eq!(rows["rows"].as_array().unwrap().len(), 2, "{rows}");
     assert_eq!(stage.state(), now);
@@ -244,13 +247,13 @@ fn refuses_rows_that_a_later_batch_changed_and_names_it() {
     let now = stage.state();
     stage
         .roll_back("b")
-        .ends(3)
-        .says(&["p1", "curator", "batch later", &later])
+        .exits(3)
+        .says_all(&["p1", "curator", "batch later", &later])
         .omits("p0");
     assert_eq!(stage.state(), now);
     // Once the later one is taken back, the earlier one can be.
-    stage.roll_back("later").ends(0);
-    stage.roll_back("b").ends(0);
+    stage.roll_back("later").exits(0);
+    stage.roll_back("b").exits(0);
 }
 
 #[test]
@@ -258,21 +261,21 @@ fn refuses_rows_that_are_gone() {
     let stage = pair("");
     stage.sql("DELETE FROM child WHERE k = 'c1'");
     let now = stage.state();
-    stage.roll_back("b").ends(3).says(&["child", "c1"]);
+    stage.roll_back("b").exits(3).says_all(&["child", "c1"]);
     assert_eq!(stage.state(), now);
 }
 
 #[test]
 fn refuses_keys_that_appeared_again() {
     let stage = pair("");
-    stage.roll_back("b").ends(0);
+    stage.roll_back("b").exits(0);
     let undo = stage.one("SELECT application FROM loader_ledger WHERE kind = 'rollback'");
     stage.sql("INSERT INTO parent VALUES ('p1', 'theirs')");
     let now = stage.state();
     stage
         .loader(&["rollback", "--application", &undo, "--force"])
-        .ends(3)
-        .says(&["parent", "p1"]);
+        .exits(3)
+        .says_all(&["parent", "p1"]);
     assert_eq!(stage.state(), now);
 }
 
@@ -288,7 +291,7 @@ fn refuses_what_others_refer_to_whatever_the_foreign_key_would_do() {
         // Planned while nobody referred to it …
         stage
             .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
-            .ends(0);
+            .exits(0);
         stage.sql("INSERT INTO child VALUES ('theirs', 'p1', 'x')");
         let now = stage.state();
         // … and applied when somebody does.
@@ -297,11 +300,11 @@ fn refuses_what_others_refer_to_whatever_the_foreign_key_would_do() {
         assert_eq!(stage.state(), now, "{action}");
         stage
             .roll_back("b")
-            .ends(4)
-            .says(&["theirs", "child", "parent"]);
+            .exits(4)
+            .says_all(&["theirs", "child", "parent"]);
         assert_eq!(stage.state(), now, "{action}");
         stage.sql("UPDATE child SET parent = 'p0' WHERE k = 'theirs'");
-        stage.roll_back("b").ends(0);
+        stage.roll_back("b").exits(0);
         assert!(stage.data().contains("(theirs,p0,x)"));
     }
 }
@@ -314,7 +317,7 @@ fn refuses_what_a_table_outside_the_load_refers_to() {
             "CREATE TABLE other (id int, parent text REFERENCES parent {action}); INSERT INTO other VALUES (7, 'p1')"
         ));
         let now = stage.state();
-        stage.roll_back("b").ends(4).says(&["other", "parent"]);
+        stage.roll_back("b").exits(4).says_all(&["other", "parent"]);
         assert_eq!(stage.state(), now, "{action}");
     }
 }
@@ -339,8 +342,8 @@ fn refuses_where_somebody_else_wrote_between_two_loads() {
     let now = stage.state();
     stage
         .roll_back("b")
-        .ends(4)
-        .says(&["between two loads", "2"]);
+        .exits(4)
+        .says_all(&["between two loads", "2"]);
     assert_eq!(stage.state(), now);
 }
 
@@ -349,24 +352,24 @@ fn an_edited_or_stale_rollback_is_refused() {
     let stage = pair("");
     stage
         .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
-        .ends(0);
+        .exits(0);
     let text = std::fs::read_to_string(stage.path("undo.json")).unwrap();
-    stage.write("edited.json", &text.replace("\"old\"", "\"mine\""));
+    stage.write("edited.json", text.replace("\"old\"", "\"mine\""));
     let now = stage.state();
-    stage.loader(&["apply", "edited.json", "--force"]).ends(6);
-    stage.loader(&["apply", "undo.json"]).ends(5);
+    stage.loader(&["apply", "edited.json", "--force"]).exits(6);
+    stage.loader(&["apply", "undo.json"]).exits(5);
     stage.sql("UPDATE parent SET v = 'theirs' WHERE k = 'p0'");
     stage
         .loader(&["apply", "undo.json", "--force"])
-        .ends(3)
-        .says(&["p0"]);
+        .exits(3)
+        .says_all(&["p0"]);
     stage.sql("UPDATE parent SET v = 'new' WHERE k = 'p0'");
     assert_eq!(stage.state(), now);
-    stage.loader(&["apply", "undo.json", "--force"]).ends(0);
+    stage.loader(&["apply", "undo.json", "--force"]).exits(0);
     stage
         .loader(&["apply", "undo.json", "--force"])
-        .ends(0)
-        .says(&["Applied already"]);
+        .exits(0)
+        .says_all(&["Applied already"]);
 }
 
 #[test]
@@ -388,19 +391,19 @@ fn soft_delete_marks_and_revives() {
     let plan = stage.plan("b");
     stage
         .loader(&["show", &plan])
-        .ends(0)
-        .says(&["deleted_at", "gone"]);
+        .exits(0)
+        .says_all(&["deleted_at", "gone"]);
     stage
         .loader(&["apply", &plan, "--force"])
-        .ends(0)
-        .says(&["1 inserted, 2 updated"]);
+        .exits(0)
+        .says_all(&["1 inserted, 2 updated"]);
     let after = stage.data();
     assert_eq!(
         stage.one("SELECT count(*) FROM t WHERE deleted_at IS NULL"),
         "3"
     );
 
-    stage.roll_back("b").ends(0);
+    stage.roll_back("b").exits(0);
     assert_eq!(
         stage.one("SELECT string_agg(k, ' ' ORDER BY k) FROM t WHERE deleted_at IS NOT NULL"),
         "gone n"
@@ -418,16 +421,16 @@ fn soft_delete_marks_and_revives() {
     let undo = stage.one("SELECT application FROM loader_ledger WHERE kind = 'rollback'");
     stage
         .loader(&["rollback", "--application", &undo, "--force"])
-        .ends(0);
+        .exits(0);
     assert_eq!(stage.data(), after);
     let redo = stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
     stage
         .loader(&["rollback", "--application", &redo, "--force"])
-        .ends(0);
+        .exits(0);
 
     // A record for the marked row revives it, and the plan says so.
     let plan = stage.plan("b");
-    let shown = stage.loader(&["show", &plan]).ends(0);
+    let shown = stage.loader(&["show", &plan]).exits(0);
     let n = shown.stdout.lines().find(|l| l.contains("k=n"));
     assert!(
         n.is_some_and(|l| l.contains("(was deleted; comes back)")),
@@ -435,8 +438,8 @@ fn soft_delete_marks_and_revives() {
     );
     stage
         .loader(&["apply", &plan, "--force"])
-        .ends(0)
-        .says(&["0 inserted, 3 updated"]);
+        .exits(0)
+        .says_all(&["0 inserted, 3 updated"]);
     assert_eq!(
         stage.one("SELECT count(*) FROM t WHERE deleted_at IS NULL"),
         "3"
@@ -453,8 +456,8 @@ fn soft_delete_without_such_a_column_is_a_configuration_error() {
         stage.deliver("b", &[("t/1.json", r#"{"k": "a"}"#)]);
         stage
             .loader(&["plan", "--batch-id", "b", "--out", "p.json"])
-            .ends(1)
-            .says(&["soft_delete", column]);
+            .exits(1)
+            .says_all(&["soft_delete", column]);
     }
 }
 
@@ -471,16 +474,19 @@ fn without_an_audit_log_there_is_no_rollback() {
     let plan = stage.plan("b");
     stage
         .loader(&["show", &plan])
-        .ends(0)
-        .says(&["audit_changes"]);
-    stage.loader(&["apply", &plan, "--force"]).ends(0);
+        .exits(0)
+        .says_all(&["audit_changes"]);
+    stage.loader(&["apply", &plan, "--force"]).exits(0);
     let now = stage.state();
-    stage.roll_back("b").ends(4).says(&["audit_changes", "t"]);
+    stage
+        .roll_back("b")
+        .exits(4)
+        .says_all(&["audit_changes", "t"]);
     // Nor where the log was tidied up.
     stage.deliver("c", &[("u/1.json", r#"{"k": "c"}"#)]);
     stage.load("c");
     stage.sql("DELETE FROM audit_log WHERE batch_id = 'c'");
-    stage.roll_back("c").ends(4).says(&["audit log", "u"]);
+    stage.roll_back("c").exits(4).says_all(&["audit log", "u"]);
     assert_eq!(now.data.lines().count() + 1, stage.data().lines().count());
 }
 
@@ -505,12 +511,12 @@ fn a_trigger_that_sets_a_column_does_not_stand_in_the_way() {
     stage.load("b");
     stage
         .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
-        .ends(0);
+        .exits(0);
     stage
         .loader(&["show", "undo.json"])
-        .ends(0)
-        .says(&["touch"]);
-    stage.loader(&["apply", "undo.json", "--force"]).ends(0);
+        .exits(0)
+        .says_all(&["touch"]);
+    stage.loader(&["apply", "undo.json", "--force"]).exits(0);
     assert_eq!(
         stage.one("SELECT string_agg(concat_ws(' ', k, v), E'\\n' ORDER BY k) FROM t"),
         before
@@ -545,7 +551,7 @@ fn rollbacks_of_rollbacks_go_on_where_triggers_set_columns() {
     for round in 0..3 {
         for expected in [&before, &after] {
             let run = stage.loader(&["rollback", "--application", &last, "--force", "--json"]);
-            last = run.ends(0).json()["application"]
+            last = run.exits(0).json()["application"]
                 .as_str()
                 .unwrap()
                 .to_owned();
@@ -578,11 +584,14 @@ fn a_place_that_one_row_leaves_another_may_take() {
     );
     stage.load("b");
     let after = stage.data();
-    stage.roll_back("b").ends(0).says(&["3 updated, 3 deleted"]);
+    stage
+        .roll_back("b")
+        .exits(0)
+        .says_all(&["3 updated, 3 deleted"]);
     assert_eq!(stage.data(), before);
     let undo = stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
     let redo = stage.loader(&["rollback", "--application", &undo, "--force"]);
-    redo.ends(0).says(&["3 inserted, 3 updated"]);
+    redo.exits(0).says_all(&["3 inserted, 3 updated"]);
     assert_eq!(stage.data(), after);
 }
 
@@ -598,7 +607,7 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
     let undo = stage.one("SELECT application FROM loader_ledger WHERE kind = 'rollback'");
     let year = stage.one("SELECT extract(year FROM now())");
 
-    let text = stage.loader(&["history"]).ends(0);
+    let text = stage.loader(&["history"]).exits(0);
     let taken_back = format!("taken back by {undo}");
     let line = text
         .stdout
@@ -618,7 +627,7 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
     }
     let json = stage
         .loader(&["history", "--batch-id", "b", "--json"])
-        .ends(0)
+        .exits(0)
         .json();
     let all = json["applications"].as_array().unwrap();
     assert_eq!(all.len(), 2);
@@ -629,15 +638,15 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
     assert_eq!(
         stage
             .loader(&["history", "--batch-id", "none"])
-            .ends(0)
+            .exits(0)
             .stdout,
         ""
     );
 
     let text = stage
         .loader(&["audit", "--table", "parent", "--key", "p0"])
-        .ends(0)
-        .says(&[
+        .exits(0)
+        .says_all(&[
             "curator",
             "dana",
             "staging/b/parent/1.json#0",
@@ -667,7 +676,7 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
             "child",
             "--json",
         ])
-        .ends(0)
+        .exits(0)
         .json();
     let changes = json["changes"].as_array().unwrap();
     assert_eq!(changes.len(), 1, "{json}");

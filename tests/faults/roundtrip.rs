@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::harness::{Run, Stage, number_from};
-use crate::random::{Random, Scene, TYPES, Table, ident, literal};
+use crate::random::{SETUP, Scene, Table, ident, literal};
+use crate::support::random::Random;
+use crate::support::types;
 
 /// What all cases together did.
 #[derive(Debug, Default)]
@@ -85,7 +87,7 @@ impl Play {
 
     fn apply(&self, plan: &str) -> Run {
         let run = self.stage.loader(&["apply", plan, "--force", "--json"]);
-        run.ends(0)
+        run.exits(0)
     }
 
     /// Takes an application back; returns the application that did.
@@ -97,7 +99,7 @@ impl Play {
             "--application",
             application,
         ];
-        let run = self.stage.loader(&args).ends(0);
+        let run = self.stage.loader(&args).exits(0);
         run.json()["application"].as_str().unwrap().to_owned()
     }
 
@@ -106,13 +108,13 @@ impl Play {
         let args = ["rollback", "--force", "--batch-id", batch];
         let run = self.stage.loader(&args);
         if !run.stderr.contains("one by one") {
-            run.ends(0);
+            run.exits(0);
             return;
         }
         let history = self
             .stage
             .loader(&["history", "--batch-id", batch, "--json"])
-            .ends(0)
+            .exits(0)
             .json();
         for application in history["applications"].as_array().unwrap() {
             if application["kind"] == "load" && application["undone_by"].is_null() {
@@ -174,7 +176,7 @@ impl Play {
         figures: &Mutex<Figures>,
     ) {
         self.stage.sql(&scene.sql());
-        self.stage.write("tables.yaml", &scene.config());
+        self.stage.write("tables.yaml", scene.config());
         let before = self.state(scene);
         self.deliver(batch, &deliveries[0]);
         let queue_before = self.queue(batch);
@@ -207,7 +209,7 @@ impl Play {
                 "again.json",
                 "--detailed-exitcode",
             ]);
-            again.ends(0);
+            again.exits(0);
         }
 
         self.take_batch_back(batch);
@@ -252,7 +254,7 @@ fn what_is_loaded_and_taken_back_leaves_every_column_as_it_was() {
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                let stage = Stage::new(TYPES, "{}");
+                let stage = Stage::new(&format!("{}{SETUP}", types::SETUP), "{}");
                 let mut play = Play { stage, seed: 0 };
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use std::time::Duration;
 
 use crate::harness::{Stage, eventually, finish, shared, signal};
 use crate::proxy::{Cut, Message, Place, Proxy, Way};
@@ -29,7 +28,7 @@ fn a_signal_before_the_commit_rolls_back() {
     for name in ["INT", "TERM"] {
         let stage = planned();
         let before = stage.state();
-        let mut other = stage.client();
+        let mut other = stage.connect();
         other
             .batch_execute("BEGIN; UPDATE t SET v = v WHERE k = 'b'")
             .unwrap();
@@ -44,8 +43,8 @@ fn a_signal_before_the_commit_rolls_back() {
             )
         });
         signal(apply.id(), name);
-        let run = finish("apply", apply, Duration::from_secs(60)).ends(1);
-        run.says(&[
+        let run = finish("apply", apply).exits(1);
+        run.says_all(&[
             "stopped by a signal",
             "rolled back",
             "not applied, nothing was written",
@@ -54,7 +53,7 @@ fn a_signal_before_the_commit_rolls_back() {
         other.batch_execute("ROLLBACK").unwrap();
         stage.is_free();
         assert_eq!(stage.state(), before, "{name}");
-        stage.loader(&["apply", "b.json", "--force"]).ends(0);
+        stage.loader(&["apply", "b.json", "--force"]).exits(0);
     }
 }
 
@@ -87,7 +86,7 @@ fn a_signal_ends_the_wait_for_another_try() {
         rest.contains("stopped by a signal") && rest.contains("not applied"),
         "{rest}"
     );
-    finish("apply", apply, Duration::from_secs(60)).ends(1);
+    finish("apply", apply).exits(1);
 }
 
 #[test]
@@ -97,11 +96,11 @@ fn tries_are_counted() {
     for (retries, tried) in [("0", None), ("2", Some("tried 3 times"))] {
         let args = ["apply", "b.json", "--force"];
         let run = stage.loader_with(&args, &[("DATABASE_URL", &url), ("MAX_RETRIES", retries)]);
-        let run = run.ends(1).says(&["not applied, nothing was written"]);
+        let run = run.exits(1).says_all(&["not applied, nothing was written"]);
         let attempts = run.stderr.matches("attempt ").count();
         assert_eq!(attempts, retries.parse::<usize>().unwrap(), "{run}");
         match tried {
-            Some(tried) => drop(run.says(&[tried])),
+            Some(tried) => drop(run.says_all(&[tried])),
             None => drop(run.omits("tried")),
         }
     }
@@ -147,8 +146,8 @@ fn the_time_of_the_whole_is_bounded() {
             &["apply", &plan, "--force"],
             &[("TRANSACTION_TIMEOUT", "1")],
         );
-        run.ends(7)
-            .says(&[says, "not applied, nothing was written"]);
+        run.exits(7)
+            .says_all(&[says, "not applied, nothing was written"]);
         assert!(failures(&stage).contains(says));
         stage.is_free();
         assert_eq!(stage.state(), before);
@@ -170,7 +169,7 @@ fn a_server_that_says_nothing_more_does_not_hold_it_for_ever() {
         ];
         stage.loader_with(&args, &env)
     };
-    apply(None).ends(0);
+    apply(None).exits(0);
     let after = stage.state();
     let commit = proxy.seen().iter().position(Message::is_commit).unwrap();
     for (at, place, code) in [
@@ -206,12 +205,12 @@ fn a_rollback_that_is_only_rehearsed_leaves_nothing() {
     let args = ["rollback", "--batch-id", "b", "--dry-run"];
     stage
         .loader(&args)
-        .ends(0)
-        .says(&["Rehearsed and rolled back", "2 updated, 1 deleted"]);
+        .exits(0)
+        .says_all(&["Rehearsed and rolled back", "2 updated, 1 deleted"]);
     stage
         .loader_with(&args[..3], &[("DRY_RUN", "true")])
-        .ends(0)
-        .says(&["Rehearsed"]);
+        .exits(0)
+        .says_all(&["Rehearsed"]);
     assert_eq!(stage.state(), before);
     assert_eq!(
         stage.one("SELECT count(*) FROM batch_load_log WHERE operation = 'rollback'"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::{Stage, number_from};
-use crate::random::Random;
+use crate::support::random::Random;
 
 const ROWS: usize = 60;
 const TABLES: &str = "\
@@ -28,7 +28,7 @@ const CONFIG: &str =
 /// Updates, deletes and inserts rows at random until told to stop; between two changes it waits
 /// for as many microseconds as `pause` says. Returns how often it counted each row up.
 fn write(stage: &Stage, seed: u64, pause: &AtomicU64, stop: &AtomicBool) -> BTreeMap<i32, i32> {
-    let mut client = stage.client();
+    let mut client = stage.connect();
     client
         .batch_execute("SET application_name = 'writer'")
         .unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Plan, World, create_database};
+use crate::support::{Plan, World, server};
 
 const SCHEMA: &str = "
 CREATE TABLE parent (id int PRIMARY KEY);
@@ -194,16 +194,15 @@ fn a_plan_for_another_database_is_refused() {
     }
     // A copy of the database under the same name is another one too.
     let refuge = format!("{}_old", world.database);
-    let url = world.url();
+    let url = world.url.clone();
     let mut admin =
-        postgres::Client::connect(&crate::support::server().url("postgres"), postgres::NoTls)
-            .unwrap();
+        postgres::Client::connect(&server::shared().url("postgres"), postgres::NoTls).unwrap();
     let name = world.database.clone();
     drop(world);
     admin
         .batch_execute(&format!("ALTER DATABASE {name} RENAME TO {refuge}"))
         .unwrap();
-    let copy = create_database(&refuge);
+    let copy = server::copy_of(&refuge);
     admin
         .batch_execute(&format!("ALTER DATABASE {copy} RENAME TO {name}"))
         .unwrap();

@@ -299,7 +299,7 @@ fn a_batch_of_two_thousand_fragments_and_large_files_is_loaded_exactly() {
         plan.text,
         "the same inputs give the same bytes"
     );
-    let pages = world.s3.count(crate::support::s3::fault::Operation::List);
+    let pages = world.s3().count(crate::support::s3::fault::Operation::List);
     assert_eq!(pages, 2 * 3, "2,006 objects are three pages");
 
     // The plan says of every record what the model says.

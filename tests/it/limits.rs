@@ -189,7 +189,7 @@ fn a_rehearsal_needs_the_role_that_applies_and_says_so() {
     world.sql(&format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
     ));
-    let url = world.url();
+    let url = world.url.clone();
     let (_, rest) = url.split_once('@').unwrap();
     world.set("DATABASE_URL", &format!("postgresql://{role}@{rest}"));
     world.plan("good");

@@ -203,7 +203,7 @@ fn a_plan_of_every_state_can_be_shown() {
     world.apply(&plan).ok();
 
     // Without a database an applied plan is shown as before; with one it is said to be applied.
-    let url = world.url();
+    let url = world.url.clone();
     world.set("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none");
     assert_eq!(world.show(&plan, &[]), before);
     world.loader(&["check", plan.name()]).exits(1);

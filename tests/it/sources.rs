@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::s3::fault::{Fault, Operation, Refusal};
+use crate::support::world::BUCKET;
 use crate::support::{World, gzip};
 
 fn world() -> World {
@@ -62,7 +63,7 @@ fn a_bucket_may_be_named_as_the_original_did() {
     world.put("b", "subjects/1.json", r#"{"id": 1}"#);
     world.unset("LOADER_SOURCE");
     world.try_plan("b", &[]).exits(1).says("S3_BUCKET");
-    world.set("S3_BUCKET", &world.bucket);
+    world.set("S3_BUCKET", BUCKET);
     assert_eq!(world.plan("b").lines(), ["+ subjects id=1"]);
 }
 
@@ -78,9 +79,7 @@ fn a_batch_that_is_not_there_is_an_error_that_says_where_it_was_looked_for() {
 fn batch_ids_that_lead_elsewhere_are_refused() {
     let world = world();
     world.put("b", "subjects/1.json", r#"{"id": 1}"#);
-    world
-        .s3
-        .put(&world.bucket, "x/subjects/1.json", r#"{"id": 1}"#);
+    world.s3().put(BUCKET, "x/subjects/1.json", r#"{"id": 1}"#);
     for id in [
         "../x",
         "..",
@@ -242,14 +241,14 @@ fn a_store_that_is_busy_is_asked_again() {
     world.put("b", "subjects/1.json", r#"{"id": 1}"#);
     for operation in [Operation::List, Operation::Get] {
         for refusal in [Refusal::SlowDown, Refusal::InternalError] {
-            world.s3.forget_requests();
-            world.s3.inject(Fault::Refuse {
+            world.s3().forget_requests();
+            world.s3().inject(Fault::Refuse {
                 operation,
                 refusal,
                 times: 2,
             });
             assert_eq!(world.plan("b").lines(), ["+ subjects id=1"]);
-            assert_eq!(world.s3.count(operation), 3, "{operation:?}");
+            assert_eq!(world.s3().count(operation), 3, "{operation:?}");
         }
     }
 }
@@ -263,20 +262,20 @@ fn a_store_that_refuses_is_named() {
         refusal: Refusal::AccessDenied,
         times: u32::MAX,
     };
-    world.s3.inject(deny(Operation::List));
+    world.s3().inject(deny(Operation::List));
     world
         .try_plan("b", &[])
         .exits(1)
         .says("AccessDenied")
         .says("s3://fragments");
-    world.s3.heal();
-    world.s3.inject(deny(Operation::Get));
+    world.s3().heal();
+    world.s3().inject(deny(Operation::Get));
     world
         .try_plan("b", &[])
         .exits(1)
         .says("AccessDenied")
         .says("s3://fragments/staging/b/subjects/1.json");
-    world.s3.heal();
+    world.s3().heal();
     world
         .try_plan("b", &["--source", "s3://no-such-bucket"])
         .exits(1)
@@ -299,13 +298,13 @@ fn a_body_that_is_cut_is_read_again() {
         "subjects/1.json",
         format!(r#"{{"id": 1, "v": "{}"}}"#, "x".repeat(500_000)),
     );
-    world.s3.inject(Fault::CutBody {
-        bucket: world.bucket.clone(),
+    world.s3().inject(Fault::CutBody {
+        bucket: BUCKET.into(),
         key: "staging/b/subjects/1.json".into(),
     });
     let plan = world.plan("b");
     assert_eq!(plan.count("insert"), 1);
-    assert!(world.s3.count(Operation::Get) > 1);
+    assert!(world.s3().count(Operation::Get) > 1);
     world.apply(&plan).ok();
     assert_eq!(world.value("SELECT length(v) FROM subjects"), "500000");
 }
@@ -315,8 +314,8 @@ fn an_object_that_changes_or_goes_after_it_was_listed_is_noticed() {
     for content in [Some(r#"{"id": 2}"#.into()), None] {
         let world = world();
         world.put("b", "subjects/1.json", r#"{"id": 1}"#);
-        world.s3.inject(Fault::ChangeAfterListing {
-            bucket: world.bucket.clone(),
+        world.s3().inject(Fault::ChangeAfterListing {
+            bucket: BUCKET.into(),
             key: "staging/b/subjects/1.json".into(),
             content,
         });
@@ -338,7 +337,7 @@ fn a_slow_store_is_waited_for() {
             format!("{{\"id\": {i}}}"),
         );
     }
-    world.s3.inject(Fault::Delay(Duration::from_millis(300)));
+    world.s3().inject(Fault::Delay(Duration::from_millis(300)));
     let started = std::time::Instant::now();
     assert_eq!(world.plan("b").count("insert"), 40);
     assert!(

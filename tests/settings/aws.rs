@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-use super::world::{Ran, Run, World};
+use super::world::with_batch;
+use crate::support::{Call, Run, World};
 
 /// A server that refuses every request with one answer and keeps what it was asked.
 struct Deaf {
@@ -42,29 +43,29 @@ impl Deaf {
 
     /// Runs the program, which is refused; returns what it said, and what it had asked first.
     #[track_caller]
-    fn refuses(&self, run: Run) -> (Ran, String) {
+    fn refuses(&self, run: Call) -> (Run, String) {
         self.heads.lock().unwrap().clear();
-        let ran = run.run().expect(1);
+        let ran = run.run().exits(1);
         let heads = self.heads.lock().unwrap();
         let first = heads.first().cloned();
         (ran, first.unwrap_or_else(|| panic!("nothing was asked")))
     }
 }
 
-fn plan(world: &World) -> Run {
+fn plan(world: &World) -> Call {
     world
-        .loader(&["plan", "--batch-id", "b1"])
+        .call(&["plan", "--batch-id", "b1"])
         .env("LOADER_SOURCE", "s3://curated/in")
         .env("AWS_EC2_METADATA_DISABLED", "true")
 }
 
 #[test]
 fn profiles_give_credentials_region_and_endpoint() {
-    let world = World::with_batch();
+    let world = with_batch();
     let server = Deaf::start("InvalidToken");
     world.write(
         ".aws/config",
-        &format!(
+        format!(
             "[profile curation]\nregion = eu-west-3\nendpoint_url = {}\n",
             server.url
         ),
@@ -104,13 +105,13 @@ fn profiles_give_credentials_region_and_endpoint() {
     with_profile()
         .env("AWS_ENDPOINT_URL", &server.url)
         .run()
-        .expect(1)
+        .exits(1)
         .says("(AWS_PROFILE is \"curation\"); see whether ~/.aws/config or ~/.aws/credentials has this profile");
 }
 
 #[test]
 fn variables_give_credentials_and_a_missing_region_is_no_obstacle() {
-    let world = World::with_batch();
+    let world = with_batch();
     let server = Deaf::start("ExpiredToken");
     let run = || {
         plan(&world)
@@ -137,8 +138,8 @@ fn variables_give_credentials_and_a_missing_region_is_no_obstacle() {
 
 #[test]
 fn no_permission_and_no_credentials_are_told_with_what_to_do() {
-    let world = World::with_batch();
-    let keys = |run: Run, server: &Deaf| {
+    let world = with_batch();
+    let keys = |run: Call, server: &Deaf| {
         run.env("AWS_ENDPOINT_URL", &server.url)
             .env("AWS_ACCESS_KEY_ID", "KEY")
             .env("AWS_SECRET_ACCESS_KEY", "s3cret")
@@ -153,6 +154,6 @@ fn no_permission_and_no_credentials_are_told_with_what_to_do() {
     plan(&world)
         .env("AWS_ENDPOINT_URL", &server.url)
         .run()
-        .expect(1)
+        .exits(1)
         .says("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE");
 }

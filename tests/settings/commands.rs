@@ -1,57 +1,58 @@
 //! The commands around plan and apply.
 
-use super::world::World;
+use super::world::with_batch;
+use crate::support::World;
 
 const BIOBANK: &str = include_str!("../../docs/biobank.sql");
 
 pub fn biobank() -> World {
-    let world = World::new();
+    let world = World::empty();
     world.sql(BIOBANK);
     std::fs::copy("tables.yaml", world.path("tables.yaml")).unwrap();
-    world.loader(&["migrate"]).run().expect(0);
+    world.call(&["migrate"]).run().exits(0);
     world
 }
 
 #[test]
 fn graph_is_in_load_order() {
     let world = biobank();
-    let text = world.loader(&["graph"]).run().expect(0).out;
+    let text = world.call(&["graph"]).run().exits(0).stdout;
     assert!(text.starts_with("  1. subjects\n"), "{text}");
     assert!(
         text.contains("needs subjects (lcl_global_subject_id_fkey)"),
         "{text}"
     );
     let mermaid = world
-        .loader(&["graph", "--format", "mermaid"])
+        .call(&["graph", "--format", "mermaid"])
         .run()
-        .expect(0)
-        .out;
+        .exits(0)
+        .stdout;
     assert!(
         mermaid.starts_with("flowchart LR\n  t0[\"subjects\"]"),
         "{mermaid}"
     );
     let dot = world
-        .loader(&["graph", "--format", "dot"])
+        .call(&["graph", "--format", "dot"])
         .run()
-        .expect(0)
-        .out;
+        .exits(0)
+        .stdout;
     assert!(dot.contains("\"subjects\" -> \"dna\""), "{dot}");
-    let json = world.loader(&["graph", "--json"]).run().expect(0).json();
+    let json = world.call(&["graph", "--json"]).run().exits(0).json();
     assert_eq!(json["tables"][0], "subjects");
     world.write(
         "tables.yaml",
         "dna: {natural_key: [global_subject_id, sample_id]}\n",
     );
     world
-        .loader(&["graph"])
+        .call(&["graph"])
         .run()
-        .expect(0)
+        .exits(0)
         .says("needs subjects (dna_global_subject_id_fkey), which is not configured");
 }
 
 #[test]
 fn graph_shows_a_cycle_and_says_so() {
-    let world = World::new();
+    let world = World::empty();
     world.sql(
         "CREATE TABLE a (id text PRIMARY KEY, b text); CREATE TABLE b (id text PRIMARY KEY, a text REFERENCES a);
          ALTER TABLE a ADD CONSTRAINT back FOREIGN KEY (b) REFERENCES b",
@@ -60,14 +61,14 @@ fn graph_shows_a_cycle_and_says_so() {
         "tables.yaml",
         "a: {natural_key: [id]}\nb: {natural_key: [id]}\n",
     );
-    let ran = world.loader(&["graph"]).run().expect(1);
-    assert!(ran.out.contains("needs b (back)"), "{}", ran.out);
+    let ran = world.call(&["graph"]).run().exits(1);
+    assert!(ran.stdout.contains("needs b (back)"), "{}", ran.stdout);
     ran.says("make one of these foreign keys DEFERRABLE");
 }
 
 #[test]
 fn batches_tells_how_far_each_has_come() {
-    let world = World::with_batch();
+    let world = with_batch();
     world.write("source/staging/b2/subjects.csv", "gsid\nG7\n");
     world.write("source/staging/b2/validation_report.json", "{}");
     world.write(
@@ -84,9 +85,9 @@ fn batches_tells_how_far_each_has_come() {
     );
     let states = || {
         let run = world
-            .loader(&["batches", "--json"])
+            .call(&["batches", "--json"])
             .env("LOADER_QUEUE", "required");
-        let json = run.run().expect(0).json();
+        let json = run.run().exits(0).json();
         let batches = json["batches"].as_array().unwrap().clone();
         batches
             .iter()
@@ -105,89 +106,86 @@ fn batches_tells_how_far_each_has_come() {
         "b1 waiting, b2 failed validation, b3 not in the queue, b4 unreadable objects, b5 no fragments"
     );
     let run = world
-        .loader(&["load", "--batch-id", "b1", "--force"])
+        .call(&["load", "--batch-id", "b1", "--force"])
         .env("LOADER_QUEUE", "required");
-    run.run().expect(0);
+    run.run().exits(0);
     assert!(states().starts_with("b1 loaded, "), "{}", states());
     world
-        .loader(&["rollback", "--batch-id", "b1", "--force"])
+        .call(&["rollback", "--batch-id", "b1", "--force"])
         .run()
-        .expect(0);
+        .exits(0);
     assert!(states().starts_with("b1 rolled back, "), "{}", states());
     let one = world
-        .loader(&["batches", "--batch-id", "b2", "--json"])
+        .call(&["batches", "--batch-id", "b2", "--json"])
         .env("LOADER_QUEUE", "required");
-    let json = one.run().expect(0).json();
+    let json = one.run().exits(0).json();
     assert_eq!(json["batches"].as_array().unwrap().len(), 1);
     assert_eq!(json["batches"][0]["tables"]["subjects"], 1);
     assert_eq!(json["batches"][0]["total_fragments"], 1);
     assert_eq!(json["batches"][0]["queue_status"][0]["count"], 1);
     let text = world
-        .loader(&["batches"])
+        .call(&["batches"])
         .env("LOADER_QUEUE", "required")
         .run()
-        .expect(0)
-        .out;
+        .exits(0)
+        .stdout;
     assert!(text.contains("1 failed"), "{text}");
-    let run = world.loader(&["batches", "--prefix", "staging/"]);
+    let run = world.call(&["batches", "--prefix", "staging/"]);
     run.run()
-        .expect(1)
+        .exits(1)
         .says("does not say where the batch's id stands");
 }
 
 #[test]
 fn load_is_plan_show_and_apply_in_one_step() {
-    let world = World::with_batch();
-    let load = || world.loader(&["load", "--batch-id", "b1"]);
-    load()
-        .run()
-        .expect(5)
-        .says("there is no terminal to ask at");
+    let world = with_batch();
+    let load = || world.call(&["load", "--batch-id", "b1"]);
+    load().run().exits(5).says("there is no terminal to ask at");
     load()
         .args(&["--dry-run"])
         .run()
-        .expect(0)
+        .exits(0)
         .says("Nothing was written");
-    assert_eq!(world.query("SELECT count(*) FROM subjects"), ["1"]);
+    assert_eq!(world.rows("SELECT count(*) FROM subjects"), ["1"]);
     load()
         .args(&["--out", "kept.json"])
         .run()
-        .expect(5)
+        .exits(5)
         .says("loader apply kept.json --approve sha256:");
-    let ran = load().args(&["--force"]).run().expect(0);
-    assert!(ran.out.is_empty(), "{}", ran.out);
+    let ran = load().args(&["--force"]).run().exits(0);
+    assert!(ran.stdout.is_empty(), "{}", ran.stdout);
     ran.says("2 to insert, 1 to update")
         .says("Applied: 2 inserted, 1 updated");
-    load().run().expect(0).says("0 to insert, 0 to update");
+    load().run().exits(0).says("0 to insert, 0 to update");
     assert_eq!(
-        world.query("SELECT gsid, sex FROM subjects ORDER BY 1"),
-        ["G1|M", "G2|F", "G3|(null)"]
+        world.rows("SELECT gsid, sex FROM subjects ORDER BY 1"),
+        ["G1|M", "G2|F", "G3|∅"]
     );
 }
 
 #[test]
 fn load_of_a_batch_with_violations_is_refused() {
-    let world = World::with_batch();
+    let world = with_batch();
     world.write(
         "source/staging/b1/subjects/bad.json",
         r#"{"data": {"gsid": "G4", "age": 3}}"#,
     );
     let ran = world
-        .loader(&["load", "--batch-id", "b1", "--force"])
+        .call(&["load", "--batch-id", "b1", "--force"])
         .run()
-        .expect(4);
+        .exits(4);
     ran.says("not a column")
         .says("1 violation stands against applying it; nothing was written");
-    assert_eq!(world.query("SELECT count(*) FROM subjects"), ["1"]);
+    assert_eq!(world.rows("SELECT count(*) FROM subjects"), ["1"]);
 }
 
 #[test]
 fn the_json_result_of_load_has_the_originals_fields() {
-    let world = World::with_batch();
+    let world = with_batch();
     let json = world
-        .loader(&["load", "--batch-id", "b1", "--force", "--json"])
+        .call(&["load", "--batch-id", "b1", "--force", "--json"])
         .run()
-        .expect(0)
+        .exits(0)
         .json();
     for (field, value) in [
         ("batch_id", serde_json::json!("b1")),
@@ -205,7 +203,7 @@ fn the_json_result_of_load_has_the_originals_fields() {
 
 #[test]
 fn load_takes_the_originals_options() {
-    let world = World::with_batch();
+    let world = with_batch();
     world.sql("CREATE TABLE other (id text PRIMARY KEY)");
     world.write(
         "tables.yaml",
@@ -222,32 +220,32 @@ fn load_takes_the_originals_options() {
         "insert_only",
     ];
     let ran = world
-        .loader(&args)
+        .call(&args)
         .args(&["--batch-size", "500", "--force"])
         .run()
-        .expect(0);
+        .exits(0);
     ran.says("Applied: 2 inserted, 0 updated");
     assert_eq!(
-        world.query("SELECT gsid, sex FROM subjects ORDER BY 1"),
-        ["G1|F", "G2|F", "G3|(null)"]
+        world.rows("SELECT gsid, sex FROM subjects ORDER BY 1"),
+        ["G1|F", "G2|F", "G3|∅"]
     );
-    assert_eq!(world.query("SELECT count(*) FROM other"), ["0"]);
+    assert_eq!(world.rows("SELECT count(*) FROM other"), ["0"]);
 }
 
 #[test]
 fn completions_and_manual_pages_know_every_command() {
-    let world = World::new();
+    let world = World::empty();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let text = world.bare(&["completions", shell]).run().expect(0).out;
+        let text = world.bare(&["completions", shell]).run().exits(0).stdout;
         assert!(text.contains("rollback"), "{shell}");
     }
     world
         .bare(&["completions", "tcsh"])
         .run()
-        .expect(1)
+        .exits(1)
         .says("none of");
-    world.bare(&["man"]).run().expect(0).says(".TH loader 1");
-    world.bare(&["man", "pages"]).run().expect(0);
+    world.bare(&["man"]).run().exits(0).says(".TH loader 1");
+    world.bare(&["man", "pages"]).run().exits(0);
     for page in ["loader.1", "loader-plan.1", "loader-init.1"] {
         assert!(world.path("pages").join(page).exists(), "{page}");
     }
@@ -255,14 +253,14 @@ fn completions_and_manual_pages_know_every_command() {
 
 #[test]
 fn the_demonstration_plays_to_its_end_whatever_is_set_around_it() {
-    let world = World::new();
+    let world = World::empty();
     let run = world
         .bare(&["demo"])
         .env("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nowhere")
         .env("REQUIRE_APPROVAL", "false")
         .env("DRY_RUN", "true");
     run.run()
-        .expect(0)
+        .exits(0)
         .says("immutable_field")
         .says("Applied already")
         .says("(exit code 3)")

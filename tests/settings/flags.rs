@@ -1,10 +1,11 @@
 //! Flags that no life cycle needs; and that each flag and each variable has its test.
 
-use super::world::World;
+use super::world::{planned, with_batch};
+use crate::support::World;
 
 #[test]
 fn flags_stand_in_for_variables() {
-    let world = World::with_batch();
+    let world = with_batch();
     world.sql("CREATE SCHEMA ours");
     std::fs::rename(world.path("tables.yaml"), world.path("t.yaml")).unwrap();
     std::fs::rename(world.path("source/staging"), world.path("source/here")).unwrap();
@@ -15,7 +16,7 @@ fn flags_stand_in_for_variables() {
             .args(&["--config", "t.yaml", "--actor", "somebody"])
             .run()
     };
-    loader(&["migrate"]).expect(0);
+    loader(&["migrate"]).exits(0);
     let place = ["--prefix", "here/{batch_id}", "--ignore", "notes.txt"];
     let with_place = |args: &[&'static str], queue| {
         let args: Vec<&str> = args.iter().copied().chain(place).collect();
@@ -23,48 +24,48 @@ fn flags_stand_in_for_variables() {
     };
     let plan = ["plan", "--batch-id", "b1", "-o", "plan.json"];
     with_place(&plan, "required")
-        .expect(4)
+        .exits(4)
         .says("has no entries for batch b1");
-    with_place(&plan, "off").expect(0);
-    with_place(&["batches"], "off").expect(0).says("waiting");
+    with_place(&plan, "off").exits(0);
+    with_place(&["batches"], "off").exits(0).says("waiting");
     with_place(&["batches"], "required")
-        .expect(0)
+        .exits(0)
         .says("not in the queue");
-    loader(&["apply", "plan.json", "--force"]).expect(0);
+    loader(&["apply", "plan.json", "--force"]).exits(0);
     let by = "SELECT DISTINCT changed_by FROM ours.audit_log";
-    assert_eq!(world.query(by), ["somebody"]);
+    assert_eq!(world.rows(by), ["somebody"]);
     let audit = |more: &[&str]| {
-        let ran = loader(&[&["audit", "--batch-id", "b1"], more].concat()).expect(0);
-        ran.out.matches(" by somebody, batch b1").count()
+        let ran = loader(&[&["audit", "--batch-id", "b1"], more].concat()).exits(0);
+        ran.stdout.matches(" by somebody, batch b1").count()
     };
     assert_eq!(audit(&[]), 3);
     assert_eq!(audit(&["--limit", "2"]), 2);
     assert_eq!(audit(&["--table", "subjects", "--key", "G1"]), 1);
     loader(&["show", "plan.json", "--limit", "1"])
-        .expect(0)
+        .exits(0)
         .says("1 insert more");
 }
 
 #[test]
 fn how_much_is_told_and_how_long_is_waited_are_flags_too() {
-    let world = World::with_batch();
+    let world = with_batch();
     let plan = |level: &str| {
         let args = ["plan", "--batch-id", "b1", "--log-level", level];
         world
-            .loader(&args)
+            .call(&args)
             .env("LOG_LEVEL", "info")
             .run()
-            .expect(0)
-            .err
+            .exits(0)
+            .stderr
     };
     assert!(plan("debug").contains("checking") && !plan("warning").contains("compared"));
-    world.plan();
+    planned(&world);
     world.sql(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
            'BEGIN PERFORM pg_sleep(20); RETURN NEW; END';
          CREATE TRIGGER slow BEFORE INSERT ON subjects FOR EACH ROW EXECUTE FUNCTION slow()",
     );
-    world.plan();
+    planned(&world);
     let args = [
         "apply",
         "plan.json",
@@ -72,8 +73,8 @@ fn how_much_is_told_and_how_long_is_waited_are_flags_too() {
         "--transaction-timeout",
         "1",
     ];
-    world.loader(&args).run().expect(7);
-    let version = world.bare(&["--version"]).run().expect(0).out;
+    world.call(&args).run().exits(7);
+    let version = world.bare(&["--version"]).run().exits(0).stdout;
     assert_eq!(
         version.trim(),
         concat!("loader ", env!("CARGO_PKG_VERSION"))
@@ -82,7 +83,7 @@ fn how_much_is_told_and_how_long_is_waited_are_flags_too() {
 
 #[test]
 fn whoever_runs_it_is_the_actor_where_nothing_says_otherwise() {
-    let world = World::with_batch();
+    let world = with_batch();
     for (actor, more) in [
         // The program runs with no variable but HOME and PATH.
         (None, &[][..]),
@@ -91,12 +92,12 @@ fn whoever_runs_it_is_the_actor_where_nothing_says_otherwise() {
     ] {
         let record = format!(r#"{{"gsid": "{}"}}"#, more.len() + 7);
         world.write("source/staging/b1/subjects/x.json", &record);
-        let load = world.loader(&["load", "--batch-id", "b1", "--force"]);
+        let load = world.call(&["load", "--batch-id", "b1", "--force"]);
         let load = more
             .iter()
             .fold(load, |run, (name, value)| run.env(name, value));
-        load.run().expect(0);
-        let last = world.query("SELECT changed_by FROM audit_log ORDER BY id DESC LIMIT 1");
+        load.run().exits(0);
+        let last = world.rows("SELECT changed_by FROM audit_log ORDER BY id DESC LIMIT 1");
         let user = std::process::Command::new("id")
             .arg("-un")
             .output()
@@ -122,9 +123,9 @@ fn tests(folder: &std::path::Path) -> String {
 
 #[test]
 fn each_flag_and_each_variable_is_used_by_a_test() {
-    let world = World::new();
+    let world = World::empty();
     let tests = tests(std::path::Path::new("tests"));
-    let help = |args: &[&str]| world.bare(args).run().expect(0).out;
+    let help = |args: &[&str]| world.bare(args).run().exits(0).stdout;
     let main = help(&["--help"]);
     let commands = main
         .split("Commands:")

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::world::World;
+use super::world::with_batch;
 
 const PLAN: [&str; 4] = ["plan", "--batch-id", "b1", "--out"];
 
@@ -10,13 +10,13 @@ const PLAN: [&str; 4] = ["plan", "--batch-id", "b1", "--out"];
 #[cfg(unix)]
 fn out_writes_through_links_and_pipes() {
     use std::os::unix::fs::PermissionsExt;
-    let world = World::with_batch();
+    let world = with_batch();
     world.write("real.json", "");
     std::os::unix::fs::symlink(world.path("real.json"), world.path("link.json")).unwrap();
     world
-        .loader(&[&PLAN[..], &["link.json"]].concat())
+        .call(&[&PLAN[..], &["link.json"]].concat())
         .run()
-        .expect(0);
+        .exits(0);
     assert!(world.path("link.json").is_symlink());
     let plan = std::fs::read_to_string(world.path("real.json")).unwrap();
     assert!(plan.contains("\"plan_hash\""), "{plan}");
@@ -35,10 +35,7 @@ fn out_writes_through_links_and_pipes() {
             .unwrap();
         text
     });
-    world
-        .loader(&[&PLAN[..], &["pipe"]].concat())
-        .run()
-        .expect(0);
+    world.call(&[&PLAN[..], &["pipe"]].concat()).run().exits(0);
     assert_eq!(reader.join().unwrap(), plan);
 
     let mode = |name: &str| {
@@ -55,18 +52,18 @@ fn out_writes_through_links_and_pipes() {
         "subjects: {natural_key: [gsid], sensitive: [sex]}\n",
     );
     world
-        .loader(&[&PLAN[..], &["secret.json"]].concat())
+        .call(&[&PLAN[..], &["secret.json"]].concat())
         .run()
-        .expect(0);
+        .exits(0);
     assert_eq!(mode("secret.json"), 0o600);
 
-    let nowhere = world.loader(&[&PLAN[..], &["nowhere/plan.json"]].concat());
-    nowhere.run().expect(1).says("there is no folder nowhere");
+    let nowhere = world.call(&[&PLAN[..], &["nowhere/plan.json"]].concat());
+    nowhere.run().exits(1).says("there is no folder nowhere");
 }
 
 #[test]
 fn a_detailed_exit_code_tells_plans_that_cannot_be_applied() {
-    let world = World::with_batch();
+    let world = with_batch();
     let plan = |more: &[&str]| {
         let args = [
             &PLAN[..],
@@ -74,22 +71,22 @@ fn a_detailed_exit_code_tells_plans_that_cannot_be_applied() {
             more,
         ]
         .concat();
-        world.loader(&args).run()
+        world.call(&args).run()
     };
-    assert_eq!(plan(&[]).expect(2).json()["status"], "planned");
+    assert_eq!(plan(&[]).exits(2).json()["status"], "planned");
     assert_eq!(
-        plan(&["--max-inserts", "0"]).expect(4).json()["status"],
+        plan(&["--max-inserts", "0"]).exits(4).json()["status"],
         "blocked"
     );
     assert_eq!(
-        plan(&["--rehearse"]).expect(2).json()["rehearsal"]["outcome"],
+        plan(&["--rehearse"]).exits(2).json()["rehearsal"]["outcome"],
         "applies"
     );
     world.sql(
         "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$; \
          CREATE TRIGGER no BEFORE INSERT ON subjects FOR EACH ROW EXECUTE FUNCTION no()",
     );
-    let refused = plan(&["--rehearse"]).expect(4).json();
+    let refused = plan(&["--rehearse"]).exits(4).json();
     assert_eq!(refused["status"], "refused");
     assert!(
         refused["rehearsal"]["message"]
@@ -97,30 +94,27 @@ fn a_detailed_exit_code_tells_plans_that_cannot_be_applied() {
             .unwrap()
             .contains("not today")
     );
-    let told = world.loader(&[&PLAN[..], &["p.json", "--rehearse"]].concat());
-    let told = told
-        .run()
-        .expect(0)
-        .says("Apply would refuse this plan now");
-    assert!(!told.err.contains("--approve"), "{}", told.err);
+    let told = world.call(&[&PLAN[..], &["p.json", "--rehearse"]].concat());
+    let told = told.run().exits(0).says("Apply would refuse this plan now");
+    assert!(!told.stderr.contains("--approve"), "{}", told.stderr);
 }
 
 #[test]
 fn a_report_of_a_validator_is_never_a_fragment_whatever_else_is_ignored() {
-    let world = World::with_batch();
+    let world = with_batch();
     world.write("source/staging/b1/validation_report.json", "{}");
     world.write("source/staging/b1/README.txt", "");
     let args = [&PLAN[..], &["p.json", "--ignore", "README.txt"]].concat();
-    world.loader(&args).run().expect(0);
+    world.call(&args).run().exits(0);
 }
 
 #[test]
 fn a_fragment_without_records_is_noted() {
-    let world = World::with_batch();
+    let world = with_batch();
     world.write("source/staging/b1/subjects/cut_off.ndjson", "");
     world
-        .loader(&[&PLAN[..], &["p.json"]].concat())
+        .call(&[&PLAN[..], &["p.json"]].concat())
         .run()
-        .expect(0)
+        .exits(0)
         .says("note: subjects: there is no record in staging/b1/subjects/cut_off.ndjson");
 }

@@ -3,17 +3,17 @@
 use table_loader::table::config::{Config, json_schema};
 
 use super::commands::biobank;
-use super::world::World;
+use crate::support::World;
 
 /// Every row of the biobank's tables, as a batch that changes nothing.
 fn deliver_what_is_there(world: &World, tables: &[&str]) {
     for table in tables {
-        let rows = world.query(&format!(
+        let rows = world.rows(&format!(
             "SELECT to_jsonb(t) - 'id' - 'modified_at' - 'modified_by' - 'updated_at' FROM {table} t"
         ));
         world.write(
             &format!("source/staging/b1/{table}/rows.ndjson"),
-            &rows.join("\n"),
+            rows.join("\n"),
         );
     }
 }
@@ -22,15 +22,12 @@ fn deliver_what_is_there(world: &World, tables: &[&str]) {
 fn what_init_writes_plans_without_change() {
     let world = biobank();
     std::fs::remove_file(world.path("tables.yaml")).unwrap();
-    world
-        .loader(&["init", "--out", "tables.yaml"])
-        .run()
-        .expect(0);
+    world.call(&["init", "--out", "tables.yaml"]).run().exits(0);
     deliver_what_is_there(
         &world,
         &["subjects", "local_subject_ids", "lcl", "dna", "specimen"],
     );
-    let ran = world.loader(&["plan", "--batch-id", "b1"]).run().expect(0);
+    let ran = world.call(&["plan", "--batch-id", "b1"]).run().exits(0);
     ran.says("0 to insert, 0 to update, 0 to delete, 5 unchanged, 0 violations.");
     assert_eq!(
         std::fs::read_to_string(world.path("tables.schema.json")).unwrap(),
@@ -41,7 +38,7 @@ fn what_init_writes_plans_without_change() {
 #[test]
 fn init_chooses_keys_that_are_not_surrogate_and_says_why() {
     let world = biobank();
-    let text = world.loader(&["init"]).run().expect(0).out;
+    let text = world.call(&["init"]).run().exits(0).stdout;
     assert!(
         text.starts_with("# yaml-language-server: $schema=tables.schema.json\n"),
         "{text}"
@@ -82,7 +79,7 @@ dna:
 
 #[test]
 fn init_explains_what_it_cannot_decide() {
-    let world = World::new();
+    let world = World::empty();
     world.sql(
         r#"CREATE TABLE notes (id serial PRIMARY KEY, body text);
            CREATE TABLE loose (a text, b text);
@@ -97,7 +94,7 @@ fn init_explains_what_it_cannot_decide() {
            CREATE TABLE parts (k text PRIMARY KEY) PARTITION BY LIST (k);
            CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN ('x')"#,
     );
-    let text = world.loader(&["init"]).run().expect(0).out;
+    let text = world.call(&["init"]).run().exits(0).stdout;
     for expect in [
         "# notes: cannot be loaded yet, for want of a natural key:\n#   notes_pkey: id is numbered by a sequence, which records do not bring\n",
         "#   it has no unique key\n# Say which of its columns identify a row (a, b)",
@@ -116,38 +113,38 @@ fn init_explains_what_it_cannot_decide() {
     let names: Vec<&str> = config.tables.keys().map(String::as_str).collect();
     assert_eq!(names, ["Odd Name", "maybe", "parts", "soft", "visits"]);
     let lab = world
-        .loader(&["init", "--schema", "lab"])
+        .call(&["init", "--schema", "lab"])
         .run()
-        .expect(0)
-        .out;
+        .exits(0)
+        .stdout;
     assert!(lab.contains("\"lab.runs\":\n"), "{lab}");
     let only = world
-        .loader(&["init", "--table", "soft"])
+        .call(&["init", "--table", "soft"])
         .run()
-        .expect(0)
-        .out;
+        .exits(0)
+        .stdout;
     assert!(only.contains("soft:") && !only.contains("maybe"), "{only}");
     world
-        .loader(&["init", "--table", "sofd"])
+        .call(&["init", "--table", "sofd"])
         .run()
-        .expect(1)
+        .exits(1)
         .says("did you mean soft?");
     world
-        .loader(&["init", "--schema", "none"])
+        .call(&["init", "--schema", "none"])
         .run()
-        .expect(1)
+        .exits(1)
         .says("there are no tables in the schema none");
     world.write("tables.yaml", "{}");
     world
-        .loader(&["init", "--out", "tables.yaml"])
+        .call(&["init", "--out", "tables.yaml"])
         .run()
-        .expect(1)
+        .exits(1)
         .says("is there already");
     world
-        .loader(&["init", "--out", "tables.yaml", "--force"])
+        .call(&["init", "--out", "tables.yaml", "--force"])
         .run()
-        .expect(0);
-    world.loader(&["graph"]).run().expect(0).says("visits");
+        .exits(0);
+    world.call(&["graph"]).run().exits(0).says("visits");
 }
 
 #[test]
@@ -157,7 +154,7 @@ fn the_example_loads_and_plans() {
         &world,
         &["subjects", "local_subject_ids", "lcl", "specimen"],
     );
-    let ran = world.loader(&["plan", "--batch-id", "b1"]).run().expect(0);
+    let ran = world.call(&["plan", "--batch-id", "b1"]).run().exits(0);
     ran.says("0 to insert, 0 to update, 0 to delete, 4 unchanged, 0 violations.");
     let example = std::fs::read_to_string("tables.yaml").unwrap();
     assert!(example.starts_with("# yaml-language-server: $schema=tables.schema.json\n"));

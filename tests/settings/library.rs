@@ -11,7 +11,8 @@ use table_loader::pg::{Database, Timeouts};
 use table_loader::planfile::PlanFile;
 use table_loader::table::config::Config;
 
-use super::world::World;
+use super::world::with_batch;
+use crate::support::World;
 
 #[path = "../../examples/load_batch.rs"]
 mod load_batch;
@@ -35,7 +36,7 @@ fn batch(world: &World) -> PlanRequest {
 
 #[test]
 fn a_round_through_the_library_tells_its_steps() {
-    let world = World::with_batch();
+    let world = with_batch();
     let told = std::sync::Mutex::new(Vec::new());
     let events = |event: Event| told.lock().unwrap().push(format!("{event:?}"));
     let open = |name: &str| PlanFile::open(&world.path(name)).unwrap().executable();
@@ -66,7 +67,7 @@ fn a_round_through_the_library_tells_its_steps() {
     wait(ops::rollback(&undo, create("undo.json"), &events)).unwrap();
     let undo = Arc::new(open("undo.json").unwrap());
     wait(ops::apply(&undo, &how, pending(), &events)).unwrap();
-    assert_eq!(world.query("SELECT gsid, sex FROM subjects"), ["G1|F"]);
+    assert_eq!(world.rows("SELECT gsid, sex FROM subjects"), ["G1|F"]);
     assert!(history().unwrap()[1].undone_by.is_some());
 
     let told = told.into_inner().unwrap();
@@ -86,7 +87,7 @@ fn a_round_through_the_library_tells_its_steps() {
 
 #[test]
 fn the_example_loads_a_batch_with_the_originals_results() {
-    let world = World::with_batch();
+    let world = with_batch();
     let PlanRequest { source, config, .. } = batch(&world);
     let loader = load_batch::TableLoader {
         database: database(&world),
@@ -105,7 +106,7 @@ fn the_example_loads_a_batch_with_the_originals_results() {
         (rehearsed.status, rehearsed.records_loaded),
         ("rehearsed", 2)
     );
-    assert_eq!(world.query("SELECT count(*) FROM subjects"), ["1"]);
+    assert_eq!(world.rows("SELECT count(*) FROM subjects"), ["1"]);
     let results = wait(loader.load_batch("b1", false)).unwrap();
     assert_eq!(
         (
@@ -117,7 +118,7 @@ fn the_example_loads_a_batch_with_the_originals_results() {
         (3, 2, 1, 0)
     );
     assert_eq!(results.tables["subjects"].records_loaded, 2);
-    assert_eq!(world.query("SELECT count(*) FROM subjects"), ["3"]);
+    assert_eq!(world.rows("SELECT count(*) FROM subjects"), ["3"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::world::World;
+use super::world::with_batch;
 
 /// Each line of a log as JSON.
 #[track_caller]
@@ -13,9 +13,9 @@ fn objects(log: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn without_a_terminal_each_step_is_a_line() {
-    let world = World::with_batch();
+    let world = with_batch();
     let steps = |args: &[&str]| {
-        let err = world.loader(args).run().expect(0).err;
+        let err = world.call(args).run().exits(0).stderr;
         // How long it took differs from run to run.
         let line = |l: &str| l.split(" in ").next().unwrap_or_default().to_owned();
         err.lines().map(line).collect::<Vec<_>>()
@@ -45,14 +45,14 @@ fn without_a_terminal_each_step_is_a_line() {
 
 #[test]
 fn on_a_terminal_there_are_bars_and_they_go_away() {
-    let world = World::with_batch();
+    let world = with_batch();
     let on_terminal = |level: &str| {
         let spawn =
             "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
         let output = Command::new("python3")
             .args(["-c", spawn, env!("CARGO_BIN_EXE_loader")])
             .args(["plan", "--batch-id", "b1", "--out", "plan.json"])
-            .current_dir(world.folder.path())
+            .current_dir(world.folder())
             .env("DATABASE_URL", &world.url)
             .env("LOADER_SOURCE", world.path("source"))
             .env("LOADER_QUEUE", "off")
@@ -83,7 +83,7 @@ fn on_a_terminal_there_are_bars_and_they_go_away() {
 
 #[test]
 fn timings_tell_how_long_each_phase_took() {
-    let world = World::with_batch();
+    let world = with_batch();
     let plan = [
         "plan",
         "--batch-id",
@@ -92,7 +92,7 @@ fn timings_tell_how_long_each_phase_took() {
         "plan.json",
         "--timings",
     ];
-    let told = world.loader(&plan).run().expect(0).err;
+    let told = world.call(&plan).run().exits(0).stderr;
     let phase = |l: &&str| l.contains(" s  compare (subjects)");
     let line = told.lines().find(phase).unwrap_or_else(|| panic!("{told}"));
     let seconds = line.trim_start().split(' ').next().unwrap();
@@ -107,8 +107,8 @@ fn timings_tell_how_long_each_phase_took() {
             vec!["verify the plan", "insert", "read back and audit", "commit"],
         ),
     ] {
-        let run = world.loader(&[args, vec!["--timings", "--json"]].concat());
-        let result: serde_json::Value = serde_json::from_str(&run.run().expect(0).out).unwrap();
+        let run = world.call(&[args, vec!["--timings", "--json"]].concat());
+        let result: serde_json::Value = serde_json::from_str(&run.run().exits(0).stdout).unwrap();
         let timings = result["timings"].as_array().unwrap();
         for name in phases {
             let found = timings.iter().find(|t| t["phase"] == name);
@@ -123,10 +123,10 @@ fn timings_tell_how_long_each_phase_took() {
 
 #[test]
 fn json_logs_are_one_object_a_line_whatever_happens() {
-    let world = World::with_batch();
+    let world = with_batch();
     let run = |args: &[&str], code| {
-        let run = world.loader(args).env("LOADER_LOG_FORMAT", "JSON").run();
-        objects(&run.expect(code).err)
+        let run = world.call(args).env("LOADER_LOG_FORMAT", "JSON").run();
+        objects(&run.exits(code).stderr)
     };
     let plan = run(&["plan", "--batch-id", "b1", "--out", "plan.json"], 0);
     assert_eq!(plan[1]["step"], "reading");
@@ -159,8 +159,8 @@ fn json_logs_are_one_object_a_line_whatever_happens() {
             .bare(args)
             .env("LOADER_LOG_FORMAT", format)
             .run()
-            .expect(1)
-            .err;
+            .exits(1)
+            .stderr;
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(err.trim()).is_ok(),
             json,
@@ -172,13 +172,13 @@ fn json_logs_are_one_object_a_line_whatever_happens() {
         .env("LOADER_LOG_FORMAT", "xml")
         .run();
     wrong
-        .expect(1)
+        .exits(1)
         .says("LOADER_LOG_FORMAT is \"xml\", which is none of text, json");
 }
 
 #[test]
 fn no_log_has_a_secret_or_a_sensitive_value() {
-    let world = World::with_batch();
+    let world = with_batch();
     world.write(
         "tables.yaml",
         "subjects: {natural_key: [gsid], sensitive: [sex]}\n",
@@ -222,7 +222,7 @@ fn no_log_has_a_secret_or_a_sensitive_value() {
             &["history"],
         ] {
             let ran = world
-                .loader(args)
+                .call(args)
                 .env("DATABASE_URL", url.replace("127.0.0.1", host))
                 .env("LOADER_SOURCE", "s3://curated")
                 .env("AWS_ENDPOINT_URL", s3.endpoint())
@@ -233,8 +233,8 @@ fn no_log_has_a_secret_or_a_sensitive_value() {
                 .env("LOG_LEVEL", "debug")
                 .env("LOADER_LOG_FORMAT", format)
                 .run();
-            code |= ran.code;
-            said += &ran.err;
+            code |= ran.code.unwrap_or_default();
+            said += &ran.stderr;
         }
         assert!(said.contains("aws_"), "the client's own events: {said}");
         for canary in ["canary", s3.secret_key()] {

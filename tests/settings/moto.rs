@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use super::world::{Run, World};
+use super::world::with_batch;
+use crate::support::{Call, World};
 
 /// The server; it ends with this process, whatever happens.
 struct Moto {
@@ -36,7 +37,7 @@ impl Moto {
         ask(self.port, "PUT", &path, body.as_ref());
     }
 
-    fn settle(&self, run: Run, port: u16) -> Run {
+    fn settle(&self, run: Call, port: u16) -> Call {
         run.env("LOADER_SOURCE", "s3://fragments")
             .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
             .env("AWS_ACCESS_KEY_ID", "anybody")
@@ -44,9 +45,9 @@ impl Moto {
             .env("AWS_REGION", "us-east-1")
     }
 
-    fn plan(&self, world: &World, batch: &str) -> Run {
+    fn plan(&self, world: &World, batch: &str) -> Call {
         let args = ["plan", "--batch-id", batch, "--out", "plan.json"];
-        self.settle(world.loader(&args), self.port)
+        self.settle(world.call(&args), self.port)
     }
 }
 
@@ -113,7 +114,7 @@ fn changing_way(port: u16, path: &'static str) -> u16 {
 #[test]
 fn another_s3_server_is_read_as_well() {
     let moto = Moto::start();
-    let world = World::with_batch();
+    let world = with_batch();
 
     // On two pages, under names of all kinds, and in every form.
     world.write(
@@ -128,7 +129,7 @@ fn another_s3_server_is_read_as_well() {
     moto.put("b1/subjects.csv.gz", gzip("gsid,sex\nG1,M\nG2,\n"));
     moto.put("b1/subjects/a%20b.ndjson.gz", gzip("{\"gsid\": \"G3\"}\n"));
     moto.put("b1/subjects/%E6%97%A5%E6%9C%AC.json", r#"[{"gsid": "G4"}]"#);
-    let planned = moto.plan(&world, "b1").run().expect(0);
+    let planned = moto.plan(&world, "b1").run().exits(0);
     planned
         .says("listed 1014 objects")
         .says("4 to insert, 1 to update");
@@ -141,35 +142,35 @@ fn another_s3_server_is_read_as_well() {
         assert!(plan.contains(key), "{key}: {plan}");
     }
     world
-        .loader(&["apply", "plan.json", "--force"])
+        .call(&["apply", "plan.json", "--force"])
         .run()
-        .expect(0);
+        .exits(0);
     assert_eq!(
-        world.query("SELECT gsid, sex FROM subjects UNION ALL SELECT * FROM \"!first\" ORDER BY 1"),
-        ["G1|M", "G2|(null)", "G3|(null)", "G4|(null)", "é 1|(null)"]
+        world.rows("SELECT gsid, sex FROM subjects UNION ALL SELECT * FROM \"!first\" ORDER BY 1"),
+        ["G1|M", "G2|∅", "G3|∅", "G4|∅", "é 1|∅"]
     );
-    let again = moto.plan(&world, "b1").run().expect(0);
+    let again = moto.plan(&world, "b1").run().exits(0);
     again.says("There is nothing to apply.");
 
     // The ETag that it lists is the one by which it is asked for the object.
     moto.put("b2/subjects/a.json", r#"{"gsid": "G5"}"#);
     let way = changing_way(moto.port, "/fragments/staging/b2/subjects/a.json");
     let args = ["plan", "--batch-id", "b2"];
-    let ran = moto.settle(world.loader(&args), way).run();
-    ran.expect(1)
+    let ran = moto.settle(world.call(&args), way).run();
+    ran.exits(1)
         .says("s3://fragments/staging/b2/subjects/a.json changed between listing and reading");
-    moto.settle(world.loader(&args), way)
+    moto.settle(world.call(&args), way)
         .run()
-        .expect(0)
+        .exits(0)
         .says("\"changed\"");
 
     // What it refuses.
-    let nothing = moto.plan(&world, "b3").run().expect(1);
+    let nothing = moto.plan(&world, "b3").run().exits(1);
     nothing.says("there are no fragments of batch b3");
     let elsewhere = moto.plan(&world, "b1").args(&["--source", "s3://no-such"]);
-    elsewhere.run().expect(1).says("NoSuchBucket");
+    elsewhere.run().exits(1).says("NoSuchBucket");
     ask(moto.port, "POST", "/moto-api/reset-auth", b"0");
-    let stranger = moto.plan(&world, "b1").run().expect(1);
+    let stranger = moto.plan(&world, "b1").run().exits(1);
     stranger
         .says("InvalidAccessKeyId")
         .says("check AWS_ACCESS_KEY_ID");

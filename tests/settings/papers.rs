@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_yaml::Value;
 
 use super::commands::biobank;
-use super::world::World;
+use crate::support::World;
 
 fn yaml(path: &str) -> Value {
     serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -38,10 +38,10 @@ fn bash(world: &World, script: &str, env: &[(&str, &str)]) -> String {
     );
     let output = Command::new("bash")
         .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script])
-        .current_dir(world.folder.path())
+        .current_dir(world.folder())
         .env_clear()
         .env("PATH", path)
-        .env("HOME", world.folder.path())
+        .env("HOME", world.folder())
         .env("DATABASE_URL", &world.url)
         .env("LOADER_SOURCE", world.path("source"))
         .env("LOADER_QUEUE", "off")
@@ -58,7 +58,7 @@ fn the_workflow_is_well_formed() {
     let workflow = yaml("docs/github-actions.yaml");
     assert!(workflow["on"]["pull_request"].is_mapping() && workflow["on"]["push"].is_mapping());
     assert!(workflow["permissions"].as_mapping().unwrap().is_empty());
-    let world = World::new();
+    let world = World::empty();
     for (name, job) in workflow["jobs"].as_mapping().unwrap() {
         assert!(
             job["runs-on"].is_string() && job["permissions"].is_mapping(),
@@ -128,15 +128,15 @@ fn the_workflow_plans_and_applies_what_was_merged() {
 
     let apply = script("apply", "Apply what was merged");
     bash(&world, &apply, &[("BEFORE", &base)]);
-    assert_eq!(world.query("SELECT concentration FROM dna"), ["2.000"]);
-    assert_eq!(world.query("SELECT count(*) FROM subjects"), ["2"]);
+    assert_eq!(world.rows("SELECT concentration FROM dna"), ["2.000"]);
+    assert_eq!(world.rows("SELECT count(*) FROM subjects"), ["2"]);
     bash(&world, &apply, &[("BEFORE", &base)]);
-    assert_eq!(world.query("SELECT count(*) FROM loader_ledger"), ["1"]);
+    assert_eq!(world.rows("SELECT count(*) FROM loader_ledger"), ["1"]);
 }
 
 #[test]
 fn the_comment_is_written_once_and_then_edited() {
-    let world = World::new();
+    let world = World::empty();
     world.write("comment.md", "<!-- table-loader -->\n");
     let show = script("plan", "Show it in one comment");
     for (found, expect) in [

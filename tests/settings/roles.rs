@@ -1,7 +1,7 @@
 //! `docs/roles.md`: the program under exactly the roles that it grants.
 
 use super::commands::biobank;
-use super::world::{Ran, World};
+use crate::support::{Run, World};
 
 /// The SQL of the page, with the database's name in place.
 fn grants(world: &World) -> String {
@@ -36,8 +36,8 @@ fn planning_reads_only_and_applying_owns_nothing() {
          SELECT 'b1', t, 'staging/b1/' || t || '/a.json' FROM unnest('{subjects,lcl,dna,local_subject_ids}'::text[]) t",
     );
     let before = everything(&world);
-    let as_role = |role: &str, args: &[&str]| -> Ran {
-        let run = world.loader(args).env("LOADER_QUEUE", "required");
+    let as_role = |role: &str, args: &[&str]| -> Run {
+        let run = world.call(args).env("LOADER_QUEUE", "required");
         run.env(
             "DATABASE_URL",
             world.url.replace("loader@", &format!("{role}@")),
@@ -47,10 +47,10 @@ fn planning_reads_only_and_applying_owns_nothing() {
 
     let plan = ["plan", "--batch-id", "b1", "--out", "plan.json"];
     as_role("loader_plan", &plan)
-        .expect(0)
+        .exits(0)
         .says("Plan: 3 to insert, 2 to update");
     as_role("loader_plan", &["check", "plan.json"])
-        .expect(0)
+        .exits(0)
         .says("It would apply now");
     for args in [
         &["history"][..],
@@ -59,10 +59,10 @@ fn planning_reads_only_and_applying_owns_nothing() {
         &["graph"],
         &["init"],
     ] {
-        as_role("loader_plan", args).expect(0);
+        as_role("loader_plan", args).exits(0);
     }
     as_role("loader_plan", &["apply", "plan.json", "--force"])
-        .expect(1)
+        .exits(1)
         .says("permission denied");
     assert_eq!(everything(&world), before);
 
@@ -70,16 +70,16 @@ fn planning_reads_only_and_applying_owns_nothing() {
         "loader_apply",
         &["apply", "plan.json", "--force", "--dry-run"],
     )
-    .expect(0);
+    .exits(0);
     as_role("loader_apply", &["apply", "plan.json", "--force"])
-        .expect(0)
+        .exits(0)
         .says("Applied: 3 inserted, 2 updated");
     assert_eq!(
-        world.query("SELECT DISTINCT status FROM validation_queue"),
+        world.rows("SELECT DISTINCT status FROM validation_queue"),
         ["loaded"]
     );
     as_role("loader_plan", &["check", "plan.json"])
-        .expect(0)
+        .exits(0)
         .says("Applied at");
 
     // The log can be added to and not changed, nor can the loader's tables be taken away.
@@ -106,9 +106,9 @@ fn planning_reads_only_and_applying_owns_nothing() {
         assert_eq!(code, Some("42501"), "{sql}: {e}");
     }
 
-    as_role("loader_apply", &["rollback", "--batch-id", "b1", "--force"]).expect(0);
+    as_role("loader_apply", &["rollback", "--batch-id", "b1", "--force"]).exits(0);
     assert_eq!(everything(&world), before);
-    as_role("loader_apply", &["load", "--batch-id", "b1", "--force"]).expect(0);
+    as_role("loader_apply", &["load", "--batch-id", "b1", "--force"]).exits(0);
 }
 
 /// The loaded tables and the queue's verdicts.
@@ -117,6 +117,6 @@ fn everything(world: &World) -> Vec<String> {
         .iter()
         .map(|t| format!("SELECT to_jsonb(t)::text FROM {t} t ORDER BY 1"))
         .chain(["SELECT id, status FROM validation_queue ORDER BY 1".to_owned()])
-        .flat_map(|sql| world.query(&sql))
+        .flat_map(|sql| world.rows(&sql))
         .collect()
 }

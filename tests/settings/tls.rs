@@ -6,7 +6,8 @@ use postgres::{Client, NoTls};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use table_loader::postgres_server::Postgres;
 
-use super::world::{Ran, Run, World, private};
+use super::world::private;
+use crate::support::{Call, Run, World};
 
 const HBA: &str = "\
 local     all all            trust
@@ -76,9 +77,9 @@ fn secure() -> &'static Secure {
 const PASSWORD: &str = r"it's: a \ secret";
 
 /// `loader migrate` as a user by `localhost`, with the authority's certificate in `ca.pem`.
-fn migrate(user: &str) -> (World, Run) {
+fn migrate(user: &str) -> (World, Call) {
     let secure = secure();
-    let world = World::on(&secure.server);
+    let world = World::empty_on(&secure.server);
     world.write("ca.pem", &secure.authority);
     let run = world
         .bare(&["migrate"])
@@ -90,10 +91,10 @@ fn migrate(user: &str) -> (World, Run) {
 }
 
 #[track_caller]
-fn check(user: &str, settings: &[(&str, &str)], code: i32) -> Ran {
+fn check(user: &str, settings: &[(&str, &str)], code: i32) -> Run {
     let (_world, run) = migrate(user);
     let run = settings.iter().fold(run, |r, (n, v)| r.env(n, v));
-    run.run().expect(code)
+    run.run().exits(code)
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn prefer_is_the_default_and_takes_what_there_is() {
     check("tls_only", &[], 0);
     check("plain_only", &[], 0);
     check("tls_only", &[("DB_SSLMODE", "prefer")], 0);
-    World::new().loader(&["migrate"]).run().expect(0);
+    World::empty().call(&["migrate"]).run().exits(0);
 }
 
 #[test]
@@ -123,12 +124,9 @@ fn require_encrypts_and_takes_any_certificate() {
 
 #[test]
 fn require_without_tls_on_the_server_is_refused_with_advice() {
-    let world = World::new();
-    let ran = world
-        .loader(&["migrate"])
-        .env("DB_SSLMODE", "require")
-        .run();
-    ran.expect(1)
+    let world = World::empty();
+    let ran = world.call(&["migrate"]).env("DB_SSLMODE", "require").run();
+    ran.exits(1)
         .says("server does not support TLS; turn it on there (ssl = on)");
 }
 
@@ -158,11 +156,11 @@ fn another_authority_is_not_trusted() {
     let (params, key) = authority("another authority");
     for mode in ["verify-ca", "verify-full", "require"] {
         let (world, run) = migrate("tls_only");
-        world.write("other.pem", &params.self_signed(&key).unwrap().pem());
+        world.write("other.pem", params.self_signed(&key).unwrap().pem());
         let run = run
             .env("DB_SSLMODE", mode)
             .env("DB_SSLROOTCERT", "other.pem");
-        run.run().expect(1).says("is not trusted here");
+        run.run().exits(1).says("is not trusted here");
     }
 }
 
@@ -176,7 +174,7 @@ fn the_servers_own_certificate_can_be_the_trusted_one() {
         let (world, run) = migrate("tls_only");
         world.write("own.pem", &secure().certificate);
         let run = run.env("DB_HOST", host).env("DB_SSLMODE", mode);
-        run.env("DB_SSLROOTCERT", "own.pem").run().expect(code);
+        run.env("DB_SSLROOTCERT", "own.pem").run().exits(code);
     }
 }
 
@@ -184,7 +182,7 @@ fn the_servers_own_certificate_can_be_the_trusted_one() {
 fn the_root_certificate_in_the_home_folder_is_found_as_by_psql() {
     let (world, run) = migrate("tls_only");
     world.write(".postgresql/root.crt", &secure().authority);
-    run.env("PGSSLMODE", "verify-full").run().expect(0);
+    run.env("PGSSLMODE", "verify-full").run().exits(0);
 }
 
 #[test]
@@ -197,7 +195,7 @@ fn a_wrong_file_of_authorities_is_named() {
     run.env(mode.0, mode.1)
         .env("DB_SSLROOTCERT", "empty.pem")
         .run()
-        .expect(1)
+        .exits(1)
         .says("the root certificates in empty.pem hold no certificate");
 }
 
@@ -215,14 +213,14 @@ fn the_url_may_say_it_too() {
     run.env("DATABASE_URL", full)
         .env("DB_SSLMODE", "disable")
         .run()
-        .expect(0);
+        .exits(0);
     let run = world
         .bare(&["migrate"])
         .env("DATABASE_URL", at("sslmode=verify-full"));
-    run.run().expect(1).says("is not trusted here");
+    run.run().exits(1).says("is not trusted here");
     let run = world.bare(&["migrate", "--database-url", &at("sslmode=of+course")]);
     run.run()
-        .expect(1)
+        .exits(1)
         .says("sslmode in the database URL is \"of+course\"");
 }
 
@@ -241,7 +239,7 @@ fn scram_passwords_work_with_tls_and_without() {
             &[("DB_SSLMODE", mode), ("DB_PASSWORD", "s3cret")],
             1,
         );
-        assert!(!ran.err.contains("s3cret"), "{}", ran.err);
+        assert!(!ran.stderr.contains("s3cret"), "{}", ran.stderr);
         ran.says("password authentication failed");
     }
     check("secret", &[], 1).says("give it with DB_PASSWORD, PGPASSWORD or ~/.pgpass");
@@ -258,13 +256,13 @@ fn the_password_file_is_used_as_by_psql() {
         )
     };
     let (world, run) = migrate("secret");
-    world.write(".pgpass", &line(&world));
-    private(&world.path(".pgpass"), world.folder.path());
-    run.run().expect(0);
+    world.write(".pgpass", line(&world));
+    private(&world.path(".pgpass"), world.folder());
+    run.run().exits(0);
     let (world, run) = migrate("secret");
-    world.write("elsewhere", &line(&world));
-    private(&world.path("elsewhere"), world.folder.path());
-    run.env("PGPASSFILE", "elsewhere").run().expect(0);
+    world.write("elsewhere", line(&world));
+    private(&world.path("elsewhere"), world.folder());
+    run.env("PGPASSFILE", "elsewhere").run().exits(0);
 }
 
 #[test]
@@ -273,7 +271,7 @@ fn a_password_file_that_others_can_read_is_not_used() {
     let (world, run) = migrate("secret");
     world.write(
         ".pgpass",
-        &format!(
+        format!(
             "*:*:*:*:{}\n",
             PASSWORD.replace('\\', r"\\").replace(':', r"\:")
         ),
@@ -281,6 +279,6 @@ fn a_password_file_that_others_can_read_is_not_used() {
     let readable = std::fs::Permissions::from_mode(0o640);
     std::fs::set_permissions(world.path(".pgpass"), readable).unwrap();
     run.run()
-        .expect(1)
+        .exits(1)
         .says("can be read by others and is not used; run chmod 0600");
 }

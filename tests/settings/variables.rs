@@ -2,24 +2,26 @@
 
 use std::time::Duration;
 
-use super::world::{World, server};
+use super::world::{planned, with_batch};
+use crate::support::server::shared;
+use crate::support::{Call, Run, World};
 
 /// Whether the loader's tables are in the world's database.
 fn migrated(world: &World) -> bool {
-    world.query("SELECT to_regclass('loader_ledger') IS NOT NULL") == ["t"]
+    world.rows("SELECT to_regclass('loader_ledger') IS NOT NULL") == ["t"]
 }
 
 fn rows(world: &World) -> Vec<String> {
-    world.query("SELECT gsid, sex FROM subjects ORDER BY gsid")
+    world.rows("SELECT gsid, sex FROM subjects ORDER BY gsid")
 }
 
 #[test]
 fn the_parts_of_the_database_come_from_db_variables() {
-    let world = World::new();
+    let world = World::empty();
     let run = world
         .bare(&["migrate"])
         .env("DB_HOST", "127.0.0.1")
-        .env("DB_PORT", server().port().to_string())
+        .env("DB_PORT", shared().port().to_string())
         .env("DB_NAME", &world.database)
         .env("DB_USER", "loader")
         .env("DB_PASSWORD", "not asked for")
@@ -30,49 +32,49 @@ fn the_parts_of_the_database_come_from_db_variables() {
         .env("PGPORT", "1")
         .env("PGDATABASE", "nothing")
         .env("PGUSER", "nobody");
-    run.run().expect(0);
+    run.run().exits(0);
     assert!(migrated(&world));
 }
 
 #[test]
 fn what_psql_looks_at_is_looked_at() {
-    let world = World::new();
+    let world = World::empty();
     let run = world
         .bare(&["migrate"])
         .env("PGHOST", "127.0.0.1")
-        .env("PGPORT", server().port().to_string())
+        .env("PGPORT", shared().port().to_string())
         .env("PGDATABASE", &world.database)
         .env("PGUSER", "loader")
         .env("PGOPTIONS", "-c search_path=public")
         .env("PGCONNECT_TIMEOUT", "5");
-    run.run().expect(0);
+    run.run().exits(0);
     assert!(migrated(&world));
 }
 
 #[test]
 fn the_url_is_completed_by_variables() {
-    let world = World::new();
+    let world = World::empty();
     let run = world
         .bare(&["migrate"])
         .env(
             "DATABASE_URL",
-            format!("postgresql://127.0.0.1:{}", server().port()),
+            format!("postgresql://127.0.0.1:{}", shared().port()),
         )
         .env("DB_NAME", &world.database)
         .env("PGUSER", "loader");
-    run.run().expect(0);
+    run.run().exits(0);
     assert!(migrated(&world));
 }
 
 #[test]
 fn flags_beat_the_environment_and_that_beats_the_file() {
-    let [flag, variable, file] = [World::new(), World::new(), World::new()];
-    flag.write(".env", &format!("DATABASE_URL='{}'\n", file.url));
+    let [flag, variable, file] = [World::empty(), World::empty(), World::empty()];
+    flag.write(".env", format!("DATABASE_URL='{}'\n", file.url));
     let migrate = |args: &[&str]| flag.bare(&["migrate"]).args(args);
     migrate(&["--database-url", &flag.url])
         .env("DATABASE_URL", &variable.url)
         .run()
-        .expect(0);
+        .exits(0);
     assert_eq!(
         [&flag, &variable, &file].map(migrated),
         [true, false, false]
@@ -80,15 +82,15 @@ fn flags_beat_the_environment_and_that_beats_the_file() {
     migrate(&[])
         .env("DATABASE_URL", &variable.url)
         .run()
-        .expect(0);
+        .exits(0);
     assert_eq!([&flag, &variable, &file].map(migrated), [true, true, false]);
-    migrate(&[]).run().expect(0);
+    migrate(&[]).run().exits(0);
     assert!(migrated(&file));
 }
 
 #[test]
 fn an_empty_variable_counts_as_not_set() {
-    let world = World::new();
+    let world = World::empty();
     let empty = [
         "DB_HOST",
         "DB_PORT",
@@ -106,26 +108,26 @@ fn an_empty_variable_counts_as_not_set() {
     ];
     let run = empty
         .iter()
-        .fold(world.loader(&["migrate"]), |r, name| r.env(name, ""));
-    run.run().expect(0);
+        .fold(world.call(&["migrate"]), |r, name| r.env(name, ""));
+    run.run().exits(0);
     assert!(migrated(&world));
-    let file = World::new();
+    let file = World::empty();
     file.write(
         ".env",
-        &format!("DATABASE_URL={}\nLOADER_SCHEMA=ours\n", file.url),
+        format!("DATABASE_URL={}\nLOADER_SCHEMA=ours\n", file.url),
     );
     let run = file
         .bare(&["migrate"])
         .env("DATABASE_URL", "")
         .env("LOADER_SCHEMA", "");
-    run.run().expect(0);
-    assert_eq!(file.query("SELECT count(*) FROM ours.loader_ledger"), ["0"]);
+    run.run().exits(0);
+    assert_eq!(file.rows("SELECT count(*) FROM ours.loader_ledger"), ["0"]);
 }
 
 #[test]
 fn a_wrong_variable_is_named_with_what_it_is_and_what_is_allowed() {
-    let world = World::with_batch();
-    world.plan();
+    let world = with_batch();
+    planned(&world);
     for (name, value, expect) in [
         (
             "DB_SSLMODE",
@@ -157,68 +159,68 @@ fn a_wrong_variable_is_named_with_what_it_is_and_what_is_allowed() {
         ("LOADER_LOCK_TIMEOUT", "x", "which is not a whole number"),
     ] {
         let ran = world
-            .loader(&["apply", "plan.json", "--force"])
+            .call(&["apply", "plan.json", "--force"])
             .env(name, value)
             .run();
-        ran.expect(1)
+        ran.exits(1)
             .says(&format!("{name} is \"{value}\", "))
             .says(expect);
     }
     let ran = world
-        .loader(&["plan", "--batch-id", "b1"])
+        .call(&["plan", "--batch-id", "b1"])
         .env("LOADER_QUEUE", "on")
         .run();
-    ran.expect(1)
+    ran.exits(1)
         .says("LOADER_QUEUE is \"on\", which is none of required, off");
     for port in ["0", "70000", "5432x"] {
         let run = world
             .bare(&["migrate"])
             .env("DB_NAME", "x")
             .env("DB_PORT", port);
-        run.run().expect(1).says(&format!(
+        run.run().exits(1).says(&format!(
             "DB_PORT is \"{port}\", which is not a port number"
         ));
     }
     let run = world
-        .loader(&["migrate"])
+        .call(&["migrate"])
         .env("DB_POOL_MIN", "3")
         .env("DB_POOL_MAX", "2");
     run.run()
-        .expect(1)
+        .exits(1)
         .says("DB_POOL_MIN is 3, which is more than DB_POOL_MAX (2)");
     let run = world
-        .loader(&["plan", "--batch-id", "b1"])
+        .call(&["plan", "--batch-id", "b1"])
         .without("LOADER_SOURCE");
     run.env("S3_BUCKET", "a bucket")
         .run()
-        .expect(1)
+        .exits(1)
         .says("S3_BUCKET: ");
     assert_eq!(rows(&world), ["G1|F"]);
 }
 
 #[test]
 fn a_wrong_flag_is_named_and_is_no_change_present() {
-    let world = World::new();
-    let ran = world.loader(&["migrate", "--max-retries", "x"]).run();
-    ran.expect(1)
+    let world = World::empty();
+    let ran = world.call(&["migrate", "--max-retries", "x"]).run();
+    ran.exits(1)
         .says("--max-retries is \"x\", which is not a whole number");
     world
-        .loader(&["migrate", "--no-such-flag"])
+        .call(&["migrate", "--no-such-flag"])
         .run()
-        .expect(1)
+        .exits(1)
         .says("--no-such-flag");
     let ran = world
-        .loader(&["migrate", "--max-retries", "x", "--json"])
+        .call(&["migrate", "--max-retries", "x", "--json"])
         .run()
-        .expect(1);
+        .exits(1);
     assert_eq!(ran.json()["reason"], "config");
-    world.loader(&["--help"]).run().expect(0).says("DB_SSLMODE");
-    world.loader(&[]).run().expect(1).says("Usage:");
+    world.call(&["--help"]).run().exits(0).says("DB_SSLMODE");
+    world.call(&[]).run().exits(1).says("Usage:");
 }
 
 #[test]
 fn a_password_is_never_printed() {
-    let world = World::new();
+    let world = World::empty();
     for url in [
         "postgresql://loader:s3cret@127.0.0.1:port/x",
         "postgresql://loader:s3cret@more@127.0.0.1/x",
@@ -228,129 +230,122 @@ fn a_password_is_never_printed() {
         "mysql://loader:s3cret@127.0.0.1/x",
     ] {
         for json in [&["migrate", "--json"][..], &["migrate"]] {
-            let ran = world.bare(json).env("DATABASE_URL", url).run().expect(1);
+            let ran = world.bare(json).env("DATABASE_URL", url).run().exits(1);
             assert!(
-                !format!("{}{}", ran.out, ran.err).contains("s3cret"),
+                !format!("{}{}", ran.stdout, ran.stderr).contains("s3cret"),
                 "{} {}",
-                ran.out,
-                ran.err
+                ran.stdout,
+                ran.stderr
             );
         }
     }
     world.write(".env", "DB_PASSWORD=s3cret more\n");
     let ran = world
-        .loader(&["migrate"])
+        .call(&["migrate"])
         .run()
-        .expect(1)
+        .exits(1)
         .says(".env: a line cannot be read");
-    assert!(!ran.err.contains("s3cret"), "{}", ran.err);
+    assert!(!ran.stderr.contains("s3cret"), "{}", ran.stderr);
     world.write(".env", "");
     let ran = world
         .bare(&["--help"])
         .env("DATABASE_URL", "postgresql://u:s3cret@h/d")
         .run();
-    assert!(!ran.expect(0).out.contains("s3cret"));
+    assert!(!ran.exits(0).stdout.contains("s3cret"));
 }
 
 #[test]
 fn no_database_and_no_source_are_told_with_what_to_do() {
-    let world = World::with_batch();
-    world
-        .bare(&["migrate"])
-        .run()
-        .expect(1)
-        .says("DATABASE_URL");
+    let world = with_batch();
+    world.bare(&["migrate"]).run().exits(1).says("DATABASE_URL");
     let run = world
-        .loader(&["plan", "--batch-id", "b1"])
+        .call(&["plan", "--batch-id", "b1"])
         .without("LOADER_SOURCE");
-    run.run().expect(1).says("S3_BUCKET");
+    run.run().exits(1).says("S3_BUCKET");
 }
 
 #[test]
 fn dry_run_writes_nothing() {
-    let world = World::with_batch();
-    world.plan();
-    let apply = || world.loader(&["apply", "plan.json", "--force"]);
+    let world = with_batch();
+    planned(&world);
+    let apply = || world.call(&["apply", "plan.json", "--force"]);
     for yes in ["true", "1", "yes", "YES"] {
         apply()
             .env("DRY_RUN", yes)
             .run()
-            .expect(0)
+            .exits(0)
             .says("Nothing was written");
     }
     apply()
         .args(&["--dry-run"])
         .run()
-        .expect(0)
+        .exits(0)
         .says("Nothing was written");
     assert_eq!(rows(&world), ["G1|F"]);
     apply()
         .env("DRY_RUN", "true")
         .args(&["--dry-run=false"])
         .run()
-        .expect(0)
+        .exits(0)
         .says("Applied: 2 inserted");
-    assert_eq!(rows(&world), ["G1|M", "G2|F", "G3|(null)"]);
+    assert_eq!(rows(&world), ["G1|M", "G2|F", "G3|∅"]);
 }
 
 #[test]
 fn approval_is_required_unless_told_otherwise() {
-    let world = World::with_batch();
-    world.plan();
-    let apply = || world.loader(&["apply", "plan.json"]);
-    apply().run().expect(5);
-    apply().env("REQUIRE_APPROVAL", "yes").run().expect(5);
+    let world = with_batch();
+    planned(&world);
+    let apply = || world.call(&["apply", "plan.json"]);
+    apply().run().exits(5);
+    apply().env("REQUIRE_APPROVAL", "yes").run().exits(5);
     apply()
         .env("REQUIRE_APPROVAL", "no")
         .args(&["--require-approval", "true"])
         .run()
-        .expect(5);
-    apply().env("REQUIRE_APPROVAL", "0").run().expect(0);
+        .exits(5);
+    apply().env("REQUIRE_APPROVAL", "0").run().exits(0);
     assert_eq!(rows(&world).len(), 3);
 }
 
 #[test]
 fn the_batch_size_changes_nothing_but_the_round_trips() {
-    let world = World::with_batch();
-    let plan = |run: super::world::Run| run.run().expect(0).out;
+    let world = with_batch();
+    let plan = |run: Call| run.run().exits(0).stdout;
     let args = ["plan", "--batch-id", "b1"];
-    let whole = plan(world.loader(&args));
-    assert_eq!(plan(world.loader(&args).env("BATCH_SIZE", "1")), whole);
-    assert_eq!(
-        plan(world.loader(&args).args(&["--batch-size", "2"])),
-        whole
-    );
+    let whole = plan(world.call(&args));
+    assert_eq!(plan(world.call(&args).env("BATCH_SIZE", "1")), whole);
+    assert_eq!(plan(world.call(&args).args(&["--batch-size", "2"])), whole);
 }
 
 #[test]
 fn more_records_than_allowed_are_refused_by_plan_and_apply() {
-    let world = World::with_batch();
-    world.plan();
-    let plan = world.loader(&["plan", "--batch-id", "b1"]);
+    let world = with_batch();
+    planned(&world);
+    let plan = world.call(&["plan", "--batch-id", "b1"]);
     plan.env("MAX_RECORDS_PER_BATCH", "2")
         .run()
-        .expect(4)
+        .exits(4)
         .says("MAX_RECORDS_PER_BATCH");
     let apply = || {
         world
-            .loader(&["apply", "plan.json", "--force"])
+            .call(&["apply", "plan.json", "--force"])
             .env("MAX_RECORDS_PER_BATCH", "2")
     };
-    apply().run().expect(4);
-    apply().args(&["--max-records", "3"]).run().expect(0);
+    apply().run().exits(4);
+    apply().args(&["--max-records", "3"]).run().exits(0);
 }
 
 #[test]
 fn retries_are_counted_and_told_by_level() {
-    let world = World::with_batch();
-    world.plan();
+    let world = with_batch();
+    planned(&world);
     let apply = || {
         let closed = "postgresql://loader@127.0.0.1:1/x";
         world
-            .loader(&["apply", "plan.json", "--force"])
+            .call(&["apply", "plan.json", "--force"])
             .env("DATABASE_URL", closed)
     };
-    let told = |ran: super::world::Ran| ran.expect(1).err.matches("attempt ").count();
+    let told = |ran: Run| ran.exits(1).stderr.matches("attempt ").count();
     assert_eq!(told(apply().env("MAX_RETRIES", "0").run()), 0);
     assert_eq!(told(apply().env("MAX_RETRIES", "1").run()), 1);
     let quiet = apply().env("MAX_RETRIES", "1").env("LOG_LEVEL", "ERROR");
@@ -359,14 +354,14 @@ fn retries_are_counted_and_told_by_level() {
 
 #[test]
 fn the_log_level_decides_about_steps() {
-    let world = World::with_batch();
+    let world = with_batch();
     let plan = |level: &str| {
         world
-            .loader(&["plan", "--batch-id", "b1"])
+            .call(&["plan", "--batch-id", "b1"])
             .env("LOG_LEVEL", level)
             .run()
-            .expect(0)
-            .err
+            .exits(0)
+            .stderr
     };
     let debug = plan("DEBUG");
     assert!(debug.contains("debug: checking 3 records"), "{debug}");
@@ -379,44 +374,44 @@ fn the_log_level_decides_about_steps() {
 
 #[test]
 fn time_limits_end_an_apply() {
-    let world = World::with_batch();
+    let world = with_batch();
     world.sql(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
            'BEGIN PERFORM pg_sleep(20); RETURN NEW; END';
          CREATE TRIGGER slow BEFORE INSERT ON subjects FOR EACH ROW EXECUTE FUNCTION slow()",
     );
-    world.plan();
-    let apply = || world.loader(&["apply", "plan.json", "--force"]);
+    planned(&world);
+    let apply = || world.call(&["apply", "plan.json", "--force"]);
     let started = std::time::Instant::now();
-    apply().env("TRANSACTION_TIMEOUT", "1").run().expect(7);
+    apply().env("TRANSACTION_TIMEOUT", "1").run().exits(7);
     assert!(started.elapsed() < Duration::from_secs(15));
-    let mut holder = world.client();
+    let mut holder = world.connect();
     let mut held = holder.transaction().unwrap();
     held.batch_execute("LOCK TABLE subjects IN ACCESS EXCLUSIVE MODE")
         .unwrap();
-    apply().env("LOADER_LOCK_TIMEOUT", "1").run().expect(7);
-    apply().args(&["--lock-timeout", "1"]).run().expect(7);
+    apply().env("LOADER_LOCK_TIMEOUT", "1").run().exits(7);
+    apply().args(&["--lock-timeout", "1"]).run().exits(7);
     drop(held);
     assert_eq!(rows(&world), ["G1|F"]);
 }
 
 #[test]
 fn the_loaders_own_variables_say_where_things_are() {
-    let world = World::with_batch();
+    let world = with_batch();
     world.sql("CREATE SCHEMA ours");
     world
         .bare(&["migrate"])
         .env("DATABASE_URL", &world.url)
         .env("LOADER_SCHEMA", "ours")
         .run()
-        .expect(0);
+        .exits(0);
     std::fs::rename(world.path("tables.yaml"), world.path("t.yaml")).unwrap();
     std::fs::rename(world.path("source/staging"), world.path("source/elsewhere")).unwrap();
     world.write("source/elsewhere/b1/notes.txt", "x");
     world.write("source/elsewhere/b1/validation_report.json", "x");
     let with = |args: &[&str]| {
         world
-            .loader(args)
+            .call(args)
             .env("LOADER_CONFIG", "t.yaml")
             .env("LOADER_PREFIX", "elsewhere/{batch_id}/")
             .env("LOADER_IGNORE", "notes.txt,validation_report.json")
@@ -425,20 +420,20 @@ fn the_loaders_own_variables_say_where_things_are() {
     };
     with(&["plan", "--batch-id", "b1", "--out", "plan.json"])
         .run()
-        .expect(0);
-    with(&["apply", "plan.json", "--force"]).run().expect(0);
+        .exits(0);
+    with(&["apply", "plan.json", "--force"]).run().exits(0);
     assert_eq!(
-        world.query("SELECT DISTINCT changed_by FROM ours.audit_log"),
+        world.rows("SELECT DISTINCT changed_by FROM ours.audit_log"),
         ["curator"]
     );
-    assert_eq!(world.query("SELECT count(*) FROM public.audit_log"), ["0"]);
+    assert_eq!(world.rows("SELECT count(*) FROM public.audit_log"), ["0"]);
     let run = with(&["plan", "--batch-id", "b1"]).env("LOADER_QUEUE", "required");
-    run.run().expect(4).says("has no entries for batch b1");
+    run.run().exits(4).says("has no entries for batch b1");
 }
 
 #[test]
 fn the_bucket_comes_from_s3_bucket_and_its_keys_from_aws_variables() {
-    let world = World::with_batch();
+    let world = with_batch();
     let s3 = crate::support::s3::S3::start().unwrap();
     s3.create_bucket("curated");
     s3.put(
@@ -448,7 +443,7 @@ fn the_bucket_comes_from_s3_bucket_and_its_keys_from_aws_variables() {
     );
     let plan = |file: bool| {
         let run = world
-            .loader(&["plan", "--batch-id", "b1"])
+            .call(&["plan", "--batch-id", "b1"])
             .without("LOADER_SOURCE");
         let settings = [
             ("S3_BUCKET", "curated".to_owned()),
@@ -462,16 +457,16 @@ fn the_bucket_comes_from_s3_bucket_and_its_keys_from_aws_variables() {
                 .iter()
                 .map(|(n, v)| format!("{n}='{v}'\n"))
                 .collect();
-            world.write(".env", &lines.concat());
+            world.write(".env", lines.concat());
             return run;
         }
         settings.iter().fold(run, |r, (n, v)| r.env(n, v))
     };
-    plan(false).run().expect(0).says("\"G9\"");
+    plan(false).run().exits(0).says("\"G9\"");
     let empty = ["AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_CONFIG_FILE"];
     let run = empty.iter().fold(plan(false), |r, name| r.env(name, ""));
-    run.run().expect(0);
+    run.run().exits(0);
     let source = plan(false).args(&["--source", "s3://nowhere"]);
-    source.run().expect(1).says("nowhere");
-    plan(true).run().expect(0).says("\"G9\"");
+    source.run().exits(1).says("nowhere");
+    plan(true).run().exits(0).says("\"G9\"");
 }

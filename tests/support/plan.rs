@@ -1,0 +1,95 @@
+//! A plan as the loader wrote it.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// A plan file.
+pub struct Plan {
+    pub path: PathBuf,
+    pub text: String,
+    pub stderr: String,
+}
+
+impl Plan {
+    /// Its name in the folder where the loader runs.
+    pub fn name(&self) -> &str {
+        self.path.file_name().unwrap().to_str().unwrap()
+    }
+
+    /// All of it.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// Its hash as it states it.
+    pub fn hash(&self) -> String {
+        let hash = self.json()["plan_hash"].clone();
+        hash.as_str().unwrap().to_owned()
+    }
+
+    /// Its changes, skips and violations.
+    pub fn entries(&self) -> Vec<Value> {
+        self.json()["changes"].as_array().unwrap().clone()
+    }
+
+    /// How many of `action` its summary counts.
+    pub fn count(&self, action: &str) -> u64 {
+        self.json()["summary"][action].as_u64().unwrap()
+    }
+
+    /// Its tables in order.
+    pub fn tables(&self) -> Vec<String> {
+        let tables = self.json()["tables"].clone();
+        let tables = tables.as_array().unwrap().iter();
+        tables
+            .map(|t| t["table"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// One line for each entry: `+ t id=1: a="x"`, `~ t id=1: a="x"→null`, `= t id=1: unchanged`,
+    /// `! t id=1: invalid_value age block`.
+    pub fn lines(&self) -> Vec<String> {
+        self.entries().iter().map(line).collect()
+    }
+
+    /// [`Plan::lines`] without the skips as `unchanged`.
+    pub fn news(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.retain(|l| !l.ends_with(": unchanged"));
+        lines
+    }
+}
+
+fn line(entry: &Value) -> String {
+    let text = |name: &str| entry[name].as_str().unwrap_or_default();
+    let pairs = |name: &str| {
+        let map = entry[name].as_object().unwrap();
+        let pair = |(column, value): (&String, &Value)| match value.as_array() {
+            Some(both) => format!("{column}={}→{}", both[0], both[1]),
+            None => format!("{column}={value}"),
+        };
+        map.iter().map(pair).collect::<Vec<_>>().join(" ")
+    };
+    let keys = entry["key"].as_object().unwrap().iter();
+    let key = keys.fold(String::new(), |mut key, (column, value)| {
+        let value = value.as_str().unwrap_or("null");
+        let _ = write!(key, " {column}={value}");
+        key
+    });
+    let (glyph, rest) = match text("action") {
+        "insert" => ('+', pairs("values")),
+        "update" => ('~', pairs("set")),
+        "delete" => ('-', pairs("values")),
+        "skip" => ('=', text("reason").to_owned()),
+        _ => {
+            let words = [text("kind"), text("field"), text("effect")];
+            let words = words.into_iter().filter(|w| !w.is_empty());
+            ('!', words.collect::<Vec<_>>().join(" "))
+        }
+    };
+    format!("{glyph} {}{key}: {rest}", text("table"))
+        .trim_end_matches([':', ' '])
+        .to_owned()
+}
