@@ -421,7 +421,7 @@ fn nothing_of_a_sealed_plan_can_be_changed() {
     for (from, to) in [
         ("\"masked_hash\"", "\"masked\""),
         ("\"recipients\"", "\"notes\""),
-        ("\"recipients\": [", "\"salt\": \"x\",\n\"recipients\": ["),
+        ("\"header\": {", "\"header\": {\n\"salt\": \"x\","),
         ("\"recipients\": [\"age1", "\"recipients\": [\"<b>age1"),
     ] {
         refused(&swap(from, to), false, "not a plan that this version reads");
