@@ -84,13 +84,13 @@ fn rehashed(text: &str) -> String {
             .collect();
         hex(&Sha256::digest(lines.as_bytes()))
     };
-    let header = between("\"kind\": ", "\"fragments\": ");
-    let header = format!("{{\"kind\": {header}")
+    let header = between("\"header\": ", ",\n\"fragments\": ")
         .replace("\": ", "\":")
         .replace(",\n", ",")
+        .replace("{\n", "{")
+        .replace("\n}", "}")
         .replace("[\n", "[")
         .replace("\n]", "]");
-    let header = format!("{}}}", header.trim_end_matches(','));
     let shown = format!(
         "sha256:{}",
         lines(&[
