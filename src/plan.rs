@@ -8,11 +8,13 @@ mod header;
 pub mod incoming;
 mod inverse;
 pub mod masking;
+mod value;
 mod violation;
 
 pub use crate::action::{Action, Counts};
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
-pub use entry::{Entry, Fingerprint, Skip, Values, What, display_key};
+pub use entry::{Entry, Fingerprint, Skip, What, display_key};
 pub use header::{Fragment, Header, Kind, LedgerTable, TablePlan, TargetDatabase};
 pub use inverse::AppliedChange;
+pub use value::{NewRow, Rounded, Row, Value, Values};
 pub use violation::{Effect, Violation, ViolationKind};

@@ -215,7 +215,7 @@ fn plan_and_apply(
             "--timings",
         ],
     )?;
-    let summary = counts(&took.json["summary"]);
+    let summary = counts(&took.json["header"]["summary"]);
     measured.plan_bytes = data::bytes(&file);
     measured.ours(Work::Plan, &took);
     measured.ours(Work::Show, &run.loader(folder, &["show", &path])?);

@@ -9,7 +9,7 @@ use super::settings::Settings;
 use super::{Shown, print_json};
 use crate::error::{Error, Result};
 use crate::ops::{self, AuditFilter};
-use crate::plan::Values;
+use crate::plan::Row;
 use crate::text::escape;
 
 #[derive(clap::Args, Debug)]
@@ -165,13 +165,13 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
 }
 
 /// The columns that differ, as `column: old → new`.
-fn differences(before: Option<&Values>, after: Option<&Values>) -> Vec<String> {
+fn differences(before: Option<&Row>, after: Option<&Row>) -> Vec<String> {
     let show = |v: Option<&Option<String>>| match v {
         None => "(absent)".to_owned(),
         Some(None) => "null".to_owned(),
         Some(Some(v)) => format!("\"{}\"", escape(v)),
     };
-    let names = before.into_iter().chain(after).flat_map(Values::keys);
+    let names = before.into_iter().chain(after).flat_map(Row::keys);
     let names: std::collections::BTreeSet<&String> = names.collect();
     names
         .into_iter()

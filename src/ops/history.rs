@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::pg::ledger::{self, Application};
 use crate::pg::{Session, Timeouts, audit};
-use crate::plan::Values;
+use crate::plan::Row;
 use crate::plan::masking::Mask;
 use crate::table::config::Config;
 
@@ -63,9 +63,9 @@ pub struct Change {
     /// The application that took it back, where one did.
     pub undone_by: Option<String>,
     /// The row before.
-    pub before: Option<Values>,
+    pub before: Option<Row>,
     /// The row after.
-    pub after: Option<Values>,
+    pub after: Option<Row>,
 }
 
 /// The changes that match, newest first, sensitive values masked.
@@ -89,7 +89,7 @@ pub async fn audit(
     let rows = audit::rows(&session, loader_schema, only, filter.limit).await?;
     let applications = ledger::applications(&session, loader_schema, None).await?;
     let mask = mask(&applications, filter.config.as_ref());
-    let image = |table: &str, json: Option<&str>| -> Option<Values> {
+    let image = |table: &str, json: Option<&str>| -> Option<Row> {
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(json?).ok()?;
         let text = |v: serde_json::Value| match v {
@@ -98,7 +98,7 @@ pub async fn audit(
             other => Some(other.to_string()),
         };
         let mut values = object.into_iter().map(|(k, v)| (k, text(v))).collect();
-        mask.key(table, &mut values);
+        mask.row(table, &mut values);
         Some(values)
     };
     Ok(rows

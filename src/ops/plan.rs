@@ -282,6 +282,7 @@ pub async fn plan(
         blocking: 0,
         rejected: 0,
         summary: Counts::default(),
+        salt: None,
         tables: names
             .iter()
             .zip(tables.iter().zip(&configs))

@@ -188,6 +188,7 @@ pub async fn rollback(
         blocking: 0,
         rejected: 0,
         summary: Counts::default(),
+        salt: None,
         tables: ordered
             .iter()
             .zip(&tables)

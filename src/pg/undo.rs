@@ -148,7 +148,7 @@ impl<'a> Undo<'a> {
     /// What puts a row in the order of the natural key's text.
     pub fn order(&self, key: &Values) -> Vec<u8> {
         let names = self.natural_key().iter();
-        order_key(names.map(|name| key.get(name)?.as_deref()))
+        order_key(names.map(|name| key.get(name)?.stored().ok()?))
     }
 
     fn reading(&self, sql: String, values: crate::sql::Values) -> Statement {

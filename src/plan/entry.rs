@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Violation;
+use super::{Value, Values, Violation};
 use crate::action::Action;
 
-/// Column to value, sorted by name.
-pub type Values = BTreeMap<String, Option<String>>;
-
 /// The digest of a whole row: 32 hex digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Fingerprint(pub String);
 
@@ -35,19 +33,15 @@ pub enum What {
     Insert {
         /// Given columns beside the key.
         values: Values,
-        /// Columns whose given value does not fit their scale or precision, and as given.
-        rounded: BTreeMap<String, String>,
     },
     /// The row exists and these columns will change.
     Update {
         /// Column to old and new value.
-        set: BTreeMap<String, (Option<String>, Option<String>)>,
+        set: BTreeMap<String, (Option<String>, Value)>,
         /// The row as it must be found.
         expect: Fingerprint,
         /// Whether it brings back a row that was marked as deleted.
         revives: bool,
-        /// As for an insert.
-        rounded: BTreeMap<String, String>,
     },
     /// The row exists and will be removed, or marked.
     Delete {
@@ -120,12 +114,28 @@ impl Skip {
     }
 }
 
+impl Entry {
+    /// Columns that do not keep what was given for them, and what that was.
+    pub fn rounded(&self) -> BTreeMap<&str, &str> {
+        let values: Vec<(&String, &Value)> = match &self.what {
+            What::Insert { values } => values.iter().collect(),
+            What::Update { set, .. } => set.iter().map(|(c, (_, new))| (c, new)).collect(),
+            What::Delete { .. } | What::Skip(_) | What::Violation(_) => return BTreeMap::new(),
+        };
+        self.key
+            .iter()
+            .chain(values)
+            .filter_map(|(c, v)| Some((c.as_str(), v.given()?)))
+            .collect()
+    }
+}
+
 /// Shows a key as `column=value, …` with control characters escaped.
 pub fn display_key(key: &Values) -> String {
     let parts: Vec<String> = key
         .iter()
         .map(|(c, v)| {
-            let value = v.as_deref().map_or("null".into(), crate::text::escape);
+            let value = v.words().map_or("null".into(), |v| crate::text::escape(&v));
             format!("{}={value}", crate::text::escape(c))
         })
         .collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::action::Counts;
@@ -10,7 +11,7 @@ use crate::table::config::{Stamp, TableConfig};
 use crate::table::limits::Exceeded;
 
 /// Whether a plan loads a batch or takes applications back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Loads a batch.
@@ -30,7 +31,7 @@ impl Kind {
 }
 
 /// The database a plan was made for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetDatabase {
     /// Its name.
@@ -47,7 +48,7 @@ pub struct TargetDatabase {
 }
 
 /// One table of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TablePlan {
     /// Its name as configured.
@@ -94,7 +95,8 @@ impl TablePlan {
 }
 
 /// Everything in a plan but its fragments and entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Header {
     /// What it does.
     pub kind: Kind,
@@ -114,6 +116,10 @@ pub struct Header {
     pub summary: Counts,
     /// Its tables in dependency order.
     pub tables: Vec<TablePlan>,
+    /// Random text in a plan that is to be encrypted, so that its hash tells no value to who tries
+    /// all that it could be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
 }
 
 impl Header {
@@ -168,7 +174,7 @@ impl Header {
 }
 
 /// One object that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fragment {
     /// Its key below the source's root.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fingerprint, Skip, Values, What};
+use super::{Fingerprint, Row, Skip, What};
 
 /// A change that was made, with the complete row on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedChange {
     /// The row before; `None` where there was none.
-    pub before: Option<Values>,
+    pub before: Option<Row>,
     /// The row after; `None` where there is none.
-    pub after: Option<Values>,
+    pub after: Option<Row>,
 }
 
 impl AppliedChange {
@@ -34,18 +34,21 @@ impl AppliedChange {
         soft: bool,
     ) -> Option<What> {
         let beside_key =
-            |row: Values| -> Values { row.into_iter().filter(|(c, _)| !is_key(c)).collect() };
+            |row: Row| -> Row { row.into_iter().filter(|(c, _)| !is_key(c)).collect() };
         match (self.before, self.after, digest) {
             (None, Some(after), _) => Some(What::Insert {
                 values: beside_key(after)
                     .into_iter()
                     .filter(|(c, _)| writes(c))
+                    .map(|(c, v)| (c, v.into()))
                     .collect(),
-                rounded: BTreeMap::new(),
             }),
             (Some(before), None, Some(expect)) => Some(What::Delete {
                 expect,
-                values: beside_key(before),
+                values: beside_key(before)
+                    .into_iter()
+                    .map(|(c, v)| (c, v.into()))
+                    .collect(),
                 soft,
             }),
             (Some(before), Some(mut after), Some(expect)) => {
@@ -54,7 +57,7 @@ impl AppliedChange {
                     .filter(|(c, _)| writes(c))
                     .filter_map(|(c, old)| {
                         let new = after.remove(&c)?;
-                        (old != new).then_some((c, (old, new)))
+                        (old != new).then(|| (c, (old, new.into())))
                     })
                     .collect();
                 Some(if set.is_empty() {
@@ -64,7 +67,6 @@ impl AppliedChange {
                         set,
                         expect,
                         revives: false,
-                        rounded: BTreeMap::new(),
                     }
                 })
             }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::plan::{
-    DriftReport, Entry, Fingerprint, Fragment, Skip, Values, Violation, ViolationKind, What,
+    DriftReport, Entry, Fingerprint, Fragment, Row, Skip, Value, Values, Violation, ViolationKind,
+    What,
 };
 use crate::table::config::TableConfig;
 use crate::text::hex;
@@ -121,9 +122,21 @@ impl Mask {
         }
     }
 
-    fn value(&self, value: &mut Option<String>) {
-        if let Some(v) = value {
-            *v = self.stand_in(v);
+    fn text(&self, text: &mut Option<String>) {
+        if let Some(text) = text {
+            *text = self.stand_in(text);
+        }
+    }
+
+    fn value(&self, value: &mut Value) {
+        match value {
+            Value::Null => {}
+            Value::Text(text) => *text = self.stand_in(text),
+            Value::Rounded(rounded) => {
+                rounded.stored = self.stand_in(&rounded.stored);
+                rounded.given = self.stand_in(&rounded.given);
+            }
+            Value::New(row) => row.key.values_mut().for_each(|v| self.value(v)),
         }
     }
 
@@ -133,7 +146,15 @@ impl Mask {
         }
     }
 
-    /// Hides what is sensitive in a natural key of `table`, or in a whole row.
+    /// Hides what is sensitive in a row of `table`.
+    pub fn row(&self, table: &str, row: &mut Row) {
+        if let Some(sensitive) = self.sensitive.get(table) {
+            let hidden = row.iter_mut().filter(|(c, _)| sensitive.has(c));
+            hidden.for_each(|(_, text)| self.text(text));
+        }
+    }
+
+    /// Hides what is sensitive in a natural key of `table`.
     pub fn key(&self, table: &str, key: &mut Values) {
         if let Some(sensitive) = self.sensitive.get(table) {
             self.values(sensitive, key);
@@ -160,7 +181,7 @@ impl Mask {
             .zip(&sensitive.natural_key)
             .filter(|(_, column)| sensitive.has(column))
         {
-            self.value(part);
+            self.text(part);
         }
         serde_json::to_string(&parts).unwrap_or_else(|_| self.stand_in(id))
     }
@@ -184,14 +205,9 @@ impl Mask {
             .key
             .iter()
             .filter(|(c, _)| table.has(c))
-            .filter_map(|(_, v)| v.clone())
+            .filter_map(|(_, v)| v.stored().ok()?.map(str::to_owned))
             .collect();
         self.values(table, &mut entry.key);
-        let round = |rounded: &mut BTreeMap<String, String>| {
-            for (_, given) in rounded.iter_mut().filter(|(c, _)| table.has(c)) {
-                *given = self.stand_in(given);
-            }
-        };
         let digest = |expect: &mut Fingerprint| {
             if let Hides::Values(key) | Hides::ForFile(key) = &self.hides {
                 let digits = expect.0.len().min(64);
@@ -199,21 +215,12 @@ impl Mask {
             }
         };
         match &mut entry.what {
-            What::Insert { values, rounded } => {
-                self.values(table, values);
-                round(rounded);
-            }
-            What::Update {
-                set,
-                expect,
-                rounded,
-                ..
-            } => {
+            What::Insert { values } => self.values(table, values),
+            What::Update { set, expect, .. } => {
                 for (_, (old, new)) in set.iter_mut().filter(|(c, _)| table.has(c)) {
-                    self.value(old);
+                    self.text(old);
                     self.value(new);
                 }
-                round(rounded);
                 digest(expect);
             }
             What::Delete { values, expect, .. } => {
@@ -236,8 +243,8 @@ impl Mask {
         };
         if about {
             secrets.extend([&v.existing, &v.given].into_iter().flatten().cloned());
-            self.value(&mut v.existing);
-            self.value(&mut v.given);
+            self.text(&mut v.existing);
+            self.text(&mut v.given);
         }
         let ours = matches!(
             v.kind,
@@ -279,8 +286,8 @@ impl Mask {
             for column in &mut row.columns {
                 if table.has(&column.column) {
                     let outer = [&mut column.planned_from, &mut column.planned_to];
-                    outer.into_iter().flatten().for_each(|v| self.value(v));
-                    self.value(&mut column.now);
+                    outer.into_iter().flatten().for_each(|v| self.text(v));
+                    self.text(&mut column.now);
                 }
             }
         }
@@ -310,7 +317,7 @@ mod tests {
     fn violation(kind: ViolationKind, field: Option<&str>, message: &str) -> Entry {
         Entry {
             table: "people".into(),
-            key: [("id".to_owned(), Some("p-17".to_owned()))].into(),
+            key: [("id".to_owned(), "p-17".into())].into(),
             what: What::Violation(Violation {
                 kind,
                 effect: Effect::Block,

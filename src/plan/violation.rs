@@ -1,9 +1,12 @@
 //! What is wrong about a record, and what follows from it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The rule that a record breaks (SPEC §5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ViolationKind {
     /// An immutable column would change.
@@ -56,7 +59,7 @@ impl ViolationKind {
 }
 
 /// What a violation does to its record and to the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// The plan cannot be applied.

@@ -11,10 +11,11 @@ use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{EntryLine, Item, PlanFile, entry_json};
+use super::line::EntryLine;
+use super::{Item, PlanFile, entry_json};
 use crate::error::{Error, Result};
 use crate::plan::masking::Mask;
-use crate::plan::{Entry, Fragment, Header, TablePlan, What};
+use crate::plan::{Entry, Fragment, Header, TablePlan, Value, What};
 
 /// How many entries differ, and how many do not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -340,7 +341,7 @@ fn entry(line: &str) -> Result<Entry> {
 /// One mask for both plans, which hides what either calls sensitive.
 fn mask(old: &PlanFile, new: &PlanFile) -> Mask {
     let key = [&old.sections.changes[..], &new.sections.changes[..]].concat();
-    let salts = [&old.salt, &new.salt].into_iter().flatten();
+    let salts = [&old.header.salt, &new.header.salt].into_iter().flatten();
     let key = salts.fold(key, |key, salt| [&key, salt.as_bytes()].concat());
     let mut mask = Mask::new(&key, []);
     for table in old.header.tables.iter().chain(&new.header.tables) {
@@ -355,8 +356,11 @@ fn identity_and_content(entry: &Entry) -> [u128; 2] {
         What::Violation(v) => format!("{} {:?}", v.kind.word(), v.field),
         _ => String::new(),
     };
-    let id = hash(&format!("{:?} {:?} {about}", entry.table, entry.key));
-    [id, hash(&format!("{:?}", entry.what))]
+    // The key's row is the same however the key was given.
+    let key: Vec<_> = entry.key.iter().map(|(c, v)| (c, v.words())).collect();
+    let id = hash(&format!("{:?} {key:?} {about}", entry.table));
+    let given: Vec<_> = entry.key.values().map(Value::given).collect();
+    [id, hash(&format!("{:?} {given:?}", entry.what))]
 }
 
 fn content_of_object(f: &Fragment) -> u128 {

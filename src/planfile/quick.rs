@@ -9,8 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::read::{Counted, Item, Parsed, parse_from};
-use super::{EntryLine, Sections, plan_hash};
+use super::counted::Counted;
+use super::line::EntryLine;
+use super::parse::{Item, Parsed, parse_from};
+use super::{Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Entry, Fragment};
 
@@ -165,8 +167,7 @@ fn read(file: &File, fragment: Take<'_>, entry: Take<'_>) -> std::result::Result
         fragments: fragments.finalize().to_vec(),
         changes: entries.finalize().to_vec(),
     };
-    parsed.hash = plan_hash(&parsed.header, parsed.salt.as_deref(), &parsed.sections)
-        .map_err(|_| Stop::Otherwise)?;
+    parsed.hash = plan_hash(&parsed.header, &parsed.sections).map_err(|_| Stop::Otherwise)?;
     Ok(parsed)
 }
 

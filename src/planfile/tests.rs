@@ -6,7 +6,11 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::Fragment;
+use crate::action::Counts;
+use crate::plan::{
+    Effect, Entry, Fingerprint, Fragment, Kind, NewRow, Skip, TablePlan, TargetDatabase, Value,
+    Values, Violation, ViolationKind, What,
+};
 use crate::table::config::Config;
 
 fn text() -> impl Strategy<Value = String> {
@@ -17,16 +21,25 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
+fn simple() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => option::of(text()).prop_map(Value::from),
+        1 => (text(), text()).prop_map(|(stored, given)| Value::Text(stored).rounded_from(given)),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let key = btree_map(text(), simple(), 0..2);
+    let new = (text(), key).prop_map(|(table, key)| Value::New(Box::new(NewRow { table, key })));
+    prop_oneof![6 => simple(), 1 => new]
+}
+
 fn values() -> impl Strategy<Value = Values> {
-    btree_map(text(), option::of(text()), 0..4)
+    btree_map(text(), value(), 0..4)
 }
 
 fn digest() -> impl Strategy<Value = Fingerprint> {
     "[0-9a-f]{32}".prop_map(Fingerprint)
-}
-
-fn rounded() -> impl Strategy<Value = BTreeMap<String, String>> {
-    btree_map(text(), text(), 0..2)
 }
 
 fn skip() -> impl Strategy<Value = Skip> {
@@ -65,20 +78,14 @@ fn violation() -> impl Strategy<Value = Violation> {
 }
 
 fn what() -> impl Strategy<Value = What> {
-    let pair = (option::of(text()), option::of(text()));
-    let update = (
-        btree_map(text(), pair, 0..3),
-        digest(),
-        any::<bool>(),
-        rounded(),
-    );
+    let pair = (option::of(text()), value());
+    let update = (btree_map(text(), pair, 0..3), digest(), any::<bool>());
     prop_oneof![
-        (values(), rounded()).prop_map(|(values, rounded)| What::Insert { values, rounded }),
-        update.prop_map(|(set, expect, revives, rounded)| What::Update {
+        values().prop_map(|values| What::Insert { values }),
+        update.prop_map(|(set, expect, revives)| What::Update {
             set,
             expect,
             revives,
-            rounded
         }),
         (digest(), values(), any::<bool>()).prop_map(|(expect, values, soft)| What::Delete {
             expect,
@@ -147,6 +154,7 @@ fn header() -> Header {
         rejected: 0,
         summary: Counts::default(),
         tables: tables.collect(),
+        salt: None,
     }
 }
 
@@ -212,7 +220,7 @@ proptest! {
     fn each_entry_is_one_line(entries in vec(entry(), 0..8)) {
         let (header, _, bytes) = encode(&[], &entries);
         let lines = String::from_utf8(bytes).unwrap().lines().count();
-        let fixed = 18 + header.tables.len();
+        let fixed = 20 + header.tables.len();
         prop_assert_eq!(lines, fixed + entries.len());
     }
 }
@@ -221,10 +229,9 @@ proptest! {
 fn what_is_no_json_is_no_plan() {
     let insert = |key: &str| Entry {
         table: header().tables[0].table.clone(),
-        key: BTreeMap::from([("k".to_owned(), Some(key.to_owned()))]),
+        key: BTreeMap::from([("k".to_owned(), key.into())]),
         what: What::Insert {
             values: BTreeMap::new(),
-            rounded: BTreeMap::new(),
         },
         from: Vec::new(),
     };
@@ -258,7 +265,7 @@ mod sealed {
         for entry in entries {
             names.extend(entry.key.keys().cloned());
             match &entry.what {
-                What::Insert { values, .. } | What::Delete { values, .. } => {
+                What::Insert { values } | What::Delete { values, .. } => {
                     names.extend(values.keys().cloned());
                 }
                 What::Update { set, .. } => names.extend(set.keys().cloned()),

@@ -7,8 +7,10 @@ use std::io::{BufWriter, Seek, SeekFrom, Write};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::head::head_json;
+use super::line::EntryLine;
 use super::order::Unordered;
-use super::{EntryLine, FORMAT, HeaderLine, Sections, plan_hash};
+use super::{FORMAT, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Effect, Entry, Fragment, Header, What};
 
@@ -185,17 +187,7 @@ impl PlanWriter {
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
-    pub fn finish(self, header: Header, out: impl Write) -> Result<(Header, String)> {
-        self.finish_salted(header, None, out)
-    }
-
-    /// As [`PlanWriter::finish`], with something in the hash that nobody can guess.
-    pub(super) fn finish_salted(
-        self,
-        mut header: Header,
-        salt: Option<&str>,
-        out: impl Write,
-    ) -> Result<(Header, String)> {
+    pub fn finish(self, mut header: Header, out: impl Write) -> Result<(Header, String)> {
         header.blocking = self.blocking;
         header.rejected = self.rejected;
         for table in &mut header.tables {
@@ -215,13 +207,12 @@ impl PlanWriter {
             fragments: self.fragments.digest(),
             changes: self.changes.digest(),
         };
-        let hash = plan_hash(&header, salt, &sections)
+        let hash = plan_hash(&header, &sections)
             .map_err(|e| Error::local("writing the plan").caused_by(e))?;
-        let more = salt.map(|salt| ("salt", serde_json::json!(salt)));
         write_file(
             out,
             (&header, &hash),
-            more.as_slice(),
+            &[],
             (self.fragments, self.changes, None),
         )?;
         Ok((header, hash))
@@ -257,43 +248,4 @@ fn write_parts(
         sealed.copy_to(out)?;
     }
     writeln!(out, "\n]\n}}")
-}
-
-/// The beginning of a file of this format, up to the list of fragments, which is opened.
-///
-/// # Errors
-/// Where the header cannot be serialized.
-pub fn header_json(header: &Header, hash: &str, format: &str) -> serde_json::Result<String> {
-    head_json(header, hash, format, &[])
-}
-
-fn head_json(
-    header: &Header,
-    hash: &str,
-    format: &str,
-    more: &[(&str, serde_json::Value)],
-) -> serde_json::Result<String> {
-    fn line(name: &str, value: &impl Serialize) -> serde_json::Result<String> {
-        Ok(format!("\"{name}\": {},\n", serde_json::to_string(value)?))
-    }
-    let h = HeaderLine::from(header);
-    let mut text = String::from("{\n");
-    text += &line("format", &format)?;
-    text += &line("plan_hash", &hash)?;
-    for (name, value) in more {
-        text += &line(name, value)?;
-    }
-    text += &line("kind", &h.kind)?;
-    text += &line("batch_id", &h.batch_id)?;
-    text += &line("undoes", &h.undoes)?;
-    text += &line("target", &h.target)?;
-    text += &line("records", &h.records)?;
-    text += &line("blocking", &h.blocking)?;
-    text += &line("rejected", &h.rejected)?;
-    text += &line("summary", &h.summary)?;
-    let tables: Result<Vec<String>, _> = h.tables.iter().map(serde_json::to_string).collect();
-    let tables: String = tables?.iter().map(|t| format!("\n{t},")).collect();
-    text += &format!("\"tables\": [{}\n],\n", tables.trim_end_matches(','));
-    text += "\"fragments\": [";
-    Ok(text)
 }

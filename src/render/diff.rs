@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 
 use super::select::Filter;
 use crate::error::Error;
-use crate::plan::{Entry, What};
-use crate::planfile::action;
+use crate::plan::{Entry, Value, What};
 use crate::planfile::diff::{Objects, PlanDiff};
 use crate::text::cut::{quoted, quoted_pair};
 use crate::text::escape;
@@ -59,16 +58,12 @@ fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
     let word = |text: &str| Said::Word(text.to_owned());
     let mut other = |name: &str, what: Said| said.insert((1, name.to_owned()), what);
     let own = |v: &Option<String>| Said::Value(v.clone());
-    match &entry.what {
-        What::Insert { rounded, .. } | What::Update { rounded, .. } => {
-            for (column, given) in rounded {
-                other(
-                    &format!("{column}, before rounding"),
-                    Said::Value(Some(given.clone())),
-                );
-            }
-        }
-        _ => {}
+    let words = |v: &Value| v.words().map(std::borrow::Cow::into_owned);
+    for (column, given) in entry.rounded() {
+        other(
+            &format!("{column}, before rounding"),
+            Said::Value(Some(given.to_owned())),
+        );
     }
     match &entry.what {
         What::Update { revives: true, .. } => {
@@ -91,16 +86,20 @@ fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
     }
     match &entry.what {
         What::Insert { values, .. } => {
-            said.extend(values.iter().map(|(c, v)| ((0, c.clone()), own(v))));
+            said.extend(
+                values
+                    .iter()
+                    .map(|(c, v)| ((0, c.clone()), Said::Value(words(v)))),
+            );
         }
         What::Update { set, .. } => said.extend(
             set.iter()
-                .map(|(c, (a, b))| ((0, c.clone()), Said::Change(a.clone(), b.clone()))),
+                .map(|(c, (a, b))| ((0, c.clone()), Said::Change(a.clone(), words(b)))),
         ),
         What::Delete { values, .. } => said.extend(
             values
                 .iter()
-                .map(|(c, v)| ((0, c.clone()), Said::Lost(v.clone()))),
+                .map(|(c, v)| ((0, c.clone()), Said::Lost(words(v)))),
         ),
         What::Skip(_) | What::Violation(_) => {}
     }
@@ -115,7 +114,7 @@ fn does(entry: &Entry) -> String {
             let field = v.field.as_deref().map(|f| format!(" of {f}"));
             format!("violation {}{}", v.kind.word(), field.unwrap_or_default())
         }
-        what => action(what).to_owned(),
+        what => what.action().word().to_owned(),
     }
 }
 
@@ -204,7 +203,7 @@ impl Limit<'_> {
 fn wanted(filter: &Filter, entry: &Entry) -> bool {
     if filter.actions.is_empty() {
         let all = Filter {
-            actions: vec![action(&entry.what).to_owned()],
+            actions: vec![entry.what.action().word().to_owned()],
             ..filter.clone()
         };
         all.takes(entry)

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::select::Filter;
+use crate::action::Action;
 use crate::error::{Error, Result};
-use crate::planfile::{Item, PlanFile, action, entry_json, header_json};
+use crate::planfile::{Item, PlanFile, entry_json, header_json};
 
 /// The format of what is written: a plan's reader refuses it.
 pub const FORMAT: &str = "table-loader-view/1";
@@ -22,7 +23,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
     out.write_all(header.as_bytes()).map_err(failed)?;
     let mask = plan.mask();
     let limit = filter.limit.map_or(u64::MAX, |n| n as u64);
-    let mut written: BTreeMap<(String, &str), u64> = BTreeMap::new();
+    let mut written: BTreeMap<(String, Action), u64> = BTreeMap::new();
     let (mut entries, mut comma) = (false, "\n");
     plan.stream(&mut |item| {
         let line = match item {
@@ -39,7 +40,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
                 if !filter.takes(&entry) {
                     return Ok(());
                 }
-                let place = (entry.table.clone(), action(&entry.what));
+                let place = (entry.table.clone(), entry.what.action());
                 let count = written.entry(place).or_default();
                 *count += 1;
                 if *count > limit {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::plan::masking::Mask;
-use crate::plan::{Entry, Values, What};
-use crate::planfile::{Item, PlanFile, action};
+use crate::plan::{Entry, Value, Values, What};
+use crate::planfile::{Item, PlanFile};
 
 /// What of a plan is shown.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +30,7 @@ impl Filter {
 
     /// Whether an entry is shown.
     pub fn takes(&self, entry: &Entry) -> bool {
-        let action = action(&entry.what);
+        let action = entry.what.action().word();
         let shown = if self.actions.is_empty() {
             action != "skip"
         } else {
@@ -39,7 +39,7 @@ impl Filter {
         shown
             && self.of_table(&entry.table)
             && self.key.as_ref().is_none_or(|part| {
-                let mut values = entry.key.values().flatten();
+                let mut values = entry.key.values().filter_map(Value::words);
                 values.any(|v| v.contains(part.as_str()))
             })
     }
@@ -137,13 +137,8 @@ impl Likeness {
         let mut h = self.0.build_hasher();
         (&entry.table, order(&entry.what)).hash(&mut h);
         match &entry.what {
-            What::Insert { values, rounded } => (values, rounded).hash(&mut h),
-            What::Update {
-                set,
-                revives,
-                rounded,
-                ..
-            } => (set, revives, rounded).hash(&mut h),
+            What::Insert { values } => values.hash(&mut h),
+            What::Update { set, revives, .. } => (set, revives).hash(&mut h),
             What::Violation(v) => {
                 (v.kind.word(), &v.field, &v.existing, &v.given, &v.message).hash(&mut h);
                 (v.effect as u8).hash(&mut h);
@@ -295,11 +290,12 @@ impl Bucket {
 /// About how many bytes of values an entry holds.
 fn weight(entry: &Entry) -> usize {
     let len = |v: &Option<String>| v.as_ref().map_or(0, String::len);
-    let all = |values: &Values| values.values().map(len).sum::<usize>();
+    let size = |v: &Value| v.words().map_or(0, |v| v.len()) + v.given().map_or(0, str::len);
+    let all = |values: &Values| values.values().map(size).sum::<usize>();
     all(&entry.key)
         + match &entry.what {
             What::Insert { values, .. } | What::Delete { values, .. } => all(values),
-            What::Update { set, .. } => set.values().map(|(a, b)| len(a) + len(b)).sum(),
+            What::Update { set, .. } => set.values().map(|(a, b)| len(a) + size(b)).sum(),
             What::Violation(v) => len(&v.existing) + len(&v.given) + v.message.len(),
             What::Skip(_) => 0,
         }

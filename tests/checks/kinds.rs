@@ -227,7 +227,7 @@ fn keys_that_find_no_row_or_too_many() {
         },
     ]);
     let warnings = |table: &str| {
-        let tables = plan.json()["tables"].clone();
+        let tables = plan.json()["header"]["tables"].clone();
         let tables = tables.as_array().unwrap();
         tables.iter().find(|t| t["table"] == table).unwrap()["warnings"].clone()
     };
@@ -590,7 +590,7 @@ fn what_blocks_and_what_is_left_out_with_all_that_depends_on_it() {
             r#"+ c id=40: p="4""#,
         ]
     );
-    assert_eq!(plan.json()["blocking"], 0);
+    assert_eq!(plan.json()["header"]["blocking"], 0);
     world.apply(&plan).ok();
     assert_eq!(world.rows("SELECT id FROM c ORDER BY 1"), ["10", "40"]);
     assert_eq!(

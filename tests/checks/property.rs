@@ -72,10 +72,12 @@ fn check(world: &World, case: &Case, seed: u64, told: &mut Told) {
         world.write(&format!("in/staging/{id}/c.{}.ndjson", table.name), lines);
     }
     world.configure(&case.config("block"));
-    let blocking = world.plan(&id).json()["blocking"].as_u64().unwrap();
+    let blocking = world.plan(&id).json()["header"]["blocking"]
+        .as_u64()
+        .unwrap();
     world.configure(&case.config("reject"));
     let plan = world.plan(&id);
-    let rejected = plan.json()["rejected"].as_u64().unwrap();
+    let rejected = plan.json()["header"]["rejected"].as_u64().unwrap();
     assert_eq!(
         blocking == 0,
         rejected == 0,

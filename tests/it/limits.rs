@@ -28,11 +28,11 @@ fn a_plan_above_a_limit_is_blocked_and_names_the_flag_that_allows_it() {
     let insert = "5 rows to insert, and at most 4 are allowed (limits: insert: 4); if that is meant: --max-inserts t=5";
     let update = "4 rows to update, and at most 2 are allowed (limits: update: 10%, of 20 rows); if that is meant: \
                   --max-updates t=4";
-    let warnings = &plan.json()["tables"][0]["warnings"];
+    let warnings = &plan.json()["header"]["tables"][0]["warnings"];
     for (i, told) in [insert, update].iter().enumerate() {
         assert_eq!(warnings[i], format!("limit exceeded: {told}"));
     }
-    assert_eq!(plan.json()["tables"][0]["rows"], 20);
+    assert_eq!(plan.json()["header"]["tables"][0]["rows"], 20);
     let shown = world.show(&plan, &[]);
     assert!(
         shown.contains("limit exceeded: 5 rows to insert"),
@@ -63,7 +63,7 @@ fn a_plan_above_a_limit_is_blocked_and_names_the_flag_that_allows_it() {
     world.apply(&part).exits(4).says(update);
     let allowed = world.plan_with("b", &["--max-inserts", "t=5", "--max-updates", "20%"]);
     assert_ne!(allowed.hash(), plan.hash());
-    let limits = &allowed.json()["tables"][0]["config"]["limits"];
+    let limits = &allowed.json()["header"]["tables"][0]["config"]["limits"];
     assert_eq!(
         *limits,
         serde_json::json!({"insert": 5, "update": "20%", "delete": 0})
@@ -84,7 +84,10 @@ fn a_plan_above_a_limit_is_blocked_and_names_the_flag_that_allows_it() {
 fn a_plan_within_its_limits_is_none_the_worse() {
     let world = world("insert: 5, update: 20%");
     let plan = world.plan("b");
-    assert_eq!(plan.json()["tables"][0]["warnings"], serde_json::json!([]));
+    assert_eq!(
+        plan.json()["header"]["tables"][0]["warnings"],
+        serde_json::json!([])
+    );
     world.loader(&["load", "--batch-id", "b", "--force"]).ok();
     assert_eq!(world.value("SELECT count(*) FROM t WHERE v = 'new'"), "9");
 }

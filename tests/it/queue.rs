@@ -62,7 +62,7 @@ fn objects_and_entries_must_match() {
         (&problems[1]["kind"], &problems[1]["from"][0]),
         (&"missing_object".into(), &"staging/b/t/gone.json".into())
     );
-    assert_eq!(plan.json()["blocking"], 2);
+    assert_eq!(plan.json()["header"]["blocking"], 2);
     world.writes_nothing(|| world.apply_with(&plan, &["--force"]).exits(4));
     // Entries of a table of which the batch has no object at all.
     world.sql("INSERT INTO validation_queue (batch_id, table_name, s3_key) VALUES ('b', 'u', 'staging/b/u/1.json')");

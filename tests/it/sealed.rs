@@ -84,13 +84,13 @@ fn rehashed(text: &str) -> String {
             .collect();
         hex(&Sha256::digest(lines.as_bytes()))
     };
-    let header = between("\"kind\": ", "\"fragments\": ");
-    let header = format!("{{\"kind\": {header}")
+    let header = between("\"header\": ", ",\n\"fragments\": ")
         .replace("\": ", "\":")
         .replace(",\n", ",")
+        .replace("{\n", "{")
+        .replace("\n}", "}")
         .replace("[\n", "[")
         .replace("\n]", "]");
-    let header = format!("{}}}", header.trim_end_matches(','));
     let shown = format!(
         "sha256:{}",
         lines(&[
@@ -421,7 +421,7 @@ fn nothing_of_a_sealed_plan_can_be_changed() {
     for (from, to) in [
         ("\"masked_hash\"", "\"masked\""),
         ("\"recipients\"", "\"notes\""),
-        ("\"recipients\": [", "\"salt\": \"x\",\n\"recipients\": ["),
+        ("\"header\": {", "\"header\": {\n\"salt\": \"x\","),
         ("\"recipients\": [\"age1", "\"recipients\": [\"<b>age1"),
     ] {
         refused(&swap(from, to), false, "not a plan that this version reads");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use table_loader::plan::{
     Counts, Effect, Entry, Fingerprint, Fragment, Header, Kind, Skip, TablePlan, TargetDatabase,
-    Values, Violation, ViolationKind, What,
+    Value, Values, Violation, ViolationKind, What,
 };
 use table_loader::planfile::{PlanFile, PlanWriter};
 use table_loader::table::config::TableConfig;
@@ -30,7 +30,7 @@ pub fn value(v: &str) -> Option<String> {
 }
 
 pub fn values(pairs: &[(&str, Option<&str>)]) -> Values {
-    let own = |(c, v): &(&str, Option<&str>)| ((*c).to_owned(), v.map(str::to_owned));
+    let own = |(c, v): &(&str, Option<&str>)| ((*c).to_owned(), (*v).into());
     pairs.iter().map(own).collect()
 }
 
@@ -63,20 +63,17 @@ pub fn entry(table: &str, key: &[(&str, Option<&str>)], what: What) -> Entry {
 pub fn insert(pairs: &[(&str, Option<&str>)]) -> What {
     What::Insert {
         values: values(pairs),
-        rounded: Default::default(),
     }
 }
 
 pub fn update(changes: &[(&str, Option<&str>, Option<&str>)]) -> What {
-    let own = |v: &Option<&str>| v.map(str::to_owned);
     What::Update {
         set: changes
             .iter()
-            .map(|(c, a, b)| ((*c).to_owned(), (own(a), own(b))))
+            .map(|(c, a, b)| ((*c).to_owned(), (a.map(str::to_owned), (*b).into())))
             .collect(),
         expect: digest(),
         revives: false,
-        rounded: Default::default(),
     }
 }
 
@@ -144,6 +141,7 @@ pub fn write(kind: Kind, tables: Vec<TablePlan>, entries: impl Iterator<Item = E
         rejected: 0,
         summary: Counts::default(),
         tables,
+        salt: None,
     };
     writer
         .finish(header, File::create(plan.path()).unwrap())
@@ -219,13 +217,15 @@ pub fn everything(blocked: bool) -> Plan {
     entries.push(Entry {
         what: What::Update {
             set: [
-                ("deleted_at".into(), (value("2024-01-01 00:00:00+00"), None)),
-                ("ssn".into(), (value("078-05-1120"), value("219-09-9999"))),
+                (
+                    "deleted_at".into(),
+                    (value("2024-01-01 00:00:00+00"), Value::Null),
+                ),
+                ("ssn".into(), (value("078-05-1120"), "219-09-9999".into())),
             ]
             .into(),
             expect: digest(),
             revives: true,
-            rounded: Default::default(),
         },
         ..entry(
             "subjects",
@@ -258,19 +258,17 @@ pub fn everything(blocked: bool) -> Plan {
     ));
     for n in 0..3 {
         let sample = format!("SMP-{n}");
+        let mut values = values(&[
+            ("volume_ml", Some("1.500")),
+            ("freezer", Some("B/7")),
+            ("box", None),
+        ]);
+        if n == 2 {
+            let volume = Value::from("1.500").rounded_from("1.50049".into());
+            values.insert("volume_ml".into(), volume);
+        }
         entries.push(Entry {
-            what: What::Insert {
-                values: values(&[
-                    ("volume_ml", Some("1.500")),
-                    ("freezer", Some("B/7")),
-                    ("box", None),
-                ]),
-                rounded: if n == 2 {
-                    [("volume_ml".to_owned(), "1.50049".to_owned())].into()
-                } else {
-                    Default::default()
-                },
-            },
+            what: What::Insert { values },
             ..entry(
                 "specimen",
                 &[("gsid", Some("GSID-0033")), ("sample_id", Some(&sample))],

@@ -39,7 +39,7 @@ fn a_filtered_view_is_json_and_no_plan() {
     let text = shown(&plan, &filter);
     let view: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(view["plan_hash"], plan.open().hash.as_str());
-    assert_eq!(view["summary"]["update"], 23);
+    assert_eq!(view["header"]["summary"]["update"], 23);
     assert_eq!(view["changes"].as_array().unwrap().len(), 4, "{text}");
     let none = Filter {
         key: Some("no such key".into()),

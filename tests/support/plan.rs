@@ -36,12 +36,12 @@ impl Plan {
 
     /// How many of `action` its summary counts.
     pub fn count(&self, action: &str) -> u64 {
-        self.json()["summary"][action].as_u64().unwrap()
+        self.json()["header"]["summary"][action].as_u64().unwrap()
     }
 
     /// Its tables in order.
     pub fn tables(&self) -> Vec<String> {
-        let tables = self.json()["tables"].clone();
+        let tables = self.json()["header"]["tables"].clone();
         let tables = tables.as_array().unwrap().iter();
         tables
             .map(|t| t["table"].as_str().unwrap().to_owned())
@@ -66,9 +66,10 @@ fn line(entry: &Value) -> String {
     let text = |name: &str| entry[name].as_str().unwrap_or_default();
     let pairs = |name: &str| {
         let map = entry[name].as_object().unwrap();
+        let stored = |value: &Value| value.get("stored").unwrap_or(value).clone();
         let pair = |(column, value): (&String, &Value)| match value.as_array() {
-            Some(both) => format!("{column}={}→{}", both[0], both[1]),
-            None => format!("{column}={value}"),
+            Some(both) => format!("{column}={}→{}", both[0], stored(&both[1])),
+            None => format!("{column}={}", stored(value)),
         };
         map.iter().map(pair).collect::<Vec<_>>().join(" ")
     };

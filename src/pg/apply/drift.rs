@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
-use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Values, What};
+use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Value, Values, What};
 use crate::planfile::{Executable, Item};
 use crate::sql::Statement;
 
@@ -174,20 +174,21 @@ fn recall(plan: &Arc<Executable>, found: &mut BTreeMap<u64, (&Staged, DriftRow)>
                 planned_to: to,
             });
         };
+        let text = |value: &Value| value.words().map(std::borrow::Cow::into_owned);
         match entry.what {
-            What::Insert { values, .. } => {
+            What::Insert { values } => {
                 values
                     .into_iter()
-                    .for_each(|(c, v)| planned(c, None, Some(v)));
+                    .for_each(|(c, v)| planned(c, None, Some(text(&v))));
             }
             What::Update { set, .. } => {
                 set.into_iter()
-                    .for_each(|(c, (old, new))| planned(c, Some(old), Some(new)));
+                    .for_each(|(c, (old, new))| planned(c, Some(old), Some(text(&new))));
             }
             What::Delete { values, .. } => {
                 values
                     .into_iter()
-                    .for_each(|(c, v)| planned(c, Some(v), None));
+                    .for_each(|(c, v)| planned(c, Some(text(&v)), None));
             }
             What::Skip(_) | What::Violation(_) => {}
         }

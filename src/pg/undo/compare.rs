@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::pg::apply::drift::NAMED;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::session::parsed;
-use crate::plan::{AppliedChange, DriftRow, DriftState, Fingerprint, Values};
+use crate::plan::{AppliedChange, DriftRow, DriftState, Fingerprint, Row, Values};
 use crate::sql::copytext::CopyRow;
 use crate::sql::{Literal, Statement, all};
 use crate::table::row::same_bytes;
@@ -95,8 +95,8 @@ impl Undo<'_> {
 
     /// The change that a line tells of, and the natural key of its row.
     fn applied(&self, line: &CopyRow) -> Result<(Values, AppliedChange)> {
-        let image = |i: usize| -> Result<Option<Values>> {
-            let json = line.get(i).map(serde_json::from_str::<Values>);
+        let image = |i: usize| -> Result<Option<Row>> {
+            let json = line.get(i).map(serde_json::from_str::<Row>);
             // What cannot be read may be a sensitive value, and is not repeated.
             json.transpose().map_err(|_| {
                 Error::local(format!(
@@ -111,7 +111,7 @@ impl Undo<'_> {
         };
         let either = applied.after.as_ref().or(applied.before.as_ref());
         let names = self.natural_key().iter();
-        let key = names.filter_map(|k| Some((k.clone(), either?.get(k)?.clone())));
+        let key = names.filter_map(|k| Some((k.clone(), either?.get(k)?.clone().into())));
         Ok((key.collect(), applied))
     }
 

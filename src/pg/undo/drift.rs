@@ -3,7 +3,7 @@
 use super::Undo;
 use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::plan::{AppliedChange, DriftColumn, DriftRow, DriftState, Values};
+use crate::plan::{AppliedChange, DriftColumn, DriftRow, DriftState, Row, Values};
 use crate::sql::Statement;
 
 /// A row that is not as it was left.
@@ -44,7 +44,7 @@ impl Undo<'_> {
         let Some(now) = now else {
             return Ok(Vec::new());
         };
-        let now: Values = serde_json::from_str(now)
+        let now: Row = serde_json::from_str(now)
             .map_err(|e| Error::local(self.doing_find_out()).caused_by(e))?;
         let (left, before) = (applied.after.as_ref(), applied.before.as_ref());
         let ignored = &self.ledger.config.ignore_drift;

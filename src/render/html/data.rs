@@ -126,32 +126,17 @@ impl<'a> Writer<'a> {
         self.mask.entry(&mut entry);
         row.k = self.values(&entry.key);
         match &entry.what {
-            What::Insert { values, rounded } => {
-                row.v = self.values(values);
-                row.r = rounded
-                    .iter()
-                    .map(|(c, v)| (self.columns.number(c), self.value(Some(v))))
-                    .collect();
-            }
-            What::Update {
-                set,
-                revives,
-                rounded,
-                ..
-            } => {
+            What::Insert { values } => row.v = self.values(values),
+            What::Update { set, revives, .. } => {
                 row.s = set
                     .iter()
                     .map(|(c, (a, b))| {
                         (
                             self.columns.number(c),
                             self.value(a.as_deref()),
-                            self.value(b.as_deref()),
+                            self.value(b.words().as_deref()),
                         )
                     })
-                    .collect();
-                row.r = rounded
-                    .iter()
-                    .map(|(c, v)| (self.columns.number(c), self.value(Some(v))))
                     .collect();
                 row.note = revives.then_some("was deleted; comes back");
             }
@@ -171,6 +156,11 @@ impl<'a> Writer<'a> {
                 });
             }
         }
+        row.r = entry
+            .rounded()
+            .into_iter()
+            .map(|(c, v)| (self.columns.number(c), self.value(Some(v))))
+            .collect();
         row.f = entry.from.iter().map(|from| self.origin(from)).collect();
         Ok(inert(&serde_json::to_string(&row)?))
     }
@@ -194,7 +184,7 @@ impl<'a> Writer<'a> {
     fn values(&mut self, values: &Values) -> Vec<(usize, Value)> {
         values
             .iter()
-            .map(|(c, v)| (self.columns.number(c), self.value(v.as_deref())))
+            .map(|(c, v)| (self.columns.number(c), self.value(v.words().as_deref())))
             .collect()
     }
 

@@ -57,7 +57,7 @@ fn one(row: &DriftRow) -> Markup {
                 @for (i, (column, v)) in row.key.iter().enumerate() {
                     @if i > 0 { " " }
                     @if row.key.len() > 1 { span.dim { (escape(column)) " " } }
-                    (value(v.as_deref(), ""))
+                    (value(v.words().as_deref(), ""))
                 }
             }
             p.found {

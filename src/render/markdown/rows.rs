@@ -1,7 +1,7 @@
 //! Rows of the comment's tables.
 
 use super::inert::{code, cut_code, words};
-use crate::plan::{DriftRow, Values, What};
+use crate::plan::{DriftRow, Value, Values, What};
 use crate::render::select::Group;
 use crate::text::cut::{cut, difference};
 
@@ -63,27 +63,24 @@ pub fn row(group: &Group) -> Row {
             let how = if *soft { " (marked as deleted)" } else { "" };
             format!("{}{how}", list(values, true))
         }
-        What::Update {
-            set,
-            revives,
-            rounded,
-            ..
-        } => {
+        What::Update { set, revives, .. } => {
             let mut changes: Vec<String> = set
                 .iter()
                 .map(|(c, (old, new))| {
+                    let new = new.words();
                     format!("{}: {}", code(c, 63), pair(old.as_deref(), new.as_deref()))
                 })
                 .collect();
             if *revives {
                 changes.insert(0, "was deleted; comes back".into());
             }
-            changes.extend(rounded.iter().map(rounding));
+            changes.extend(entry.rounded().into_iter().map(rounding));
             changes.join("<br>")
         }
-        What::Insert { values, rounded } => {
-            let rounded: Vec<String> = rounded
-                .iter()
+        What::Insert { values } => {
+            let rounded: Vec<String> = entry
+                .rounded()
+                .into_iter()
                 .map(|r| format!("<br>{}", rounding(r)))
                 .collect();
             format!("{}{}", list(values, false), rounded.concat())
@@ -120,11 +117,11 @@ fn rows(group: &Group) -> String {
 /// A natural key; the column's name only where there are several.
 fn key(key: &Values) -> String {
     match key.len() {
-        1 => key.values().map(|v| value(v.as_deref())).collect(),
+        1 => key.values().map(|v| value(v.words().as_deref())).collect(),
         _ => {
             let parts = key
                 .iter()
-                .map(|(c, v)| format!("{}={}", code(c, 63), value(v.as_deref())));
+                .map(|(c, v)| format!("{}={}", code(c, 63), value(v.words().as_deref())));
             parts.collect::<Vec<_>>().join(" ")
         }
     }
@@ -148,14 +145,16 @@ fn pair(old: Option<&str>, new: Option<&str>) -> String {
 }
 
 fn list(values: &Values, given_only: bool) -> String {
-    let shown = values.iter().filter(|(_, v)| !given_only || v.is_some());
+    let shown = values
+        .iter()
+        .filter(|(_, v)| !given_only || **v != Value::Null);
     let shown: Vec<String> = shown
-        .map(|(c, v)| format!("{}: {}", code(c, 63), value(v.as_deref())))
+        .map(|(c, v)| format!("{}: {}", code(c, 63), value(v.words().as_deref())))
         .collect();
     shown.join(", ")
 }
 
-fn rounding((column, given): (&String, &String)) -> String {
+fn rounding((column, given): (&str, &str)) -> String {
     format!(
         "{} was given as {} and is rounded",
         code(column, 63),

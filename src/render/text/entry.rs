@@ -1,9 +1,7 @@
 //! Entries of a plan as lines of text.
 
-use std::collections::BTreeMap;
-
 use super::Style;
-use crate::plan::{Entry, TablePlan, Values, What, display_key};
+use crate::plan::{Entry, TablePlan, Value, Values, What, display_key};
 use crate::render::select::Group;
 use crate::text::cut::{quoted, quoted_pair, wrap};
 use crate::text::escape;
@@ -55,17 +53,12 @@ pub fn entry_text(
     };
     let first = glyph.as_str();
     match &entry.what {
-        What::Insert { values, rounded } => {
+        What::Insert { values } => {
             put(first, title);
             put_values(&mut put, values);
-            put_rounded(&mut put, rounded);
+            put_rounded(&mut put, entry);
         }
-        What::Update {
-            set,
-            revives,
-            rounded,
-            ..
-        } => {
+        What::Update { set, revives, .. } => {
             let of = match table.width {
                 0 => String::new(),
                 n => format!("  ({} of {n} columns)", set.len()),
@@ -77,15 +70,15 @@ pub fn entry_text(
             };
             put(first, &format!("{title}{of}{revived}"));
             for (column, (old, new)) in set {
-                let change = quoted_pair(old.as_deref(), new.as_deref());
+                let change = quoted_pair(old.as_deref(), new.words().as_deref());
                 put(INDENT, &format!("{}: {change}", escape(column)));
             }
-            put_rounded(&mut put, rounded);
+            put_rounded(&mut put, entry);
         }
         What::Delete { values, soft, .. } => {
             let how = if *soft { "  (marked as deleted)" } else { "" };
             put(first, &format!("{title}{how}"));
-            let lost = values.iter().filter(|(_, v)| v.is_some());
+            let lost = values.iter().filter(|(_, v)| **v != Value::Null);
             put_values(
                 &mut put,
                 &lost.map(|(c, v)| (c.clone(), v.clone())).collect(),
@@ -125,15 +118,15 @@ type Put<'a> = dyn FnMut(&str, &str) + 'a;
 fn put_values(put: &mut Put<'_>, values: &Values) {
     let shown = values
         .iter()
-        .map(|(c, v)| format!("{}: {}", escape(c), quoted(v.as_deref())));
+        .map(|(c, v)| format!("{}: {}", escape(c), quoted(v.words().as_deref())));
     let shown = shown.collect::<Vec<_>>().join(", ");
     if !shown.is_empty() {
         put(INDENT, &shown);
     }
 }
 
-fn put_rounded(put: &mut Put<'_>, rounded: &BTreeMap<String, String>) {
-    for (column, given) in rounded {
+fn put_rounded(put: &mut Put<'_>, entry: &Entry) {
+    for (column, given) in entry.rounded() {
         let given = quoted(Some(given));
         put(
             INDENT,

@@ -60,7 +60,7 @@ impl Staged {
     /// The natural key that the plan names, as one text.
     fn planned_id(&self, row: &DriftRow) -> Result<String> {
         let key = self.config.natural_key.iter();
-        let values: Vec<&str> = key.filter_map(|k| row.key.get(k)?.as_deref()).collect();
+        let values: Vec<&str> = key.filter_map(|k| row.key.get(k)?.stored().ok()?).collect();
         match values.as_slice() {
             [one] => Ok((*one).to_owned()),
             several => serde_json::to_string(several)

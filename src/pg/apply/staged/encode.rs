@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{ColumnSets, Rows, Staged};
 use crate::error::{Error, Result};
-use crate::plan::{Entry, Skip, What};
+use crate::plan::{Entry, Skip, Value, What};
 use crate::sql::copytext::push_copy_text;
 use crate::table::schema::Column;
 
@@ -148,7 +148,10 @@ impl TableEncoder {
         for column in &self.columns {
             out.push(b'\t');
             let cell = match column {
-                StagedFrom::Key(key) => entry.key.get(key).and_then(Option::as_deref),
+                StagedFrom::Key(key) => match entry.key.get(key) {
+                    Some(value) => stored(value)?,
+                    None => None,
+                },
                 StagedFrom::Written(at) => cells[*at].flatten(),
             };
             push_copy_text(out, cell);
@@ -170,10 +173,14 @@ impl TableEncoder {
             }
         };
         match &entry.what {
-            What::Insert { values, .. } => values.iter().for_each(|(c, v)| set(c, v.as_deref())),
+            What::Insert { values } => {
+                for (c, v) in values {
+                    set(c, stored(v)?);
+                }
+            }
             What::Update { set: new, .. } => {
                 for (c, (_, v)) in new {
-                    set(c, v.as_deref());
+                    set(c, stored(v)?);
                 }
                 unknown = unknown.or_else(|| self.key.iter().find(|k| new.contains_key(*k)));
             }
@@ -197,4 +204,14 @@ impl TableEncoder {
         }
         Ok(cells)
     }
+}
+
+/// The text of a value that is known before the plan is applied.
+fn stored(value: &Value) -> Result<Option<&str>> {
+    value.stored().map_err(|row| {
+        Error::plan_refused(format!(
+            "the plan refers to a row of {} that is new in it, which this version does not apply; make a new plan",
+            row.table
+        ))
+    })
 }

@@ -6,7 +6,9 @@ use super::Comparison;
 use super::answer::{FIRST, LAST, N, OBJECT, POSITION, Pending, VARIANTS};
 use crate::error::{Error, Result};
 use crate::plan::decision::{Action, Current, Decision, Given, Wins, decide, invalid_effect};
-use crate::plan::{Effect, Entry, Fingerprint, Skip, Values, Violation, ViolationKind, What};
+use crate::plan::{
+    Effect, Entry, Fingerprint, Skip, Value, Values, Violation, ViolationKind, What,
+};
 use crate::sql::copytext::CopyRow;
 use crate::table::config::OnDuplicate;
 
@@ -62,7 +64,11 @@ impl Comparison<'_> {
         let (object, position) = (self.parsed(line, OBJECT)?, self.parsed(line, POSITION)?);
         let mut from = vec![(self.origin)(object, position)];
         let mut key = self.key(&given, current.as_ref());
-        let what = self.what(&mut decision, line, &given, current.as_ref())?;
+        let mut rounded = self.rounded(line, &given)?;
+        let what = self.what(&mut decision, &mut rounded, &given, current.as_ref())?;
+        if let Some(What::Insert { .. } | What::Update { .. }) = what {
+            note_rounded(&mut rounded, &mut key);
+        }
         let violations = decision.violations.into_iter().map(What::Violation);
         let mut whats = what.into_iter().chain(violations).peekable();
         let mut order = self.order(line, record.n)?;
@@ -156,12 +162,12 @@ impl Comparison<'_> {
         let keys = rules.filter(|(_, rule)| rule.wins == Wins::Never);
         keys.filter_map(|(i, rule)| {
             let value = match (current, given[i]) {
-                (Some(row), _) => row.values[i].map(str::to_owned),
-                (None, Given::Value(v)) => Some(v.to_owned()),
+                (Some(row), _) => row.values[i],
+                (None, Given::Value(v)) => Some(v),
                 (None, Given::Null) => None,
                 (None, Given::Absent) => return None,
             };
-            Some((rule.name.clone(), value))
+            Some((rule.name.clone(), value.into()))
         })
         .collect()
     }
@@ -169,28 +175,28 @@ impl Comparison<'_> {
     fn what(
         &self,
         decision: &mut Decision,
-        line: &CopyRow,
+        rounded: &mut BTreeMap<String, String>,
         given: &[Given<'_>],
         current: Option<&Current<'_>>,
     ) -> Result<Option<What>> {
-        let mut rounded = self.rounded(line, given)?;
         let action = std::mem::replace(&mut decision.action, Action::LeaveOut);
         Ok(match action {
             Action::LeaveOut => None,
             Action::Skip(skip) => Some(What::Skip(skip)),
             Action::Insert => {
-                let values: Values = self
+                let mut values: Values = self
                     .rules
                     .iter()
                     .zip(given)
                     .filter(|(rule, _)| rule.wins != Wins::Never)
                     .filter_map(|(rule, given)| match given {
                         Given::Absent => None,
-                        Given::Null => Some((rule.name.clone(), None)),
-                        Given::Value(v) => Some((rule.name.clone(), Some((*v).to_owned()))),
+                        Given::Null => Some((rule.name.clone(), Value::Null)),
+                        Given::Value(v) => Some((rule.name.clone(), Value::from(*v))),
                     })
                     .collect();
-                Some(What::Insert { values, rounded })
+                note_rounded(rounded, &mut values);
+                Some(What::Insert { values })
             }
             Action::Update { set, revives } => {
                 let row = current.ok_or_else(|| Error::local("an update without a row"))?;
@@ -198,19 +204,32 @@ impl Comparison<'_> {
                     .into_iter()
                     .map(|(i, new)| {
                         let old = row.values[i].map(str::to_owned);
-                        (self.rules[i].name.clone(), (old, new))
+                        let name = &self.rules[i].name;
+                        let new = match (rounded.remove(name), Value::from(new)) {
+                            (Some(given), new) => new.rounded_from(given),
+                            (None, new) => new,
+                        };
+                        (name.clone(), (old, new))
                     })
                     .collect();
-                rounded.retain(|column, _| {
-                    set.contains_key(column) || self.config.natural_key.contains(column)
-                });
                 Some(What::Update {
                     set,
                     expect: Fingerprint(row.digest.to_owned()),
                     revives,
-                    rounded,
                 })
             }
         })
     }
+}
+
+/// Puts beside each value what was given for it, where that was rounded.
+fn note_rounded(rounded: &mut BTreeMap<String, String>, values: &mut Values) {
+    rounded.retain(|column, given| match values.get_mut(column) {
+        Some(value) => {
+            let stored = std::mem::replace(value, Value::Null);
+            *value = stored.rounded_from(std::mem::take(given));
+            false
+        }
+        None => true,
+    });
 }

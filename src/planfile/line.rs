@@ -1,0 +1,247 @@
+//! An entry as it stands in the file: one flat object, whose fields are those of its action.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::action::Action;
+use crate::plan::{
+    Effect, Entry, Fingerprint, Skip, Value, Values, Violation, ViolationKind, What,
+};
+use crate::strict::unique_map;
+
+type Pair = (Option<String>, Value);
+
+/// A change, a skip or a violation.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Entry")]
+pub(super) struct EntryLine {
+    action: Action,
+    /// The table's name as configured.
+    table: String,
+    /// The natural key as the current row spells it, or as given.
+    #[serde(deserialize_with = "unique_map")]
+    key: Values,
+    /// Of an insert: the given columns beside the key. Of a delete: what is lost.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_map"
+    )]
+    #[schemars(with = "Values")]
+    values: Option<Values>,
+    /// Of an update: column to old and new value.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_map"
+    )]
+    #[schemars(with = "BTreeMap<String, Pair>")]
+    set: Option<BTreeMap<String, Pair>>,
+    /// Of an update: whether it brings back a row that was marked as deleted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    revives: bool,
+    /// Of a delete: whether the row is marked instead of removed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    soft: bool,
+    /// Of a skip: why nothing changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Reason")]
+    reason: Option<Reason>,
+    /// Of a violation: which rule is broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ViolationKind")]
+    kind: Option<ViolationKind>,
+    /// Of a violation: what follows from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Effect")]
+    effect: Option<Effect>,
+    /// Of a violation: the field it is about, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    field: Option<String>,
+    /// Of a violation: the value in the database, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    existing: Option<String>,
+    /// Of a violation: the value as given, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    given: Option<String>,
+    /// Of a violation: why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    message: Option<String>,
+    /// Of an update, a delete and an unchanged row: the digest of the whole row as it must be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Fingerprint")]
+    expect: Option<Fingerprint>,
+    /// Where it comes from: `object#position`, or the application it takes back.
+    from: Vec<String>,
+}
+
+/// The word of a [`Skip`].
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Reason {
+    Unchanged,
+    Exists,
+    Conflict,
+    Missing,
+    Duplicate,
+    Superseded,
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
+}
+
+fn some_map<'de, D, V>(d: D) -> Result<Option<BTreeMap<String, V>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    V: Deserialize<'de>,
+{
+    unique_map(d).map(Some)
+}
+
+impl From<Entry> for EntryLine {
+    fn from(entry: Entry) -> EntryLine {
+        let mut line = EntryLine {
+            action: entry.what.action(),
+            table: entry.table,
+            key: entry.key,
+            values: None,
+            set: None,
+            revives: false,
+            soft: false,
+            reason: None,
+            kind: None,
+            effect: None,
+            field: None,
+            existing: None,
+            given: None,
+            message: None,
+            expect: None,
+            from: entry.from,
+        };
+        match entry.what {
+            What::Insert { values } => line.values = Some(values),
+            What::Update {
+                set,
+                expect,
+                revives,
+            } => {
+                line.set = Some(set);
+                line.expect = Some(expect);
+                line.revives = revives;
+            }
+            What::Delete {
+                expect,
+                values,
+                soft,
+            } => {
+                line.expect = Some(expect);
+                line.values = Some(values);
+                line.soft = soft;
+            }
+            What::Skip(skip) => {
+                line.reason = Some(match skip {
+                    Skip::Unchanged(expect) => {
+                        line.expect = Some(expect);
+                        Reason::Unchanged
+                    }
+                    Skip::Exists => Reason::Exists,
+                    Skip::Conflict => Reason::Conflict,
+                    Skip::Missing => Reason::Missing,
+                    Skip::Duplicate => Reason::Duplicate,
+                    Skip::Superseded => Reason::Superseded,
+                });
+            }
+            What::Violation(v) => {
+                line.kind = Some(v.kind);
+                line.effect = Some(v.effect);
+                line.field = v.field;
+                line.existing = v.existing;
+                line.given = v.given;
+                line.message = Some(v.message);
+            }
+        }
+        line
+    }
+}
+
+impl TryFrom<EntryLine> for Entry {
+    type Error = String;
+
+    /// Takes each field that its action has; what is missing or left over is an error.
+    fn try_from(mut line: EntryLine) -> Result<Entry, String> {
+        let action = line.action;
+        let need = |name: &str| format!("{action} without \"{name}\"");
+        let what = match action {
+            Action::Insert => What::Insert {
+                values: line.values.take().ok_or_else(|| need("values"))?,
+            },
+            Action::Update => What::Update {
+                set: line.set.take().ok_or_else(|| need("set"))?,
+                expect: line.expect.take().ok_or_else(|| need("expect"))?,
+                revives: std::mem::take(&mut line.revives),
+            },
+            Action::Delete => What::Delete {
+                expect: line.expect.take().ok_or_else(|| need("expect"))?,
+                values: line.values.take().ok_or_else(|| need("values"))?,
+                soft: std::mem::take(&mut line.soft),
+            },
+            Action::Skip => What::Skip(match line.reason.take().ok_or_else(|| need("reason"))? {
+                Reason::Unchanged => {
+                    Skip::Unchanged(line.expect.take().ok_or_else(|| need("expect"))?)
+                }
+                Reason::Exists => Skip::Exists,
+                Reason::Conflict => Skip::Conflict,
+                Reason::Missing => Skip::Missing,
+                Reason::Duplicate => Skip::Duplicate,
+                Reason::Superseded => Skip::Superseded,
+            }),
+            Action::Violation => What::Violation(Violation {
+                kind: line.kind.take().ok_or_else(|| need("kind"))?,
+                effect: line.effect.take().ok_or_else(|| need("effect"))?,
+                field: line.field.take(),
+                existing: line.existing.take(),
+                given: line.given.take(),
+                message: line.message.take().ok_or_else(|| need("message"))?,
+            }),
+        };
+        let left_over = [
+            ("values", line.values.is_some()),
+            ("set", line.set.is_some()),
+            ("revives", line.revives),
+            ("soft", line.soft),
+            ("reason", line.reason.is_some()),
+            ("kind", line.kind.is_some()),
+            ("effect", line.effect.is_some()),
+            ("field", line.field.is_some()),
+            ("existing", line.existing.is_some()),
+            ("given", line.given.is_some()),
+            ("message", line.message.is_some()),
+            ("expect", line.expect.is_some()),
+        ];
+        if let Some((name, _)) = left_over.iter().find(|(_, there)| *there) {
+            return Err(format!("\"{name}\" does not belong to {action}"));
+        }
+        Ok(Entry {
+            table: line.table,
+            key: line.key,
+            what,
+            from: line.from,
+        })
+    }
+}
+
+/// The canonical line of an entry, without its line end.
+///
+/// # Errors
+/// Where it cannot be serialized.
+pub fn entry_json(entry: Entry) -> serde_json::Result<String> {
+    serde_json::to_string(&EntryLine::from(entry))
+}
