@@ -1,6 +1,6 @@
 //! Reads the bytes of one fragment into records.
 //!
-//! JSON comes as one record, as an envelope with `data` or `records`, as an array of either, or as
+//! JSON comes as one record, as an envelope of one or of many, as an array of either, or as
 //! NDJSON; CSV comes with a header. Records are handed on one at a time, so that memory is bounded
 //! by the largest record and not by the object.
 
@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufRead};
 
+use crate::table::delivery;
 use window::Buffered;
 
 /// One field's value as it was delivered.
@@ -31,13 +32,11 @@ pub struct Record<'a> {
     pub position: u64,
     /// Field names, each once, with their values, in the order of delivery.
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
-    /// What stands beside the record, as far as it was read before it.
-    pub envelope: &'a Envelope,
 }
 
-/// Provenance beside `data` or `records`, as far as the loader uses it.
+/// What an envelope says beside its records, as far as the loader uses it.
 #[derive(Default, Clone, Debug, PartialEq, Eq)]
-pub struct Envelope {
+pub struct Provenance {
     /// The fragment's own id.
     pub fragment_id: Option<String>,
     /// The table that the fragment says it is for.
@@ -55,13 +54,47 @@ pub enum Format {
     Csv,
 }
 
+/// The names of a table's columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a>(pub &'a [&'a str]);
+
+impl Columns<'_> {
+    /// Whether one of them is `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(&name)
+    }
+}
+
+/// What must be known to find the records in a fragment.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// How its bytes are written.
+    pub format: Format,
+    /// The columns of the table that it is for.
+    pub columns: Columns<'a>,
+    /// What `tables.yaml` says about envelopes. Without a word, an object with `data` or `records`
+    /// is one where the table has no such column and no other of its fields is a column.
+    pub envelope: Option<&'a delivery::Envelope>,
+}
+
+impl Delivery<'_> {
+    /// In `format`, for a table of which nothing is known.
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            columns: Columns(&[]),
+            envelope: None,
+        }
+    }
+}
+
 /// What an object held, known once it has been read to its end.
 #[derive(Default, Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// Number of records handed on.
     pub records: u64,
-    /// The complete envelope, where the whole object is a single one.
-    pub envelope: Envelope,
+    /// What the envelope says, where the whole object is a single one.
+    pub provenance: Provenance,
     /// Tables that envelopes named: at most the first two different ones, which is enough to
     /// find a disagreement.
     pub table_names: Vec<Named>,
@@ -125,16 +158,16 @@ pub enum ReadError<E> {
 ///
 /// # Errors
 ///
-/// [`ReadError::Malformed`] with line and column for content that is not in `format`, is cut off,
+/// [`ReadError::Malformed`] with line and column for content that is not in its format, is cut off,
 /// repeats a field name or is no shape of records; [`ReadError::Read`] where `reader` fails;
 /// [`ReadError::Sink`] with the first error of `sink`. Records before the error have been handed on.
 pub fn read_records<E>(
     reader: impl BufRead,
-    format: Format,
+    delivery: &Delivery<'_>,
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
-    match format {
-        Format::Json => json::read(Buffered::new(reader), sink),
+    match delivery.format {
+        Format::Json => json::read(Buffered::new(reader), delivery, sink),
         Format::Csv => delimited::read(reader, sink),
     }
 }
@@ -149,28 +182,28 @@ pub fn read_records<E>(
 ///
 /// ```
 /// use std::convert::Infallible;
-/// use table_loader::record::{Format, Value, read_records_slice};
+/// use table_loader::record::{Delivery, Format, Value, read_records_slice};
 ///
 /// let mut seen = Vec::new();
 /// let summary = read_records_slice(
 ///     br#"{"fragment_id": "f1", "data": {"gsid": "01HQ", "dose": 1.50}}"#,
-///     Format::Json,
+///     &Delivery::new(Format::Json),
 ///     &mut |record| {
 ///         seen.push((record.position, record.fields[1].1 == Value::Json("1.50")));
 ///         Ok::<_, Infallible>(())
 ///     },
 /// )?;
 /// assert_eq!(seen, [(0, true)]);
-/// assert_eq!(summary.envelope.fragment_id.as_deref(), Some("f1"));
+/// assert_eq!(summary.provenance.fragment_id.as_deref(), Some("f1"));
 /// # Ok::<_, table_loader::record::ReadError<Infallible>>(())
 /// ```
 pub fn read_records_slice<E>(
     bytes: &[u8],
-    format: Format,
+    delivery: &Delivery<'_>,
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
-    match format {
-        Format::Json => json::read(bytes, sink),
+    match delivery.format {
+        Format::Json => json::read(bytes, delivery, sink),
         Format::Csv => delimited::read(bytes, sink),
     }
 }
@@ -191,10 +224,10 @@ impl Summary {
             .or_else(|| other("batch_id", &self.batch_ids, batch))
     }
 
-    fn note(&mut self, envelope: &Envelope, position: u64) {
+    fn note(&mut self, said: &Provenance, position: u64) {
         for (known, name) in [
-            (&mut self.table_names, &envelope.table_name),
-            (&mut self.batch_ids, &envelope.batch_id),
+            (&mut self.table_names, &said.table_name),
+            (&mut self.batch_ids, &said.batch_id),
         ] {
             if let Some(name) = name
                 && known.len() < 2

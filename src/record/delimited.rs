@@ -6,7 +6,7 @@ use std::io::Read;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
-use super::{Envelope, Malformed, ReadError, Record, Summary, Value};
+use super::{Malformed, ReadError, Record, Summary, Value};
 
 /// A row put behind the text: where it does not come out as the last row, a quoted cell before it
 /// was never closed, which the `csv` crate lets pass.
@@ -21,7 +21,6 @@ pub(super) fn read<E>(
         .has_headers(false)
         .flexible(true)
         .from_reader(reader.chain(b"\n".as_slice()).chain(END.as_bytes()));
-    let envelope = Envelope::default();
     let mut summary = Summary::default();
     let mut header = StringRecord::new();
     let mut row = StringRecord::new();
@@ -44,7 +43,6 @@ pub(super) fn read<E>(
             fields: fields
                 .map(|(name, cell)| (Cow::Borrowed(name), value(cell)))
                 .collect(),
-            envelope: &envelope,
         };
         sink(record).map_err(ReadError::Sink)?;
         summary.records += 1;

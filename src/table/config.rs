@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::sql::ident::nearest;
 use crate::strict::unique_map;
+use crate::table::delivery::Envelope;
 use crate::table::limits::Limits;
 use crate::table::schema::{Column, Table};
 
@@ -201,6 +202,10 @@ pub struct TableConfig {
     /// Columns masked wherever people look.
     #[serde(default)]
     pub sensitive: Vec<String>,
+    /// The field of a JSON object that holds the record or the records; `false` where every object is a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Envelope")]
+    pub envelope: Option<Envelope>,
     /// Other tables whose rows this table's triggers and foreign-key actions may change.
     #[serde(default)]
     pub allow_side_effects: Vec<String>,

@@ -84,8 +84,10 @@ fn what_is_empty_says_so_and_loads_nothing() {
         run.says("1 to insert");
     }
     // An empty object is a record without its key.
-    let run = plan(&world, "e", "t/a.json", "[{}, {\"data\": {}}]").ok();
+    let run = plan(&world, "e", "t/a.json", "[{}, {}]").ok();
     run.says("2 violations.");
+    let run = plan(&world, "g", "t/a.json", "{\"data\": {}}").ok();
+    run.says("violation");
     let run = plan(&world, "f", "t/a.json", "{}").ok();
     run.says("violation");
 }

@@ -3,7 +3,6 @@
 //! Values are checked and delimited by `serde_json`, which does this without recursion; only the
 //! braces, commas and colons around them are ours.
 
-use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
@@ -27,6 +26,12 @@ pub(super) struct Text<W> {
 pub(super) enum Fault {
     Malformed(Malformed),
     Read(io::Error),
+}
+
+/// What is wrong at a byte of a text.
+pub(super) struct Wrong {
+    pub(super) at: usize,
+    pub(super) message: String,
 }
 
 impl<E> From<Fault> for ReadError<E> {
@@ -138,20 +143,20 @@ impl<W: Window> Text<W> {
             let (touches, fault) = match value {
                 Some(Ok(_)) => (end == rest.len(), None),
                 Some(Err(error)) => {
-                    let end = offset(rest, &error);
-                    (
-                        end >= rest.len(),
-                        Some((end.saturating_sub(1), describe(&error))),
-                    )
+                    let wrong = wrong(rest, &error);
+                    (wrong.at + 1 >= rest.len(), Some(wrong))
                 }
-                None => (true, Some((0, CUT_OFF.to_owned()))),
+                None => {
+                    let message = CUT_OFF.to_owned();
+                    (true, Some(Wrong { at: 0, message }))
+                }
             };
             if touches && self.window.grow()? {
                 continue;
             }
             return match fault {
                 None => Ok(at + end),
-                Some((place, message)) => Err(self.fault(at + place, message)),
+                Some(wrong) => Err(self.fault(at + wrong.at, wrong.message)),
             };
         }
     }
@@ -168,18 +173,6 @@ impl<W: Window> Text<W> {
             .map_err(|error| self.fault(start + error.valid_up_to(), "invalid UTF-8"))
     }
 
-    /// The decoded string whose JSON text is `raw`, at `at`.
-    pub(super) fn string<'a>(&self, raw: &'a str, at: usize) -> Result<Cow<'a, str>, Fault> {
-        if !raw.contains('\\') {
-            return Ok(Cow::Borrowed(&raw[1..raw.len() - 1]));
-        }
-        match serde_json::from_str::<String>(raw) {
-            Ok(text) if !text.contains('\0') => Ok(Cow::Owned(text)),
-            Ok(_) => Err(self.fault(at, "U+0000 in a name")),
-            Err(_) => Err(self.fault(at, "half a surrogate pair in a name")),
-        }
-    }
-
     /// Drops the first `count` bytes of the window.
     pub(super) fn consume(&mut self, count: usize) {
         (self.lines, self.columns) = self.place(count);
@@ -189,15 +182,11 @@ impl<W: Window> Text<W> {
     /// Line breaks before `at`, and bytes before it in its line.
     fn place(&self, at: usize) -> (u64, u64) {
         let before = &self.window.bytes()[..at];
-        if !before.contains(&b'\n') {
-            return (self.lines, self.columns + at as u64);
+        let count = memchr::memchr_iter(b'\n', before).count() as u64;
+        match memchr::memrchr(b'\n', before) {
+            None => (self.lines, self.columns + at as u64),
+            Some(last) => (self.lines + count, (at - last - 1) as u64),
         }
-        let breaks = before.iter().filter(|byte| **byte == b'\n').count();
-        let last = before
-            .rsplit(|byte| *byte == b'\n')
-            .next()
-            .map_or(0, <[u8]>::len);
-        (self.lines + breaks as u64, last as u64)
     }
 
     /// The fault that `message` is wrong at `at`.
@@ -209,6 +198,12 @@ impl<W: Window> Text<W> {
             column: Some(columns + 1),
             message: message.into(),
         })
+    }
+
+    /// The fault that is `wrong` in `part`, a text in the window.
+    pub(super) fn fault_in(&self, part: &str, wrong: Wrong) -> Fault {
+        let start = part.as_ptr().addr() - self.window.bytes().as_ptr().addr();
+        self.fault(start + wrong.at, wrong.message)
     }
 
     /// The fault that something else than `wanted` is at `at`.
@@ -236,11 +231,6 @@ impl<W: Window> Text<W> {
         };
         self.fault(at, format!("expected {wanted}, found {found}"))
     }
-
-    /// The fault that `name` is given again at `at`.
-    pub(super) fn repeated(&self, at: usize, name: &str) -> Fault {
-        self.fault(at, format!("the field {name:?} is given twice"))
-    }
 }
 
 const CUT_OFF: &str = "the text ends too early";
@@ -259,21 +249,19 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
 }
 
-/// Number of bytes in `text` up to the one that `error` is about, that one included.
-fn offset(text: &[u8], error: &serde_json::Error) -> usize {
+/// The error of reading `text` without its place in words.
+pub(super) fn wrong(text: &[u8], error: &serde_json::Error) -> Wrong {
     let breaks = error.line().saturating_sub(1);
     let lines = text.split_inclusive(|byte| *byte == b'\n').take(breaks);
-    lines.map(<[u8]>::len).sum::<usize>() + error.column()
-}
-
-/// The message of `error` without its place, which is relative to the value.
-fn describe(error: &serde_json::Error) -> String {
-    if error.is_eof() {
-        return CUT_OFF.to_owned();
-    }
+    let end = lines.map(<[u8]>::len).sum::<usize>() + error.column();
     let message = error.to_string();
-    match message.rsplit_once(" at line ") {
+    let message = match message.rsplit_once(" at line ") {
+        _ if error.is_eof() => CUT_OFF.to_owned(),
         Some((message, _)) => message.to_owned(),
         None => message,
+    };
+    Wrong {
+        at: end.saturating_sub(1),
+        message,
     }
 }
