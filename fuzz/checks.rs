@@ -6,6 +6,7 @@ use table_loader::planfile::{Item, PlanFile, PlanWriter};
 use table_loader::record::value::column_text;
 use table_loader::record::{Delivery, Format, ReadError, Record, read_records, read_records_slice};
 use table_loader::render::text::{self, Filter, Style};
+use table_loader::table::delivery::Sign;
 use table_loader::table::schema::Shape;
 
 const SHAPES: [Shape; 4] = [
@@ -28,7 +29,7 @@ pub fn fragment(data: &[u8]) {
         return;
     };
     let format = match first {
-        b'c' => Format::Csv,
+        b'c' => Format::Csv(Sign::COMMA),
         _ => Format::Json,
     };
     let delivery = Delivery::new(format);

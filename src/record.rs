@@ -1,17 +1,19 @@
 //! Reads the bytes of one fragment into records.
 //!
 //! JSON comes as one record, as an envelope of one or of many, as an array of either, or as
-//! NDJSON; CSV comes with a header. Records are handed on one at a time, so that memory is bounded
+//! NDJSON; delimited values in the dialect that is named. Records are handed on one at a time, so that memory is bounded
 //! by the largest record and not by the object.
 
 mod delimited;
 mod json;
+mod signature;
 pub mod value;
 mod window;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufRead};
+use std::sync::LazyLock;
 
 use crate::table::delivery;
 use window::Buffered;
@@ -50,8 +52,8 @@ pub struct Provenance {
 pub enum Format {
     /// JSON or NDJSON; which of them, and which shape, the content says.
     Json,
-    /// Comma-separated values with a header.
-    Csv,
+    /// Delimited values; what stands between cells, the file's name says, or `tables.yaml`.
+    Csv(delivery::Sign),
 }
 
 /// The names of a table's columns.
@@ -75,7 +77,12 @@ pub struct Delivery<'a> {
     /// What `tables.yaml` says about envelopes. Without a word, an object with `data` or `records`
     /// is one where the table has no such column and no other of its fields is a column.
     pub envelope: Option<&'a delivery::Envelope>,
+    /// What it says about delimited values.
+    pub csv: &'a delivery::Csv,
 }
+
+/// Nothing said about delimited values.
+static PLAIN: LazyLock<delivery::Csv> = LazyLock::new(delivery::Csv::default);
 
 impl Delivery<'_> {
     /// In `format`, for a table of which nothing is known.
@@ -84,6 +91,7 @@ impl Delivery<'_> {
             format,
             columns: Columns(&[]),
             envelope: None,
+            csv: &PLAIN,
         }
     }
 }
@@ -168,7 +176,7 @@ pub fn read_records<E>(
 ) -> Result<Summary, ReadError<E>> {
     match delivery.format {
         Format::Json => json::read(Buffered::new(reader), delivery, sink),
-        Format::Csv => delimited::read(reader, sink),
+        Format::Csv(delimiter) => delimited::read(reader, delimiter, delivery, sink),
     }
 }
 
@@ -204,7 +212,7 @@ pub fn read_records_slice<E>(
 ) -> Result<Summary, ReadError<E>> {
     match delivery.format {
         Format::Json => json::read(bytes, delivery, sink),
-        Format::Csv => delimited::read(bytes, sink),
+        Format::Csv(delimiter) => delimited::read(bytes, delimiter, delivery, sink),
     }
 }
 

@@ -226,7 +226,7 @@ impl<'p> Parser<'p> {
                 n => format!("\n  and {n} more"),
             };
             return Err(Error::unreadable(format!(
-                "{} of {} objects of batch {} cannot be read; have them delivered again:\n  {}{more}",
+                "{} of {} objects of batch {} cannot be read; mend tables.yaml where it says so, else have them delivered again:\n  {}{more}",
                 unreadable.len(),
                 objects.len(),
                 self.batch_id,
@@ -256,6 +256,7 @@ impl<'p> Parser<'p> {
             format: object.format,
             columns: Columns(&columns),
             envelope: config.envelope.as_ref(),
+            csv: &config.csv,
         };
         let mut sink = |record: Record<'_>| {
             self.records += 1;

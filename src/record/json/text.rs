@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
+use crate::record::signature::{ENOUGH, Signature};
 use crate::record::window::Window;
 use crate::record::{Malformed, ReadError};
 
@@ -51,18 +52,23 @@ impl From<io::Error> for Fault {
 
 impl<W: Window> Text<W> {
     /// The text in `window` after its byte order mark, if it has one.
-    pub(super) fn new(mut window: W) -> io::Result<Self> {
+    pub(super) fn new(mut window: W) -> Result<Self, Fault> {
         const MARK: &[u8] = b"\xef\xbb\xbf";
-        while window.bytes().len() < MARK.len() && window.grow()? {}
+        while window.bytes().len() < ENOUGH && window.grow()? {}
+        let found = Signature::of(&window.bytes()[..window.bytes().len().min(ENOUGH)]);
         if window.bytes().starts_with(MARK) {
             window.consume(MARK.len());
         }
-        Ok(Self {
+        let text = Self {
             window,
             lines: 0,
             columns: 0,
             record: None,
-        })
+        };
+        match found {
+            None => Ok(text),
+            Some(found) => Err(text.fault(0, found.message())),
+        }
     }
 
     /// Line of the window's start, counted from 1.
@@ -156,7 +162,7 @@ impl<W: Window> Text<W> {
             }
             return match fault {
                 None => Ok(at + end),
-                Some(wrong) => Err(self.fault(at + wrong.at, wrong.message)),
+                Some(wrong) => Err(self.no_value(at + wrong.at, wrong.message)),
             };
         }
     }
@@ -198,6 +204,27 @@ impl<W: Window> Text<W> {
             column: Some(columns + 1),
             message: message.into(),
         })
+    }
+
+    /// The fault that `message` is wrong at `at`, or that a word stands there that is no JSON.
+    fn no_value(&mut self, at: usize, message: String) -> Fault {
+        while self.window.bytes().len() < at + 10 && self.window.grow().unwrap_or(false) {}
+        let rest = &self.window.bytes()[at.saturating_sub(1)..];
+        for word in ["NaN", "-Infinity", "Infinity"] {
+            let found = rest.starts_with(word.as_bytes());
+            if found
+                || rest
+                    .get(1..)
+                    .is_some_and(|rest| rest.starts_with(word.as_bytes()))
+            {
+                let at = if found { at.saturating_sub(1) } else { at };
+                return self.fault(
+                    at,
+                    format!("{word} is no JSON; write the text \"{word}\", or null"),
+                );
+            }
+        }
+        self.fault(at, message)
     }
 
     /// The fault that is `wrong` in `part`, a text in the window.
