@@ -30,6 +30,7 @@ pub fn fragment(data: &[u8]) {
     };
     let format = match first {
         b'c' => Format::Csv(Sign::COMMA),
+        b'x' => Format::Excel,
         _ => Format::Json,
     };
     let delivery = Delivery::new(format);
@@ -60,7 +61,7 @@ pub fn fragment(data: &[u8]) {
         collect(&mut whole, &record);
         Ok::<_, std::convert::Infallible>(())
     });
-    let stream = std::io::BufReader::with_capacity(7, rest);
+    let stream = std::io::BufReader::with_capacity(7, std::io::Cursor::new(rest));
     let from_stream = read_records(stream, &delivery, &mut |record| {
         collect(&mut streamed, &record);
         Ok::<_, std::convert::Infallible>(())

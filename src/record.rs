@@ -9,10 +9,11 @@ mod json;
 mod signature;
 pub mod value;
 mod window;
+pub mod workbook;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Seek};
 use std::sync::LazyLock;
 
 use crate::table::delivery;
@@ -30,7 +31,8 @@ pub enum Value<'a> {
 /// One record with its place in its object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// Counted from 0 over the whole object.
+    /// Where it stands: its line (delimited values, NDJSON), its row (a workbook), else its number in
+    /// the object; from 1.
     pub position: u64,
     /// Field names, each once, with their values, in the order of delivery.
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
@@ -54,6 +56,8 @@ pub enum Format {
     Json,
     /// Delimited values; what stands between cells, the file's name says, or `tables.yaml`.
     Csv(delivery::Sign),
+    /// An Excel workbook.
+    Excel,
 }
 
 /// The names of a table's columns.
@@ -79,10 +83,12 @@ pub struct Delivery<'a> {
     pub envelope: Option<&'a delivery::Envelope>,
     /// What it says about delimited values.
     pub csv: &'a delivery::Csv,
+    /// What it says about workbooks.
+    pub excel: &'a delivery::Excel,
 }
 
-/// Nothing said about delimited values.
-static PLAIN: LazyLock<delivery::Csv> = LazyLock::new(delivery::Csv::default);
+/// Nothing said about delimited values and workbooks.
+static UNSAID: LazyLock<(delivery::Csv, delivery::Excel)> = LazyLock::new(Default::default);
 
 impl Delivery<'_> {
     /// In `format`, for a table of which nothing is known.
@@ -91,7 +97,8 @@ impl Delivery<'_> {
             format,
             columns: Columns(&[]),
             envelope: None,
-            csv: &PLAIN,
+            csv: &UNSAID.0,
+            excel: &UNSAID.1,
         }
     }
 }
@@ -135,7 +142,7 @@ pub struct Disagreement {
 /// A place in an object that could not be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// Position of the record that was being read, if any.
+    /// Number of the record that was being read, from 1, where its line does not say it.
     pub position: Option<u64>,
     /// Line, counted from 1.
     pub line: Option<u64>,
@@ -170,13 +177,14 @@ pub enum ReadError<E> {
 /// repeats a field name or is no shape of records; [`ReadError::Read`] where `reader` fails;
 /// [`ReadError::Sink`] with the first error of `sink`. Records before the error have been handed on.
 pub fn read_records<E>(
-    reader: impl BufRead,
+    reader: impl BufRead + Seek,
     delivery: &Delivery<'_>,
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
     match delivery.format {
         Format::Json => json::read(Buffered::new(reader), delivery, sink),
         Format::Csv(delimiter) => delimited::read(reader, delimiter, delivery, sink),
+        Format::Excel => workbook::read(reader, delivery, sink),
     }
 }
 
@@ -201,7 +209,7 @@ pub fn read_records<E>(
 ///         Ok::<_, Infallible>(())
 ///     },
 /// )?;
-/// assert_eq!(seen, [(0, true)]);
+/// assert_eq!(seen, [(1, true)]);
 /// assert_eq!(summary.provenance.fragment_id.as_deref(), Some("f1"));
 /// # Ok::<_, table_loader::record::ReadError<Infallible>>(())
 /// ```
@@ -213,6 +221,7 @@ pub fn read_records_slice<E>(
     match delivery.format {
         Format::Json => json::read(bytes, delivery, sink),
         Format::Csv(delimiter) => delimited::read(bytes, delimiter, delivery, sink),
+        Format::Excel => workbook::read(io::Cursor::new(bytes), delivery, sink),
     }
 }
 

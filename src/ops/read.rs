@@ -257,6 +257,7 @@ impl<'p> Parser<'p> {
             columns: Columns(&columns),
             envelope: config.envelope.as_ref(),
             csv: &config.csv,
+            excel: &config.excel,
         };
         let mut sink = |record: Record<'_>| {
             self.records += 1;

@@ -26,12 +26,11 @@ impl Fault {
         Self::Malformed(line, message)
     }
 
-    /// The error of reading, while the record at `position` was read.
-    fn of<E>(self, position: Option<u64>) -> ReadError<E> {
+    fn of<E>(self) -> ReadError<E> {
         match self {
             Self::Read(error) => ReadError::Read(error),
             Self::Malformed(line, message) => ReadError::Malformed(Malformed {
-                position,
+                position: None,
                 line: Some(line),
                 column: None,
                 message,
@@ -77,21 +76,21 @@ fn read_rows<E>(
     };
     let delimiter = signs.delimiter;
     let mut rows = Rows::new(window, signs);
-    begin(&mut rows, csv).map_err(|fault| fault.of(None))?;
+    begin(&mut rows, csv).map_err(Fault::of)?;
     let mut row = Row::default();
     let mut summary = Summary::default();
     let header = match header(&mut rows, &mut row, delimiter, delivery) {
         Ok(Some(header)) => header,
         Ok(None) => return Ok(summary),
-        Err(fault) => return Err(fault.of(None)),
+        Err(fault) => return Err(fault.of()),
     };
     loop {
-        let position = summary.records;
-        let more = next(&mut rows, &mut row, csv).map_err(|fault| fault.of(Some(position)))?;
+        let more = next(&mut rows, &mut row, csv).map_err(Fault::of)?;
         if !more {
             return Ok(summary);
         }
-        let fields = fields(&header, &row, csv).map_err(|fault| fault.of(Some(position)))?;
+        let fields = fields(&header, &row, csv).map_err(Fault::of)?;
+        let position = row.line;
         sink(Record { position, fields }).map_err(ReadError::Sink)?;
         summary.records += 1;
     }

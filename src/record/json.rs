@@ -28,6 +28,7 @@ pub(super) fn read<E>(
         holds: None,
         sink,
         summary: Summary::default(),
+        lines: false,
         width: 0,
     };
     reader.file()?;
@@ -41,6 +42,8 @@ struct Reader<'a, 's, W, E> {
     holds: Option<Holds>,
     sink: &'s mut dyn FnMut(Record<'_>) -> Result<(), E>,
     summary: Summary,
+    /// Whether the object that is read is one of several that begin on lines of their own.
+    lines: bool,
     /// Number of fields in the last record: a guess at the next one's.
     width: usize,
 }
@@ -58,6 +61,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         let mut line = 0;
         let mut objects = 0;
         while self.text.next()?.is_some() {
+            self.lines = true;
             if self.text.line() == line {
                 let wanted = "the end or a new line after the record";
                 Err(self.text.unexpected(0, wanted))?;
@@ -123,7 +127,11 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         let holds = self.envelopes.holds(&whole);
         let holds = holds.map_err(|message| self.text.fault(0, message))?;
         self.agree(&holds)?;
-        let position = self.summary.records;
+        let position = if self.lines {
+            self.text.line()
+        } else {
+            self.summary.records + 1
+        };
         let fields = match &holds {
             Holds::One(held) => {
                 let said = provenance(&whole).map_err(|message| self.text.fault(0, message))?;
@@ -148,7 +156,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         let text = self.text.utf8(0..end)?;
         let fields = fields(text, self.width).map_err(|wrong| self.text.fault_in(text, wrong))?;
         self.width = fields.len();
-        let position = self.summary.records;
+        let position = self.summary.records + 1;
         (self.sink)(Record { position, fields }).map_err(ReadError::Sink)?;
         self.done(end);
         Ok(())
@@ -187,7 +195,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         let holds = Holds::Many(list.to_owned());
         self.agree(&holds)?;
         self.holds = Some(holds);
-        let first = self.summary.records;
+        let first = self.summary.records + 1;
         let mut around = self.around(list, &name, "")?;
         self.text.consume(at);
         self.array(Self::record)?;
@@ -219,7 +227,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
 
     /// That the next is an object, which begins a record.
     fn expect_object(&mut self) -> Result<(), ReadError<E>> {
-        self.text.record = Some(self.summary.records);
+        self.text.record = Some(self.summary.records + 1);
         match self.text.next()? {
             Some(b'{') => Ok(()),
             _ => Err(self.text.unexpected(0, "a record (an object)"))?,

@@ -3,16 +3,14 @@ use proptest::prelude::*;
 
 const CSV: Format = Format::Csv(delivery::Sign::COMMA);
 
-/// One record as the tests see it: position, then `name=value`.
+/// One record as the tests see it.
 pub(super) fn show(record: &Record<'_>) -> String {
     let fields = record.fields.iter().map(|(name, value)| match value {
         Value::Json(raw) => format!("{name}={raw}"),
         Value::Cell(cell) => format!("{name}:{cell}"),
     });
     let words: Vec<_> = fields.collect();
-    format!("{} {}", record.position, words.join(" "))
-        .trim_end()
-        .to_owned()
+    words.join(" ")
 }
 
 /// Reads one byte at a time, so that every value is cut at every place.
@@ -42,7 +40,8 @@ fn read_with(
 ) -> Read {
     let mut seen = Vec::new();
     let result = read(&mut |record| {
-        seen.push(show(&record));
+        let line = format!("{} {}", seen.len(), show(&record));
+        seen.push(line.trim_end().to_owned());
         Ok(())
     });
     (seen, result.map_err(|error| error.to_string()))
@@ -51,7 +50,7 @@ fn read_with(
 /// Reads `text` in every way there is, which must not differ.
 pub(super) fn read(text: &[u8], delivery: &Delivery<'_>) -> Read {
     let slice = read_with(|sink| read_records_slice(text, delivery, sink));
-    let stream = read_with(|sink| read_records(io::BufReader::new(text), delivery, sink));
+    let stream = read_with(|sink| read_records(io::Cursor::new(text), delivery, sink));
     assert_eq!(stream, slice);
     if delivery.format == Format::Json {
         let dripping = read_with(|sink| json::read((Drip(text), 0), delivery, sink));
@@ -116,6 +115,34 @@ fn every_shape_is_read() {
 }
 
 #[test]
+fn a_record_stands_in_its_line_or_is_counted() {
+    let places = |text: &str, format| {
+        let mut places = Vec::new();
+        let delivery = Delivery::new(format);
+        let read = read_records_slice(text.as_bytes(), &delivery, &mut |record| {
+            places.push(record.position);
+            Ok::<_, ()>(())
+        });
+        assert!(read.is_ok());
+        places
+    };
+    assert_eq!(places("{}\n\n{\n}\n{}", Format::Json), [1, 3, 5]);
+    assert_eq!(
+        places("\n{\"data\": {}}\n{\"data\":\n{}}", Format::Json),
+        [2, 3]
+    );
+    assert_eq!(places("[{},\n\n{}]", Format::Json), [1, 2]);
+    assert_eq!(
+        places(
+            "\n{\"records\": [{},\n{}]}\n{\"records\": [{}]}",
+            Format::Json
+        ),
+        [1, 2, 3]
+    );
+    assert_eq!(places("a\n\n\"x\ny\"\nz\n", CSV), [3, 5]);
+}
+
+#[test]
 fn nothing_is_no_record() {
     for text in [
         "",
@@ -158,12 +185,12 @@ fn what_an_envelope_says_may_come_after_its_records() {
     };
     assert_eq!(summary.provenance, provenance);
     assert_eq!(summary.disagreement("t", "b"), None);
-    assert_eq!(summary.disagreement("u", "b").unwrap().position, 0);
+    assert_eq!(summary.disagreement("u", "b").unwrap().position, 1);
     let late = check(
         r#"[{"records": [{}, {}], "batch_id": "x"}, {"records": [{}], "batch_id": "b"}]"#,
         &["0", "1", "2"],
     );
-    assert_eq!(late.disagreement("t", "b").unwrap().position, 0);
+    assert_eq!(late.disagreement("t", "b").unwrap().position, 1);
     assert_eq!(
         late.provenance,
         Provenance::default(),
@@ -172,7 +199,7 @@ fn what_an_envelope_says_may_come_after_its_records() {
     let disagreement = late.disagreement("t", "x").unwrap();
     assert_eq!(
         disagreement.to_string(),
-        r#"record 2: its envelope's batch_id is "b", but its path says "x""#
+        r#"record 3: its envelope's batch_id is "b", but its path says "x""#
     );
 }
 
@@ -182,7 +209,8 @@ fn of<'a>(columns: &'a [&'a str], envelope: Option<&'a delivery::Envelope>) -> D
         format: Format::Json,
         columns: Columns(columns),
         envelope,
-        csv: &PLAIN,
+        csv: &UNSAID.0,
+        excel: &UNSAID.1,
     }
 }
 
@@ -225,7 +253,7 @@ fn what_tables_yaml_says_is_the_envelope() {
     check_error_of(
         &said,
         r#"{"id": 1, "data": 5}"#,
-        "record 0, line 1, column 1: no object and no array in a field `data`, in which tables.yaml says \
+        "record 1, line 1, column 1: no object and no array in a field `data`, in which tables.yaml says \
          (`envelope`) that records stand",
     );
     let never = delivery::Envelope::Never;
@@ -257,31 +285,31 @@ fn the_objects_of_a_file_hold_records_alike() {
     for (text, place, what, first) in [
         (
             "[{}, {\"data\": {}}]",
-            "record 1, line 1, column 6",
+            "record 2, line 1, column 6",
             one,
             "a record",
         ),
         (
             "{\"data\": {}}\n{}",
-            "record 1, line 2, column 1",
+            "record 2, line 2, column 1",
             "a record",
             one,
         ),
         (
             "{\"a\": 1}\n{\"records\": []}",
-            "record 1, line 2, column 1",
+            "record 2, line 2, column 1",
             many,
             "a record",
         ),
         (
             "{\"records\": []}\n{\"a\": 1}",
-            "record 0, line 2, column 1",
+            "record 1, line 2, column 1",
             "a record",
             many,
         ),
         (
             "[{\"records\": [{}]}, {\"data\": {}}]",
-            "record 1, line 1, column 21",
+            "record 2, line 1, column 21",
             one,
             many,
         ),
@@ -302,7 +330,7 @@ fn a_byte_order_mark_is_skipped() {
     check("\u{feff}[{\"a\": 1}]", &["0 a=1"]);
     check_error(
         "{}\n\u{feff}{}",
-        "record 1, line 2, column 1: expected a record (an object), found '\\u{feff}'",
+        "record 2, line 2, column 1: expected a record (an object), found '\\u{feff}'",
     );
 }
 
@@ -310,19 +338,19 @@ fn a_byte_order_mark_is_skipped() {
 fn what_is_no_shape_of_records_is_refused() {
     check_error(
         "5",
-        "record 0, line 1, column 1: expected a record (an object), found a number",
+        "record 1, line 1, column 1: expected a record (an object), found a number",
     );
     check_error(
         "[{}, null]",
-        "record 1, line 1, column 6: expected a record (an object), found null",
+        "record 2, line 1, column 6: expected a record (an object), found null",
     );
     check_error(
         "[[{}]]",
-        "record 0, line 1, column 2: expected a record (an object), found an array",
+        "record 1, line 1, column 2: expected a record (an object), found an array",
     );
     check_error(
         "{}\n\"x\"",
-        "record 1, line 2, column 1: expected a record (an object), found a string",
+        "record 2, line 2, column 1: expected a record (an object), found a string",
     );
     let both = "`data` and `records` in one object: which of them holds the records is not clear; \
                 say so in tables.yaml (`envelope`)";
@@ -339,7 +367,7 @@ fn what_is_no_shape_of_records_is_refused() {
     }
     check_error(
         r#"{"data": {}, "table_name": ["t"]}"#,
-        "record 0, line 1, column 1: the envelope's table_name is not a single value",
+        "record 1, line 1, column 1: the envelope's table_name is not a single value",
     );
 }
 
@@ -347,32 +375,32 @@ fn what_is_no_shape_of_records_is_refused() {
 fn what_is_not_json_is_refused() {
     check_error(
         "gsid,a\n1,2",
-        "record 0, line 1, column 1: expected a record (an object), found 'g'",
+        "record 1, line 1, column 1: expected a record (an object), found 'g'",
     );
     check_error(
         "{\"a\": 1,\n \"b\": x}",
-        "record 0, line 2, column 7: expected value",
+        "record 1, line 2, column 7: expected value",
     );
-    check_error("{\"a\": 01}", "record 0, line 1, column 8: invalid number");
+    check_error("{\"a\": 01}", "record 1, line 1, column 8: invalid number");
     check_error(
         "{\"a\": 1 \"b\": 2}",
-        "record 0, line 1, column 9: expected `,` or `}` after the field, found a string",
+        "record 1, line 1, column 9: expected `,` or `}` after the field, found a string",
     );
     check_error(
         "{\"a\": 1,}",
-        "record 0, line 1, column 9: expected a field name in double quotes, found '}'",
+        "record 1, line 1, column 9: expected a field name in double quotes, found '}'",
     );
     check_error(
         "[{},]",
-        "record 1, line 1, column 5: expected a record (an object), found ']'",
+        "record 2, line 1, column 5: expected a record (an object), found ']'",
     );
     check_error(
         "{a: 1}",
-        "record 0, line 1, column 2: expected a field name in double quotes, found 'a'",
+        "record 1, line 1, column 2: expected a field name in double quotes, found 'a'",
     );
     check_error(
         "{\"a\" 1}",
-        "record 0, line 1, column 6: expected `:` after the field name, found a number",
+        "record 1, line 1, column 6: expected `:` after the field name, found a number",
     );
     for (text, word) in [
         ("NaN", "NaN"),
@@ -384,13 +412,13 @@ fn what_is_not_json_is_refused() {
         check_error(
             format!("{{\"a\": {text}}}"),
             &format!(
-                "record 0, line 1, column {column}: {word} is no JSON; write the text \"{word}\", or null"
+                "record 1, line 1, column {column}: {word} is no JSON; write the text \"{word}\", or null"
             ),
         );
     }
     check_error(
         b"{\"a\": \"\xff\"}",
-        "record 0, line 1, column 8: invalid UTF-8",
+        "record 1, line 1, column 8: invalid UTF-8",
     );
     check_error(
         b"\xff\xfe{\0}\0",
@@ -426,7 +454,7 @@ fn what_is_cut_off_is_refused() {
     );
     check_error(
         "[{},",
-        "record 1, line 1, column 5: the text ends too early: expected a record (an object)",
+        "record 2, line 1, column 5: the text ends too early: expected a record (an object)",
     );
     check_error(
         "{\"records\": [{}]",
@@ -454,19 +482,19 @@ fn what_trails_is_refused() {
 fn repeated_names_are_refused() {
     check_error(
         r#"{"a": 1, "b": 2, "\u0061": 3}"#,
-        "record 0, line 1, column 28: the field \"a\" is given twice",
+        "record 1, line 1, column 28: the field \"a\" is given twice",
     );
     check_error(
         "{\"data\": {}}\n{\"data\": {\"a\": 1, \"a\": 1}}",
-        "record 1, line 2, column 24: the field \"a\" is given twice",
+        "record 2, line 2, column 24: the field \"a\" is given twice",
     );
     check_error(
         r#"{"x": 1, "x": 1, "data": {}}"#,
-        "record 0, line 1, column 15: the field \"x\" is given twice",
+        "record 1, line 1, column 15: the field \"x\" is given twice",
     );
     check_error(
         r#"{"x": 1, "records": [], "x": 1}"#,
-        "record 0, line 1, column 23: the field \"x\" is given twice",
+        "record 1, line 1, column 23: the field \"x\" is given twice",
     );
     check_error(
         r#"{"records": [{}], "records": [{}]}"#,
@@ -478,11 +506,11 @@ fn repeated_names_are_refused() {
 fn names_that_are_no_text_are_refused() {
     check_error(
         r#"[{}, {"a\u0000": 1}]"#,
-        "record 1, line 1, column 15: U+0000 in a name",
+        "record 2, line 1, column 15: U+0000 in a name",
     );
     check_error(
         r#"{"\ud800": 1}"#,
-        "record 0, line 1, column 9: unexpected end of hex escape",
+        "record 1, line 1, column 9: unexpected end of hex escape",
     );
 }
 
@@ -527,14 +555,25 @@ fn the_sink_stops_the_reading() {
 
 #[test]
 fn a_reader_may_fail() {
-    struct Broken;
+    struct Broken(bool);
     impl io::Read for Broken {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let begun = std::mem::replace(&mut self.0, true);
+            (&b"[{}, \n"[if begun { 6 } else { 0 }..])
+                .read(into)
+                .and_then(|count| match count {
+                    0 => Err(io::Error::other("gone")),
+                    count => Ok(count),
+                })
+        }
+    }
+    impl io::Seek for Broken {
+        fn seek(&mut self, _: io::SeekFrom) -> io::Result<u64> {
             Err(io::Error::other("gone"))
         }
     }
-    for format in [Format::Json, CSV] {
-        let reader = io::BufReader::new(io::Read::chain(&b"[{}, \n"[..], Broken));
+    for format in [Format::Json, CSV, Format::Excel] {
+        let reader = io::BufReader::new(Broken(false));
         let result = read_records(reader, &Delivery::new(format), &mut |_| Ok::<_, ()>(()));
         assert!(matches!(result, Err(ReadError::Read(_))));
     }

@@ -24,7 +24,7 @@ pub enum Layout {
 /// What the object `key` of the batch below `prefix` is.
 ///
 /// Fragments are `<prefix><table>/<name>`, with more folders between the two or not, and
-/// `<prefix><table>.<extension>`. The extension is `json`, `ndjson`, `jsonl`, `csv`, `tsv` or one that
+/// `<prefix><table>.<extension>`. The extension is `json`, `ndjson`, `jsonl`, `csv`, `tsv`, `xlsx` or one that
 /// `extensions` says the table's delimited values have, and `.gz` may follow it. Names in `ignore`
 /// are the last part of a key.
 ///
@@ -63,7 +63,7 @@ pub fn layout<'c>(
             .then_some(Format::Csv(Sign::COMMA))
     }) else {
         return Layout::Unknown(
-            "its name does not end in .json, .ndjson, .jsonl, .csv or .tsv, or one of them and .gz; for other \
+            "its name does not end in .json, .ndjson, .jsonl, .csv, .tsv or .xlsx, or one of them and .gz; for other \
              endings of delimited values say `csv: {extensions: [txt]}` for the table in tables.yaml"
                 .to_owned(),
         );
@@ -99,6 +99,7 @@ fn known(extension: &str) -> Option<Format> {
         ("jsonl", Format::Json),
         ("csv", Format::Csv(Sign::COMMA)),
         ("tsv", Format::Csv(Sign::TAB)),
+        ("xlsx", Format::Excel),
     ];
     let mut known = known.into_iter();
     known.find_map(|(name, format)| name.eq_ignore_ascii_case(extension).then_some(format))

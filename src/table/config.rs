@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::sql::ident::nearest;
 use crate::strict::unique_map;
-use crate::table::delivery::{Csv, Envelope};
+use crate::table::delivery::{Csv, Envelope, Excel};
 use crate::table::limits::Limits;
 use crate::table::schema::{Column, Table};
 
@@ -209,6 +209,9 @@ pub struct TableConfig {
     /// How its files of delimited values are written.
     #[serde(default, skip_serializing_if = "Csv::is_default")]
     pub csv: Csv,
+    /// Where records stand in its workbooks.
+    #[serde(default, skip_serializing_if = "Excel::is_default")]
+    pub excel: Excel,
     /// Other tables whose rows this table's triggers and foreign-key actions may change.
     #[serde(default)]
     pub allow_side_effects: Vec<String>,

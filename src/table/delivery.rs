@@ -106,6 +106,29 @@ impl Csv {
     }
 }
 
+/// Where records stand in an Excel workbook.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Excel {
+    /// The sheet's name; without this, the only one that has cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub sheet: Option<String>,
+    /// Rows above the header, which are not read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skip: u64,
+    /// The names of the columns from A on, for sheets without a header.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub header: Vec<String>,
+}
+
+impl Excel {
+    /// Whether nothing is said.
+    pub fn is_default(&self) -> bool {
+        *self == Excel::default()
+    }
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
