@@ -4,8 +4,9 @@ use std::io::Write;
 
 use table_loader::planfile::{Item, PlanFile, PlanWriter};
 use table_loader::record::value::column_text;
-use table_loader::record::{Format, ReadError, Record, read_records, read_records_slice};
+use table_loader::record::{Delivery, Format, ReadError, Record, read_records, read_records_slice};
 use table_loader::render::text::{self, Filter, Style};
+use table_loader::table::delivery::Sign;
 use table_loader::table::schema::Shape;
 
 const SHAPES: [Shape; 4] = [
@@ -28,9 +29,11 @@ pub fn fragment(data: &[u8]) {
         return;
     };
     let format = match first {
-        b'c' => Format::Csv,
+        b'c' => Format::Csv(Sign::COMMA),
+        b'x' => Format::Excel,
         _ => Format::Json,
     };
+    let delivery = Delivery::new(format);
     let collect = |seen: &mut Vec<String>, record: &Record<'_>| {
         let mut line = format!("{}", record.position);
         for (name, value) in &record.fields {
@@ -54,12 +57,12 @@ pub fn fragment(data: &[u8]) {
         seen.push(line);
     };
     let (mut whole, mut streamed) = (Vec::new(), Vec::new());
-    let from_memory = read_records_slice(rest, format, &mut |record| {
+    let from_memory = read_records_slice(rest, &delivery, &mut |record| {
         collect(&mut whole, &record);
         Ok::<_, std::convert::Infallible>(())
     });
-    let stream = std::io::BufReader::with_capacity(7, rest);
-    let from_stream = read_records(stream, format, &mut |record| {
+    let stream = std::io::BufReader::with_capacity(7, std::io::Cursor::new(rest));
+    let from_stream = read_records(stream, &delivery, &mut |record| {
         collect(&mut streamed, &record);
         Ok::<_, std::convert::Infallible>(())
     });

@@ -1,18 +1,22 @@
 //! Reads the bytes of one fragment into records.
 //!
-//! JSON comes as one record, as an envelope with `data` or `records`, as an array of either, or as
-//! NDJSON; CSV comes with a header. Records are handed on one at a time, so that memory is bounded
+//! JSON comes as one record, as an envelope of one or of many, as an array of either, or as
+//! NDJSON; delimited values in the dialect that is named. Records are handed on one at a time, so that memory is bounded
 //! by the largest record and not by the object.
 
 mod delimited;
 mod json;
+mod signature;
 pub mod value;
 mod window;
+pub mod workbook;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Seek};
+use std::sync::LazyLock;
 
+use crate::table::delivery;
 use window::Buffered;
 
 /// One field's value as it was delivered.
@@ -27,17 +31,16 @@ pub enum Value<'a> {
 /// One record with its place in its object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// Counted from 0 over the whole object.
+    /// Where it stands: its line (delimited values, NDJSON), its row (a workbook), else its number in
+    /// the object; from 1.
     pub position: u64,
     /// Field names, each once, with their values, in the order of delivery.
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
-    /// What stands beside the record, as far as it was read before it.
-    pub envelope: &'a Envelope,
 }
 
-/// Provenance beside `data` or `records`, as far as the loader uses it.
+/// What an envelope says beside its records, as far as the loader uses it.
 #[derive(Default, Clone, Debug, PartialEq, Eq)]
-pub struct Envelope {
+pub struct Provenance {
     /// The fragment's own id.
     pub fragment_id: Option<String>,
     /// The table that the fragment says it is for.
@@ -51,8 +54,53 @@ pub struct Envelope {
 pub enum Format {
     /// JSON or NDJSON; which of them, and which shape, the content says.
     Json,
-    /// Comma-separated values with a header.
-    Csv,
+    /// Delimited values; what stands between cells, the file's name says, or `tables.yaml`.
+    Csv(delivery::Sign),
+    /// An Excel workbook.
+    Excel,
+}
+
+/// The names of a table's columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a>(pub &'a [&'a str]);
+
+impl Columns<'_> {
+    /// Whether one of them is `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(&name)
+    }
+}
+
+/// What must be known to find the records in a fragment.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// How its bytes are written.
+    pub format: Format,
+    /// The columns of the table that it is for.
+    pub columns: Columns<'a>,
+    /// What `tables.yaml` says about envelopes. Without a word, an object with `data` or `records`
+    /// is one where the table has no such column and no other of its fields is a column.
+    pub envelope: Option<&'a delivery::Envelope>,
+    /// What it says about delimited values.
+    pub csv: &'a delivery::Csv,
+    /// What it says about workbooks.
+    pub excel: &'a delivery::Excel,
+}
+
+/// Nothing said about delimited values and workbooks.
+static UNSAID: LazyLock<(delivery::Csv, delivery::Excel)> = LazyLock::new(Default::default);
+
+impl Delivery<'_> {
+    /// In `format`, for a table of which nothing is known.
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            columns: Columns(&[]),
+            envelope: None,
+            csv: &UNSAID.0,
+            excel: &UNSAID.1,
+        }
+    }
 }
 
 /// What an object held, known once it has been read to its end.
@@ -60,8 +108,8 @@ pub enum Format {
 pub struct Summary {
     /// Number of records handed on.
     pub records: u64,
-    /// The complete envelope, where the whole object is a single one.
-    pub envelope: Envelope,
+    /// What the envelope says, where the whole object is a single one.
+    pub provenance: Provenance,
     /// Tables that envelopes named: at most the first two different ones, which is enough to
     /// find a disagreement.
     pub table_names: Vec<Named>,
@@ -94,7 +142,7 @@ pub struct Disagreement {
 /// A place in an object that could not be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// Position of the record that was being read, if any.
+    /// Number of the record that was being read, from 1, where its line does not say it.
     pub position: Option<u64>,
     /// Line, counted from 1.
     pub line: Option<u64>,
@@ -125,17 +173,18 @@ pub enum ReadError<E> {
 ///
 /// # Errors
 ///
-/// [`ReadError::Malformed`] with line and column for content that is not in `format`, is cut off,
+/// [`ReadError::Malformed`] with line and column for content that is not in its format, is cut off,
 /// repeats a field name or is no shape of records; [`ReadError::Read`] where `reader` fails;
 /// [`ReadError::Sink`] with the first error of `sink`. Records before the error have been handed on.
 pub fn read_records<E>(
-    reader: impl BufRead,
-    format: Format,
+    reader: impl BufRead + Seek,
+    delivery: &Delivery<'_>,
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
-    match format {
-        Format::Json => json::read(Buffered::new(reader), sink),
-        Format::Csv => delimited::read(reader, sink),
+    match delivery.format {
+        Format::Json => json::read(Buffered::new(reader), delivery, sink),
+        Format::Csv(delimiter) => delimited::read(reader, delimiter, delivery, sink),
+        Format::Excel => workbook::read(reader, delivery, sink),
     }
 }
 
@@ -149,29 +198,30 @@ pub fn read_records<E>(
 ///
 /// ```
 /// use std::convert::Infallible;
-/// use table_loader::record::{Format, Value, read_records_slice};
+/// use table_loader::record::{Delivery, Format, Value, read_records_slice};
 ///
 /// let mut seen = Vec::new();
 /// let summary = read_records_slice(
 ///     br#"{"fragment_id": "f1", "data": {"gsid": "01HQ", "dose": 1.50}}"#,
-///     Format::Json,
+///     &Delivery::new(Format::Json),
 ///     &mut |record| {
 ///         seen.push((record.position, record.fields[1].1 == Value::Json("1.50")));
 ///         Ok::<_, Infallible>(())
 ///     },
 /// )?;
-/// assert_eq!(seen, [(0, true)]);
-/// assert_eq!(summary.envelope.fragment_id.as_deref(), Some("f1"));
+/// assert_eq!(seen, [(1, true)]);
+/// assert_eq!(summary.provenance.fragment_id.as_deref(), Some("f1"));
 /// # Ok::<_, table_loader::record::ReadError<Infallible>>(())
 /// ```
 pub fn read_records_slice<E>(
     bytes: &[u8],
-    format: Format,
+    delivery: &Delivery<'_>,
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
-    match format {
-        Format::Json => json::read(bytes, sink),
-        Format::Csv => delimited::read(bytes, sink),
+    match delivery.format {
+        Format::Json => json::read(bytes, delivery, sink),
+        Format::Csv(delimiter) => delimited::read(bytes, delimiter, delivery, sink),
+        Format::Excel => workbook::read(io::Cursor::new(bytes), delivery, sink),
     }
 }
 
@@ -191,10 +241,10 @@ impl Summary {
             .or_else(|| other("batch_id", &self.batch_ids, batch))
     }
 
-    fn note(&mut self, envelope: &Envelope, position: u64) {
+    fn note(&mut self, said: &Provenance, position: u64) {
         for (known, name) in [
-            (&mut self.table_names, &envelope.table_name),
-            (&mut self.batch_ids, &envelope.batch_id),
+            (&mut self.table_names, &said.table_name),
+            (&mut self.batch_ids, &said.batch_id),
         ] {
             if let Some(name) = name
                 && known.len() < 2

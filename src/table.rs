@@ -1,6 +1,7 @@
 //! Tables: as found in the database, as configured, their limits and their order.
 
 pub mod config;
+pub mod delivery;
 pub mod graph;
 pub mod limits;
 pub mod row;

@@ -27,6 +27,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         source: settings.location()?,
         prefix: args.place.prefix.clone(),
         ignore: args.place.ignore(),
+        config: settings.tables().ok(),
         database: settings.database()?,
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),

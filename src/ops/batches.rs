@@ -9,6 +9,7 @@ use super::{PlanRequest, history};
 use crate::error::{Error, Result};
 use crate::pg::{Database, Session, Timeouts, queue};
 use crate::source::{Layout, Location, Source, layout};
+use crate::table::config::Config;
 
 /// Which batches are looked for, and where.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct BatchesRequest {
     pub prefix: String,
     /// Names of objects that are no fragments.
     pub ignore: Vec<String>,
+    /// `tables.yaml`, where there is one: it says which endings files of delimited values have.
+    pub config: Option<Config>,
     /// The database.
     pub database: Database,
     /// How long to wait.
@@ -158,8 +161,12 @@ async fn list(request: &BatchesRequest, found: &mut BTreeMap<String, Batch>) -> 
             continue;
         }
         let prefix = request.prefix.replace("{batch_id}", id);
+        let extensions = |table: &str| match &request.config {
+            Some(config) => config.extensions(table),
+            None => &[],
+        };
         let batch = found.entry(id.to_owned()).or_default();
-        match layout(&prefix, &object.key, &request.ignore) {
+        match layout(&prefix, &object.key, &request.ignore, extensions) {
             Layout::Fragment { table, .. } => {
                 *batch.tables.entry(table).or_default() += 1;
                 batch.total_fragments += 1;

@@ -333,7 +333,9 @@ fn sort_objects(
 ) -> Result<Vec<Found>> {
     let (mut found, mut strange) = (Vec::new(), Vec::new());
     for info in listed {
-        match layout(prefix, &info.key, &request.ignore) {
+        match layout(prefix, &info.key, &request.ignore, |table| {
+            request.config.extensions(table)
+        }) {
             Layout::Fragment { table, format, .. } => found.push((table, format, info)),
             Layout::Ignored => {}
             Layout::Unknown(reason) => strange.push(format!("{}: {reason}", info.key)),

@@ -12,7 +12,9 @@ use crate::pg::Session;
 use crate::pg::plan::stage::Stage;
 use crate::plan::Fragment;
 use crate::plan::incoming::{Incoming, Seen};
-use crate::record::{Format, ReadError, Record, Summary, read_records, read_records_slice};
+use crate::record::{
+    Columns, Delivery, Format, ReadError, Record, Summary, read_records, read_records_slice,
+};
 use crate::source::{Body, Fetched, SourceError};
 use crate::table::config::TableConfig;
 use crate::table::schema::Table;
@@ -131,6 +133,7 @@ fn too_many(records: u64, most: u64) -> Error {
 struct Parser<'p> {
     batch_id: &'p str,
     names: &'p [String],
+    tables: &'p [(&'p Table, &'p TableConfig)],
     incoming: Vec<Incoming<'p>>,
     buffers: Vec<(Vec<u8>, u64)>,
     limits: Limits,
@@ -148,13 +151,14 @@ impl<'p> Parser<'p> {
     fn new(
         batch_id: &'p str,
         names: &'p [String],
-        tables: &[(&'p Table, &'p TableConfig)],
+        tables: &'p [(&'p Table, &'p TableConfig)],
         limits: Limits,
         events: OnProgress<'p>,
     ) -> Parser<'p> {
         Parser {
             batch_id,
             names,
+            tables,
             incoming: tables.iter().map(|(t, c)| Incoming::new(t, c)).collect(),
             buffers: tables.iter().map(|_| (Vec::new(), 0)).collect(),
             limits,
@@ -208,7 +212,7 @@ impl<'p> Parser<'p> {
                 records: summary.records,
                 queue: Vec::new(),
             });
-            read.fragment_ids.push(summary.envelope.fragment_id);
+            read.fragment_ids.push(summary.provenance.fragment_id);
             (self.events)(Event::Reading {
                 objects: number as u64 + 1,
                 of: objects.len() as u64,
@@ -222,7 +226,7 @@ impl<'p> Parser<'p> {
                 n => format!("\n  and {n} more"),
             };
             return Err(Error::unreadable(format!(
-                "{} of {} objects of batch {} cannot be read; have them delivered again:\n  {}{more}",
+                "{} of {} objects of batch {} cannot be read; mend tables.yaml where it says so, else have them delivered again:\n  {}{more}",
                 unreadable.len(),
                 objects.len(),
                 self.batch_id,
@@ -246,6 +250,15 @@ impl<'p> Parser<'p> {
         body: Body,
         chunks: &mpsc::Sender<Chunk>,
     ) -> std::result::Result<Summary, ReadError<Stop>> {
+        let (table, config) = self.tables[object.table];
+        let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        let delivery = Delivery {
+            format: object.format,
+            columns: Columns(&columns),
+            envelope: config.envelope.as_ref(),
+            csv: &config.csv,
+            excel: &config.excel,
+        };
         let mut sink = |record: Record<'_>| {
             self.records += 1;
             if self.records > self.limits.records {
@@ -260,12 +273,11 @@ impl<'p> Parser<'p> {
             Ok(())
         };
         match body {
-            Body::Memory(bytes) => read_records_slice(&bytes, object.format, &mut sink),
-            Body::File(file) => read_records(
-                BufReader::with_capacity(1 << 18, file),
-                object.format,
-                &mut sink,
-            ),
+            Body::Memory(bytes) => read_records_slice(&bytes, &delivery, &mut sink),
+            Body::File(file) => {
+                let reader = BufReader::with_capacity(1 << 18, file);
+                read_records(reader, &delivery, &mut sink)
+            }
         }
     }
 

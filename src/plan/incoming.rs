@@ -242,9 +242,14 @@ impl<'a> Incoming<'a> {
     }
 
     fn unknown(&self, name: &str, value: &Value<'_>) -> Finding {
-        let hint = nearest(name, self.table.columns.iter().map(|c| c.name.as_str()))
-            .map(|n| format!("; did you mean {n}?"))
-            .unwrap_or_default();
+        let holds = matches!(value, Value::Json(raw) if raw.starts_with(['{', '[']));
+        let hint = if holds && matches!(name, "data" | "records") {
+            format!("; where the record is in it, say `envelope: {name}` in tables.yaml")
+        } else {
+            nearest(name, self.table.columns.iter().map(|c| c.name.as_str()))
+                .map(|n| format!("; did you mean {n}?"))
+                .unwrap_or_default()
+        };
         Finding {
             kind: ViolationKind::UnknownField,
             field: Some(name.replace('\0', "\u{fffd}")),

@@ -1,70 +1,150 @@
-//! Records in comma-separated values with a header.
+//! Records in delimited values, in the dialect that `tables.yaml` names.
+
+mod decode;
+mod rows;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{self, BufRead, BufReader};
 
-use csv::{ErrorKind, ReaderBuilder, StringRecord};
+use self::decode::Decoded;
+use self::rows::{Row, Rows, Signs};
+use super::signature::{ENOUGH, Signature};
+use super::window::{Buffered, Window};
+use super::{Delivery, Malformed, ReadError, Record, Summary, Value};
+use crate::table::delivery::{Csv, Empty, Sign};
 
-use super::{Envelope, Malformed, ReadError, Record, Summary, Value};
+/// Why rows could not be read on.
+enum Fault {
+    /// In this line.
+    Malformed(u64, String),
+    Read(io::Error),
+}
 
-/// A row put behind the text: where it does not come out as the last row, a quoted cell before it
-/// was never closed, which the `csv` crate lets pass.
-const END: &str = "\0";
+impl Fault {
+    fn at(line: u64, message: String) -> Self {
+        Self::Malformed(line, message)
+    }
+
+    fn of<E>(self) -> ReadError<E> {
+        match self {
+            Self::Read(error) => ReadError::Read(error),
+            Self::Malformed(line, message) => ReadError::Malformed(Malformed {
+                position: None,
+                line: Some(line),
+                column: None,
+                message,
+            }),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
 
 /// Reads every row in `reader`.
 pub(super) fn read<E>(
-    reader: impl Read,
+    reader: impl BufRead,
+    delimiter: Sign,
+    delivery: &Delivery<'_>,
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
-    let mut rows = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(reader.chain(b"\n".as_slice()).chain(END.as_bytes()));
-    let envelope = Envelope::default();
-    let mut summary = Summary::default();
-    let mut header = StringRecord::new();
-    let mut row = StringRecord::new();
-    if !next(&mut rows, &mut header, None)? {
-        return Ok(summary);
-    }
-    check_header(&header)?;
-    while next(&mut rows, &mut row, Some(summary.records))? {
-        if row.len() != header.len() {
-            let message = format!(
-                "a row of {} cells under a header of {}",
-                row.len(),
-                header.len()
-            );
-            return Err(malformed(&row, Some(summary.records), message).into());
+    let csv = delivery.csv;
+    match csv.encoding {
+        Some(encoding) if encoding.0 != encoding_rs::UTF_8 => {
+            let decoded = BufReader::new(Decoded::new(reader, encoding.0));
+            read_rows(Buffered::new(decoded), delimiter, delivery, sink)
         }
-        let fields = header.iter().zip(&row);
-        let record = Record {
-            position: summary.records,
-            fields: fields
-                .map(|(name, cell)| (Cow::Borrowed(name), value(cell)))
-                .collect(),
-            envelope: &envelope,
-        };
-        sink(record).map_err(ReadError::Sink)?;
+        _ => read_rows(Buffered::new(reader), delimiter, delivery, sink),
+    }
+}
+
+fn read_rows<E>(
+    window: impl Window,
+    delimiter: Sign,
+    delivery: &Delivery<'_>,
+    sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
+) -> Result<Summary, ReadError<E>> {
+    let csv = delivery.csv;
+    let signs = Signs {
+        delimiter: csv.delimiter.unwrap_or(delimiter),
+        quote: csv.quote,
+        escape: csv.escape,
+    };
+    let delimiter = signs.delimiter;
+    let mut rows = Rows::new(window, signs);
+    begin(&mut rows, csv).map_err(Fault::of)?;
+    let mut row = Row::default();
+    let mut summary = Summary::default();
+    let header = match header(&mut rows, &mut row, delimiter, delivery) {
+        Ok(Some(header)) => header,
+        Ok(None) => return Ok(summary),
+        Err(fault) => return Err(fault.of()),
+    };
+    loop {
+        let more = next(&mut rows, &mut row, csv).map_err(Fault::of)?;
+        if !more {
+            return Ok(summary);
+        }
+        let fields = fields(&header, &row, csv).map_err(Fault::of)?;
+        let position = row.line;
+        sink(Record { position, fields }).map_err(ReadError::Sink)?;
         summary.records += 1;
     }
-    Ok(summary)
 }
 
-fn value(cell: &str) -> Value<'_> {
-    if cell.is_empty() {
-        Value::Json("null")
-    } else {
-        Value::Cell(cell)
+/// Passes over what stands before the header, and refuses what is no such text at all.
+fn begin(rows: &mut Rows<impl Window>, csv: &Csv) -> Result<(), Fault> {
+    let beginning = rows.beginning(ENOUGH)?;
+    if let Some(found) = Signature::of(beginning) {
+        let encoding = match found {
+            Signature::Utf16Le => "; say `csv: {encoding: utf-16le}` for this table in tables.yaml",
+            Signature::Utf16Be => "; say `csv: {encoding: utf-16be}` for this table in tables.yaml",
+            Signature::Gzip | Signature::Zip => "",
+        };
+        return Err(Fault::at(1, format!("{}{encoding}", found.message())));
     }
+    if beginning.starts_with(b"\xef\xbb\xbf") {
+        rows.drop(3);
+    }
+    for _ in 0..csv.skip {
+        rows.skip_line()?;
+    }
+    Ok(())
 }
 
-fn check_header(header: &StringRecord) -> Result<(), Malformed> {
+/// Reads the next row that is no comment; false behind the last one.
+fn next(rows: &mut Rows<impl Window>, row: &mut Row, csv: &Csv) -> Result<bool, Fault> {
+    if let Some(comment) = &csv.comment {
+        while rows.starts_with(comment.as_bytes())? && rows.skip_line()? {}
+    }
+    rows.next(row)
+}
+
+/// The names of the columns; `None` where there is no row.
+fn header(
+    rows: &mut Rows<impl Window>,
+    row: &mut Row,
+    delimiter: Sign,
+    delivery: &Delivery<'_>,
+) -> Result<Option<Vec<String>>, Fault> {
+    let csv = delivery.csv;
+    if !csv.header.is_empty() {
+        return Ok(Some(csv.header.clone()));
+    }
+    if !next(rows, row, csv)? {
+        return Ok(None);
+    }
+    let header: Vec<String> = texts(row)?.map(|(name, _)| name.to_owned()).collect();
     let mut seen = HashSet::new();
-    for name in header {
+    for name in &header {
         let problem = if name.is_empty() {
-            "a column of the header has no name".to_owned()
+            "a column of the header has no name; where lines stand above the header, `csv: {skip: 1}` for this table \
+             in tables.yaml says how many"
+                .to_owned()
         } else if name.contains('\0') {
             "U+0000 in a name".to_owned()
         } else if !seen.insert(name) {
@@ -72,61 +152,83 @@ fn check_header(header: &StringRecord) -> Result<(), Malformed> {
         } else {
             continue;
         };
-        return Err(malformed(header, None, problem));
+        return Err(Fault::at(row.line, problem));
     }
-    Ok(())
-}
-
-/// Reads the next row; false behind the last one.
-fn next<E>(
-    rows: &mut csv::Reader<impl Read>,
-    row: &mut StringRecord,
-    position: Option<u64>,
-) -> Result<bool, ReadError<E>> {
-    let found = rows
-        .read_record(row)
-        .map_err(|error| describe(error, position))?;
-    if found
-        && row
-            .iter()
-            .next_back()
-            .is_some_and(|cell| cell.ends_with("\n\0"))
+    if let [name] = header.as_slice()
+        && !delivery.columns.contains(name)
+        && let Some(other) = [',', ';', '\t', '|']
+            .into_iter()
+            .find(|c| *c != char::from(delimiter.byte()) && name.contains(*c))
     {
-        let message = "a quoted cell that is not closed before the end";
-        return Err(malformed(row, position, message.to_owned()).into());
+        let message = format!(
+            "the header is one cell, {name:?}; where {other:?} stands between cells, say `csv: {{delimiter: {other:?}}}` \
+             for this table in tables.yaml"
+        );
+        return Err(Fault::at(row.line, message));
     }
-    if !found || row.len() != 1 || &row[0] != END {
-        return Ok(found);
+    Ok(Some(header))
+}
+
+/// The cells of `row` under the names of `header`.
+fn fields<'r>(
+    header: &'r [String],
+    row: &'r Row,
+    csv: &Csv,
+) -> Result<Vec<(Cow<'r, str>, Value<'r>)>, Fault> {
+    if row.len() != header.len() {
+        let advice = if csv.skip == 0 && header.len() == 1 {
+            "; where lines stand above the header, `csv: {skip: 1}` for this table in tables.yaml says how many"
+        } else {
+            ""
+        };
+        return Err(Fault::at(
+            row.line,
+            format!(
+                "a row of {} cells under a header of {}{advice}",
+                row.len(),
+                header.len()
+            ),
+        ));
     }
-    let mut behind = StringRecord::new();
-    match rows.read_record(&mut behind) {
-        Ok(false) => Ok(false),
-        Ok(true) => Err(malformed(row, position, "U+0000 alone in a row".to_owned()).into()),
-        Err(error) => Err(describe(error, position)),
+    let fields: Vec<_> = header
+        .iter()
+        .zip(texts(row)?)
+        .map(|(name, (cell, quoted))| {
+            (Cow::Borrowed(name.as_str()), value(cell, quoted, csv.empty))
+        })
+        .collect();
+    let is_header = |(name, value): &(Cow<'_, str>, Value<'_>)| *value == Value::Cell(name);
+    if fields.iter().all(is_header) {
+        let message = "the header again; were files put together, or has a file whose columns tables.yaml names \
+                       (`csv: {header: …}`) a header?";
+        return Err(Fault::at(row.line, message.to_owned()));
+    }
+    Ok(fields)
+}
+
+fn value(cell: &str, quoted: bool, empty: Empty) -> Value<'_> {
+    if !cell.is_empty() {
+        return Value::Cell(cell);
+    }
+    match empty {
+        Empty::Text => Value::Json("\"\""),
+        Empty::Quoted if quoted => Value::Json("\"\""),
+        Empty::Null | Empty::Quoted => Value::Json("null"),
     }
 }
 
-fn describe<E>(error: csv::Error, position: Option<u64>) -> ReadError<E> {
-    let line = error.position().map(csv::Position::line);
-    let message = match error.into_kind() {
-        ErrorKind::Io(error) => return ReadError::Read(error),
-        ErrorKind::Utf8 { err, .. } => format!("invalid UTF-8 in cell {}", err.field() + 1),
-        _ => "not CSV".to_owned(),
-    };
-    ReadError::Malformed(Malformed {
-        position,
-        line,
-        column: None,
-        message,
+fn texts(row: &Row) -> Result<impl ExactSizeIterator<Item = (&str, bool)>, Fault> {
+    row.cells().map_err(|cell| {
+        Fault::at(
+            row.line,
+            format!(
+                "cell {} is not UTF-8; in another encoding, say which: `csv: {{encoding: latin-1}}` for this table in \
+                 tables.yaml",
+                cell + 1
+            ),
+        )
     })
 }
 
-fn malformed(row: &StringRecord, position: Option<u64>, message: String) -> Malformed {
-    let line = row.position().map(csv::Position::line);
-    Malformed {
-        position,
-        line,
-        column: None,
-        message,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,86 +1,94 @@
-//! Records in JSON, in every shape in which they come.
+//! Records in JSON: one, several, in an array, or in envelopes.
+//!
+//! What stands around the records is read here, so that memory follows the largest of them and each
+//! fault has its place; a record's own text is `serde_json`'s.
 
-mod fields;
+mod object;
 mod text;
 
-use std::collections::HashSet;
 use std::ops::Range;
 
-use self::fields::Field;
+use self::object::{Envelopes, Fields, Holds, fields, provenance};
 use self::text::{Fault, Text};
 use super::window::Window;
-use super::{Envelope, ReadError, Record, Summary, Value};
+use super::{Delivery, Provenance, ReadError, Record, Summary, Value};
 
 /// Reads every record in `window`.
 pub(super) fn read<E>(
     window: impl Window,
+    delivery: &Delivery<'_>,
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
     let mut reader = Reader {
         text: Text::new(window)?,
+        envelopes: Envelopes {
+            set: delivery.envelope,
+            columns: delivery.columns,
+        },
+        holds: None,
         sink,
         summary: Summary::default(),
+        lines: false,
         width: 0,
     };
-    reader.fragment()?;
+    reader.file()?;
     Ok(reader.summary)
 }
 
-struct Reader<'s, W, E> {
+struct Reader<'a, 's, W, E> {
     text: Text<W>,
+    envelopes: Envelopes<'a>,
+    /// How the objects of this file hold records, once one has been seen.
+    holds: Option<Holds>,
     sink: &'s mut dyn FnMut(Record<'_>) -> Result<(), E>,
     summary: Summary,
+    /// Whether the object that is read is one of several that begin on lines of their own.
+    lines: bool,
     /// Number of fields in the last record: a guess at the next one's.
     width: usize,
 }
 
-/// Where an object stands, which decides what it may be.
-#[derive(Clone, Copy, PartialEq)]
-enum Place {
-    /// At the top or in an array there: a record, or an envelope of one or of many.
-    Fragment,
-    /// In `records`: a record, or an envelope of one.
-    Records,
-}
-
-impl<W: Window, E> Reader<'_, W, E> {
-    fn fragment(&mut self) -> Result<(), ReadError<E>> {
-        let none = Envelope::default();
-        match self.text.next()? {
-            None => return Ok(()),
-            Some(b'[') => {
-                self.array(Place::Fragment, &none)?;
-                return match self.text.next()? {
-                    None => Ok(()),
-                    Some(_) => Err(self.text.unexpected(0, "the end after the array"))?,
-                };
-            }
-            Some(_) => self.summary.envelope = self.object(Place::Fragment, &none)?,
+impl<W: Window, E> Reader<'_, '_, W, E> {
+    fn file(&mut self) -> Result<(), ReadError<E>> {
+        if self.text.next()? == Some(b'[') {
+            self.array(Self::object)?;
+            self.summary.provenance = Provenance::default();
+            return match self.text.next()? {
+                None => Ok(()),
+                Some(_) => Err(self.text.unexpected(0, "the end after the array"))?,
+            };
         }
-        loop {
-            let line = self.text.line();
-            if self.text.next()?.is_none() {
-                return Ok(());
-            }
+        let mut line = 0;
+        let mut objects = 0;
+        while self.text.next()?.is_some() {
+            self.lines = true;
             if self.text.line() == line {
-                Err(self
-                    .text
-                    .unexpected(0, "the end or a new line after the record"))?;
+                let wanted = "the end or a new line after the record";
+                Err(self.text.unexpected(0, wanted))?;
             }
-            self.object(Place::Fragment, &none)?;
-            self.summary.envelope = Envelope::default();
+            self.object()?;
+            line = self.text.line();
+            objects += 1;
         }
+        // What an envelope says is said of the whole file where it is the only one.
+        if objects > 1 {
+            self.summary.provenance = Provenance::default();
+        }
+        Ok(())
     }
 
-    /// Reads the array at the start of the window.
-    fn array(&mut self, place: Place, outer: &Envelope) -> Result<(), ReadError<E>> {
+    /// Reads the array at the start of the window, each element by `element`.
+    fn array(
+        &mut self,
+        element: fn(&mut Self) -> Result<(), ReadError<E>>,
+    ) -> Result<(), ReadError<E>> {
         self.text.consume(1);
         if self.text.next()? == Some(b']') {
             self.text.consume(1);
             return Ok(());
         }
         loop {
-            self.object(place, outer)?;
+            element(self)?;
             match self.text.next()? {
                 Some(b',') => self.text.consume(1),
                 Some(b']') => break self.text.consume(1),
@@ -90,119 +98,162 @@ impl<W: Window, E> Reader<'_, W, E> {
         Ok(())
     }
 
-    /// Reads a record or an envelope, and returns what the envelope says.
-    fn object(&mut self, place: Place, outer: &Envelope) -> Result<Envelope, ReadError<E>> {
-        self.text.record = Some(self.summary.records);
-        if self.text.next()? != Some(b'{') {
-            Err(self.text.unexpected(0, "a record (an object)"))?;
-        }
-        let mut fields = Vec::with_capacity(self.width);
-        let mut at = 1;
-        while let Some(name) = self.text.name(&mut at, fields.is_empty())? {
-            if self.text.starts(at, b'[') && self.text.decoded(&name)? == "records" {
-                return match place {
-                    Place::Fragment => self.many(&fields, name, at, outer),
-                    Place::Records => {
-                        Err(self.text.fault(name.start, "`records` within `records`"))?
+    /// Reads an object that may be a record or an envelope.
+    fn object(&mut self) -> Result<(), ReadError<E>> {
+        self.expect_object()?;
+        // Only an envelope of many is not seen as a whole, and which files have such is known
+        // from their first object.
+        let list = match &self.holds {
+            None | Some(Holds::Many(_)) => self.envelopes.list(),
+            Some(Holds::Record | Holds::One(_)) => None,
+        };
+        let end = match list {
+            None => self.text.value(0)?,
+            Some(list) => {
+                let mut at = 1;
+                let mut first = true;
+                while let Some(name) = self.text.name(&mut at, first)? {
+                    if self.text.starts(at, b'[') && self.is_list(list, &name)? {
+                        return self.many(list, name, at);
                     }
-                };
+                    at = self.text.value(at)?;
+                    first = false;
+                }
+                at
             }
-            let end = self.text.value(at)?;
-            fields.push(Field {
-                name,
-                value: at..end,
-            });
-            at = end;
-        }
-        let envelope = self.one(&fields, outer)?;
-        self.summary.records += 1;
+        };
+        let text = self.text.utf8(0..end)?;
+        let whole = fields(text, self.width).map_err(|wrong| self.text.fault_in(text, wrong))?;
+        let holds = self.envelopes.holds(&whole);
+        let holds = holds.map_err(|message| self.text.fault(0, message))?;
+        self.agree(&holds)?;
+        let position = if self.lines {
+            self.text.line()
+        } else {
+            self.summary.records + 1
+        };
+        let fields = match &holds {
+            Holds::One(held) => {
+                let said = provenance(&whole).map_err(|message| self.text.fault(0, message))?;
+                self.summary.note(&said, position);
+                self.summary.provenance = said;
+                let inside = value(&whole, held);
+                fields(inside, self.width).map_err(|wrong| self.text.fault_in(inside, wrong))?
+            }
+            Holds::Record | Holds::Many(_) => whole,
+        };
+        self.holds = Some(holds);
         self.width = fields.len();
-        self.text.consume(at);
+        (self.sink)(Record { position, fields }).map_err(ReadError::Sink)?;
+        self.done(end);
+        Ok(())
+    }
+
+    /// Reads an object that is a record.
+    fn record(&mut self) -> Result<(), ReadError<E>> {
+        self.expect_object()?;
+        let end = self.text.value(0)?;
+        let text = self.text.utf8(0..end)?;
+        let fields = fields(text, self.width).map_err(|wrong| self.text.fault_in(text, wrong))?;
+        self.width = fields.len();
+        let position = self.summary.records + 1;
+        (self.sink)(Record { position, fields }).map_err(ReadError::Sink)?;
+        self.done(end);
+        Ok(())
+    }
+
+    /// Leaves the record that ends at `end` behind.
+    fn done(&mut self, end: usize) {
+        self.summary.records += 1;
+        self.text.consume(end);
         self.text.record = None;
-        Ok(envelope)
     }
 
-    /// Hands on the record that an object with these fields is, or has as its `data`.
-    fn one(&mut self, fields: &[Field], outer: &Envelope) -> Result<Envelope, ReadError<E>> {
-        let position = self.summary.records;
-        let outside = self.text.named(fields)?;
-        let Some(data) = outside.iter().position(|(name, value)| {
-            name == "data" && matches!(value, Value::Json(text) if text.starts_with('{'))
-        }) else {
-            let record = Record {
-                position,
-                fields: outside,
-                envelope: outer,
-            };
-            (self.sink)(record).map_err(ReadError::Sink)?;
-            return Ok(Envelope::default());
-        };
-        let mut envelope = outer.clone();
-        for ((name, _), field) in outside.iter().zip(fields) {
-            if name == "records" {
-                Err(self.text.fault(field.name.start, BOTH))?;
-            }
-            self.text.take(&mut envelope, name, &field.value)?;
+    /// Whether the array behind the field name at `name` holds records; the object begins at 0.
+    fn is_list(&self, list: &str, name: &Range<usize>) -> Result<bool, Fault> {
+        let same = |text: &str| serde_json::from_str::<String>(text).is_ok_and(|text| text == list);
+        if !same(self.text.utf8(name.clone())?) {
+            return Ok(false);
         }
-        self.summary.note(&envelope, position);
-        let inside = self.text.members(fields[data].value.start)?;
-        let record = Record {
-            position,
-            fields: self.text.named(&inside)?,
-            envelope: &envelope,
-        };
-        (self.sink)(record).map_err(ReadError::Sink)?;
-        Ok(envelope)
+        let so_far = self.around(list, name, "}")?;
+        let so_far = fields(&so_far, self.width);
+        let so_far = so_far.map_err(|wrong| self.text.fault(wrong.at, wrong.message))?;
+        let holds = self.envelopes.holds(&so_far);
+        let holds = holds.map_err(|message| self.text.fault(0, message))?;
+        Ok(matches!(holds, Holds::Many(_)))
     }
 
-    /// Reads an envelope of many from the value of its `records` on, at `at`.
-    fn many(
-        &mut self,
-        before: &[Field],
-        records: Range<usize>,
-        at: usize,
-        outer: &Envelope,
-    ) -> Result<Envelope, ReadError<E>> {
-        let first = self.summary.records;
-        let mut envelope = outer.clone();
-        let mut names = HashSet::new();
-        for Field { name, value } in before {
-            self.beside(&mut envelope, &mut names, name, value)?;
-        }
-        self.beside(&mut envelope, &mut names, &records, &(at..at))?;
+    /// The object at 0 up to the field name at `name`, then `list` as if it were empty, then `rest`.
+    fn around(&self, list: &str, name: &Range<usize>, rest: &str) -> Result<String, Fault> {
+        let before = self.text.utf8(0..name.start)?;
+        let list = serde_json::Value::from(list);
+        Ok(format!("{before}{list}:[]{rest}"))
+    }
+
+    /// Reads an envelope of many whose field `list`, at `name`, has its array at `at`.
+    fn many(&mut self, list: &str, name: Range<usize>, at: usize) -> Result<(), ReadError<E>> {
+        let holds = Holds::Many(list.to_owned());
+        self.agree(&holds)?;
+        self.holds = Some(holds);
+        let first = self.summary.records + 1;
+        let mut around = self.around(list, &name, "")?;
         self.text.consume(at);
-        self.array(Place::Records, &envelope)?;
+        self.array(Self::record)?;
         let mut at = 0;
-        while let Some(name) = self.text.name(&mut at, false)? {
-            let end = self.text.value(at)?;
-            self.beside(&mut envelope, &mut names, &name, &(at..end))?;
-            self.text.consume(end);
-            at = 0;
+        while self.text.name(&mut at, false)?.is_some() {
+            at = self.text.value(at)?;
         }
+        // All but the records, in which names must not come twice either.
+        around += self.text.utf8(0..at)?;
+        let around = fields(&around, self.width);
+        let around = around.map_err(|wrong| self.text.fault(0, wrong.message))?;
+        let holds = self.envelopes.holds(&around);
+        if !matches!(
+            holds.map_err(|message| self.text.fault(0, message))?,
+            Holds::Many(_)
+        ) {
+            let message = format!(
+                "what stands beside `{list}` are columns of the table: whether `{list}` holds the records is not \
+                 clear; say so in tables.yaml (`envelope`)"
+            );
+            Err(self.text.fault(0, message))?;
+        }
+        let said = provenance(&around).map_err(|message| self.text.fault(0, message))?;
+        self.summary.note(&said, first);
+        self.summary.provenance = said;
         self.text.consume(at);
-        self.summary.note(&envelope, first);
-        Ok(envelope)
+        Ok(())
     }
 
-    /// Takes up a field that stands beside `records`.
-    fn beside(
-        &self,
-        envelope: &mut Envelope,
-        names: &mut HashSet<String>,
-        name: &Range<usize>,
-        value: &Range<usize>,
-    ) -> Result<(), Fault> {
-        let text = self.text.decoded(name)?;
-        if text == "data" {
-            return Err(self.text.fault(name.start, BOTH));
+    /// That the next is an object, which begins a record.
+    fn expect_object(&mut self) -> Result<(), ReadError<E>> {
+        self.text.record = Some(self.summary.records + 1);
+        match self.text.next()? {
+            Some(b'{') => Ok(()),
+            _ => Err(self.text.unexpected(0, "a record (an object)"))?,
         }
-        self.text.take(envelope, &text, value)?;
-        match names.replace(text.into_owned()) {
-            None => Ok(()),
-            Some(twice) => Err(self.text.repeated(name.start, &twice)),
+    }
+
+    /// That the objects of a file hold records alike.
+    fn agree(&self, holds: &Holds) -> Result<(), Fault> {
+        match &self.holds {
+            Some(before) if before != holds => Err(self.text.fault(
+                0,
+                format!(
+                    "this is {holds}, and what the file begins with is {before}; deliver either, or say in \
+                     tables.yaml (`envelope`) which it is"
+                ),
+            )),
+            _ => Ok(()),
         }
     }
 }
 
-const BOTH: &str =
-    "`data` and `records` in one object: which of them holds the records is not clear";
+/// The text of the field `name`.
+fn value<'t>(fields: &Fields<'t>, name: &str) -> &'t str {
+    let found = fields.iter().find(|(given, _)| given == name);
+    match found {
+        Some((_, Value::Json(text) | Value::Cell(text))) => text,
+        None => "{}",
+    }
+}

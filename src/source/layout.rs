@@ -1,6 +1,7 @@
 //! What an object is, by its key.
 
 use crate::record::Format;
+use crate::table::delivery::Sign;
 
 /// What an object in a batch is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +24,9 @@ pub enum Layout {
 /// What the object `key` of the batch below `prefix` is.
 ///
 /// Fragments are `<prefix><table>/<name>`, with more folders between the two or not, and
-/// `<prefix><table>.<extension>`. The extension is `json`, `ndjson`, `jsonl` or `csv`, and `.gz` may
-/// follow it. Names in `ignore` are the last part of a key.
+/// `<prefix><table>.<extension>`. The extension is `json`, `ndjson`, `jsonl`, `csv`, `tsv`, `xlsx` or one that
+/// `extensions` says the table's delimited values have, and `.gz` may follow it. Names in `ignore`
+/// are the last part of a key.
 ///
 /// # Examples
 ///
@@ -33,9 +35,14 @@ pub enum Layout {
 /// use table_loader::source::{Layout, layout};
 ///
 /// let fragment = Layout::Fragment { table: "lcl".into(), format: Format::Json, gzip: false };
-/// assert_eq!(layout("staging/b1/", "staging/b1/lcl/frag_7.json", &[]), fragment);
+/// assert_eq!(layout("staging/b1/", "staging/b1/lcl/frag_7.json", &[], |_| &[]), fragment);
 /// ```
-pub fn layout(prefix: &str, key: &str, ignore: &[String]) -> Layout {
+pub fn layout<'c>(
+    prefix: &str,
+    key: &str,
+    ignore: &[String],
+    extensions: impl Fn(&str) -> &'c [String],
+) -> Layout {
     let Some(path) = below(prefix, key) else {
         return Layout::Unknown(format!("it is not below {prefix}"));
     };
@@ -44,15 +51,22 @@ pub fn layout(prefix: &str, key: &str, ignore: &[String]) -> Layout {
     {
         return Layout::Ignored;
     }
-    let Some((stem, format)) = known(name) else {
-        return Layout::Unknown(
-            "its name does not end in .json, .ndjson, .jsonl or .csv, or one of them and .gz"
-                .to_owned(),
-        );
-    };
+    let plain = strip_extension(name, "gz").unwrap_or(name);
+    let (stem, extension) = plain.rsplit_once('.').unwrap_or((plain, ""));
     let table = match folders.split('/').next() {
         Some(table) if !folders.is_empty() => table,
         _ => stem,
+    };
+    let Some(format) = known(extension).or_else(|| {
+        let mut said = extensions(table).iter();
+        said.any(|said| said.trim_start_matches('.').eq_ignore_ascii_case(extension))
+            .then_some(Format::Csv(Sign::COMMA))
+    }) else {
+        return Layout::Unknown(
+            "its name does not end in .json, .ndjson, .jsonl, .csv, .tsv or .xlsx, or one of them and .gz; for other \
+             endings of delimited values say `csv: {extensions: [txt]}` for the table in tables.yaml"
+                .to_owned(),
+        );
     };
     if table.is_empty() || path.starts_with('/') {
         return Layout::Unknown("the name of its table is empty".to_owned());
@@ -77,17 +91,18 @@ fn below<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
     }
 }
 
-/// The stem and the format of a file name whose extension is known.
-fn known(name: &str) -> Option<(&str, Format)> {
-    let name = strip_extension(name, "gz").unwrap_or(name);
-    [
+/// The format of files with this extension.
+fn known(extension: &str) -> Option<Format> {
+    let known = [
         ("json", Format::Json),
         ("ndjson", Format::Json),
         ("jsonl", Format::Json),
-        ("csv", Format::Csv),
-    ]
-    .into_iter()
-    .find_map(|(extension, format)| Some((strip_extension(name, extension)?, format)))
+        ("csv", Format::Csv(Sign::COMMA)),
+        ("tsv", Format::Csv(Sign::TAB)),
+        ("xlsx", Format::Excel),
+    ];
+    let mut known = known.into_iter();
+    known.find_map(|(name, format)| name.eq_ignore_ascii_case(extension).then_some(format))
 }
 
 fn strip_extension<'a>(name: &'a str, extension: &str) -> Option<&'a str> {
@@ -100,8 +115,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const CSV: Format = Format::Csv(Sign::COMMA);
+
     fn of(key: &str) -> Layout {
-        layout("staging/b1/", key, &["validation_report.json".to_owned()])
+        let ignore = ["validation_report.json".to_owned()];
+        layout("staging/b1/", key, &ignore, |_| &[])
     }
 
     #[track_caller]
@@ -126,10 +144,29 @@ mod tests {
             false,
         );
         check("staging/b1/lcl.jsonl.gz", "lcl", Format::Json, true);
-        check("staging/b1/lcl.CSV", "lcl", Format::Csv, false);
-        check("staging/b1/lcl/x.csv.gz", "lcl", Format::Csv, true);
-        check("staging/b1/qa.lcl.csv", "qa.lcl", Format::Csv, false);
-        check("staging/b1/lcl.json/x.csv", "lcl.json", Format::Csv, false);
+        check("staging/b1/lcl.CSV", "lcl", CSV, false);
+        check("staging/b1/lcl/x.csv.gz", "lcl", CSV, true);
+        check("staging/b1/qa.lcl.csv", "qa.lcl", CSV, false);
+        check("staging/b1/lcl.json/x.csv", "lcl.json", CSV, false);
+    }
+
+    #[test]
+    fn other_endings_are_those_of_the_table() {
+        let said = ["txt".to_owned(), ".dat".to_owned()];
+        let of = |key: &str| {
+            let extensions = |table: &str| if table == "t" { said.as_slice() } else { &[] };
+            layout("b/", key, &[], extensions)
+        };
+        let found = |gzip| Layout::Fragment {
+            table: "t".into(),
+            format: CSV,
+            gzip,
+        };
+        assert_eq!(of("b/t.txt"), found(false));
+        assert_eq!(of("b/t/a/x.DAT.gz"), found(true));
+        assert!(matches!(of("b/u.txt"), Layout::Unknown(_)));
+        assert!(matches!(of("b/u/x.dat"), Layout::Unknown(_)));
+        check("staging/b1/t.tsv", "t", Format::Csv(Sign::TAB), false);
     }
 
     #[test]
@@ -164,15 +201,15 @@ mod tests {
     #[test]
     fn a_prefix_is_a_folder() {
         assert_eq!(
-            layout("staging/b1", "staging/b1/t/x.csv", &[]),
-            layout("b/", "b/t/x.csv", &[])
+            layout("staging/b1", "staging/b1/t/x.csv", &[], |_| &[]),
+            layout("b/", "b/t/x.csv", &[], |_| &[])
         );
         assert!(matches!(
-            layout("staging/b1", "staging/b10/t/x.csv", &[]),
+            layout("staging/b1", "staging/b10/t/x.csv", &[], |_| &[]),
             Layout::Unknown(_)
         ));
         assert!(matches!(
-            layout("", "t/x.csv", &[]),
+            layout("", "t/x.csv", &[], |_| &[]),
             Layout::Fragment { .. }
         ));
     }
@@ -183,16 +220,16 @@ mod tests {
             table in "[a-z_é][a-z0-9_. ]{0,8}", name in "[a-z_][a-z0-9_. ]{0,8}",
             extension in prop_oneof!["json", "ndjson", "jsonl", "csv"], gzip: bool,
         ) {
-            let format = if extension == "csv" { Format::Csv } else { Format::Json };
+            let format = if extension == "csv" { CSV } else { Format::Json };
             let end = if gzip { format!("{extension}.gz") } else { extension };
             let expect = Layout::Fragment { table: table.clone(), format, gzip };
-            prop_assert_eq!(layout("p/", &format!("p/{table}/{name}.{end}"), &[]), expect.clone());
-            prop_assert_eq!(layout("p/", &format!("p/{table}.{end}"), &[]), expect);
+            prop_assert_eq!(layout("p/", &format!("p/{table}/{name}.{end}"), &[], |_| &[]), expect.clone());
+            prop_assert_eq!(layout("p/", &format!("p/{table}.{end}"), &[], |_| &[]), expect);
         }
 
         #[test]
         fn no_key_panics(prefix in "[a/.]{0,4}", key in "[a/.jsongzé]{0,12}") {
-            layout(&prefix, &key, &[]);
+            layout(&prefix, &key, &[], |_| &[]);
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::sql::ident::nearest;
 use crate::strict::unique_map;
+use crate::table::delivery::{Csv, Envelope, Excel};
 use crate::table::limits::Limits;
 use crate::table::schema::{Column, Table};
 
@@ -201,6 +202,16 @@ pub struct TableConfig {
     /// Columns masked wherever people look.
     #[serde(default)]
     pub sensitive: Vec<String>,
+    /// The field of a JSON object that holds the record or the records; `false` where every object is a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Envelope")]
+    pub envelope: Option<Envelope>,
+    /// How its files of delimited values are written.
+    #[serde(default, skip_serializing_if = "Csv::is_default")]
+    pub csv: Csv,
+    /// Where records stand in its workbooks.
+    #[serde(default, skip_serializing_if = "Excel::is_default")]
+    pub excel: Excel,
     /// Other tables whose rows this table's triggers and foreign-key actions may change.
     #[serde(default)]
     pub allow_side_effects: Vec<String>,
@@ -358,6 +369,14 @@ impl Config {
             }
         }
         Ok(config)
+    }
+
+    /// The endings that files of delimited values of `table` have, beside the usual ones.
+    pub fn extensions(&self, table: &str) -> &[String] {
+        match self.tables.get(table) {
+            Some(table) => &table.csv.extensions,
+            None => &[],
+        }
     }
 
     /// The error for a table that is not configured, with the nearest name that is.

@@ -57,7 +57,7 @@ fn what_is_no_text_or_cut_off_is_an_error_that_names_object_and_place() {
             "\"data\"",
         ),
         ("t/bad.csv", b"id,id\n1,2\n".to_vec(), "id"),
-        ("t/bad.json", b"[[{\"id\": 2}]]".to_vec(), "record 0"),
+        ("t/bad.json", b"[[{\"id\": 2}]]".to_vec(), "record 1"),
         ("t/bad.json", b"null".to_vec(), "t/bad.json"),
     ];
     for (i, (name, content, words)) in cases.into_iter().enumerate() {
@@ -84,8 +84,10 @@ fn what_is_empty_says_so_and_loads_nothing() {
         run.says("1 to insert");
     }
     // An empty object is a record without its key.
-    let run = plan(&world, "e", "t/a.json", "[{}, {\"data\": {}}]").ok();
+    let run = plan(&world, "e", "t/a.json", "[{}, {}]").ok();
     run.says("2 violations.");
+    let run = plan(&world, "g", "t/a.json", "{\"data\": {}}").ok();
+    run.says("violation");
     let run = plan(&world, "f", "t/a.json", "{}").ok();
     run.says("violation");
 }

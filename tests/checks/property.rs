@@ -125,7 +125,7 @@ fn is_true(
 ) {
     let table = &case.tables[record.table];
     let name = format!("c.{}", table.name);
-    let from = format!("c.{}.ndjson#{position}", table.name);
+    let from = format!("c.{}.ndjson#{}", table.name, position + 1);
     let entries = plan.entries();
     let is_here =
         |e: &&Value| e["table"] == name.as_str() && e["from"][0].as_str().unwrap().ends_with(&from);

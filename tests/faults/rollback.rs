@@ -649,7 +649,7 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
         .says_all(&[
             "curator",
             "dana",
-            "staging/b/parent/1.json#0",
+            "staging/b/parent/1.json#1",
             "v: \"old\" → \"new\"",
             &taken_back,
             "batch b",
@@ -684,7 +684,7 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
     assert_eq!(c["operation"], "INSERT");
     assert_eq!(c["key"], "c1");
     assert_eq!(c["changed_by"], "curator");
-    assert_eq!(c["origin"], "staging/b/child/1.json#0");
+    assert_eq!(c["origin"], "staging/b/child/1.json#1");
     assert_eq!(c["undone_by"], undo.as_str());
     assert_eq!(c["before"], serde_json::Value::Null);
     assert_eq!(c["after"]["parent"], "p1");

@@ -414,7 +414,7 @@ fn a_batch_of_two_thousand_fragments_and_large_files_is_loaded_exactly() {
     assert_eq!(
         world.rows("SELECT record_id, old_values ->> 'passage_number', new_values ->> 'passage_number', origin FROM audit_log \
                     WHERE table_name = 'lcl' AND record_id LIKE '%GSID-0001%'"),
-        [format!("[\"GSID-0001\",\"7\"]|5|6|staging/{BATCH}/lcl/frag_1.json#0")]
+        [format!("[\"GSID-0001\",\"7\"]|5|6|staging/{BATCH}/lcl/frag_1.json#1")]
     );
     assert_eq!(
         world.rows("SELECT plan_hash, kind, batch_id, actor, records, rejected FROM loader_ledger"),
@@ -625,9 +625,9 @@ fn every_skip_and_every_effect_of_a_violation_occurs() {
         [
             "dna/1.json|loaded|f|∅",
             "lcl/1.json|loaded|f|∅",
-            "lcl/2.json|failed|t|immutable_field: created_by: the column may be set on insert and never changed (staging/b/lcl/2.json#0)",
+            "lcl/2.json|failed|t|immutable_field: created_by: the column may be set on insert and never changed (staging/b/lcl/2.json#1)",
             "local_subject_ids/1.json|loaded|f|∅",
-            "specimen/1.json|failed|t|duplicate_key: different records of the batch have this key; keep one of them, or set on_duplicate (staging/b/specimen/1.json#5) and 5 more",
+            "specimen/1.json|failed|t|duplicate_key: different records of the batch have this key; keep one of them, or set on_duplicate (staging/b/specimen/1.json#6) and 5 more",
             "subjects/1.json|loaded|f|∅",
         ]
     );

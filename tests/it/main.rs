@@ -12,6 +12,7 @@ mod support;
 
 mod approval;
 mod biobank;
+mod deliveries;
 mod drift;
 mod effects;
 mod limits;

@@ -154,7 +154,7 @@ fn objects_that_cannot_be_read_are_named_with_the_place() {
         r#"{"data": {"id": 2, "v": "a", "id": 3}}"#,
         &[key, "\"id\""],
     );
-    refused("subjects/bad.json", r#"[{"id": 2}, 7]"#, &[key, "record 1"]);
+    refused("subjects/bad.json", r#"[{"id": 2}, 7]"#, &[key, "record 2"]);
     refused("subjects/bad.json", "\"text\"", &[key]);
     refused("subjects/bad.json", r#"{"id": 01}"#, &[key]);
     refused("subjects/bad.json", r#"{"id": 2} trailing"#, &[key]);
@@ -220,7 +220,7 @@ fn a_fragment_that_names_another_table_or_batch_than_its_path_is_refused() {
     refused(
         "subjects/bad.ndjson",
         "{\"data\": {\"id\": 2}, \"batch_id\": \"b\"}\n{\"data\": {\"id\": 3}, \"batch_id\": \"b2\"}\n",
-        &["record 1", "b2"],
+        &["record 2", "b2"],
     );
 }
 

@@ -337,7 +337,7 @@ fn what_does_not_fit_is_a_violation_with_its_place_and_reason() {
             entry["field"].as_str().unwrap_or("?")
         );
         assert_eq!(found, *expected, "{field}: {entry}");
-        assert_eq!(entry["from"][0], format!("staging/b/t/1.json#{i}"));
+        assert_eq!(entry["from"][0], format!("staging/b/t/1.json#{}", i + 1));
         assert_eq!(entry["effect"], "block");
         assert!(!entry["message"].as_str().unwrap().is_empty());
     }

@@ -3,12 +3,12 @@
 //! Values are checked and delimited by `serde_json`, which does this without recursion; only the
 //! braces, commas and colons around them are ours.
 
-use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
+use crate::record::signature::{ENOUGH, Signature};
 use crate::record::window::Window;
 use crate::record::{Malformed, ReadError};
 
@@ -29,6 +29,12 @@ pub(super) enum Fault {
     Read(io::Error),
 }
 
+/// What is wrong at a byte of a text.
+pub(super) struct Wrong {
+    pub(super) at: usize,
+    pub(super) message: String,
+}
+
 impl<E> From<Fault> for ReadError<E> {
     fn from(fault: Fault) -> Self {
         match fault {
@@ -46,18 +52,23 @@ impl From<io::Error> for Fault {
 
 impl<W: Window> Text<W> {
     /// The text in `window` after its byte order mark, if it has one.
-    pub(super) fn new(mut window: W) -> io::Result<Self> {
+    pub(super) fn new(mut window: W) -> Result<Self, Fault> {
         const MARK: &[u8] = b"\xef\xbb\xbf";
-        while window.bytes().len() < MARK.len() && window.grow()? {}
+        while window.bytes().len() < ENOUGH && window.grow()? {}
+        let found = Signature::of(&window.bytes()[..window.bytes().len().min(ENOUGH)]);
         if window.bytes().starts_with(MARK) {
             window.consume(MARK.len());
         }
-        Ok(Self {
+        let text = Self {
             window,
             lines: 0,
             columns: 0,
             record: None,
-        })
+        };
+        match found {
+            None => Ok(text),
+            Some(found) => Err(text.fault(0, found.message())),
+        }
     }
 
     /// Line of the window's start, counted from 1.
@@ -138,20 +149,20 @@ impl<W: Window> Text<W> {
             let (touches, fault) = match value {
                 Some(Ok(_)) => (end == rest.len(), None),
                 Some(Err(error)) => {
-                    let end = offset(rest, &error);
-                    (
-                        end >= rest.len(),
-                        Some((end.saturating_sub(1), describe(&error))),
-                    )
+                    let wrong = wrong(rest, &error);
+                    (wrong.at + 1 >= rest.len(), Some(wrong))
                 }
-                None => (true, Some((0, CUT_OFF.to_owned()))),
+                None => {
+                    let message = CUT_OFF.to_owned();
+                    (true, Some(Wrong { at: 0, message }))
+                }
             };
             if touches && self.window.grow()? {
                 continue;
             }
             return match fault {
                 None => Ok(at + end),
-                Some((place, message)) => Err(self.fault(at + place, message)),
+                Some(wrong) => Err(self.no_value(at + wrong.at, wrong.message)),
             };
         }
     }
@@ -168,18 +179,6 @@ impl<W: Window> Text<W> {
             .map_err(|error| self.fault(start + error.valid_up_to(), "invalid UTF-8"))
     }
 
-    /// The decoded string whose JSON text is `raw`, at `at`.
-    pub(super) fn string<'a>(&self, raw: &'a str, at: usize) -> Result<Cow<'a, str>, Fault> {
-        if !raw.contains('\\') {
-            return Ok(Cow::Borrowed(&raw[1..raw.len() - 1]));
-        }
-        match serde_json::from_str::<String>(raw) {
-            Ok(text) if !text.contains('\0') => Ok(Cow::Owned(text)),
-            Ok(_) => Err(self.fault(at, "U+0000 in a name")),
-            Err(_) => Err(self.fault(at, "half a surrogate pair in a name")),
-        }
-    }
-
     /// Drops the first `count` bytes of the window.
     pub(super) fn consume(&mut self, count: usize) {
         (self.lines, self.columns) = self.place(count);
@@ -189,15 +188,11 @@ impl<W: Window> Text<W> {
     /// Line breaks before `at`, and bytes before it in its line.
     fn place(&self, at: usize) -> (u64, u64) {
         let before = &self.window.bytes()[..at];
-        if !before.contains(&b'\n') {
-            return (self.lines, self.columns + at as u64);
+        let count = memchr::memchr_iter(b'\n', before).count() as u64;
+        match memchr::memrchr(b'\n', before) {
+            None => (self.lines, self.columns + at as u64),
+            Some(last) => (self.lines + count, (at - last - 1) as u64),
         }
-        let breaks = before.iter().filter(|byte| **byte == b'\n').count();
-        let last = before
-            .rsplit(|byte| *byte == b'\n')
-            .next()
-            .map_or(0, <[u8]>::len);
-        (self.lines + breaks as u64, last as u64)
     }
 
     /// The fault that `message` is wrong at `at`.
@@ -209,6 +204,33 @@ impl<W: Window> Text<W> {
             column: Some(columns + 1),
             message: message.into(),
         })
+    }
+
+    /// The fault that `message` is wrong at `at`, or that a word stands there that is no JSON.
+    fn no_value(&mut self, at: usize, message: String) -> Fault {
+        while self.window.bytes().len() < at + 10 && self.window.grow().unwrap_or(false) {}
+        let rest = &self.window.bytes()[at.saturating_sub(1)..];
+        for word in ["NaN", "-Infinity", "Infinity"] {
+            let found = rest.starts_with(word.as_bytes());
+            if found
+                || rest
+                    .get(1..)
+                    .is_some_and(|rest| rest.starts_with(word.as_bytes()))
+            {
+                let at = if found { at.saturating_sub(1) } else { at };
+                return self.fault(
+                    at,
+                    format!("{word} is no JSON; write the text \"{word}\", or null"),
+                );
+            }
+        }
+        self.fault(at, message)
+    }
+
+    /// The fault that is `wrong` in `part`, a text in the window.
+    pub(super) fn fault_in(&self, part: &str, wrong: Wrong) -> Fault {
+        let start = part.as_ptr().addr() - self.window.bytes().as_ptr().addr();
+        self.fault(start + wrong.at, wrong.message)
     }
 
     /// The fault that something else than `wanted` is at `at`.
@@ -236,11 +258,6 @@ impl<W: Window> Text<W> {
         };
         self.fault(at, format!("expected {wanted}, found {found}"))
     }
-
-    /// The fault that `name` is given again at `at`.
-    pub(super) fn repeated(&self, at: usize, name: &str) -> Fault {
-        self.fault(at, format!("the field {name:?} is given twice"))
-    }
 }
 
 const CUT_OFF: &str = "the text ends too early";
@@ -259,21 +276,19 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
 }
 
-/// Number of bytes in `text` up to the one that `error` is about, that one included.
-fn offset(text: &[u8], error: &serde_json::Error) -> usize {
+/// The error of reading `text` without its place in words.
+pub(super) fn wrong(text: &[u8], error: &serde_json::Error) -> Wrong {
     let breaks = error.line().saturating_sub(1);
     let lines = text.split_inclusive(|byte| *byte == b'\n').take(breaks);
-    lines.map(<[u8]>::len).sum::<usize>() + error.column()
-}
-
-/// The message of `error` without its place, which is relative to the value.
-fn describe(error: &serde_json::Error) -> String {
-    if error.is_eof() {
-        return CUT_OFF.to_owned();
-    }
+    let end = lines.map(<[u8]>::len).sum::<usize>() + error.column();
     let message = error.to_string();
-    match message.rsplit_once(" at line ") {
+    let message = match message.rsplit_once(" at line ") {
+        _ if error.is_eof() => CUT_OFF.to_owned(),
         Some((message, _)) => message.to_owned(),
         None => message,
+    };
+    Wrong {
+        at: end.saturating_sub(1),
+        message,
     }
 }

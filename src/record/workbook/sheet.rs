@@ -1,0 +1,210 @@
+//! The cells of a sheet, row by row.
+
+use std::io::BufRead;
+
+use quick_xml::events::{BytesStart, Event};
+
+use super::package::About;
+use super::serial::{self, Kind};
+use super::xml::{Xml, attribute, push_text, unescaped};
+use super::{Fault, cell_name};
+
+/// A cell that is not empty.
+#[derive(Debug)]
+pub(super) struct Cell {
+    /// Counted from 0.
+    pub(super) column: usize,
+    pub(super) text: String,
+}
+
+/// Cells that are merged.
+pub(super) struct Merged {
+    /// `A2:A5`.
+    pub(super) reference: String,
+    pub(super) last_row: u64,
+}
+
+pub(super) struct Sheet<'a, R> {
+    xml: Xml<R>,
+    about: &'a About,
+    merged: Vec<Merged>,
+    /// The last row that was read.
+    row: u64,
+}
+
+impl<'a, R: BufRead> Sheet<'a, R> {
+    pub(super) fn open(part: R, about: &'a About) -> Self {
+        Self {
+            xml: Xml::new(part, "the sheet"),
+            about,
+            merged: Vec::new(),
+            row: 0,
+        }
+    }
+
+    /// What is merged, known behind the last row.
+    pub(super) fn merged(&self) -> &[Merged] {
+        &self.merged
+    }
+
+    /// Reads the cells of the next row that are not empty, and returns its number.
+    pub(super) fn next(&mut self, cells: &mut Vec<Cell>) -> Result<Option<u64>, Fault> {
+        cells.clear();
+        let mut column = 0;
+        while let Some(event) = self.xml.next()? {
+            match event {
+                Event::Start(element) => match element.local_name().as_ref() {
+                    b"row" => {
+                        let number = attribute(&element, b"r").and_then(|r| r.parse().ok());
+                        let row = number.unwrap_or(self.row + 1);
+                        if row <= self.row {
+                            return Err(Fault::new(format!(
+                                "row {row} comes behind row {}",
+                                self.row
+                            )));
+                        }
+                        self.row = row;
+                    }
+                    b"c" => {
+                        let cell = Begun::of(&element, self.row, column)?;
+                        column = cell.column + 1;
+                        let text = self.cell(&cell)?;
+                        if !text.is_empty() {
+                            cells.push(Cell {
+                                column: cell.column,
+                                text,
+                            });
+                        }
+                    }
+                    b"mergeCell" => {
+                        let reference = attribute(&element, b"ref").unwrap_or_default();
+                        let last = reference.rsplit(':').next().and_then(place);
+                        self.merged.push(Merged {
+                            last_row: last.map_or(u64::MAX, |(_, row)| row),
+                            reference,
+                        });
+                    }
+                    _ => {}
+                },
+                Event::End(element) if element.local_name().as_ref() == b"row" => {
+                    return Ok(Some(self.row));
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The text of the cell that was begun.
+    fn cell(&mut self, cell: &Begun) -> Result<String, Fault> {
+        let (mut value, mut inline) = (None, String::new());
+        let (mut formula, mut inside, mut phonetic) = (false, false, false);
+        loop {
+            let Some(event) = self.xml.next()? else {
+                return Err(Fault::new("the sheet ends within a cell"));
+            };
+            match &event {
+                Event::Start(element) => match element.local_name().as_ref() {
+                    b"v" => value = Some(self.xml.text(b"v")?),
+                    b"f" => {
+                        formula = true;
+                        self.xml.text(b"f")?;
+                    }
+                    b"rPh" => phonetic = true,
+                    b"t" => inside = !phonetic,
+                    _ => {}
+                },
+                Event::End(element) => match element.local_name().as_ref() {
+                    b"c" => break,
+                    b"rPh" => phonetic = false,
+                    b"t" => inside = false,
+                    _ => {}
+                },
+                other if inside => push_text(&mut inline, other)?,
+                _ => {}
+            }
+        }
+        let wrong = |what: String| Err(Fault::new(format!("{}: {what}", cell.name)));
+        let Some(value) = value else {
+            if formula {
+                return wrong("a formula without a stored value; open the workbook in a spreadsheet program and save it".into());
+            }
+            return Ok(unescaped(&inline));
+        };
+        match cell.kind.as_str() {
+            "s" => {
+                let text = value
+                    .trim()
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|i| self.about.texts.get(i));
+                match text {
+                    Some(text) => Ok(text.clone()),
+                    None => wrong(format!("there is no shared text {value}")),
+                }
+            }
+            "str" => Ok(unescaped(&value)),
+            "b" => Ok(if value.trim() == "1" { "true" } else { "false" }.to_owned()),
+            "d" => Ok(value),
+            "e" => wrong(format!("the error {value}")),
+            "n" => {
+                let number = value.trim();
+                let kind = self.about.styles.get(cell.style).copied();
+                match kind.unwrap_or(Kind::Number) {
+                    _ if number.is_empty() => Ok(String::new()),
+                    Kind::Number => Ok(number.to_owned()),
+                    kind => serial::text(number, kind, self.about.from_1904).or_else(wrong),
+                }
+            }
+            other => wrong(format!("a kind of value that is not known: {other}")),
+        }
+    }
+}
+
+/// What the start of a cell says.
+struct Begun {
+    name: String,
+    column: usize,
+    kind: String,
+    style: usize,
+}
+
+impl Begun {
+    fn of(element: &BytesStart<'_>, row: u64, next: usize) -> Result<Self, Fault> {
+        let column = match attribute(element, b"r") {
+            None => next,
+            Some(reference) => match place(&reference) {
+                Some((column, of)) if of == row && column >= next => column,
+                _ => {
+                    return Err(Fault::new(format!(
+                        "the cell {reference} in row {row} is out of its place"
+                    )));
+                }
+            },
+        };
+        let style = attribute(element, b"s").and_then(|s| s.parse().ok());
+        Ok(Self {
+            name: cell_name(column, row),
+            column,
+            kind: attribute(element, b"t").unwrap_or_else(|| "n".to_owned()),
+            style: style.unwrap_or_default(),
+        })
+    }
+}
+
+/// Column, from 0, and row, from 1, of a cell's name.
+fn place(reference: &str) -> Option<(usize, u64)> {
+    let digits = reference.find(|c: char| c.is_ascii_digit())?;
+    let (letters, row) = reference.split_at(digits);
+    if letters.is_empty() || letters.len() > 3 {
+        return None;
+    }
+    let mut column = 0;
+    for letter in letters.bytes() {
+        if !letter.is_ascii_uppercase() {
+            return None;
+        }
+        column = column * 26 + usize::from(letter - b'A') + 1;
+    }
+    Some((column - 1, row.parse().ok()?))
+}
