@@ -8,7 +8,9 @@ mod header;
 pub mod incoming;
 mod inverse;
 pub mod masking;
+pub mod reading;
 mod violation;
+pub mod words;
 
 pub use crate::action::{Action, Counts};
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
