@@ -8,8 +8,10 @@ mod header;
 pub mod incoming;
 mod inverse;
 pub mod masking;
+pub mod reading;
 mod value;
 mod violation;
+pub mod words;
 
 pub use crate::action::{Action, Counts};
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};

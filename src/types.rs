@@ -14,12 +14,15 @@ mod network;
 mod number;
 mod otherwise;
 mod search;
+mod spelled;
+pub mod spelling;
 mod text;
 mod time;
 
 use std::borrow::Cow;
 
 pub use interval::Fields;
+pub use spelled::{PLAIN, Spelled};
 
 /// A type, as far as it decides about what is accepted. Domains are what they are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +149,8 @@ pub enum Kept {
     Surely,
     /// It has to be compared with what is stored, by [`Kind::keeps`].
     Unless,
+    /// What is stored is another text, by what `tables.yaml` says: both are shown.
+    Otherwise,
 }
 
 /// Why a value is refused.
@@ -215,18 +220,23 @@ impl Refused {
     }
 }
 
+/// Whether it is a name of the time zone database.
+pub fn is_time_zone(name: &str) -> bool {
+    time::named(name).is_ok()
+}
+
 impl Kind {
-    /// What PostgreSQL is given for `text`, and whether it surely is stored so.
+    /// What PostgreSQL is given for `text`, which is spelled as `by` says.
     ///
     /// # Errors
     ///
-    /// As [`read`](Kind::read).
-    pub fn given<'a>(&self, text: Cow<'a, str>) -> Read<'a> {
+    /// [`Refused`] where `text` is neither that nor what is written down for this type.
+    pub fn given<'a>(&self, text: Cow<'a, str>, by: &Spelled) -> Read<'a> {
         let owned = match text {
-            Cow::Borrowed(text) => return self.read(text),
+            Cow::Borrowed(text) => return self.read_by(text, by),
             Cow::Owned(text) => text,
         };
-        let Accepted { text, kept } = self.read(&owned)?;
+        let Accepted { text, kept } = self.read_by(&owned, by)?;
         let same = text.len() == owned.len() && matches!(text, Cow::Borrowed(_));
         let text = if same { None } else { Some(text.into_owned()) };
         Ok(Accepted {
@@ -241,12 +251,19 @@ impl Kind {
     ///
     /// [`Refused`] where `text` is not what is written down for this type.
     pub fn read<'a>(&self, text: &'a str) -> Read<'a> {
+        self.read_by(text, &PLAIN)
+    }
+
+    fn read_by<'a>(&self, text: &'a str, by: &Spelled) -> Read<'a> {
         let bare = match self {
             Kind::Text(_) | Kind::Padded(_) | Kind::Name | Kind::Byte | Kind::Label => text,
             Kind::Json | Kind::Jsonb | Kind::Printed(_) => text,
             // Blanks around other values mean nothing.
             _ => text.trim_ascii(),
         };
+        if let Some(read) = by.read(self, bare) {
+            return read;
+        }
         match self {
             Kind::Text(None) | Kind::Label | Kind::Json => Ok(Accepted::surely(text)),
             Kind::Text(Some(most)) => text::limited(bare, *most),
@@ -263,7 +280,9 @@ impl Kind {
             Kind::Numbers => number::several(bare),
             Kind::Date => time::date(bare),
             Kind::Time(zoned, places) => time::time(bare, *zoned, *places),
-            Kind::Timestamp(zoned, places) => time::timestamp(bare, *zoned, *places, None),
+            Kind::Timestamp(zoned, places) => {
+                time::timestamp(bare, *zoned, *places, by.zone.as_ref())
+            }
             Kind::Interval(fields) => interval::interval(bare, fields),
             Kind::Bytes => bytes::bytea(bare),
             Kind::Bits => bytes::bits(bare),
@@ -275,10 +294,10 @@ impl Kind {
             Kind::LogPosition => number::log_position(bare),
             Kind::Jsonb => json::unrepeated(bare),
             Kind::Lexemes | Kind::Printed(_) => Ok(Accepted::unless(bare)),
-            Kind::Array { element, delimiter } => composed::array(bare, element, *delimiter),
-            Kind::Range(bound) => composed::range(bare, bound),
-            Kind::Multirange(bound) => composed::multirange(bare, bound),
-            Kind::Composite(fields) => composed::composite(bare, fields),
+            Kind::Array { element, delimiter } => composed::array(bare, element, *delimiter, by),
+            Kind::Range(bound) => composed::range(bare, bound, by),
+            Kind::Multirange(bound) => composed::multirange(bare, bound, by),
+            Kind::Composite(fields) => composed::composite(bare, fields, by),
         }
     }
 

@@ -5,8 +5,10 @@ pub mod suggest;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Session, Timeouts, catalog, migrate};
 use crate::sql::Qualified;
+use crate::sql::Statement;
 use crate::sql::ident::nearest;
 use crate::table::schema::Table;
+use crate::types;
 
 /// For which tables.
 #[derive(Debug, Clone)]
@@ -74,5 +76,13 @@ pub async fn init(request: &InitRequest) -> Result<String> {
         let table = catalog::table(&session, &name).await?;
         tables.push((name, table));
     }
-    Ok(suggest::file(&tables, &request.json_schema))
+    let sql = "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'TimeZone'";
+    let asked = Statement::new("asking for the time zone", sql);
+    let zone = session.column(&asked).await?.into_iter().next();
+    let zone = zone.filter(|name| types::is_time_zone(name));
+    Ok(suggest::file(
+        &tables,
+        zone.as_deref(),
+        &request.json_schema,
+    ))
 }

@@ -231,6 +231,10 @@ pub async fn plan(
     for number in found {
         stages[number].findings = true;
     }
+    let origin = |object: usize, position: u64| {
+        let key = read.fragments.get(object).map_or("?", |f| f.key.as_str());
+        format!("{key}#{position}")
+    };
     let mut problems = problems.into_iter().peekable();
     let mut compared = 0;
     for stage in &stages {
@@ -249,10 +253,6 @@ pub async fn plan(
         if stage.rows > 0 {
             told(0);
         }
-        let origin = |object: usize, position: u64| {
-            let key = read.fragments.get(object).map_or("?", |f| f.key.as_str());
-            format!("{key}#{position}")
-        };
         snapshot
             .compare(stage, &origin, &mut |key, entry| {
                 entries += 1;
@@ -286,8 +286,8 @@ pub async fn plan(
         tables: names
             .iter()
             .zip(tables.iter().zip(&configs))
-            .zip(counted)
-            .map(|((name, (table, config)), rows)| TablePlan {
+            .zip(counted.into_iter().zip(&read.words))
+            .map(|((name, (table, config)), (rows, words))| TablePlan {
                 table: name.clone(),
                 config: config.clone(),
                 schema: table.fingerprint.clone(),
@@ -302,6 +302,7 @@ pub async fn plan(
                     warnings(table, config),
                     kept_by_marks(table, config, &names, &tables, &configs),
                     without_records(name, &read.fragments),
+                    words.notes(table, &|(object, position)| origin(object, position)),
                 ]
                 .concat(),
             })

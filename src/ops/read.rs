@@ -12,6 +12,7 @@ use crate::pg::Session;
 use crate::pg::plan::stage::Stage;
 use crate::plan::Fragment;
 use crate::plan::incoming::{Incoming, Seen};
+use crate::plan::words::Words;
 use crate::record::{
     Columns, Delivery, Format, ReadError, Record, Summary, read_records, read_records_slice,
 };
@@ -38,6 +39,8 @@ pub struct Read {
     pub fragment_ids: Vec<Option<String>>,
     /// Records in all.
     pub records: u64,
+    /// Words that some columns refused and others stored, one a table.
+    pub words: Vec<Words>,
 }
 
 /// COPY lines for one table.
@@ -114,10 +117,11 @@ pub async fn read_batch(
     });
     // A failed fetch or copy ends the parser early: its own complaint is only the consequence.
     copied?;
-    let (read, seen) = read?;
+    let (mut read, seen) = read?;
     for (stage, seen) in stages.iter_mut().zip(seen) {
         stage.used = seen.used;
         stage.surely_distinct = seen.surely_distinct;
+        read.words.push(seen.words);
     }
     Ok(read)
 }
@@ -177,6 +181,7 @@ impl<'p> Parser<'p> {
             fragments: Vec::with_capacity(objects.len()),
             fragment_ids: Vec::with_capacity(objects.len()),
             records: 0,
+            words: Vec::new(),
         };
         let mut unreadable = Vec::new();
         for (number, object) in objects.iter().enumerate() {

@@ -7,13 +7,14 @@ use std::hash::{BuildHasher, RandomState};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::ViolationKind;
-use crate::record::value::column_text;
+use crate::plan::reading::{Reading, word};
+use crate::plan::words::Words;
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
 use crate::table::config::TableConfig;
 use crate::table::schema::{Column, Equality, Table};
-use crate::types::Kept;
+use crate::types::Kind;
 
 /// What is wrong about a record, before the database has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub struct Seen {
     pub used: Vec<bool>,
     /// Whether surely no two records have one key.
     pub surely_distinct: bool,
+    /// Words that some columns refused and others stored.
+    pub words: Words,
 }
 
 /// Turns the records of one table into COPY lines.
@@ -57,6 +60,8 @@ pub struct Incoming<'a> {
     table: &'a Table,
     fields: HashMap<&'a str, Field>,
     keys: Vec<usize>,
+    readings: Vec<Reading<'a>>,
+    words: Words,
     /// Whether any record so far gave this column.
     used: Vec<bool>,
     mask: String,
@@ -131,6 +136,8 @@ impl<'a> Incoming<'a> {
             keys: (0..table.columns.len())
                 .filter(|i| is_key(&table.columns[*i].name))
                 .collect(),
+            readings: (table.columns.iter().map(|c| Reading::new(c, config))).collect(),
+            words: Words::new(table, config),
             used: vec![false; table.columns.len()],
             mask: String::new(),
             given: Keys::new(table, config),
@@ -142,6 +149,7 @@ impl<'a> Incoming<'a> {
         Seen {
             used: self.used,
             surely_distinct: self.given.surely_distinct(),
+            words: self.words,
         }
     }
 
@@ -164,39 +172,31 @@ impl<'a> Incoming<'a> {
                 }),
                 None => findings.push(self.unknown(name, value)),
                 Some(Field::Column(i)) => {
-                    let column = &self.table.columns[*i];
+                    let reading = &self.readings[*i];
                     self.used[*i] = true;
-                    match column_text(value, column.shape) {
-                        Err(misfit) => {
+                    match reading.read(value) {
+                        Ok(taken) => {
+                            if let Some(asked) = taken.asked {
+                                rounded.insert(reading.column().name.as_str(), asked);
+                            } else if let Some(text) = &taken.text
+                                && matches!(reading.column().kind, Kind::Text(_))
+                            {
+                                self.words.stored(text, *i, (object, record.position));
+                            }
+                            cells[*i] = Some(taken.text);
+                        }
+                        Err(message) => {
+                            if let Some(word) = word(value) {
+                                self.words.refused(&word, *i);
+                            }
                             findings.push(Finding {
                                 kind: ViolationKind::InvalidValue,
-                                field: Some(column.name.clone()),
+                                field: Some(reading.column().name.clone()),
                                 given: shorten(value),
-                                message: misfit.to_string(),
+                                message,
                             });
                             cells[*i] = Some(None);
                         }
-                        Ok(Some(text)) => match column.kind.given(text) {
-                            Ok(accepted) => {
-                                if accepted.kept == Kept::Unless {
-                                    rounded.insert(
-                                        column.name.as_str(),
-                                        accepted.text.clone().into_owned(),
-                                    );
-                                }
-                                cells[*i] = Some(Some(accepted.text));
-                            }
-                            Err(refused) => {
-                                findings.push(Finding {
-                                    kind: ViolationKind::InvalidValue,
-                                    field: Some(column.name.clone()),
-                                    given: shorten(value),
-                                    message: refused.message(),
-                                });
-                                cells[*i] = Some(None);
-                            }
-                        },
-                        Ok(None) => cells[*i] = Some(None),
                     }
                 }
             }

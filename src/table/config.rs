@@ -13,6 +13,8 @@ use crate::strict::unique_map;
 use crate::table::delivery::{Csv, Envelope, Excel};
 use crate::table::limits::Limits;
 use crate::table::schema::{Column, Table};
+use crate::types::Spelled;
+use crate::types::spelling::{Encoding, Epoch, Spelling};
 
 /// What to do with existing and missing rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -212,6 +214,37 @@ pub struct TableConfig {
     /// Where records stand in its workbooks.
     #[serde(default, skip_serializing_if = "Excel::is_default")]
     pub excel: Excel,
+    /// How dates and times are written, in the notation of strftime; then in no other way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formats: Option<Vec<String>>,
+    /// The time zone of times without offset: a name of the time zone database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Times that are numbers count from 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// Whether a comma stands before the decimals of numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal_comma: Option<bool>,
+    /// How bytes are written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Encoding>,
+    /// Words that mean null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null_words: Option<Vec<String>>,
+    /// Words that mean true; then no others do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub true_words: Option<Vec<String>>,
+    /// Words that mean false; then no others do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub false_words: Option<Vec<String>>,
+    /// How single columns' values are spelled, where otherwise than the table's.
+    #[serde(
+        default,
+        deserialize_with = "unique_map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub spelling: BTreeMap<String, Spelling>,
     /// Other tables whose rows this table's triggers and foreign-key actions may change.
     #[serde(default)]
     pub allow_side_effects: Vec<String>,
@@ -220,9 +253,65 @@ pub struct TableConfig {
     pub limits: Limits,
 }
 
+/// What stands in `tables.yaml`.
+#[derive(Default)]
+struct File {
+    defaults: Spelling,
+    tables: BTreeMap<String, TableConfig>,
+}
+
+/// The key beside the tables' names that says what holds for all of them.
+const DEFAULTS: &str = "defaults";
+
+impl<'de> Deserialize<'de> for File {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = File;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of tables")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> std::result::Result<File, A::Error> {
+                let mut seen = std::collections::BTreeSet::new();
+                let mut file = File::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    if !seen.insert(key.clone()) {
+                        let twice = format_args!("the key `{key}` stands twice");
+                        return Err(serde::de::Error::custom(twice));
+                    }
+                    if key == DEFAULTS {
+                        file.defaults = map.next_value()?;
+                    } else {
+                        file.tables.insert(key, map.next_value()?);
+                    }
+                }
+                Ok(file)
+            }
+        }
+        d.deserialize_map(Visitor)
+    }
+}
+
+impl JsonSchema for File {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "File".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "properties": { DEFAULTS: generator.subschema_for::<Spelling>() },
+            "additionalProperties": generator.subschema_for::<TableConfig>(),
+        })
+    }
+}
+
 /// The JSON Schema of `tables.yaml`, as the text of a file.
 pub fn json_schema() -> String {
-    let mut schema = schemars::schema_for!(BTreeMap<String, TableConfig>);
+    let mut schema = schemars::schema_for!(File);
     schema.insert("title".into(), "tables.yaml of the table loader".into());
     schema.insert(
         "description".into(),
@@ -261,6 +350,45 @@ impl TableConfig {
             .map(|(name, stamp)| (name.as_str(), *stamp))
     }
 
+    /// How the table's values are spelled, where nothing else is said of their column.
+    fn own_spelling(&self) -> Spelling {
+        Spelling {
+            formats: self.formats.clone(),
+            time_zone: self.time_zone.clone(),
+            epoch: self.epoch,
+            decimal_comma: self.decimal_comma,
+            bytes: self.bytes,
+            null_words: self.null_words.clone(),
+            true_words: self.true_words.clone(),
+            false_words: self.false_words.clone(),
+        }
+    }
+
+    /// How the values of `column` are spelled.
+    pub fn spelling_of(&self, column: &str) -> Spelling {
+        let table = self.own_spelling();
+        match self.spelling.get(column) {
+            Some(own) => own.or(&table),
+            None => table,
+        }
+    }
+
+    /// What the table says, and where it says nothing what holds for all tables.
+    fn with_defaults(self, defaults: &Spelling) -> TableConfig {
+        let spelling = self.own_spelling().or(defaults);
+        TableConfig {
+            formats: spelling.formats,
+            time_zone: spelling.time_zone,
+            epoch: spelling.epoch,
+            decimal_comma: spelling.decimal_comma,
+            bytes: spelling.bytes,
+            null_words: spelling.null_words,
+            true_words: spelling.true_words,
+            false_words: spelling.false_words,
+            ..self
+        }
+    }
+
     /// Whether `column` is set by a stamp.
     pub fn is_stamp(&self, column: &str) -> bool {
         self.stamps.as_ref().is_some_and(|s| s.contains_key(column))
@@ -297,17 +425,17 @@ impl Config {
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config) with file, line and column.
     pub fn parse(path: &str, text: &str) -> Result<Config> {
-        #[derive(Deserialize)]
-        #[serde(transparent)]
-        struct Tables(#[serde(deserialize_with = "unique_map")] BTreeMap<String, TableConfig>);
-        let tables = serde_yaml::from_str::<Tables>(text)
-            .map_err(|e| Error::config(format!("{path}: {}", with_suggestion(&e.to_string()))))?
-            .0;
-        let config = Config {
+        let File { defaults, tables } = serde_yaml::from_str::<File>(text)
+            .map_err(|e| Error::config(format!("{path}: {}", with_suggestion(&e.to_string()))))?;
+        let mut config = Config {
             path: path.to_owned(),
             text: text.to_owned(),
-            tables,
+            tables: BTreeMap::new(),
         };
+        config.check_spelling(DEFAULTS, &defaults)?;
+        let in_effect =
+            |(name, table): (String, TableConfig)| (name, table.with_defaults(&defaults));
+        config.tables = tables.into_iter().map(in_effect).collect();
         for (name, table) in &config.tables {
             config.check_names(name, table)?;
         }
@@ -338,6 +466,7 @@ impl Config {
             ("immutable_fields", config.immutable_fields.clone()),
             ("ignore_drift", config.ignore_drift.clone()),
             ("sensitive", config.sensitive.clone()),
+            ("spelling", config.spelling.keys().cloned().collect()),
             ("stamps", stamp_names.collect()),
             (
                 "soft_delete",
@@ -410,6 +539,10 @@ impl Config {
                 }
             }
         }
+        self.check_spelling(name, &table.own_spelling())?;
+        for spelling in table.spelling.values() {
+            self.check_spelling(name, spelling)?;
+        }
         for (stamp, _) in table.stamps() {
             if table.natural_key.iter().any(|k| k == stamp) {
                 let what = format!("{stamp} is in the natural key of {name} and cannot be a stamp");
@@ -426,6 +559,14 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// That formats and time zones are some.
+    fn check_spelling(&self, name: &str, spelling: &Spelling) -> Result<()> {
+        match Spelled::new(spelling) {
+            Ok(_) => Ok(()),
+            Err((field, why)) => Err(self.error(name, field, "", &format!("{field}: {why}"))),
+        }
     }
 
     fn not_a_column(&self, name: &str, field: &str, column: &str, table: &Table) -> Error {
@@ -538,6 +679,33 @@ mod tests {
         );
         let e = error("lcl:\n  natural_key: []\n");
         assert!(e.contains("2:3: lcl has no natural_key"), "{e}");
+    }
+
+    #[test]
+    fn what_a_column_says_goes_before_its_table_and_that_before_all_tables() {
+        let text = "defaults: {time_zone: UTC, null_words: [NA]}\n\
+                    a: {natural_key: [id]}\n\
+                    b: {natural_key: [id], time_zone: Europe/Berlin, spelling: {c: {null_words: []}}}\n";
+        let config = Config::parse("t", text).unwrap();
+        let of = |table: &str, column: &str| {
+            let spelling = config.tables[table].spelling_of(column);
+            format!(
+                "{} {:?}",
+                spelling.time_zone.unwrap(),
+                spelling.null_words.unwrap()
+            )
+        };
+        assert_eq!(of("a", "c"), "UTC [\"NA\"]");
+        assert_eq!(of("b", "c"), "Europe/Berlin []");
+        assert_eq!(of("b", "d"), "Europe/Berlin [\"NA\"]");
+        assert_eq!(
+            error("defaults: {time_zone: CEST}\na: {natural_key: [id]}"),
+            "tables.yaml: 1:12: time_zone: CEST is not a name of the time zone database, as Europe/Berlin or UTC"
+        );
+        let e = error("a:\n  natural_key: [id]\n  formats: [\"%Q9\", \"%H:%\"]");
+        assert!(e.starts_with("tables.yaml: 3:3: formats: %"), "{e}");
+        let e = error("a: {natural_key: [id], spelling: {c: {timezone: UTC}}}");
+        assert!(e.contains("did you mean `time_zone`?"), "{e}");
     }
 
     #[test]

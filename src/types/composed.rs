@@ -3,26 +3,26 @@
 use std::borrow::Cow;
 
 use super::literal::{self, Part};
-use super::{Accepted, Kept, Kind, Read, Refused};
+use super::{Accepted, Kept, Kind, Read, Refused, Spelled};
 
 /// An array literal.
-pub fn array<'a>(text: &'a str, element: &Kind, delimiter: char) -> Read<'a> {
+pub fn array<'a>(text: &'a str, element: &Kind, delimiter: char, by: &Spelled) -> Read<'a> {
     // The database judges the literal itself.
     if matches!(element, Kind::Text(None) | Kind::Label | Kind::Json) {
         return Ok(Accepted::surely(text));
     }
     let parts = literal::array(text, delimiter)
         .ok_or_else(|| Refused::because(format!("not an array as {{1{delimiter}2}}")))?;
-    all(text, &parts, |_| Some(element))
+    all(text, &parts, by, |_| Some(element))
 }
 
 /// A range literal.
-pub fn range<'a>(text: &'a str, bound: &Kind) -> Read<'a> {
+pub fn range<'a>(text: &'a str, bound: &Kind, by: &Spelled) -> Read<'a> {
     let parts =
         literal::range(text).ok_or_else(|| Refused::because("not a range as [1,2) or empty"))?;
-    let mut accepted = all(text, &parts, |_| Some(bound))?;
+    let mut accepted = all(text, &parts, by, |_| Some(bound))?;
     if may_be_empty(text, &parts, bound) {
-        accepted.kept = Kept::Unless;
+        accepted.kept = accepted.kept.max(Kept::Unless);
     }
     Ok(accepted)
 }
@@ -47,14 +47,14 @@ fn may_be_empty(text: &str, parts: &[Part<'_>], bound: &Kind) -> bool {
 }
 
 /// A multirange literal.
-pub fn multirange<'a>(text: &'a str, bound: &Kind) -> Read<'a> {
+pub fn multirange<'a>(text: &'a str, bound: &Kind, by: &Spelled) -> Read<'a> {
     let parts = literal::multirange(text)
         .ok_or_else(|| Refused::because("not a multirange as {[1,2),[5,6)}"))?;
-    all(text, &parts, |_| Some(bound))
+    all(text, &parts, by, |_| Some(bound))
 }
 
 /// A composite literal.
-pub fn composite<'a>(text: &'a str, fields: &[Kind]) -> Read<'a> {
+pub fn composite<'a>(text: &'a str, fields: &[Kind], by: &Spelled) -> Read<'a> {
     let parts = literal::composite(text)
         .ok_or_else(|| Refused::because("not a composite value as (1,\"two\",)"))?;
     if parts.len() != fields.len() {
@@ -66,7 +66,7 @@ pub fn composite<'a>(text: &'a str, fields: &[Kind]) -> Read<'a> {
             )));
         }
     }
-    all(text, &parts, |i| fields.get(i))
+    all(text, &parts, by, |i| fields.get(i))
 }
 
 /// Reads each part as the kind that `of` names, and puts those that are spelled otherwise in their
@@ -74,6 +74,7 @@ pub fn composite<'a>(text: &'a str, fields: &[Kind]) -> Read<'a> {
 fn all<'a, 'k>(
     text: &'a str,
     parts: &[Part<'_>],
+    by: &Spelled,
     of: impl Fn(usize) -> Option<&'k Kind>,
 ) -> Read<'a> {
     let mut kept = Kept::Surely;
@@ -83,7 +84,7 @@ fn all<'a, 'k>(
         let (Some(value), Some(kind)) = (&part.text, of(i)) else {
             continue;
         };
-        let read = kind.read(value).map_err(|refused| Refused {
+        let read = kind.read_by(value, by).map_err(|refused| Refused {
             why: format!("{}: {}", crate::text::escape(value), refused.why).into(),
             instead: refused.instead,
         })?;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
-use super::{Accepted, Read, Refused, Zoned, otherwise};
+use super::{Accepted, Kept, Read, Refused, Zoned, otherwise};
 
 /// A date, as far as it was read.
 struct Date<'a> {
@@ -134,12 +134,16 @@ pub fn in_form_timestamp<'a>(
     if let Some(spelled) = spelled {
         accepted.text = spelled.into();
     }
+    if zoned == Zoned::Yes && moment.zone == Zone::None {
+        accepted.kept = Kept::Otherwise;
+    }
     Some(Ok(accepted))
 }
 
 const NO_OFFSET: &str = "the column keeps no offset, which would get lost; if it is to be dropped, say so in formats, \
                          for example \"%Y-%m-%dT%H:%M:%SZ\"";
-const WHICH_MOMENT: &str = "without an offset it is not known which moment is meant; add one, as +00 or Z, or set \
+/// Why a moment without offset is refused.
+pub const WHICH_MOMENT: &str = "without an offset it is not known which moment is meant; add one, as +00 or Z, or set \
                             time_zone";
 
 /// The time zone of that name in the time zone database.

@@ -14,8 +14,10 @@ mod any_bytes;
 mod support;
 
 mod corpus;
+mod every_type;
 mod fragments;
 mod kinds;
 mod property;
 mod random;
+mod spelling;
 mod types;

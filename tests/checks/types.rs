@@ -11,9 +11,9 @@ CREATE DOMAIN moment AS timestamptz;
 CREATE TYPE pair AS (n int, t text);
 ";
 
-struct Case {
-    ty: &'static str,
-    given: &'static str,
+pub struct Case {
+    pub ty: &'static str,
+    pub given: &'static str,
     becomes: &'static str,
 }
 
@@ -28,7 +28,8 @@ impl Case {
     }
 }
 
-fn cases() -> Vec<Case> {
+/// The rows of the page's tables.
+pub fn cases() -> Vec<Case> {
     let rows = include_str!("../../docs/values.md").lines();
     rows.filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 2)
         .map(|line| {

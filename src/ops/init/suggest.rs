@@ -38,10 +38,16 @@ const ACTORS: [&str; 4] = [
 const BATCHES: [&str; 3] = ["load_batch_id", "loader_batch_id", "import_batch_id"];
 
 /// The text of a `tables.yaml` for these tables, named as they are configured.
-pub fn file(tables: &[(String, Table)], json_schema: &str) -> String {
+pub fn file(tables: &[(String, Table)], time_zone: Option<&str>, json_schema: &str) -> String {
     let mut out = format!("# yaml-language-server: $schema={json_schema}\n");
     out += "# Made by `loader init` from the database. Check each natural_key: it decides which row a record is\n\
             # about. Check immutable_fields: what is not in them may be changed by a load.\n";
+    if let Some(zone) = time_zone
+        && tables.iter().any(|(_, t)| key(t).is_some())
+    {
+        out += "\n# Of times without offset: the database's own. Ask whoever delivers which is meant.\ndefaults:\n";
+        let _ = writeln!(out, "  time_zone: {}", word(zone));
+    }
     for (name, table) in tables {
         out.push('\n');
         out += &match key(table) {

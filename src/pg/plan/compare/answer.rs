@@ -10,6 +10,7 @@ use crate::pg::session::parsed;
 use crate::plan::Violation;
 use crate::plan::decision::{Current, Given, invalid_effect};
 use crate::plan::incoming::Finding;
+use crate::plan::reading::Asked;
 use crate::planfile::order_key;
 use crate::sql::copytext::CopyRow;
 use crate::types::Kind;
@@ -146,20 +147,24 @@ impl Comparison<'_> {
         line: &CopyRow,
         given: &[Given<'_>],
     ) -> Result<BTreeMap<String, String>> {
-        let mut rounded: BTreeMap<String, String> = match line.get(ROUNDED) {
+        let mut asked: BTreeMap<String, Asked> = match line.get(ROUNDED) {
             None => return Ok(BTreeMap::new()),
             Some(json) => serde_json::from_str(json)
                 .map_err(|e| Error::local("reading back rounded values").caused_by(e))?,
         };
-        rounded.retain(|column, text| {
+        asked.retain(|column, asked| {
             let at = self.rules.iter().position(|rule| rule.name == *column);
-            at.is_some_and(|at| match given[at] {
+            at.is_some_and(|at| match (given[at], &asked.text) {
                 // One that was not sent prints as it is stored already: nothing is changed.
-                Given::Value(stored) => !self.kind(at).keeps(text, stored),
-                Given::Null | Given::Absent => false,
+                (Given::Value(stored), Some(text)) => !self.kind(at).keeps(text, stored),
+                (Given::Value(_) | Given::Null, None) => true,
+                (Given::Null, Some(_)) | (Given::Absent, _) => false,
             })
         });
-        Ok(rounded)
+        let given = asked
+            .into_iter()
+            .map(|(column, asked)| (column, asked.given));
+        Ok(given.collect())
     }
 
     /// The values of the key as given, where its columns cannot keep them.

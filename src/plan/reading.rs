@@ -1,0 +1,129 @@
+//! How the values of one column are read: as its type says, and as `tables.yaml` says of the delivery.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Value;
+use crate::record::value::column_text;
+use crate::table::config::TableConfig;
+use crate::table::schema::Column;
+use crate::types::{Kept, Spelled};
+
+/// Reads the values of one column.
+pub struct Reading<'a> {
+    column: &'a Column,
+    spelled: Spelled,
+    /// For numbers and booleans of JSON.
+    of_json: Spelled,
+    /// Words that mean null.
+    nulls: Vec<String>,
+}
+
+/// What PostgreSQL is given for a value.
+pub struct Taken<'v> {
+    /// The text; `None` is null.
+    pub text: Option<Cow<'v, str>>,
+    /// What was given, where what is stored may be another value.
+    pub asked: Option<Asked>,
+}
+
+/// A value of which it has to be seen whether it is stored as it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// As it was given.
+    pub given: String,
+    /// What has to be compared with what is stored; `None` where the two differ in any case.
+    pub text: Option<String>,
+}
+
+impl<'a> Reading<'a> {
+    /// For `column` of a table under `config`, whose settings are right.
+    pub fn new(column: &'a Column, config: &TableConfig) -> Reading<'a> {
+        let spelling = config.spelling_of(&column.name);
+        let spelled = Spelled::new(&spelling).unwrap_or_default();
+        Reading {
+            column,
+            of_json: spelled.of_json(),
+            spelled,
+            nulls: spelling.null_words.unwrap_or_default(),
+        }
+    }
+
+    /// The column.
+    pub fn column(&self) -> &'a Column {
+        self.column
+    }
+
+    /// What PostgreSQL is given for `value`.
+    ///
+    /// # Errors
+    /// Why it is refused, for people.
+    pub fn read<'v>(&self, value: &Value<'v>) -> Result<Taken<'v>, String> {
+        if !self.nulls.is_empty()
+            && let Some(word) = word(value)
+            && self.nulls.iter().any(|null| *null == word)
+        {
+            let asked = Asked {
+                given: word.into_owned(),
+                text: None,
+            };
+            return Ok(Taken {
+                text: None,
+                asked: Some(asked),
+            });
+        }
+        let text = column_text(value, self.column.shape).map_err(|misfit| misfit.to_string())?;
+        let Some(text) = text else {
+            return Ok(Taken {
+                text: None,
+                asked: None,
+            });
+        };
+        let by = match value {
+            Value::Json(raw) if !raw.starts_with(['"', '[']) => &self.of_json,
+            _ => &self.spelled,
+        };
+        let accepted = self
+            .column
+            .kind
+            .given(text, by)
+            .map_err(|refused| refused.message())?;
+        let given = |text| Asked {
+            given: as_given(value),
+            text,
+        };
+        let asked = match accepted.kept {
+            Kept::Surely => None,
+            Kept::Unless => Some(given(Some(accepted.text.clone().into_owned()))),
+            Kept::Otherwise => Some(given(None)),
+        };
+        Ok(Taken {
+            text: Some(accepted.text),
+            asked,
+        })
+    }
+}
+
+/// The text of a cell or of a JSON string.
+pub fn word<'v>(value: &Value<'v>) -> Option<Cow<'v, str>> {
+    match *value {
+        Value::Cell(cell) => Some(Cow::Borrowed(cell)),
+        Value::Json(raw) if raw.starts_with('"') => {
+            let inside = raw.trim_matches('"');
+            match raw.contains('\\') {
+                false => Some(Cow::Borrowed(inside)),
+                true => serde_json::from_str(raw).ok().map(Cow::Owned),
+            }
+        }
+        Value::Json(_) => None,
+    }
+}
+
+fn as_given(value: &Value<'_>) -> String {
+    match (word(value), value) {
+        (Some(word), _) => word.into_owned(),
+        (None, Value::Json(raw)) => (*raw).to_owned(),
+        (None, Value::Cell(cell)) => (*cell).to_owned(),
+    }
+}

@@ -1,0 +1,72 @@
+//! How a delivery spells values, where otherwise than `docs/values.md` says.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// From when times are counted, and in what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Epoch {
+    /// Seconds since 1970-01-01 00:00:00 UTC.
+    Seconds,
+    /// Milliseconds since then.
+    Milliseconds,
+}
+
+/// How bytes are written as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Base64 with padding.
+    Base64,
+    /// Pairs of hexadecimal digits, without `\x`.
+    Hex,
+}
+
+/// How values are spelled.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spelling {
+    /// How dates and times are written, in the notation of strftime; then in no other way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formats: Option<Vec<String>>,
+    /// The time zone of times without offset: a name of the time zone database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Times that are numbers count from 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// Whether a comma stands before the decimals of numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal_comma: Option<bool>,
+    /// How bytes are written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Encoding>,
+    /// Words that mean null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null_words: Option<Vec<String>>,
+    /// Words that mean true; then no others do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub true_words: Option<Vec<String>>,
+    /// Words that mean false; then no others do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub false_words: Option<Vec<String>>,
+}
+
+impl Spelling {
+    /// What this says, and `below` where it says nothing.
+    #[must_use]
+    pub fn or(&self, below: &Spelling) -> Spelling {
+        let (own, below) = (self.clone(), below.clone());
+        Spelling {
+            formats: own.formats.or(below.formats),
+            time_zone: own.time_zone.or(below.time_zone),
+            epoch: own.epoch.or(below.epoch),
+            decimal_comma: own.decimal_comma.or(below.decimal_comma),
+            bytes: own.bytes.or(below.bytes),
+            null_words: own.null_words.or(below.null_words),
+            true_words: own.true_words.or(below.true_words),
+            false_words: own.false_words.or(below.false_words),
+        }
+    }
+}
