@@ -13,6 +13,7 @@ mod plan;
 mod read;
 mod rehearse;
 mod rollback;
+mod targets;
 
 pub use apply::{Applied, ApplyRequest, Checked, apply, check};
 pub use batches::{Batch, BatchesRequest, QueueCount, batches};

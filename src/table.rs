@@ -6,3 +6,4 @@ pub mod graph;
 pub mod limits;
 pub mod row;
 pub mod schema;
+pub mod target;

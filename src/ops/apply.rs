@@ -276,7 +276,7 @@ pub async fn check(
     apply::still_in_effect(&session, file).await?;
     let mut tables = staged::tables(&session, file).await?;
     staged::stage(&session, plan, &mut tables, events).await?;
-    let names: Vec<&crate::sql::Qualified> = tables.iter().map(|t| &t.table.name).collect();
+    let names: Vec<&crate::sql::Qualified> = tables.iter().map(|t| &t.target.table.name).collect();
     let snapshot = crate::pg::plan::snapshot::Snapshot::begin(&session, &names).await?;
     let tables_again = staged::tables(&session, file).await?;
     drop(tables_again);

@@ -1,5 +1,6 @@
 //! Which table needs which.
 
+use super::targets::{Needs, dependencies};
 use crate::error::Result;
 use crate::pg::{Database, Session, Timeouts, catalog};
 use crate::table::config::Config;
@@ -26,7 +27,12 @@ pub async fn graph(database: &Database, timeouts: Timeouts, config: &Config) -> 
     let session = Session::open(database, timeouts).await?;
     let names: Vec<String> = config.tables.keys().cloned().collect();
     let tables = catalog::tables(&session, config, &names).await?;
-    let mut dependencies = super::plan::dependencies(&names, &tables, config);
+    let needs: Vec<Needs<'_>> = names
+        .iter()
+        .zip(&tables)
+        .map(|(name, table)| (name.as_str(), table, &config.tables[name].depends_on[..]))
+        .collect();
+    let mut dependencies = dependencies(&needs);
     let ordered = graph::order(&names.iter().cloned().collect(), &dependencies);
     let mut outside = Vec::new();
     for (name, table) in names.iter().zip(&tables) {

@@ -78,8 +78,11 @@ pub async fn read_batch(
     let mut fetched = std::pin::pin!(fetched);
     let (to_parser, objects_in) = mpsc::channel::<Fetched>(2);
     let (to_copier, mut chunks) = mpsc::channel::<Chunk>(2);
-    let names: Vec<String> = stages.iter().map(|s| s.name.to_owned()).collect();
-    let tables: Vec<(&Table, &TableConfig)> = stages.iter().map(|s| (s.table, s.config)).collect();
+    let names: Vec<String> = stages.iter().map(|s| s.target.name.clone()).collect();
+    let tables: Vec<(&Table, &TableConfig)> = stages
+        .iter()
+        .map(|s| (&s.target.table, &s.target.config))
+        .collect();
     let (read, copied) = std::thread::scope(|scope| {
         let parser = scope.spawn(|| {
             Parser::new(batch_id, &names, &tables, limits, events)

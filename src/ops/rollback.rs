@@ -3,20 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use super::plan::{known, parents, rows};
+use super::targets::{Needs, check_limits, dependencies, parents, rows};
 use super::{Event, OnProgress};
 use crate::error::{Error, Result};
 use crate::pg::ledger::{self, Application};
 use crate::pg::plan::snapshot::Snapshot;
-use crate::pg::undo::Undo;
+use crate::pg::undo::{Undo, Written};
 use crate::pg::{Session, Timeouts, catalog};
 use crate::plan::masking::Mask;
 use crate::plan::{Counts, DriftReport, Entry, Header, Kind, LedgerTable, TablePlan};
 use crate::planfile::PlanWriter;
 use crate::sql::Qualified;
-use crate::table::graph::{self, Dependency};
+use crate::table::graph;
 use crate::table::limits::{self, Allowance};
 use crate::table::schema::Table;
+use crate::table::target::Target;
 
 /// What is to be taken back.
 #[derive(Debug, Clone)]
@@ -80,30 +81,22 @@ pub async fn rollback(
     let mask = Mask::new(key.as_bytes(), sensitive);
     session.hide(mask.clone());
     let applications: Vec<String> = chosen.iter().map(|a| a.application.clone()).collect();
-    let (mut ordered, tables) = order(&session, ledgered).await?;
-    let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
-    known(&request.limits, &names)?;
-    for ledger in &mut ordered {
-        let config = &mut ledger.config;
-        config.limits = limits::in_effect(config.limits, &ledger.table, &request.limits);
+    let mut undone = order(&session, ledgered).await?;
+    let names: Vec<String> = undone.iter().map(|(t, _)| t.name.clone()).collect();
+    check_limits(&request.limits, &names)?;
+    for (target, _) in &mut undone {
+        let config = &mut target.config;
+        config.limits = limits::in_effect(config.limits, &target.name, &request.limits);
     }
-    let mut undos = Vec::with_capacity(tables.len());
-    for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
-        events(Event::phase_of("read the audit log", &ledger.table));
-        undos.push(
-            Undo::collect(
-                &session,
-                i,
-                &request.loader_schema,
-                table,
-                ledger.clone(),
-                &applications,
-                &triggered(ledger, table),
-            )
-            .await?,
-        );
+    let mut undos = Vec::with_capacity(undone.len());
+    for (target, written) in &undone {
+        events(Event::phase_of("read the audit log", &target.name));
+        let schema = &request.loader_schema;
+        let triggered = triggered(target, written);
+        let undo = Undo::collect(&session, schema, target, written, &applications, &triggered);
+        undos.push(undo.await?);
     }
-    let references: Vec<&Qualified> = tables.iter().map(|t| &t.name).collect();
+    let references: Vec<&Qualified> = undone.iter().map(|(t, _)| &t.table.name).collect();
     let snapshot = Snapshot::begin(&session, &references).await?;
     let mut writer = PlanWriter::new()?;
     let mut drift = DriftReport::default();
@@ -112,28 +105,31 @@ pub async fn rollback(
         .iter()
         .map(|a| format!("application {}", a.application))
         .collect();
-    let of: u64 = undos.iter().map(|u| u.ledger.counts.changes()).sum();
+    let of: u64 = undos.iter().map(|u| u.written.counts.changes()).sum();
     let mut read = 0;
     for undo in undos.iter().rev() {
-        events(Event::phase_of("compare", &undo.ledger.table));
+        events(Event::phase_of("compare", &undo.target.name));
         let told = |changes: u64| {
             events(Event::Undoing {
-                table: undo.ledger.table.clone(),
+                table: undo.target.name.clone(),
                 changes: changes.min(of),
                 of,
             });
         };
         told(read);
         let mut rows = 0;
-        let soft = undo.ledger.config.soft_delete.column().is_some();
-        let is_key = |c: &str| undo.ledger.config.natural_key.iter().any(|k| k == c);
+        let soft = undo.target.mark().is_some();
+        let is_key = |c: &str| undo.target.config.natural_key.iter().any(|k| k == c);
         // What the table's own triggers set, they will set again.
         // What others may change unnoticed, is theirs.
         let writes = |c: &str, inserts: bool| {
-            let ignored = undo.ledger.config.ignore_drift.iter().any(|i| i == c);
-            let free = undo.table.triggers.is_empty() && !ignored;
-            undo.table.column(c).is_some_and(|column| !column.generated)
-                && (inserts || free || is_ours(&undo.ledger, c))
+            let ignored = undo.target.config.ignore_drift.iter().any(|i| i == c);
+            let free = undo.target.table.triggers.is_empty() && !ignored;
+            undo.target
+                .table
+                .column(c)
+                .is_some_and(|column| !column.generated)
+                && (inserts || free || is_ours(undo.target, undo.written, c))
         };
         let left = undo
             .stream(&snapshot, &mut |undone| {
@@ -147,7 +143,7 @@ pub async fn rollback(
                 let Some(what) = what else { return Ok(()) };
                 let order = undo.order(&undone.key);
                 let entry = Entry {
-                    table: undo.ledger.table.clone(),
+                    table: undo.target.name.clone(),
                     key: undone.key,
                     what,
                     from: from.clone(),
@@ -159,12 +155,30 @@ pub async fn rollback(
         drift.more += left.more;
         writer.put_in_order()?;
         referrers.extend(undo.referrers(&session, &undos).await?);
-        read += undo.ledger.counts.changes();
+        read += undo.written.counts.changes();
         told(read);
     }
-    let mut counted = Vec::with_capacity(tables.len());
-    for (ledger, table) in ordered.iter().zip(&tables) {
-        counted.push(rows(&snapshot, table, &ledger.config).await?);
+    let mut tables = Vec::with_capacity(undone.len());
+    for (target, written) in &undone {
+        let Target {
+            name,
+            table,
+            config,
+            ..
+        } = target;
+        tables.push(TablePlan {
+            table: name.clone(),
+            config: config.clone(),
+            schema: table.fingerprint.clone(),
+            parents: parents(target, undone.iter().map(|(t, _)| t)),
+            width: table.columns.len() as u64,
+            rows: rows(&snapshot, target).await?,
+            columns: Vec::new(),
+            counts: Counts::default(),
+            stamps: BTreeMap::new(),
+            triggered: triggered(target, written),
+            warnings: warnings(table),
+        });
     }
     events(Event::phase("write the plan"));
     snapshot.end().await?;
@@ -189,24 +203,7 @@ pub async fn rollback(
         rejected: 0,
         summary: Counts::default(),
         salt: None,
-        tables: ordered
-            .iter()
-            .zip(&tables)
-            .zip(counted)
-            .map(|((ledger, table), rows)| TablePlan {
-                table: ledger.table.clone(),
-                config: ledger.config.clone(),
-                schema: table.fingerprint.clone(),
-                parents: parents(table, &names, &tables),
-                width: table.columns.len() as u64,
-                rows,
-                columns: Vec::new(),
-                counts: Counts::default(),
-                stamps: BTreeMap::new(),
-                triggered: triggered(ledger, table),
-                warnings: warnings(table),
-            })
-            .collect(),
+        tables,
     };
     writer.finish(header, out)
 }
@@ -317,59 +314,54 @@ fn loaded_columns(all: &[Application], chosen: &[&Application], table: &str) -> 
 }
 
 /// Whether loads write this column: as given, as a stamp, or as the mark of deleted rows.
-fn is_ours(ledger: &LedgerTable, column: &str) -> bool {
-    ledger.columns.iter().any(|c| c == column)
-        || ledger.config.is_stamp(column)
-        || ledger.config.soft_delete.column() == Some(column)
+fn is_ours(target: &Target, written: &Written, column: &str) -> bool {
+    written.columns.iter().any(|c| c == column)
+        || target.config.is_stamp(column)
+        || target.mark() == Some(column)
 }
 
 /// The columns that the table's triggers may set again: stamps, and whatever no load wrote.
-fn triggered(ledger: &LedgerTable, table: &Table) -> Vec<String> {
+fn triggered(target: &Target, written: &Written) -> Vec<String> {
+    let Target { table, config, .. } = target;
     if table.triggers.is_empty() {
         return Vec::new();
     }
     let names = table.columns.iter().map(|c| &c.name);
     names
-        .filter(|c| !ledger.config.natural_key.contains(c))
-        .filter(|c| ledger.config.is_stamp(c) || !is_ours(ledger, c))
+        .filter(|c| !config.natural_key.contains(c))
+        .filter(|c| config.is_stamp(c) || !is_ours(target, written, c))
         .cloned()
         .collect()
 }
 
-/// The tables as they are now, in dependency order.
-async fn order(
-    session: &Session,
-    ledgered: Vec<LedgerTable>,
-) -> Result<(Vec<LedgerTable>, Vec<Table>)> {
+/// The tables as they are now, in dependency order, each with what was done to it.
+async fn order(session: &Session, ledgered: Vec<LedgerTable>) -> Result<Vec<(Target, Written)>> {
     let mut found = Vec::with_capacity(ledgered.len());
     for ledger in ledgered {
         let table = catalog::table(session, &ledger.table).await?;
         found.push((ledger, table));
     }
-    let mut dependencies = Vec::new();
-    for (ledger, table) in &found {
-        for key in &table.foreign_keys {
-            let parent = found.iter().find(|(_, t)| t.name == key.parent);
-            dependencies.extend(parent.map(|(p, _)| Dependency {
-                parent: p.table.clone(),
-                child: ledger.table.clone(),
-                because: key.name.clone(),
-                deferrable: key.deferrable,
-            }));
-        }
-        for parent in &ledger.config.depends_on {
-            dependencies.push(Dependency {
-                parent: parent.clone(),
-                child: ledger.table.clone(),
-                because: "depends_on".into(),
-                deferrable: false,
-            });
-        }
-    }
+    let needs: Vec<Needs<'_>> = found
+        .iter()
+        .map(|(l, table)| (l.table.as_str(), table, &l.config.depends_on[..]))
+        .collect();
     let names: BTreeSet<String> = found.iter().map(|(l, _)| l.table.clone()).collect();
-    let order = graph::order(&names, &dependencies)?;
+    let order = graph::order(&names, &dependencies(&needs))?;
     found.sort_by_key(|(l, _)| order.iter().position(|n| *n == l.table));
-    Ok(found.into_iter().unzip())
+    let ordered = (0..).zip(found).map(|(place, (ledger, table))| {
+        let target = Target {
+            name: ledger.table,
+            table,
+            config: ledger.config,
+            place,
+        };
+        let written = Written {
+            columns: ledger.columns,
+            counts: ledger.counts,
+        };
+        (target, written)
+    });
+    Ok(ordered.collect())
 }
 
 fn warnings(table: &Table) -> Vec<String> {

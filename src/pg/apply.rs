@@ -103,7 +103,7 @@ pub async fn attempt(
             return Err(name_others(session, &named, e).await);
         }
     };
-    names.extend(tables.iter().map(|t| t.table.name.to_string()));
+    names.extend(tables.iter().map(|t| t.target.table.name.to_string()));
     names.sort();
     if !names.is_empty() {
         if let Err(e) = session.run(&lock_tables(&names)).await {
@@ -163,7 +163,7 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
     on_progress(Event::Locking { tables: 0, of });
     let mut differs = false;
     for (tables, staged) in (1..).zip(tables) {
-        on_progress(Event::phase_of("lock and compare", &staged.name));
+        on_progress(Event::phase_of("lock and compare", &staged.target.name));
         differs |= !context.compare_and_lock(staged).await?;
         on_progress(Event::Locking { tables, of });
     }
@@ -192,7 +192,7 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
     session.run(&check).await?;
     effects::check_side_effects(session, tables, &before).await?;
     for (tables, staged) in (1..).zip(tables) {
-        on_progress(Event::phase_of("read back and audit", &staged.name));
+        on_progress(Event::phase_of("read back and audit", &staged.target.name));
         context.read_back(staged).await?;
         context.audit_deletes(staged).await?;
         on_progress(Event::Verifying { tables, of });
@@ -214,7 +214,10 @@ async fn drifted(session: &Session, plan: &Arc<Executable>, tables: &[Staged]) -
 /// outside the failed transaction.
 async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: Error) -> Error {
     if e.kind() == ErrorKind::Locked {
-        let names: Vec<String> = tables.iter().map(|t| t.table.name.to_string()).collect();
+        let names: Vec<String> = tables
+            .iter()
+            .map(|t| t.target.table.name.to_string())
+            .collect();
         return name_others(&locked.session, &names, e).await;
     }
     if e.code() != Some("23505") {

@@ -1,9 +1,8 @@
 //! Staged rows beside the rows of their table: the one place that says how they meet.
 
 use crate::sql::{Ident, Temporary};
-use crate::table::config::TableConfig;
 use crate::table::row::keys_equal;
-use crate::table::schema::{Column, Equality, Table};
+use crate::table::target::Target;
 
 /// That a staged row found a row `t`.
 pub const FOUND: &str = "t.tableoid IS NOT NULL";
@@ -17,52 +16,42 @@ pub const ABSENT: &str = "t.tableoid IS NULL";
 #[derive(Debug, Clone, Copy)]
 pub struct Beside<'a> {
     staged: Temporary,
-    table: &'a Table,
-    config: &'a TableConfig,
+    target: &'a Target,
 }
 
 impl<'a> Beside<'a> {
-    /// The rows of `staged` beside those of `table`.
-    pub fn new(staged: Temporary, table: &'a Table, config: &'a TableConfig) -> Beside<'a> {
-        Beside {
-            staged,
-            table,
-            config,
-        }
+    /// The rows of `staged` beside those of their table.
+    pub fn new(staged: Temporary, target: &'a Target) -> Beside<'a> {
+        Beside { staged, target }
     }
 
     /// For `FROM`: each `s` with each `t` that it finds, or with none.
     pub fn each(&self) -> String {
-        let (staged, table) = (self.staged, &self.table.name);
+        let (staged, table) = (self.staged, &self.target.table.name);
         format!("{staged} s LEFT JOIN {table} t ON {}", self.keys_equal())
     }
 
     /// For `FROM`: each `s` with each `t` that it finds.
     pub fn found(&self) -> String {
-        let (staged, table) = (self.staged, &self.table.name);
+        let (staged, table) = (self.staged, &self.target.table.name);
         format!("{staged} s JOIN {table} t ON {}", self.keys_equal())
     }
 
     /// For `FROM`: each `s` with `f`, what `aggregates` make of all rows `t` that it finds.
     pub fn summed(&self, aggregates: &str) -> String {
-        let (staged, table) = (self.staged, &self.table.name);
+        let (staged, table) = (self.staged, &self.target.table.name);
         let equal = self.keys_equal();
         format!("{staged} s, LATERAL (SELECT {aggregates} FROM {table} t WHERE {equal}) f")
     }
 
     /// The condition that `s` and `t` have one key.
     pub fn keys_equal(&self) -> String {
-        keys_equal(&self.key(), "s", "t")
-    }
-
-    /// The natural key's columns, with the equality that decides about them.
-    pub fn key(&self) -> Vec<(&'a Column, Equality)> {
-        self.table.key(&self.config.natural_key)
+        keys_equal(&self.target.key(), "s", "t")
     }
 
     /// Behind `ORDER BY s._n`: of the rows that one `s` finds, first the one that counts.
     pub fn then_live_first(&self) -> String {
-        match self.config.soft_delete.column() {
+        match self.target.mark() {
             Some(_) => format!(", {} DESC", self.live()),
             None => String::new(),
         }
@@ -70,7 +59,7 @@ impl<'a> Beside<'a> {
 
     /// The condition that `t` is not marked as deleted.
     pub fn live(&self) -> String {
-        match self.config.soft_delete.column() {
+        match self.target.mark() {
             Some(mark) => format!("t.{} IS NULL", Ident(mark)),
             None => "true".into(),
         }

@@ -2,21 +2,15 @@
 //! samples refer to them and have everything that is checked.
 
 use crate::sql::{Qualified, Statement};
-use crate::table::config::{Config, TableConfig};
+use crate::table::config::Config;
 use crate::table::schema::{
     Asks, Check, Column, Equality, ForeignKey, Identity, Shape, Table, UniqueIndex,
 };
+use crate::table::target::Target;
 use crate::types::Kind;
 
-/// A table with its name as configured and its configuration.
-pub(super) struct Configured {
-    pub(super) name: &'static str,
-    pub(super) table: Table,
-    pub(super) config: TableConfig,
-}
-
 /// Subjects and samples.
-pub(super) fn schema() -> [Configured; 2] {
+pub(super) fn schema() -> [Target; 2] {
     let refers = ForeignKey {
         name: "samples_subject_fkey".into(),
         child: qualified("samples"),
@@ -77,14 +71,15 @@ samples:
   stamps: {}
 ";
     let mut config = Config::parse("tables.yaml", text).unwrap().tables;
-    let mut configured = |name: &'static str, table| Configured {
-        name,
+    let mut target = |name: &str, table, place| Target {
+        name: name.into(),
         table,
         config: config.remove(name).unwrap(),
+        place,
     };
     [
-        configured("subjects", subjects),
-        configured("samples", samples),
+        target("subjects", subjects, 0),
+        target("samples", samples, 1),
     ]
 }
 

@@ -10,20 +10,19 @@ mod statements;
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::beside::Beside;
-use crate::plan::{AppliedChange, Fingerprint, LedgerTable, Values};
+use crate::plan::{AppliedChange, Counts, Fingerprint, Values};
 use crate::planfile::order_key;
 use crate::sql::{Literal, Qualified, Statement, Temporary, text_array};
-use crate::table::schema::{Column, Table};
+use crate::table::target::Target;
 
 pub use compare::Left;
 
 /// One table of the applications that are taken back.
 pub struct Undo<'a> {
-    /// The table as it is now.
-    pub table: &'a Table,
-    /// What the ledger says about it.
-    pub ledger: LedgerTable,
-    number: usize,
+    /// The table as it is now, with the configuration of the loads.
+    pub target: &'a Target,
+    /// What the applications did to it.
+    pub written: &'a Written,
     loader_schema: &'a str,
     /// The applications that are taken back.
     applications: &'a [String],
@@ -31,6 +30,15 @@ pub struct Undo<'a> {
     gone: Vec<String>,
     /// Columns that the table has got since some of the applications.
     added: Vec<String>,
+}
+
+/// What applications did to a table, as the ledger has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The columns that the loads wrote, beside key and stamps.
+    pub columns: Vec<String>,
+    /// How many rows of each kind.
+    pub counts: Counts,
 }
 
 /// One row that was changed, and is as it was left.
@@ -51,23 +59,22 @@ impl<'a> Undo<'a> {
     /// [`Database`](crate::ErrorKind::Database); [`Blocked`](crate::ErrorKind::Blocked) where the audit log is not complete.
     pub async fn collect(
         session: &Session,
-        number: usize,
         loader_schema: &'a str,
-        table: &'a Table,
-        ledger: LedgerTable,
+        target: &'a Target,
+        written: &'a Written,
         applications: &'a [String],
         triggered: &[String],
     ) -> Result<Undo<'a>> {
-        let mut undo = Undo::described(number, loader_schema, table, ledger, applications);
+        let mut undo = Undo::described(loader_schema, target, written, applications);
         session.run(&undo.create()).await?;
         let rows = session.execute(&undo.fill()).await?;
         let audited = session.count(&undo.count_audited()).await?;
-        let written = undo.ledger.counts.changes();
+        let written = written.counts.changes();
         if audited != written {
             return Err(Error::blocked(format!(
                 "{}: the audit log has {audited} changes of this load and the ledger says {written}; without the complete \
                  log it cannot be taken back",
-                undo.ledger.table
+                undo.target.name
             )));
         }
         undo.find_gone_and_added(session).await?;
@@ -84,16 +91,14 @@ impl<'a> Undo<'a> {
 
     /// The description of a table whose changes are not collected yet.
     pub(in crate::pg) fn described(
-        number: usize,
         loader_schema: &'a str,
-        table: &'a Table,
-        ledger: LedgerTable,
+        target: &'a Target,
+        written: &'a Written,
         applications: &'a [String],
     ) -> Undo<'a> {
         Undo {
-            table,
-            ledger,
-            number,
+            target,
+            written,
             loader_schema,
             applications,
             gone: Vec::new(),
@@ -102,20 +107,20 @@ impl<'a> Undo<'a> {
     }
 
     fn doing(&self, what: &str) -> String {
-        format!("{what} table {}", self.ledger.table)
+        format!("{what} table {}", self.target.name)
     }
 
     /// The changes that are taken back.
     fn temporary(&self) -> Temporary {
         Temporary {
             what: "undo",
-            number: self.number,
+            number: self.target.place,
         }
     }
 
     /// The changes that are taken back beside the current rows.
     fn beside(&self) -> Beside<'_> {
-        Beside::new(self.temporary(), self.table, &self.ledger.config)
+        Beside::new(self.temporary(), self.target)
     }
 
     fn audit_log(&self) -> Qualified {
@@ -125,29 +130,16 @@ impl<'a> Undo<'a> {
         }
     }
 
-    fn natural_key(&self) -> &[String] {
-        &self.ledger.config.natural_key
-    }
-
-    fn key(&self) -> Vec<&'a Column> {
-        let key = self.table.key(self.natural_key());
-        key.into_iter().map(|(c, _)| c).collect()
-    }
-
-    fn marks_deletes(&self) -> bool {
-        self.ledger.config.soft_delete.column().is_some()
-    }
-
     /// What takes the columns that are not compared out of an image, as SQL behind it: those whose
     /// drift does not matter, and those that are gone.
     fn without_ignored(&self) -> String {
-        let ignored = self.ledger.config.ignore_drift.iter().chain(&self.gone);
+        let ignored = self.target.config.ignore_drift.iter().chain(&self.gone);
         without(ignored)
     }
 
     /// What puts a row in the order of the natural key's text.
     pub fn order(&self, key: &Values) -> Vec<u8> {
-        let names = self.natural_key().iter();
+        let names = self.target.config.natural_key.iter();
         order_key(names.map(|name| key.get(name)?.stored().ok()?))
     }
 

@@ -80,14 +80,14 @@ fn value(r: &mut Random, ty: &str, all: &[(&'static str, &'static str)]) -> Stri
         .filter(|(of, _)| short(of) == short(ty))
         .map(|(_, given)| *given)
         .collect();
-    let others = own.is_empty() || r.percent(8);
+    let others = own.is_empty() || r.chance(8);
     let text = if others {
         all[r.below(all.len())].1
     } else {
         r.pick(&own)
     };
     let mut chars: Vec<char> = text.chars().collect();
-    if r.percent(45) {
+    if r.chance(45) {
         for _ in 0..1 + r.below(2) {
             let new = r.pick(&[
                 '0', '1', '9', '5', '.', '-', '+', ':', ' ', 'T', 'Z', ',', 'e', '/', '"', '\\',
@@ -98,7 +98,7 @@ fn value(r: &mut Random, ty: &str, all: &[(&'static str, &'static str)]) -> Stri
                 (_, 1) => {
                     let at = r.below(chars.len());
                     // Another digit in the place of a digit, mostly.
-                    chars[at] = match chars[at].is_ascii_digit() && r.percent(80) {
+                    chars[at] = match chars[at].is_ascii_digit() && r.chance(80) {
                         true => char::from(b'0' + r.below(10) as u8),
                         false => new,
                     };
@@ -167,7 +167,7 @@ fn every_value_is_stored_as_given_or_told() {
             let (form, _) = &forms[id % forms.len()];
             let given = value(&mut r, ty, &all).replace('\0', "");
             let text = match *form {
-                "list" | "domains" if r.percent(30) => {
+                "list" | "domains" if r.chance(30) => {
                     format!(
                         "{{{}{delimiter}NULL{delimiter}{}}}",
                         quoted(&given),
@@ -179,7 +179,7 @@ fn every_value_is_stored_as_given_or_told() {
                 "span" => format!(
                     "[{},{}]",
                     quoted(&given),
-                    if r.percent(50) {
+                    if r.chance(50) {
                         quoted(&given)
                     } else {
                         String::new()

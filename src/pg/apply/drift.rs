@@ -45,11 +45,11 @@ pub(in crate::pg) fn state(s: &str, row: &str, digest: &str) -> String {
 
 impl Staged {
     pub(super) fn doing_compare(&self) -> String {
-        format!("comparing table {} with the plan", self.name)
+        format!("comparing table {} with the plan", self.target.name)
     }
 
     fn doing_find_out(&self) -> String {
-        format!("finding out what changed in table {}", self.name)
+        format!("finding out what changed in table {}", self.target.name)
     }
 
     /// For `FROM`: all staged rows `s` of which the database is not as planned, with the state.
@@ -58,7 +58,7 @@ impl Staged {
     /// row is the one with the expected digest, and no other live row may stand beside it.
     fn drifted(&self, expected: Expected) -> String {
         let (beside, digest, actions) = (self.beside(), self.digest(), expected.actions());
-        let compared = if self.config.soft_delete.column().is_none() {
+        let compared = if self.target.mark().is_none() {
             format!(
                 "SELECT s.*, {} AS _state FROM {} WHERE s._a IN ({actions})",
                 state("s", "t.tableoid", &digest),
@@ -129,7 +129,7 @@ pub async fn drift(
                 _ => "skip",
             };
             let drifted = DriftRow {
-                table: staged.name.clone(),
+                table: staged.target.name.clone(),
                 key: Values::new(),
                 state,
                 action: action.into(),

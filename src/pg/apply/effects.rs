@@ -44,11 +44,18 @@ pub(super) async fn check_side_effects(
     for table in tables {
         let n = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
         let rows = &table.rows;
-        let sum = planned.entry(table.table.oid).or_default();
+        let sum = planned.entry(table.target.table.oid).or_default();
         sum[0] += n(rows.insert);
         sum[1] += n(rows.update + rows.mark);
         sum[2] += n(rows.delete - rows.mark);
-        allowed.extend(table.config.allow_side_effects.iter().map(String::as_str));
+        allowed.extend(
+            table
+                .target
+                .config
+                .allow_side_effects
+                .iter()
+                .map(String::as_str),
+        );
     }
     for (oid, (name, counts)) in touched(session).await? {
         let was = before.get(&oid).map_or([0; 3], |(_, counts)| *counts);

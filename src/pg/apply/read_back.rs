@@ -24,7 +24,7 @@ impl Context<'_> {
         if expected == 0 {
             return Ok(());
         }
-        let right = if staged.config.audit_changes {
+        let right = if staged.target.config.audit_changes {
             let audit = staged.audit_writes(&self.origin)?;
             self.session.execute(&audit).await?
         } else {
@@ -36,19 +36,19 @@ impl Context<'_> {
         let wrong = self.session.column(&staged.name_wrong()?).await?;
         let named: Vec<String> = wrong
             .iter()
-            .map(|id| self.session.name_row(&staged.name, id))
+            .map(|id| self.session.name_row(&staged.target.name, id))
             .collect();
         let wrong = expected.saturating_sub(right);
         Err(Error::blocked(format!(
             "{}: {wrong} row{} not stored as planned, for example {}: a trigger or rule of the table changes what is \
              written ({}); nothing was written; let the records say what the trigger makes of them, or ignore the column",
-            staged.name,
+            staged.target.name,
             if wrong == 1 { " was" } else { "s were" },
             named.join(", "),
-            if staged.table.triggers.is_empty() {
+            if staged.target.table.triggers.is_empty() {
                 "no trigger is known".into()
             } else {
-                staged.table.triggers.join(", ")
+                staged.target.table.triggers.join(", ")
             }
         )))
     }
@@ -56,7 +56,7 @@ impl Context<'_> {
     /// Writes the deletes into the audit log; a row that is only marked has an image after, too.
     pub async fn audit_deletes(&self, staged: &Staged) -> Result<()> {
         let deleted = staged.rows.delete;
-        if !staged.config.audit_changes || deleted == 0 {
+        if !staged.target.config.audit_changes || deleted == 0 {
             return Ok(());
         }
         let audit = staged.audit_deletes(&self.origin);
@@ -67,7 +67,7 @@ impl Context<'_> {
 
 impl Staged {
     fn doing_read_back(&self) -> String {
-        format!("reading back table {}", self.name)
+        format!("reading back table {}", self.target.name)
     }
 
     /// Writes the inserts and updates that are stored as planned into the audit log.
@@ -78,9 +78,9 @@ impl Staged {
             "{insert} SELECT {name}, CASE s._a WHEN 'i' THEN 'INSERT' ELSE 'UPDATE' END, {id}, b.image, {image}, {origin}, s._from \
              FROM {written} LEFT JOIN {versions} b ON b._n = s._n WHERE s._a IN ('i', 'u') AND ({fits})",
             insert = origin.insert_audit(),
-            name = Literal(&self.name),
-            id = self.record_id(),
-            image = self.table.image("t"),
+            name = Literal(&self.target.name),
+            id = self.target.record_id("t"),
+            image = self.target.table.image("t"),
             origin = origin.columns(&mut values),
             written = self.written_rows(&fits)?,
             versions = self.versions(),
@@ -103,7 +103,7 @@ impl Staged {
         let fits = self.fits()?;
         let sql = format!(
             "SELECT {} FROM {} WHERE s._a IN ('i', 'u') AND NOT ({fits}) ORDER BY s._n LIMIT 5",
-            self.record_id(),
+            self.target.record_id("t"),
             self.written_rows(&fits)?
         );
         Ok(Statement::new(self.doing_read_back(), sql))
@@ -113,7 +113,7 @@ impl Staged {
     /// rows, that is the live one, unless the plan set its mark.
     fn written_rows(&self, fits: &str) -> Result<String> {
         let found = self.beside().found();
-        let Some(mark) = self.config.soft_delete.column() else {
+        let Some(mark) = self.target.mark() else {
             return Ok(found);
         };
         let written = self.written()?;
@@ -175,7 +175,7 @@ impl Staged {
     pub(in crate::pg) fn audit_deletes(&self, origin: &Origin<'_>) -> Statement {
         let mut values = Values::default();
         let (marked, after) = self.marked_rows();
-        let key = self.key();
+        let key = self.target.key_columns();
         let texts = key
             .iter()
             .map(|c| format!("(b.image ->> {})", Literal(&c.name)));
@@ -183,33 +183,33 @@ impl Staged {
             "{insert} SELECT {name}, 'DELETE', {id}, b.image, {after}, {origin}, s._from \
              FROM {versions} b JOIN {staged} s ON s._n = b._n AND s._a = 'd'{marked}",
             insert = origin.insert_audit(),
-            name = Literal(&self.name),
+            name = Literal(&self.target.name),
             id = record_id(texts),
             origin = origin.columns(&mut values),
             versions = self.versions(),
             staged = self.temporary(),
         );
-        let doing = format!("writing the audit log for table {}", self.name);
+        let doing = format!("writing the audit log for table {}", self.target.name);
         Statement::with(doing, sql, values)
     }
 
     /// A further join with the rows `t` that were only marked, and their images. Such a row is found
     /// again by the mark that was just set.
     fn marked_rows(&self) -> (String, String) {
-        let mark = self.config.soft_delete.column();
-        let Some(mark) = mark.and_then(|mark| self.table.column(mark)) else {
+        let mark = self.target.mark();
+        let Some(mark) = mark.and_then(|mark| self.target.table.column(mark)) else {
             return (String::new(), "NULL::pg_catalog.jsonb".into());
         };
         let joined = format!(
             " LEFT JOIN {} t ON s._soft AND {} AND t.{} = pg_catalog.now()::{}",
-            self.table.name,
+            self.target.table.name,
             self.beside().keys_equal(),
             Ident(&mark.name),
             mark.base_type_sql,
         );
         let image = format!(
             "CASE WHEN t.tableoid IS NOT NULL THEN {} END",
-            self.table.image("t")
+            self.target.table.image("t")
         );
         (joined, image)
     }

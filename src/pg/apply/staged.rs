@@ -10,19 +10,16 @@ use crate::pg::Session;
 use crate::pg::beside::Beside;
 use crate::planfile::PlanFile;
 use crate::sql::{Ident, Literal, Statement, Temporary, list};
-use crate::table::config::{Stamp, TableConfig};
-use crate::table::schema::{Column, Table};
+use crate::table::config::Stamp;
+use crate::table::schema::Column;
+use crate::table::target::Target;
 
 pub use fill::stage;
 
 /// One table of a plan, staged.
 pub struct Staged {
-    /// Its name as configured.
-    pub name: String,
-    /// As found in the database.
-    pub table: Table,
-    /// Its configuration, from the plan.
-    pub config: TableConfig,
+    /// Its table, with the configuration that the plan has.
+    pub target: Target,
     /// The columns that changes write, in the order in which `_columns` says whether one does.
     pub columns: Vec<String>,
     /// Columns that every write sets, and to what.
@@ -33,7 +30,6 @@ pub struct Staged {
     pub rows: Rows,
     /// Each action with each set of columns that some row of it writes.
     sets: ColumnSets,
-    number: usize,
 }
 
 /// Actions, each with the sets of columns that its rows write: for each column `1` or `0`.
@@ -80,13 +76,13 @@ impl Staged {
     fn named(&self, what: &'static str) -> Temporary {
         Temporary {
             what,
-            number: self.number,
+            number: self.target.place,
         }
     }
 
     /// The staged entries beside the current rows.
     pub fn beside(&self) -> Beside<'_> {
-        Beside::new(self.temporary(), &self.table, &self.config)
+        Beside::new(self.temporary(), &self.target)
     }
 
     /// The different sets of columns of one action, in order.
@@ -95,20 +91,11 @@ impl Staged {
         of_action.map(|(_, set)| set)
     }
 
-    /// The natural key's columns.
-    pub fn key(&self) -> Vec<&Column> {
-        let key = self.table.key(&self.config.natural_key);
-        key.into_iter().map(|(c, _)| c).collect()
-    }
-
     /// The digest of row `t`.
     pub fn digest(&self) -> String {
-        self.table.digest("t", &self.config.ignore_drift)
-    }
-
-    /// The natural key of row `t` as one text.
-    pub fn record_id(&self) -> String {
-        self.table.record_id(&self.config.natural_key, "t")
+        self.target
+            .table
+            .digest("t", &self.target.config.ignore_drift)
     }
 
     /// The columns that changes write.
@@ -118,10 +105,10 @@ impl Staged {
 
     /// The column that the plan writes by this name.
     fn column(&self, name: &str) -> Result<&Column> {
-        self.table.column(name).ok_or_else(|| {
+        self.target.table.column(name).ok_or_else(|| {
             Error::plan_refused(format!(
                 "the plan writes {}.{name}, which is not a column of the table; make a new plan",
-                self.name
+                self.target.name
             ))
         })
     }
@@ -129,8 +116,8 @@ impl Staged {
     /// The staging table's name of a column, where the plan gives its value.
     pub fn staged_column(&self, name: &str) -> Option<String> {
         let is_staged = self.columns.iter().any(|c| c == name)
-            || self.config.natural_key.iter().any(|c| c == name);
-        let column = self.table.column(name).filter(|_| is_staged);
+            || self.target.config.natural_key.iter().any(|c| c == name);
+        let column = self.target.table.column(name).filter(|_| is_staged);
         column.map(Column::staged)
     }
 
@@ -149,7 +136,7 @@ impl Staged {
     }
 
     fn staged_columns(&self) -> Result<Vec<&Column>> {
-        let mut columns = self.key();
+        let mut columns = self.target.key_columns();
         for c in self.written()? {
             if !columns.contains(&c) {
                 columns.push(c);
@@ -159,7 +146,10 @@ impl Staged {
     }
 
     fn staging(&self, sql: String) -> Statement {
-        Statement::new(format!("staging the plan for table {}", self.name), sql)
+        Statement::new(
+            format!("staging the plan for table {}", self.target.name),
+            sql,
+        )
     }
 
     pub(in crate::pg) fn create(&self) -> Result<Statement> {
@@ -183,7 +173,7 @@ impl Staged {
     }
 
     pub(in crate::pg) fn analyze(&self) -> Statement {
-        let key = self.table.staged_key(&self.config.natural_key);
+        let key = self.target.staged_key();
         self.staging(format!("ANALYZE {} (_a, {key})", self.temporary()))
     }
 }
@@ -191,19 +181,10 @@ impl Staged {
 #[cfg(test)]
 impl Staged {
     /// A table whose plan writes `columns`, in these sets.
-    pub(super) fn described(
-        number: usize,
-        name: &str,
-        table: Table,
-        config: TableConfig,
-        columns: &[&str],
-        sets: &[(char, &str)],
-    ) -> Staged {
+    pub(super) fn described(target: Target, columns: &[&str], sets: &[(char, &str)]) -> Staged {
         Staged {
-            name: name.into(),
-            table,
-            stamps: config.stamps.clone().unwrap_or_default(),
-            config,
+            stamps: target.config.stamps.clone().unwrap_or_default(),
+            target,
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             triggered: Vec::new(),
             rows: Rows::default(),
@@ -211,7 +192,6 @@ impl Staged {
                 .iter()
                 .map(|(a, set)| (*a, (*set).to_owned()))
                 .collect(),
-            number,
         }
     }
 }
@@ -222,7 +202,7 @@ impl Staged {
 /// [`PlanRefused`](crate::ErrorKind::PlanRefused) naming the table whose definition changed.
 pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
     let mut tables = Vec::new();
-    for (number, planned) in plan.header.tables.iter().enumerate() {
+    for (place, planned) in plan.header.tables.iter().enumerate() {
         let table = crate::pg::catalog::table(session, &planned.table)
             .await
             .map_err(|e| match e.kind() {
@@ -237,15 +217,17 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
             )));
         }
         tables.push(Staged {
-            name: planned.table.clone(),
-            table,
-            config: planned.config.clone(),
+            target: Target {
+                name: planned.table.clone(),
+                table,
+                config: planned.config.clone(),
+                place,
+            },
             columns: planned.columns.clone(),
             stamps: planned.stamps.clone(),
             triggered: planned.triggered.clone(),
             rows: Rows::default(),
             sets: ColumnSets::new(),
-            number,
         });
     }
     Ok(tables)

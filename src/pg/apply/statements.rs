@@ -20,9 +20,8 @@ const ORIGIN: Origin<'_> = Origin {
 
 /// Subjects and samples, with what a plan writes.
 fn staged() -> [Staged; 2] {
-    let mut number = 0;
-    schema().map(|of| {
-        let (columns, sets): (&[&str], &[(char, &str)]) = match of.name {
+    schema().map(|target| {
+        let (columns, sets): (&[&str], &[(char, &str)]) = match target.name.as_str() {
             "subjects" => (
                 &["deleted_at", "sex"],
                 &[('i', "01"), ('u', "01"), ('u', "11")],
@@ -32,9 +31,7 @@ fn staged() -> [Staged; 2] {
                 &[('i', "100"), ('i', "101"), ('u', "100"), ('u', "010")],
             ),
         };
-        let staged = Staged::described(number, of.name, of.table, of.config, columns, sets);
-        number += 1;
-        staged
+        Staged::described(target, columns, sets)
     })
 }
 
@@ -76,7 +73,7 @@ fn writing() {
     statements.push(samples.sets_of_updates(Updates::Others));
     let sets: Vec<String> = subjects.column_sets('u').cloned().collect();
     statements.extend(subjects.updates(&sets, Updates::All, &stamps).unwrap());
-    subjects.table.column_triggers = true;
+    subjects.target.table.column_triggers = true;
     statements.extend(subjects.updates(&sets, Updates::Others, &stamps).unwrap());
     statements.push(subjects.insert(&stamps).unwrap());
     statements.push(samples.insert(&[]).unwrap());
@@ -101,7 +98,7 @@ fn reading_back() {
 fn naming_drift() {
     let mut statements = Vec::new();
     for table in staged() {
-        let columns: Vec<_> = table.table.columns.iter().take(2).collect();
+        let columns: Vec<_> = table.target.table.columns.iter().take(2).collect();
         let audit_log = ORIGIN.own_table("audit_log");
         statements.extend([
             table.count_drift(Expected::All),

@@ -30,7 +30,7 @@ const THIS_VERSION: &str = "t.tableoid = b._table AND t.ctid = b._tid";
 
 impl Context<'_> {
     fn begins(&self, what: &'static str, staged: &Staged) {
-        (self.on_progress)(Event::phase_of(what, &staged.name));
+        (self.on_progress)(Event::phase_of(what, &staged.target.name));
     }
 
     /// Writes table by table, so that constraints which cannot be deferred hold after each statement:
@@ -74,7 +74,7 @@ impl Context<'_> {
             wrote(rows);
         }
         for (staged, updated) in tables.iter().zip(updated) {
-            let doing = format!("updating table {}", staged.name);
+            let doing = format!("updating table {}", staged.target.name);
             must_be(&doing, staged.rows.update, updated)?;
         }
         Ok(())

@@ -16,7 +16,8 @@ use crate::pg::plan::stage::Stage;
 use crate::pg::plan::trial;
 use crate::sql::{Ident, Qualified, Statement, Temporary, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, Stamp, TableConfig};
-use crate::table::schema::{Column, Identity, Table, UniqueIndex};
+use crate::table::schema::{Column, Identity, UniqueIndex};
+use crate::table::target::Target;
 
 /// A table's rows as they would be, where anything has to be asked about them.
 ///
@@ -24,6 +25,7 @@ use crate::table::schema::{Column, Identity, Table, UniqueIndex};
 /// the loader's, named below.
 pub struct After<'a> {
     stage: &'a Stage<'a>,
+    target: &'a Target,
     /// Unique indexes and exclusion constraints that the batch can violate.
     unique: Vec<&'a UniqueIndex>,
     /// For each column, whether a new row's value is not known where no record gives it.
@@ -107,7 +109,7 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
             session.run(&late).await?;
         }
     }
-    let leaves_out = all.iter().any(|a| leaves_out(a.stage.config));
+    let leaves_out = all.iter().any(|a| leaves_out(&a.target.config));
     let mut asked = Asked::First;
     loop {
         let mut found = 0;
@@ -156,16 +158,17 @@ impl<'a> After<'a> {
     pub(in crate::pg) fn new(stage: &'a Stage<'a>) -> After<'a> {
         After {
             stage,
+            target: stage.target,
             unique: unique::that_can_collide(stage),
-            unknown: stage.table.columns.iter().map(is_numbered).collect(),
+            unknown: stage.target.table.columns.iter().map(is_numbered).collect(),
         }
     }
 
     /// Whether anything has to be asked about the table, or about others that refer to it.
     fn is_needed(&self, stages: &[Stage<'_>]) -> bool {
-        let table = self.stage.table;
+        let table = &self.target.table;
         let refers = |other: &Stage<'_>| {
-            let mut keys = other.table.foreign_keys.iter();
+            let mut keys = other.target.table.foreign_keys.iter();
             keys.any(|k| k.parent == table.name)
         };
         let mut columns = table.columns.iter();
@@ -178,7 +181,7 @@ impl<'a> After<'a> {
     }
 
     pub(in crate::pg) fn create(&self) -> Statement {
-        let columns = self.stage.table.columns.iter();
+        let columns = self.target.table.columns.iter();
         let sql = format!(
             "CREATE TEMPORARY TABLE {bare} ({N} bigint PRIMARY KEY, {NEW} bool, {CHANGED} bool, {REFERS} bool, \
              {SOUND} bool, {VALID} bool, {COUNTS} bool, {GIVEN} text, {TABLE} oid, {ROW} tid, {columns}, \
@@ -192,12 +195,12 @@ impl<'a> After<'a> {
     fn temporary(&self) -> Temporary {
         Temporary {
             what: "after",
-            number: self.stage.number(),
+            number: self.target.place,
         }
     }
 
     fn doing(&self, what: &str) -> String {
-        format!("{what} the records of table {}", self.stage.name)
+        format!("{what} the records of table {}", self.target.name)
     }
 
     fn checking(&self, sql: String) -> Statement {
@@ -209,7 +212,7 @@ impl<'a> After<'a> {
         self.checking(format!(
             "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) \
              SELECT {}, x.n, '{kind}', x.field, x.given, x.message FROM ({select}) x(n, field, given, message)",
-            self.stage.number()
+            self.target.place
         ))
     }
 
@@ -229,12 +232,12 @@ impl<'a> After<'a> {
         if found == 0 {
             return Ok(());
         }
-        tables.push(self.stage.number());
+        tables.push(self.target.place);
         session.run(&self.set_invalid()).await
     }
 
     pub(in crate::pg) fn set_invalid(&self) -> Statement {
-        let counts = match self.stage.config.on_invalid {
+        let counts = match self.target.config.on_invalid {
             OnInvalid::Block => COUNTS,
             OnInvalid::Reject => "false",
         };
@@ -242,7 +245,7 @@ impl<'a> After<'a> {
             "UPDATE {} a SET {VALID} = false, {COUNTS} = {counts} FROM pg_temp.loader_findings v \
              WHERE v._t = {} AND v._n = a.{N} AND a.{VALID}",
             self.temporary(),
-            self.stage.number()
+            self.target.place
         ))
     }
 
@@ -253,9 +256,9 @@ impl<'a> After<'a> {
         if self.unique.is_empty() {
             return statements;
         }
-        for key in &self.stage.table.foreign_keys {
+        for key in &self.target.table.foreign_keys {
             let later = |p: &&After<'_>| {
-                p.stage.table.name == key.parent && p.stage.number() >= self.stage.number()
+                p.target.table.name == key.parent && p.target.place >= self.target.place
             };
             statements.extend(all.iter().filter(later).map(|p| {
                 self.checking(format!(
@@ -271,8 +274,8 @@ impl<'a> After<'a> {
 
     /// Whether an update of this batch can change a column.
     fn moves(&self, column: &str) -> bool {
-        let config = self.stage.config;
-        let mut columns = self.stage.table.columns.iter().zip(&self.stage.used);
+        let config = &self.target.config;
+        let mut columns = self.target.table.columns.iter().zip(&self.stage.used);
         columns.any(|(c, used)| {
             c.name == column && (*used || c.generation.is_some() || config.is_stamp(column))
         }) && !config.natural_key.iter().any(|k| k == column)
@@ -294,11 +297,11 @@ fn is_foreign_stamp(config: &TableConfig, column: &Column) -> bool {
 }
 
 /// The tables that checks read beside the batch's own, to be locked with them.
-pub fn parents(tables: &[Table]) -> impl Iterator<Item = &Qualified> {
-    let own = move |name: &Qualified| tables.iter().any(|t| t.name == *name);
-    tables
+pub fn parents(targets: &[Target]) -> impl Iterator<Item = &Qualified> {
+    let own = move |name: &Qualified| targets.iter().any(|t| t.table.name == *name);
+    targets
         .iter()
-        .flat_map(|t| &t.foreign_keys)
+        .flat_map(|t| &t.table.foreign_keys)
         .map(|k| &k.parent)
         .filter(move |name| !own(name))
 }

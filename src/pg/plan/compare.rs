@@ -30,8 +30,7 @@ impl Snapshot<'_> {
         origin: &dyn Fn(usize, u64) -> String,
         sink: Sink<'_>,
     ) -> Result<()> {
-        let natural_key = &stage.config.natural_key;
-        let found = if self.finds_one_row(stage.table, natural_key).await? {
+        let found = if self.finds_one_row(stage.target).await? {
             Found::OneRow
         } else {
             Found::Rows
@@ -79,9 +78,9 @@ impl<'c> Comparison<'c> {
         origin: &'c dyn Fn(usize, u64) -> String,
         sink: Sink<'c>,
     ) -> Comparison<'c> {
-        let config = stage.config;
+        let config = &stage.target.config;
         let (mut columns, mut rules) = (Vec::new(), Vec::new());
-        for (i, column) in stage.table.columns.iter().enumerate() {
+        for (i, column) in stage.target.table.columns.iter().enumerate() {
             let rule = Rule::of(column, config);
             if stage.used[i] || rule.required || in_full(&rule) {
                 columns.push(i);
@@ -91,7 +90,7 @@ impl<'c> Comparison<'c> {
         Comparison {
             stage,
             config,
-            doing: format!("comparing the records of table {}", stage.name),
+            doing: format!("comparing the records of table {}", stage.target.name),
             origin,
             sink,
             columns,
@@ -105,7 +104,7 @@ impl<'c> Comparison<'c> {
     /// together. Its columns are those that [`answer`] names.
     pub(in crate::pg) fn statement(&self, found: Found) -> Statement {
         let stage = self.stage;
-        let table = stage.table;
+        let table = &stage.target.table;
         let beside = stage.beside();
         let mut from = beside.each();
         let mut duplicates = ["NULL"; 3];
@@ -123,7 +122,7 @@ impl<'c> Comparison<'c> {
                 " LEFT JOIN (SELECT _n, pg_catalog.json_agg(pg_catalog.json_build_object('kind', kind, \
                  'field', field, 'given', given, 'message', message) ORDER BY kind, field, message)::text AS findings \
                  FROM pg_temp.loader_findings WHERE _t = {} GROUP BY _n) v ON v._n = s._n",
-                stage.number()
+                stage.target.place
             );
             findings = "v.findings";
         }
@@ -144,7 +143,8 @@ impl<'c> Comparison<'c> {
         select.extend(columns().map(|(column, rule)| current_value(column, rule)));
         if stage.duplicates {
             select.extend(
-                beside
+                stage
+                    .target
                     .key()
                     .iter()
                     .map(|(c, _)| format!("f.{}", c.staged())),

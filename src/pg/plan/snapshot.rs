@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::sql::{Qualified, Statement, list};
-use crate::table::schema::Table;
+use crate::table::target::Target;
 
 /// A snapshot, and the session that holds it.
 pub struct Snapshot<'a> {
@@ -42,13 +42,14 @@ impl<'a> Snapshot<'a> {
         self.session.run(&end).await
     }
 
-    /// How many rows `table` has.
+    /// How many rows a table has.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn rows(&self, table: &Table) -> Result<u64> {
-        let doing = format!("counting the rows of {}", table.name);
-        let sql = format!("SELECT pg_catalog.count(*) FROM {}", table.name);
+    pub async fn rows(&self, target: &Target) -> Result<u64> {
+        let table = &target.table.name;
+        let doing = format!("counting the rows of {table}");
+        let sql = format!("SELECT pg_catalog.count(*) FROM {table}");
         self.session.count(&Statement::new(doing, sql)).await
     }
 
@@ -57,12 +58,12 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn finds_one_row(&self, table: &Table, natural_key: &[String]) -> Result<bool> {
-        let index = table.key_index(natural_key);
+    pub async fn finds_one_row(&self, target: &Target) -> Result<bool> {
+        let index = target.table.key_index(&target.config.natural_key);
         if index.is_none_or(|i| i.predicate.is_some()) {
             return Ok(false);
         }
-        Ok(!self.session.holds(&has_heirs(table)).await?)
+        Ok(!self.session.holds(&has_heirs(target)).await?)
     }
 }
 
@@ -75,7 +76,8 @@ fn lock(tables: &[&Qualified]) -> Statement {
 }
 
 /// Whether other tables inherit from this one, and are no partitions of it.
-fn has_heirs(table: &Table) -> Statement {
+fn has_heirs(target: &Target) -> Statement {
+    let table = &target.table;
     let sql = format!(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhparent \
          WHERE c.oid = {} AND c.relkind = 'r')",

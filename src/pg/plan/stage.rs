@@ -13,18 +13,13 @@ use crate::pg::beside::Beside;
 use crate::pg::plan::trial;
 use crate::plan::incoming::STAGE_COLUMNS;
 use crate::sql::{Statement, Temporary, list};
-use crate::table::config::TableConfig;
-use crate::table::schema::{Column, Table};
+use crate::table::schema::Column;
+use crate::table::target::Target;
 
 /// One table's staging area.
 pub struct Stage<'a> {
-    /// The table.
-    pub table: &'a Table,
-    /// Its configuration in effect.
-    pub config: &'a TableConfig,
-    /// Its name as configured.
-    pub name: &'a str,
-    number: usize,
+    /// Its table.
+    pub target: &'a Target,
     has_raw: bool,
     /// Columns that some record gave.
     pub used: Vec<bool>,
@@ -57,36 +52,22 @@ pub async fn prepare(session: &Session) -> Result<()> {
 }
 
 impl<'a> Stage<'a> {
-    /// An empty staging table for `table`; `number` tells it from the others.
+    /// An empty staging table for `target`.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn new(
-        session: &Session,
-        number: usize,
-        name: &'a str,
-        table: &'a Table,
-        config: &'a TableConfig,
-    ) -> Result<Stage<'a>> {
-        let stage = Stage::described(number, name, table, config);
+    pub async fn new(session: &Session, target: &'a Target) -> Result<Stage<'a>> {
+        let stage = Stage::described(target);
         session.run(&stage.create()).await?;
         Ok(stage)
     }
 
     /// The description of a staging table that is not made yet.
-    pub(in crate::pg) fn described(
-        number: usize,
-        name: &'a str,
-        table: &'a Table,
-        config: &'a TableConfig,
-    ) -> Stage<'a> {
+    pub(in crate::pg) fn described(target: &'a Target) -> Stage<'a> {
         Stage {
-            table,
-            config,
-            name,
-            number,
+            target,
             has_raw: false,
-            used: vec![false; table.columns.len()],
+            used: vec![false; target.table.columns.len()],
             surely_distinct: false,
             rows: 0,
             duplicates: false,
@@ -111,26 +92,21 @@ impl<'a> Stage<'a> {
     fn named(&self, what: &'static str) -> Temporary {
         Temporary {
             what,
-            number: self.number,
+            number: self.target.place,
         }
     }
 
     /// The staged records beside the current rows.
     pub fn beside(&self) -> Beside<'a> {
-        Beside::new(self.temporary(), self.table, self.config)
-    }
-
-    /// Its number, which tells it from the others in `loader_findings`.
-    pub fn number(&self) -> usize {
-        self.number
+        Beside::new(self.temporary(), self.target)
     }
 
     fn doing(&self, what: &str) -> String {
-        format!("{what} records of table {}", self.name)
+        format!("{what} records of table {}", self.target.name)
     }
 
     pub(in crate::pg) fn create(&self) -> Statement {
-        let columns = self.table.columns.iter();
+        let columns = self.target.table.columns.iter();
         let sql = format!(
             "CREATE TEMPORARY TABLE {} ({OWN_COLUMNS}, {})",
             self.temporary().bare(),
@@ -140,7 +116,7 @@ impl<'a> Stage<'a> {
     }
 
     fn columns(&self) -> String {
-        let columns = list(self.table.columns.iter().map(Column::staged));
+        let columns = list(self.target.table.columns.iter().map(Column::staged));
         format!("{STAGE_COLUMNS}, {columns}")
     }
 
@@ -166,7 +142,7 @@ impl<'a> Stage<'a> {
         }
         session.copy_in(&self.copy_into(self.raw()), lines).await?;
         let mut values = Vec::new();
-        for column in &self.table.columns {
+        for column in &self.target.table.columns {
             if self.all_fit(session, column).await? {
                 values.push(self.cast(column));
                 continue;

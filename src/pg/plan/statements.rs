@@ -3,12 +3,13 @@
 use super::check::{After, Asked, Generated};
 use super::compare::{Comparison, Found};
 use super::stage::Stage;
-use crate::pg::fixture::{Configured, assert_snapshot, printed, schema};
+use crate::pg::fixture::{assert_snapshot, printed, schema};
+use crate::table::target::Target;
 
-fn staged(schema: &[Configured]) -> Vec<Stage<'_>> {
-    let stages = schema.iter().enumerate().map(|(number, of)| {
-        let mut stage = Stage::described(number, of.name, &of.table, &of.config);
-        stage.used = of.table.columns.iter().map(|c| !c.generated).collect();
+fn staged(schema: &[Target]) -> Vec<Stage<'_>> {
+    let stages = schema.iter().map(|target| {
+        let mut stage = Stage::described(target);
+        stage.used = target.table.columns.iter().map(|c| !c.generated).collect();
         if let Some(last) = stage.used.last_mut() {
             *last = false;
         }
@@ -22,7 +23,7 @@ fn staging() {
     let schema = schema();
     let stages = staged(&schema);
     let samples = &stages[1];
-    let volume = &samples.table.columns[3];
+    let volume = &samples.target.table.columns[3];
     let statements = [
         stages[0].create(),
         samples.create(),

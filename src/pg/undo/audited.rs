@@ -11,7 +11,7 @@ const ON_ROWS: &str = "operation IN ('INSERT', 'UPDATE', 'DELETE')";
 
 impl Undo<'_> {
     pub(in crate::pg) fn create(&self) -> Statement {
-        let key = self.key().into_iter();
+        let key = self.target.key_columns().into_iter();
         let sql = format!(
             "CREATE TEMPORARY TABLE {} (record_id text, before jsonb, after jsonb, audited bigint, {})",
             self.temporary().bare(),
@@ -25,14 +25,14 @@ impl Undo<'_> {
         format!(
             "application = ANY ({}::uuid[]) AND table_name = {} AND {ON_ROWS}",
             values.texts(self.applications),
-            values.text(&self.ledger.table)
+            values.text(&self.target.name)
         )
     }
 
     /// Collects the oldest image before and the newest after of each row.
     pub(in crate::pg) fn fill(&self) -> Statement {
         let mut values = Values::default();
-        let cells = self.key().into_iter().map(|c| {
+        let cells = self.target.key_columns().into_iter().map(|c| {
             let name = Literal(&c.name);
             format!(
                 "(coalesce(x.after, x.before) ->> {name})::{}",
@@ -76,21 +76,23 @@ impl Undo<'_> {
         let known: Vec<(String, bool)> = known.collect::<Result<_>>()?;
         // A load that changed nothing has no images, and nothing to take back.
         if !known.is_empty() {
-            let ignored = &self.ledger.config.ignore_drift;
+            let ignored = &self.target.config.ignore_drift;
             let in_all = |c: &Column| known.iter().any(|(name, all)| *all && *name == c.name);
-            let columns = self.table.columns.iter();
+            let columns = self.target.table.columns.iter();
             let added =
                 columns.filter(|c| !c.generated && !in_all(c) && !ignored.contains(&c.name));
             self.added = added.map(|c| c.name.clone()).collect();
         }
         let known = known.into_iter().map(|(name, _)| name);
-        let gone: Vec<String> = known.filter(|c| self.table.column(c).is_none()).collect();
-        let written = |c: &&String| self.ledger.columns.contains(c);
+        let gone: Vec<String> = known
+            .filter(|c| self.target.table.column(c).is_none())
+            .collect();
+        let written = |c: &&String| self.written.columns.contains(c);
         match gone.iter().find(written) {
-            Some(column) if self.ledger.counts.update > 0 => Err(Error::blocked(format!(
+            Some(column) if self.written.counts.update > 0 => Err(Error::blocked(format!(
                 "{}: the load changed the column {}, which the table has no more, so that its rows cannot be put back; \
                  the values of before are in the audit log (`loader audit`)",
-                self.ledger.table,
+                self.target.name,
                 crate::text::escape(column)
             ))),
             _ => {
@@ -112,7 +114,7 @@ impl Undo<'_> {
                LATERAL pg_catalog.jsonb_object_keys(i.image) k(name) GROUP BY k.name ORDER BY k.name",
             applications = values.texts(self.applications),
             audit = self.audit_log(),
-            table = values.text(&self.ledger.table),
+            table = values.text(&self.target.name),
         );
         self.reading(sql, values)
     }
@@ -126,12 +128,12 @@ impl Undo<'_> {
         }
         let named = broken.iter();
         let named: Vec<String> = named
-            .map(|id| session.name_row(&self.ledger.table, id))
+            .map(|id| session.name_row(&self.target.name, id))
             .collect();
         Err(Error::blocked(format!(
             "{}: somebody else changed rows between two loads of this batch, for example {}; take the loads back one by \
              one with --application, newest first",
-            self.ledger.table,
+            self.target.name,
             named.join(", ")
         )))
     }
@@ -167,14 +169,14 @@ impl Undo<'_> {
                AND NOT EXISTS (SELECT FROM later l WHERE l.record_id = s.record_id AND l.broken)",
             audit = self.audit_log(),
             undo = self.temporary(),
-            table = values.text(&self.ledger.table),
+            table = values.text(&self.target.name),
             without = without(triggered.iter()),
         );
         self.reading(sql, values)
     }
 
     pub(in crate::pg) fn analyze(&self) -> Statement {
-        let key = self.table.staged_key(self.natural_key());
+        let key = self.target.staged_key();
         let sql = format!("ANALYZE {} ({key})", self.temporary());
         self.reading(sql, Values::default())
     }

@@ -43,7 +43,7 @@ impl Undo<'_> {
         sink: &mut dyn FnMut(Undone) -> Result<()>,
     ) -> Result<Left> {
         let session = snapshot.session;
-        let one_row = snapshot.finds_one_row(self.table, self.natural_key());
+        let one_row = snapshot.finds_one_row(self.target);
         let statement = if one_row.await? {
             self.compare_one()
         } else {
@@ -110,7 +110,7 @@ impl Undo<'_> {
             after: image(AFTER)?,
         };
         let either = applied.after.as_ref().or(applied.before.as_ref());
-        let names = self.natural_key().iter();
+        let names = self.target.config.natural_key.iter();
         let key = names.filter_map(|k| Some((k.clone(), either?.get(k)?.clone().into())));
         Ok((key.collect(), applied))
     }
@@ -121,9 +121,12 @@ impl Undo<'_> {
 
     /// The comparison where each key finds one row at most.
     pub(in crate::pg) fn compare_one(&self) -> Statement {
-        let once = self.table.once("t", "s", &self.ledger.config.ignore_drift);
+        let once = self
+            .target
+            .table
+            .once("t", "s", &self.target.config.ignore_drift);
         let sql = format!(
-            "COPY (SELECT s.before, s.after, s.record_id, s.audited, s.found::pg_catalog.int4, s.same::pg_catalog.int4, \
+            "COPY (SELECT s.before, s.after, s.record_id, s.audited, s.found::pg_catalog.int4, coalesce(s.same, false)::pg_catalog.int4, \
                CASE WHEN s.same THEN {digest} END \
              FROM (SELECT s.*, s.found AND s.unfilled AND {as_left} AS same \
                FROM (SELECT s.*, t.tableoid IS NOT NULL AS found, {unfilled} AS unfilled, {texts} \
@@ -143,9 +146,12 @@ impl Undo<'_> {
         let as_left = format!(
             "{} AND {}",
             self.unfilled(),
-            self.as_left(&self.table.image("t"))
+            self.as_left(&self.target.table.image("t"))
         );
-        let digest = self.table.digest("t", &self.ledger.config.ignore_drift);
+        let digest = self
+            .target
+            .table
+            .digest("t", &self.target.config.ignore_drift);
         let found = format!(
             "pg_catalog.count(*) AS found, pg_catalog.count(*) FILTER (WHERE {as_left}) AS same, \
              pg_catalog.min({digest}) FILTER (WHERE {as_left}) AS digest"
@@ -173,7 +179,10 @@ impl Undo<'_> {
         if self.added.is_empty() {
             return "true".into();
         }
-        let added = self.added.iter().filter_map(|c| self.table.column(c));
+        let added = self
+            .added
+            .iter()
+            .filter_map(|c| self.target.table.column(c));
         let unfilled = all(added.map(|c| {
             let now = c.text("t");
             let default = match &c.default {

@@ -30,7 +30,7 @@ impl Undo<'_> {
             DriftState::Vanished | DriftState::Appeared => Vec::new(),
         };
         Ok(DriftRow {
-            table: self.ledger.table.clone(),
+            table: self.target.name.clone(),
             key: row.key,
             state: row.state,
             action: "rollback".into(),
@@ -47,7 +47,7 @@ impl Undo<'_> {
         let now: Row = serde_json::from_str(now)
             .map_err(|e| Error::local(self.doing_find_out()).caused_by(e))?;
         let (left, before) = (applied.after.as_ref(), applied.before.as_ref());
-        let ignored = &self.ledger.config.ignore_drift;
+        let ignored = &self.target.config.ignore_drift;
         let compared = now.into_iter().filter(|(c, _)| !ignored.contains(c));
         let columns = compared.filter_map(|(column, now)| {
             let as_left = left.and_then(|l| l.get(&column));
@@ -75,7 +75,7 @@ impl Undo<'_> {
         let mut values = crate::sql::Values::default();
         let sql = format!(
             "SELECT {}::pg_catalog.text FROM {} WHERE s.record_id = {} ORDER BY s.record_id{} LIMIT 1",
-            self.table.image("t"),
+            self.target.table.image("t"),
             beside.found(),
             values.text(record_id),
             beside.then_live_first(),
@@ -91,7 +91,7 @@ impl Undo<'_> {
                coalesce(' (batch ' || batch_id || ', application ' || application::text || ')', '') \
              FROM {} WHERE table_name = {} AND record_id = {} AND id > {audited} ORDER BY id DESC LIMIT 1",
             self.audit_log(),
-            values.text(&self.ledger.table),
+            values.text(&self.target.name),
             values.text(record_id),
         );
         Statement::with(self.doing("finding out who changed"), sql, values)

@@ -17,14 +17,14 @@ impl Undo<'_> {
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn referrers(&self, session: &Session, all: &[Undo<'_>]) -> Result<Vec<String>> {
-        if self.marks_deletes() {
+        if self.target.mark().is_some() {
             return Ok(Vec::new()); // a marked row can still be referred to
         }
         let mut named = Vec::new();
-        for key in &self.table.referrers {
+        for key in &self.target.table.referrers {
             // Without the right to read the referring table, the foreign key itself has to speak.
             if session.holds(&can_read_child(key)).await? {
-                let child = all.iter().find(|u| u.table.name == key.child);
+                let child = all.iter().find(|u| u.target.table.name == key.child);
                 let found = session.column(&self.referring(key, child)).await?;
                 let found = found.into_iter();
                 named.extend(found.map(|id| self.name_referrer(session, key, child, id)));
@@ -40,7 +40,7 @@ impl Undo<'_> {
         child: Option<&Undo<'_>>,
         id: String,
     ) -> String {
-        let marked = if child.is_some_and(Undo::marks_deletes) {
+        let marked = if child.is_some_and(|c| c.target.mark().is_some()) {
             ", and deletes from that table are only marked: give both tables soft_delete, or neither"
         } else {
             ""
@@ -49,10 +49,10 @@ impl Undo<'_> {
             "{} {} refers to a row of {} that would be deleted ({}){marked}",
             crate::text::escape(&key.child.name),
             match child {
-                Some(child) => session.name_row(&child.ledger.table, &id),
+                Some(child) => session.name_row(&child.target.name, &id),
                 None => id, // its place, not its key
             },
-            crate::text::escape(&self.ledger.table),
+            crate::text::escape(&self.target.name),
             crate::text::escape(&key.name)
         )
     }
@@ -63,7 +63,7 @@ impl Undo<'_> {
         let (name, spared) = match child {
             None => ("c.ctid::text".to_owned(), String::new()),
             Some(child) => (
-                child.table.record_id(child.natural_key(), "c"),
+                child.target.record_id("c"),
                 format!(" AND NOT {}", child.lets_go(key)),
             ),
         };
@@ -78,18 +78,21 @@ impl Undo<'_> {
 
     /// The condition that taking this back makes row `c` refer to something else, or deletes it.
     fn lets_go(&self, key: &ForeignKey) -> String {
-        let columns = key.columns.iter().filter_map(|c| self.table.column(c));
+        let columns = key
+            .columns
+            .iter()
+            .filter_map(|c| self.target.table.column(c));
         let other = any(columns.map(|c| {
             let before = format!("s2.before ->> {}", Literal(&c.name));
             format!("{before} IS DISTINCT FROM {}", c.text("c"))
         }));
-        let lets_go = if self.marks_deletes() {
+        let lets_go = if self.target.mark().is_some() {
             // A row that is only marked goes on referring.
             format!("s2.before IS NOT NULL AND {other}")
         } else {
             format!("s2.before IS NULL OR {other}")
         };
-        let same = keys_equal(&self.table.key(self.natural_key()), "s2", "c");
+        let same = keys_equal(&self.target.key(), "s2", "c");
         format!(
             "EXISTS (SELECT FROM {} s2 WHERE {same} AND ({lets_go}))",
             self.temporary()

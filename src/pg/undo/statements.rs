@@ -1,25 +1,20 @@
 //! Snapshots of the SQL of taking loads back, and of the loader's own tables.
 
-use super::Undo;
+use super::{Undo, Written};
 use crate::pg::fixture::{assert_snapshot, printed, schema};
 use crate::pg::{audit, ledger, queue};
-use crate::plan::{Counts, LedgerTable};
 
 #[test]
 fn taking_back() {
     let applications = ["6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned()];
     let schema = schema();
-    let tables: Vec<Undo<'_>> = (0..)
-        .zip(&schema)
-        .map(|(number, of)| {
-            let ledger = LedgerTable {
-                table: of.name.into(),
-                config: of.config.clone(),
-                columns: vec!["sex".into()],
-                counts: Counts::default(),
-            };
-            Undo::described(number, "public", &of.table, ledger, &applications)
-        })
+    let written = Written {
+        columns: vec!["sex".into()],
+        ..Written::default()
+    };
+    let tables = schema.iter();
+    let tables: Vec<Undo<'_>> = tables
+        .map(|target| Undo::described("public", target, &written, &applications))
         .collect();
     let [subjects, samples] = tables.as_slice() else {
         panic!("two tables");

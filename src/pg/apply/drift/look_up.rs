@@ -20,7 +20,7 @@ impl Staged {
         let columns: Vec<&Column> = row
             .columns
             .iter()
-            .filter_map(|c| self.table.column(&c.column))
+            .filter_map(|c| self.target.table.column(&c.column))
             .collect();
         let now = session
             .rows(&self.now(n, &columns))
@@ -59,7 +59,7 @@ impl Staged {
 
     /// The natural key that the plan names, as one text.
     fn planned_id(&self, row: &DriftRow) -> Result<String> {
-        let key = self.config.natural_key.iter();
+        let key = self.target.config.natural_key.iter();
         let values: Vec<&str> = key.filter_map(|k| row.key.get(k)?.stored().ok()?).collect();
         match values.as_slice() {
             [one] => Ok((*one).to_owned()),
@@ -81,7 +81,7 @@ impl Staged {
     /// The row of entry `n` as it is now: its key as one text, and some columns.
     pub(in crate::pg) fn now(&self, n: u64, columns: &[&Column]) -> Statement {
         let columns = columns.iter().map(|c| c.text("t"));
-        let select = std::iter::once(self.record_id()).chain(columns);
+        let select = std::iter::once(self.target.record_id("t")).chain(columns);
         let sql = format!("SELECT {} FROM {}", list(select), self.row_of(n));
         Statement::new(self.doing_find_out(), sql)
     }
@@ -98,7 +98,7 @@ impl Staged {
             DriftState::Vanished => "a.operation = 'DELETE'".to_owned(),
             DriftState::Changed | DriftState::Appeared => format!(
                 "a.new_values = (SELECT {} FROM {})",
-                self.table.image("t"),
+                self.target.table.image("t"),
                 self.row_of(n)
             ),
         };
@@ -107,7 +107,7 @@ impl Staged {
             "SELECT coalesce(a.changed_by, '?') || ' at ' || coalesce(a.changed_at::text, '?') || \
              coalesce(' (batch ' || a.batch_id || ')', '') FROM (SELECT * FROM {audit_log} \
              WHERE table_name = {} AND record_id = {} ORDER BY id DESC LIMIT 1) a WHERE {same}",
-            values.text(&self.name),
+            values.text(&self.target.name),
             values.text(record_id),
         );
         Statement::with(self.doing_find_out(), sql, values)

@@ -52,7 +52,7 @@ enum StagedFrom {
 }
 
 fn staged_from(staged: &Staged, column: &str) -> StagedFrom {
-    let is_key = staged.config.natural_key.iter().any(|k| k == column);
+    let is_key = staged.target.config.natural_key.iter().any(|k| k == column);
     match staged.columns.iter().position(|c| c == column) {
         Some(at) if !is_key => StagedFrom::Written(at),
         _ => StagedFrom::Key(column.to_owned()),
@@ -64,8 +64,8 @@ impl Encoder {
     pub(super) fn add(&mut self, staged: &Staged, columns: &[&Column]) {
         let columns = columns.iter().map(|c| staged_from(staged, &c.name));
         let encoder = TableEncoder {
-            number: staged.number,
-            key: staged.config.natural_key.clone(),
+            number: staged.target.place,
+            key: staged.target.config.natural_key.clone(),
             written: staged.columns.clone(),
             columns: columns.collect(),
             lines: Vec::new(),
@@ -73,7 +73,7 @@ impl Encoder {
             sets: ColumnSets::new(),
             set: (' ', String::new()),
         };
-        self.tables.insert(staged.name.clone(), encoder);
+        self.tables.insert(staged.target.name.clone(), encoder);
     }
 
     /// Takes the next entry of the plan; gives lines when there are enough.

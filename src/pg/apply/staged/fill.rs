@@ -71,9 +71,13 @@ pub async fn stage(
         .await
         .map_err(|e| Error::local(DOING).caused_by(e))??;
     for staged in tables {
-        let of_table = encoded.remove(&staged.name);
-        (staged.rows, staged.sets) = of_table
-            .ok_or_else(|| Error::local(format!("{DOING}: nothing is known of {}", staged.name)))?;
+        let of_table = encoded.remove(&staged.target.name);
+        (staged.rows, staged.sets) = of_table.ok_or_else(|| {
+            Error::local(format!(
+                "{DOING}: nothing is known of {}",
+                staged.target.name
+            ))
+        })?;
         session.run(&staged.analyze()).await?;
     }
     told(of);

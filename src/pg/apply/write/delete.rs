@@ -23,7 +23,7 @@ impl Context<'_> {
 
 impl Staged {
     fn deleting(&self, sql: String) -> Statement {
-        Statement::new(format!("deleting from table {}", self.name), sql)
+        Statement::new(format!("deleting from table {}", self.target.name), sql)
     }
 
     /// For `FROM`: versions `b` and staged rows `s` of all deletes.
@@ -34,7 +34,7 @@ impl Staged {
 
     /// Deletes the rows that are not only marked.
     pub(in crate::pg) fn delete(&self) -> Statement {
-        let (table, deletes) = (&self.table.name, self.deletes());
+        let (table, deletes) = (&self.target.table.name, self.deletes());
         self.deleting(format!(
             "DELETE FROM {table} t USING {deletes} WHERE {THIS_VERSION} AND NOT s._soft"
         ))
@@ -42,8 +42,8 @@ impl Staged {
 
     /// Marks the rows that are, where deletes of this table can.
     pub(in crate::pg) fn mark(&self) -> Option<Statement> {
-        let mark = Ident(self.config.soft_delete.column()?);
-        let (table, deletes) = (&self.table.name, self.deletes());
+        let mark = Ident(self.target.mark()?);
+        let (table, deletes) = (&self.target.table.name, self.deletes());
         Some(self.deleting(format!(
             "UPDATE {table} t SET {mark} = pg_catalog.now() FROM {deletes} WHERE {THIS_VERSION} AND s._soft"
         )))

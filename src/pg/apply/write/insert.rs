@@ -40,7 +40,7 @@ impl Staged {
             let counts: Vec<String> = counts.collect();
             format!("WITH {} SELECT {}", list(parts), counts.join(" + "))
         };
-        let doing = format!("inserting into table {}", self.name);
+        let doing = format!("inserting into table {}", self.target.name);
         Ok(Statement::new(doing, sql))
     }
 
@@ -54,7 +54,7 @@ impl Staged {
     ) -> String {
         let given = bits(set);
         let given = written.iter().zip(given).filter(|(_, given)| *given);
-        let mut columns = self.key();
+        let mut columns = self.target.key_columns();
         columns.extend(given.map(|(c, _)| *c).filter(|c| !c.generated));
         // A plan that names such a column restores a row.
         let restores = columns.iter().any(|c| c.identity == Identity::Always);
@@ -67,7 +67,7 @@ impl Staged {
         let values = columns.iter().map(|c| format!("s.{}", c.staged()));
         format!(
             "INSERT INTO {} ({}) {overriding}SELECT {} FROM {} s WHERE s._a = 'i'{only} ORDER BY s._n",
-            self.table.name,
+            self.target.table.name,
             list(names.chain(stamps.iter().map(|(name, _)| name.clone()))),
             list(values.chain(stamps.iter().map(|(_, value)| value.clone()))),
             self.temporary()

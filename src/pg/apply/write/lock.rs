@@ -30,7 +30,7 @@ impl Staged {
     }
 
     fn has_marks(&self) -> bool {
-        self.config.soft_delete.column().is_some()
+        self.target.mark().is_some()
     }
 
     pub(in crate::pg) fn create_versions(&self) -> Statement {
@@ -43,8 +43,11 @@ impl Staged {
 
     /// Keeps the rows to change that are as planned, and of all others those that are not.
     pub(in crate::pg) fn compare(&self) -> Statement {
-        let once = self.table.once("t", "l", &self.config.ignore_drift);
-        let image = if self.config.audit_changes {
+        let once = self
+            .target
+            .table
+            .once("t", "l", &self.target.config.ignore_drift);
+        let image = if self.target.config.audit_changes {
             &once.image
         } else {
             "NULL::pg_catalog.jsonb"
@@ -97,8 +100,11 @@ impl Staged {
                JOIN {} t ON {THIS_VERSION} WHERE b._a IN ('u', 'd') \
                ORDER BY b._n OFFSET 0 {strength} OF t) l WHERE l.ctid = l._tid AND l.xmin = l._version",
             self.versions(),
-            self.table.name
+            self.target.table.name
         );
-        Statement::new(format!("locking the rows of table {}", self.name), sql)
+        Statement::new(
+            format!("locking the rows of table {}", self.target.name),
+            sql,
+        )
     }
 }

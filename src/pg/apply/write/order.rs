@@ -67,9 +67,9 @@ impl Staged {
         parent: &Staged,
         which: Updates,
     ) -> Result<Vec<Statement>> {
-        let keys = self.table.foreign_keys.iter();
+        let keys = self.target.table.foreign_keys.iter();
         let mut statements = Vec::new();
-        for key in keys.filter(|k| k.parent == parent.table.name) {
+        for key in keys.filter(|k| k.parent == parent.target.table.name) {
             if let Some(refers) = self.refers_to_written(parent, key, which)? {
                 statements.push(self.mark_those(parent, &refers, which));
             }
@@ -124,7 +124,7 @@ impl Staged {
                 format!(
                     " JOIN {} pb ON pb._n = ps._n JOIN {} p ON p.tableoid = pb._table AND p.ctid = pb._tid",
                     parent.versions(),
-                    parent.table.name
+                    parent.target.table.name
                 ),
             ),
         };
@@ -136,9 +136,12 @@ impl Staged {
             versions = self.versions(),
             mark = which.mark(),
             staged = self.temporary(),
-            table = self.table.name,
+            table = self.target.table.name,
             parents = parent.temporary(),
         );
-        Statement::new(format!("ordering the updates of table {}", self.name), sql)
+        Statement::new(
+            format!("ordering the updates of table {}", self.target.name),
+            sql,
+        )
     }
 }

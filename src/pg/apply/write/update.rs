@@ -43,7 +43,10 @@ impl Staged {
             self.versions(),
             Staged::only(which)
         );
-        Statement::new(format!("reading the plan for table {}", self.name), sql)
+        Statement::new(
+            format!("reading the plan for table {}", self.target.name),
+            sql,
+        )
     }
 
     /// The updates that write these sets of columns.
@@ -56,7 +59,7 @@ impl Staged {
         let only = Staged::only(which);
         // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
         // no others: then each set of columns is a statement of its own.
-        if self.table.column_triggers {
+        if self.target.table.column_triggers {
             return sets
                 .iter()
                 .map(|set| {
@@ -97,11 +100,14 @@ impl Staged {
         );
         let sql = format!(
             "UPDATE {} t SET {} FROM {} b JOIN {} s ON s._n = b._n AND s._a = 'u'{only} WHERE {THIS_VERSION}",
-            self.table.name,
+            self.target.table.name,
             list(assignments),
             self.versions(),
             self.temporary(),
         );
-        Ok(Statement::new(format!("updating table {}", self.name), sql))
+        Ok(Statement::new(
+            format!("updating table {}", self.target.name),
+            sql,
+        ))
     }
 }

@@ -26,7 +26,7 @@ impl After<'_> {
     pub(super) async fn fill(&mut self, session: &Session) -> Result<u64> {
         self.unknown = self.unknown_defaults(session).await?;
         let all = self.fill_all(Generated::Computed);
-        let columns = self.stage.table.columns.iter();
+        let columns = self.target.table.columns.iter();
         let generated: Vec<(&Column, &String)> = columns
             .filter_map(|c| Some((c, c.generation.as_ref()?)))
             .collect();
@@ -94,7 +94,7 @@ impl After<'_> {
             "UPDATE {} a SET {SOUND} = false FROM pg_temp.loader_findings v \
              WHERE v._t = {} AND v._n = a.{N} AND v.kind = 'check_failed' AND a.{SOUND}",
             self.temporary(),
-            self.stage.number()
+            self.target.place
         ));
         session.run(&unsound).await?;
         Ok(found)
@@ -113,7 +113,7 @@ impl After<'_> {
     /// For each column, whether its default cannot be known before it is used: it numbers rows, or
     /// cannot be computed by a transaction that only reads.
     async fn unknown_defaults(&self, session: &Session) -> Result<Vec<bool>> {
-        let columns = &self.stage.table.columns;
+        let columns = &self.target.table.columns;
         let mut unknown: Vec<bool> = columns.iter().map(is_numbered).collect();
         for (i, column) in columns.iter().enumerate() {
             if let (Some(default), false) = (&column.default, unknown[i]) {
@@ -125,7 +125,7 @@ impl After<'_> {
     }
 
     pub(in crate::pg) fn fill_all(&self, generated: Generated) -> Statement {
-        let (stage, table, config) = (self.stage, self.stage.table, self.stage.config);
+        let (stage, table, config) = (self.stage, &self.target.table, &self.target.config);
         let beside = stage.beside();
         let parts = self.parts();
         let columns = table.columns.iter().map(|c| match &c.generation {
@@ -135,7 +135,7 @@ impl After<'_> {
             _ => Ident(&c.name).to_string(),
         });
         let mut from = beside.each();
-        let key = table.key(&config.natural_key);
+        let key = self.target.key();
         let has_key = key
             .iter()
             .map(|(c, _)| format!("s.{} IS NOT NULL", c.staged()));
@@ -210,7 +210,7 @@ impl After<'_> {
         }
         format!(
             "EXISTS (SELECT FROM pg_temp.loader_findings v WHERE v._t = {} AND v._n = s._n{only})",
-            self.stage.number()
+            self.target.place
         )
     }
 }

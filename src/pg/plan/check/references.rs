@@ -15,7 +15,7 @@ impl After<'_> {
         asked: Asked,
     ) -> Result<u64> {
         let mut found = 0;
-        for key in &self.stage.table.foreign_keys {
+        for key in &self.target.table.foreign_keys {
             found += session.execute(&self.orphans(key, all, asked)).await?;
             if key.match_full && key.columns.len() > 1 && asked == Asked::First {
                 found += session.execute(&self.half_given(key)).await?;
@@ -34,14 +34,14 @@ impl After<'_> {
         let columns: Vec<&Column> = key
             .columns
             .iter()
-            .filter_map(|c| self.stage.table.column(c))
+            .filter_map(|c| self.target.table.column(c))
             .collect();
         let given = all(columns
             .iter()
             .map(|c| format!("a.{} IS DISTINCT FROM NULL", Ident(&c.name))));
         let refers = key.refers("p", "a");
         let (mut in_plan, mut moved) = (String::new(), String::new());
-        if let Some(p) = others.iter().find(|p| p.stage.table.name == key.parent) {
+        if let Some(p) = others.iter().find(|p| p.target.table.name == key.parent) {
             let rows = p.temporary();
             in_plan =
                 format!(" AND NOT EXISTS (SELECT FROM {rows} p WHERE {refers} AND p.{COUNTS})");
@@ -120,7 +120,7 @@ impl After<'_> {
         asked: Asked,
     ) -> Result<u64> {
         let mut found = 0;
-        for key in &self.stage.table.referrers {
+        for key in &self.target.table.referrers {
             if !key.keeps || !key.parent_columns.iter().any(|c| self.moves(c)) {
                 continue;
             }
@@ -134,7 +134,7 @@ impl After<'_> {
 
     /// Whether this plan changes what a row is referred to by.
     pub(in crate::pg) fn some_leave(&self, key: &ForeignKey) -> Statement {
-        let (table, leaves) = (&self.stage.table.name, self.leaves(key, "t"));
+        let (table, leaves) = (&self.target.table.name, self.leaves(key, "t"));
         self.checking(format!(
             "SELECT EXISTS (SELECT FROM {table} t WHERE {leaves})"
         ))
@@ -147,7 +147,7 @@ impl After<'_> {
         others: &[After<'_>],
         asked: Asked,
     ) -> Statement {
-        let child = others.iter().find(|c| c.stage.table.name == key.child);
+        let child = others.iter().find(|c| c.target.table.name == key.child);
         let also_moved = child.map_or_else(String::new, |child| {
             format!(" AND NOT {}", child.changes(&key.columns, "c"))
         });
@@ -162,7 +162,7 @@ impl After<'_> {
             field = only_column(&key.parent_columns),
             message = Literal(&message),
             after = self.temporary(),
-            table = self.stage.table.name,
+            table = self.target.table.name,
             asked = asked.about("a"),
             leaves = self.leaves(key, "t"),
             child = key.child,

@@ -10,7 +10,7 @@ impl After<'_> {
     /// Rows that break a rule about single rows.
     pub(super) async fn rules(&self, session: &Session) -> Result<u64> {
         let mut found = 0;
-        for check in &self.stage.table.checks {
+        for check in &self.target.table.checks {
             let (name, expression) = (&check.name, &check.expression);
             found += match check.asks {
                 Asks::Check => {
@@ -19,7 +19,7 @@ impl After<'_> {
                     self.holds(session, check, &message).await?
                 }
                 Asks::Partitions => {
-                    let message = format!("no partition of {} takes the row", self.stage.name);
+                    let message = format!("no partition of {} takes the row", self.target.name);
                     self.holds(session, check, &message).await?
                 }
                 Asks::Index => {
@@ -28,7 +28,7 @@ impl After<'_> {
                 }
             };
         }
-        for (i, column) in self.stage.table.columns.iter().enumerate() {
+        for (i, column) in self.target.table.columns.iter().enumerate() {
             if column.domain && column.generation.is_none() {
                 found += self.domain(session, i, column).await?;
             }
@@ -73,7 +73,7 @@ impl After<'_> {
         if check.columns.iter().any(|n| *n <= 0) {
             return None;
         }
-        let columns = &self.stage.table.columns;
+        let columns = &self.target.table.columns;
         let mentions = |text: &str, c: &Column| text.contains(&c.name);
         let mut reads: Vec<bool> = columns
             .iter()
@@ -91,7 +91,7 @@ impl After<'_> {
         }
         let mut conditions = String::new();
         for (i, c) in columns.iter().enumerate().filter(|(i, _)| reads[*i]) {
-            if is_foreign_stamp(self.stage.config, c) {
+            if is_foreign_stamp(&self.target.config, c) {
                 return None;
             }
             if self.unknown[i] {
@@ -112,7 +112,7 @@ impl After<'_> {
     /// New rows whose default, and rows whose null, a column's domain refuses. Given values were
     /// asked about when they were staged.
     async fn domain(&self, session: &Session, i: usize, column: &Column) -> Result<u64> {
-        if is_foreign_stamp(self.stage.config, column) {
+        if is_foreign_stamp(&self.target.config, column) {
             return Ok(0);
         }
         let (name, ty) = (Ident(&column.name), &column.type_sql);

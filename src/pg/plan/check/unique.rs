@@ -10,14 +10,14 @@ use crate::table::schema::UniqueIndex;
 /// The unique indexes and exclusion constraints that records of this batch can violate: the natural
 /// key's own finds the row, and what the database numbers by itself does not collide.
 pub(super) fn that_can_collide<'a>(stage: &Stage<'a>) -> Vec<&'a UniqueIndex> {
-    let table = stage.table;
+    let table = &stage.target.table;
     let is_key = |index: &UniqueIndex| {
         let mut columns = index.columns.iter();
         index.predicate.is_none()
-            && index.columns.len() == stage.config.natural_key.len()
+            && index.columns.len() == stage.target.config.natural_key.len()
             && columns.all(|n| {
                 let column = table.column_by_number(*n);
-                column.is_some_and(|c| stage.config.natural_key.contains(&c.name))
+                column.is_some_and(|c| stage.target.config.natural_key.contains(&c.name))
             })
     };
     let numbered = |index: &UniqueIndex| {
@@ -43,7 +43,7 @@ impl After<'_> {
     }
 
     pub(in crate::pg) fn conflicts(&self, index: &UniqueIndex, asked: Asked) -> Statement {
-        let table = self.stage.table;
+        let table = &self.target.table;
         let excludes = table.exclusions.contains(index);
         let count = index.keys_sql.len();
         // A row that keeps its value is not at fault; whoever else takes it is.
@@ -145,7 +145,7 @@ impl After<'_> {
              WHERE ({holds})) x WHERE {not_null})",
             who = self.who("x"),
             keys = list(keys.map(|(i, key)| format!("({key}) AS k{i}"))),
-            table = self.stage.table.name,
+            table = self.target.table.name,
             holds = predicate(index),
             not_null = not_null(index),
         )
@@ -153,7 +153,7 @@ impl After<'_> {
 
     /// The natural key of row `alias`, for people.
     fn who(&self, alias: &str) -> String {
-        let key = self.stage.beside().key().into_iter();
+        let key = self.target.key().into_iter();
         let parts = key.map(|(c, _)| {
             format!(
                 "{} || '=' || coalesce({}, 'null')",

@@ -180,7 +180,7 @@ impl Comparison<'_> {
     }
 
     pub(super) fn kind(&self, at: usize) -> &Kind {
-        &self.stage.table.columns[self.columns[at]].kind
+        &self.stage.target.table.columns[self.columns[at]].kind
     }
 
     /// Whether a column was not sent, because the record's value prints like the row's.

@@ -80,7 +80,7 @@ impl Comparison<'_> {
                 None => (std::mem::take(&mut key), std::mem::take(&mut from)),
             };
             let entry = Entry {
-                table: self.stage.name.to_owned(),
+                table: self.stage.target.name.to_owned(),
                 key,
                 what,
                 from,

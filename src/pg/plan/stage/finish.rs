@@ -26,7 +26,7 @@ impl Stage<'_> {
     }
 
     async fn check_domains(&mut self, session: &Session) -> Result<()> {
-        let used = self.table.columns.iter().zip(&self.used);
+        let used = self.target.table.columns.iter().zip(&self.used);
         for (column, _) in used.filter(|(c, used)| c.domain && **used) {
             if !trial::works(session, &self.cast_to_domain(column)).await? {
                 self.findings = true;
@@ -37,7 +37,7 @@ impl Stage<'_> {
     }
 
     pub(in crate::pg) fn analyze(&self) -> Statement {
-        let key = self.table.staged_key(&self.config.natural_key);
+        let key = self.target.staged_key();
         let sql = format!("ANALYZE {} ({key})", self.temporary());
         Statement::new(self.doing("comparing"), sql)
     }
@@ -48,7 +48,7 @@ impl Stage<'_> {
 
     /// The condition that a record has a key, and its key, by the equality that decides about it.
     fn key(&self) -> (String, String) {
-        let key = self.beside().key();
+        let key = self.target.key();
         let given = all(key
             .iter()
             .map(|(c, _)| format!("s.{} IS DISTINCT FROM NULL", c.staged())));
@@ -73,8 +73,8 @@ impl Stage<'_> {
     pub(in crate::pg) fn find_duplicates(&self) -> Statement {
         let (given, by) = self.key();
         // Two spellings of one key are one key: they alone make no other record.
-        let columns = self.table.columns.iter();
-        let beside_key = columns.filter(|c| !self.config.natural_key.contains(&c.name));
+        let columns = self.target.table.columns.iter();
+        let beside_key = columns.filter(|c| !self.target.config.natural_key.contains(&c.name));
         let content = ["s._given".to_owned(), "s._findings".to_owned()]
             .into_iter()
             .chain(beside_key.map(|c| format!("s.{}", c.staged())));

@@ -13,20 +13,20 @@ impl Stage<'_> {
 
     /// The table of raw texts, and for each column its judges.
     pub(in crate::pg) fn create_raw(&self) -> Statement {
-        let columns = self.table.columns.iter();
+        let columns = self.target.table.columns.iter();
         let mut sql = format!(
             "CREATE TEMPORARY TABLE {} ({OWN_COLUMNS}, {});",
             self.raw().bare(),
             list(columns.map(|c| format!("{} text", c.staged())))
         );
-        for column in &self.table.columns {
+        for column in &self.target.table.columns {
             sql += &judges(&self.suffix(column), &column.base_type_sql);
         }
         self.judging(sql)
     }
 
     fn suffix(&self, column: &Column) -> String {
-        format!("{}_{}", self.number, column.number)
+        format!("{}_{}", self.target.place, column.number)
     }
 
     /// A cast of all raw texts of a column.
@@ -52,7 +52,7 @@ impl Stage<'_> {
         self.judging(format!(
             "INSERT INTO pg_temp.loader_findings SELECT {number}, r._n, 'invalid_value', {field}, {given}, w.why \
              FROM {raw} r, LATERAL (SELECT pg_temp.loader_why_{suffix}({cell})) w(why) WHERE w.why IS NOT NULL",
-            number = self.number,
+            number = self.target.place,
             field = Literal(&column.name),
             given = shortened(&cell),
             raw = self.raw(),
@@ -93,7 +93,7 @@ impl Stage<'_> {
              FROM {stage} s, LATERAL (SELECT pg_temp.loader_why_{suffix}({text})) w(why) \
              WHERE s.{cell} IS DISTINCT FROM NULL AND w.why IS NOT NULL",
             judges = judges(&suffix, &column.type_sql),
-            number = self.number,
+            number = self.target.place,
             field = Literal(&column.name),
             given = shortened(&text),
             cell = column.staged(),

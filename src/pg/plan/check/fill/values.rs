@@ -28,7 +28,7 @@ pub(super) struct Parts {
 impl After<'_> {
     pub(super) fn parts(&self) -> Parts {
         let mut parts = Parts::default();
-        for (i, column) in self.stage.table.columns.iter().enumerate() {
+        for (i, column) in self.target.table.columns.iter().enumerate() {
             // A generated column follows from the others, in the outer query.
             let value = match column.generation {
                 Some(_) => "NULL".into(),
@@ -45,8 +45,8 @@ impl After<'_> {
 
     /// The value of one column as it would be.
     fn value(&self, i: usize, parts: &mut Parts) -> String {
-        let (stage, config) = (self.stage, self.stage.config);
-        let column = &stage.table.columns[i];
+        let (stage, config) = (self.stage, &self.target.config);
+        let column = &stage.target.table.columns[i];
         let mut stamps = config.stamps();
         if let Some((_, stamp)) = stamps.find(|(n, _)| *n == column.name) {
             return match stamp {
@@ -114,7 +114,7 @@ impl After<'_> {
             parts.immutable.push(format!("({FOUND} AND {changes})"));
             return row.clone();
         }
-        let mut foreign_keys = self.stage.table.foreign_keys.iter();
+        let mut foreign_keys = self.target.table.foreign_keys.iter();
         if foreign_keys.any(|k| k.columns.contains(&column.name)) {
             parts.refers.push(changes.clone());
         }

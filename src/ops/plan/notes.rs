@@ -1,0 +1,90 @@
+//! What a reviewer should know about a table beyond its entries.
+
+use crate::plan::Fragment;
+use crate::table::target::Target;
+
+/// All that should be known about `target`, one of `targets`, whose records came from `fragments`.
+pub(super) fn notes(target: &Target, targets: &[Target], fragments: &[Fragment]) -> Vec<String> {
+    [
+        warnings(target),
+        kept_by_marks(target, targets),
+        without_records(&target.name, fragments),
+    ]
+    .concat()
+}
+
+/// That new rows of other tables cannot be taken back, because rows that refer to them stay, marked.
+fn kept_by_marks(target: &Target, targets: &[Target]) -> Vec<String> {
+    if target.mark().is_none() {
+        return Vec::new();
+    }
+    let parents = targets.iter();
+    let parents = parents.filter(|parent| parent.mark().is_none() && target.refers_to(parent));
+    parents
+        .map(|parent| {
+            format!(
+                "a rollback only marks its rows, and cannot remove new rows of {} to which they refer; \
+                 with soft_delete for both tables, or for neither, it could",
+                parent.name
+            )
+        })
+        .collect()
+}
+
+/// Fragments that hold nothing: perhaps a delivery that was cut off.
+fn without_records(name: &str, fragments: &[Fragment]) -> Vec<String> {
+    let empty = fragments
+        .iter()
+        .filter(|f| f.table == name && f.records == 0);
+    let keys: Vec<&str> = empty.map(|f| f.key.as_str()).collect();
+    match keys.as_slice() {
+        [] => Vec::new(),
+        [one] => vec![format!("there is no record in {one}")],
+        [first, rest @ ..] => vec![format!(
+            "there is no record in {first} and {} more fragments",
+            rest.len()
+        )],
+    }
+}
+
+/// What its definition and its configuration mean for a review.
+fn warnings(target: &Target) -> Vec<String> {
+    let Target { table, config, .. } = target;
+    let mut warnings = Vec::new();
+    if !config.audit_changes {
+        warnings.push(
+            "audit_changes is off: what is loaded into this table cannot be rolled back".into(),
+        );
+    }
+    match table.key_index(&config.natural_key) {
+        Some(index) if index.predicate.is_none() => {}
+        Some(index) => {
+            if target.mark().is_none() {
+                warnings.push(format!(
+                    "the natural key is unique only where {} ({})",
+                    index.predicate.as_deref().unwrap_or("true"),
+                    index.name
+                ));
+            }
+        }
+        None => {
+            let columns: Vec<String> = config
+                .natural_key
+                .iter()
+                .map(|c| crate::sql::Ident(c).to_string())
+                .collect();
+            warnings.push(format!(
+                "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON {} ({})",
+                table.name,
+                columns.join(", ")
+            ));
+        }
+    }
+    if !table.triggers.is_empty() {
+        warnings.push(format!(
+            "its triggers run when this is applied: {}",
+            table.triggers.join(", ")
+        ));
+    }
+    warnings
+}

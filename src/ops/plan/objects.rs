@@ -1,0 +1,68 @@
+//! The fragments of a batch among the objects of its place.
+
+use std::collections::BTreeSet;
+
+use super::PlanRequest;
+use crate::error::{Error, Result};
+use crate::record::Format;
+use crate::source::{Layout, ObjectInfo, Source, layout};
+use crate::sql::ident::nearest;
+
+/// A fragment: its table, how it is written, the object.
+pub(super) type Found = (String, Format, ObjectInfo);
+
+/// The fragments among the objects listed, by table.
+pub(super) fn sort_objects(
+    request: &PlanRequest,
+    source: &Source,
+    prefix: &str,
+    listed: Vec<ObjectInfo>,
+) -> Result<Vec<Found>> {
+    let (mut found, mut strange) = (Vec::new(), Vec::new());
+    for info in listed {
+        match layout(prefix, &info.key, &request.ignore, |table| {
+            request.config.extensions(table)
+        }) {
+            Layout::Fragment { table, format, .. } => found.push((table, format, info)),
+            Layout::Ignored => {}
+            Layout::Unknown(reason) => strange.push(format!("{}: {reason}", info.key)),
+        }
+    }
+    if !strange.is_empty() {
+        return Err(Error::unreadable(format!(
+            "{} object{} of batch {} cannot be told to be fragments; take them away or name them with --ignore:\n  {}",
+            strange.len(),
+            if strange.len() == 1 { "" } else { "s" },
+            request.batch_id,
+            strange.join("\n  ")
+        )));
+    }
+    if found.is_empty() {
+        return Err(Error::unreadable(format!(
+            "there are no fragments of batch {} at {}; check the batch id, --source and --prefix",
+            request.batch_id,
+            source.display(prefix)
+        )));
+    }
+    let tables: BTreeSet<&String> = found.iter().map(|(t, ..)| t).collect();
+    let unknown: Vec<String> = tables
+        .iter()
+        .filter(|t| !request.config.tables.contains_key(**t))
+        .map(|t| request.config.unknown(t).to_string())
+        .collect();
+    if !unknown.is_empty() {
+        return Err(Error::config(unknown.join("\n")));
+    }
+    for only in &request.only {
+        if !tables.contains(only) {
+            let near = nearest(only, tables.iter().map(|t| t.as_str()))
+                .map(|n| format!("; did you mean {n}?"))
+                .unwrap_or_default();
+            return Err(Error::config(format!(
+                "table {only} is not in batch {}{near}",
+                request.batch_id
+            )));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,79 @@
+//! The validation queue beside the fragments of a batch.
+
+use crate::error::{Error, Result};
+use crate::pg::queue::{Matcher, QueueEntry};
+use crate::plan::{Effect, Entry, Fragment, Values, Violation, ViolationKind, What};
+use crate::source::Source;
+use crate::table::target::Target;
+
+/// Joins queue entries with fragments; what has no counterpart is a violation, in table order.
+pub(super) fn match_queue(
+    source: &Source,
+    entries: Vec<QueueEntry>,
+    fragments: &mut [Fragment],
+    fragment_ids: &[Option<String>],
+    targets: &[Target],
+) -> Result<Vec<Entry>> {
+    let mut matcher = Matcher::new(entries);
+    let mut problems = Vec::new();
+    let problem = |table: &str, kind, from: String, message: &str| Entry {
+        table: table.to_owned(),
+        key: Values::new(),
+        what: What::Violation(Violation {
+            kind,
+            effect: Effect::Block,
+            field: None,
+            existing: None,
+            given: None,
+            message: message.to_owned(),
+        }),
+        from: vec![from],
+    };
+    for (fragment, id) in fragments.iter_mut().zip(fragment_ids) {
+        let full = source.display(&fragment.key);
+        // A validator may name the object from the bucket's root, where ours is a folder in it.
+        let in_bucket = full.strip_prefix("s3://").and_then(|f| f.split_once('/'));
+        let in_bucket = in_bucket.map_or(full.as_str(), |(_, key)| key);
+        fragment.queue = matcher.take(&[&fragment.key, in_bucket, &full], id.as_deref());
+        if fragment.queue.is_empty() {
+            let message = "the object has no entry in the validation queue";
+            problems.push(problem(
+                &fragment.table,
+                ViolationKind::NotQueued,
+                fragment.key.clone(),
+                message,
+            ));
+        }
+    }
+    let mut homeless = Vec::new();
+    for entry in matcher.left() {
+        let name = entry
+            .s3_key
+            .or(entry.fragment_id)
+            .unwrap_or_else(|| format!("entry {}", entry.id));
+        if targets.iter().any(|t| t.name == entry.table) {
+            let message = "the validation queue names this fragment, and there is no such object";
+            problems.push(problem(
+                &entry.table,
+                ViolationKind::MissingObject,
+                name,
+                message,
+            ));
+        } else {
+            homeless.push(format!("{} (table {})", name, entry.table));
+        }
+    }
+    if !homeless.is_empty() {
+        return Err(Error::blocked(format!(
+            "the validation queue names fragments for which there is no object, and none of their table:\n  {}",
+            homeless.join("\n  ")
+        )));
+    }
+    problems.sort_by_key(|e| {
+        (
+            targets.iter().position(|t| t.name == e.table),
+            e.from.clone(),
+        )
+    });
+    Ok(problems)
+}

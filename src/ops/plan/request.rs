@@ -1,0 +1,102 @@
+//! What is to be planned.
+
+use crate::error::{Error, Result};
+use crate::pg::{Database, Timeouts};
+use crate::source::Location;
+use crate::table::config::{Config, Strategy};
+use crate::table::limits::Allowance;
+
+/// Whether the validation queue has a say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// The batch must have entries, and none of them failed.
+    Required,
+    /// There is no validator.
+    Off,
+}
+
+/// What is to be planned.
+#[derive(Debug, Clone)]
+pub struct PlanRequest {
+    /// The batch.
+    pub batch_id: String,
+    /// Where its fragments are.
+    pub source: Location,
+    /// Where below the source's root; `{batch_id}` is replaced.
+    pub prefix: String,
+    /// Names of objects that are no fragments.
+    pub ignore: Vec<String>,
+    /// `tables.yaml`.
+    pub config: Config,
+    /// Only these tables; all if empty.
+    pub only: Vec<String>,
+    /// In place of each table's own strategy.
+    pub strategy: Option<Strategy>,
+    /// In place of the tables' own limits.
+    pub limits: Vec<Allowance>,
+    /// The database.
+    pub database: Database,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// The schema of the loader's tables.
+    pub loader_schema: String,
+    /// Whether the validation queue has a say.
+    pub queue: Queue,
+    /// The most records that a batch may have.
+    pub max_records: u64,
+    /// The most records that are sent to the database at once, in no case more than make 1 MiB.
+    pub batch_size: Option<u64>,
+    /// Objects fetched at once.
+    pub concurrency: usize,
+}
+
+impl PlanRequest {
+    /// The plan of a batch as the command line makes it where nothing else is said: fragments are
+    /// in `staging/{batch_id}/`, the validation queue has its say, and at most 10000 records.
+    pub fn new(
+        batch_id: impl Into<String>,
+        source: Location,
+        config: Config,
+        database: Database,
+    ) -> PlanRequest {
+        PlanRequest {
+            batch_id: batch_id.into(),
+            source,
+            prefix: "staging/{batch_id}/".into(),
+            ignore: vec!["validation_report.json".into()],
+            config,
+            only: Vec::new(),
+            strategy: None,
+            limits: Vec::new(),
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            queue: Queue::Required,
+            max_records: 10_000,
+            batch_size: None,
+            concurrency: 32,
+        }
+    }
+
+    /// Whether a text may be a batch's id: at most 200 letters, digits, `.`, `_` and `-`.
+    pub fn is_batch_id(text: &str) -> bool {
+        text.len() <= 200
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && !text.contains("..")
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    }
+}
+
+/// A batch id becomes part of a path and of the queue's look-up: letters, digits, `.`, `_`, `-`.
+pub(super) fn check_batch_id(batch_id: &str) -> Result<()> {
+    if PlanRequest::is_batch_id(batch_id) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "\"{}\" is not a batch id: it must begin with a letter or digit and consist of letters, digits, '.', '_' \
+         and '-', at most 200, without \"..\"",
+        crate::text::escape(batch_id)
+    )))
+}

@@ -1,0 +1,73 @@
+//! The tables of a plan: their order, and what the header says of each.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::pg::plan::snapshot::Snapshot;
+use crate::sql::ident::nearest;
+use crate::table::graph::Dependency;
+use crate::table::limits::Allowance;
+use crate::table::schema::Table;
+use crate::table::target::Target;
+
+/// A table by name, and the tables that must be loaded before it whatever its foreign keys say.
+pub(super) type Needs<'a> = (&'a str, &'a Table, &'a [String]);
+
+/// What the foreign keys between these tables and `depends_on` ask for.
+pub(super) fn dependencies(tables: &[Needs<'_>]) -> Vec<Dependency> {
+    let mut dependencies = Vec::new();
+    for (name, table, depends_on) in tables {
+        for key in &table.foreign_keys {
+            let parent = tables.iter().find(|(_, t, _)| t.name == key.parent);
+            dependencies.extend(parent.map(|(parent, ..)| Dependency {
+                parent: (*parent).to_owned(),
+                child: (*name).to_owned(),
+                because: key.name.clone(),
+                deferrable: key.deferrable,
+            }));
+        }
+        dependencies.extend(depends_on.iter().map(|parent| Dependency {
+            parent: parent.clone(),
+            child: (*name).to_owned(),
+            because: "depends_on".into(),
+            deferrable: false,
+        }));
+    }
+    dependencies
+}
+
+/// That each limit given for one table is for one of `tables`: a misspelt one would limit nothing.
+pub(super) fn check_limits(limits: &[Allowance], tables: &[String]) -> Result<()> {
+    let mut named = limits
+        .iter()
+        .filter_map(|l| Some((l.action, l.table.as_ref()?)));
+    match named.find(|(_, table)| !tables.contains(table)) {
+        None => Ok(()),
+        Some((action, table)) => {
+            let near = nearest(table, tables.iter().map(String::as_str));
+            Err(Error::config(format!(
+                "--max-{action}s: table {table} is not in the plan{}",
+                near.map(|n| format!("; did you mean {n}?"))
+                    .unwrap_or_default()
+            )))
+        }
+    }
+}
+
+/// How many rows the table has in the snapshot, where a limit is a part of them.
+pub(super) async fn rows(snapshot: &Snapshot<'_>, target: &Target) -> Result<Option<u64>> {
+    if !target.config.limits.needs_rows() {
+        return Ok(None);
+    }
+    snapshot.rows(target).await.map(Some)
+}
+
+/// Which of the plan's tables `child` refers to, by name.
+pub(super) fn parents<'a>(
+    child: &Target,
+    targets: impl IntoIterator<Item = &'a Target>,
+) -> Vec<String> {
+    let parents = targets.into_iter().filter(|t| child.refers_to(t));
+    let parents: BTreeSet<&str> = parents.map(|t| t.name.as_str()).collect();
+    parents.into_iter().map(str::to_owned).collect()
+}
