@@ -17,7 +17,7 @@ mod targets;
 
 pub use apply::{Applied, ApplyRequest, Checked, apply, check};
 pub use batches::{Batch, BatchesRequest, QueueCount, batches};
-pub use graph::{TableGraph, graph};
+pub use graph::graph;
 pub use history::{AuditFilter, Change, audit, history};
 pub use init::{InitRequest, init};
 pub use load::{LoadResults, TableResults, load};
@@ -28,6 +28,7 @@ pub use rollback::{RollbackRequest, rollback};
 use crate::error::Result;
 use crate::pg::{Database, Session, Timeouts, migrate as migrations};
 pub use crate::pg::{Event, OnProgress};
+pub use crate::table::graph::TableGraph;
 
 /// Makes or completes the loader's tables and returns what was run.
 ///

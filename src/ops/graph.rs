@@ -4,20 +4,7 @@ use super::targets::{Needs, dependencies};
 use crate::error::Result;
 use crate::pg::{Database, Session, Timeouts, catalog};
 use crate::table::config::Config;
-use crate::table::graph::{self, Dependency};
-
-/// The configured tables and what they need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableGraph {
-    /// The tables, in the order in which they are loaded; by name where there is none.
-    pub tables: Vec<String>,
-    /// Between these tables, and from them to tables that are not configured.
-    pub dependencies: Vec<Dependency>,
-    /// Tables that are referred to and not configured: the loader does not load them.
-    pub outside: Vec<String>,
-    /// Why there is no order, where there is none.
-    pub cycle: Option<String>,
-}
+use crate::table::graph::{self, Dependency, TableGraph};
 
 /// The dependencies of the configured tables, as the database has them.
 ///

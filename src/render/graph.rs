@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::ops::TableGraph;
+use crate::table::graph::TableGraph;
 use crate::text::escape;
 
 /// The tables in load order, each with what it needs.

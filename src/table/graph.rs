@@ -20,6 +20,19 @@ pub struct Dependency {
     pub deferrable: bool,
 }
 
+/// The configured tables and what they need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableGraph {
+    /// The tables, in the order in which they are loaded; by name where there is none.
+    pub tables: Vec<String>,
+    /// Between these tables, and from them to tables that are not configured.
+    pub dependencies: Vec<Dependency>,
+    /// Tables that are referred to and not configured: the loader does not load them.
+    pub outside: Vec<String>,
+    /// Why there is no order, where there is none.
+    pub cycle: Option<String>,
+}
+
 /// The tables in dependency order; tables without an order between them stand by name.
 ///
 /// A table that refers to itself is no cycle. A cycle of several tables is accepted where its

@@ -22,7 +22,8 @@ pub fn start(settings: &[(&str, &str)]) -> Postgres {
 /// that stops its server starts one of its own.
 pub fn shared() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
-    SERVER.get_or_init(|| start(&[("max_connections", "200")]))
+    // A vacuum comes to each database in turn: to a hundred of them, twice a second.
+    SERVER.get_or_init(|| start(&[("max_connections", "200"), ("autovacuum", "off")]))
 }
 
 pub fn connect(url: &str) -> Client {
