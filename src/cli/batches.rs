@@ -10,6 +10,7 @@ use super::print_json;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops::{self, BatchesRequest};
+use crate::text::commands::inert;
 use crate::text::escape;
 
 #[derive(clap::Args, Debug)]
@@ -37,7 +38,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         return print_json(&serde_json::json!({ "batches": found })).map(|()| 0);
     }
     if found.is_empty() {
-        super::say("There are no batches.");
+        super::say("No batches were found.");
         return Ok(0);
     }
     let mut table = Builder::default();
@@ -68,7 +69,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let mut table = table.build();
     table.with(Style::blank());
     let mut out = super::Shown::new();
-    writeln!(out, "{table}")
+    writeln!(out, "{}", inert(&table.to_string()))
         .and_then(|()| out.flush())
         .map_err(|e| Error::io("writing the batches", e))?;
     Ok(0)

@@ -273,6 +273,12 @@ pub async fn plan(
     }
     events(Event::phase("write the plan"));
     snapshot.end().await?;
+    // What is said of limits that flags replaced, by table.
+    let mut replaced = std::collections::BTreeMap::new();
+    for (name, (table, config)) in names.iter().zip(tables.iter().zip(&configs)) {
+        let own = request.config.resolve(name, table)?;
+        replaced.insert(name.clone(), limits::replaced(&own.limits, &config.limits));
+    }
     let header = Header {
         kind: Kind::Load,
         batch_id: request.batch_id.clone(),
@@ -298,6 +304,7 @@ pub async fn plan(
                 stamps: config.stamps.clone().unwrap_or_default(),
                 triggered: Vec::new(),
                 warnings: [
+                    replaced.get(name).cloned().unwrap_or_default(),
                     warnings(table, config),
                     kept_by_marks(table, config, &names, &tables, &configs),
                     without_records(name, &read.fragments),

@@ -83,9 +83,12 @@ pub async fn rollback(
     let (mut ordered, tables) = order(&session, ledgered).await?;
     let names: Vec<String> = ordered.iter().map(|l| l.table.clone()).collect();
     known(&request.limits, &names)?;
+    let mut replaced = Vec::with_capacity(ordered.len());
     for ledger in &mut ordered {
-        let config = &mut ledger.config;
-        config.limits = limits::in_effect(config.limits, &ledger.table, &request.limits);
+        let own = ledger.config.limits;
+        let now = limits::in_effect(own, &ledger.table, &request.limits);
+        replaced.push(limits::replaced(&own, &now));
+        ledger.config.limits = now;
     }
     let mut undos = Vec::with_capacity(tables.len());
     for (i, (ledger, table)) in ordered.iter().zip(&tables).enumerate() {
@@ -192,7 +195,8 @@ pub async fn rollback(
             .iter()
             .zip(&tables)
             .zip(counted)
-            .map(|((ledger, table), rows)| TablePlan {
+            .zip(replaced)
+            .map(|(((ledger, table), rows), replaced)| TablePlan {
                 table: ledger.table.clone(),
                 config: ledger.config.clone(),
                 schema: table.fingerprint.clone(),
@@ -203,7 +207,7 @@ pub async fn rollback(
                 counts: Counts::default(),
                 stamps: BTreeMap::new(),
                 triggered: triggered(ledger, table),
-                warnings: warnings(table),
+                warnings: [replaced, warnings(table)].concat(),
             })
             .collect(),
     };

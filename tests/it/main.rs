@@ -15,6 +15,7 @@ mod biobank;
 mod drift;
 mod effects;
 mod limits;
+mod logging;
 mod order;
 mod queue;
 mod reviewed;
