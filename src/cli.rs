@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod log;
 mod migrate;
+mod pending;
 mod pgpass;
 mod plan;
 mod progress;
@@ -67,6 +68,8 @@ enum Command {
     Rollback(rollback::Args),
     /// List applications: when, by whom, what, and whether rolled back
     History(history::HistoryArgs),
+    /// List the plans in a folder that are still to be applied
+    Pending(pending::Args),
     /// Show what happened to a row, or in a batch
     Audit(history::AuditArgs),
     /// Plan, show, ask for approval and apply, in one step
@@ -163,6 +166,7 @@ async fn execute(cli: Cli) -> Result<u8> {
         Command::Check(args) => apply::check(settings, args).await,
         Command::Rollback(args) => rollback::run(settings, args).await,
         Command::History(args) => history::history(settings, &args).await,
+        Command::Pending(args) => pending::run(settings, &args).await,
         Command::Audit(args) => history::audit(settings, &args).await,
         Command::Load(args) => load::run(settings, args).await,
         Command::Batches(args) => batches::run(settings, args).await,
@@ -178,6 +182,7 @@ async fn execute(cli: Cli) -> Result<u8> {
 
 /// Says why nothing was done: one JSON object on stdout with `--json`, else text on stderr.
 fn report(e: &Error, json: bool) {
+    let mut heard = false;
     if json {
         let mut object = serde_json::json!({
             "status": "refused",
@@ -189,9 +194,10 @@ fn report(e: &Error, json: bool) {
             object["rows"] = serde_json::json!(drift.rows);
             object["more_rows"] = drift.more.into();
         }
-        let _ = print_json(&object);
+        heard = print_json(&object).is_ok();
     }
-    if !json || log::json() {
+    // Where nobody hears it on stdout, stderr is left.
+    if !heard || log::json() {
         log::error(e);
     }
 }

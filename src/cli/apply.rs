@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::keys::Identity;
+use super::log::warn;
 use super::progress::Progress;
 use super::report::{ReportArgs, about};
 use super::settings::Settings;
@@ -220,7 +221,11 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
             serde_json::to_value(ops::LoadResults::new(header, applied)).map_err(failed)?;
         result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
         settings.timed().inspect(|clock| clock.add_to(&mut result));
-        return print_json(&result);
+        match print_json(&result) {
+            Ok(()) => return Ok(()),
+            // What was done is done, whoever does not hear of it: it is said on stderr then.
+            Err(e) => warn(format_args!("{e:#}")),
+        }
     }
     settings.timed().inspect(|clock| clock.tell());
     match applied {

@@ -11,6 +11,9 @@ use crate::pg::{Backend, Database, Session, Timeouts};
 use crate::plan::DriftReport;
 use crate::planfile::Executable;
 
+/// SQLSTATE of a deadlock.
+const DEADLOCK: &str = "40P01";
+
 /// What is to be applied, and how.
 #[derive(Debug, Clone)]
 pub struct ApplyRequest {
@@ -145,6 +148,12 @@ pub async fn apply(
             () = &mut stop => break stopped(),
             () = tokio::time::sleep(wait) => {}
         }
+    };
+    let error = if error.code() == Some(DEADLOCK) {
+        // It outlasted the retries: somebody else holds what is needed.
+        error.with_kind(ErrorKind::Locked)
+    } else {
+        error
     };
     let error = error.not_applied(tries + 1);
     // What was not approved was not tried.

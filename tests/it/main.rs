@@ -25,3 +25,4 @@ mod secrets;
 mod sources;
 mod tampering;
 mod values;
+mod words;
