@@ -2,6 +2,7 @@
 
 mod apply;
 mod batches;
+mod completions;
 mod connection;
 #[cfg(unix)]
 mod demo;
@@ -14,7 +15,7 @@ mod limits;
 mod load;
 mod log;
 mod migrate;
-mod papers;
+mod pending;
 mod pgpass;
 mod plan;
 mod progress;
@@ -32,6 +33,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::plan::DriftReport;
+use crate::text::commands::InertJson;
 use environment::Environment;
 use log::{say, warn};
 use settings::Settings;
@@ -54,35 +56,37 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Read a batch and the current rows, and write what would change as a plan (JSON on stdout)
+    /// Compare a batch with the current rows and write a plan of the changes (JSON on stdout)
     Plan(plan::Args),
     /// Show a plan for people
     Show(show::Args),
     /// Do exactly what a plan says, in one transaction, or refuse
     Apply(apply::Args),
-    /// Say whether a plan would apply now; reads only
+    /// Say whether a plan could be applied now; writes nothing
     Check(apply::CheckArgs),
-    /// Put every row back as it was before a batch, or refuse
+    /// Restore every row to what it was before a batch, or refuse
     Rollback(rollback::Args),
-    /// List what was applied: when, who, what, taken back by what
+    /// List applications: when, by whom, what, and whether rolled back
     History(history::HistoryArgs),
-    /// Tell what happened to a row, or in a batch
+    /// List the plans in a folder that are still to be applied
+    Pending(pending::Args),
+    /// Show what happened to a row, or in a batch
     Audit(history::AuditArgs),
-    /// Plan, show, ask and apply in one step
+    /// Plan, show, ask for approval and apply, in one step
     Load(load::Args),
-    /// List the batches that are there, and how far each has come
+    /// List the batches at the source and in the queue, with their state
     Batches(batches::Args),
-    /// Show which table needs which
+    /// Show which tables depend on which
     Graph(graph::Args),
-    /// Write a tables.yaml for the tables of a database
+    /// Draft a tables.yaml from the tables of a database
     Init(init::Args),
-    /// Make or complete the loader's own tables
+    /// Create or upgrade the loader's own tables
     Migrate(migrate::Args),
-    /// Write the completions of a shell to stdout
-    Completions(papers::CompletionsArgs),
+    /// Write shell completions to stdout
+    Completions(completions::CompletionsArgs),
     /// Write manual pages
-    Man(papers::ManArgs),
-    /// See a whole round on a throw-away database
+    Man(completions::ManArgs),
+    /// Watch a complete round on a throw-away database
     #[cfg(unix)]
     Demo(demo::Args),
 }
@@ -96,7 +100,7 @@ pub fn run() -> ExitCode {
     let done = Environment::read().and_then(|env| {
         let cli = match parse(env, &given)? {
             Parsed::Command(cli) => *cli,
-            Parsed::Told(code) => return Ok(code),
+            Parsed::Shown(code) => return Ok(code),
         };
         log::start(cli.settings.log_level, cli.settings.log_format);
         tokio::runtime::Builder::new_multi_thread()
@@ -119,8 +123,8 @@ pub fn run() -> ExitCode {
 enum Parsed {
     /// A command to execute.
     Command(Box<Cli>),
-    /// Help or the version, which have been told; the exit code.
-    Told(u8),
+    /// Help or the version, which has been printed; the exit code.
+    Shown(u8),
 }
 
 /// The command line with its variables.
@@ -147,7 +151,7 @@ fn parse(environment: Environment, given: &[String]) -> Result<Parsed> {
                 Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
                 other => other.map_err(|e| Error::io("writing the help", e))?,
             }
-            Ok(Parsed::Told(u8::from(e.use_stderr())))
+            Ok(Parsed::Shown(u8::from(e.use_stderr())))
         }
         Err(e) => Err(environment.explain(&e, &command, given)),
     }
@@ -162,21 +166,23 @@ async fn execute(cli: Cli) -> Result<u8> {
         Command::Check(args) => apply::check(settings, args).await,
         Command::Rollback(args) => rollback::run(settings, args).await,
         Command::History(args) => history::history(settings, &args).await,
+        Command::Pending(args) => pending::run(settings, &args).await,
         Command::Audit(args) => history::audit(settings, &args).await,
         Command::Load(args) => load::run(settings, args).await,
         Command::Batches(args) => batches::run(settings, args).await,
         Command::Graph(args) => graph::run(settings, &args).await,
         Command::Init(args) => init::run(settings, args).await,
-        Command::Completions(args) => papers::completions(&args),
-        Command::Man(args) => papers::man(&args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => completions::man(&args),
         Command::Migrate(args) => migrate::run(settings, &args).await,
         #[cfg(unix)]
         Command::Demo(args) => demo::run(args).await,
     }
 }
 
-/// Tells why nothing was done: one JSON object on stdout with `--json`, else text on stderr.
+/// Says why nothing was done: one JSON object on stdout with `--json`, else text on stderr.
 fn report(e: &Error, json: bool) {
+    let mut heard = false;
     if json {
         let mut object = serde_json::json!({
             "status": "refused",
@@ -188,9 +194,10 @@ fn report(e: &Error, json: bool) {
             object["rows"] = serde_json::json!(drift.rows);
             object["more_rows"] = drift.more.into();
         }
-        let _ = writeln!(std::io::stdout(), "{object}");
+        heard = print_json(&object).is_ok();
     }
-    if !json || log::json() {
+    // Where nobody hears it on stdout, stderr is left.
+    if !heard || log::json() {
         log::error(e);
     }
 }
@@ -241,5 +248,6 @@ fn seen_enough(e: &std::io::Error) {
 
 /// Writes one JSON object to stdout.
 fn print_json(value: &serde_json::Value) -> Result<()> {
-    writeln!(std::io::stdout(), "{value}").map_err(|e| Error::io("writing the result", e))
+    writeln!(InertJson::new(std::io::stdout()), "{value}")
+        .map_err(|e| Error::io("writing the result", e))
 }

@@ -1,21 +1,25 @@
 //! Text for people: what row data contains never acts on a terminal, and is cut to what a reader
 //! can take in.
 
+pub(crate) mod commands;
 pub(crate) mod cut;
 
 /// `text` with every control character, escape sequence and invisible or direction-changing
-/// character shown as `\u{…}`; line breaks and tabs as `\n`, `\t`, `\r`.
+/// character shown as `\u{…}`; line breaks and tabs as `\n`, `\t`, `\r`. No command to a CI system
+/// (`##[…]`) is left in it.
 ///
 /// ```
 /// assert_eq!(table_loader::text::escape("a\u{202e}b\n\x1b[31m"), "a\\u{202e}b\\n\\u{1b}[31m");
 /// ```
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for (i, c) in text.char_indices() {
         match c {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
+            // Not a command to the CI that keeps the log.
+            '#' if commands::begins(&text[i..]) => out.push_str("\\u{23}"),
             _ if acts(c) => out.extend(c.escape_unicode()),
             _ => out.push(c),
         }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::keys::Identity;
+use super::log::warn;
 use super::progress::Progress;
 use super::report::{ReportArgs, about};
 use super::settings::Settings;
 use super::{colour, print_json, say};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{self, Applied, ApplyRequest, Checked};
 use crate::plan::{Counts, Header};
 use crate::planfile::{Executable, PlanFile};
@@ -35,6 +36,9 @@ pub struct How {
     /// Apply without approval; no other check is skipped
     #[arg(long)]
     force: bool,
+    /// Apply a plan that was applied before and rolled back; it has to be approved by --approve or at the terminal
+    #[arg(long)]
+    again: bool,
     /// Whether a plan must be approved
     #[arg(long, env = "REQUIRE_APPROVAL", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     require_approval: bool,
@@ -49,20 +53,23 @@ impl How {
     /// The command that would do the same again.
     fn command(&self, plan: &PlanFile, name: &str) -> String {
         let header = &plan.header;
-        match (name == THE_ROLLBACK, header.undoes.as_slice()) {
-            (false, _) => format!("loader apply {name}"),
-            (true, [one]) => format!("loader rollback --application {one}"),
-            (true, _) => format!("loader rollback --batch-id {}", header.batch_id),
+        let batch = &header.batch_id;
+        match header.undoes.as_slice() {
+            [one] if name == THE_ROLLBACK => format!("loader rollback --application {one}"),
+            _ if name == THE_ROLLBACK => format!("loader rollback --batch-id {batch}"),
+            _ if name.starts_with(THE_PLAN_OF) => format!("loader load --batch-id {batch}"),
+            _ => format!("loader apply {name}"),
         }
+    }
+
+    /// Whether this plan needs no approval. What was rolled back is never applied again without one.
+    fn needs_none(&self, plan: &PlanFile) -> bool {
+        !self.again && (self.force || !self.require_approval || plan.header.summary.changes() == 0)
     }
 
     /// Whether this plan still needs the approval of a person.
     pub fn asks(&self, plan: &PlanFile) -> bool {
-        !self.dry_run
-            && self.approve.is_none()
-            && !self.force
-            && self.require_approval
-            && plan.header.summary.changes() > 0
+        !self.dry_run && self.approve.is_none() && !self.needs_none(plan)
     }
 }
 
@@ -81,10 +88,13 @@ pub struct CheckArgs {
     report: ReportArgs,
 }
 
+/// What a plan that is applied at once is called, before the name of its batch.
+pub const THE_PLAN_OF: &str = "the plan of batch ";
 /// What a rollback that is applied at once is called.
 pub const THE_ROLLBACK: &str = "the rollback";
 
-pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
+/// What is applied, and how; `again` as in [`ApplyRequest`].
+pub fn request(settings: &Settings, dry_run: bool, again: bool) -> Result<ApplyRequest> {
     Ok(ApplyRequest {
         database: settings.database()?,
         timeouts: settings.timeouts(),
@@ -93,6 +103,7 @@ pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
         dry_run,
         max_retries: settings.max_retries,
         max_records: settings.max_records,
+        again,
     })
 }
 
@@ -111,7 +122,7 @@ pub async fn apply(
     name: &str,
     started: Instant,
 ) -> Result<u8> {
-    let request = request(settings, how.dry_run)?;
+    let request = request(settings, how.dry_run, how.again)?;
     if !how.dry_run {
         settings.clock.phase("ask for approval", None);
         approve(&plan, how, name)?;
@@ -123,6 +134,12 @@ pub async fn apply(
     progress.end();
     let applied = match applied {
         Ok(applied) => applied,
+        Err(e) if e.kind() == ErrorKind::NotApproved => {
+            let (command, hash) = (how.command(plan.plan(), name), &plan.plan().hash);
+            return Err(e.and(format_args!(
+                "; to apply it again: {command} --again --approve {hash}"
+            )));
+        }
         Err(e) => return how.report.tell(Err(e), &about(plan.plan())),
     };
     tell(settings, &plan.plan().header, &applied, started)?;
@@ -155,13 +172,11 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
         Some(hash) if plan.is_named(hash) => return Ok(()),
         Some(hash) => {
             return Err(Error::not_approved(format!(
-                "{name}: the approval is for {hash}, and this plan is {}; have this plan reviewed",
+                "{name}: the approval is for {hash}, but this plan is {}; have this plan reviewed",
                 plan.hash
             )));
         }
-        None if how.force || !how.require_approval || plan.header.summary.changes() == 0 => {
-            return Ok(());
-        }
+        None if how.needs_none(plan) => return Ok(()),
         None => {}
     }
     let (stdin, stderr) = (std::io::stdin(), std::io::stderr());
@@ -177,10 +192,14 @@ fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
         ..Filter::default()
     };
     text::plan(plan, &filter, colour(&stderr), &mut stderr.lock())?;
+    // What was typed before the question is no answer to it.
+    #[cfg(unix)]
+    rustix::termios::tcflush(&stdin, rustix::termios::QueueSelector::IFlush)
+        .map_err(|e| Error::io("clearing what was typed before the question", e.into()))?;
     let mut answer = String::new();
     let _ = write!(
         std::io::stderr(),
-        "\nApply this plan? Only \"yes\" is a yes: "
+        "\nApply this plan? Type \"yes\" to apply it: "
     );
     stdin
         .lock()
@@ -202,7 +221,11 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
             serde_json::to_value(ops::LoadResults::new(header, applied)).map_err(failed)?;
         result["duration_seconds"] = (started.elapsed().as_millis() as f64 / 1000.0).into();
         settings.timed().inspect(|clock| clock.add_to(&mut result));
-        return print_json(&result);
+        match print_json(&result) {
+            Ok(()) => return Ok(()),
+            // What was done is done, whoever does not hear of it: it is said on stderr then.
+            Err(e) => warn(format_args!("{e:#}")),
+        }
     }
     settings.timed().inspect(|clock| clock.tell());
     match applied {
@@ -221,7 +244,7 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
         }
         Applied::Already(before) => {
             say(format!(
-                "Applied already: at {} by {} (application {}). Nothing was written.",
+                "Applied already at {} by {} (application {}). Nothing was written.",
                 before.applied_at, before.actor, before.application
             ));
         }
@@ -241,7 +264,7 @@ fn written(tables: &[(String, Counts)]) -> String {
 
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
     let plan = Arc::new(args.identity.open(&args.plan)?.executable()?);
-    let request = request(settings, true)?;
+    let request = request(settings, true, false)?;
     let progress = Progress::start(settings);
     let checked = ops::check(&plan, &request, &|e| progress.tell(e)).await?;
     progress.end();
@@ -251,6 +274,14 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
             "applied",
             format!(
                 "Applied at {} by {} (application {}).",
+                before.applied_at, before.actor, before.application
+            ),
+        ),
+        Checked::RolledBack(before) => (
+            "rolled_back",
+            format!(
+                "It would apply now, but only with --again: it was applied at {} by {} (application {}) and rolled \
+                 back since.",
                 before.applied_at, before.actor, before.application
             ),
         ),

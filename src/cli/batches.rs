@@ -10,6 +10,7 @@ use super::print_json;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops::{self, BatchesRequest};
+use crate::text::commands::inert;
 use crate::text::escape;
 
 #[derive(clap::Args, Debug)]
@@ -38,7 +39,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         return print_json(&serde_json::json!({ "batches": found })).map(|()| 0);
     }
     if found.is_empty() {
-        super::say("There are no batches.");
+        super::say("No batches were found.");
         return Ok(0);
     }
     let mut table = Builder::default();
@@ -69,7 +70,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let mut table = table.build();
     table.with(Style::blank());
     let mut out = super::Shown::new();
-    writeln!(out, "{table}")
+    writeln!(out, "{}", inert(&table.to_string()))
         .and_then(|()| out.flush())
         .map_err(|e| Error::io("writing the batches", e))?;
     Ok(0)

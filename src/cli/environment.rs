@@ -147,7 +147,17 @@ impl Environment {
         };
         let usage = || {
             let message = e.render().to_string();
-            Error::config(message.trim_start_matches("error: ").trim_end().to_owned())
+            // The usage that comes with it lists what is set, as if it had been written.
+            let why = message.split("\n\nUsage:").next().unwrap_or(&message);
+            let used = given
+                .iter()
+                .skip(1)
+                .find_map(|g| command.find_subcommand(g));
+            let usage = used.unwrap_or(command).clone().render_usage();
+            Error::config(format!(
+                "{}\n\n{usage}",
+                why.trim_start_matches("error: ").trim_end()
+            ))
         };
         if !matches!(
             e.kind(),

@@ -10,6 +10,7 @@ use super::{Shown, print_json};
 use crate::error::{Error, Result};
 use crate::ops::{self, AuditFilter};
 use crate::plan::Row;
+use crate::text::commands::inert;
 use crate::text::escape;
 
 #[derive(clap::Args, Debug)]
@@ -33,7 +34,7 @@ pub struct AuditArgs {
     /// Only the row with this natural key: its value, or a JSON array of several
     #[arg(long, value_name = "KEY", requires = "table")]
     key: Option<String>,
-    /// At most so many changes, the newest
+    /// Show at most this many changes, the newest
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
 }
@@ -50,7 +51,7 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
         return print_json(&serde_json::json!({ "applications": all })).map(|()| 0);
     }
     if all.is_empty() {
-        super::say("Nothing was applied yet.");
+        super::say("Nothing has been applied yet.");
         return Ok(0);
     }
     let mut table = Builder::default();
@@ -93,7 +94,7 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
     let mut table = table.build();
     table.with(Style::blank());
     let mut out = Shown::new();
-    writeln!(out, "{table}")
+    writeln!(out, "{}", inert(&table.to_string()))
         .and_then(|()| out.flush())
         .map_err(|e| Error::io("writing the history", e))?;
     Ok(0)
@@ -123,7 +124,7 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         return print_json(&serde_json::json!({ "changes": changes })).map(|()| 0);
     }
     if changes.is_empty() {
-        super::say("The audit log has no such change.");
+        super::say("The audit log holds no such change.");
         return Ok(0);
     }
     let mut out = Shown::new();
@@ -151,7 +152,7 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         )
         .map_err(failed)?;
         for line in differences(c.before.as_ref(), c.after.as_ref()) {
-            writeln!(out, "    {line}").map_err(failed)?;
+            writeln!(out, "    {}", inert(&line)).map_err(failed)?;
         }
     }
     out.flush().map_err(failed)?;

@@ -55,7 +55,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     write(&path, &text)?;
     write(&path.with_file_name(JSON_SCHEMA), &config::json_schema())?;
     say(format_args!(
-        "{} is written; read its comments, then try it: loader migrate (once for each database), loader plan --batch-id …",
+        "{} was written; read its comments, then run: loader migrate (once per database), loader plan --batch-id …",
         path.display()
     ));
     Ok(0)

@@ -18,7 +18,7 @@ pub struct Recipients {
     #[cfg(feature = "encryption")]
     #[arg(long, value_name = "KEY")]
     recipient: Vec<String>,
-    /// Encrypt them for the keys in this file, one a line (repeatable)
+    /// Encrypt them for the keys in this file, one per line (repeatable)
     #[cfg(feature = "encryption")]
     #[arg(long, value_name = "FILE")]
     recipients_file: Vec<PathBuf>,

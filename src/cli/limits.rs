@@ -1,4 +1,4 @@
-//! The flags that set limits against accidents for one plan.
+//! The flags that override limits for one plan.
 
 use crate::action::Action;
 use crate::table::limits::{Allowance, Limit};
@@ -6,13 +6,13 @@ use crate::table::limits::{Allowance, Limit};
 /// Limits for one plan, in place of those in `tables.yaml`.
 #[derive(clap::Args, Debug, Clone)]
 pub struct LimitArgs {
-    /// Allow at most so many rows to insert: 500, 10% of the table, or for one table TABLE=500 (repeatable)
+    /// Allow a plan to insert at most this many rows: 500, or 10% of the table, or TABLE=500 for one table (repeatable)
     #[arg(long, value_name = "[TABLE=]LIMIT", value_parser = given)]
     max_inserts: Vec<Given>,
-    /// Allow at most so many rows to update
+    /// Allow a plan to update at most this many rows
     #[arg(long, value_name = "[TABLE=]LIMIT", value_parser = given)]
     max_updates: Vec<Given>,
-    /// Allow at most so many rows to delete
+    /// Allow a plan to delete at most this many rows
     #[arg(long, value_name = "[TABLE=]LIMIT", value_parser = given)]
     max_deletes: Vec<Given>,
 }

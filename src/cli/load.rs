@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::apply::{How, apply, attended};
+use super::apply::{How, THE_PLAN_OF, apply, attended};
 use super::keys::Recipients;
 use super::plan::{BatchArgs, to_file};
 use super::progress::Progress;
@@ -44,7 +44,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             let handle = file
                 .reopen()
                 .map_err(|e| Error::io("reading the plan", e))?;
-            let name = format!("the plan of batch {}", request.batch_id);
+            let name = format!("{THE_PLAN_OF}{}", request.batch_id);
             (PlanFile::verify(handle, name.clone())?, name)
         }
     };

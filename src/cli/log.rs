@@ -1,4 +1,4 @@
-//! What is told on stderr beside results: for people as text, or as one JSON object a line.
+//! What is reported on stderr beside results: text for people, or one JSON object per line.
 
 use std::fmt::{Debug, Write as _};
 use std::io::Write as _;
@@ -14,20 +14,21 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use crate::text::commands::{InertJson, inert};
 use crate::text::escape;
 
-/// How much is told.
+/// How much is reported.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Errors only
     #[value(alias = "critical", alias = "fatal")]
     Error,
-    /// Also what is tried again
+    /// Also what is retried
     #[value(name = "warning", alias = "warn")]
     Warning,
-    /// Also each step: a bar on a terminal, else a line
+    /// Also each step: a progress bar on a terminal, otherwise a line
     Info,
-    /// Also how the AWS client finds credentials, and why it repeats requests
+    /// Also how the AWS client finds credentials, and why it retries requests
     #[value(alias = "trace")]
     Debug,
 }
@@ -37,7 +38,7 @@ pub enum Level {
 pub enum Format {
     /// For people
     Text,
-    /// One object a line
+    /// One object per line
     Json,
 }
 
@@ -68,10 +69,14 @@ pub fn start(level: Level, format: Format) {
     if level == Level::Debug {
         targets = targets.with_targets(LIBRARIES.map(|l| (l, LevelFilter::DEBUG)));
     }
-    let stderr = fmt::layer().with_ansi(false).with_writer(std::io::stderr);
+    let stderr = fmt::layer().with_ansi(false);
     let layer = match format {
-        Format::Text => stderr.event_format(Plain).boxed(),
+        Format::Text => stderr
+            .with_writer(std::io::stderr)
+            .event_format(Plain)
+            .boxed(),
         Format::Json => stderr
+            .with_writer(|| InertJson::new(std::io::stderr()))
             .json()
             .flatten_event(true)
             .with_current_span(false)
@@ -123,7 +128,7 @@ pub fn say(line: impl std::fmt::Display) {
     if json() {
         tracing::info!(target: RESULT, "{line}");
     } else {
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let _ = writeln!(std::io::stderr(), "{}", inert(&line.to_string()));
     }
 }
 
@@ -138,7 +143,7 @@ pub fn error(e: &crate::Error) {
         let (reason, exit_code) = (e.kind().word(), e.exit_code());
         tracing::error!(target: TARGET, reason, exit_code, "{e:#}");
     } else {
-        let _ = writeln!(std::io::stderr(), "loader: {e:#}");
+        let _ = writeln!(std::io::stderr(), "loader: {}", inert(&format!("{e:#}")));
     }
 }
 

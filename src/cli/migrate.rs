@@ -27,11 +27,11 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
         )?;
     } else if ran.is_empty() {
         say(format!(
-            "The loader's tables in schema {schema} are as they should be."
+            "The loader's tables in schema {schema} are up to date."
         ));
     } else {
         say(format!(
-            "The loader's tables are in schema {schema} now: {}.",
+            "Created or upgraded the loader's tables in schema {schema}: {}.",
             ran.join(", ")
         ));
     }

@@ -17,6 +17,7 @@ use crate::plan::Header;
 use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
 use crate::table::config::Strategy;
+use crate::text::commands::InertJson;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -27,11 +28,11 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     recipients: Recipients,
-    /// Apply the plan and roll it back, so that triggers and deferred constraints speak too; the outcome goes into the
-    /// plan's notes. This needs the role that applies
+    /// Also apply the plan and roll it back, so that triggers and deferred constraints are exercised; the outcome is
+    /// recorded in the plan's notes. Needs the role that applies
     #[arg(long)]
     rehearse: bool,
-    /// Exit with 2 if the plan would change something, and with 4 if it cannot be applied
+    /// Exit with 2 if the plan changes something, and with 4 if it cannot be applied
     #[arg(long)]
     detailed_exitcode: bool,
 }
@@ -47,12 +48,12 @@ pub struct BatchArgs {
     /// Only this table of the batch (repeatable)
     #[arg(long, value_name = "TABLE")]
     table_name: Vec<String>,
-    /// In place of each table's update_strategy
+    /// Override the update_strategy of every table
     #[arg(long, value_enum)]
     strategy: Option<StrategyArg>,
     #[command(flatten)]
     limits: LimitArgs,
-    /// Objects fetched at once
+    /// How many objects to fetch at once
     #[arg(
         long,
         env = "LOADER_CONCURRENCY",
@@ -66,7 +67,7 @@ pub struct BatchArgs {
 /// Where batches are, and whether the queue has a say.
 #[derive(clap::Args, Debug, Clone)]
 pub struct Place {
-    /// Where fragments are below the source
+    /// The path of the fragments below the source
     #[arg(
         long,
         env = "LOADER_PREFIX",
@@ -74,7 +75,7 @@ pub struct Place {
         value_name = "PATH"
     )]
     pub prefix: String,
-    /// Names of further objects that are no fragments (repeatable); validation_report.json never is one
+    /// Names of other objects to ignore (repeatable); validation_report.json is always ignored
     #[arg(
         long,
         env = "LOADER_IGNORE",
@@ -82,7 +83,7 @@ pub struct Place {
         value_name = "NAME"
     )]
     ignore: Vec<String>,
-    /// Whether the batch must stand in the validation queue
+    /// Whether the batch must be in the validation queue
     #[arg(long, env = "LOADER_QUEUE", value_enum, default_value_t = QueueArg::Required)]
     queue: QueueArg,
 }
@@ -147,7 +148,7 @@ impl BatchArgs {
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let request = args.what.request(settings)?;
     let rehearsal = if args.rehearse {
-        Some(super::apply::request(settings, true)?)
+        Some(super::apply::request(settings, true, false)?)
     } else {
         None
     };
@@ -181,7 +182,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             };
             text::plan(&plan, &filter, colour(&stdout), &mut stdout.lock())?;
             settings.timed().inspect(|clock| clock.tell());
-            say("Nothing was kept. To keep the plan: loader plan … > plan.json");
+            say("The plan was not saved. To save it: loader plan … > plan.json");
             Made {
                 header,
                 hash,
@@ -190,7 +191,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             }
         }
         None => {
-            let mut made = args.recipients.write(stdout.lock(), make).await?;
+            let mut made = args
+                .recipients
+                .write(InertJson::new(stdout.lock()), make)
+                .await?;
             made.rehearsal = rehearsed.take();
             settings.timed().inspect(|clock| clock.tell());
             tell_on_stderr(&made, "plan.json");

@@ -11,8 +11,8 @@ use crate::render::{html, markdown, text};
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct ReportArgs {
-    /// Where rows are not as planned, write to stdout what was planned from, what is there now, what was
-    /// planned, and who changed it
+    /// If rows have changed since, write to stdout what the plan saw, what is there now, what was planned,
+    /// and who changed it
     #[arg(long, value_enum, value_name = "FORMAT")]
     report: Option<ReportFormat>,
 }

@@ -17,10 +17,10 @@ use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Take back all loads of this batch that are in effect
+    /// Roll back all loads of this batch that are in effect
     #[arg(long, value_name = "ID", required_unless_present = "application")]
     batch_id: Option<String>,
-    /// Take back one application (see `loader history`)
+    /// Roll back one application (see `loader history`)
     #[arg(long, value_name = "ID")]
     application: Option<String>,
     /// Only write the plan of the rollback to this file; apply it with `loader apply`
@@ -68,7 +68,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     }
     if !args.recipients.is_empty() {
         return Err(Error::config(
-            "--recipient is for the plan that --out writes; give --out FILE too",
+            "--recipient concerns the plan that --out writes; give --out FILE too",
         ));
     }
     let file =
@@ -91,7 +91,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         let stderr = std::io::stderr();
         text::plan(&plan, &filter, super::colour(&stderr), &mut stderr.lock())?;
         if plan.header.summary.changes() == 0 {
-            say("There is nothing to take back but the record of it.");
+            say("No row needs to change; only the record of the application is rolled back.");
         }
     }
     apply(

@@ -32,7 +32,7 @@ pub struct Settings {
     /// Where batches are: s3://bucket, or a folder [default: s3://$S3_BUCKET]
     #[arg(long, global = true, env = "LOADER_SOURCE", value_name = "PLACE")]
     source: Option<String>,
-    /// The database, as postgresql://user@host:port/name [default: DB_*, then PG*, as psql]
+    /// The database, as postgresql://user@host:port/name [default: from DB_*, then PG*, as psql does]
     #[arg(
         long,
         global = true,
@@ -50,10 +50,10 @@ pub struct Settings {
         value_name = "NAME"
     )]
     pub loader_schema: String,
-    /// Who does it, for the audit log [default: the CI's actor, or the user]
+    /// Who is acting, for the audit log [default: the CI's actor, or the user]
     #[arg(long, global = true, env = "LOADER_ACTOR", value_name = "NAME")]
     actor: Option<String>,
-    /// Seconds to wait for a lock that somebody else holds
+    /// Seconds to wait for a lock held by somebody else
     #[arg(
         long,
         global = true,
@@ -73,7 +73,7 @@ pub struct Settings {
         value_name = "SECONDS"
     )]
     transaction_timeout: u64,
-    /// How often to repeat after a failure that may pass
+    /// How often to retry after a transient failure
     #[arg(
         long,
         global = true,
@@ -91,10 +91,10 @@ pub struct Settings {
         value_name = "N"
     )]
     pub max_records: u64,
-    /// The most records that are sent to the database at once [default: as many as make 1 MiB]
+    /// The most records to send to the database at once [default: as many as fit in 1 MiB]
     #[arg(long, global = true, env = "BATCH_SIZE", value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
     pub batch_size: Option<u64>,
-    /// What is told beside results
+    /// How much to report on stderr
     #[arg(
         long,
         global = true,
@@ -105,7 +105,7 @@ pub struct Settings {
         value_name = "LEVEL"
     )]
     pub log_level: Level,
-    /// How it is told: for people, or one JSON object a line
+    /// The format of stderr: text for people, or one JSON object per line
     #[arg(
         long,
         global = true,
@@ -116,10 +116,10 @@ pub struct Settings {
         value_name = "FORMAT"
     )]
     pub log_format: Format,
-    /// Results and refusals as JSON on stdout
+    /// Print results and refusals as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
-    /// Tell how long each phase took: on stderr, or with --json in the result
+    /// Report how long each phase took: on stderr, or with --json in the result
     #[arg(long, global = true)]
     timings: bool,
     /// When each phase began.
@@ -159,8 +159,7 @@ impl Settings {
             (None, Some(bucket)) => ("S3_BUCKET", format!("s3://{bucket}")),
             (None, None) => {
                 return Err(Error::config(
-                    "no source is given: say where batches are with --source or LOADER_SOURCE (s3://bucket, or a \
-                     folder), or with S3_BUCKET",
+                    "no source is given: set --source or LOADER_SOURCE (s3://bucket, or a folder), or S3_BUCKET",
                 ));
             }
         };
@@ -188,7 +187,7 @@ impl Settings {
         self.timings.then_some(&self.clock)
     }
 
-    /// Who does it.
+    /// Who is acting.
     pub fn actor(&self) -> String {
         let env = |name| self.environment.text(name).ok().flatten();
         self.actor

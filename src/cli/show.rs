@@ -11,6 +11,7 @@ use crate::planfile::PlanFile;
 use crate::planfile::diff::PlanDiff;
 use crate::render::select::{Filter, ORDER};
 use crate::render::{diff, html, json, markdown, text};
+use crate::text::commands::InertJson;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -32,11 +33,11 @@ pub struct Args {
     /// Only rows with this text in their key
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
-    /// At most so many of each action and table; rows that change alike count as one [default: 20 as
-    /// text, what fits as markdown, all otherwise]
+    /// Show at most this many per table and action; rows with identical changes count as one [default:
+    /// 20 for text, what fits for markdown, otherwise all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// All, however many; as text each by itself
+    /// Show all, however many; in text each one separately
     #[arg(long, conflicts_with = "limit")]
     all: bool,
     /// With two plans: exit with 2 if they differ
@@ -91,7 +92,7 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
         Format::Json => {
             let plan = args.identity.open(&args.plan)?;
             known(&plan, &args.table)?;
-            json::plan(&plan, &args.with_skips(), &mut out)?;
+            json::plan(&plan, &args.with_skips(), &mut InertJson::new(&mut out))?;
             plan
         }
         Format::Html => {
@@ -156,16 +157,20 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
     let style = colour(&stdout);
     let diff = PlanDiff::new(&old, &new)?;
     let mut out = super::Shown::new();
-    match args.format {
-        _ if settings.json => diff::json(&diff, &args.filter(None), &mut out)?,
-        Format::Html => {
-            return Err(Error::config(
-                "a page shows one plan; two are compared as text, markdown or json",
-            ));
+    if settings.json || args.format == Format::Json {
+        diff::json(&diff, &args.filter(None), &mut InertJson::new(&mut out))?;
+    } else {
+        match args.format {
+            Format::Html => {
+                return Err(Error::config(
+                    "a page shows one plan; compare two as text, markdown or json",
+                ));
+            }
+            Format::Markdown => diff::markdown(&diff, &args.filter(None), &mut out)?,
+            Format::Text | Format::Json => {
+                diff::text(&diff, &args.filter(Some(20)), style, &mut out)?;
+            }
         }
-        Format::Json => diff::json(&diff, &args.filter(None), &mut out)?,
-        Format::Markdown => diff::markdown(&diff, &args.filter(None), &mut out)?,
-        Format::Text => diff::text(&diff, &args.filter(Some(20)), style, &mut out)?,
     }
     out.flush()
         .map_err(|e| Error::io("writing the comparison", e))?;

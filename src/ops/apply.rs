@@ -11,6 +11,9 @@ use crate::pg::{Backend, Database, Session, Timeouts};
 use crate::plan::DriftReport;
 use crate::planfile::Executable;
 
+/// SQLSTATE of a deadlock.
+const DEADLOCK: &str = "40P01";
+
 /// What is to be applied, and how.
 #[derive(Debug, Clone)]
 pub struct ApplyRequest {
@@ -24,6 +27,9 @@ pub struct ApplyRequest {
     pub actor: String,
     /// Everything but the commit.
     pub dry_run: bool,
+    /// Whether the approval also covers that the plan was applied before and rolled back; without it
+    /// such a plan is refused.
+    pub again: bool,
     /// How often to repeat after a transient failure.
     pub max_retries: u32,
     /// The most records that a plan may have been made from.
@@ -51,6 +57,7 @@ impl ApplyRequest {
             loader_schema: "public".into(),
             actor: actor.into(),
             dry_run: false,
+            again: false,
             max_retries: 3,
             max_records: 10_000,
         }
@@ -61,6 +68,7 @@ impl ApplyRequest {
             actor: self.actor.clone(),
             loader_schema: self.loader_schema.clone(),
             dry_run: self.dry_run,
+            again: self.again,
         }
     }
 }
@@ -141,8 +149,15 @@ pub async fn apply(
             () = tokio::time::sleep(wait) => {}
         }
     };
+    let error = if error.code() == Some(DEADLOCK) {
+        // It outlasted the retries: somebody else holds what is needed.
+        error.with_kind(ErrorKind::Locked)
+    } else {
+        error
+    };
     let error = error.not_applied(tries + 1);
-    if !request.dry_run {
+    // What was not approved was not tried.
+    if !request.dry_run && error.kind() != ErrorKind::NotApproved {
         leave_failure(plan, request, &error).await;
     }
     Err(error)
@@ -249,6 +264,8 @@ pub enum Checked {
     Applicable,
     /// It is applied.
     Applied(Box<Application>),
+    /// It would apply now with a new approval: it was applied before and rolled back.
+    RolledBack(Box<Application>),
     /// It would be refused: the database is not what it was made from.
     Drifted(DriftReport),
 }
@@ -270,8 +287,11 @@ pub async fn check(
         .set_search_path(&file.header.target.search_path)
         .await?;
     ledger::wait_until_idle(&session, &file.hash).await?;
-    if let Some(before) = apply::applied_before(&session, file).await? {
-        return Ok(Checked::Applied(Box::new(before)));
+    let before = apply::applied_before(&session, file).await?;
+    if let Some(before) = &before
+        && before.undone_by.is_none()
+    {
+        return Ok(Checked::Applied(Box::new(before.clone())));
     }
     apply::still_in_effect(&session, file).await?;
     let mut tables = staged::tables(&session, file).await?;
@@ -282,8 +302,9 @@ pub async fn check(
     drop(tables_again);
     let drift = drift::drift(&session, plan, &tables).await?;
     snapshot.end().await?;
-    Ok(match drift {
-        Some(report) => Checked::Drifted(report),
-        None => Checked::Applicable,
+    Ok(match (drift, before) {
+        (Some(report), _) => Checked::Drifted(report),
+        (None, Some(before)) => Checked::RolledBack(Box::new(before)),
+        (None, None) => Checked::Applicable,
     })
 }

@@ -197,6 +197,7 @@ pub async fn plan(
             config,
             ..
         } = target;
+        let own = request.config.resolve(name, table)?;
         tables.push(TablePlan {
             table: name.clone(),
             config: config.clone(),
@@ -209,6 +210,7 @@ pub async fn plan(
             stamps: config.stamps.clone().unwrap_or_default(),
             triggered: Vec::new(),
             warnings: [
+                limits::replaced(&own.limits, &config.limits),
                 notes(target, &targets, &read.fragments),
                 words.notes(table, &|(object, position)| origin(object, position)),
             ]

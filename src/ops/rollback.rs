@@ -84,9 +84,12 @@ pub async fn rollback(
     let mut undone = order(&session, ledgered).await?;
     let names: Vec<String> = undone.iter().map(|(t, _)| t.name.clone()).collect();
     check_limits(&request.limits, &names)?;
+    let mut replaced = Vec::with_capacity(undone.len());
     for (target, _) in &mut undone {
-        let config = &mut target.config;
-        config.limits = limits::in_effect(config.limits, &target.name, &request.limits);
+        let own = target.config.limits;
+        let now = limits::in_effect(own, &target.name, &request.limits);
+        replaced.push(limits::replaced(&own, &now));
+        target.config.limits = now;
     }
     let mut undos = Vec::with_capacity(undone.len());
     for (target, written) in &undone {
@@ -159,7 +162,7 @@ pub async fn rollback(
         told(read);
     }
     let mut tables = Vec::with_capacity(undone.len());
-    for (target, written) in &undone {
+    for ((target, written), replaced) in undone.iter().zip(replaced) {
         let Target {
             name,
             table,
@@ -177,7 +180,7 @@ pub async fn rollback(
             counts: Counts::default(),
             stamps: BTreeMap::new(),
             triggered: triggered(target, written),
-            warnings: warnings(table),
+            warnings: [replaced, warnings(table)].concat(),
         });
     }
     events(Event::phase("write the plan"));

@@ -41,6 +41,8 @@ pub struct Options {
     pub loader_schema: String,
     /// Everything but the commit.
     pub dry_run: bool,
+    /// Whether the approval also covers that the plan was applied before and rolled back.
+    pub again: bool,
 }
 
 /// What one apply did.
@@ -86,8 +88,18 @@ pub async fn attempt(
         .await?;
     let locked = Locked::begin(session, &file.hash).await?;
     let session = &locked.session;
-    if let Some(before) = applied_before(session, file).await? {
-        return Ok(Attempt::Already(before));
+    match applied_before(session, file).await? {
+        Some(before) if before.undone_by.is_none() => return Ok(Attempt::Already(before)),
+        Some(before) if !options.again && !options.dry_run => {
+            return Err(Error::not_approved(format!(
+                "the plan was applied at {} by {} (application {}) and rolled back since; applying it again needs a \
+                 new approval that says so",
+                before.applied_at,
+                crate::text::escape(&before.actor),
+                before.application
+            )));
+        }
+        _ => {}
     }
     still_in_effect(session, file).await?;
     let mut names: Vec<String> = Vec::new();

@@ -28,8 +28,15 @@ pub const ROWS: u64 = 100_000;
 /// Bytes of rows after which a new element begins: the script reads one without making anybody wait.
 const PIECE: usize = 64 << 10;
 
-const STYLE: &str = include_str!("html/page.css");
-const SCRIPT: &str = include_str!("html/page.js");
+const STYLE: &str = include_str!("html/page/page.css");
+/// One module, in files that can be read.
+const SCRIPT: &str = concat!(
+    include_str!("html/page/read.js"),
+    include_str!("html/page/find.js"),
+    include_str!("html/page/rows.js"),
+    include_str!("html/page/list.js"),
+    include_str!("html/page/act.js"),
+);
 
 /// Writes a verified plan as a page. Where it has more than [`ROWS`] entries, violations and
 /// deletes come first, and the rest has a share for each table and action.
@@ -100,7 +107,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
         .map_err(|e| failed(e.into()))?;
     let end = html! {
         script #names type="application/json" { (PreEscaped(tail)) }
-        script { (PreEscaped(text_of(SCRIPT))) }
+        script type="module" { (PreEscaped(text_of(SCRIPT))) }
     };
     writeln!(out, "{}</body></html>", end.into_string()).map_err(failed)
 }

@@ -28,8 +28,13 @@ pub struct Limits {
 pub enum Limit {
     /// So many rows.
     Rows(u64),
-    /// Hundredths of a per cent of the table's rows, rounded down to whole rows.
-    Share(u64),
+    /// A part of the table's rows.
+    Share {
+        /// Hundredths of a per cent, rounded down to whole rows.
+        hundredths: u64,
+        /// So many are allowed in any case: of a small table a part is next to nothing.
+        floor: u64,
+    },
 }
 
 /// A limit given for one plan, in place of the tables' own.
@@ -67,7 +72,7 @@ impl Limits {
     /// Whether the table's rows have to be counted.
     pub fn needs_rows(&self) -> bool {
         let shares = [self.insert, self.update, self.delete].into_iter();
-        shares.flatten().any(|l| matches!(l, Limit::Share(_)))
+        shares.flatten().any(|l| matches!(l, Limit::Share { .. }))
     }
 
     /// The limit of one action; what writes no row has none.
@@ -123,14 +128,34 @@ pub fn in_effect(mut own: Limits, name: &str, given: &[Allowance]) -> Limits {
     own
 }
 
+/// What is said of limits that were replaced for one plan, so that a reviewer sees it.
+pub fn replaced(own: &Limits, now: &Limits) -> Vec<String> {
+    let actions = [
+        (Action::Insert, own.insert, now.insert),
+        (Action::Update, own.update, now.update),
+        (Action::Delete, own.delete, now.delete),
+    ];
+    let replaced = actions.into_iter().filter_map(|(action, own, now)| {
+        let (own, now) = own.zip(now).filter(|(own, now)| own != now)?;
+        Some(format!(
+            "limit of rows to {action} changed from {own} to {now} by --max-{action}s"
+        ))
+    });
+    replaced.collect()
+}
+
+/// How a limit is written.
+const FORMS: &str =
+    "a number of rows (1000) or a part of the table's rows (10%, 0.25%, or \"10%, at least 10\")";
+
 impl Limit {
     /// The most rows that are allowed where the table has `rows`.
     pub fn most(self, rows: u64) -> u64 {
         match self {
             Limit::Rows(n) => n,
-            Limit::Share(hundredths) => {
+            Limit::Share { hundredths, floor } => {
                 let share = u128::from(rows) * u128::from(hundredths) / 10_000;
-                u64::try_from(share).unwrap_or(u64::MAX)
+                u64::try_from(share).unwrap_or(u64::MAX).max(floor)
             }
         }
     }
@@ -140,11 +165,17 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Limit::Rows(n) => write!(f, "{n}"),
-            Limit::Share(n) => match (n / 100, n % 100) {
-                (whole, 0) => write!(f, "{whole}%"),
-                (whole, part) if part % 10 == 0 => write!(f, "{whole}.{}%", part / 10),
-                (whole, part) => write!(f, "{whole}.{part:02}%"),
-            },
+            Limit::Share { hundredths, floor } => {
+                match (hundredths / 100, hundredths % 100) {
+                    (whole, 0) => write!(f, "{whole}%")?,
+                    (whole, part) if part % 10 == 0 => write!(f, "{whole}.{}%", part / 10)?,
+                    (whole, part) => write!(f, "{whole}.{part:02}%")?,
+                }
+                match floor {
+                    0 => Ok(()),
+                    n => write!(f, ", at least {n}"),
+                }
+            }
         }
     }
 }
@@ -153,17 +184,23 @@ impl FromStr for Limit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Limit, String> {
-        let wrong = || {
-            format!(
-                "\"{text}\" is not a number of rows (1000) or a part of the table's rows (10%, 0.25%)"
-            )
-        };
+        let wrong = || format!("\"{text}\" is not {FORMS}");
         // Digits alone: no sign, no exponent.
-        let number = |digits: &str| match digits.bytes().all(|b| b.is_ascii_digit()) {
-            true => digits.parse::<u64>().map_err(|_| wrong()),
-            false => Err(wrong()),
+        let number = |digits: &str| {
+            if digits.bytes().all(|b| b.is_ascii_digit()) {
+                digits.parse::<u64>().map_err(|_| wrong())
+            } else {
+                Err(wrong())
+            }
         };
-        let Some(share) = text.strip_suffix('%') else {
+        let (share, floor) = match text.split_once(',') {
+            None => (text, 0),
+            Some((share, floor)) => {
+                let floor = floor.trim_start().strip_prefix("at least ");
+                (share, number(floor.ok_or_else(wrong)?.trim())?)
+            }
+        };
+        let Some(share) = share.trim_end().strip_suffix('%') else {
             return number(text).map(Limit::Rows);
         };
         let share = share.trim_end();
@@ -176,7 +213,9 @@ impl FromStr for Limit {
         let hundredths = number(whole)?
             .checked_mul(100)
             .and_then(|w| w.checked_add(part));
-        hundredths.map(Limit::Share).ok_or_else(wrong)
+        hundredths
+            .map(|hundredths| Limit::Share { hundredths, floor })
+            .ok_or_else(wrong)
     }
 }
 
@@ -184,7 +223,7 @@ impl Serialize for Limit {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self {
             Limit::Rows(n) => s.serialize_u64(*n),
-            Limit::Share(_) => s.collect_str(self),
+            Limit::Share { .. } => s.collect_str(self),
         }
     }
 }
@@ -195,7 +234,7 @@ impl<'de> Deserialize<'de> for Limit {
         impl serde::de::Visitor<'_> for Visitor {
             type Value = Limit;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of rows (1000) or a part of the table's rows (10%, 0.25%)")
+                f.write_str(FORMS)
             }
             fn visit_u64<E>(self, n: u64) -> Result<Limit, E> {
                 Ok(Limit::Rows(n))
@@ -215,10 +254,10 @@ impl JsonSchema for Limit {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A number of rows (`1000`), or a part of the rows that the table has (`10%`, `0.25%`).",
+            "description": "A number of rows (`1000`), or a part of the rows that the table has (`10%`, `0.25%`), with a floor if wanted (`10%, at least 10`).",
             "oneOf": [
                 {"type": "integer", "minimum": 0},
-                {"type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,2})?%$"},
+                {"type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,2})? *%( *, *at least +[0-9]+ *)?$"},
             ],
         })
     }
@@ -235,7 +274,7 @@ impl fmt::Display for Exceeded<'_> {
             "{number} {rows} to {word}, and at most {most} {are} allowed (limits: {word}: {}",
             self.limit
         )?;
-        if let Limit::Share(_) = self.limit {
+        if let Limit::Share { .. } = self.limit {
             write!(f, ", of {} rows", self.rows)?;
         }
         let table = crate::text::escape(self.table);
@@ -247,17 +286,23 @@ impl fmt::Display for Exceeded<'_> {
 mod tests {
     use super::*;
 
+    fn share(hundredths: u64, floor: u64) -> Limit {
+        Limit::Share { hundredths, floor }
+    }
+
     #[test]
     fn limits_are_numbers_or_parts() {
         for (text, limit, shown) in [
             ("0", Limit::Rows(0), "0"),
             ("1000", Limit::Rows(1000), "1000"),
-            ("10%", Limit::Share(1000), "10%"),
-            ("10 %", Limit::Share(1000), "10%"),
-            ("0.25%", Limit::Share(25), "0.25%"),
-            ("0.05%", Limit::Share(5), "0.05%"),
-            ("12.50%", Limit::Share(1250), "12.5%"),
-            ("250%", Limit::Share(25_000), "250%"),
+            ("10%", share(1000, 0), "10%"),
+            ("10 %", share(1000, 0), "10%"),
+            ("0.25%", share(25, 0), "0.25%"),
+            ("0.05%", share(5, 0), "0.05%"),
+            ("12.50%", share(1250, 0), "12.5%"),
+            ("250%", share(25_000, 0), "250%"),
+            ("10%, at least 10", share(1000, 10), "10%, at least 10"),
+            ("10 % ,at least  7", share(1000, 7), "10%, at least 7"),
         ] {
             assert_eq!(text.parse(), Ok(limit), "{text}");
             assert_eq!(limit.to_string(), shown);
@@ -272,6 +317,11 @@ mod tests {
             "1.5",
             "1.234%",
             ".5%",
+            "10, at least 5",
+            "10%, 5",
+            "10%, at least",
+            "10%, at least ten",
+            "10%,",
             "1.%",
             "99999999999999999999",
             "99999999999999999999%",
@@ -289,6 +339,8 @@ mod tests {
         assert_eq!(most("100%", u64::MAX), u64::MAX);
         assert_eq!(most("300%", u64::MAX), u64::MAX);
         assert_eq!(most("7", 0), 7);
+        assert_eq!(most("10%, at least 10", 0), 10);
+        assert_eq!(most("10%, at least 10", 1000), 100);
     }
 
     #[test]
@@ -312,10 +364,27 @@ mod tests {
     }
 
     #[test]
+    fn what_replaces_a_limit_is_told() {
+        let limits = |update, insert| Limits {
+            insert,
+            update: Some(update),
+            delete: None,
+        };
+        let own = limits(share(3000, 0), None);
+        assert_eq!(replaced(&own, &own), [""; 0]);
+        // Where there was no limit, none is lifted.
+        let now = limits(share(5000, 0), Some(Limit::Rows(7)));
+        assert_eq!(
+            replaced(&own, &now),
+            ["limit of rows to update changed from 30% to 50% by --max-updates"]
+        );
+    }
+
+    #[test]
     fn what_is_exceeded_is_told_with_the_flag_that_allows_it() {
         let limits = Limits {
             insert: Some(Limit::Rows(10)),
-            update: Some(Limit::Share(1000)),
+            update: Some(share(1000, 0)),
             delete: Some(Limit::Rows(1)),
         };
         let counts = Counts {

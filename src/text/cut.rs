@@ -3,6 +3,7 @@
 use textwrap::{Options, WordSplitter};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::text::commands::inert;
 use crate::text::escape;
 
 /// The longest value shown, in characters.
@@ -83,7 +84,8 @@ pub fn wrap(out: &mut String, lead: &str, text: &str, hang: usize, width: usize)
         // A key with hyphens stays whole.
         .word_splitter(WordSplitter::NoHyphenation);
     for line in textwrap::wrap(text, options) {
-        out.push_str(&line);
+        // A word that begins a line now must not be a command there.
+        out.push_str(&inert(&line));
         out.push('\n');
     }
 }

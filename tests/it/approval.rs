@@ -1,5 +1,8 @@
 //! Who may apply what, and where.
 
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
 use serde_json::json;
 
 use crate::support::{Plan, World, server};
@@ -248,12 +251,7 @@ fn a_database_without_a_ledger_is_refused_by_the_name_of_the_command() {
 #[test]
 fn migrating_twice_changes_nothing() {
     let (world, _) = planned();
-    world.writes_nothing(|| {
-        world
-            .loader(&["migrate"])
-            .ok()
-            .says("are as they should be")
-    });
+    world.writes_nothing(|| world.loader(&["migrate"]).ok().says("are up to date"));
 }
 
 #[test]
@@ -275,4 +273,107 @@ fn the_limit_of_records_holds_for_plan_and_apply() {
     world
         .apply_with(&plan, &["--force", "--max-records", "2"])
         .ok();
+}
+
+/// Applies the plan at a terminal, where `before` is typed at once and `answer` when the question is
+/// asked; returns the exit code.
+fn at_a_terminal(world: &World, plan: &Plan, before: &str, answer: &str) -> i32 {
+    let loader = world.command(&["apply", &plan.name()]);
+    let words: Vec<String> = std::iter::once(loader.get_program())
+        .chain(loader.get_args())
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let mut script = Command::new("script");
+    script
+        .args(["-q", "-e", "-c", &words.join(" "), "/dev/null"])
+        .env_clear()
+        .current_dir(loader.get_current_dir().unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    for (name, value) in loader.get_envs() {
+        script.env(name, value.unwrap());
+    }
+    let mut script = script.spawn().unwrap();
+    let mut stdin = script.stdin.take().unwrap();
+    stdin.write_all(before.as_bytes()).unwrap();
+    stdin.flush().unwrap();
+    let mut shown = Vec::new();
+    let mut stdout = script.stdout.take().unwrap();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&shown).contains("to apply it: ") {
+        assert_eq!(
+            stdout.read(&mut byte).unwrap(),
+            1,
+            "{}",
+            String::from_utf8_lossy(&shown)
+        );
+        shown.push(byte[0]);
+    }
+    stdin.write_all(answer.as_bytes()).unwrap();
+    stdin.flush().unwrap();
+    // What is told after the question must not fill the pipe.
+    std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+    drop(stdin);
+    script.wait().unwrap().code().unwrap()
+}
+
+#[test]
+fn only_what_is_typed_after_the_question_answers_it() {
+    let (world, plan) = planned();
+    world.writes_nothing(|| {
+        for no in ["no\n", "y\n", "\n", "yess\n"] {
+            assert_eq!(at_a_terminal(&world, &plan, "", no), 5, "{no:?}");
+        }
+        assert_eq!(at_a_terminal(&world, &plan, "yes\nyes\nyes\n", "no\n"), 5);
+    });
+    assert_eq!(at_a_terminal(&world, &plan, "no\n", "yes\n"), 0);
+    is_loaded(&world);
+}
+
+#[test]
+fn what_was_rolled_back_is_applied_again_only_with_an_approval_that_says_so() {
+    let (world, plan) = planned();
+    world.apply(&plan).ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    let hash = plan.hash();
+    let again = format!("loader apply {} --again --approve {hash}", plan.name());
+    world.writes_nothing(|| {
+        // The job that is run again.
+        for how in [&["--approve", hash.as_str()][..], &["--force"]] {
+            let refused = world.apply_with(&plan, how).exits(5);
+            refused.says("rolled back since").says(&again);
+        }
+        world.set("REQUIRE_APPROVAL", "false");
+        world.apply_with(&plan, &[]).exits(5).says(&again);
+        // Nothing else takes the place of that approval.
+        world.apply_with(&plan, &["--again"]).exits(5);
+        world.apply_with(&plan, &["--again", "--force"]).exits(5);
+        world.unset("REQUIRE_APPROVAL");
+        let other = format!("sha256:{}", "0".repeat(64));
+        world
+            .apply_with(&plan, &["--again", "--approve", &other])
+            .exits(5);
+        // The same batch makes the same plan.
+        let load = world
+            .loader(&["load", "--batch-id", "b", "--force"])
+            .exits(5);
+        load.says("loader load --batch-id b --again --approve sha256:");
+        world.check(&plan).ok().says("only with --again");
+        world.apply_with(&plan, &["--force", "--dry-run"]).ok();
+    });
+    let approved = ["--again", "--approve", hash.as_str()];
+    world.apply_with(&plan, &approved).ok();
+    is_loaded(&world);
+    world
+        .apply_with(&plan, &approved)
+        .ok()
+        .says("Applied already");
+    // A batch that differs makes a plan of its own.
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    world.deliver("b", "t/2.json", r#"{"id": 3, "v": "three"}"#);
+    world.loader(&["load", "--batch-id", "b", "--force"]).ok();
 }

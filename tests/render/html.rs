@@ -25,7 +25,10 @@ fn all() -> Filter {
 /// The page's own text without style and script, which are files.
 fn without_files(page: &str) -> String {
     let mut text = page.to_owned();
-    for (from, to) in [("<style>", "</style>"), ("<script>", "</script>")] {
+    for (from, to) in [
+        ("<style>", "</style>"),
+        ("<script type=\"module\">", "</script>"),
+    ] {
         let start = text.find(from).unwrap() + from.len();
         let end = start + text[start..].find(to).unwrap();
         text.replace_range(start..end, "…");

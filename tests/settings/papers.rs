@@ -77,91 +77,171 @@ fn the_workflow_is_well_formed() {
     }
 }
 
-#[test]
-fn the_workflow_plans_and_applies_what_was_merged() {
+/// A repository with the tables of the biobank and a recorded GitHub: `gh` writes down its calls, and
+/// answers with the comments in the file `known`.
+fn repository() -> World {
     let world = biobank();
-    for (table, record) in [
-        ("subjects", r#"{"global_subject_id": "G2", "center": "B"}"#),
-        (
-            "dna",
-            r#"{"global_subject_id": "G1", "sample_id": "D1", "concentration": 2}"#,
-        ),
-    ] {
-        world.write(&format!("source/staging/b1/{table}/a.json"), record);
-    }
+    world.write(
+        "bin/gh",
+        "#!/bin/sh\necho \"$*\" >> calls\ncase \"$*\" in *--paginate*) cat known;; esac\n",
+    );
+    world.write("known", "");
     world.write(
         ".gitignore",
-        "source\nbin\n*.list\ncomment.md\nremote\ncalls\n",
+        "source\nbin\n*.list\ncomments\nremote\ncalls\nknown\nstate\n",
     );
-    let start = "git init --quiet --initial-branch main . && git init --quiet --bare remote \
-        && git config user.name a && git config user.email a && git remote add origin ./remote \
-        && git add . && git commit --quiet -m start && git push --quiet --set-upstream origin main";
-    bash(&world, start, &[]);
-    let base = bash(&world, "git rev-parse HEAD", &[]);
     bash(
         &world,
-        "mkdir batches && touch batches/b1 && git add . && git commit --quiet -m 'Load b1' && git push --quiet",
+        "chmod +x bin/gh && git init --quiet --initial-branch main . && git init --quiet --bare remote \
+         && git config user.name a && git config user.email a && git remote add origin ./remote \
+         && git add . && git commit --quiet -m start && git push --quiet --set-upstream origin main",
         &[],
     );
+    world
+}
 
-    let plan = script("plan", "Plan");
-    bash(&world, &plan, &[("BASE", &base)]);
-    let comment = std::fs::read_to_string(world.path("comment.md")).unwrap();
-    assert!(comment.starts_with("<!-- table-loader -->\n"), "{comment}");
-    assert!(
-        comment.contains("subjects") && comment.contains("concentration"),
-        "{comment}"
+/// Delivers a subject for each batch, and adds the batches' files to the branch.
+fn pull_request(world: &World, batches: &[&str]) -> String {
+    let base = bash(world, "git rev-parse HEAD", &[]);
+    for batch in batches {
+        let record = format!(r#"{{"global_subject_id": "{batch}", "center": "B"}}"#);
+        world.write(&format!("source/staging/{batch}/subjects/a.json"), &record);
+        world.write(&format!("batches/{batch}"), "");
+    }
+    bash(
+        world,
+        "git add . && git commit --quiet -m 'Load' && git push --quiet",
+        &[],
     );
-    let put = script("plan", "Put the plan into the pull request");
-    bash(&world, &put, &[]);
-    assert_eq!(
-        bash(&world, "git show --name-only --format= origin/main", &[]),
-        "plans/b1.json"
-    );
-    bash(&world, &plan, &[("BASE", &base)]);
-    bash(&world, &put, &[]);
-    assert_eq!(
-        bash(&world, "git log --oneline | wc -l", &[]),
-        "3",
-        "the same plan is no new commit"
-    );
+    base
+}
 
-    let apply = script("apply", "Apply what was merged");
-    bash(&world, &apply, &[("BEFORE", &base)]);
-    assert_eq!(world.rows("SELECT concentration FROM dna"), ["2.000"]);
-    assert_eq!(world.rows("SELECT count(*) FROM subjects"), ["2"]);
-    bash(&world, &apply, &[("BEFORE", &base)]);
-    assert_eq!(world.rows("SELECT count(*) FROM loader_ledger"), ["1"]);
+const PUT: &str = "Put plans and comments into the pull request";
+const APPLY: &str = "Apply what is still to be applied";
+
+#[track_caller]
+fn plan(world: &World, base: &str) {
+    bash(world, &script("plan", "Plan"), &[("BASE", base)]);
+    let github = [("REPOSITORY", "o/r"), ("NUMBER", "7"), ("GH_TOKEN", "x")];
+    bash(world, &script("plan", PUT), &github);
 }
 
 #[test]
-fn the_comment_is_written_once_and_then_edited() {
-    let world = World::empty();
-    world.write("comment.md", "<!-- table-loader -->\n");
-    let show = script("plan", "Show it in one comment");
-    for (found, expect) in [
-        (
-            "",
-            "--method POST repos/o/r/issues/7/comments --field body=@comment.md",
-        ),
-        (
-            "41\n42",
-            "--method PATCH repos/o/r/issues/comments/42 --field body=@comment.md",
-        ),
+fn the_workflow_plans_ten_batches_and_applies_each_exactly_once() {
+    let world = repository();
+    let batches: Vec<String> = (0..10).map(|i| format!("b{i}")).collect();
+    let batches: Vec<&str> = batches.iter().map(String::as_str).collect();
+    let base = pull_request(&world, &batches);
+    world.write(
+        "known",
+        "41 <!-- table-loader b1 -->\n42 <!-- table-loader b3 -->\n43 other\n",
+    );
+    plan(&world, &base);
+    let plans = bash(&world, "git show --name-only --format= origin/main", &[]);
+    assert_eq!(plans.lines().count(), 10, "{plans}");
+    let calls = std::fs::read_to_string(world.path("calls")).unwrap();
+    for (batch, call) in [
+        ("b1", "--method PATCH repos/o/r/issues/comments/41"),
+        ("b3", "--method PATCH repos/o/r/issues/comments/42"),
+        ("b4", "--method POST repos/o/r/issues/7/comments"),
     ] {
-        let gh = format!(
-            "#!/bin/sh\necho \"$*\" >> calls\ncase \"$*\" in *--paginate*) echo '{found}';; esac\n"
+        let call = format!("{call} --field body=@comments/{batch}.md");
+        assert!(calls.contains(&call), "{call}: {calls}");
+        let comment = std::fs::read_to_string(world.path(&format!("comments/{batch}.md"))).unwrap();
+        let start = format!("<!-- table-loader {batch} -->\n<!-- table-loader plan sha256:");
+        assert!(
+            comment.starts_with(&start) && comment.len() < 65_536,
+            "{comment}"
         );
-        world.write("bin/gh", &gh);
-        bash(&world, "chmod +x bin/gh", &[]);
-        bash(
-            &world,
-            &show,
-            &[("REPOSITORY", "o/r"), ("NUMBER", "7"), ("GH_TOKEN", "x")],
-        );
-        let calls = std::fs::read_to_string(world.path("calls")).unwrap();
-        assert!(calls.trim_end().ends_with(expect), "{calls}");
     }
+    let head = bash(&world, "git rev-parse origin/main", &[]);
+    let status =
+        format!("repos/o/r/statuses/{head} --field context=table-loader --field state=success");
+    assert!(calls.contains(&status), "{calls}");
+    bash(
+        &world,
+        &script("plan", "Say whether everything can be applied"),
+        &[],
+    );
+    // The same plans are no new commit.
+    plan(&world, &base);
+    assert_eq!(bash(&world, "git rev-parse origin/main", &[]), head);
+
+    bash(&world, &script("apply", APPLY), &[]);
+    assert_eq!(
+        world.rows("SELECT count(*) FROM subjects WHERE global_subject_id LIKE 'b%'"),
+        ["10"]
+    );
+    // Run again, and after a rollback, it applies nothing twice.
+    bash(&world, &script("apply", APPLY), &[]);
+    assert_eq!(world.rows("SELECT count(*) FROM loader_ledger"), ["10"]);
+    bash(&world, "loader rollback --batch-id b7 --force", &[]);
+    bash(&world, &script("apply", APPLY), &[]);
+    assert_eq!(world.rows("SELECT count(*) FROM loader_ledger"), ["11"]);
+    assert_eq!(
+        world.rows("SELECT count(*) FROM subjects WHERE global_subject_id = 'b7'"),
+        ["0"]
+    );
+}
+
+#[test]
+fn a_refused_plan_stops_no_other_and_what_a_cancelled_run_left_is_caught_up() {
+    let world = repository();
+    // Three merges, and the run of the second was cancelled.
+    let base = pull_request(&world, &["m1"]);
+    plan(&world, &base);
+    bash(&world, &script("apply", APPLY), &[]);
+    for batch in ["m2", "m3"] {
+        let base = pull_request(&world, &[batch]);
+        plan(&world, &base);
+    }
+    // And somebody else brought what the second would insert; a file that is no plan lies there, too.
+    world.sql("INSERT INTO subjects (global_subject_id, center) VALUES ('m2', 'C')");
+    world.write("plans/note.json", "{}");
+    let apply = format!(
+        "{} || echo ended with $?",
+        script("apply", APPLY).replace("exit 1", "(exit 1)")
+    );
+    let said = bash(&world, &format!("( {apply} )"), &[]);
+    assert!(
+        said.contains("Not applied:") && said.contains("plans/m2.json"),
+        "{said}"
+    );
+    assert!(
+        said.contains("a file in plans is no plan") && said.contains("ended with 1"),
+        "{said}"
+    );
+    let there = "SELECT global_subject_id || center FROM subjects WHERE global_subject_id LIKE 'm%' ORDER BY 1";
+    assert_eq!(world.rows(there), ["m1B", "m2C", "m3B"]);
+    assert_eq!(world.rows("SELECT count(*) FROM loader_ledger"), ["2"]);
+}
+
+#[test]
+fn a_plan_that_cannot_be_applied_is_not_green() {
+    let world = repository();
+    let base = pull_request(&world, &["good", "bad"]);
+    let wrong = r#"{"global_subject_id": "bad", "no_such_column": 1}"#;
+    world.write("source/staging/bad/subjects/b.json", wrong);
+    world.write("batches/gone", "");
+    world.write("batches/no batch ü", "");
+    bash(
+        &world,
+        "git add . && git commit --quiet -m more && git push --quiet",
+        &[],
+    );
+    plan(&world, &base);
+    let calls = std::fs::read_to_string(world.path("calls")).unwrap();
+    assert!(calls.contains("--field state=failure"), "{calls}");
+    for (batch, said) in [
+        ("good", "can be applied"),
+        ("bad", "cannot be applied"),
+        ("gone", "could not be planned"),
+    ] {
+        let comment = std::fs::read_to_string(world.path(&format!("comments/{batch}.md"))).unwrap();
+        assert!(comment.contains(said), "{batch}: {comment}");
+    }
+    let check = script("plan", "Say whether everything can be applied");
+    assert_eq!(bash(&world, &format!("{check} || echo red"), &[]), "red");
 }
 
 #[test]

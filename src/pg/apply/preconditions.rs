@@ -36,15 +36,14 @@ pub async fn check_target(
     }
 }
 
-/// The latest application of this plan, if it is not undone.
+/// The latest application of this plan, undone or not.
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option<Application>> {
     let schema = &file.header.target.loader_schema;
     let all = ledger::applications(session, schema, Some(&file.header.batch_id)).await?;
-    let latest = all.into_iter().find(|a| a.plan_hash == file.hash);
-    Ok(latest.filter(|a| a.undone_by.is_none()))
+    Ok(all.into_iter().find(|a| a.plan_hash == file.hash))
 }
 
 /// What a rollback takes back must not have been taken back by another.

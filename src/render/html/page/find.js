@@ -1,0 +1,123 @@
+// What is asked for, which also stands in the address, and the rows that answer it.
+
+const wants = () => ({
+  q: search.value.trim(),
+  table: selects.table.value,
+  column: selects.column.value,
+  kind: selects.kind.value,
+  actions: toggles.filter((t) => t.ariaPressed === "true").map((t) => ACTIONS[t.dataset.toggle]).join(","),
+  alike: grouped.checked ? "" : "0",
+});
+const USUAL = ACTIONS.slice(0, 4).join(",");
+
+function address(row) {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(wants())) {
+    if (value && !(name === "actions" && value === USUAL)) params.set(name, value);
+  }
+  if (row) params.set("row", row);
+  return "#" + params;
+}
+
+function want(params) {
+  search.value = params.get("q") || "";
+  for (const name of Object.keys(selects)) {
+    selects[name].value = params.get(name) || "";
+    if (selects[name].selectedIndex < 0) selects[name].value = "";
+  }
+  const actions = (params.get("actions") || USUAL).split(",");
+  for (const t of toggles) t.ariaPressed = String(actions.includes(ACTIONS[t.dataset.toggle]));
+  grouped.checked = params.get("alike") !== "0";
+}
+
+async function follow() {
+  const params = new URLSearchParams(location.hash.slice(1));
+  const before = JSON.stringify(wants());
+  want(params);
+  if (before !== JSON.stringify(wants()) || !items.length) await refresh(false);
+  if (params.has("row")) await goTo(Number(params.get("row")));
+}
+
+async function goTo(place) {
+  let low = 0, high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows[middle].n < place) low = middle + 1; else high = middle;
+  }
+  const row = rows[low];
+  if (!row || row.n !== place) {
+    state.textContent = `Row ${place} of the plan is not on this page.`;
+    return;
+  }
+  const holds = (item) => item.row === low || (item.alike !== null && item.alike.includes(low));
+  let at = items.findIndex(holds);
+  if (at < 0 || items[at].alike) {
+    if (at < 0) want(new URLSearchParams({ actions: USUAL + (row.a === 4 ? ",skip" : "") }));
+    grouped.checked = false;
+    await refresh(false);
+    at = items.findIndex((item) => item.row === low);
+  }
+  if (at < 0) return;
+  select(at);
+  if (!items[at].open) toggle(at);
+  select(at);
+}
+
+async function refresh(tell = true) {
+  const mine = ++turn;
+  const asked = wants();
+  list.ariaBusy = "true";
+  began = performance.now();
+  const q = asked.q.toLowerCase();
+  const table = asked.table === "" ? -1 : names.tables.indexOf(asked.table);
+  const column = asked.column === "" ? -1 : names.columns.indexOf(asked.column);
+  const actions = ACTIONS.map((a) => asked.actions.split(",").includes(a));
+  const has = (pairs) => pairs !== undefined && pairs.some((p) => p[0] === column);
+  // Violations of all tables, then deletes, then the rest table by table.
+  const many = names.tables.length;
+  const sections = Array.from({ length: many * 5 }, () => []);
+  const groups = [];       // by the number that entries alike share
+  let matching = 0;
+  for (let i = 0; i < rows.length; i++) {
+    if (i % 128 === 0 && due()) {
+      await rest();
+      if (mine !== turn) return;
+    }
+    const row = rows[i];
+    if (!actions[row.a] || (table >= 0 && row.t !== table)) continue;
+    if (asked.kind && !(row.violation && row.violation.kind === asked.kind)) continue;
+    if (column >= 0 && !(has(row.s) || has(row.v) || has(row.r) || (row.violation && row.violation.field === column))) continue;
+    if (q && !row.text.includes(q)) continue;
+    matching++;
+    const group = grouped.checked ? groups[row.g] : undefined;
+    if (group) {
+      if (group.alike) group.alike.push(i);
+      else group.alike = [i];
+      continue;
+    }
+    const item = { row: i, alike: null, open: false, height: closedHeight(row) };
+    groups[row.g] = item;
+    sections[row.a < 2 ? row.a * many + row.t : 2 * many + row.t * 3 + row.a - 2].push(item);
+  }
+  const found = [];
+  for (const section of sections) {
+    const several = section.filter((item) => item.alike);
+    several.sort((a, b) => b.alike.length - a.alike.length);
+    for (const item of several) found.push(item);
+    for (const item of section) if (!item.alike) found.push(item);
+    if (due()) {
+      await rest();
+      if (mine !== turn) return;
+    }
+  }
+  items = found;
+  current = -1;
+  measure();
+  draw(true);
+  const all = rows.length;
+  const rowsAre = (n) => `${number(n)} ${n === 1 ? "entry" : "entries"}`;
+  state.textContent = (matching === all ? rowsAre(all) : `${number(matching)} of ${rowsAre(all)}`)
+    + (items.length < matching ? `, those alike as one: ${number(items.length)}` : "");
+  list.ariaBusy = "false";
+  if (tell) history.replaceState(null, "", address());
+}

@@ -1,0 +1,90 @@
+// Lists a plan's entries: reads them piece by piece, filters and groups them in slices of time, and
+// has only those rows in the document that are on the screen. Values become text, never markup.
+// The files of this folder are one module, in the order in which html.rs names them.
+const ACTIONS = ["violation", "delete", "update", "insert", "skip"];
+const SIGNS = ["!", "−", "~", "+", "="];
+// Heights in px, as the style sheet has them.
+const FRAME = 17, TITLE = 24, LINE = 22;
+const LINES = 6;           // changed columns of a closed row
+const SHORT = 240;         // characters of a value in a closed row
+const LONG = 1500;         // and in an open one, before "show all"
+const SLICE = 10;          // milliseconds of work before others have their turn
+const AROUND = 300;        // px of rows above and below the screen
+const PRINTED = 500;       // rows on paper
+
+const $ = (id) => document.getElementById(id);
+const list = $("list"), state = $("state"), search = $("search"), tools = $("tools"), grouped = $("grouped");
+const selects = { table: $("table"), column: $("column"), kind: $("kind") };
+const toggles = [...document.querySelectorAll("[data-toggle]")];
+const narrow = matchMedia("(max-width: 44rem)");
+const number = new Intl.NumberFormat("en").format;
+
+const rows = [];
+let names = { tables: [], widths: [], columns: [], objects: [], left: [] };
+let items = [];            // what the filters leave: { row, alike, open, height }, rows by index
+let tops = new Float64Array(1);
+let current = -1;
+let turn = 0;
+const shown = new Map();   // item number to its element
+
+const make = (tag, name, text) => {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  if (text !== undefined) element.textContent = text;
+  return element;
+};
+
+// Lets the browser do what it has to, then goes on.
+const channel = new MessageChannel();
+const waiting = [];
+channel.port1.onmessage = () => waiting.shift()();
+const pause = () => new Promise((go) => { waiting.push(go); channel.port2.postMessage(0); });
+let began = 0;
+const due = () => performance.now() - began > SLICE;
+const rest = async () => { await pause(); began = performance.now(); };
+
+function searchable(row) {
+  const parts = row.k.map((k) => k[1]);
+  for (const v of row.v || []) parts.push(v[1]);
+  for (const s of row.s || []) parts.push(s[1], s[2]);
+  for (const r of row.r || []) parts.push(r[1]);
+  if (row.violation) parts.push(row.violation.kind, row.violation.old, row.violation.given, row.violation.why);
+  for (const [object, at] of row.f) parts.push(at === null ? names.objects[object] : names.objects[object] + "#" + at);
+  return parts.filter((p) => p).join("\n").toLowerCase();
+}
+
+async function read() {
+  began = performance.now();
+  names = JSON.parse($("names").textContent);
+  const pieces = document.querySelectorAll("script.rows");
+  const kinds = new Map();
+  for (let i = 0; i < pieces.length; i++) {
+    for (const row of JSON.parse(pieces[i].textContent)) {
+      row.text = searchable(row);
+      row.length = lengthOf(row);
+      rows.push(row);
+      if (row.violation) kinds.set(row.violation.kind, (kinds.get(row.violation.kind) || 0) + 1);
+    }
+    if (due()) {
+      state.textContent = `Reading… ${Math.round((100 * i) / pieces.length)} %`;
+      await rest();
+    }
+  }
+  options(selects.table, names.tables.map((t) => [t, t]));
+  options(selects.column, [...names.columns].sort().map((c) => [c, c]));
+  options(selects.kind, [...kinds].sort().map(([kind, n]) => [kind, `${kind} (${number(n)})`]));
+  selects.kind.hidden = kinds.size === 0;
+  for (const [table, action, n] of names.left) {
+    const word = ACTIONS[action] + (n === 1 ? "" : "s");
+    $("left").append(make("li", "", `${number(n)} ${word} of ${names.tables[table]} are not on this page; `
+      + `loader show --table ${names.tables[table]} --action ${ACTIONS[action]} --all lists them.`));
+  }
+}
+
+function options(select, pairs) {
+  for (const [value, text] of pairs) {
+    const option = make("option", "", text.length > 60 ? text.slice(0, 60) + "…" : text);
+    option.value = value;
+    select.append(option);
+  }
+}

@@ -1,0 +1,169 @@
+// What rows say.
+
+// Not between the halves of one character.
+const cutAt = (text, at) => (at > 0 && at < text.length && (text.charCodeAt(at) & 0xfc00) === 0xdc00 ? at - 1 : at);
+
+function value(v, name, open) {
+  if (v === null || v === undefined) return make("span", name + " null", "null");
+  if (v === "") return make("span", name + " null", "empty");
+  const limit = open ? LONG : SHORT;
+  const element = make("span", name + " v");
+  if (v.length <= limit) {
+    element.textContent = v;
+    return element;
+  }
+  element.textContent = v.slice(0, cutAt(v, limit)) + "…";
+  if (open) element.append(showAll(element, v));
+  return element;
+}
+
+const plain = (element) => {
+  element.classList.remove("v");
+  return element;
+};
+
+function showAll(element, text) {
+  const button = make("button", "more", `show all ${number(text.length)} characters`);
+  button.type = "button";
+  button.addEventListener("click", (event) => {
+    event.stopPropagation();
+    element.textContent = text;
+    element.classList.add("long");
+  });
+  return button;
+}
+
+// Old and new, with what is different marked; closed rows begin shortly before it.
+function pair(a, b, open) {
+  const masked = (v) => v && v.startsWith("•••");
+  if (!a || !b || masked(a) || masked(b) || Math.max(a.length, b.length) > LONG) return [value(a, "old", open), value(b, "new", open)];
+  let from = 0;
+  while (from < a.length && from < b.length && a[from] === b[from]) from++;
+  from = cutAt(a, from);
+  let tail = 0;
+  while (tail < a.length - from && tail < b.length - from && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
+  if (tail && (a.charCodeAt(a.length - tail) & 0xfc00) === 0xdc00) tail--;
+  const start = !open && from > 28 ? cutAt(a, from - 12) : 0;
+  return [[a, "old"], [b, "new"]].map(([text, name]) => {
+    const element = make("span", name + " v");
+    if (from + tail < Math.max(a.length, b.length) / 4) {
+      element.textContent = text;
+      return element;
+    }
+    const end = text.length - tail;
+    element.append((start ? "…" : "") + text.slice(start, from), make("mark", "", text.slice(from, end)), text.slice(end));
+    return element;
+  });
+}
+
+function keyOf(row) {
+  const element = make("span", "key");
+  row.k.forEach(([column, v], i) => {
+    if (i) element.append(" ");
+    if (row.k.length > 1) element.append(make("i", "", names.columns[column] + " "));
+    element.append(v === null ? make("i", "", "null") : v.length > SHORT ? v.slice(0, cutAt(v, SHORT)) + "…" : v);
+  });
+  if (!row.k.length) element.append(make("i", "", "no key"));
+  return element;
+}
+
+const plainKey = (row) => row.k.map(([c, v]) => `${names.columns[c]} ${v === null ? "null" : v.slice(0, SHORT)}`).join(", ");
+
+function article(i) {
+  const item = items[i], row = rowOf(item), open = item.open;
+  const element = make("article", "row" + (open ? " open" : "") + (i === current ? " current" : ""));
+  element.item = item;
+  element.dataset.item = i;
+  element.tabIndex = i === current || (current < 0 && i === 0) ? 0 : -1;
+  element.ariaPosInSet = i + 1;
+  element.ariaSetSize = items.length;
+  element.ariaLabel = `${ACTIONS[row.a]}, ${names.tables[row.t]}, ${plainKey(row)}`
+    + (item.alike ? `, and ${item.alike.length} more alike` : "");
+  const sign = make("button", "sign " + ACTIONS[row.a], SIGNS[row.a]);
+  sign.type = "button";
+  sign.tabIndex = -1;
+  sign.title = ACTIONS[row.a];
+  sign.ariaExpanded = String(open);
+  sign.ariaLabel = open ? "close" : "open";
+  const title = make("div", "title");
+  title.append(make("span", "table", names.tables[row.t]), keyOf(row));
+  if (item.alike) title.append(make("span", "count", `and ${number(item.alike.length)} alike`));
+  const notes = [];
+  if (row.s && names.widths[row.t]) notes.push(`${row.s.length} of ${names.widths[row.t]} columns`);
+  if (row.note) notes.push(row.note);
+  if (notes.length) title.append(make("span", "dim", notes.join(" · ")));
+  const link = make("a", "link", "#" + row.n);
+  link.href = address(row.n);
+  link.tabIndex = -1;
+  link.title = "Link to this row";
+  title.append(link);
+  element.append(sign, title);
+  body(element, row, open);
+  if (open) {
+    if (item.alike) element.append(alike([item.row, ...item.alike]));
+    else if (row.f.length) element.append(make("p", "from", "from " + row.f.map(([o, at]) => names.objects[o] + (at === null ? "" : "#" + at)).join(", ")));
+  }
+  return element;
+}
+
+function body(element, row, open) {
+  const said = (name) => element.appendChild(make("div", "said" + (name ? " " + name : "")));
+  if (row.violation) {
+    const v = row.violation;
+    const line = said();
+    line.append(make("b", "", v.kind), v.field === null ? " " : ` ${names.columns[v.field]} `);
+    if (v.old !== null) {
+      const [old, given] = pair(v.old, v.given, open);
+      line.append(old, " → ", given, " ");
+    } else if (v.given !== null) line.append(value(v.given, "old", open), " ");
+    line.append(`(${v.effect})`);
+    said().append(plain(value(v.why, "", open)));
+  }
+  if (row.s) {
+    for (const [column, a, b] of open ? row.s : row.s.slice(0, LINES)) {
+      const line = element.appendChild(make("div", "line"));
+      line.append(make("span", "name", names.columns[column]), ...pair(a, b, open));
+    }
+    if (!open && row.s.length > LINES) said().append(`and ${row.s.length - LINES} more columns`);
+  }
+  const values = open ? row.v || [] : listed(row);
+  if (values.length && open) {
+    for (const [column, v] of values) {
+      const line = element.appendChild(make("div", "line"));
+      const sides = row.a === 1 ? [value(v, "old", true), make("span")] : [make("span"), value(v, "new", true)];
+      line.append(make("span", "name", names.columns[column]), ...sides);
+    }
+  } else if (values.length) {
+    const line = said(linesOf(row) > 1 ? "two" : "");
+    values.slice(0, 40).forEach(([column, v], i) => {
+      line.append((i ? ", " : "") + names.columns[column] + " ", value(v, "", false));
+    });
+  }
+  for (const [column, given] of row.r || []) {
+    said().append(`${names.columns[column]} was given as `, value(given, "", open), " and is rounded");
+  }
+}
+
+function alike(members) {
+  const keys = make("ul", "keys-alike");
+  const add = (from) => {
+    const end = Math.min(from + 200, members.length);
+    for (const i of members.slice(from, end)) {
+      const link = make("a", "v", rows[i].k.map((k) => (k[1] === null ? "null" : k[1].slice(0, SHORT))).join(" "));
+      link.href = address(rows[i].n);
+      keys.appendChild(make("li")).append(link);
+    }
+    if (end === members.length) return;
+    const button = make("button", "more", `${number(members.length - end)} more`);
+    button.type = "button";
+    const last = keys.appendChild(make("li"));
+    last.append(button);
+    button.addEventListener("click", (event) => {
+      event.stopPropagation();
+      last.remove();
+      add(end);
+    });
+  };
+  add(0);
+  return keys;
+}
