@@ -278,7 +278,7 @@ fn the_limit_of_records_holds_for_plan_and_apply() {
 /// Applies the plan at a terminal, where `before` is typed at once and `answer` when the question is
 /// asked; returns the exit code.
 fn at_a_terminal(world: &World, plan: &Plan, before: &str, answer: &str) -> i32 {
-    let loader = world.command(&["apply", &plan.name()]);
+    let loader = world.command(&["apply", plan.name()]);
     let words: Vec<String> = std::iter::once(loader.get_program())
         .chain(loader.get_args())
         .map(|word| format!("'{}'", word.to_string_lossy()))

@@ -36,14 +36,14 @@ fn what_happened_is_said_on_stderr_where_stdout_takes_nothing() {
     for full in [true, false] {
         let (world, plan) = planned();
         let name = plan.name();
-        let (code, said) = unheard(&world, &["apply", &name, "--json"], full);
+        let (code, said) = unheard(&world, &["apply", name, "--json"], full);
         assert_eq!(code, 5, "{said}");
         assert!(said.contains("nobody approved this plan"), "{said}");
-        let (code, said) = unheard(&world, &["apply", &name, "--force", "--json"], full);
+        let (code, said) = unheard(&world, &["apply", name, "--force", "--json"], full);
         assert_eq!(code, 0, "{said}");
         assert!(said.contains("Applied: 1 inserted"), "{said}");
         assert_eq!(world.value("SELECT count(*) FROM t"), "1");
-        let (code, said) = unheard(&world, &["apply", &name, "--force", "--json"], full);
+        let (code, said) = unheard(&world, &["apply", name, "--force", "--json"], full);
         assert_eq!(code, 0, "{said}");
         assert!(said.contains("Applied already"), "{said}");
     }
@@ -72,7 +72,7 @@ fn the_ledger_knows_which_plans_are_still_to_be_applied() {
     let (world, plan) = planned();
     let at = |name: &str| world.path(&format!("plans/{name}.json"));
     std::fs::create_dir_all(world.path("plans")).unwrap();
-    std::fs::copy(world.path(&plan.name()), at("b")).unwrap();
+    std::fs::copy(world.path(plan.name()), at("b")).unwrap();
     let pending = || world.loader(&["pending"]).ok().stdout;
     assert_eq!(pending(), "plans/b.json\n");
     world.apply(&plan).ok();
@@ -82,7 +82,7 @@ fn the_ledger_knows_which_plans_are_still_to_be_applied() {
         .ok();
     assert_eq!(pending(), "");
     world.deliver("c", "t/1.json", r#"{"id": 2, "v": "two"}"#);
-    std::fs::copy(world.path(&world.plan("c").name()), at("c")).unwrap();
+    std::fs::copy(world.path(world.plan("c").name()), at("c")).unwrap();
     // What is no plan is named, and keeps no plan from being named.
     world.write("plans/a.json", "{}");
     let found = world.loader(&["pending", "plans"]).exits(6);
