@@ -15,8 +15,8 @@ pub mod words;
 
 pub use crate::action::{Action, Counts};
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
-pub use entry::{Entry, Fingerprint, Skip, What, display_key};
+pub use entry::{Entry, Fingerprint, Skip, What};
 pub use header::{Fragment, Header, Kind, LedgerTable, TablePlan, TargetDatabase};
 pub use inverse::AppliedChange;
-pub use value::{NewRow, Rounded, Row, Value, Values};
+pub use value::{NewRow, Rounded, Row, Value, Values, display_key};
 pub use violation::{Effect, Violation, ViolationKind};

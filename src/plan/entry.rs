@@ -129,15 +129,3 @@ impl Entry {
             .collect()
     }
 }
-
-/// Shows a key as `column=value, …` with control characters escaped.
-pub fn display_key(key: &Values) -> String {
-    let parts: Vec<String> = key
-        .iter()
-        .map(|(c, v)| {
-            let value = v.words().map_or("null".into(), |v| crate::text::escape(&v));
-            format!("{}={value}", crate::text::escape(c))
-        })
-        .collect();
-    parts.join(", ")
-}

@@ -8,7 +8,6 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use super::display_key;
 use crate::strict::unique_map;
 
 /// Column to value, sorted by name.
@@ -46,6 +45,18 @@ pub struct NewRow {
     pub table: String,
     /// Its natural key.
     pub key: Values,
+}
+
+/// Shows a key as `column=value, …` with control characters escaped.
+pub fn display_key(key: &Values) -> String {
+    let parts: Vec<String> = key
+        .iter()
+        .map(|(c, v)| {
+            let value = v.words().map_or("null".into(), |v| crate::text::escape(&v));
+            format!("{}={value}", crate::text::escape(c))
+        })
+        .collect();
+    parts.join(", ")
 }
 
 impl Value {
