@@ -67,6 +67,22 @@ impl Action {
         }
     }
 
+    /// Its place in [`Action::BY_URGENCY`].
+    pub const fn urgency(self) -> usize {
+        match self {
+            Action::Violation => 0,
+            Action::Delete => 1,
+            Action::Update => 2,
+            Action::Insert => 3,
+            Action::Skip => 4,
+        }
+    }
+
+    /// Whether it must be seen before all else.
+    pub const fn is_urgent(self) -> bool {
+        matches!(self, Action::Violation | Action::Delete)
+    }
+
     /// The action of that word.
     pub fn of_word(word: &str) -> Option<Action> {
         Action::ALL.into_iter().find(|a| a.word() == word)
@@ -160,7 +176,7 @@ mod tests {
                 serde_json::to_string(&action).unwrap(),
                 format!("\"{action}\"")
             );
-            assert!(Action::BY_URGENCY.contains(&action));
+            assert_eq!(Action::BY_URGENCY[action.urgency()], action);
         }
         assert_eq!(Action::of_word("Insert"), None);
     }

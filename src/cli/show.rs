@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use super::colour;
 use super::keys::Identity;
 use super::settings::Settings;
+use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
 use crate::planfile::diff::PlanDiff;
-use crate::render::select::{Filter, ORDER};
+use crate::render::select::Filter;
 use crate::render::{diff, html, json, markdown, text};
 use crate::text::commands::InertJson;
 
@@ -28,8 +29,8 @@ pub struct Args {
     #[arg(long, value_name = "TABLE")]
     table: Vec<String>,
     /// Only this action: insert, update, delete, skip, violation (repeatable)
-    #[arg(long, value_name = "ACTION", value_parser = ["insert", "update", "delete", "skip", "violation"])]
-    action: Vec<String>,
+    #[arg(long, value_name = "ACTION", value_parser = action())]
+    action: Vec<Action>,
     /// Only rows with this text in their key
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
@@ -57,6 +58,13 @@ enum Format {
     Json,
 }
 
+/// Takes the words of actions.
+fn action() -> impl clap::builder::TypedValueParser<Value = Action> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+    PossibleValuesParser::new(Action::ALL.map(Action::word))
+        .try_map(|word| Action::of_word(&word).ok_or("not an action"))
+}
+
 impl Args {
     fn filter(&self, limit: Option<usize>) -> Filter {
         Filter {
@@ -71,7 +79,7 @@ impl Args {
     fn with_skips(&self) -> Filter {
         let mut filter = self.filter(None);
         if filter.actions.is_empty() {
-            filter.actions = ORDER.map(str::to_owned).to_vec();
+            filter.actions = Action::BY_URGENCY.to_vec();
         }
         filter
     }

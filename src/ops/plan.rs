@@ -8,7 +8,7 @@ mod request;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use super::read::{Limits, Object, read_batch};
+use super::read::{Bounds, Object, read_batch};
 use super::targets::{Needs, check_limits, dependencies, parents, rows};
 use super::{Event, OnProgress};
 use crate::error::{Error, Result};
@@ -109,7 +109,7 @@ pub async fn plan(
         objects,
         fetched,
         &mut stages,
-        Limits {
+        Bounds {
             records: request.max_records,
             at_once: request.batch_size.unwrap_or(u64::MAX),
         },

@@ -54,7 +54,7 @@ const CHUNK: usize = 1 << 20;
 
 /// How many records.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct Bounds {
     /// In the batch.
     pub records: u64,
     /// In one COPY.
@@ -72,7 +72,7 @@ pub async fn read_batch(
     objects: Vec<Object>,
     fetched: impl Stream<Item = std::result::Result<Fetched, SourceError>>,
     stages: &mut [Stage<'_>],
-    limits: Limits,
+    limits: Bounds,
     events: OnProgress<'_>,
 ) -> Result<Read> {
     let mut fetched = std::pin::pin!(fetched);
@@ -143,7 +143,7 @@ struct Parser<'p> {
     tables: &'p [(&'p Table, &'p TableConfig)],
     incoming: Vec<Incoming<'p>>,
     buffers: Vec<(Vec<u8>, u64)>,
-    limits: Limits,
+    limits: Bounds,
     events: OnProgress<'p>,
     records: u64,
 }
@@ -159,7 +159,7 @@ impl<'p> Parser<'p> {
         batch_id: &'p str,
         names: &'p [String],
         tables: &'p [(&'p Table, &'p TableConfig)],
-        limits: Limits,
+        limits: Bounds,
         events: OnProgress<'p>,
     ) -> Parser<'p> {
         Parser {

@@ -165,7 +165,7 @@ pub struct Current<'a> {
 
 /// The decision. Columns are indices into the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum Fate {
     /// Insert the given columns.
     Insert,
     /// Change these columns.
@@ -185,7 +185,7 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// What to do.
-    pub action: Action,
+    pub fate: Fate,
     /// Which rules the record breaks.
     pub violations: Vec<Violation>,
 }
@@ -200,13 +200,13 @@ pub fn decide(
     mut found: Vec<Violation>,
 ) -> Decision {
     let action = match (skipped(config, current.is_some()), current) {
-        (Some(skip), _) => Action::Skip(skip),
+        (Some(skip), _) => Fate::Skip(skip),
         (None, Some(row)) => update(config, rules, given, row, &mut found),
         (None, None) => insert(config, rules, given, &mut found),
     };
     let left_out = found.iter().any(|v| v.effect != Effect::Keep);
     Decision {
-        action: if left_out { Action::LeaveOut } else { action },
+        fate: if left_out { Fate::LeaveOut } else { action },
         violations: found,
     }
 }
@@ -232,13 +232,13 @@ fn insert(
     rules: &[Rule],
     given: &[Given<'_>],
     found: &mut Vec<Violation>,
-) -> Action {
+) -> Fate {
     for (rule, value) in rules.iter().zip(given) {
         if let Some(message) = rule.missing(*value) {
             null_value(config, rule, message, None, found);
         }
     }
-    Action::Insert
+    Fate::Insert
 }
 
 fn update(
@@ -247,7 +247,7 @@ fn update(
     given: &[Given<'_>],
     row: &Current<'_>,
     found: &mut Vec<Violation>,
-) -> Action {
+) -> Fate {
     let mut set = Vec::new();
     let mut revives = false;
     for (i, rule) in rules.iter().enumerate() {
@@ -276,11 +276,11 @@ fn update(
         }
     }
     if set.is_empty() {
-        Action::Skip(Skip::Unchanged(crate::plan::Fingerprint(
+        Fate::Skip(Skip::Unchanged(crate::plan::Fingerprint(
             row.digest.to_owned(),
         )))
     } else {
-        Action::Update { set, revives }
+        Fate::Update { set, revives }
     }
 }
 

@@ -64,7 +64,7 @@ pub struct Incoming<'a> {
     words: Words,
     /// Whether any record so far gave this column.
     used: Vec<bool>,
-    mask: String,
+    given_columns: String,
     given: Keys,
 }
 
@@ -139,7 +139,7 @@ impl<'a> Incoming<'a> {
             readings: (table.columns.iter().map(|c| Reading::new(c, config))).collect(),
             words: Words::new(table, config),
             used: vec![false; table.columns.len()],
-            mask: String::new(),
+            given_columns: String::new(),
             given: Keys::new(table, config),
         }
     }
@@ -220,8 +220,8 @@ impl<'a> Incoming<'a> {
         }
         let text = |i: &usize| cells[*i].as_ref()?.as_deref();
         self.given.push(n, self.keys.iter().map(text));
-        self.mask.clear();
-        self.mask
+        self.given_columns.clear();
+        self.given_columns
             .extend(cells.iter().map(|c| if c.is_some() { '1' } else { '0' }));
         let json = |empty: bool, text: serde_json::Result<String>| {
             (!empty).then(|| text.unwrap_or_else(|e| format!("{e}")))
@@ -229,7 +229,11 @@ impl<'a> Incoming<'a> {
         let findings = json(findings.is_empty(), serde_json::to_string(&findings));
         let rounded = json(rounded.is_empty(), serde_json::to_string(&rounded));
         out.extend_from_slice(
-            format!("{n}\t{object}\t{}\t{}\t", record.position, self.mask).as_bytes(),
+            format!(
+                "{n}\t{object}\t{}\t{}\t",
+                record.position, self.given_columns
+            )
+            .as_bytes(),
         );
         push_copy_text(out, findings.as_deref());
         out.push(b'\t');

@@ -203,7 +203,7 @@ impl Limit<'_> {
 fn wanted(filter: &Filter, entry: &Entry) -> bool {
     if filter.actions.is_empty() {
         let all = Filter {
-            actions: vec![entry.what.action().word().to_owned()],
+            actions: vec![entry.what.action()],
             ..filter.clone()
         };
         all.takes(entry)

@@ -13,15 +13,16 @@ use base64::Engine;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::select::{Filter, Likeness, ORDER, order};
+use super::select::{Filter, Likeness};
 use super::verdict::{Verdict, left_out, noted, operation};
+use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::{Counts, TablePlan};
 use crate::planfile::{Item, PlanFile};
 use crate::text::escape;
 use data::Writer;
 pub use drift::drift;
-use graph::{KINDS, bar, counts};
+use graph::{IN_BAR, bar, sign};
 
 /// The most entries in a page.
 pub const ROWS: u64 = 100_000;
@@ -85,7 +86,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
                 .position(|n| *n == entry.table)
                 .unwrap_or_default();
         }
-        let order = order(&entry.what);
+        let order = entry.what.action().urgency();
         let Some(rest) = room[table][order].checked_sub(1) else {
             left[table][order] += 1;
             return Ok(());
@@ -152,13 +153,10 @@ fn share(tables: &[TablePlan], filter: &Filter) -> Vec<[u64; 5]> {
         .enumerate()
         .filter(|(_, t)| filter.of_table(&t.table))
     {
-        let c = &table.counts;
-        for (a, n) in [c.violation, c.delete, c.update, c.insert, c.skip]
-            .into_iter()
-            .enumerate()
-        {
-            if filter.actions.is_empty() || filter.actions.iter().any(|name| name == ORDER[a]) {
-                wanted.push((a > 1, n.min(limit), t, a));
+        for action in Action::BY_URGENCY {
+            if filter.actions.is_empty() || filter.actions.contains(&action) {
+                let n = table.counts.of(action).min(limit);
+                wanted.push((!action.is_urgent(), n, t, action.urgency()));
             }
         }
     }
@@ -260,8 +258,8 @@ fn overview(tables: &[TablePlan]) -> Markup {
                 thead { tr {
                     th scope="col" { "Table" }
                     th.wide scope="col" { span.hidden { "Share of each" } }
-                    @for (kind, sign) in KINDS {
-                        th.number scope="col" { span class=(kind) aria-hidden="true" { (sign) } " " (column(kind)) }
+                    @for action in IN_BAR {
+                        th.number scope="col" { span class=(action) aria-hidden="true" { (sign(action)) } " " (column(action)) }
                     }
                 } }
                 tbody { @for (i, table) in tables.iter().enumerate() {
@@ -274,10 +272,11 @@ fn overview(tables: &[TablePlan]) -> Markup {
                                 }
                             }
                         }
-                        @for ((kind, _), n) in KINDS.iter().zip(counts(&table.counts)) {
+                        @for action in IN_BAR {
+                            @let n = table.counts.of(action);
                             td.number {
                                 @if n == 0 { span.none { "·" } }
-                                @else { a class=(kind) href="#changes" data-table=(i) data-action=(place(kind)) { (n) } }
+                                @else { a class=(action) href="#changes" data-table=(i) data-action=(action.urgency()) { (n) } }
                             }
                         }
                     }
@@ -291,31 +290,24 @@ fn overview(tables: &[TablePlan]) -> Markup {
 }
 
 /// The head of a column of counts.
-fn column(kind: &str) -> &str {
-    match kind {
-        "skip" => "unchanged",
-        "violation" => "violations",
-        other => other,
+fn column(action: Action) -> &'static str {
+    match action {
+        Action::Skip => "unchanged",
+        Action::Violation => "violations",
+        other => other.word(),
     }
-}
-
-/// The number by which the rows name an action.
-fn place(kind: &str) -> usize {
-    ORDER.iter().position(|o| *o == kind).unwrap_or_default()
 }
 
 /// The frame that the script fills.
 fn changes(summary: &Counts) -> Markup {
-    let by_kind = counts(summary);
     html! {
         section #changes aria-label="Changes" {
             form.tools #tools role="search" autocomplete="off" {
                 input #search type="search" placeholder="Search keys and values  ( / )" aria-label="Search keys and values" spellcheck="false";
                 span.actions role="group" aria-label="Actions" {
-                    @for name in ORDER {
-                        @let at = KINDS.iter().position(|k| k.0 == name).unwrap_or_default();
-                        button.chip.(name) type="button" data-toggle=(place(name)) aria-pressed=(name != "skip") {
-                            span.sign aria-hidden="true" { (KINDS[at].1) } " " (column(name)) " " b { (by_kind[at]) }
+                    @for action in Action::BY_URGENCY {
+                        button.chip.(action) type="button" name=(action) data-toggle=(action.urgency()) aria-pressed=(action != Action::Skip) {
+                            span.sign aria-hidden="true" { (sign(action)) } " " (column(action)) " " b { (summary.of(action)) }
                         }
                     }
                 }

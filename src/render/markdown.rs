@@ -6,8 +6,9 @@ mod rows;
 use std::io::Write;
 
 use super::drift::About;
-use super::select::{Filter, ORDER, Section, Selection};
+use super::select::{Filter, Section, Selection};
 use super::verdict::{Verdict, left_out, noted};
+use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, Header, Kind, TablePlan};
 use crate::planfile::PlanFile;
@@ -37,19 +38,20 @@ pub fn selection(
     let shown = |t: &&TablePlan| filter.of_table(&t.table);
     let mut blocks = Vec::new();
     for table in header.tables.iter().filter(shown) {
-        for (section, action) in selection.table(&table.table).zip(ORDER) {
+        for (section, action) in selection.table(&table.table).zip(Action::BY_URGENCY) {
             if let Some(block) = Block::new(table, action, section) {
                 blocks.push(block);
             }
         }
     }
-    let urgent = |b: &Block| matches!(b.action, "violation" | "delete");
+    let urgent = |b: &Block| b.action.is_urgent();
     // Violations of every table first, then deletes, then the rest table by table.
     blocks.sort_by_key(|b| {
-        ORDER
-            .iter()
-            .position(|a| *a == b.action && urgent(b))
-            .unwrap_or(ORDER.len())
+        if urgent(b) {
+            b.action.urgency()
+        } else {
+            Action::BY_URGENCY.len()
+        }
     });
     let (mut first, mut rest): (Vec<Block>, Vec<Block>) = blocks.into_iter().partition(urgent);
     let room = LARGEST.saturating_sub(text.len() + RESERVE);
@@ -139,7 +141,7 @@ fn verdict(header: &Header) -> String {
 
 /// The rows of one table and action.
 struct Block {
-    action: &'static str,
+    action: Action,
     title: String,
     columns: &'static str,
     rows: Vec<rows::Row>,
@@ -150,7 +152,7 @@ struct Block {
 }
 
 impl Block {
-    fn new(table: &TablePlan, action: &'static str, section: &Section) -> Option<Block> {
+    fn new(table: &TablePlan, action: Action, section: &Section) -> Option<Block> {
         if section.groups.is_empty() && section.more == 0 {
             return None;
         }
@@ -181,7 +183,7 @@ impl Block {
     }
 
     fn write(&self) -> String {
-        let open = matches!(self.action, "violation" | "delete");
+        let open = self.action.is_urgent();
         let mut text = if open {
             format!("\n**{}**\n\n", self.title)
         } else {

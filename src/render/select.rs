@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::path::Path;
 
+use crate::action::Action;
 use crate::error::Result;
 use crate::plan::masking::Mask;
 use crate::plan::{Entry, Value, Values, What};
@@ -15,7 +16,7 @@ pub struct Filter {
     /// Only these tables; all if empty.
     pub tables: Vec<String>,
     /// Only these actions; all but skips if empty.
-    pub actions: Vec<String>,
+    pub actions: Vec<Action>,
     /// Only rows of which a key value contains this.
     pub key: Option<String>,
     /// At most so many groups of each table and action; `None` shows every entry by itself.
@@ -30,11 +31,11 @@ impl Filter {
 
     /// Whether an entry is shown.
     pub fn takes(&self, entry: &Entry) -> bool {
-        let action = entry.what.action().word();
+        let action = entry.what.action();
         let shown = if self.actions.is_empty() {
-            action != "skip"
+            action != Action::Skip
         } else {
-            self.actions.iter().any(|a| a == action)
+            self.actions.contains(&action)
         };
         shown
             && self.of_table(&entry.table)
@@ -42,20 +43,6 @@ impl Filter {
                 let mut values = entry.key.values().filter_map(Value::words);
                 values.any(|v| v.contains(part.as_str()))
             })
-    }
-}
-
-/// What stands first has the reviewer's attention first.
-pub const ORDER: [&str; 5] = ["violation", "delete", "update", "insert", "skip"];
-
-/// Where an entry stands in [`ORDER`].
-pub fn order(what: &What) -> usize {
-    match what {
-        What::Violation(_) => 0,
-        What::Delete { .. } => 1,
-        What::Update { .. } => 2,
-        What::Insert { .. } => 3,
-        What::Skip(_) => 4,
     }
 }
 
@@ -83,7 +70,7 @@ pub struct Section {
     pub more: u64,
 }
 
-/// What was selected, by table and in [`ORDER`].
+/// What was selected, by table and in [`Action::BY_URGENCY`].
 #[derive(Debug, Default)]
 pub struct Selection {
     tables: Vec<(String, [Section; 5])>,
@@ -114,7 +101,7 @@ impl Selection {
         Ok(collector.finish(&plan.mask()))
     }
 
-    /// The sections of one table, in [`ORDER`].
+    /// The sections of one table, in [`Action::BY_URGENCY`].
     pub fn table(&self, name: &str) -> impl Iterator<Item = &Section> {
         let found = self.tables.iter().find(|(table, _)| table == name);
         found.into_iter().flat_map(|(_, sections)| sections)
@@ -135,7 +122,7 @@ impl Likeness {
     /// lost must be seen. `place` is the entry's own number.
     pub fn of(&self, entry: &Entry, place: u64) -> u64 {
         let mut h = self.0.build_hasher();
-        (&entry.table, order(&entry.what)).hash(&mut h);
+        (&entry.table, entry.what.action().urgency()).hash(&mut h);
         match &entry.what {
             What::Insert { values } => values.hash(&mut h),
             What::Update { set, revives, .. } => (set, revives).hash(&mut h),
@@ -191,7 +178,7 @@ impl<'f> Collector<'f> {
             return;
         }
         let hash = self.likeness.of(&entry, self.place);
-        let order = order(&entry.what);
+        let order = entry.what.action().urgency();
         // Entries come table by table, so it is nearly always the last one.
         let at = match self.tables.iter().rposition(|(t, _)| *t == entry.table) {
             Some(at) => at,

@@ -12,10 +12,11 @@ use tabled::settings::object::{Columns, Segment};
 use tabled::settings::style::Style as TableStyle;
 use tabled::settings::{Alignment, Modify, Padding};
 
-use super::select::{ORDER, Selection, order};
+use super::select::Selection;
 use super::verdict::{Verdict, left_out, noted, operation, plural};
+use crate::action::Action;
 use crate::error::{Error, Result};
-use crate::plan::{Counts, Header, Kind, TablePlan, What, display_key};
+use crate::plan::{Counts, Header, Kind, TablePlan, display_key};
 use crate::planfile::{Item, PlanFile};
 use crate::text::cut::{fit, wrap};
 use crate::text::escape;
@@ -43,14 +44,16 @@ impl Style {
         }
     }
 
-    fn glyph(self, what: &What) -> String {
-        match what {
-            What::Violation(_) => self.paint("35", "!"),
-            What::Delete { .. } => self.paint("31", "-"),
-            What::Update { .. } => self.paint("33", "~"),
-            What::Insert { .. } => self.paint("32", "+"),
-            What::Skip(_) => " ".into(),
-        }
+    fn glyph(self, action: Action) -> String {
+        let colour = match action {
+            Action::Violation => "35",
+            Action::Delete => "31",
+            Action::Update => "33",
+            Action::Insert => "32",
+            // What changes nothing is not marked.
+            Action::Skip => return " ".into(),
+        };
+        self.paint(colour, action.glyph())
     }
 }
 
@@ -89,14 +92,14 @@ pub fn selection(
             continue;
         }
         let mut text = title(table, style);
-        for (section, word) in selection.table(&table.table).zip(ORDER) {
+        for (section, action) in selection.table(&table.table).zip(Action::BY_URGENCY) {
             for group in &section.groups {
                 group_text(&mut text, group, table, style);
             }
             if section.more > 0 {
-                let what = plural(section.more, word);
+                let what = plural(section.more, action.word());
                 let more = format!(
-                    "… and {what} more: --table {} --action {word} --all shows them",
+                    "… and {what} more: --table {} --action {action} --all shows them",
                     escape(&table.table)
                 );
                 wrap(&mut text, "  ", &more, 4, style.width);
@@ -129,7 +132,7 @@ fn all(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write) -> 
             current = Some(entry.table.clone());
         }
         mask.entry(&mut entry);
-        let spool = match spools.entry(order(&entry.what)) {
+        let spool = match spools.entry(entry.what.action().urgency()) {
             std::collections::btree_map::Entry::Occupied(spool) => spool.into_mut(),
             std::collections::btree_map::Entry::Vacant(place) => {
                 place.insert(BufWriter::new(tempfile::tempfile().map_err(failed)?))

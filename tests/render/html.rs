@@ -1,7 +1,8 @@
 //! `render::html`, in a browser.
 
+use table_loader::action::Action;
 use table_loader::render::html;
-use table_loader::render::select::{Filter, ORDER};
+use table_loader::render::select::Filter;
 
 use crate::browser::Browser;
 use crate::fixture::{self, HOSTILE, Plan};
@@ -17,7 +18,7 @@ fn page(plan: &Plan, filter: &Filter) -> (std::path::PathBuf, String) {
 
 fn all() -> Filter {
     Filter {
-        actions: ORDER.map(str::to_owned).to_vec(),
+        actions: Action::BY_URGENCY.to_vec(),
         ..Filter::default()
     }
 }

@@ -1,8 +1,9 @@
 //! `render::json`.
 
+use table_loader::action::Action;
 use table_loader::planfile::PlanFile;
 use table_loader::render::json;
-use table_loader::render::select::{Filter, ORDER};
+use table_loader::render::select::Filter;
 
 use crate::fixture::{self, Plan};
 
@@ -14,7 +15,7 @@ fn shown(plan: &Plan, filter: &Filter) -> String {
 
 fn all() -> Filter {
     Filter {
-        actions: ORDER.map(str::to_owned).to_vec(),
+        actions: Action::BY_URGENCY.to_vec(),
         ..Filter::default()
     }
 }
@@ -32,7 +33,7 @@ fn a_filtered_view_is_json_and_no_plan() {
     let plan = fixture::everything(true);
     let filter = Filter {
         tables: vec!["subjects".into()],
-        actions: vec!["update".into(), "delete".into()],
+        actions: vec![Action::Update, Action::Delete],
         limit: Some(3),
         ..Filter::default()
     };

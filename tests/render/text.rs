@@ -1,5 +1,6 @@
 //! `render::text`.
 
+use table_loader::action::Action;
 use table_loader::render::select::{Filter, Selection};
 use table_loader::render::text::{self, Style};
 use unicode_width::UnicodeWidthStr;
@@ -42,13 +43,13 @@ fn the_way_of_reading_makes_no_difference() {
 #[test]
 fn filters_and_limits() {
     let plan = fixture::everything(true);
-    let by = |table: &str, action: &str, limit| Filter {
+    let by = |table: &str, action: Action, limit| Filter {
         tables: vec![table.into()],
-        actions: vec![action.into()],
+        actions: vec![action],
         limit,
         key: None,
     };
-    let updates = shown(&plan, &by("subjects", "update", Some(1)));
+    let updates = shown(&plan, &by("subjects", Action::Update, Some(1)));
     assert!(
         updates.contains("20 rows alike: gsid=GSID-0010; gsid=GSID-0011; gsid=GSID-0012"),
         "{updates}"
@@ -61,13 +62,13 @@ fn filters_and_limits() {
         !updates.contains("immutable_field") && !updates.contains("\nspecimen:"),
         "{updates}"
     );
-    let every = shown(&plan, &by("subjects", "update", None));
+    let every = shown(&plan, &by("subjects", Action::Update, None));
     assert!(
         every.contains("GSID-0029") && !every.contains("alike") && !every.contains("more:"),
         "{every}"
     );
     assert!(
-        shown(&plan, &by("families", "skip", Some(20)))
+        shown(&plan, &by("families", Action::Skip, Some(20)))
             .contains("family_no=F-1  exists, and the existing row is kept")
     );
     assert!(!shown(&plan, &first(20)).contains("GSID-0040"));

@@ -50,9 +50,9 @@ fn check(config: &str, given: &str, current: Option<&str>, expect: &str) {
         }
     });
     let d = decide(&config, &rules(&config), &values, row.as_ref(), vec![]);
-    let mut got = match d.action {
-        Action::Insert => "insert".to_owned(),
-        Action::Update { set, revives } => {
+    let mut got = match d.fate {
+        Fate::Insert => "insert".to_owned(),
+        Fate::Update { set, revives } => {
             let set: Vec<String> = set
                 .iter()
                 .map(|(i, v)| format!("{}={}", RULES[*i].0, v.as_deref().unwrap_or("null")))
@@ -60,8 +60,8 @@ fn check(config: &str, given: &str, current: Option<&str>, expect: &str) {
             let verb = if revives { "revive" } else { "update" };
             format!("{verb} {}", set.join(" "))
         }
-        Action::Skip(s) => format!("skip {}", s.reason()),
-        Action::LeaveOut => "out".to_owned(),
+        Fate::Skip(s) => format!("skip {}", s.reason()),
+        Fate::LeaveOut => "out".to_owned(),
     };
     for v in d.violations {
         got += &format!(

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::plan::masking::Mask;
 use crate::plan::{Entry, TablePlan, Values, What};
-use crate::render::select::order;
 use crate::text::cut::cut;
 
 /// The longest value in a page, in characters.
@@ -118,7 +117,7 @@ impl<'a> Writer<'a> {
         let next = self.groups.len();
         let mut row = Row {
             n: place,
-            a: order(&entry.what),
+            a: entry.what.action().urgency(),
             t: table,
             g: *self.groups.entry(same).or_insert(next),
             ..Row::default()

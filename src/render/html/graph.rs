@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::layers::{Measure, layout};
+use crate::action::Action;
 use crate::plan::{Counts, TablePlan};
 use crate::text::cut::fit;
 use crate::text::escape;
@@ -18,24 +19,33 @@ const BROAD: f64 = 1600.0;
 /// Room for arrows and outlines.
 const MARGIN: f64 = 14.0;
 
-/// The kinds of entries as they stand in a bar, with their sign.
-pub const KINDS: [(&str, &str); 5] = [
-    ("insert", "+"),
-    ("update", "~"),
-    ("delete", "−"),
-    ("violation", "!"),
-    ("skip", "="),
+/// The actions as they stand in a bar.
+pub const IN_BAR: [Action; 5] = [
+    Action::Insert,
+    Action::Update,
+    Action::Delete,
+    Action::Violation,
+    Action::Skip,
 ];
 
-/// The counts in the order of [`KINDS`].
-pub fn counts(c: &Counts) -> [u64; 5] {
-    [c.insert, c.update, c.delete, c.violation, c.skip]
+/// The glyph as it is printed: a minus is as wide as a plus.
+pub fn sign(action: Action) -> &'static str {
+    match action {
+        Action::Delete => "−",
+        other => other.glyph(),
+    }
+}
+
+/// What there is some of, and how much.
+fn some(counts: &Counts) -> Vec<(Action, u64)> {
+    let all = IN_BAR.into_iter().map(|action| (action, counts.of(action)));
+    all.filter(|(_, n)| *n > 0).collect()
 }
 
 /// The parts of a bar of `width`: class, left end and width. What is there is seen, however little.
 pub fn bar(c: &Counts, width: f64) -> Vec<(&'static str, f64, f64)> {
-    let some = KINDS.iter().zip(counts(c)).filter(|(_, n)| *n > 0);
-    let some: Vec<_> = some.map(|((kind, _), n)| (*kind, n as f64)).collect();
+    let some = some(c).into_iter();
+    let some: Vec<_> = some.map(|(action, n)| (action.word(), n as f64)).collect();
     let total: f64 = some.iter().map(|(_, n)| n).sum();
     let least = width / 60.0;
     let free = width - least * some.len() as f64;
@@ -102,11 +112,10 @@ fn path(points: &[(f64, f64)]) -> String {
 fn node(i: usize, table: &TablePlan, (x, y): (f64, f64)) -> Markup {
     let (width, height) = MEASURE.node;
     let inner = width - 24.0;
-    let said: Vec<String> = KINDS
+    let some = some(&table.counts);
+    let said: Vec<String> = some
         .iter()
-        .zip(counts(&table.counts))
-        .filter(|(_, n)| *n > 0)
-        .map(|((kind, _), n)| format!("{n} {kind}"))
+        .map(|(action, n)| format!("{n} {action}"))
         .collect();
     let label = format!(
         "{}: {}",
@@ -126,8 +135,8 @@ fn node(i: usize, table: &TablePlan, (x, y): (f64, f64)) -> Markup {
             rect.box width=(width) height=(height) rx="8" {}
             text.name x="12" y="21" { (fit(&table.table, 21)) }
             text.counts x="12" y="40" {
-                @for ((kind, sign), n) in KINDS.iter().zip(counts(&table.counts)).filter(|(_, n)| *n > 0) {
-                    tspan class=(kind) { (sign) (short(n)) } " "
+                @for (action, n) in some {
+                    tspan class=(action) { (sign(action)) (short(n)) } " "
                 }
                 @if said.is_empty() { tspan.skip { "nothing" } }
             }

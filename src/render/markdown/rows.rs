@@ -1,6 +1,7 @@
 //! Rows of the comment's tables.
 
 use super::inert::{code, cut_code, words};
+use crate::action::Action;
 use crate::plan::{DriftRow, Value, Values, What};
 use crate::render::select::Group;
 use crate::text::cut::{cut, difference};
@@ -16,13 +17,13 @@ pub struct Row {
 }
 
 /// The head of the table of an action.
-pub fn columns(action: &str) -> &'static str {
+pub fn columns(action: Action) -> &'static str {
     match action {
-        "violation" => "| row | violation | value | why | from |\n|:--|:--|:--|:--|:--|\n",
-        "delete" => "| row | what is lost |\n|:--|:--|\n",
-        "update" => "| row | old → new |\n|:--|:--|\n",
-        "insert" => "| row | values |\n|:--|:--|\n",
-        _ => "| row | why |\n|:--|:--|\n",
+        Action::Violation => "| row | violation | value | why | from |\n|:--|:--|:--|:--|:--|\n",
+        Action::Delete => "| row | what is lost |\n|:--|:--|\n",
+        Action::Update => "| row | old → new |\n|:--|:--|\n",
+        Action::Insert => "| row | values |\n|:--|:--|\n",
+        Action::Skip => "| row | why |\n|:--|:--|\n",
     }
 }
 

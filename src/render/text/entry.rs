@@ -46,7 +46,7 @@ pub fn entry_text(
     table: &TablePlan,
     style: Style,
 ) {
-    let glyph = format!("  {} ", style.glyph(&entry.what));
+    let glyph = format!("  {} ", style.glyph(entry.what.action()));
     let mut put = |lead: &str, line: &str| {
         let hang = if lead == INDENT { 10 } else { 8 };
         wrap(text, lead, line, hang, style.width);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Comparison;
 use super::answer::{FIRST, LAST, N, OBJECT, POSITION, Pending, VARIANTS};
 use crate::error::{Error, Result};
-use crate::plan::decision::{Action, Current, Decision, Given, Wins, decide, invalid_effect};
+use crate::plan::decision::{Current, Decision, Fate, Given, Wins, decide, invalid_effect};
 use crate::plan::{
     Effect, Entry, Fingerprint, Skip, Value, Values, Violation, ViolationKind, What,
 };
@@ -50,7 +50,7 @@ impl Comparison<'_> {
         let duplicate = self.duplicate(line, record.n, of_key, &mut violations)?;
         let mut decision = match duplicate {
             Some(skip) if violations.is_empty() => Decision {
-                action: Action::Skip(skip),
+                fate: Fate::Skip(skip),
                 violations,
             },
             _ => decide(
@@ -179,11 +179,11 @@ impl Comparison<'_> {
         given: &[Given<'_>],
         current: Option<&Current<'_>>,
     ) -> Result<Option<What>> {
-        let action = std::mem::replace(&mut decision.action, Action::LeaveOut);
+        let action = std::mem::replace(&mut decision.fate, Fate::LeaveOut);
         Ok(match action {
-            Action::LeaveOut => None,
-            Action::Skip(skip) => Some(What::Skip(skip)),
-            Action::Insert => {
+            Fate::LeaveOut => None,
+            Fate::Skip(skip) => Some(What::Skip(skip)),
+            Fate::Insert => {
                 let mut values: Values = self
                     .rules
                     .iter()
@@ -198,7 +198,7 @@ impl Comparison<'_> {
                 note_rounded(rounded, &mut values);
                 Some(What::Insert { values })
             }
-            Action::Update { set, revives } => {
+            Fate::Update { set, revives } => {
                 let row = current.ok_or_else(|| Error::local("an update without a row"))?;
                 let set: BTreeMap<_, _> = set
                     .into_iter()

@@ -1,8 +1,6 @@
 // Lists a plan's entries: reads them piece by piece, filters and groups them in slices of time, and
 // has only those rows in the document that are on the screen. Values become text, never markup.
 // The files of this folder are one module, in the order in which html.rs names them.
-const ACTIONS = ["violation", "delete", "update", "insert", "skip"];
-const SIGNS = ["!", "−", "~", "+", "="];
 // Heights in px, as the style sheet has them.
 const FRAME = 17, TITLE = 24, LINE = 22;
 const LINES = 6;           // changed columns of a closed row
@@ -16,6 +14,8 @@ const $ = (id) => document.getElementById(id);
 const list = $("list"), state = $("state"), search = $("search"), tools = $("tools"), grouped = $("grouped");
 const selects = { table: $("table"), column: $("column"), kind: $("kind") };
 const toggles = [...document.querySelectorAll("[data-toggle]")];
+const ACTIONS = toggles.map((t) => t.name);
+const SIGNS = toggles.map((t) => t.querySelector(".sign").textContent);
 const narrow = matchMedia("(max-width: 44rem)");
 const number = new Intl.NumberFormat("en").format;
 
