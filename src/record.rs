@@ -24,8 +24,10 @@ use window::Buffered;
 pub enum Value<'a> {
     /// Raw JSON text without surrounding white space.
     Json(&'a str),
-    /// A CSV cell. Never empty: an empty cell is JSON `null`.
+    /// The text of a cell, never empty.
     Cell(&'a str),
+    /// An empty cell: null, and where a new row needs a value, the column's default.
+    Blank,
 }
 
 /// One record with its place in its object.

@@ -12,7 +12,7 @@ use crate::plan::words::Words;
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
-use crate::table::config::TableConfig;
+use crate::table::config::{Resolution, TableConfig};
 use crate::table::schema::{Column, Equality, Table};
 use crate::types::Kind;
 
@@ -62,6 +62,9 @@ pub struct Incoming<'a> {
     keys: Vec<usize>,
     readings: Vec<Reading<'a>>,
     words: Words,
+    /// Whether an empty cell is the column's default: it refuses null, and null never replaces a
+    /// value in an existing row.
+    defaults: Vec<bool>,
     /// Whether any record so far gave this column.
     used: Vec<bool>,
     given_columns: String,
@@ -130,6 +133,7 @@ impl<'a> Incoming<'a> {
             fields.insert(name, Field::Dropped);
         }
         let is_key = |name: &String| config.natural_key.contains(name);
+        let keeps = config.conflict_resolution != Resolution::Replace;
         Incoming {
             table,
             fields,
@@ -138,6 +142,9 @@ impl<'a> Incoming<'a> {
                 .collect(),
             readings: (table.columns.iter().map(|c| Reading::new(c, config))).collect(),
             words: Words::new(table, config),
+            defaults: (table.columns.iter())
+                .map(|c| c.not_null && c.default.is_some() && keeps)
+                .collect(),
             used: vec![false; table.columns.len()],
             given_columns: String::new(),
             given: Keys::new(table, config),
@@ -171,6 +178,7 @@ impl<'a> Incoming<'a> {
                         .into(),
                 }),
                 None => findings.push(self.unknown(name, value)),
+                Some(Field::Column(i)) if *value == Value::Blank && self.defaults[*i] => {}
                 Some(Field::Column(i)) => {
                     let reading = &self.readings[*i];
                     self.used[*i] = true;
@@ -269,7 +277,7 @@ const LONGEST: usize = 2_000;
 /// A value for people: its text, cut where it is very long; null is `None`.
 fn shorten(value: &Value<'_>) -> Option<String> {
     let text = match value {
-        Value::Json("null") => return None,
+        Value::Json("null") | Value::Blank => return None,
         Value::Json(raw) => serde_json::from_str::<String>(raw)
             .ok()
             .filter(|s| !s.contains('\0'))

@@ -116,7 +116,7 @@ pub fn word<'v>(value: &Value<'v>) -> Option<Cow<'v, str>> {
                 true => serde_json::from_str(raw).ok().map(Cow::Owned),
             }
         }
-        Value::Json(_) => None,
+        Value::Json(_) | Value::Blank => None,
     }
 }
 
@@ -125,5 +125,6 @@ fn as_given(value: &Value<'_>) -> String {
         (Some(word), _) => word.into_owned(),
         (None, Value::Json(raw)) => (*raw).to_owned(),
         (None, Value::Cell(cell)) => (*cell).to_owned(),
+        (None, Value::Blank) => String::new(),
     }
 }

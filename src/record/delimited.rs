@@ -213,7 +213,7 @@ fn value(cell: &str, quoted: bool, empty: Empty) -> Value<'_> {
     match empty {
         Empty::Text => Value::Json("\"\""),
         Empty::Quoted if quoted => Value::Json("\"\""),
-        Empty::Null | Empty::Quoted => Value::Json("null"),
+        Empty::Null | Empty::Quoted => Value::Blank,
     }
 }
 

@@ -254,6 +254,6 @@ fn value<'t>(fields: &Fields<'t>, name: &str) -> &'t str {
     let found = fields.iter().find(|(given, _)| given == name);
     match found {
         Some((_, Value::Json(text) | Value::Cell(text))) => text,
-        None => "{}",
+        Some((_, Value::Blank)) | None => "{}",
     }
 }

@@ -55,6 +55,7 @@ pub fn column_text<'a>(value: &Value<'a>, shape: Shape) -> Result<Option<Cow<'a,
         (Value::Cell(cell), Shape::Json) => cell.trim_ascii(),
         (Value::Cell(cell), _) => return storable(cell).map(|cell| Some(Cow::Borrowed(cell))),
         (Value::Json(raw), _) => raw,
+        (Value::Blank, _) => return Ok(None),
     };
     if raw == "null" {
         return Ok(None);

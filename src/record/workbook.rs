@@ -136,7 +136,7 @@ fn fields<'r>(
     let mut cells = cells.iter().peekable();
     let fields = header.iter().map(|(column, name)| {
         let cell = cells.next_if(|cell| cell.column == *column);
-        let value = cell.map_or(Value::Json("null"), |cell| Value::Cell(&cell.text));
+        let value = cell.map_or(Value::Blank, |cell| Value::Cell(&cell.text));
         (Cow::Borrowed(name.as_str()), value)
     });
     let fields: Vec<_> = fields.collect();

@@ -76,6 +76,23 @@ fn loaded(columns: &str, table: &str, name: &str, content: impl Into<Vec<u8>>) -
     world.rows("SELECT t::text FROM t ORDER BY 1")
 }
 
+#[test]
+fn an_empty_cell_is_the_default_where_null_cannot_be() {
+    let world = world("n int NOT NULL DEFAULT 7, v text", "");
+    world.sql("INSERT INTO t VALUES (2, 5, 'old')");
+    world.put("b", "t/1.csv", "id,n,v\n1,,x\n2,,new\n");
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(
+        world.rows("SELECT t::text FROM t ORDER BY 1"),
+        ["(1,7,x)", "(2,5,new)"]
+    );
+    world.put("c", "t/1.json", r#"{"id": 3, "n": null}"#);
+    assert_eq!(world.plan("c").lines(), ["! t id=3: null_value n block"]);
+    world.configure("t: {natural_key: [id], conflict_resolution: replace}");
+    world.put("d", "t/1.csv", "id,n\n2,\n");
+    assert_eq!(world.plan("d").lines(), ["! t id=2: null_value n block"]);
+}
+
 /// What `plan` says of a delivery that cannot be read.
 #[track_caller]
 fn refused(name: &str, content: impl Into<Vec<u8>>, says: &str) {

@@ -31,8 +31,10 @@ pub(super) fn fields(text: &str, width: usize) -> Result<Fields<'_>, Wrong> {
 
 /// Where `value`, a part of `text`, begins in it.
 fn place(text: &str, value: &Value<'_>) -> usize {
-    let (Value::Json(value) | Value::Cell(value)) = value;
-    value.as_ptr().addr() - text.as_ptr().addr()
+    match value {
+        Value::Json(value) | Value::Cell(value) => value.as_ptr().addr() - text.as_ptr().addr(),
+        Value::Blank => 0,
+    }
 }
 
 struct Members {
