@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::World;
 use crate::support::random::Random;
+use crate::support::{World, number_from};
 use crate::types::cases;
 
 /// Types with modifiers, and what they are without: all that was given must be seen there.
@@ -116,7 +116,7 @@ fn quoted(text: &str) -> String {
 
 #[test]
 fn every_value_is_stored_as_given_or_told() {
-    let wanted: usize = std::env::var("LOADER_VALUES").map_or(1_500, |n| n.parse().unwrap());
+    let wanted = usize::try_from(number_from("LOADER_VALUES", 1_500)).unwrap();
     let world = World::new(JUDGES, "");
     world.set("LOADER_QUEUE", "off");
     world.set("MAX_RECORDS_PER_BATCH", "10000000");
@@ -242,11 +242,9 @@ fn every_value_is_stored_as_given_or_told() {
         }
         let values = entry["values"].as_object().unwrap();
         let (form, value) = values.iter().find(|(name, _)| *name != "g").unwrap();
-        said.insert(
-            key.clone(),
-            (form.clone(), value.as_str().unwrap().to_owned()),
-        );
-        if let Some(given) = entry["rounded"][form].as_str() {
+        let stored = value.as_str().or(value["stored"].as_str()).unwrap();
+        said.insert(key.clone(), (form.clone(), stored.to_owned()));
+        if let Some(given) = value["given"].as_str() {
             listed.insert(key, given.to_owned());
         }
     }

@@ -88,8 +88,10 @@ fn every_case_of_the_page_becomes_what_it_says() {
             let proposed = message.split_once("; write it as ").map(|(_, p)| p);
             entry["kind"] == "invalid_value" && proposed == cases[i].code() && found.is_none()
         } else {
-            let given = entry["rounded"]["v"].as_str();
-            entry["values"]["v"].as_str() == cases[i].code()
+            let value = &entry["values"]["v"];
+            let given = value["given"].as_str();
+            let stored = value.as_str().or(value["stored"].as_str());
+            stored == cases[i].code()
                 && found.as_deref() == cases[i].code()
                 && given.is_some() == becomes.ends_with(", rounded")
         };
