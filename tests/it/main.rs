@@ -18,6 +18,7 @@ mod effects;
 mod limits;
 mod logging;
 mod order;
+mod poolers;
 mod queue;
 mod reviewed;
 mod s3_server;
