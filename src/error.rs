@@ -129,6 +129,14 @@ impl Error {
         Error::new(ErrorKind::Locked, message)
     }
 
+    /// A server said nothing for as long as it is waited for.
+    pub(crate) fn unanswered(doing: &str, patience: std::time::Duration) -> Error {
+        Error::locked(format!(
+            "{doing}: the server did not answer within {} s (TRANSACTION_TIMEOUT, and a little more)",
+            patience.as_secs()
+        ))
+    }
+
     /// Work on this machine failed.
     pub(crate) fn local(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Io, message)

@@ -10,6 +10,7 @@ mod fixture;
 pub mod ledger;
 pub mod migrate;
 pub mod plan;
+mod pooler;
 pub mod progress;
 pub mod queue;
 pub mod session;

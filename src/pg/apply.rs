@@ -202,7 +202,6 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
     let doing = "checking deferred constraints";
     let check = Statement::new(doing, "SET CONSTRAINTS ALL IMMEDIATE");
     session.run(&check).await?;
-    effects::check_side_effects(session, tables, &before).await?;
     for (tables, staged) in (1..).zip(tables) {
         on_progress(Event::phase_of("read back and audit", &staged.target.name));
         context.read_back(staged).await?;
@@ -210,7 +209,18 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
         on_progress(Event::Verifying { tables, of });
     }
     on_progress(Event::phase("write ledger and queue"));
-    record::record(context, header).await
+    let queue = record::record(context, header).await?;
+    // Last of all: triggers on the loader's own tables have run too.
+    effects::check_side_effects(context, tables, queue, &before).await?;
+    let origin = &context.origin;
+    if crate::pg::ledger::committed(session, origin.loader_schema, origin.application).await? {
+        return Ok(());
+    }
+    Err(Error::blocked(format!(
+        "the entry that was just written to the ledger {}.loader_ledger is not there: a trigger of that table changes \
+         or deletes it; nothing was written; drop the trigger",
+        origin.loader_schema
+    )))
 }
 
 /// The error that says which rows are not as planned.

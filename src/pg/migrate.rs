@@ -1,6 +1,9 @@
 //! The loader's own tables: made or adopted by `loader migrate`.
 
+mod adopt;
+
 use crate::error::{Error, Result};
+use crate::pg::apply::write::must_be;
 use crate::pg::{Session, failed};
 use crate::sql::{Ident, Literal, Statement, Values};
 
@@ -9,73 +12,9 @@ mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
-/// The columns that must be there, by table. What the original had, and ours.
-const COLUMNS: [(&str, &[&str]); 5] = [
-    (
-        "validation_queue",
-        &[
-            "id",
-            "table_name",
-            "fragment_id",
-            "s3_key",
-            "status",
-            "batch_id",
-            "loaded_at",
-            "error_message",
-            "application",
-        ],
-    ),
-    (
-        "audit_log",
-        &[
-            "table_name",
-            "operation",
-            "record_id",
-            "old_values",
-            "new_values",
-            "batch_id",
-            "changed_by",
-            "changed_at",
-            "application",
-            "plan_hash",
-            "origin",
-        ],
-    ),
-    (
-        "batch_load_log",
-        &[
-            "batch_id",
-            "operation",
-            "table_name",
-            "records_affected",
-            "status",
-            "error_message",
-            "loaded_at",
-            "application",
-        ],
-    ),
-    (
-        "loader_ledger",
-        &[
-            "sequence",
-            "application",
-            "plan_hash",
-            "kind",
-            "batch_id",
-            "actor",
-            "applied_at",
-            "undoes",
-            "tables",
-            "records",
-            "rejected",
-        ],
-    ),
-    ("loader_identity", &["lineage"]),
-];
-
 /// Whether a table of the loader's schema is the loader's own.
 pub fn is_own(table: &str) -> bool {
-    table == "loader_migrations" || COLUMNS.iter().any(|(own, _)| *own == table)
+    table == "loader_migrations" || adopt::COLUMNS.iter().any(|(own, _)| *own == table)
 }
 
 /// Any number: two migrations of one database must not run at once.
@@ -85,7 +24,7 @@ const MIGRATION_LOCK: i64 = 0x6c6f_6164_6d69_6772;
 /// that ran; none if all is as it should be.
 ///
 /// # Errors
-/// [`Config`](crate::ErrorKind::Config) naming columns that an adopted table lacks; [`Database`](crate::ErrorKind::Database).
+/// [`Config`](crate::ErrorKind::Config) with all that adopted tables lack or refuse; [`Database`](crate::ErrorKind::Database).
 pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>> {
     let doing = "preparing the loader's tables";
     let lock = format!("SELECT pg_catalog.pg_advisory_lock({MIGRATION_LOCK})");
@@ -102,7 +41,7 @@ pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>>
         .run_async(&mut session.client)
         .await
         .map_err(|e| Error::database(format!("{doing}: {e}{}", source_of(&e))))?;
-    check(session, schema).await?;
+    adopt::check(session, schema).await?;
     let unlock =
         format!("SELECT pg_catalog.pg_advisory_unlock({MIGRATION_LOCK}); RESET search_path");
     session.run(&Statement::new(doing, unlock)).await?;
@@ -131,39 +70,6 @@ fn source_of(e: &dyn std::error::Error) -> String {
         cause = c.source();
     }
     text
-}
-
-/// Checks that the loader's tables have the columns that it uses.
-async fn check(session: &Session, schema: &str) -> Result<()> {
-    for (table, columns) in COLUMNS {
-        let found = session.column(&columns_of(schema, table)).await?;
-        let missing: Vec<&str> = columns
-            .iter()
-            .copied()
-            .filter(|c| !found.iter().any(|f| f == c))
-            .collect();
-        if !missing.is_empty() {
-            return Err(Error::config(format!(
-                "the table {schema}.{table} exists and lacks the column{} {}; it cannot be adopted: \
-                 add what is missing, or let the loader use another schema with LOADER_SCHEMA",
-                if missing.len() == 1 { "" } else { "s" },
-                missing.join(", ")
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn columns_of(schema: &str, table: &str) -> Statement {
-    let mut values = Values::default();
-    let sql = format!(
-        "SELECT a.attname::text FROM pg_catalog.pg_attribute a \
-         JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = {} AND c.relname = {} AND a.attnum > 0 AND NOT a.attisdropped",
-        values.text(schema),
-        values.text(table)
-    );
-    Statement::with("checking the loader's tables", sql, values)
 }
 
 /// The random id of this database.
@@ -205,5 +111,6 @@ pub async fn new_lineage(session: &Session, schema: &str) -> Result<()> {
         Ident(schema)
     );
     let doing = "giving the database a new lineage";
-    session.run(&Statement::new(doing, sql)).await
+    let set = session.execute(&Statement::new(doing, sql)).await?;
+    must_be(doing, 1, set)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::connect::Database;
-use super::migrate;
+use super::{migrate, pooler};
 use crate::error::{Error, Result};
 use crate::plan::TargetDatabase;
 use crate::plan::masking::Mask;
@@ -120,17 +120,7 @@ impl Session {
             .unwrap_or(&Duration::from_secs(15));
         config.connect_timeout(patience);
         let place = database.place();
-        // The driver's own limit ends where the server has accepted the connection.
-        let client = match tokio::time::timeout(patience, database.connect(&config)).await {
-            Ok(connected) => connected?,
-            Err(_) => {
-                return Err(Error::database(format!(
-                    "connecting to {place}: no answer within {} s",
-                    patience.as_secs()
-                ))
-                .transient());
-            }
-        };
+        let client = pooler::dedicated(database, &config, patience, timeouts.patience()).await?;
         let session = Session {
             client,
             backend: Backend {

@@ -18,6 +18,8 @@ mod effects;
 mod limits;
 mod logging;
 mod order;
+mod own_tables;
+mod poolers;
 mod queue;
 mod reviewed;
 mod s3_server;

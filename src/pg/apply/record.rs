@@ -3,22 +3,26 @@
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::apply::origin::Origin;
-use crate::pg::apply::write::Context;
+use crate::pg::apply::write::{Context, must_be};
 use crate::plan::{Header, Kind, LedgerTable, TablePlan};
 use crate::sql::{Ident, Statement, Values};
 
-/// Ledger, `batch_load_log` and queue.
-pub(super) async fn record(context: &Context<'_>, header: &Header) -> Result<()> {
+/// Writes ledger, `batch_load_log` and queue. Returns how many entries of the queue were set.
+pub(super) async fn record(context: &Context<'_>, header: &Header) -> Result<u64> {
     let (session, origin) = (context.session, &context.origin);
-    session.run(&enter_in_ledger(origin, header)?).await?;
+    let write_one = async |statement: Statement| {
+        must_be(statement.doing(), 1, session.execute(&statement).await?)
+    };
+    write_one(enter_in_ledger(origin, header)?).await?;
     for table in &header.tables {
-        session.run(&log_table(origin, header, table)).await?;
+        write_one(log_table(origin, header, table)).await?;
     }
-    settle_queue(context).await?;
+    let settled = settle_queue(context).await?;
     if header.undoes.is_empty() {
-        return Ok(());
+        return Ok(settled);
     }
-    session.run(&restore_queue(origin, &header.undoes)).await
+    let restore = restore_queue(origin, &header.undoes);
+    Ok(settled + session.execute(&restore).await?)
 }
 
 pub(in crate::pg) fn enter_in_ledger(origin: &Origin<'_>, header: &Header) -> Result<Statement> {
@@ -75,18 +79,19 @@ pub(in crate::pg) fn log_table(
     Statement::with("writing batch_load_log", sql, values)
 }
 
-/// Entries of the plan's fragments become `loaded`, or `failed` where a record was left out.
-async fn settle_queue(context: &Context<'_>) -> Result<()> {
+/// Entries of the plan's fragments become `loaded`, or `failed` where a record was left out. Returns
+/// how many.
+async fn settle_queue(context: &Context<'_>) -> Result<u64> {
     let planned = context.session.count(&count_queue_entries()).await?;
     if planned == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let settled = context
         .session
         .execute(&update_queue(&context.origin))
         .await?;
     if settled == planned {
-        return Ok(());
+        return Ok(settled);
     }
     Err(Error::blocked(format!(
         "{} of the batch's entries in the validation queue are gone since the plan was made; nothing was written; \

@@ -20,10 +20,7 @@ impl Session {
     ) -> Result<T> {
         match tokio::time::timeout(self.patience, work).await {
             Ok(done) => done.map_err(|e| self.failed(doing, &e)),
-            Err(_) => Err(Error::locked(format!(
-                "{doing}: the server did not answer within {} s (TRANSACTION_TIMEOUT, and a little more)",
-                self.patience.as_secs()
-            ))),
+            Err(_) => Err(Error::unanswered(doing, self.patience)),
         }
     }
 

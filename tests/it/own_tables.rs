@@ -1,0 +1,249 @@
+//! The loader's own tables: what somebody has put on them is noticed before anything is committed,
+//! and tables that were there before are adopted only where loads and rollbacks will work.
+
+use crate::support::World;
+
+fn world() -> World {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'old'); CREATE TABLE other (id int)",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "v": "new"}, {"id": 2, "v": "two"}]"#,
+    );
+    world
+}
+
+/// Puts a trigger on one of the loader's tables.
+fn trigger(world: &World, table: &str, when: &str, body: &str) {
+    world.sql(&format!(
+        "CREATE OR REPLACE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN {body} END $f$; \
+         CREATE TRIGGER own {when} ON {table} FOR EACH ROW EXECUTE FUNCTION own()"
+    ));
+}
+
+#[test]
+fn what_a_trigger_swallows_in_the_loaders_own_tables_is_noticed_before_the_commit() {
+    for (table, event) in [
+        ("loader_ledger", "INSERT"),
+        ("batch_load_log", "INSERT"),
+        ("audit_log", "INSERT"),
+        ("validation_queue", "UPDATE"),
+    ] {
+        let world = world();
+        let plan = world.plan("b");
+        trigger(&world, table, &format!("BEFORE {event}"), "RETURN NULL;");
+        let before = world.state_without("public.batch_load_log");
+        let run = world.apply(&plan);
+        assert_ne!(run.code, Some(0), "{table}: {run:?}");
+        assert!(
+            run.stderr.contains("nothing was written"),
+            "{table}: {run:?}"
+        );
+        assert_eq!(
+            world.state_without("public.batch_load_log"),
+            before,
+            "{table}"
+        );
+    }
+}
+
+#[test]
+fn a_ledger_entry_that_a_trigger_takes_away_or_changes_is_no_entry() {
+    for (when, body) in [
+        (
+            "BEFORE INSERT",
+            "NEW.application := gen_random_uuid(); RETURN NEW;",
+        ),
+        (
+            "AFTER INSERT",
+            "DELETE FROM loader_ledger WHERE application = NEW.application; RETURN NULL;",
+        ),
+    ] {
+        let world = world();
+        let plan = world.plan("b");
+        trigger(&world, "loader_ledger", when, body);
+        world.writes_only_a_failure(|| {
+            let run = world.apply(&plan);
+            assert_ne!(run.code, Some(0), "{when}: {run:?}");
+            run.says("loader_ledger")
+        });
+    }
+}
+
+#[test]
+fn a_rollback_that_cannot_restore_the_queue_is_refused() {
+    let world = world();
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    trigger(
+        &world,
+        "audit_log",
+        "BEFORE INSERT",
+        "IF NEW.operation = 'QUEUE' THEN RETURN NULL; END IF; RETURN NEW;",
+    );
+    world.writes_only_a_failure(|| {
+        let run = world.loader(&["rollback", "--batch-id", "b", "--force"]);
+        assert_ne!(run.code, Some(0), "{run:?}");
+        run.says("validation_queue")
+    });
+}
+
+#[test]
+fn a_trigger_on_the_loaders_own_tables_changes_no_row_unseen() {
+    for (table, event, body) in [
+        (
+            "audit_log",
+            "INSERT",
+            "UPDATE t SET v = 'mine' WHERE id = 2;",
+        ),
+        (
+            "loader_ledger",
+            "INSERT",
+            "UPDATE t SET v = 'mine' WHERE id = 1;",
+        ),
+        ("validation_queue", "UPDATE", "UPDATE t SET v = 'mine';"),
+        (
+            "batch_load_log",
+            "INSERT",
+            "IF NEW.status <> 'failed' THEN INSERT INTO other VALUES (1); END IF;",
+        ),
+        (
+            "loader_ledger",
+            "INSERT",
+            "INSERT INTO audit_log (table_name, operation) VALUES ('t', 'INSERT');",
+        ),
+        (
+            "loader_ledger",
+            "INSERT",
+            "UPDATE audit_log SET new_values = NULL;",
+        ),
+    ] {
+        let world = world();
+        let plan = world.plan("b");
+        trigger(
+            &world,
+            table,
+            &format!("AFTER {event}"),
+            &format!("{body} RETURN NULL;"),
+        );
+        let before = world.state_without("public.batch_load_log");
+        let run = world.apply(&plan).exits(4);
+        run.says("that the plan does not mention");
+        assert_eq!(
+            world.state_without("public.batch_load_log"),
+            before,
+            "{table}: {body}"
+        );
+    }
+}
+
+/// The loader's tables as the original made them, in a schema of their own.
+const ORIGINAL: &str = "
+CREATE SCHEMA adopted;
+CREATE TABLE adopted.validation_queue (id serial PRIMARY KEY, table_name varchar(100), fragment_id varchar(255),
+  s3_key text, validated_data jsonb, status varchar(20) DEFAULT 'pending', batch_id varchar(100),
+  created_at timestamp DEFAULT now(), loaded_at timestamp, error_message text);
+CREATE TABLE adopted.audit_log (id serial PRIMARY KEY, table_name varchar(100), operation varchar(20),
+  record_id text, old_values jsonb, new_values jsonb, batch_id varchar(100), changed_by varchar(100),
+  changed_at timestamp DEFAULT now());
+CREATE TABLE adopted.batch_load_log (id serial PRIMARY KEY, batch_id varchar(100), operation varchar(20),
+  table_name varchar(100), records_affected int, status varchar(20), error_message text, loaded_at timestamp);
+";
+
+#[test]
+fn tables_of_the_original_are_adopted_and_work() {
+    let world = world();
+    world.sql(ORIGINAL);
+    world.set("LOADER_SCHEMA", "adopted");
+    world.loader(&["migrate"]).ok();
+    assert_eq!(world.rows("SELECT 1 FROM adopted.audit_log UNION ALL SELECT 2 FROM adopted.loader_ledger UNION ALL SELECT 3 FROM adopted.batch_load_log"), [""; 0]);
+    world.sql("INSERT INTO adopted.validation_queue (table_name, s3_key, batch_id) VALUES ('t', 'staging/b/t/1.json', 'b')");
+    let before = world.rows("SELECT * FROM t ORDER BY 1");
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT * FROM t ORDER BY 1"), before);
+    assert_eq!(
+        world.value("SELECT status FROM adopted.validation_queue"),
+        "pending"
+    );
+    world.loader(&["migrate"]).ok();
+}
+
+#[test]
+fn tables_with_which_loads_or_rollbacks_would_fail_are_not_adopted() {
+    let world = world();
+    world.set("LOADER_SCHEMA", "adopted");
+    // What is different about them, and what is said.
+    for (change, says) in [
+        ("ALTER TABLE adopted.audit_log ALTER old_values TYPE json", "audit_log.old_values is json"),
+        ("ALTER TABLE adopted.audit_log ALTER new_values TYPE text", "audit_log.new_values is text"),
+        ("ALTER TABLE adopted.audit_log DROP id, ADD id uuid DEFAULT gen_random_uuid()", "audit_log.id is uuid"),
+        ("ALTER TABLE adopted.audit_log ALTER id DROP DEFAULT", "id"),
+        ("ALTER TABLE adopted.audit_log ALTER new_values SET NOT NULL", "new_values"),
+        ("ALTER TABLE adopted.audit_log ALTER old_values SET NOT NULL", "old_values"),
+        ("ALTER TABLE adopted.audit_log ADD CHECK (operation IN ('INSERT', 'UPDATE'))", "DELETE"),
+        ("ALTER TABLE adopted.audit_log ADD CHECK (operation IN ('INSERT', 'UPDATE', 'DELETE'))", "QUEUE"),
+        ("ALTER TABLE adopted.audit_log ADD why text NOT NULL", "why"),
+        ("ALTER TABLE adopted.audit_log ALTER operation TYPE varchar(3)", "too long"),
+        ("CREATE TRIGGER own BEFORE INSERT ON adopted.audit_log FOR EACH ROW EXECUTE FUNCTION swallow()", "audit_log"),
+        ("CREATE TRIGGER own BEFORE INSERT ON adopted.audit_log FOR EACH ROW EXECUTE FUNCTION garble()", "audit_log"),
+        ("CREATE RULE own AS ON INSERT TO adopted.audit_log DO INSTEAD NOTHING", "audit_log"),
+        ("ALTER TABLE adopted.batch_load_log ADD CHECK (status IN ('success', 'failed'))", "partial"),
+        ("ALTER TABLE adopted.batch_load_log ALTER error_message SET NOT NULL", "error_message"),
+        ("ALTER TABLE adopted.validation_queue ADD CHECK (status IN ('pending', 'validated'))", "loaded"),
+        ("ALTER TABLE adopted.validation_queue DROP id, ADD id uuid DEFAULT gen_random_uuid()", "validation_queue.id is uuid"),
+        ("DROP TABLE adopted.audit_log; CREATE TABLE adopted.audit_log (id bigserial, table_name text, operation text,
+            record_id text, old_values jsonb, new_values jsonb, batch_id text, changed_by text, changed_at timestamptz)
+            PARTITION BY RANGE (changed_at);
+          CREATE TABLE adopted.audit_2020 PARTITION OF adopted.audit_log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')", "no partition"),
+    ] {
+        world.sql("DROP SCHEMA IF EXISTS adopted CASCADE");
+        world.sql(ORIGINAL);
+        world.sql("CREATE OR REPLACE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+          CREATE OR REPLACE FUNCTION garble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.new_values := '{}'; RETURN NEW; END $$;");
+        world.sql(change);
+        let run = world.loader(&["migrate"]);
+        assert_eq!(run.code, Some(1), "{change}: {run:?}");
+        assert!(run.stderr.contains(says), "{change}: {says:?} is not in {run:?}");
+        assert!(run.stderr.contains("cannot be adopted"), "{change}: {run:?}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_with_tables_is_said_at_once() {
+    let world = world();
+    world.sql(ORIGINAL);
+    world.sql(
+        "ALTER TABLE adopted.audit_log ALTER old_values TYPE json, ADD CHECK (operation <> 'DELETE');
+         ALTER TABLE adopted.batch_load_log ALTER error_message SET NOT NULL;
+         ALTER TABLE adopted.validation_queue ADD CHECK (status <> 'failed');
+         INSERT INTO adopted.validation_queue (table_name, batch_id) VALUES ('t', 'b');",
+    );
+    world.set("LOADER_SCHEMA", "adopted");
+    let run = world.loader(&["migrate"]).exits(1);
+    for said in [
+        "audit_log.old_values is json",
+        "DELETE",
+        "error_message",
+        "failed",
+    ] {
+        assert!(run.stderr.contains(said), "{said}: {run:?}");
+    }
+    // What was tried is taken back, and the same is said the next time.
+    assert_eq!(
+        world.rows("SELECT id, status FROM adopted.validation_queue"),
+        ["1|pending"]
+    );
+    assert_eq!(world.rows("SELECT 1 FROM adopted.audit_log"), [""; 0]);
+    let again = world.loader(&["migrate"]).exits(1);
+    assert!(
+        again.stderr.contains("audit_log.old_values is json"),
+        "{again:?}"
+    );
+}
