@@ -280,8 +280,8 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
         Checked::RolledBack(before) => (
             "rolled_back",
             format!(
-                "It would apply now, but only with --again: it was applied at {} by {} (application {}) and rolled \
-                 back since.",
+                "It would apply now. As it was applied at {} by {} (application {}) and rolled back since, that needs \
+                 --again.",
                 before.applied_at, before.actor, before.application
             ),
         ),

@@ -360,7 +360,7 @@ fn what_was_rolled_back_is_applied_again_only_with_an_approval_that_says_so() {
             .loader(&["load", "--batch-id", "b", "--force"])
             .exits(5);
         load.says("loader load --batch-id b --again --approve sha256:");
-        world.check(&plan).ok().says("only with --again");
+        world.check(&plan).ok().says("that needs --again");
         world.apply_with(&plan, &["--force", "--dry-run"]).ok();
     });
     let approved = ["--again", "--approve", hash.as_str()];
