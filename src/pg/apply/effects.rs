@@ -84,7 +84,7 @@ async fn own(
     tables: &[Staged],
     queue: u64,
 ) -> Result<BTreeMap<u32, Counts>> {
-    let audited = tables.iter().filter(|t| t.config.audit_changes);
+    let audited = tables.iter().filter(|t| t.target.config.audit_changes);
     let audited = audited.map(|t| t.rows.insert + t.rows.update + t.rows.delete);
     let written = [
         ("audit_log", [n(audited.sum::<u64>() + queue), 0, 0]),
