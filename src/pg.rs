@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod connect;
 #[cfg(test)]
 mod fixture;
+mod identity;
 pub mod ledger;
 pub mod migrate;
 pub mod plan;
@@ -19,4 +20,4 @@ pub mod url;
 
 pub use connect::{Database, Roots, SslMode};
 pub use progress::{Event, OnProgress};
-pub use session::{Backend, Session, Timeouts, failed};
+pub use session::{Backend, Session, Timeouts, failed, must_be};

@@ -3,8 +3,7 @@
 mod adopt;
 
 use crate::error::{Error, Result};
-use crate::pg::apply::write::must_be;
-use crate::pg::{Session, failed};
+use crate::pg::{Session, failed, must_be};
 use crate::sql::{Ident, Literal, Statement, Values};
 
 mod embedded {

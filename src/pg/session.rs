@@ -10,14 +10,13 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::connect::Database;
-use super::{migrate, pooler};
+use super::pooler;
 use crate::error::{Error, Result};
-use crate::plan::TargetDatabase;
 use crate::plan::masking::Mask;
 use crate::sql::{Statement, Values};
 
 use failure::discreet;
-pub use failure::failed;
+pub use failure::{failed, must_be};
 pub(super) use rows::parsed;
 pub use rows::{CopyLines, TextRow};
 
@@ -204,28 +203,6 @@ impl Session {
         );
         let terminate = Statement::with("ending the lost attempt", sql, values);
         self.run(&terminate).await
-    }
-
-    /// What identifies this database, for a plan.
-    ///
-    /// # Errors
-    /// [`Config`](crate::ErrorKind::Config) where `loader migrate` was not run; [`Database`](crate::ErrorKind::Database).
-    pub async fn target(&self, loader_schema: &str) -> Result<TargetDatabase> {
-        let lineage = migrate::lineage(self, loader_schema).await?;
-        let sql = "SELECT pg_catalog.current_database()::text, \
-             (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' || \
-             (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())::text, \
-             pg_catalog.current_setting('search_path')";
-        let row = self
-            .row(&Statement::new("asking which database this is", sql))
-            .await?;
-        Ok(TargetDatabase {
-            database: row.text(0)?.to_owned(),
-            identity: row.text(1)?.to_owned(),
-            lineage,
-            loader_schema: loader_schema.to_owned(),
-            search_path: row.text(2)?.to_owned(),
-        })
     }
 
     /// Sets the search path under which a plan was made.

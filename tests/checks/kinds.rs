@@ -461,12 +461,12 @@ fn rows_that_break_a_check() {
             records: "{\"id\": 1, \"n\": 0, \"extra\": \"invalid_value\"}\n{\"id\": 2, \"n\": 0, \"invalid_value\": 1}\n\
                       {\"id\": 3, \"n\": 0, \"extra\": \"{\\\"kind\\\":\\\"invalid_value\\\"}\"}\n",
             expect: &[
-                "unknown_field extra invalid_value - #0: not a column of the table",
-                "check_failed - - - #0: the check constraint hidden_n_check does not hold: (n > 0)",
-                "unknown_field invalid_value 1 - #1: not a column of the table",
+                "unknown_field extra invalid_value - #1: not a column of the table",
                 "check_failed - - - #1: the check constraint hidden_n_check does not hold: (n > 0)",
-                "unknown_field extra {\"kind\":\"invalid_value\"} - #2: not a column of the table",
+                "unknown_field invalid_value 1 - #2: not a column of the table",
                 "check_failed - - - #2: the check constraint hidden_n_check does not hold: (n > 0)",
+                "unknown_field extra {\"kind\":\"invalid_value\"} - #3: not a column of the table",
+                "check_failed - - - #3: the check constraint hidden_n_check does not hold: (n > 0)",
             ],
             proof: ("INSERT INTO hidden VALUES (1, 0)", "23514"),
         },

@@ -92,7 +92,7 @@ fn each_setting_is_read_for_column_table_and_all_tables() {
     }
     // The header shows what was in effect.
     let header = plan.json();
-    let tables = header["tables"].as_array().unwrap();
+    let tables = header["header"]["tables"].as_array().unwrap();
     let t = tables.iter().find(|t| t["table"] == "t").unwrap();
     assert_eq!(t["config"]["time_zone"], "Europe/Berlin");
     assert_eq!(world.plan("b").count("insert"), 0);
@@ -112,7 +112,7 @@ fn a_word_that_one_column_refuses_and_another_stores_is_told() {
     );
     let plan = world.plan("b");
     assert_eq!(
-        plan.json()["tables"][0]["warnings"],
+        plan.json()["header"]["tables"][0]["warnings"],
         serde_json::json!([
             "the word \"NA\" is refused in age (2 records), height (1 record) and stored in country \
              (2 records, first staging/b/t.csv#1); where it means null, say so in null_words"

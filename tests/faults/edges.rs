@@ -211,7 +211,7 @@ fn a_plan_that_is_out_of_date_leaves_its_reason_where_it_belongs() {
     // Another definition.
     stage.sql("ALTER TABLE t ADD w text; DELETE FROM batch_load_log");
     stage
-        .loader(&["apply", &plan, "--force"])
+        .apply_again(&plan)
         .exits(6)
         .says_all(&["the definition of table t"]);
     assert!(

@@ -81,6 +81,14 @@ impl Stage {
         run.json()["application"].as_str().unwrap().to_owned()
     }
 
+    /// Applies a plan that was applied and rolled back, which needs an approval that says so.
+    pub fn apply_again(&self, plan: &str) -> Run {
+        let text = std::fs::read_to_string(self.path(plan)).unwrap();
+        let plan_file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let hash = plan_file["plan_hash"].as_str().unwrap();
+        self.loader(&["apply", plan, "--again", "--approve", hash])
+    }
+
     /// Takes a batch back.
     pub fn roll_back(&self, batch: &str) -> Run {
         self.loader(&["rollback", "--batch-id", batch, "--force"])

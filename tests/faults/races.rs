@@ -326,6 +326,6 @@ fn a_deadlock_with_another_session_is_tried_again() {
         .batch_execute("UPDATE t SET v = v WHERE k = 'a'")
         .unwrap();
     other.batch_execute("ROLLBACK").unwrap();
-    end(apply).exits(1).says_all(&["deadlock", "not applied"]);
+    end(apply).exits(7).says_all(&["deadlock", "not applied"]);
     assert_eq!(stage.state(), before);
 }

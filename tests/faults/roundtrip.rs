@@ -232,7 +232,7 @@ impl Play {
                 self.deliver(batch, delivery);
             }
             plan = self.stage.plan(batch);
-            self.apply(&plan);
+            self.stage.apply_again(&plan).exits(0);
         }
         if scene.tables.iter().all(|t| t.mark.is_none()) {
             assert_eq!(self.essence(scene), essence, "planned and applied again");

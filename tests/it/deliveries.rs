@@ -101,7 +101,8 @@ fn refused(name: &str, content: impl Into<Vec<u8>>, says: &str) {
     world
         .try_plan("b", &[])
         .exits(1)
-        .says(&format!("staging/b/{name}: line"))
+        .says(&format!("staging/b/{name}: "))
+        .says("line ")
         .says(says);
 }
 

@@ -200,7 +200,9 @@ fn a_refused_plan_stops_no_other_and_what_a_cancelled_run_left_is_caught_up() {
     world.write("plans/note.json", "{}");
     let apply = format!(
         "{} || echo ended with $?",
-        script("apply", APPLY).replace("exit 1", "(exit 1)")
+        script("apply", APPLY)
+            .trim_end()
+            .replace("exit 1", "(exit 1)")
     );
     let said = bash(&world, &format!("( {apply} )"), &[]);
     assert!(
@@ -241,7 +243,10 @@ fn a_plan_that_cannot_be_applied_is_not_green() {
         assert!(comment.contains(said), "{batch}: {comment}");
     }
     let check = script("plan", "Say whether everything can be applied");
-    assert_eq!(bash(&world, &format!("{check} || echo red"), &[]), "red");
+    assert_eq!(
+        bash(&world, &format!("{} || echo red", check.trim_end()), &[]),
+        "red"
+    );
 }
 
 #[test]

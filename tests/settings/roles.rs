@@ -108,7 +108,12 @@ fn planning_reads_only_and_applying_owns_nothing() {
 
     as_role("loader_apply", &["rollback", "--batch-id", "b1", "--force"]).exits(0);
     assert_eq!(everything(&world), before);
-    as_role("loader_apply", &["load", "--batch-id", "b1", "--force"]).exits(0);
+    // What was rolled back needs an approval that says so.
+    let load = ["load", "--batch-id", "b1"];
+    let refused = as_role("loader_apply", &[&load[..], &["--force"]].concat()).exits(5);
+    let hash = refused.stderr.rsplit(' ').next().unwrap().trim();
+    let again = ["--again", "--approve", hash];
+    as_role("loader_apply", &[&load[..], &again].concat()).exits(0);
 }
 
 /// The loaded tables and the queue's verdicts.

@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::apply::origin::Origin;
-use crate::pg::apply::write::{Context, must_be};
+use crate::pg::apply::write::Context;
+use crate::pg::must_be;
 use crate::plan::{Header, Kind, LedgerTable, TablePlan};
 use crate::sql::{Ident, Statement, Values};
 

@@ -7,10 +7,10 @@ mod lock;
 mod order;
 mod update;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
-use crate::pg::{Event, OnProgress, Session};
+use crate::pg::{Event, OnProgress, Session, must_be};
 use crate::sql::Statement;
 
 pub(in crate::pg) use order::Updates;
@@ -95,19 +95,6 @@ impl Context<'_> {
         let set = Statement::new("telling the planner what is in memory", sql);
         self.session.run(&set).await
     }
-}
-
-/// # Errors
-/// [`Database`](crate::ErrorKind::Database) where another number of rows was touched than planned: the rows were locked
-/// and compared, so that something rewrote them in between.
-pub fn must_be(doing: &str, planned: u64, touched: u64) -> Result<()> {
-    if planned == touched {
-        return Ok(());
-    }
-    Err(Error::database(format!(
-        "{doing}: {planned} rows were planned and {touched} were touched; a rule or trigger of the table swallows \
-             or adds rows"
-    )))
 }
 
 /// Whether staged row `alias` writes the column at `i` of those that changes write.

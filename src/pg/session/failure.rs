@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The error for what the server or the connection said while `doing` something.
 pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
@@ -89,6 +89,21 @@ pub(super) fn unexpected(doing: &str, what: &str) -> Error {
     ))
 }
 
+/// A statement must touch as many rows as were planned.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database) where another number of rows was touched than planned: the rows were locked
+/// and compared, so that something rewrote them in between.
+pub fn must_be(doing: &str, planned: u64, touched: u64) -> Result<()> {
+    if planned == touched {
+        return Ok(());
+    }
+    Err(Error::database(format!(
+        "{doing}: {planned} rows were planned and {touched} were touched; a rule or trigger of the table swallows \
+             or adds rows"
+    )))
+}
+
 /// Data exceptions (class 22), and types whose input function uses another class.
 pub(super) fn is_refused_value(e: &tokio_postgres::Error) -> bool {
     e.as_db_error().is_some_and(|db| {
@@ -96,6 +111,7 @@ pub(super) fn is_refused_value(e: &tokio_postgres::Error) -> bool {
         ["22", "23", "42"]
             .iter()
             .any(|class| code.code().starts_with(class))
+            || *code == SqlState::INVALID_SCHEMA_NAME
             || *code == SqlState::STATEMENT_TOO_COMPLEX
             || *code == SqlState::FEATURE_NOT_SUPPORTED
             || *code == SqlState::PROGRAM_LIMIT_EXCEEDED

@@ -1,8 +1,9 @@
 //! Deletes, and marks instead of them.
 
-use super::{Context, THIS_VERSION, must_be};
+use super::{Context, THIS_VERSION};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
+use crate::pg::must_be;
 use crate::sql::{Ident, Statement};
 
 impl Context<'_> {

@@ -1,8 +1,9 @@
 //! Inserts.
 
-use super::{Context, bits, must_be};
+use super::{Context, bits};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
+use crate::pg::must_be;
 use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::schema::{Column, Identity};
 

@@ -1,0 +1,31 @@
+//! Which database a session is with.
+
+use super::migrate;
+use crate::error::Result;
+use crate::pg::Session;
+use crate::plan::TargetDatabase;
+use crate::sql::Statement;
+
+impl Session {
+    /// What identifies this database, for a plan.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) where `loader migrate` was not run; [`Database`](crate::ErrorKind::Database).
+    pub async fn target(&self, loader_schema: &str) -> Result<TargetDatabase> {
+        let lineage = migrate::lineage(self, loader_schema).await?;
+        let sql = "SELECT pg_catalog.current_database()::text, \
+             (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' || \
+             (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())::text, \
+             pg_catalog.current_setting('search_path')";
+        let row = self
+            .row(&Statement::new("asking which database this is", sql))
+            .await?;
+        Ok(TargetDatabase {
+            database: row.text(0)?.to_owned(),
+            identity: row.text(1)?.to_owned(),
+            lineage,
+            loader_schema: loader_schema.to_owned(),
+            search_path: row.text(2)?.to_owned(),
+        })
+    }
+}
