@@ -196,7 +196,8 @@ fn hostile_rows_do_nothing() {
     let own = "[...document.querySelectorAll('body *')].filter((e) => !['A','ARTICLE','B','BUTTON','CODE','DD','DEFS','DIV','DL','DT','FORM','G','H1','HEADER','I','INPUT','KBD','LABEL','LI','MARK','MARKER','NOSCRIPT','OPTION','P','PATH','RECT','SCRIPT','SECTION','SELECT','SPAN','SVG','TABLE','TBODY','TD','TEXT','TH','THEAD','TITLE','TR','TSPAN','UL'].includes(e.tagName.toUpperCase()) || [...e.attributes].some((a) => a.name.startsWith('on') || a.name === 'src' || (a.name === 'href' && !a.value.startsWith('#')))).map((e) => e.outerHTML)";
     assert_eq!(browser.eval(own), serde_json::json!([]));
     assert_eq!(
-        browser.eval("document.querySelectorAll('script:not([type=\"application/json\"])').length"),
+        browser
+            .eval(r#"document.querySelectorAll('script:not([type="application/json"])').length"#),
         1
     );
     assert_eq!(browser.eval("document.title"), title.as_str());
