@@ -115,7 +115,7 @@ fn a_word_that_one_column_refuses_and_another_stores_is_told() {
         plan.json()["header"]["tables"][0]["warnings"],
         serde_json::json!([
             "the word \"NA\" is refused in age (2 records), height (1 record) and stored in country \
-             (2 records, first staging/b/t.csv#1); where it means null, say so in null_words"
+             (2 records, first staging/b/t.csv#3); where it means null, say so in null_words"
         ])
     );
 }
