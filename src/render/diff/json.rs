@@ -17,7 +17,7 @@ pub const FORMAT: &str = "table-loader-diff/1";
 /// Writes the comparison as one JSON object, one entry a line.
 ///
 /// # Errors
-/// As [`text`].
+/// As [`text`](super::text()).
 pub fn json(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> Result<()> {
     let plan = |plan: &PlanFile| json!({"plan_hash": plan.hash, "summary": plan.header.summary});
     let [old, new] = diff.plans();

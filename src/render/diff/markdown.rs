@@ -12,7 +12,7 @@ use crate::render::select::Filter;
 /// Writes the comparison as Markdown for one pull-request comment, at most [`LARGEST`] bytes.
 ///
 /// # Errors
-/// As [`text`].
+/// As [`text`](super::text()).
 pub fn markdown(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> Result<()> {
     /// What is kept for the lines after the rows.
     const RESERVE: usize = 1_000;
