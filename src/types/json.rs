@@ -1,6 +1,7 @@
 //! Names that an object has twice: `jsonb` would keep the last of their values.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::{Accepted, Read, Refused};
 
@@ -17,7 +18,7 @@ pub fn unrepeated(text: &str) -> Read<'_> {
 
 /// An open object with its names so far, or an open array.
 enum Open<'a> {
-    Object(Vec<Cow<'a, str>>),
+    Object(HashSet<Cow<'a, str>>),
     Array,
 }
 
@@ -32,7 +33,7 @@ fn repeated(text: &str) -> Option<String> {
     {
         at += found + 1;
         match bytes[at - 1] {
-            b'{' => open.push(Open::Object(Vec::new())),
+            b'{' => open.push(Open::Object(HashSet::new())),
             b'[' => open.push(Open::Array),
             b'}' | b']' => drop(open.pop()),
             _ => {
@@ -40,10 +41,9 @@ fn repeated(text: &str) -> Option<String> {
                 let behind = bytes[end + 1..].iter().find(|b| !b.is_ascii_whitespace());
                 if let (Some(Open::Object(names)), Some(b':')) = (open.last_mut(), behind) {
                     let name = decoded(&text[at..end]);
-                    if names.contains(&name) {
-                        return Some(name.into_owned());
+                    if let Some(twice) = names.replace(name) {
+                        return Some(twice.into_owned());
                     }
-                    names.push(name);
                 }
                 at = end + 1;
             }
