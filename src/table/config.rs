@@ -1,20 +1,22 @@
 //! `tables.yaml`: what the loader knows about each table beyond what the database says.
 
+mod checked;
+mod file;
+mod place;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::sql::ident::nearest;
 use crate::strict::unique_map;
 use crate::table::delivery::{Csv, Envelope, Excel};
 use crate::table::limits::Limits;
-use crate::table::schema::{Column, Table};
-use crate::types::Spelled;
 use crate::types::spelling::{Encoding, Epoch, Spelling};
+
+pub use checked::Config;
+pub use file::json_schema;
 
 /// What to do with existing and missing rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -138,7 +140,7 @@ impl JsonSchema for SoftDelete {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
+        schemars::json_schema!({
             "description": "Whether deletes mark rows (in `deleted_at`, or in the column named) instead of removing them.",
             "type": ["boolean", "string"],
         })
@@ -253,73 +255,6 @@ pub struct TableConfig {
     pub limits: Limits,
 }
 
-/// What stands in `tables.yaml`.
-#[derive(Default)]
-struct File {
-    defaults: Spelling,
-    tables: BTreeMap<String, TableConfig>,
-}
-
-/// The key beside the tables' names that says what holds for all of them.
-const DEFAULTS: &str = "defaults";
-
-impl<'de> Deserialize<'de> for File {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = File;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of tables")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> std::result::Result<File, A::Error> {
-                let mut seen = std::collections::BTreeSet::new();
-                let mut file = File::default();
-                while let Some(key) = map.next_key::<String>()? {
-                    if !seen.insert(key.clone()) {
-                        let twice = format_args!("the key `{key}` stands twice");
-                        return Err(serde::de::Error::custom(twice));
-                    }
-                    if key == DEFAULTS {
-                        file.defaults = map.next_value()?;
-                    } else {
-                        file.tables.insert(key, map.next_value()?);
-                    }
-                }
-                Ok(file)
-            }
-        }
-        d.deserialize_map(Visitor)
-    }
-}
-
-impl JsonSchema for File {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "File".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "object",
-            "properties": { DEFAULTS: generator.subschema_for::<Spelling>() },
-            "additionalProperties": generator.subschema_for::<TableConfig>(),
-        })
-    }
-}
-
-/// The JSON Schema of `tables.yaml`, as the text of a file.
-pub fn json_schema() -> String {
-    let mut schema = schemars::schema_for!(File);
-    schema.insert("title".into(), "tables.yaml of the table loader".into());
-    schema.insert(
-        "description".into(),
-        "What the loader knows about each table beyond what the database says.".into(),
-    );
-    format!("{:#}\n", schema.to_value())
-}
-
 fn yes() -> bool {
     true
 }
@@ -392,234 +327,6 @@ impl TableConfig {
     /// Whether `column` is set by a stamp.
     pub fn is_stamp(&self, column: &str) -> bool {
         self.stamps.as_ref().is_some_and(|s| s.contains_key(column))
-    }
-}
-
-/// All of `tables.yaml`, with its text for messages that point into it.
-#[derive(Debug, Clone)]
-pub struct Config {
-    path: String,
-    text: String,
-    /// Configuration by table name as written.
-    pub tables: BTreeMap<String, TableConfig>,
-}
-
-impl Config {
-    /// The configuration in the file `path`.
-    ///
-    /// # Errors
-    /// [`Config`](crate::ErrorKind::Config) with file, line and column.
-    pub fn read(path: &Path) -> Result<Config> {
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            Error::config(format!(
-                "{}: cannot read the table configuration: {e}; name the file with --config or LOADER_CONFIG, or have \
-                 a first one written by `loader init --out tables.yaml`",
-                path.display()
-            ))
-        })?;
-        Config::parse(&path.display().to_string(), &text)
-    }
-
-    /// The configuration in `text`; `path` is for messages.
-    ///
-    /// # Errors
-    /// [`Config`](crate::ErrorKind::Config) with file, line and column.
-    pub fn parse(path: &str, text: &str) -> Result<Config> {
-        let File { defaults, tables } = serde_yaml::from_str::<File>(text)
-            .map_err(|e| Error::config(format!("{path}: {}", with_suggestion(&e.to_string()))))?;
-        let mut config = Config {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            tables: BTreeMap::new(),
-        };
-        config.check_spelling(DEFAULTS, &defaults)?;
-        let in_effect =
-            |(name, table): (String, TableConfig)| (name, table.with_defaults(&defaults));
-        config.tables = tables.into_iter().map(in_effect).collect();
-        for (name, table) in &config.tables {
-            config.check_names(name, table)?;
-        }
-        Ok(config)
-    }
-
-    /// The configuration of `table` as it is in effect for the table found in the database.
-    ///
-    /// # Errors
-    /// [`Config`](crate::ErrorKind::Config) where a name is not a column, with line, column and the nearest name.
-    pub fn resolve(&self, name: &str, table: &Table) -> Result<TableConfig> {
-        let raw = self.tables.get(name).ok_or_else(|| self.unknown(name))?;
-        let mut config = raw.clone();
-        if config.stamps.is_none() {
-            let updated_at = table
-                .column("updated_at")
-                .filter(|c| c.is_timestamp() && !config.natural_key.contains(&c.name));
-            config.stamps = Some(
-                updated_at
-                    .map(|c| (c.name.clone(), Stamp::Now))
-                    .into_iter()
-                    .collect(),
-            );
-        }
-        let stamp_names = config.stamps().map(|(n, _)| n.to_owned());
-        let columns = [
-            ("natural_key", config.natural_key.clone()),
-            ("immutable_fields", config.immutable_fields.clone()),
-            ("ignore_drift", config.ignore_drift.clone()),
-            ("sensitive", config.sensitive.clone()),
-            ("spelling", config.spelling.keys().cloned().collect()),
-            ("stamps", stamp_names.collect()),
-            (
-                "soft_delete",
-                config
-                    .soft_delete
-                    .column()
-                    .map(str::to_owned)
-                    .into_iter()
-                    .collect(),
-            ),
-        ];
-        for (field, names) in &columns {
-            for column in names {
-                let Some(found) = table.column(column) else {
-                    return Err(self.not_a_column(name, field, column, table));
-                };
-                if found.generated && matches!(*field, "natural_key" | "stamps" | "soft_delete") {
-                    let what = format!("{column} is a generated column of {name}");
-                    return Err(self.error(name, field, column, &what));
-                }
-            }
-        }
-        for column in &config.ignore_fields {
-            if table.column(column).is_some_and(Column::writable) {
-                let what = format!(
-                    "{column} is a column of {name}; ignore_fields is for fields that cannot be loaded"
-                );
-                return Err(self.error(name, "ignore_fields", column, &what));
-            }
-        }
-        Ok(config)
-    }
-
-    /// The endings that files of delimited values of `table` have, beside the usual ones.
-    pub fn extensions(&self, table: &str) -> &[String] {
-        match self.tables.get(table) {
-            Some(table) => &table.csv.extensions,
-            None => &[],
-        }
-    }
-
-    /// The error for a table that is not configured, with the nearest name that is.
-    pub fn unknown(&self, table: &str) -> Error {
-        let hint = nearest(table, self.tables.keys().map(String::as_str))
-            .map(|n| format!("; did you mean {n}?"))
-            .unwrap_or_default();
-        Error::config(format!(
-            "{}: table {table} is not configured{hint}",
-            self.path
-        ))
-    }
-
-    /// What needs no database: keys that are empty, repeated or contradict each other.
-    fn check_names(&self, name: &str, table: &TableConfig) -> Result<()> {
-        if table.natural_key.is_empty() {
-            let what = format!("{name} has no natural_key; name the columns that identify a row");
-            return Err(self.error(name, "natural_key", "", &what));
-        }
-        let lists = [
-            ("natural_key", &table.natural_key),
-            ("immutable_fields", &table.immutable_fields),
-            ("depends_on", &table.depends_on),
-            ("ignore_fields", &table.ignore_fields),
-        ];
-        for (field, names) in lists {
-            for (i, column) in names.iter().enumerate() {
-                if names[..i].contains(column) {
-                    let what = format!("{column} stands twice in {field} of {name}");
-                    return Err(self.error(name, field, column, &what));
-                }
-            }
-        }
-        self.check_spelling(name, &table.own_spelling())?;
-        for spelling in table.spelling.values() {
-            self.check_spelling(name, spelling)?;
-        }
-        for (stamp, _) in table.stamps() {
-            if table.natural_key.iter().any(|k| k == stamp) {
-                let what = format!("{stamp} is in the natural key of {name} and cannot be a stamp");
-                return Err(self.error(name, "stamps", stamp, &what));
-            }
-        }
-        for parent in &table.depends_on {
-            if !self.tables.contains_key(parent) {
-                let hint = nearest(parent, self.tables.keys().map(String::as_str))
-                    .map(|n| format!("; did you mean {n}?"))
-                    .unwrap_or_default();
-                let what = format!("{name} depends on {parent}, which is not configured{hint}");
-                return Err(self.error(name, "depends_on", parent, &what));
-            }
-        }
-        Ok(())
-    }
-
-    /// That formats and time zones are some.
-    fn check_spelling(&self, name: &str, spelling: &Spelling) -> Result<()> {
-        match Spelled::new(spelling) {
-            Ok(_) => Ok(()),
-            Err((field, why)) => Err(self.error(name, field, "", &format!("{field}: {why}"))),
-        }
-    }
-
-    fn not_a_column(&self, name: &str, field: &str, column: &str, table: &Table) -> Error {
-        let hint = match nearest(column, table.columns.iter().map(|c| c.name.as_str())) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("it has {}", table.column_names().join(", ")),
-        };
-        let what = format!("{field}: {column} is not a column of {name}; {hint}");
-        self.error(name, field, column, &what)
-    }
-
-    /// An error that points at the place where `word` stands in `field` of `table`.
-    fn error(&self, table: &str, field: &str, word: &str, what: &str) -> Error {
-        let place = locate(&self.text, &[table, field, word])
-            .map(|(line, column)| format!("{line}:{column}: "))
-            .unwrap_or_default();
-        Error::config(format!("{}: {place}{what}", self.path))
-    }
-}
-
-/// Line and column (from 1) of the last of `words` found, each looked for behind the one before.
-fn locate(text: &str, words: &[&str]) -> Option<(usize, usize)> {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut at = 0;
-    let mut found = None;
-    for word in words.iter().filter(|w| !w.is_empty()) {
-        let next = text[at..].match_indices(*word).find(|(i, _)| {
-            let (start, end) = (at + i, at + i + word.len());
-            !text[..start].chars().next_back().is_some_and(is_word)
-                && !text[end..].chars().next().is_some_and(is_word)
-        });
-        let Some((i, _)) = next else { break };
-        found = Some(at + i);
-        at += i + word.len();
-    }
-    let start = found?;
-    let line = text[..start].matches('\n').count() + 1;
-    let column = text[..start]
-        .chars()
-        .rev()
-        .take_while(|c| *c != '\n')
-        .count()
-        + 1;
-    Some((line, column))
-}
-
-/// serde's message for an unknown field, with the nearest valid one.
-fn with_suggestion(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let given = quoted.next();
-    match given.and_then(|g| nearest(g, quoted)) {
-        Some(near) if message.contains("unknown") => format!("{message}; did you mean `{near}`?"),
-        _ => message.to_owned(),
     }
 }
 

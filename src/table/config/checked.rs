@@ -1,0 +1,205 @@
+//! `tables.yaml` read and checked, by itself and against a table found in the database.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::file::{DEFAULTS, File};
+use super::place::{locate, with_suggestion};
+use super::{Stamp, TableConfig};
+use crate::error::{Error, Result};
+use crate::sql::ident::nearest;
+use crate::table::schema::{Column, Table};
+use crate::types::Spelled;
+use crate::types::spelling::Spelling;
+
+/// All of `tables.yaml`, with its text for messages that point into it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    path: String,
+    text: String,
+    /// Configuration by table name as written.
+    pub tables: BTreeMap<String, TableConfig>,
+}
+
+impl Config {
+    /// The configuration in the file `path`.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) with file, line and column.
+    pub fn read(path: &Path) -> Result<Config> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            Error::config(format!(
+                "{}: cannot read the table configuration: {e}; name the file with --config or LOADER_CONFIG, or have \
+                 a first one written by `loader init --out tables.yaml`",
+                path.display()
+            ))
+        })?;
+        Config::parse(&path.display().to_string(), &text)
+    }
+
+    /// The configuration in `text`; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) with file, line and column.
+    pub fn parse(path: &str, text: &str) -> Result<Config> {
+        let File { defaults, tables } = serde_yaml::from_str::<File>(text)
+            .map_err(|e| Error::config(format!("{path}: {}", with_suggestion(&e.to_string()))))?;
+        let mut config = Config {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            tables: BTreeMap::new(),
+        };
+        config.check_spelling(DEFAULTS, &defaults)?;
+        let in_effect =
+            |(name, table): (String, TableConfig)| (name, table.with_defaults(&defaults));
+        config.tables = tables.into_iter().map(in_effect).collect();
+        for (name, table) in &config.tables {
+            config.check_names(name, table)?;
+        }
+        Ok(config)
+    }
+
+    /// The configuration of `table` as it is in effect for the table found in the database.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) where a name is not a column, with line, column and the nearest name.
+    pub fn resolve(&self, name: &str, table: &Table) -> Result<TableConfig> {
+        let raw = self.tables.get(name).ok_or_else(|| self.unknown(name))?;
+        let mut config = raw.clone();
+        if config.stamps.is_none() {
+            let updated_at = table
+                .column("updated_at")
+                .filter(|c| c.is_timestamp() && !config.natural_key.contains(&c.name));
+            config.stamps = Some(
+                updated_at
+                    .map(|c| (c.name.clone(), Stamp::Now))
+                    .into_iter()
+                    .collect(),
+            );
+        }
+        let stamp_names = config.stamps().map(|(n, _)| n.to_owned());
+        let columns = [
+            ("natural_key", config.natural_key.clone()),
+            ("immutable_fields", config.immutable_fields.clone()),
+            ("ignore_drift", config.ignore_drift.clone()),
+            ("sensitive", config.sensitive.clone()),
+            ("spelling", config.spelling.keys().cloned().collect()),
+            ("stamps", stamp_names.collect()),
+            (
+                "soft_delete",
+                config
+                    .soft_delete
+                    .column()
+                    .map(str::to_owned)
+                    .into_iter()
+                    .collect(),
+            ),
+        ];
+        for (field, names) in &columns {
+            for column in names {
+                let Some(found) = table.column(column) else {
+                    return Err(self.not_a_column(name, field, column, table));
+                };
+                if found.generated && matches!(*field, "natural_key" | "stamps" | "soft_delete") {
+                    let what = format!("{column} is a generated column of {name}");
+                    return Err(self.error(name, field, column, &what));
+                }
+            }
+        }
+        for column in &config.ignore_fields {
+            if table.column(column).is_some_and(Column::writable) {
+                let what = format!(
+                    "{column} is a column of {name}; ignore_fields is for fields that cannot be loaded"
+                );
+                return Err(self.error(name, "ignore_fields", column, &what));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The endings that files of delimited values of `table` have, beside the usual ones.
+    pub fn extensions(&self, table: &str) -> &[String] {
+        match self.tables.get(table) {
+            Some(table) => &table.csv.extensions,
+            None => &[],
+        }
+    }
+
+    /// The error for a table that is not configured, with the nearest name that is.
+    pub fn unknown(&self, table: &str) -> Error {
+        let hint = nearest(table, self.tables.keys().map(String::as_str))
+            .map(|n| format!("; did you mean {n}?"))
+            .unwrap_or_default();
+        Error::config(format!(
+            "{}: table {table} is not configured{hint}",
+            self.path
+        ))
+    }
+
+    /// What needs no database: keys that are empty, repeated or contradict each other.
+    fn check_names(&self, name: &str, table: &TableConfig) -> Result<()> {
+        if table.natural_key.is_empty() {
+            let what = format!("{name} has no natural_key; name the columns that identify a row");
+            return Err(self.error(name, "natural_key", "", &what));
+        }
+        let lists = [
+            ("natural_key", &table.natural_key),
+            ("immutable_fields", &table.immutable_fields),
+            ("depends_on", &table.depends_on),
+            ("ignore_fields", &table.ignore_fields),
+        ];
+        for (field, names) in lists {
+            for (i, column) in names.iter().enumerate() {
+                if names[..i].contains(column) {
+                    let what = format!("{column} stands twice in {field} of {name}");
+                    return Err(self.error(name, field, column, &what));
+                }
+            }
+        }
+        self.check_spelling(name, &table.own_spelling())?;
+        for spelling in table.spelling.values() {
+            self.check_spelling(name, spelling)?;
+        }
+        for (stamp, _) in table.stamps() {
+            if table.natural_key.iter().any(|k| k == stamp) {
+                let what = format!("{stamp} is in the natural key of {name} and cannot be a stamp");
+                return Err(self.error(name, "stamps", stamp, &what));
+            }
+        }
+        for parent in &table.depends_on {
+            if !self.tables.contains_key(parent) {
+                let hint = nearest(parent, self.tables.keys().map(String::as_str))
+                    .map(|n| format!("; did you mean {n}?"))
+                    .unwrap_or_default();
+                let what = format!("{name} depends on {parent}, which is not configured{hint}");
+                return Err(self.error(name, "depends_on", parent, &what));
+            }
+        }
+        Ok(())
+    }
+
+    /// That formats and time zones are some.
+    fn check_spelling(&self, name: &str, spelling: &Spelling) -> Result<()> {
+        match Spelled::new(spelling) {
+            Ok(_) => Ok(()),
+            Err((field, why)) => Err(self.error(name, field, "", &format!("{field}: {why}"))),
+        }
+    }
+
+    fn not_a_column(&self, name: &str, field: &str, column: &str, table: &Table) -> Error {
+        let hint = match nearest(column, table.columns.iter().map(|c| c.name.as_str())) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("it has {}", table.column_names().join(", ")),
+        };
+        let what = format!("{field}: {column} is not a column of {name}; {hint}");
+        self.error(name, field, column, &what)
+    }
+
+    /// An error that points at the place where `word` stands in `field` of `table`.
+    fn error(&self, table: &str, field: &str, word: &str, what: &str) -> Error {
+        let place = locate(&self.text, &[table, field, word])
+            .map(|(line, column)| format!("{line}:{column}: "))
+            .unwrap_or_default();
+        Error::config(format!("{}: {place}{what}", self.path))
+    }
+}
