@@ -278,10 +278,13 @@ impl Kind {
             Kind::Money => number::money(bare),
             Kind::Number(most) => number::unsigned(bare, *most),
             Kind::Numbers => number::several(bare),
-            Kind::Date => time::date(bare),
-            Kind::Time(zoned, places) => time::time(bare, *zoned, *places),
+            Kind::Date => time::date(bare).unwrap_or_else(|| Err(otherwise::date(bare))),
+            Kind::Time(zoned, places) => {
+                time::time(bare, *zoned, *places).unwrap_or_else(|| Err(otherwise::time(bare)))
+            }
             Kind::Timestamp(zoned, places) => {
                 time::timestamp(bare, *zoned, *places, by.zone.as_ref())
+                    .unwrap_or_else(|| Err(otherwise::timestamp(bare, *zoned, by.zone.as_ref())))
             }
             Kind::Interval(fields) => interval::interval(bare, fields),
             Kind::Bytes => bytes::bytea(bare),

@@ -6,14 +6,18 @@ use jiff::tz::TimeZone;
 use super::{Refused, Zoned, time};
 
 /// For what is no date.
-pub fn date(text: &str, why: &'static str) -> Refused {
-    let accepted = |spelled: &String| time::in_form_date(spelled).is_some_and(|r| r.is_ok());
-    refused(text, why, in_order(text).filter(accepted))
+pub fn date(text: &str) -> Refused {
+    let accepted = |spelled: &String| time::date(spelled).is_some_and(|r| r.is_ok());
+    refused(
+        text,
+        "not a date as YYYY-MM-DD",
+        in_order(text).filter(accepted),
+    )
 }
 
 /// For what is no time of day.
-pub fn time(text: &str, why: &'static str) -> Refused {
-    refused(text, why, clock(text))
+pub fn time(text: &str) -> Refused {
+    refused(text, "not a time as HH:MM:SS", clock(text))
 }
 
 /// For what is no date with a time.
@@ -22,24 +26,9 @@ pub fn timestamp(text: &str, zoned: Zoned, local: Option<&TimeZone>) -> Refused 
         Zoned::Yes => "not a date and time as YYYY-MM-DD HH:MM:SS+00",
         Zoned::No => "not a date and time as YYYY-MM-DD HH:MM:SS",
     };
-    let accepted = |spelled: &String| {
-        time::in_form_timestamp(spelled, zoned, 6, local).is_some_and(|r| r.is_ok())
-    };
+    let accepted =
+        |spelled: &String| time::timestamp(spelled, zoned, 6, local).is_some_and(|r| r.is_ok());
     refused(text, why, in_order(text).filter(accepted))
-}
-
-/// For 24:00, which is the beginning of the next day.
-pub fn midnight(text: &str, date: &str) -> Refused {
-    let next = date
-        .parse::<jiff::civil::Date>()
-        .and_then(|day| day.tomorrow());
-    let at = text.find("24:00").map(|at| at + 5);
-    let behind = at.and_then(|at| text.get(at..));
-    let instead = match (next, behind) {
-        (Ok(next), Some(behind)) => Some(format!("{next} 00:00{behind}")),
-        _ => None,
-    };
-    Refused::instead("24:00 is 00:00 of the next day", instead)
 }
 
 /// Words that PostgreSQL replaces by the time of the statement (PostgreSQL documentation, 8.5.1.4).
@@ -205,6 +194,6 @@ fn clock(text: &str) -> Option<String> {
     } else {
         Zoned::Yes
     };
-    let accepted = time::in_form_time(&spelled, zoned, usize::MAX).is_some_and(|r| r.is_ok());
+    let accepted = time::time(&spelled, zoned, usize::MAX).is_some_and(|r| r.is_ok());
     accepted.then_some(spelled)
 }

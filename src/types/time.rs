@@ -7,7 +7,7 @@ use std::fmt::Write;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
-use super::{Accepted, Kept, Read, Refused, Zoned, otherwise};
+use super::{Accepted, Kept, Read, Refused, Zoned};
 use parse::{clock, moment, zone};
 
 /// A date, as far as it was read.
@@ -41,16 +41,8 @@ struct Moment<'a> {
     basic: bool,
 }
 
-const NO_DATE: &str = "not a date as YYYY-MM-DD";
-const NO_TIME: &str = "not a time as HH:MM:SS";
-
-/// A date; a time of day behind it only if it is midnight.
-pub fn date(text: &str) -> Read<'_> {
-    in_form_date(text).unwrap_or_else(|| Err(otherwise::date(text, NO_DATE)))
-}
-
-/// As [`date`]; `None` for what does not look like one.
-pub fn in_form_date(text: &str) -> Option<Read<'_>> {
+/// A date; a time of day behind it only if it is midnight. `None` for what does not look like one.
+pub fn date(text: &str) -> Option<Read<'_>> {
     if is_infinite(text) {
         return Some(Ok(Accepted::surely(text)));
     }
@@ -72,13 +64,8 @@ pub fn in_form_date(text: &str) -> Option<Read<'_>> {
     })
 }
 
-/// A time of day.
-pub fn time(text: &str, zoned: Zoned, places: usize) -> Read<'_> {
-    in_form_time(text, zoned, places).unwrap_or_else(|| Err(otherwise::time(text, NO_TIME)))
-}
-
-/// As [`time`]; `None` for what does not look like one.
-pub fn in_form_time(text: &str, zoned: Zoned, places: usize) -> Option<Read<'_>> {
+/// A time of day; `None` for what does not look like one.
+pub fn time(text: &str, zoned: Zoned, places: usize) -> Option<Read<'_>> {
     let (clock, rest) = clock(text)?;
     let (zone, rest) = zone(rest)?;
     if !rest.is_empty() || clock.hour() == "24" && !clock.is_24() {
@@ -103,19 +90,9 @@ pub fn in_form_time(text: &str, zoned: Zoned, places: usize) -> Option<Read<'_>>
     })
 }
 
-/// A date with a time of day. `local` is the time zone of those without offset, where it is known.
+/// A date with a time of day; `None` for what does not look like one. `local` is the time zone of
+/// those without offset, where it is known.
 pub fn timestamp<'a>(
-    text: &'a str,
-    zoned: Zoned,
-    places: usize,
-    local: Option<&TimeZone>,
-) -> Read<'a> {
-    in_form_timestamp(text, zoned, places, local)
-        .unwrap_or_else(|| Err(otherwise::timestamp(text, zoned, local)))
-}
-
-/// As [`timestamp`]; `None` for what does not look like one.
-pub fn in_form_timestamp<'a>(
     text: &'a str,
     zoned: Zoned,
     places: usize,
@@ -201,6 +178,20 @@ pub fn offset_at(zone: &TimeZone, local: DateTime) -> Result<Offset, Refused> {
     }
 }
 
+/// For 24:00, which is the beginning of the next day.
+fn midnight(text: &str, date: &str) -> Refused {
+    let next = date
+        .parse::<jiff::civil::Date>()
+        .and_then(|day| day.tomorrow());
+    let at = text.find("24:00").map(|at| at + 5);
+    let behind = at.and_then(|at| text.get(at..));
+    let instead = match (next, behind) {
+        (Ok(next), Some(behind)) => Some(format!("{next} 00:00{behind}")),
+        _ => None,
+    };
+    Refused::instead("24:00 is 00:00 of the next day", instead)
+}
+
 fn is_infinite(text: &str) -> bool {
     matches!(text, "infinity" | "-infinity")
 }
@@ -210,7 +201,7 @@ impl Moment<'_> {
     fn no_time_of_its_day(&self, text: &str) -> Option<Refused> {
         let clock = self.clock.as_ref()?;
         match clock.hour() {
-            "24" => Some(otherwise::midnight(text, &self.date_text())),
+            "24" => Some(midnight(text, &self.date_text())),
             _ => clock.leap(),
         }
     }
