@@ -9,10 +9,10 @@
 use std::error::Error;
 use std::path::Path;
 
+use table_loader::Database;
+use table_loader::Location;
+use table_loader::config::Config;
 use table_loader::ops::{self, ApplyRequest, Event, LoadResults, PlanRequest};
-use table_loader::pg::Database;
-use table_loader::source::Location;
-use table_loader::table::config::Config;
 
 /// What the original's `TableLoader` was made from.
 pub struct TableLoader {
@@ -34,10 +34,8 @@ impl TableLoader {
         let database = self.database.clone();
         let (source, config) = (self.source.clone(), self.config.clone());
         let batch = PlanRequest::new(batch_id, source, config, database.clone());
-        let how = ApplyRequest {
-            dry_run,
-            ..ApplyRequest::new(database, "load_batch")
-        };
+        let mut how = ApplyRequest::new(database, "load_batch");
+        how.dry_run = dry_run;
         let stop = std::future::pending();
         ops::load(&batch, &how, stop, &|event| match event {
             Event::Reading { objects, of, .. } if objects == of => eprintln!("{of} objects read"),

@@ -2,12 +2,15 @@
 
 use std::io::Write;
 
-use table_loader::planfile::{Item, PlanFile, PlanWriter};
-use table_loader::record::value::column_text;
-use table_loader::record::{Delivery, Format, ReadError, Record, read_records, read_records_slice};
+use table_loader::config::Sign;
+use table_loader::internal::Shape;
+use table_loader::internal::column_text;
+use table_loader::internal::{
+    Delivery, Format, ReadError, Record, read_records, read_records_slice,
+};
+use table_loader::internal::{Item, PlanWriter};
+use table_loader::planfile::PlanFile;
 use table_loader::render::text::{self, Filter, Style};
-use table_loader::table::delivery::Sign;
-use table_loader::table::schema::Shape;
 
 const SHAPES: [Shape; 4] = [
     Shape::Scalar,

@@ -24,6 +24,7 @@ mod rollback;
 mod settings;
 mod show;
 mod timings;
+mod told;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ use crate::text::commands::InertJson;
 use environment::Environment;
 use log::{say, warn};
 use settings::Settings;
+use told::{exit_code, told};
 
 /// Loads reviewed batches of records into PostgreSQL: plan, review, apply exactly that, or refuse.
 #[derive(Parser, Debug)]
@@ -91,30 +93,28 @@ enum Command {
     Demo(demo::Args),
 }
 
-/// Runs the command line of this process.
-pub fn run() -> ExitCode {
+/// Runs the command line of this process. What went wrong has been told.
+pub async fn run() -> ExitCode {
     let given: Vec<String> = std::env::args_os()
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
     let json = given.iter().any(|g| g == "--json");
-    let done = Environment::read().and_then(|env| {
-        let cli = match parse(env, &given)? {
-            Parsed::Command(cli) => *cli,
-            Parsed::Shown(code) => return Ok(code),
-        };
-        log::start(cli.settings.log_level, cli.settings.log_format);
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| Error::io("starting", e))?
-            .block_on(execute(cli))
-    });
-    match done {
+    match start(&given).await {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
             log::start(log::Level::Info, log::wanted(&given));
             report(&e, json);
-            ExitCode::from(e.exit_code())
+            ExitCode::from(exit_code(&e))
+        }
+    }
+}
+
+async fn start(given: &[String]) -> Result<u8> {
+    match parse(Environment::read()?, given)? {
+        Parsed::Shown(code) => Ok(code),
+        Parsed::Command(cli) => {
+            log::start(cli.settings.log_level, cli.settings.log_format);
+            execute(*cli).await
         }
     }
 }
@@ -187,8 +187,8 @@ fn report(e: &Error, json: bool) {
         let mut object = serde_json::json!({
             "status": "refused",
             "reason": e.kind().word(),
-            "exit_code": e.exit_code(),
-            "message": format!("{e:#}"),
+            "exit_code": exit_code(e),
+            "message": told(e),
         });
         if let Some(drift) = DriftReport::of(e) {
             object["rows"] = serde_json::json!(drift.rows);

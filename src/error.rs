@@ -17,6 +17,7 @@ struct Inner {
     cause: Option<Box<dyn StdError + Send + Sync>>,
     /// What stands behind message and cause.
     ending: String,
+    remedy: Option<Remedy>,
     code: Option<String>,
     transient: bool,
 }
@@ -52,6 +53,49 @@ pub enum ErrorKind {
     Io,
 }
 
+/// What the caller could do or set so that it goes on. A message says what is wrong; how to set
+/// something is for the program to say that has the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Allow a batch more records.
+    MoreRecords,
+    /// Allow the transaction more time, or load less at once.
+    MoreTime,
+    /// Try again when others are done, or wait longer for locks.
+    WaitLonger,
+    /// Take what is no fragment away, or name it to be ignored.
+    Ignore,
+    /// The batch is at another place.
+    OtherPlace,
+    /// Name another schema.
+    OtherSchema,
+    /// Plan this table too.
+    AlsoTable(String),
+    /// Say that there is no validator.
+    NoQueue,
+    /// Name the configuration, or have a first one made.
+    NoConfig,
+    /// Say which database.
+    DatabaseUrl,
+    /// Make the loader's tables.
+    Migrate,
+    /// Mend what is in the way of the loader's tables, or put them into another schema.
+    OtherLoaderSchema,
+    /// Plan as the role that applies, or without a rehearsal.
+    RoleThatApplies,
+    /// Mend the records or the configuration behind the violations of the plan of this name.
+    Mend(String),
+    /// Give a secret key that opens the plan.
+    Identity,
+    /// Look what was applied.
+    History,
+    /// Take applications back one by one, newest first.
+    OneByOne,
+    /// Ask again when the server is back.
+    CheckLater,
+}
+
 impl ErrorKind {
     /// A stable word, for programs.
     pub fn word(self) -> &'static str {
@@ -79,6 +123,7 @@ impl Error {
             message: message.into(),
             cause: None,
             ending: String::new(),
+            remedy: None,
             code: None,
             transient: false,
         }))
@@ -132,9 +177,10 @@ impl Error {
     /// A server said nothing for as long as it is waited for.
     pub(crate) fn unanswered(doing: &str, patience: std::time::Duration) -> Error {
         Error::locked(format!(
-            "{doing}: the server did not answer within {} s (TRANSACTION_TIMEOUT, and a little more)",
+            "{doing}: the server did not answer within {} s",
             patience.as_secs()
         ))
+        .with_remedy(Remedy::MoreTime)
     }
 
     /// Work on this machine failed.
@@ -177,21 +223,16 @@ impl Error {
         self
     }
 
-    /// The process's exit code (SPEC §11): stable, one per kind of refusal.
-    pub fn exit_code(&self) -> u8 {
-        match self.0.kind {
-            ErrorKind::Config
-            | ErrorKind::Source
-            | ErrorKind::Database
-            | ErrorKind::Io
-            | ErrorKind::Interrupted => 1,
-            ErrorKind::Drift => 3,
-            ErrorKind::Blocked => 4,
-            ErrorKind::NotApproved => 5,
-            ErrorKind::PlanRefused => 6,
-            ErrorKind::Locked => 7,
-            ErrorKind::Unknown => 8,
-        }
+    /// The same, and what would mend it.
+    #[must_use]
+    pub(crate) fn with_remedy(mut self, remedy: Remedy) -> Error {
+        self.0.remedy = Some(remedy);
+        self
+    }
+
+    /// What the caller could do or set so that it goes on, where that is known.
+    pub fn remedy(&self) -> Option<&Remedy> {
+        self.0.remedy.as_ref()
     }
 
     /// Who must act.

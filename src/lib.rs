@@ -2,7 +2,7 @@
 //!
 //! A plan is made from a batch and the current rows ([`ops::plan`]), reviewed, and applied exactly
 //! as it is, or refused ([`ops::apply`]). All that the program `loader` does can be done from other
-//! programs, and nothing but [`cli`] prints or asks:
+//! programs; no function prints or asks:
 //!
 //! ```no_run
 //! use std::fs::File;
@@ -10,10 +10,10 @@
 //! use std::path::Path;
 //! use std::sync::Arc;
 //!
-//! use table_loader::table::config::Config;
 //! use table_loader::ops::{self, Applied, ApplyRequest, Event, PlanRequest, RollbackRequest};
-//! use table_loader::pg::{Database, Timeouts};
 //! use table_loader::planfile::PlanFile;
+//! use table_loader::config::Config;
+//! use table_loader::{Database, Timeouts};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,36 +52,68 @@
 //! # }
 //! ```
 //!
-//! [`ops::load`] does the whole in one step; `examples/load_batch.rs` shows it. The modules stand
-//! here in reading order: values first, effects last.
+//! [`ops::load`] does the whole in one step; `examples/load_batch.rs` shows it.
+//!
+//! What is here: the operations ([`ops`]), what a plan says ([`plan`]), plan files ([`planfile`]) and
+//! how they are shown to people ([`render`]). All else is the crate's own.
 
-pub mod action;
-pub mod error;
-pub mod strict;
-pub mod text;
+// In reading order: values first, effects last.
+mod action;
+mod error;
+mod strict;
+mod text;
 
-pub mod sql;
+mod sql;
 
-pub mod types;
+mod types;
 
-pub mod table;
+mod table;
 
-pub mod record;
+mod record;
 
 pub mod plan;
 
 pub mod planfile;
 
-pub mod source;
+mod source;
 
-pub mod pg;
+mod pg;
 pub mod render;
 
 pub mod ops;
 
-pub mod cli;
+mod cli;
 
 #[cfg(unix)]
+#[doc(hidden)]
 pub mod postgres_server;
 
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Remedy, Result};
+pub use pg::{Database, Roots, SslMode, Timeouts};
+pub use source::Location;
+
+/// `tables.yaml`: as it is read, and as a plan keeps it.
+pub mod config {
+    pub use crate::table::config::{
+        Config, OnDuplicate, OnImmutable, OnInvalid, Resolution, SoftDelete, Stamp, Strategy,
+        TableConfig, json_schema,
+    };
+    pub use crate::table::delivery::{Csv, Empty, Encoding, Envelope, Excel, Quote, Sign};
+    pub use crate::table::limits::{Allowance, Exceeded, Limit, Limits};
+    pub use crate::types::spelling::{Encoding as Bytes, Epoch, Spelling};
+}
+
+#[doc(hidden)]
+pub use cli::run as command_line;
+
+/// What the project's own tests, benchmarks and fuzz targets look at; no part of the interface.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::pg::ledger::DATABASE_LOCK;
+    pub use crate::planfile::{Item, PlanWriter};
+    pub use crate::record::value::column_text;
+    pub use crate::record::{
+        Delivery, Format, ReadError, Record, read_records, read_records_slice,
+    };
+    pub use crate::table::schema::Shape;
+}

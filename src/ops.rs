@@ -23,14 +23,17 @@ pub use history::{AuditFilter, Change, audit, history};
 pub use init::{InitRequest, init};
 pub use load::{LoadResults, TableResults, load};
 pub use pending::{PlanState, pending};
+pub(crate) use plan::{PREFIX, REPORT};
 pub use plan::{PlanRequest, Queue, plan};
 pub use rehearse::{plan_rehearsed, rehearse};
 pub use rollback::{RollbackRequest, rollback};
 
 use crate::error::Result;
+pub use crate::pg::apply::Report;
+pub use crate::pg::ledger::Application;
 use crate::pg::{Database, Session, Timeouts, migrate as migrations};
 pub use crate::pg::{Event, OnProgress};
-pub use crate::table::graph::TableGraph;
+pub use crate::table::graph::{Dependency, TableGraph};
 
 /// Makes or completes the loader's tables and returns what was run.
 ///

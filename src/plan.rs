@@ -1,17 +1,17 @@
 //! A plan: what was found, and what would be done about it. Values are strings as PostgreSQL
 //! prints them, or null.
 
-pub mod decision;
+pub(crate) mod decision;
 mod drift;
 mod entry;
 mod header;
-pub mod incoming;
+pub(crate) mod incoming;
 mod inverse;
-pub mod masking;
-pub mod reading;
+pub(crate) mod masking;
+pub(crate) mod reading;
 mod value;
 mod violation;
-pub mod words;
+pub(crate) mod words;
 
 pub use crate::action::{Action, Counts};
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};

@@ -195,26 +195,6 @@ pub fn read_records<E>(
 /// # Errors
 ///
 /// As [`read_records`].
-///
-/// # Examples
-///
-/// ```
-/// use std::convert::Infallible;
-/// use table_loader::record::{Delivery, Format, Value, read_records_slice};
-///
-/// let mut seen = Vec::new();
-/// let summary = read_records_slice(
-///     br#"{"fragment_id": "f1", "data": {"gsid": "01HQ", "dose": 1.50}}"#,
-///     &Delivery::new(Format::Json),
-///     &mut |record| {
-///         seen.push((record.position, record.fields[1].1 == Value::Json("1.50")));
-///         Ok::<_, Infallible>(())
-///     },
-/// )?;
-/// assert_eq!(seen, [(1, true)]);
-/// assert_eq!(summary.provenance.fragment_id.as_deref(), Some("f1"));
-/// # Ok::<_, table_loader::record::ReadError<Infallible>>(())
-/// ```
 pub fn read_records_slice<E>(
     bytes: &[u8],
     delivery: &Delivery<'_>,

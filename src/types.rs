@@ -112,7 +112,6 @@ pub enum Zoned {
 
 /// A geometric type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "their names are the types'")]
 pub enum Figure {
     Point,
     Line,

@@ -10,6 +10,7 @@ use super::log::warn;
 use super::progress::Progress;
 use super::report::{ReportArgs, about};
 use super::settings::Settings;
+use super::told::told;
 use super::{colour, print_json, say};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{self, Applied, ApplyRequest, Checked};
@@ -224,7 +225,7 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
         match print_json(&result) {
             Ok(()) => return Ok(()),
             // What was done is done, whoever does not hear of it: it is said on stderr then.
-            Err(e) => warn(format_args!("{e:#}")),
+            Err(e) => warn(told(&e)),
         }
     }
     settings.timed().inspect(|clock| clock.tell());

@@ -14,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use super::told::{exit_code, told};
 use crate::text::commands::{InertJson, inert};
 use crate::text::escape;
 
@@ -140,10 +141,10 @@ pub fn warn(line: impl std::fmt::Display) {
 /// Why nothing was done.
 pub fn error(e: &crate::Error) {
     if json() {
-        let (reason, exit_code) = (e.kind().word(), e.exit_code());
-        tracing::error!(target: TARGET, reason, exit_code, "{e:#}");
+        let (reason, exit_code) = (e.kind().word(), exit_code(e));
+        tracing::error!(target: TARGET, reason, exit_code, "{}", told(e));
     } else {
-        let _ = writeln!(std::io::stderr(), "loader: {}", inert(&format!("{e:#}")));
+        let _ = writeln!(std::io::stderr(), "loader: {}", inert(&told(e)));
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
+use super::told::exit_code;
 use super::{Shown, log, print_json};
 use crate::error::{Error, Result};
 use crate::ops::{self, PlanState};
@@ -26,7 +27,7 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
         match PlanFile::open(&path) {
             Ok(plan) => plans.push((path, plan)),
             Err(e) => {
-                code = e.exit_code();
+                code = exit_code(&e);
                 log::error(&e);
             }
         }

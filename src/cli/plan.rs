@@ -71,7 +71,7 @@ pub struct Place {
     #[arg(
         long,
         env = "LOADER_PREFIX",
-        default_value = "staging/{batch_id}/",
+        default_value = ops::PREFIX,
         value_name = "PATH"
     )]
     pub prefix: String,
@@ -91,7 +91,7 @@ pub struct Place {
 impl Place {
     /// Names of objects that are no fragments.
     pub fn ignore(&self) -> Vec<String> {
-        let report = "validation_report.json".to_owned();
+        let report = ops::REPORT.to_owned();
         [vec![report], self.ignore.clone()].concat()
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::told::exit_code;
 use super::{colour, say};
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, Kind};
@@ -63,6 +64,6 @@ impl ReportArgs {
             "loader: {}; nothing was written",
             about.finding(report)
         ));
-        Ok(refusal.exit_code())
+        Ok(exit_code(refusal))
     }
 }

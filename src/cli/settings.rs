@@ -165,7 +165,7 @@ impl Settings {
         };
         place
             .parse()
-            .map_err(|e: crate::source::SourceError| Error::config(name).caused_by(e))
+            .map_err(|e: Error| Error::config(name).caused_by(e))
     }
 
     /// The database: `--database-url`, then the `DB_*` variables, then what psql would use.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Event, OnProgress};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report, drift, staged};
 use crate::pg::ledger::{self, Application};
 use crate::pg::{Backend, Database, Session, Timeouts};
@@ -16,6 +16,7 @@ const DEADLOCK: &str = "40P01";
 
 /// What is to be applied, and how.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ApplyRequest {
     /// The database.
     pub database: Database,
@@ -87,10 +88,10 @@ pub async fn apply(
     let header = &plan.plan().header;
     if header.records > request.max_records {
         return Err(Error::blocked(format!(
-            "the plan was made from {} records, and at most {} are allowed; allow more with --max-records or \
-             MAX_RECORDS_PER_BATCH",
+            "the plan was made from {} records, and at most {} are allowed",
             header.records, request.max_records
-        )));
+        ))
+        .with_remedy(Remedy::MoreRecords));
     }
     let mut tries = 0;
     let mut stop = std::pin::pin!(stop);
@@ -124,8 +125,8 @@ pub async fn apply(
                             Err(why) => {
                                 return Err(e.with_kind(ErrorKind::Unknown).and(format_args!(
                                     "; the commit had been sent, and whether it happened cannot be asked ({why:#}): \
-                                     not known yet; when the server is back, `loader check PLAN` tells"
-                                )));
+                                     not known yet"
+                                )).with_remedy(Remedy::CheckLater));
                             }
                         }
                     }
@@ -178,10 +179,10 @@ async fn attempt(
     match tokio::time::timeout(request.timeouts.patience(), attempt).await {
         Ok(ended) => ended,
         Err(_) => Err(Error::locked(format!(
-            "not done within TRANSACTION_TIMEOUT ({} s): given up and rolled back; \
-             allow it more, or load less at a time",
+            "not done within {} s: given up and rolled back",
             request.timeouts.transaction.as_secs()
-        ))),
+        ))
+        .with_remedy(Remedy::MoreTime)),
     }
 }
 

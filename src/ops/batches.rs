@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::plan::Queue;
+use super::plan::{PREFIX, Queue, REPORT};
 use super::{PlanRequest, history};
 use crate::error::{Error, Result};
 use crate::pg::{Database, Session, Timeouts, queue};
@@ -13,6 +13,7 @@ use crate::table::config::Config;
 
 /// Which batches are looked for, and where.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct BatchesRequest {
     /// Only this one.
     pub batch_id: Option<String>,
@@ -32,6 +33,23 @@ pub struct BatchesRequest {
     pub loader_schema: String,
     /// Whether the validation queue has a say.
     pub queue: Queue,
+}
+
+impl BatchesRequest {
+    /// All batches at a source as the command line lists them where nothing else is said.
+    pub fn new(source: Location, database: Database) -> BatchesRequest {
+        BatchesRequest {
+            batch_id: None,
+            source,
+            prefix: PREFIX.into(),
+            ignore: vec![REPORT.into()],
+            config: None,
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            queue: Queue::Required,
+        }
+    }
 }
 
 /// A number of entries in the validation queue.

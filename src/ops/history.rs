@@ -26,6 +26,7 @@ pub async fn history(
 
 /// Which changes are asked for; all that is given must match.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct AuditFilter {
     /// Of this batch.
     pub batch_id: Option<String>,

@@ -2,7 +2,7 @@
 
 pub mod suggest;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::pg::{Database, Session, Timeouts, catalog, migrate};
 use crate::sql::Qualified;
 use crate::sql::Statement;
@@ -12,6 +12,7 @@ use crate::types;
 
 /// For which tables.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct InitRequest {
     /// The database.
     pub database: Database,
@@ -25,6 +26,20 @@ pub struct InitRequest {
     pub only: Vec<String>,
     /// What the file's first line names as its JSON Schema.
     pub json_schema: String,
+}
+
+impl InitRequest {
+    /// All tables of the search path.
+    pub fn new(database: Database) -> InitRequest {
+        InitRequest {
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            schema: None,
+            only: Vec::new(),
+            json_schema: "tables.schema.json".into(),
+        }
+    }
 }
 
 /// The text of a `tables.yaml` for the tables of a database: natural keys from unique keys, the
@@ -67,9 +82,10 @@ pub async fn init(request: &InitRequest) -> Result<String> {
             None => "the schemas of the search path".to_owned(),
         };
         return Err(Error::config(format!(
-            "{}: there are no tables in {schema}; name another one with --schema",
+            "{}: there are no tables in {schema}",
             request.database.place()
-        )));
+        ))
+        .with_remedy(Remedy::OtherSchema));
     }
     let mut tables: Vec<(String, Table)> = Vec::with_capacity(names.len());
     for name in names {

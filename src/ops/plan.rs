@@ -11,7 +11,7 @@ use std::io::Write;
 use super::read::{Bounds, Object, read_batch};
 use super::targets::{Needs, check_limits, dependencies, parents, rows};
 use super::{Event, OnProgress};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::pg::plan::check;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::{self, Stage};
@@ -31,6 +31,7 @@ use objects::sort_objects;
 use queued::match_queue;
 use request::check_batch_id;
 
+pub(crate) use request::{PREFIX, REPORT};
 pub use request::{PlanRequest, Queue};
 
 /// Makes a plan and writes it to `out`. Returns its header and hash.
@@ -258,9 +259,10 @@ async fn order(
         })
     {
         return Err(Error::config(format!(
-            "table {} depends on {} ({}), which the batch brings too; add --table-name {}",
-            d.child, d.parent, d.because, d.parent
-        )));
+            "table {} depends on {} ({}), which the batch brings too",
+            d.child, d.parent, d.because
+        ))
+        .with_remedy(Remedy::AlsoTable(d.parent.clone())));
     }
     let wanted = names
         .iter()

@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use super::{Event, OnProgress};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
 use crate::pg::plan::stage::Stage;
 use crate::plan::Fragment;
@@ -132,9 +132,9 @@ pub async fn read_batch(
 /// The error for a record count above the limit.
 fn too_many(records: u64, most: u64) -> Error {
     Error::blocked(format!(
-        "the batch has more than {most} records ({records} were read before it stopped); allow more with --max-records or \
-         MAX_RECORDS_PER_BATCH"
+        "the batch has more than {most} records ({records} were read before it stopped)"
     ))
+    .with_remedy(Remedy::MoreRecords)
 }
 
 struct Parser<'p> {

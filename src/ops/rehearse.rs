@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::{Applied, ApplyRequest, OnProgress, PlanRequest, apply, plan};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::plan::Header;
 use crate::planfile::{Notes, Outcome, PlanFile, Rehearsal, annotate};
 
@@ -63,12 +63,10 @@ pub async fn rehearse(
             );
             Ok(told(Outcome::Applies, message))
         }
-        Err(e) if e.kind() == ErrorKind::Database && e.code() == Some("42501") => {
-            Err(e.with_kind(ErrorKind::Config).and(
-                "; a rehearsal writes and rolls back, and so it needs the role that applies: plan with that role's \
-                 connection, or without --rehearse",
-            ))
-        }
+        Err(e) if e.kind() == ErrorKind::Database && e.code() == Some("42501") => Err(e
+            .with_kind(ErrorKind::Config)
+            .and("; a rehearsal writes and rolls back, and so it needs the role that applies")
+            .with_remedy(Remedy::RoleThatApplies)),
         // The database has spoken about the rows, or the loader about what the database did.
         Err(e)
             if match e.kind() {

@@ -5,11 +5,11 @@ use std::io::Write;
 
 use super::targets::{Needs, check_limits, dependencies, parents, rows};
 use super::{Event, OnProgress};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::pg::ledger::{self, Application};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::undo::{Undo, Written};
-use crate::pg::{Session, Timeouts, catalog};
+use crate::pg::{Database, Session, Timeouts, catalog};
 use crate::plan::masking::Mask;
 use crate::plan::{Counts, DriftReport, Entry, Header, Kind, LedgerTable, TablePlan};
 use crate::planfile::PlanWriter;
@@ -21,13 +21,14 @@ use crate::table::target::Target;
 
 /// What is to be taken back.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RollbackRequest {
     /// All loads of this batch that are in effect, or
     pub batch_id: Option<String>,
     /// this application.
     pub application: Option<String>,
     /// The database.
-    pub database: crate::pg::Database,
+    pub database: Database,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.
@@ -38,9 +39,24 @@ pub struct RollbackRequest {
 
 impl RollbackRequest {
     /// All loads of a batch that are in effect.
-    pub fn batch(database: crate::pg::Database, batch_id: impl Into<String>) -> RollbackRequest {
+    pub fn batch(database: Database, batch_id: impl Into<String>) -> RollbackRequest {
         RollbackRequest {
             batch_id: Some(batch_id.into()),
+            ..RollbackRequest::nothing(database)
+        }
+    }
+
+    /// One application.
+    pub fn application(database: Database, id: impl Into<String>) -> RollbackRequest {
+        RollbackRequest {
+            application: Some(id.into()),
+            ..RollbackRequest::nothing(database)
+        }
+    }
+
+    fn nothing(database: Database) -> RollbackRequest {
+        RollbackRequest {
+            batch_id: None,
             application: None,
             database,
             timeouts: Timeouts::default(),
@@ -216,9 +232,10 @@ fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&
     if let Some(id) = &request.application {
         let found = all.iter().find(|a| a.application == *id);
         return match found {
-            None => Err(Error::config(format!(
-                "there is no application {id} in the ledger; `loader history` lists them"
-            ))),
+            None => Err(
+                Error::config(format!("there is no application {id} in the ledger"))
+                    .with_remedy(Remedy::History),
+            ),
             Some(a) => match &a.undone_by {
                 Some(by) => Err(Error::config(format!(
                     "the application {id} was taken back already, by {by}"
@@ -241,11 +258,13 @@ fn choose<'a>(all: &'a [Application], request: &RollbackRequest) -> Result<Vec<&
     match (loads.is_empty(), known) {
         (false, _) => Ok(loads),
         (true, true) => Err(Error::config(format!(
-            "nothing of batch {batch} is in effect: everything was taken back already; see `loader history`"
-        ))),
+            "nothing of batch {batch} is in effect: everything was taken back already"
+        ))
+        .with_remedy(Remedy::History)),
         (true, false) => Err(Error::config(format!(
-            "batch {batch} was never applied to this database; `loader history` lists what was"
-        ))),
+            "batch {batch} was never applied to this database"
+        ))
+        .with_remedy(Remedy::History)),
     }
 }
 
@@ -281,10 +300,10 @@ fn merge(applications: &[&Application]) -> Result<Vec<LedgerTable>> {
                 None => tables.push(table.clone()),
                 Some(known) if known.config.natural_key != table.config.natural_key => {
                     return Err(Error::blocked(format!(
-                        "the natural key of table {} was another one in application {}; take the applications back one \
-                         by one with --application, newest first",
+                        "the natural key of table {} was another one in application {}",
                         table.table, application.application
-                    )));
+                    ))
+                    .with_remedy(Remedy::OneByOne));
                 }
                 Some(known) => {
                     let (sum, c) = (&mut known.counts, &table.counts);

@@ -46,7 +46,7 @@ pub(super) fn check_limits(limits: &[Allowance], tables: &[String]) -> Result<()
         Some((action, table)) => {
             let near = nearest(table, tables.iter().map(String::as_str));
             Err(Error::config(format!(
-                "--max-{action}s: table {table} is not in the plan{}",
+                "the limit of rows to {action} of table {table}: the table is not in the plan{}",
                 near.map(|n| format!("; did you mean {n}?"))
                     .unwrap_or_default()
             )))

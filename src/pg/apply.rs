@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::ledger::Application;
 use crate::pg::{Event, OnProgress, Session};
 use crate::plan::Counts;
@@ -257,10 +257,9 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     match again.await {
         Ok(Some(report)) => report.into(),
         // One load cannot have done that, but several in turn can.
-        _ if plan.plan().header.undoes.len() > 1 => e.and(
-            ": between these loads, rows took over values of a unique key from each other; take the loads back one \
-             by one with --application, newest first (see `loader history`)",
-        ),
+        _ if plan.plan().header.undoes.len() > 1 => e
+            .and(": between these loads, rows took over values of a unique key from each other")
+            .with_remedy(Remedy::OneByOne),
         _ => e,
     }
 }

@@ -2,7 +2,7 @@
 
 mod adopt;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::pg::{Session, failed, must_be};
 use crate::sql::{Ident, Literal, Statement, Values};
 
@@ -95,8 +95,9 @@ pub async fn lineage(session: &Session, schema: &str) -> Result<String> {
     };
     lineage.into_iter().next().ok_or_else(|| {
         Error::config(format!(
-            "the loader's tables are not in the schema {schema} of this database; run `loader migrate` once"
+            "the loader's tables are not in the schema {schema} of this database"
         ))
+        .with_remedy(Remedy::Migrate)
     })
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// One step of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// The phase before has ended, and this one begins.
     Phase {

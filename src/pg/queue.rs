@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
 use crate::sql::{Ident, Statement, Values};
 
@@ -28,9 +28,9 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
     let rows = session.rows(&list(schema, batch_id)).await?;
     if rows.is_empty() {
         return Err(Error::blocked(format!(
-            "the validation queue {schema}.validation_queue has no entries for batch {batch_id}; \
-             if there is no validator, say so with --queue off or LOADER_QUEUE=off"
-        )));
+            "the validation queue {schema}.validation_queue has no entries for batch {batch_id}"
+        ))
+        .with_remedy(Remedy::NoQueue));
     }
     let failed: Vec<String> = rows
         .iter()

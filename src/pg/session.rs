@@ -22,6 +22,7 @@ pub use rows::{CopyLines, TextRow};
 
 /// How long sessions wait.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// For a lock that somebody else holds.
     pub lock: Duration,

@@ -15,8 +15,6 @@ use crate::planfile::order_key;
 use crate::sql::{Literal, Qualified, Statement, Temporary, text_array};
 use crate::table::target::Target;
 
-pub use compare::Left;
-
 /// One table of the applications that are taken back.
 pub struct Undo<'a> {
     /// The table as it is now, with the configuration of the loads.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::pg::{Database, Roots, SslMode};
 
 /// How such a URL is written.
@@ -55,8 +55,9 @@ const UNKNOWN: [&str; 12] = [
 pub fn parse(url: &str) -> Result<(Config, BTreeMap<String, String>)> {
     let wrong = |why: &str| {
         Err(Error::config(format!(
-            "the database URL (--database-url, DATABASE_URL) cannot be read{why}; write {FORM}"
-        )))
+            "the database URL cannot be read{why}; write {FORM}"
+        ))
+        .with_remedy(Remedy::DatabaseUrl))
     };
     let is_url = url.starts_with("postgresql://") || url.starts_with("postgres://");
     let (rest, options) = if is_url { of_url(url) } else { of_pairs(url) };
@@ -240,7 +241,7 @@ mod tests {
         ] {
             let e = parse(url).unwrap_err().to_string();
             assert!(!e.contains("s3cret"), "{e}");
-            assert!(e.contains("DATABASE_URL"), "{e}");
+            assert!(e.contains("the database URL"), "{e}");
         }
     }
 

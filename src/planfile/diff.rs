@@ -107,7 +107,7 @@ impl<'p> PlanDiff<'p> {
         for plan in [old, new] {
             // The stand-ins of two plans have nothing in common.
             if let Some(seal) = &plan.seal {
-                return Err(Error::plan_refused(seal.closed(&plan.name)));
+                return Err(seal.closed(&plan.name));
             }
         }
         let mut diff = PlanDiff {

@@ -10,7 +10,7 @@ use super::counted::Counted;
 use super::parse::{Item, Parsed, parse_from};
 use super::seal::Seal;
 use super::{Sections, quick};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::plan::Header;
 use crate::plan::masking::Mask;
 
@@ -145,7 +145,7 @@ impl PlanFile {
 
     /// What hides the values of this plan's sensitive columns from people. Its key cannot be had
     /// without the values.
-    pub fn mask(&self) -> Mask {
+    pub(crate) fn mask(&self) -> Mask {
         let tables = self.header.tables.iter();
         let tables = tables.map(|t| (t.table.as_str(), &t.config));
         match (&self.seal, &self.header.salt) {
@@ -227,22 +227,17 @@ impl PlanFile {
     /// its sensitive values are encrypted and it was not opened.
     pub fn executable(self) -> Result<Executable> {
         if let Some(seal) = &self.seal {
-            return Err(Error::plan_refused(seal.closed(&self.name)));
+            return Err(seal.closed(&self.name));
         }
         let Some(against) = self.header.against() else {
             return Ok(Executable(self));
         };
-        let advice = match self.header.blocking {
-            0 => "make a new plan".to_owned(),
-            _ => format!(
-                "see `loader show {} --action violation`, mend the records or the configuration, and make a new plan",
-                self.name
-            ),
-        };
-        Err(Error::blocked(format!(
-            "{}: {against}; {advice}",
-            self.name
-        )))
+        let error = Error::blocked(format!("{}: {against}", self.name));
+        Err(if self.header.blocking == 0 {
+            error.and("; make a new plan")
+        } else {
+            error.with_remedy(Remedy::Mend(self.name))
+        })
     }
 }
 

@@ -13,6 +13,7 @@
 use serde_json::json;
 
 use super::{FORMAT, hash_of_lines};
+use crate::error::{Error, Remedy};
 use crate::text::hex;
 
 /// What a plan says about what is sealed in it.
@@ -38,14 +39,16 @@ impl Seal {
     }
 
     /// Why a plan that was not opened cannot be used.
-    pub fn closed(&self, name: &str) -> String {
-        let how = match cfg!(feature = "encryption") {
-            true => "give the secret key of one of them with --identity FILE (LOADER_IDENTITY)",
-            false => "this loader was built without the feature `encryption` and cannot open it",
-        };
-        format!(
-            "{name}: the plan's sensitive values are encrypted for {}; {how}",
+    pub fn closed(&self, name: &str) -> Error {
+        let refused = Error::plan_refused(format!(
+            "{name}: the plan's sensitive values are encrypted for {}",
             self.recipients.join(", ")
-        )
+        ));
+        if cfg!(feature = "encryption") {
+            refused.with_remedy(Remedy::Identity)
+        } else {
+            refused
+                .and("; this loader was built without the feature `encryption` and cannot open it")
+        }
     }
 }

@@ -36,20 +36,6 @@ const MAX_DIMENSIONS: usize = 6;
 ///
 /// [`Misfit`] for objects and arrays where the column takes none, and for characters that
 /// PostgreSQL cannot store.
-///
-/// # Examples
-///
-/// ```
-/// use table_loader::record::Value;
-/// use table_loader::record::value::{Misfit, column_text};
-/// use table_loader::table::schema::Shape;
-///
-/// let array = Shape::Array { delimiter: ',', element_json: false };
-/// let text = column_text(&Value::Json(r#"["a", null, 1.50]"#), array)?;
-/// assert_eq!(text.as_deref(), Some(r#"{"a",NULL,1.50}"#));
-/// assert_eq!(column_text(&Value::Json("{}"), Shape::Scalar), Err(Misfit::Object));
-/// # Ok::<_, Misfit>(())
-/// ```
 pub fn column_text<'a>(value: &Value<'a>, shape: Shape) -> Result<Option<Cow<'a, str>>, Misfit> {
     let raw = match (*value, shape) {
         (Value::Cell(cell), Shape::Json) => cell.trim_ascii(),

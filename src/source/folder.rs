@@ -26,7 +26,7 @@ impl Folder {
             action: "open the folder",
             target: root.display().to_string(),
             error,
-            advice: "check --source",
+            advice: "check the name of the folder",
         })?;
         Ok(Self {
             root: root.to_owned(),

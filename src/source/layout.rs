@@ -27,16 +27,6 @@ pub enum Layout {
 /// `<prefix><table>.<extension>`. The extension is `json`, `ndjson`, `jsonl`, `csv`, `tsv`, `xlsx` or one that
 /// `extensions` says the table's delimited values have, and `.gz` may follow it. Names in `ignore`
 /// are the last part of a key.
-///
-/// # Examples
-///
-/// ```
-/// use table_loader::record::Format;
-/// use table_loader::source::{Layout, layout};
-///
-/// let fragment = Layout::Fragment { table: "lcl".into(), format: Format::Json, gzip: false };
-/// assert_eq!(layout("staging/b1/", "staging/b1/lcl/frag_7.json", &[], |_| &[]), fragment);
-/// ```
 pub fn layout<'c>(
     prefix: &str,
     key: &str,

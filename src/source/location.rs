@@ -11,11 +11,11 @@ use super::SourceError;
 /// # Examples
 ///
 /// ```
-/// use table_loader::source::Location;
+/// use table_loader::Location;
 ///
 /// let location: Location = "s3://curated/qa".parse()?;
 /// assert_eq!(location, Location::S3 { bucket: "curated".into(), prefix: "qa/".into() });
-/// # Ok::<_, table_loader::source::SourceError>(())
+/// # Ok::<_, table_loader::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -31,12 +31,14 @@ pub enum Location {
 }
 
 impl FromStr for Location {
-    type Err = SourceError;
+    type Err = crate::Error;
 
-    fn from_str(given: &str) -> Result<Self, SourceError> {
-        let wrong = |reason| SourceError::Location {
-            given: given.to_owned(),
-            reason,
+    fn from_str(given: &str) -> crate::Result<Self> {
+        let wrong = |reason| {
+            crate::Error::from(SourceError::Location {
+                given: given.to_owned(),
+                reason,
+            })
         };
         let Some(rest) = given.strip_prefix("s3://") else {
             return match given {

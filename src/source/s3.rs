@@ -258,7 +258,7 @@ fn advice(code: &str, status: u16) -> &'static str {
         "AccessDenied" | "AllAccessDisabled" => {
             "these credentials need s3:ListBucket and s3:GetObject on the bucket"
         }
-        "NoSuchBucket" => "check --source (S3_BUCKET) and AWS_ENDPOINT_URL",
+        "NoSuchBucket" => "check the name of the bucket and AWS_ENDPOINT_URL",
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
             "renew the credentials (aws sso login) and run it again"
         }
@@ -273,7 +273,7 @@ fn advice(code: &str, status: u16) -> &'static str {
         _ if status == 403 => "check the credentials and what they may do with the bucket",
         _ if (300..400).contains(&status) => "set AWS_REGION to the bucket's region",
         _ if status >= 500 => "the store has a problem: run it again later",
-        _ => "check --source and AWS_ENDPOINT_URL",
+        _ => "check the name of the bucket and AWS_ENDPOINT_URL",
     }
 }
 

@@ -3,11 +3,6 @@
 use std::fmt;
 
 /// A name, displayed as a quoted SQL identifier.
-///
-/// ```
-/// use table_loader::sql::ident::Ident;
-/// assert_eq!(Ident("a\"b").to_string(), "\"a\"\"b\"");
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ident<'a>(pub &'a str);
 

@@ -25,18 +25,6 @@ impl fmt::Display for Place {
 
 /// The values of a statement that is being put together. Its parts share one of these, so that each
 /// value keeps its place wherever a part comes to stand.
-///
-/// # Examples
-///
-/// ```
-/// use table_loader::sql::{Ident, Statement, Values};
-///
-/// let mut values = Values::default();
-/// let batch = values.text("b1");
-/// let sql = format!("SELECT count(*) FROM {}.audit_log WHERE batch_id = {batch}", Ident("public"));
-/// let statement = Statement::with("counting changes", sql, values);
-/// assert_eq!(statement.text(), "SELECT count(*) FROM \"public\".audit_log WHERE batch_id = $1");
-/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Values(Vec<Bound>);
 

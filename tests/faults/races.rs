@@ -5,7 +5,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use postgres::Client;
-use table_loader::pg::ledger::DATABASE_LOCK;
+use table_loader::internal::DATABASE_LOCK;
 
 use crate::harness::{Run, Stage, State, eventually, finish, one};
 

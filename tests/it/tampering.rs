@@ -4,8 +4,9 @@
 use std::fs::File;
 use std::io::{Seek, Write};
 
+use table_loader::internal::{Item, PlanWriter};
 use table_loader::plan::{Header, TargetDatabase};
-use table_loader::planfile::{Item, PlanFile, PlanWriter};
+use table_loader::planfile::PlanFile;
 use table_loader::{Error, ErrorKind};
 
 use crate::biobank::everything;

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::path::PathBuf;
 
+use table_loader::config::TableConfig;
+use table_loader::internal::PlanWriter;
 use table_loader::plan::{
     Counts, Effect, Entry, Fingerprint, Fragment, Header, Kind, Skip, TablePlan, TargetDatabase,
     Value, Values, Violation, ViolationKind, What,
 };
-use table_loader::planfile::{PlanFile, PlanWriter};
-use table_loader::table::config::TableConfig;
+use table_loader::planfile::PlanFile;
 
 /// A plan file in a folder that goes when it goes.
 pub struct Plan {

@@ -1,6 +1,6 @@
 //! `render::html`, in a browser.
 
-use table_loader::action::Action;
+use table_loader::plan::Action;
 use table_loader::render::html;
 use table_loader::render::select::Filter;
 

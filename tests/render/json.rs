@@ -1,6 +1,6 @@
 //! `render::json`.
 
-use table_loader::action::Action;
+use table_loader::plan::Action;
 use table_loader::planfile::PlanFile;
 use table_loader::render::json;
 use table_loader::render::select::Filter;

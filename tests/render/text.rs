@@ -1,6 +1,6 @@
 //! `render::text`.
 
-use table_loader::action::Action;
+use table_loader::plan::Action;
 use table_loader::render::select::{Filter, Selection};
 use table_loader::render::text::{self, Style};
 use unicode_width::UnicodeWidthStr;

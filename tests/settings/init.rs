@@ -1,6 +1,6 @@
 //! `loader init`, the JSON Schema and the example.
 
-use table_loader::table::config::{Config, json_schema};
+use table_loader::config::{Config, json_schema};
 
 use super::commands::biobank;
 use crate::support::World;

@@ -4,12 +4,12 @@ use std::future::pending;
 use std::sync::Arc;
 
 use table_loader::ErrorKind;
+use table_loader::config::Config;
 use table_loader::ops::{
     self, Applied, ApplyRequest, Checked, Event, PlanRequest, Queue, RollbackRequest,
 };
-use table_loader::pg::{Database, Timeouts};
 use table_loader::planfile::PlanFile;
-use table_loader::table::config::Config;
+use table_loader::{Database, Timeouts};
 
 use super::world::with_batch;
 use crate::support::World;
@@ -28,10 +28,9 @@ fn database(world: &World) -> Database {
 fn batch(world: &World) -> PlanRequest {
     let source = world.path("source").to_str().unwrap().parse().unwrap();
     let config = Config::read(&world.path("tables.yaml")).unwrap();
-    PlanRequest {
-        queue: Queue::Off,
-        ..PlanRequest::new("b1", source, config, database(world))
-    }
+    let mut request = PlanRequest::new("b1", source, config, database(world));
+    request.queue = Queue::Off;
+    request
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::PlanRequest;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::record::Format;
 use crate::source::{Layout, ObjectInfo, Source, layout};
 use crate::sql::ident::nearest;
@@ -30,19 +30,21 @@ pub(super) fn sort_objects(
     }
     if !strange.is_empty() {
         return Err(Error::unreadable(format!(
-            "{} object{} of batch {} cannot be told to be fragments; take them away or name them with --ignore:\n  {}",
+            "{} object{} of batch {} cannot be told to be fragments:\n  {}",
             strange.len(),
             if strange.len() == 1 { "" } else { "s" },
             request.batch_id,
             strange.join("\n  ")
-        )));
+        ))
+        .with_remedy(Remedy::Ignore));
     }
     if found.is_empty() {
         return Err(Error::unreadable(format!(
-            "there are no fragments of batch {} at {}; check the batch id, --source and --prefix",
+            "there are no fragments of batch {} at {}",
             request.batch_id,
             source.display(prefix)
-        )));
+        ))
+        .with_remedy(Remedy::OtherPlace));
     }
     let tables: BTreeSet<&String> = found.iter().map(|(t, ..)| t).collect();
     let unknown: Vec<String> = tables

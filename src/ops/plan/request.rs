@@ -6,6 +6,11 @@ use crate::source::Location;
 use crate::table::config::{Config, Strategy};
 use crate::table::limits::Allowance;
 
+/// Where fragments are below a source's root, where nothing else is said.
+pub(crate) const PREFIX: &str = "staging/{batch_id}/";
+/// The validator's report lies beside the fragments.
+pub(crate) const REPORT: &str = "validation_report.json";
+
 /// Whether the validation queue has a say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
@@ -17,6 +22,7 @@ pub enum Queue {
 
 /// What is to be planned.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PlanRequest {
     /// The batch.
     pub batch_id: String,
@@ -62,8 +68,8 @@ impl PlanRequest {
         PlanRequest {
             batch_id: batch_id.into(),
             source,
-            prefix: "staging/{batch_id}/".into(),
-            ignore: vec!["validation_report.json".into()],
+            prefix: PREFIX.into(),
+            ignore: vec![REPORT.into()],
             config,
             only: Vec::new(),
             strategy: None,

@@ -1,7 +1,7 @@
 //! The transaction of an apply: the locks that it holds, its commit, and who stands in its way.
 
 use super::Report;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::ledger;
 use crate::pg::{Backend, Session};
 use crate::sql::{Statement, Values, list};
@@ -75,10 +75,12 @@ impl Locked {
             match session.run(&lock).await {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::Locked => {
-                    return Err(e.and(format_args!(
-                        ": another apply is running{}; try again when it is done, or wait longer with --lock-timeout",
-                        holder(&session, &key).await
-                    )));
+                    return Err(e
+                        .and(format_args!(
+                            ": another apply is running{}",
+                            holder(&session, &key).await
+                        ))
+                        .with_remedy(Remedy::WaitLonger));
                 }
                 Err(e) => return Err(e),
             }
@@ -141,9 +143,10 @@ pub(super) async fn name_others(session: &Session, tables: &[String], e: Error) 
         return e;
     }
     e.and(format_args!(
-        ": also at work on the plan's tables: {}; try again when they are done, or wait longer with --lock-timeout",
+        ": also at work on the plan's tables: {}",
         others.join("; ")
     ))
+    .with_remedy(Remedy::WaitLonger)
 }
 
 pub(in crate::pg) fn ask_others(tables: &[String]) -> Statement {

@@ -1,7 +1,7 @@
 //! Whether tables that were there before will do: their columns by the catalogs, and all else by
 //! writing what loads and rollbacks write, reading it again, and taking it back.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
 use crate::sql::{Ident, Literal, Statement};
 
@@ -129,10 +129,10 @@ pub(super) async fn check(session: &Session, schema: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(format!(
-        "tables in the schema {schema} cannot be adopted, because loads or rollbacks would fail:\n  {}\n\
-         mend them, or let the loader use another schema with LOADER_SCHEMA",
+        "tables in the schema {schema} cannot be adopted, because loads or rollbacks would fail:\n  {}",
         wrong.join("\n  ")
-    )))
+    ))
+    .with_remedy(Remedy::OtherLoaderSchema))
 }
 
 /// Columns that are missing or of another type.

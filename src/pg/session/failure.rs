@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// The error for what the server or the connection said while `doing` something.
 pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
@@ -37,7 +37,7 @@ pub(super) fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
         "40001" => "it came between another transaction and its rows",
         "40P01" => "it and another transaction waited for each other",
         "55P03" => "the lock was not granted in time",
-        "57014" => "it was cancelled, for example by TRANSACTION_TIMEOUT",
+        "57014" => "it was cancelled, for example because the time for a transaction had run out",
         "P0001" => "a function or trigger refused it",
         // Of rights, names and the server itself; where a function speaks, it says where.
         _ if ["08", "28", "42", "53", "57", "58"]
@@ -76,6 +76,7 @@ fn by_code(message: String, code: &str) -> Error {
     };
     let error = Error::new(kind, format!("{message} [SQLSTATE {code}]")).with_code(code);
     match code {
+        "57014" => error.with_remedy(Remedy::MoreTime),
         "40001" | "40P01" | "57P01" | "57P02" | "57P03" => error.transient(),
         _ if code.starts_with("08") => error.transient(),
         _ => error,

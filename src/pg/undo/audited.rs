@@ -1,7 +1,7 @@
 //! What the audit log says of the changes that are taken back.
 
 use super::{Undo, without};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
 use crate::sql::{Literal, Statement, Values, list};
 use crate::table::schema::Column;
@@ -91,7 +91,7 @@ impl Undo<'_> {
         match gone.iter().find(written) {
             Some(column) if self.written.counts.update > 0 => Err(Error::blocked(format!(
                 "{}: the load changed the column {}, which the table has no more, so that its rows cannot be put back; \
-                 the values of before are in the audit log (`loader audit`)",
+                 the values of before are in the audit log",
                 self.target.name,
                 crate::text::escape(column)
             ))),
@@ -131,11 +131,11 @@ impl Undo<'_> {
             .map(|id| session.name_row(&self.target.name, id))
             .collect();
         Err(Error::blocked(format!(
-            "{}: somebody else changed rows between two loads of this batch, for example {}; take the loads back one by \
-             one with --application, newest first",
+            "{}: somebody else changed rows between two loads of this batch, for example {}",
             self.target.name,
             named.join(", ")
-        )))
+        ))
+        .with_remedy(Remedy::OneByOne))
     }
 
     /// Some rows that an application found otherwise than the one before had left them.

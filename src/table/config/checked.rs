@@ -6,7 +6,7 @@ use std::path::Path;
 use super::file::{DEFAULTS, File};
 use super::place::{locate, with_suggestion};
 use super::{Stamp, TableConfig};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::sql::ident::nearest;
 use crate::table::schema::{Column, Table};
 use crate::types::Spelled;
@@ -29,10 +29,10 @@ impl Config {
     pub fn read(path: &Path) -> Result<Config> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             Error::config(format!(
-                "{}: cannot read the table configuration: {e}; name the file with --config or LOADER_CONFIG, or have \
-                 a first one written by `loader init --out tables.yaml`",
+                "{}: cannot read the table configuration: {e}",
                 path.display()
             ))
+            .with_remedy(Remedy::NoConfig)
         })?;
         Config::parse(&path.display().to_string(), &text)
     }
@@ -63,7 +63,7 @@ impl Config {
     ///
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config) where a name is not a column, with line, column and the nearest name.
-    pub fn resolve(&self, name: &str, table: &Table) -> Result<TableConfig> {
+    pub(crate) fn resolve(&self, name: &str, table: &Table) -> Result<TableConfig> {
         let raw = self.tables.get(name).ok_or_else(|| self.unknown(name))?;
         let mut config = raw.clone();
         if config.stamps.is_none() {

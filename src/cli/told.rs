@@ -1,0 +1,69 @@
+//! Errors as the command line tells them: what is wrong, and which of its settings would mend it.
+
+use crate::error::{Error, ErrorKind, Remedy};
+
+/// The exit code for an error (SPEC §11): stable, one per kind of refusal.
+pub fn exit_code(e: &Error) -> u8 {
+    match e.kind() {
+        ErrorKind::Config
+        | ErrorKind::Source
+        | ErrorKind::Database
+        | ErrorKind::Io
+        | ErrorKind::Interrupted => 1,
+        ErrorKind::Drift => 3,
+        ErrorKind::Blocked => 4,
+        ErrorKind::NotApproved => 5,
+        ErrorKind::PlanRefused => 6,
+        ErrorKind::Locked => 7,
+        ErrorKind::Unknown => 8,
+    }
+}
+
+/// All that an error says, with its causes and what to do next.
+pub fn told(e: &Error) -> String {
+    let mut text = format!("{e:#}");
+    if let Some(remedy) = e.remedy() {
+        // Behind a list it stands on a line of its own.
+        text += if text.contains('\n') { "\n" } else { "; " };
+        text += &advice(remedy);
+    }
+    text
+}
+
+fn advice(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::MoreRecords => "allow more with --max-records or MAX_RECORDS_PER_BATCH".into(),
+        Remedy::MoreTime => "allow it more with TRANSACTION_TIMEOUT, or load less at a time".into(),
+        Remedy::WaitLonger => {
+            "try again when they are done, or wait longer with --lock-timeout".into()
+        }
+        Remedy::Ignore => "take them away, or name them with --ignore".into(),
+        Remedy::OtherPlace => "check the batch id, --source and --prefix".into(),
+        Remedy::OtherSchema => "name another one with --schema".into(),
+        Remedy::AlsoTable(table) => format!("add --table-name {table}"),
+        Remedy::NoQueue => {
+            "if there is no validator, say so with --queue off or LOADER_QUEUE=off".into()
+        }
+        Remedy::NoConfig => "name the file with --config or LOADER_CONFIG, or have a first one written by \
+             `loader init --out tables.yaml`"
+            .into(),
+        Remedy::DatabaseUrl => "it comes from --database-url or DATABASE_URL".into(),
+        Remedy::Migrate => "run `loader migrate` once".into(),
+        Remedy::OtherLoaderSchema => {
+            "mend them, or let the loader use another schema with LOADER_SCHEMA".into()
+        }
+        Remedy::RoleThatApplies => {
+            "plan with that role's connection, or without --rehearse".into()
+        }
+        Remedy::Mend(plan) => format!(
+            "see `loader show {plan} --action violation`, mend the records or the configuration, and make a new plan"
+        ),
+        Remedy::Identity => {
+            "give the secret key of one of them with --identity FILE (LOADER_IDENTITY)".into()
+        }
+        Remedy::History => "`loader history` lists what was applied".into(),
+        Remedy::OneByOne => "take them back one by one with --application, newest first (`loader history` lists them)"
+            .into(),
+        Remedy::CheckLater => "when the server is back, `loader check PLAN` tells".into(),
+    }
+}
