@@ -1,6 +1,7 @@
 //! The command line: the only place that prints, prompts, and reads the environment or the clock.
 
 mod apply;
+mod approval;
 mod batches;
 mod completions;
 mod connection;
@@ -33,6 +34,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
+use crate::ops::RolledBack;
 use crate::plan::DriftReport;
 use crate::text::commands::InertJson;
 use environment::Environment;
@@ -193,6 +195,9 @@ fn report(e: &Error, json: bool) {
         if let Some(drift) = DriftReport::of(e) {
             object["rows"] = serde_json::json!(drift.rows);
             object["more_rows"] = drift.more.into();
+        }
+        if let Some(RolledBack(latest)) = RolledBack::of(e) {
+            object["application"] = latest.application.application.as_str().into();
         }
         heard = print_json(&object).is_ok();
     }

@@ -16,7 +16,7 @@ mod rehearse;
 mod rollback;
 mod targets;
 
-pub use apply::{Applied, ApplyRequest, Checked, apply, check};
+pub use apply::{Applied, ApplyRequest, Checked, applied_before, apply, check};
 pub use batches::{Batch, BatchesRequest, QueueCount, batches};
 pub use graph::graph;
 pub use history::{AuditFilter, Change, audit, history};
@@ -29,8 +29,8 @@ pub use rehearse::{plan_rehearsed, rehearse};
 pub use rollback::{RollbackRequest, rollback};
 
 use crate::error::Result;
-pub use crate::pg::apply::Report;
-pub use crate::pg::ledger::Application;
+pub use crate::pg::apply::{Report, RolledBack};
+pub use crate::pg::ledger::{Application, Latest};
 use crate::pg::{Database, Session, Timeouts, migrate as migrations};
 pub use crate::pg::{Event, OnProgress};
 pub use crate::table::graph::{Dependency, TableGraph};

@@ -1,22 +1,21 @@
 //! `loader apply` and `loader check`.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::approval::{self, Approval};
 use super::keys::Identity;
 use super::log::warn;
 use super::progress::Progress;
 use super::report::{ReportArgs, about};
 use super::settings::Settings;
 use super::told::told;
-use super::{colour, print_json, say};
-use crate::error::{Error, ErrorKind, Result};
-use crate::ops::{self, Applied, ApplyRequest, Checked};
+use super::{print_json, say};
+use crate::error::{Error, Result};
+use crate::ops::{self, Applied, ApplyRequest, Checked, RolledBack};
 use crate::plan::{Counts, Header};
 use crate::planfile::{Executable, PlanFile};
-use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -31,18 +30,8 @@ pub struct Args {
 /// How a plan is approved and applied.
 #[derive(clap::Args, Debug, Clone)]
 pub struct How {
-    /// The hash of the plan that was approved
-    #[arg(long, value_name = "HASH")]
-    approve: Option<String>,
-    /// Apply without approval; no other check is skipped
-    #[arg(long)]
-    force: bool,
-    /// Apply a plan that was applied before and rolled back; it has to be approved by --approve or at the terminal
-    #[arg(long)]
-    again: bool,
-    /// Whether a plan must be approved
-    #[arg(long, env = "REQUIRE_APPROVAL", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-    require_approval: bool,
+    #[command(flatten)]
+    approval: Approval,
     /// Do everything but the commit
     #[arg(long, env = "DRY_RUN")]
     dry_run: bool,
@@ -51,32 +40,10 @@ pub struct How {
 }
 
 impl How {
-    /// The command that would do the same again.
-    fn command(&self, plan: &PlanFile, name: &str) -> String {
-        let header = &plan.header;
-        let batch = &header.batch_id;
-        match header.undoes.as_slice() {
-            [one] if name == THE_ROLLBACK => format!("loader rollback --application {one}"),
-            _ if name == THE_ROLLBACK => format!("loader rollback --batch-id {batch}"),
-            _ if name.starts_with(THE_PLAN_OF) => format!("loader load --batch-id {batch}"),
-            _ => format!("loader apply {name}"),
-        }
-    }
-
-    /// Whether this plan needs no approval. What was rolled back is never applied again without one.
-    fn needs_none(&self, plan: &PlanFile) -> bool {
-        !self.again && (self.force || !self.require_approval || plan.header.summary.changes() == 0)
-    }
-
     /// Whether this plan still needs the approval of a person.
     pub fn asks(&self, plan: &PlanFile) -> bool {
-        !self.dry_run && self.approve.is_none() && !self.needs_none(plan)
+        !self.dry_run && self.approval.asks(plan)
     }
-}
-
-/// Whether there is a person who can be asked.
-pub fn attended() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 #[derive(clap::Args, Debug)]
@@ -89,13 +56,8 @@ pub struct CheckArgs {
     report: ReportArgs,
 }
 
-/// What a plan that is applied at once is called, before the name of its batch.
-pub const THE_PLAN_OF: &str = "the plan of batch ";
-/// What a rollback that is applied at once is called.
-pub const THE_ROLLBACK: &str = "the rollback";
-
-/// What is applied, and how; `again` as in [`ApplyRequest`].
-pub fn request(settings: &Settings, dry_run: bool, again: bool) -> Result<ApplyRequest> {
+/// What is applied, and how, but for the approval.
+pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
     Ok(ApplyRequest {
         database: settings.database()?,
         timeouts: settings.timeouts(),
@@ -104,7 +66,7 @@ pub fn request(settings: &Settings, dry_run: bool, again: bool) -> Result<ApplyR
         dry_run,
         max_retries: settings.max_retries,
         max_records: settings.max_records,
-        again,
+        again: None,
     })
 }
 
@@ -123,10 +85,10 @@ pub async fn apply(
     name: &str,
     started: Instant,
 ) -> Result<u8> {
-    let request = request(settings, how.dry_run, how.again)?;
+    let mut request = request(settings, how.dry_run)?;
     if !how.dry_run {
         settings.clock.phase("ask for approval", None);
-        approve(&plan, how, name)?;
+        request.again = how.approval.given(&plan, &request, name).await?;
     }
     let plan = Arc::new(plan);
     let stop = stopped()?;
@@ -135,13 +97,17 @@ pub async fn apply(
     progress.end();
     let applied = match applied {
         Ok(applied) => applied,
-        Err(e) if e.kind() == ErrorKind::NotApproved => {
-            let (command, hash) = (how.command(plan.plan(), name), &plan.plan().hash);
-            return Err(e.and(format_args!(
-                "; to apply it again: {command} --again --approve {hash}"
-            )));
+        Err(e) => {
+            let again = RolledBack::of(&e).map(|r| r.0.application.application.clone());
+            let e = match again {
+                Some(id) => {
+                    let command = approval::command(plan.plan(), Some(&id));
+                    e.and(format_args!("; to apply it again: {command}"))
+                }
+                None => e,
+            };
+            return how.report.tell(Err(e), &about(plan.plan()));
         }
-        Err(e) => return how.report.tell(Err(e), &about(plan.plan())),
     };
     tell(settings, &plan.plan().header, &applied, started)?;
     Ok(0)
@@ -165,54 +131,6 @@ fn stopped() -> Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })
-}
-
-fn approve(plan: &Executable, how: &How, name: &str) -> Result<()> {
-    let plan = plan.plan();
-    match &how.approve {
-        Some(hash) if plan.is_named(hash) => return Ok(()),
-        Some(hash) => {
-            return Err(Error::not_approved(format!(
-                "{name}: the approval is for {hash}, but this plan is {}; have this plan reviewed",
-                plan.hash
-            )));
-        }
-        None if how.needs_none(plan) => return Ok(()),
-        None => {}
-    }
-    let (stdin, stderr) = (std::io::stdin(), std::io::stderr());
-    if !attended() {
-        return Err(Error::not_approved(format!(
-            "{name}: nobody approved this plan; after its review: {} --approve {}",
-            how.command(plan, name),
-            plan.hash
-        )));
-    }
-    let filter = Filter {
-        limit: Some(20),
-        ..Filter::default()
-    };
-    text::plan(plan, &filter, colour(&stderr), &mut stderr.lock())?;
-    // What was typed before the question is no answer to it.
-    #[cfg(unix)]
-    rustix::termios::tcflush(&stdin, rustix::termios::QueueSelector::IFlush)
-        .map_err(|e| Error::io("clearing what was typed before the question", e.into()))?;
-    let mut answer = String::new();
-    let _ = write!(
-        std::io::stderr(),
-        "\nApply this plan? Type \"yes\" to apply it: "
-    );
-    stdin
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|e| Error::io("reading the answer", e))?;
-    if answer.trim() == "yes" {
-        Ok(())
-    } else {
-        Err(Error::not_approved(format!(
-            "{name}: not approved; nothing was written"
-        )))
-    }
 }
 
 fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instant) -> Result<()> {
@@ -265,26 +183,23 @@ fn written(tables: &[(String, Counts)]) -> String {
 
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
     let plan = Arc::new(args.identity.open(&args.plan)?.executable()?);
-    let request = request(settings, true, false)?;
+    let request = request(settings, true)?;
     let progress = Progress::start(settings);
     let checked = ops::check(&plan, &request, &|e| progress.tell(e)).await?;
     progress.end();
-    let (status, line) = match checked {
-        Checked::Applicable => ("applicable", "It would apply now.".to_owned()),
-        Checked::Applied(before) => (
-            "applied",
-            format!(
-                "Applied at {} by {} (application {}).",
-                before.applied_at, before.actor, before.application
-            ),
-        ),
+    let hash = &plan.plan().hash;
+    let (status, line, before) = match checked {
+        Checked::Applicable => ("applicable", "It would apply now.".to_owned(), None),
+        Checked::Applied(before) => ("applied", format!("It was {before}."), Some(before)),
         Checked::RolledBack(before) => (
             "rolled_back",
             format!(
-                "It would apply now. As it was applied at {} by {} (application {}) and rolled back since, that needs \
-                 --again.",
-                before.applied_at, before.actor, before.application
+                "It would apply now, with a new approval: it was {before}. To apply it again: loader apply {} --again {} \
+                 --approve {hash}",
+                args.plan.display(),
+                before.application.application,
             ),
+            Some(before),
         ),
         Checked::Drifted(report) => {
             let refused = Err(report.into());
@@ -292,9 +207,11 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
         }
     };
     if settings.json {
-        print_json(
-            &serde_json::json!({"status": status, "plan_hash": plan.plan().hash, "message": line}),
-        )?;
+        let mut told = serde_json::json!({"status": status, "plan_hash": hash, "message": line});
+        if let Some(before) = before {
+            told["application"] = before.application.application.into();
+        }
+        print_json(&told)?;
     } else {
         say(line);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::settings::Settings;
 use super::told::exit_code;
 use super::{Shown, log, print_json};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{self, PlanState};
 use crate::planfile::PlanFile;
 use crate::text::commands::inert;
@@ -27,6 +27,7 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
         match PlanFile::open(&path) {
             Ok(plan) => plans.push((path, plan)),
             Err(e) => {
+                let e = e.with_kind(ErrorKind::PlanRefused);
                 code = exit_code(&e);
                 log::error(&e);
             }
@@ -48,7 +49,7 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
                 "plan_hash": plan.verified_hash(),
                 "batch_id": plan.header.batch_id,
                 "kind": plan.header.kind,
-                "state": state,
+                "state": state.word(),
             })
         });
         let plans: Vec<serde_json::Value> = plans.collect();
@@ -57,14 +58,21 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
     }
     let failed = |e: std::io::Error| Error::io("writing the plans", e);
     let mut out = Shown::new();
-    for (path, (_, state)) in found {
+    for (path, (plan, state)) in found {
         let path = path.display().to_string();
         match state {
             PlanState::Pending => writeln!(out, "{}", inert(&path)).map_err(failed)?,
             PlanState::Elsewhere => {
                 log::warn(format_args!("{path} was made for another database"));
             }
-            PlanState::Applied | PlanState::RolledBack => {}
+            PlanState::Applied(_) => {}
+            // Whoever reads only what is pending must not miss it.
+            PlanState::RolledBack(latest) => log::warn(format_args!(
+                "{path} is not pending: it was {latest}; to apply it again: loader apply {path} --again {} --approve \
+                 {}; to give it up, delete the file",
+                latest.application.application,
+                plan.verified_hash()
+            )),
         }
     }
     out.flush().map_err(failed)?;
@@ -74,7 +82,9 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
 /// The files of a folder that are named as plans, by name.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let doing = format!("looking for plans in {}", folder.display());
-    let failed = |e: std::io::Error| Error::io(&doing, e);
+    let failed = |e: std::io::Error| {
+        Error::io(&doing, e).and("; name the folder with plans: loader pending FOLDER")
+    };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

@@ -148,7 +148,7 @@ impl BatchArgs {
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let request = args.what.request(settings)?;
     let rehearsal = if args.rehearse {
-        Some(super::apply::request(settings, true, false)?)
+        Some(super::apply::request(settings, true)?)
     } else {
         None
     };

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::apply::{How, THE_ROLLBACK, apply};
+use super::apply::{How, apply};
+use super::approval::attended;
 use super::keys::Recipients;
 use super::limits::LimitArgs;
 use super::progress::Progress;
@@ -16,9 +17,11 @@ use crate::render::drift::About;
 use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("what").args(["batch_id", "application"]).required(true).multiple(true))]
 pub struct Args {
     /// Roll back all loads of this batch that are in effect
-    #[arg(long, value_name = "ID", required_unless_present = "application")]
+    #[arg(long, value_name = "ID")]
     batch_id: Option<String>,
     /// Roll back one application (see `loader history`)
     #[arg(long, value_name = "ID")]
@@ -82,8 +85,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let handle = file
         .reopen()
         .map_err(|e| Error::io("reading the plan", e))?;
-    let plan = PlanFile::verify(handle, THE_ROLLBACK.into())?;
-    if !(settings.json || super::log::json()) {
+    let plan = PlanFile::verify(handle, "the rollback".into())?;
+    // Who is asked is shown the plan then.
+    let asked = args.how.asks(&plan) && attended();
+    if !(settings.json || super::log::json() || asked) {
         let filter = Filter {
             limit: Some(20),
             ..Filter::default()
@@ -98,7 +103,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         settings,
         plan.executable()?,
         &args.how,
-        THE_ROLLBACK,
+        "the rollback",
         started,
     )
     .await

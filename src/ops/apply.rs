@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Event, OnProgress};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report, drift, staged};
-use crate::pg::ledger::{self, Application};
+use crate::pg::ledger::{self, Application, Latest};
 use crate::pg::{Backend, Database, Session, Timeouts};
 use crate::plan::DriftReport;
 use crate::planfile::Executable;
@@ -28,9 +28,9 @@ pub struct ApplyRequest {
     pub actor: String,
     /// Everything but the commit.
     pub dry_run: bool,
-    /// Whether the approval also covers that the plan was applied before and rolled back; without it
-    /// such a plan is refused.
-    pub again: bool,
+    /// The application of this plan that was rolled back, where the approval covers that it is applied
+    /// again; without it such a plan is refused.
+    pub again: Option<String>,
     /// How often to repeat after a transient failure.
     pub max_retries: u32,
     /// The most records that a plan may have been made from.
@@ -58,7 +58,7 @@ impl ApplyRequest {
             loader_schema: "public".into(),
             actor: actor.into(),
             dry_run: false,
-            again: false,
+            again: None,
             max_retries: 3,
             max_records: 10_000,
         }
@@ -69,7 +69,7 @@ impl ApplyRequest {
             actor: self.actor.clone(),
             loader_schema: self.loader_schema.clone(),
             dry_run: self.dry_run,
-            again: self.again,
+            again: self.again.clone(),
         }
     }
 }
@@ -258,15 +258,27 @@ async fn leave_failure(plan: &Arc<Executable>, request: &ApplyRequest, error: &E
     .await;
 }
 
+/// The latest application of the plan in the database that it was made for, undone or not. Reads only.
+///
+/// # Errors
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) where it was made for another database; as
+/// [`super::history`].
+pub async fn applied_before(plan: &Executable, request: &ApplyRequest) -> Result<Option<Latest>> {
+    let file = plan.plan();
+    let session = Session::open(&request.database, request.timeouts).await?;
+    apply::check_target(&session, &file.header.target, &request.loader_schema).await?;
+    apply::applied_before(&session, file).await
+}
+
 /// What `check` found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
     /// It would apply now.
     Applicable,
     /// It is applied.
-    Applied(Box<Application>),
+    Applied(Box<Latest>),
     /// It would apply now with a new approval: it was applied before and rolled back.
-    RolledBack(Box<Application>),
+    RolledBack(Box<Latest>),
     /// It would be refused: the database is not what it was made from.
     Drifted(DriftReport),
 }
@@ -290,7 +302,7 @@ pub async fn check(
     ledger::wait_until_idle(&session, &file.hash).await?;
     let before = apply::applied_before(&session, file).await?;
     if let Some(before) = &before
-        && before.undone_by.is_none()
+        && before.in_effect()
     {
         return Ok(Checked::Applied(Box::new(before.clone())));
     }
@@ -299,8 +311,8 @@ pub async fn check(
     staged::stage(&session, plan, &mut tables, events).await?;
     let names: Vec<&crate::sql::Qualified> = tables.iter().map(|t| &t.target.table.name).collect();
     let snapshot = crate::pg::plan::snapshot::Snapshot::begin(&session, &names).await?;
-    let tables_again = staged::tables(&session, file).await?;
-    drop(tables_again);
+    // What was read before the lock may have changed until it was there.
+    staged::tables(&session, file).await?;
     let drift = drift::drift(&session, plan, &tables).await?;
     snapshot.end().await?;
     Ok(match (drift, before) {

@@ -1,25 +1,35 @@
 //! Which plans are still to be applied: the ledger knows.
 
-use serde::Serialize;
-
-use crate::error::{ErrorKind, Result};
-use crate::pg::apply::check_target;
-use crate::pg::{Database, Session, Timeouts, ledger};
+use crate::error::Result;
+use crate::pg::apply::is_target;
+use crate::pg::ledger::{self, Latest};
+use crate::pg::{Database, Session, Timeouts};
 use crate::planfile::PlanFile;
 
 /// What became of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlanState {
     /// It was never applied.
     Pending,
     /// It is applied.
-    Applied,
+    Applied(Box<Latest>),
     /// It was applied and rolled back.
-    RolledBack,
+    RolledBack(Box<Latest>),
     /// It was made for another database.
     Elsewhere,
+}
+
+impl PlanState {
+    /// A stable word, for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            PlanState::Pending => "pending",
+            PlanState::Applied(_) => "applied",
+            PlanState::RolledBack(_) => "rolled_back",
+            PlanState::Elsewhere => "elsewhere",
+        }
+    }
 }
 
 /// What became of each of these plans, in their order. Reads only.
@@ -33,21 +43,17 @@ pub async fn pending(
     plans: &[PlanFile],
 ) -> Result<Vec<PlanState>> {
     let session = Session::open(database, timeouts).await?;
-    session.target(loader_schema).await?;
+    let here = session.target(loader_schema).await?;
     let applications = ledger::applications(&session, loader_schema, None).await?;
-    let mut states = Vec::with_capacity(plans.len());
-    for plan in plans {
-        let here = check_target(&session, &plan.header.target, loader_schema).await;
-        states.push(match here {
-            Err(e) if e.kind() == ErrorKind::PlanRefused => PlanState::Elsewhere,
-            Err(e) => return Err(e),
-            // Newest first: only the latest application of a plan counts.
-            Ok(()) => match applications.iter().find(|a| a.plan_hash == plan.hash) {
-                None => PlanState::Pending,
-                Some(a) if a.undone_by.is_none() => PlanState::Applied,
-                Some(_) => PlanState::RolledBack,
-            },
-        });
-    }
-    Ok(states)
+    let state = |plan: &PlanFile| {
+        if is_target(&here, &plan.header.target).is_err() {
+            return PlanState::Elsewhere;
+        }
+        match Latest::of(&plan.hash, &applications).map(Box::new) {
+            None => PlanState::Pending,
+            Some(latest) if latest.in_effect() => PlanState::Applied(latest),
+            Some(latest) => PlanState::RolledBack(latest),
+        }
+    };
+    Ok(plans.iter().map(state).collect())
 }

@@ -118,7 +118,10 @@ pub async fn rollback(
     let references: Vec<&Qualified> = undone.iter().map(|(t, _)| &t.table.name).collect();
     let snapshot = Snapshot::begin(&session, &references).await?;
     let mut writer = PlanWriter::new()?;
-    let mut drift = DriftReport::default();
+    let mut drift = DriftReport {
+        kind: Kind::Rollback,
+        ..DriftReport::default()
+    };
     let mut referrers = Vec::new();
     let from: Vec<String> = chosen
         .iter()

@@ -25,11 +25,12 @@ use crate::sql::{Ident, Statement};
 
 use locked::{Locked, lock_tables, name_others};
 use origin::Origin;
+use preconditions::covers;
 use staged::Staged;
 use write::Context;
 
 pub use locked::{Committed, Prepared};
-pub use preconditions::{applied_before, check_target, still_in_effect};
+pub use preconditions::{RolledBack, applied_before, check_target, is_target, still_in_effect};
 pub use record::record_failure;
 
 /// What an apply needs to know beside the plan.
@@ -41,8 +42,8 @@ pub struct Options {
     pub loader_schema: String,
     /// Everything but the commit.
     pub dry_run: bool,
-    /// Whether the approval also covers that the plan was applied before and rolled back.
-    pub again: bool,
+    /// The rolled back application of the plan that the approval covers too.
+    pub again: Option<String>,
 }
 
 /// What one apply did.
@@ -89,16 +90,8 @@ pub async fn attempt(
     let locked = Locked::begin(session, &file.hash).await?;
     let session = &locked.session;
     match applied_before(session, file).await? {
-        Some(before) if before.undone_by.is_none() => return Ok(Attempt::Already(before)),
-        Some(before) if !options.again && !options.dry_run => {
-            return Err(Error::not_approved(format!(
-                "the plan was applied at {} by {} (application {}) and rolled back since; applying it again needs a \
-                 new approval that says so",
-                before.applied_at,
-                crate::text::escape(&before.actor),
-                before.application
-            )));
-        }
+        Some(before) if before.in_effect() => return Ok(Attempt::Already(before.application)),
+        before if !options.dry_run => covers(options.again.as_deref(), before.as_ref())?,
         _ => {}
     }
     still_in_effect(session, file).await?;

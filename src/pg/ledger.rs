@@ -1,6 +1,7 @@
 //! The ledger: which plans were applied, when, by whom, and which are taken back.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -8,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::plan::LedgerTable;
 use crate::sql::{Ident, Literal, Statement, Values};
+use crate::text::escape;
 
 /// One application of one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +36,58 @@ pub struct Application {
     pub rejected: u64,
     /// The application that took it back, where one did and was not taken back itself.
     pub undone_by: Option<String>,
+}
+
+/// The latest application of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Latest {
+    /// It.
+    pub application: Application,
+    /// What took it back, where something did and was not taken back itself.
+    pub undone: Option<Application>,
+}
+
+impl Latest {
+    /// That of the plan with this hash among `all`, which are newest first.
+    pub fn of(plan_hash: &str, all: &[Application]) -> Option<Latest> {
+        let application = all.iter().find(|a| a.plan_hash == plan_hash)?;
+        let undone = application.undone_by.as_ref();
+        Some(Latest {
+            application: application.clone(),
+            undone: undone.and_then(|by| all.iter().find(|a| a.application == *by).cloned()),
+        })
+    }
+
+    /// Whether its rows are there.
+    pub fn in_effect(&self) -> bool {
+        self.application.undone_by.is_none()
+    }
+}
+
+/// When it was applied and by whom, and when it was rolled back and by whom.
+impl fmt::Display for Latest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Application {
+            applied_at,
+            actor,
+            application,
+            ..
+        } = &self.application;
+        let actor = escape(actor);
+        write!(
+            f,
+            "applied at {applied_at} by {actor} (application {application})"
+        )?;
+        match &self.undone {
+            None => Ok(()),
+            Some(by) => write!(
+                f,
+                " and rolled back at {} by {}",
+                by.applied_at,
+                escape(&by.actor)
+            ),
+        }
+    }
 }
 
 /// The applications of one batch, or of all, newest first.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Values, display_key};
+use super::{Kind, Values, display_key};
 use crate::error::{Error, ErrorKind};
 use crate::text::cut::quoted;
 use crate::text::escape;
@@ -76,6 +76,8 @@ impl DriftRow {
 /// Every row that is not as the plan saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct DriftReport {
+    /// What the plan does, or would do.
+    pub kind: Kind,
     /// The rows, in plan order.
     pub rows: Vec<DriftRow>,
     /// How many further rows are not named, because there are very many.
@@ -107,14 +109,12 @@ impl fmt::Display for DriftReport {
         } else {
             ("rows are", "them")
         };
-        let undoes = self.rows.iter().any(|row| row.action == "rollback");
-        let (saw, advice) = match undoes {
-            true => (
-                "the load left",
-                "A rollback would overwrite what was changed since: settle with whoever changed these rows, \
-                 or take later loads back first.",
-            ),
-            false => ("the plan saw", "Make a new plan and have it reviewed."),
+        // A rollback without a plan compares with what the load left.
+        let unplanned = self.rows.iter().any(|row| row.action == "rollback");
+        let saw = if unplanned {
+            "the load left"
+        } else {
+            "the plan saw"
         };
         write!(
             f,
@@ -149,7 +149,7 @@ impl fmt::Display for DriftReport {
         if let Some(unnamed) = self.unnamed() {
             write!(f, "\n  {unnamed}")?;
         }
-        write!(f, "\n{advice}")
+        write!(f, "\n{}", self.kind.after_drift())
     }
 }
 

@@ -11,10 +11,11 @@ use crate::table::config::{Stamp, TableConfig};
 use crate::table::limits::Exceeded;
 
 /// Whether a plan loads a batch or takes applications back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Loads a batch.
+    #[default]
     Load,
     /// Takes applications back.
     Rollback,
@@ -26,6 +27,17 @@ impl Kind {
         match self {
             Kind::Load => "load",
             Kind::Rollback => "rollback",
+        }
+    }
+
+    /// What to do where rows are not as they must be found.
+    pub fn after_drift(self) -> &'static str {
+        match self {
+            Kind::Load => "Make a new plan and have it reviewed.",
+            Kind::Rollback => {
+                "A rollback would overwrite what was changed since: settle with whoever changed these rows, \
+                 or take later loads back first."
+            }
         }
     }
 }

@@ -36,13 +36,7 @@ impl About {
     }
 
     /// What followed, and what to do next.
-    pub fn advice(&self) -> &'static str {
-        match (self.kind, &self.hash) {
-            (Kind::Rollback, None) => {
-                "Nothing was written: a rollback would overwrite what was changed since. \
-                 Settle with whoever changed these rows, or take later loads back first."
-            }
-            _ => "Nothing was written. Make a new plan and have it reviewed.",
-        }
+    pub fn advice(&self) -> String {
+        format!("Nothing was written. {}", self.kind.after_drift())
     }
 }

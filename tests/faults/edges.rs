@@ -190,7 +190,7 @@ fn a_plan_that_is_out_of_date_leaves_its_reason_where_it_belongs() {
     stage
         .loader(&["check", "undo.json"])
         .exits(0)
-        .says_all(&["Applied at"]);
+        .says_all(&["was applied at"]);
     // The load is in effect no more, but not by this rollback's doing.
     stage.sql("UPDATE loader_ledger SET plan_hash = 'sha256:other' WHERE kind = 'rollback'");
     for command in [
@@ -330,6 +330,10 @@ fn a_refused_rollback_says_what_differs_and_what_can_be_done() {
     stage.sql("INSERT INTO t VALUES ('a', '1', NULL, NULL); ALTER TABLE t DROP p");
     stage
         .loader(&["rollback", "--batch-id", "b"])
+        .exits(5)
+        .says_all(&["loader rollback --batch-id b --approve sha256:"]);
+    stage
+        .loader(&["rollback", "--application", &last])
         .exits(5)
         .says_all(&[&format!(
             "loader rollback --application {last} --approve sha256:"

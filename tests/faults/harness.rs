@@ -86,7 +86,10 @@ impl Stage {
         let text = std::fs::read_to_string(self.path(plan)).unwrap();
         let plan_file: serde_json::Value = serde_json::from_str(&text).unwrap();
         let hash = plan_file["plan_hash"].as_str().unwrap();
-        self.loader(&["apply", plan, "--again", "--approve", hash])
+        let application = self.one(&format!(
+            "SELECT application FROM loader_ledger WHERE plan_hash = '{hash}' ORDER BY sequence DESC LIMIT 1"
+        ));
+        self.loader(&["apply", plan, "--again", &application, "--approve", hash])
     }
 
     /// Takes a batch back.

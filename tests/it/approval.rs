@@ -276,8 +276,8 @@ fn the_limit_of_records_holds_for_plan_and_apply() {
 }
 
 /// Applies the plan at a terminal, where `before` is typed at once and `answer` when the question is
-/// asked; returns the exit code.
-fn at_a_terminal(world: &World, plan: &Plan, before: &str, answer: &str) -> i32 {
+/// asked; returns the exit code, and what was shown up to the question.
+fn at_a_terminal(world: &World, plan: &Plan, before: &str, answer: &str) -> (i32, String) {
     let loader = world.command(&["apply", plan.name()]);
     let words: Vec<String> = std::iter::once(loader.get_program())
         .chain(loader.get_args())
@@ -314,7 +314,8 @@ fn at_a_terminal(world: &World, plan: &Plan, before: &str, answer: &str) -> i32 
     // What is told after the question must not fill the pipe.
     std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
     drop(stdin);
-    script.wait().unwrap().code().unwrap()
+    let code = script.wait().unwrap().code().unwrap();
+    (code, String::from_utf8_lossy(&shown).into_owned())
 }
 
 #[test]
@@ -322,58 +323,125 @@ fn only_what_is_typed_after_the_question_answers_it() {
     let (world, plan) = planned();
     world.writes_nothing(|| {
         for no in ["no\n", "y\n", "\n", "yess\n"] {
-            assert_eq!(at_a_terminal(&world, &plan, "", no), 5, "{no:?}");
+            assert_eq!(at_a_terminal(&world, &plan, "", no).0, 5, "{no:?}");
         }
-        assert_eq!(at_a_terminal(&world, &plan, "yes\nyes\nyes\n", "no\n"), 5);
+        assert_eq!(at_a_terminal(&world, &plan, "yes\nyes\nyes\n", "no\n").0, 5);
     });
-    assert_eq!(at_a_terminal(&world, &plan, "no\n", "yes\n"), 0);
+    assert_eq!(at_a_terminal(&world, &plan, "no\n", "yes\n").0, 0);
     is_loaded(&world);
+}
+
+/// The id of the latest application of anything.
+fn last(world: &World) -> String {
+    world.one(
+        "SELECT application FROM loader_ledger WHERE kind = 'load' ORDER BY sequence DESC LIMIT 1",
+    )
+}
+
+fn roll_back(world: &World) {
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
 }
 
 #[test]
 fn what_was_rolled_back_is_applied_again_only_with_an_approval_that_says_so() {
     let (world, plan) = planned();
     world.apply(&plan).ok();
-    world
-        .loader(&["rollback", "--batch-id", "b", "--force"])
-        .ok();
+    let first = last(&world);
+    roll_back(&world);
     let hash = plan.hash();
-    let again = format!("loader apply {} --again --approve {hash}", plan.name());
+    let name = plan.name();
+    let again = format!("loader apply {name} --again {first} --approve {hash}");
     world.writes_nothing(|| {
         // The job that is run again.
         for how in [&["--approve", hash.as_str()][..], &["--force"]] {
             let refused = world.apply_with(&plan, how).exits(5);
-            refused.says("rolled back since").says(&again);
+            refused.says("and rolled back at").says(&again);
         }
+        let refused = world.apply_with(&plan, &["--force", "--json"]).exits(5);
+        assert_eq!(refused.json()["application"], first.as_str());
         world.set("REQUIRE_APPROVAL", "false");
         world.apply_with(&plan, &[]).exits(5).says(&again);
         // Nothing else takes the place of that approval.
-        world.apply_with(&plan, &["--again"]).exits(5);
-        world.apply_with(&plan, &["--again", "--force"]).exits(5);
+        for how in [
+            &["--again", first.as_str()][..],
+            &["--again", &first, "--force"],
+        ] {
+            let refused = world.apply_with(&plan, how).exits(5);
+            refused.says("nobody approved this plan").says(&again);
+        }
         world.unset("REQUIRE_APPROVAL");
+        world
+            .apply_with(&plan, &[])
+            .exits(5)
+            .says("and rolled back at")
+            .says(&again);
         let other = format!("sha256:{}", "0".repeat(64));
         world
-            .apply_with(&plan, &["--again", "--approve", &other])
+            .apply_with(&plan, &["--again", &first, "--approve", &other])
             .exits(5);
+        for wrong in ["", "yes", "00000000-0000-0000-0000-000000000000"] {
+            let how = ["--again", wrong, "--approve", hash.as_str()];
+            world.apply_with(&plan, &how).exits(5).says(&again);
+        }
         // The same batch makes the same plan.
         let load = world
             .loader(&["load", "--batch-id", "b", "--force"])
             .exits(5);
-        load.says("loader load --batch-id b --again --approve sha256:");
-        world.check(&plan).ok().says("that needs --again");
+        load.says(&format!(
+            "loader load --batch-id b --again {first} --approve {hash}"
+        ));
+        world.check(&plan).ok().says("rolled back at").says(&again);
         world.apply_with(&plan, &["--force", "--dry-run"]).ok();
     });
-    let approved = ["--again", "--approve", hash.as_str()];
+    let approved = ["--again", first.as_str(), "--approve", hash.as_str()];
     world.apply_with(&plan, &approved).ok();
     is_loaded(&world);
     world
         .apply_with(&plan, &approved)
         .ok()
         .says("Applied already");
+    // An approval of one more application is none of all that follow.
+    let second = last(&world);
+    roll_back(&world);
+    world.writes_nothing(|| {
+        let refused = world.apply_with(&plan, &approved).exits(5);
+        refused.says(&format!("--again {second} --approve {hash}"));
+    });
     // A batch that differs makes a plan of its own.
-    world
-        .loader(&["rollback", "--batch-id", "b", "--force"])
-        .ok();
     world.deliver("b", "t/2.json", r#"{"id": 3, "v": "three"}"#);
     world.loader(&["load", "--batch-id", "b", "--force"]).ok();
+    let plan = world.plan("b");
+    world.writes_nothing(|| {
+        let how = ["--again", first.as_str(), "--approve", &plan.hash()];
+        world
+            .apply_with(&plan, &how)
+            .exits(5)
+            .says("was never applied here");
+    });
+}
+
+#[test]
+fn who_is_asked_is_told_that_the_plan_was_rolled_back() {
+    let (world, plan) = planned();
+    world.apply(&plan).ok();
+    // What is applied needs no answer.
+    world.apply_with(&plan, &[]).ok().says("Applied already");
+    world.set("LOADER_ACTOR", "somebody else");
+    roll_back(&world);
+    let asked = |answer| at_a_terminal(&world, &plan, "", answer);
+    let (code, shown) = world.writes_nothing(|| asked("no\n"));
+    assert_eq!(code, 5, "{shown}");
+    for part in [
+        "This plan was applied at",
+        "by curator",
+        "rolled back at",
+        "by somebody else",
+        "Apply it again?",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(asked("yes\n").0, 0);
+    is_loaded(&world);
 }

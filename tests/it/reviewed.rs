@@ -213,7 +213,7 @@ fn a_plan_of_every_state_can_be_shown() {
     world
         .loader(&["check", plan.name()])
         .ok()
-        .says("Applied at ");
+        .says("It was applied at ");
 
     // Taken back it would apply again; overtaken it would not, and is shown all the same.
     world

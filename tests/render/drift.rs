@@ -52,6 +52,7 @@ fn row(
 fn report() -> DriftReport {
     let by = Some("@curator at 2024-01-15 00:00:00+00 (batch other)");
     DriftReport {
+        kind: Kind::Load,
         rows: vec![
             row(
                 "SMP|2",
@@ -91,6 +92,7 @@ fn hostile() -> DriftReport {
         ..row("", DriftState::Changed, "update", None, vec![])
     });
     DriftReport {
+        kind: Kind::Load,
         rows: rows.collect(),
         more: 0,
     }
@@ -132,6 +134,7 @@ fn it_says_what_was_planned_from_what_is_now_what_was_planned_and_who() {
     };
     let undo = text(
         &DriftReport {
+            kind: Kind::Rollback,
             rows: vec![report().rows.remove(0)],
             more: 0,
         },

@@ -140,7 +140,11 @@ fn batches_tells_how_far_each_has_come() {
 fn load_is_plan_show_and_apply_in_one_step() {
     let world = with_batch();
     let load = || world.call(&["load", "--batch-id", "b1"]);
-    load().run().exits(5).says("there is no terminal to ask at");
+    load()
+        .run()
+        .exits(5)
+        .says("nobody approved this plan")
+        .says("loader load --batch-id b1 --approve sha256:");
     load()
         .args(&["--dry-run"])
         .run()
@@ -151,7 +155,7 @@ fn load_is_plan_show_and_apply_in_one_step() {
         .args(&["--out", "kept.json"])
         .run()
         .exits(5)
-        .says("loader apply kept.json --approve sha256:");
+        .says("loader load --batch-id b1 --out kept.json --approve sha256:");
     let ran = load().args(&["--force"]).run().exits(0);
     assert!(ran.stdout.is_empty(), "{}", ran.stdout);
     ran.says("2 to insert, 1 to update")

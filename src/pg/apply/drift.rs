@@ -148,6 +148,7 @@ pub async fn drift(
         staged.look_up(session, schema, *n, row).await?;
     }
     let mut report = DriftReport {
+        kind: plan.plan().header.kind,
         rows: found.into_values().map(|(_, row)| row).collect(),
         more,
     };

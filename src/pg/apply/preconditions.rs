@@ -1,9 +1,9 @@
 //! What must be so before a plan is staged: it is for this database, and what it takes back is in
 //! effect.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
-use crate::pg::ledger::{self, Application};
+use crate::pg::ledger::{self, Latest};
 use crate::plan::TargetDatabase;
 use crate::planfile::PlanFile;
 
@@ -16,7 +16,14 @@ pub async fn check_target(
     target: &TargetDatabase,
     loader_schema: &str,
 ) -> Result<()> {
-    let here = session.target(loader_schema).await?;
+    is_target(&session.target(loader_schema).await?, target)
+}
+
+/// Whether a plan for `target` is for the database that is `here`.
+///
+/// # Errors
+/// As [`check_target`].
+pub fn is_target(here: &TargetDatabase, target: &TargetDatabase) -> Result<()> {
     let differs = [
         ("database", &target.database, &here.database),
         ("server", &target.identity, &here.identity),
@@ -40,10 +47,42 @@ pub async fn check_target(
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
-pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option<Application>> {
+pub async fn applied_before(session: &Session, file: &PlanFile) -> Result<Option<Latest>> {
     let schema = &file.header.target.loader_schema;
     let all = ledger::applications(session, schema, Some(&file.header.batch_id)).await?;
-    Ok(all.into_iter().find(|a| a.plan_hash == file.hash))
+    Ok(Latest::of(&file.hash, &all))
+}
+
+/// Why a plan is not applied a second time: it was rolled back, and the approval does not say that it
+/// covers that.
+#[derive(Debug, thiserror::Error)]
+#[error("the plan was {0}; applying it again needs a new approval that names this application")]
+pub struct RolledBack(pub Latest);
+
+impl RolledBack {
+    /// What `error` was made from, where it is that.
+    pub fn of(error: &Error) -> Option<&RolledBack> {
+        error.cause()
+    }
+}
+
+/// Whether an approval covers that the plan was applied before and rolled back: `again` names the
+/// application that was, so that it covers this one rollback and no later one.
+///
+/// # Errors
+/// [`NotApproved`](crate::ErrorKind::NotApproved) where it does not.
+pub(super) fn covers(again: Option<&str>, before: Option<&Latest>) -> Result<()> {
+    match (before, again) {
+        (Some(before), again) if again != Some(before.application.application.as_str()) => {
+            let refused = RolledBack(before.clone());
+            Err(Error::of(ErrorKind::NotApproved, refused))
+        }
+        (None, Some(other)) => Err(Error::not_approved(format!(
+            "the plan was never applied here, and the approval names an application of it ({})",
+            crate::text::escape(other)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What a rollback takes back must not have been taken back by another.

@@ -69,7 +69,7 @@ pub fn drift(
         wrap(&mut text, "  ", &unnamed, 2, style.width);
     }
     text.push('\n');
-    wrap(&mut text, "", about.advice(), 0, style.width);
+    wrap(&mut text, "", &about.advice(), 0, style.width);
     text += &format!("{}.\n", about.finding(report));
     out.write_all(text.as_bytes()).map_err(failed)
 }
