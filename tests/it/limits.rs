@@ -112,7 +112,7 @@ fn limits_that_mean_nothing_are_refused() {
         .says("is not a number of rows");
     plan("--max-deletes", "T=1")
         .exits(1)
-        .says("--max-deletes: table T is not in the plan");
+        .says("the limit of rows to delete of table T: the table is not in the plan");
     plan("--max-updates", "u=1")
         .exits(1)
         .says("table u is not in the plan");
