@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{Kind, Values, display_key};
+use super::{Action, Kind, Values, display_key};
 use crate::error::{Error, ErrorKind};
 use crate::text::cut::quoted;
 use crate::text::escape;
@@ -53,8 +53,10 @@ pub struct DriftRow {
     pub key: Values,
     /// How it differs.
     pub state: DriftState,
-    /// What was planned for it: `insert`, `update`, `delete`, `skip`.
-    pub action: String,
+    /// What was planned for it; in JSON its word. `None`, in JSON `rollback`, where no plan was made,
+    /// because it was to be taken back.
+    #[serde(serialize_with = "serialize_planned")]
+    pub action: Option<Action>,
     /// Its planned columns, where they differ from what the plan saw.
     pub columns: Vec<DriftColumn>,
     /// Who changed it last, as far as the audit log knows.
@@ -62,15 +64,28 @@ pub struct DriftRow {
 }
 
 impl DriftRow {
+    /// What was planned for it, in a word.
+    pub fn planned(&self) -> &'static str {
+        word(self.action)
+    }
+
     /// What became of the row, for people.
     pub fn found(&self) -> String {
         let elsewhere = self.state == DriftState::Changed && self.columns.is_empty();
         // Of a row that is skipped the plan names no column at all.
-        match elsewhere && self.action != "skip" {
+        match elsewhere && self.action != Some(Action::Skip) {
             true => format!("{}, in columns that the plan does not name", self.state),
             false => self.state.to_string(),
         }
     }
+}
+
+fn word(planned: Option<Action>) -> &'static str {
+    planned.map_or("rollback", Action::word)
+}
+
+fn serialize_planned<S: Serializer>(action: &Option<Action>, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(word(*action))
 }
 
 /// Every row that is not as the plan saw it.
@@ -110,7 +125,7 @@ impl fmt::Display for DriftReport {
             ("rows are", "them")
         };
         // A rollback without a plan compares with what the load left.
-        let unplanned = self.rows.iter().any(|row| row.action == "rollback");
+        let unplanned = self.rows.iter().any(|row| row.action.is_none());
         let saw = if unplanned {
             "the load left"
         } else {
@@ -132,7 +147,7 @@ impl fmt::Display for DriftReport {
                 escape(&row.table),
                 display_key(&row.key),
                 row.found(),
-                row.action
+                row.planned()
             )?;
             for c in &row.columns {
                 let show = |v: &Option<String>| quoted(v.as_deref());

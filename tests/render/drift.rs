@@ -1,6 +1,6 @@
 //! Drift reports in every format.
 
-use table_loader::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Kind};
+use table_loader::plan::{Action, DriftColumn, DriftReport, DriftRow, DriftState, Kind};
 use table_loader::render::drift::About;
 use table_loader::render::markdown::LARGEST;
 use table_loader::render::text::{self, Style};
@@ -43,7 +43,7 @@ fn row(
         table: "specimen".into(),
         key: fixture::values(&[("gsid", Some("GSID-0010")), ("sample_id", Some(key))]),
         state,
-        action: action.into(),
+        action: Action::of_word(action),
         columns,
         by: by.map(str::to_owned),
     }

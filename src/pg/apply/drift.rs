@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
+use crate::pg::apply::staged::fate::{self, ABSENT, Fate, Fates};
 use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Value, Values, What};
 use crate::planfile::{Executable, Item};
 use crate::sql::Statement;
@@ -25,10 +26,10 @@ pub(in crate::pg) enum Expected {
 }
 
 impl Expected {
-    fn actions(self) -> &'static str {
+    fn fates(self) -> Fates {
         match self {
-            Expected::All => "'i', 'u', 'd', 's', 'p', 'm'",
-            Expected::Unwritten => "'i', 's', 'p', 'm'",
+            Expected::All => fate::ALL,
+            Expected::Unwritten => fate::UNWRITTEN,
         }
     }
 }
@@ -37,9 +38,10 @@ impl Expected {
 /// `row` and `digest` are SQL for the row's table, null where there is no row, and its digest.
 pub(in crate::pg) fn state(s: &str, row: &str, digest: &str) -> String {
     format!(
-        "CASE WHEN {row} IS NULL THEN CASE WHEN {s}._a NOT IN ('i', 'm') THEN 'vanished' END \
-           WHEN {s}._a IN ('i', 'm') THEN 'appeared' \
-           WHEN {s}._a <> 'p' AND {digest} IS DISTINCT FROM {s}._expect THEN 'changed' END"
+        "CASE WHEN {row} IS NULL THEN CASE WHEN {s}._a NOT IN ({ABSENT}) THEN 'vanished' END \
+           WHEN {s}._a IN ({ABSENT}) THEN 'appeared' \
+           WHEN {s}._a <> {present} AND {digest} IS DISTINCT FROM {s}._expect THEN 'changed' END",
+        present = Fate::Present,
     )
 }
 
@@ -57,10 +59,10 @@ impl Staged {
     /// Where deletes only mark rows, a key may find marked rows beside the live one; the planned
     /// row is the one with the expected digest, and no other live row may stand beside it.
     fn drifted(&self, expected: Expected) -> String {
-        let (beside, digest, actions) = (self.beside(), self.digest(), expected.actions());
+        let (beside, digest, fates) = (self.beside(), self.digest(), expected.fates());
         let compared = if self.target.mark().is_none() {
             format!(
-                "SELECT s.*, {} AS _state FROM {} WHERE s._a IN ({actions})",
+                "SELECT s.*, {} AS _state FROM {} WHERE s._a IN ({fates})",
                 state("s", "t.tableoid", &digest),
                 beside.each()
             )
@@ -73,11 +75,12 @@ impl Staged {
             );
             format!(
                 "SELECT s.*, CASE \
-                   WHEN f.found = 0 THEN CASE WHEN s._a NOT IN ('i', 'm') THEN 'vanished' END \
-                   WHEN s._a IN ('i', 'm') THEN 'appeared' \
-                   WHEN s._a <> 'p' AND (f.same <> 1 OR f.live_others > 0) THEN 'changed' END AS _state \
-                 FROM {} WHERE s._a IN ({actions})",
-                beside.summed(&found)
+                   WHEN f.found = 0 THEN CASE WHEN s._a NOT IN ({ABSENT}) THEN 'vanished' END \
+                   WHEN s._a IN ({ABSENT}) THEN 'appeared' \
+                   WHEN s._a <> {present} AND (f.same <> 1 OR f.live_others > 0) THEN 'changed' END AS _state \
+                 FROM {} WHERE s._a IN ({fates})",
+                beside.summed(&found),
+                present = Fate::Present,
             )
         };
         format!("({compared}) s WHERE s._state IS NOT NULL")
@@ -122,17 +125,11 @@ pub async fn drift(
                 "appeared" => DriftState::Appeared,
                 _ => DriftState::Changed,
             };
-            let action = match row.text(2)? {
-                "i" => "insert",
-                "u" => "update",
-                "d" => "delete",
-                _ => "skip",
-            };
             let drifted = DriftRow {
                 table: staged.target.name.clone(),
                 key: Values::new(),
                 state,
-                action: action.into(),
+                action: Fate::of_letter(row.text(2)?).map(Fate::action),
                 columns: Vec::new(),
                 by: None,
             };

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
+use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::write::{Context, bits, writes};
 use crate::pg::must_be;
 use crate::sql::{Ident, Literal, Statement, Values, list};
@@ -76,14 +77,15 @@ impl Staged {
         let mut values = Values::default();
         let fits = self.fits()?;
         let sql = format!(
-            "{insert} SELECT {name}, CASE s._a WHEN 'i' THEN 'INSERT' ELSE 'UPDATE' END, {id}, b.image, {image}, {origin}, s._from \
-             FROM {written} LEFT JOIN {versions} b ON b._n = s._n WHERE s._a IN ('i', 'u') AND ({fits})",
+            "{insert} SELECT {name}, CASE s._a WHEN {inserted} THEN 'INSERT' ELSE 'UPDATE' END, {id}, b.image, {image}, {origin}, s._from \
+             FROM {written} LEFT JOIN {versions} b ON b._n = s._n WHERE s._a IN ({STORED}) AND ({fits})",
             insert = origin.insert_audit(),
             name = Literal(&self.target.name),
             id = self.target.record_id("t"),
             image = self.target.table.image("t"),
             origin = origin.columns(&mut values),
             written = self.written_rows(&fits)?,
+            inserted = Fate::Insert,
             versions = self.versions(),
         );
         Ok(Statement::with(self.doing_read_back(), sql, values))
@@ -93,7 +95,7 @@ impl Staged {
     pub(in crate::pg) fn count_right(&self) -> Result<Statement> {
         let fits = self.fits()?;
         let sql = format!(
-            "SELECT pg_catalog.count(*) FROM {} WHERE s._a IN ('i', 'u') AND ({fits})",
+            "SELECT pg_catalog.count(*) FROM {} WHERE s._a IN ({STORED}) AND ({fits})",
             self.written_rows(&fits)?
         );
         Ok(Statement::new(self.doing_read_back(), sql))
@@ -103,7 +105,7 @@ impl Staged {
     pub(in crate::pg) fn name_wrong(&self) -> Result<Statement> {
         let fits = self.fits()?;
         let sql = format!(
-            "SELECT {} FROM {} WHERE s._a IN ('i', 'u') AND NOT ({fits}) ORDER BY s._n LIMIT 5",
+            "SELECT {} FROM {} WHERE s._a IN ({STORED}) AND NOT ({fits}) ORDER BY s._n LIMIT 5",
             self.target.record_id("t"),
             self.written_rows(&fits)?
         );
@@ -142,7 +144,9 @@ impl Staged {
         // Each row looks for its own set of columns from the beginning: those of inserts, which are
         // few, come first.
         let mut seen = BTreeSet::new();
-        let sets = self.column_sets('i').chain(self.column_sets('u'));
+        let sets = self
+            .column_sets(Fate::Insert)
+            .chain(self.column_sets(Fate::Update));
         let sets: Vec<&String> = sets.filter(|set| seen.insert(*set)).collect();
         if sets.len() <= FEW_SETS {
             let cases: Vec<String> = sets
@@ -182,13 +186,14 @@ impl Staged {
             .map(|c| format!("(b.image ->> {})", Literal(&c.name)));
         let sql = format!(
             "{insert} SELECT {name}, 'DELETE', {id}, b.image, {after}, {origin}, s._from \
-             FROM {versions} b JOIN {staged} s ON s._n = b._n AND s._a = 'd'{marked}",
+             FROM {versions} b JOIN {staged} s ON s._n = b._n AND s._a = {deleted}{marked}",
             insert = origin.insert_audit(),
             name = Literal(&self.target.name),
             id = record_id(texts),
             origin = origin.columns(&mut values),
             versions = self.versions(),
             staged = self.temporary(),
+            deleted = Fate::Delete,
         );
         let doing = format!("writing the audit log for table {}", self.target.name);
         Statement::with(doing, sql, values)

@@ -1,6 +1,7 @@
 //! A plan's entries in temporary tables.
 
 mod encode;
+pub(in crate::pg) mod fate;
 mod fill;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use crate::table::config::Stamp;
 use crate::table::schema::Column;
 use crate::table::target::Target;
 
+use fate::Fate;
 pub use fill::stage;
 
 /// One table of a plan, staged.
@@ -33,7 +35,7 @@ pub struct Staged {
 }
 
 /// Actions, each with the sets of columns that its rows write: for each column `1` or `0`.
-type ColumnSets = BTreeSet<(char, String)>;
+type ColumnSets = BTreeSet<(Fate, String)>;
 
 /// Rows staged, by what is expected of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,8 +88,8 @@ impl Staged {
     }
 
     /// The different sets of columns of one action, in order.
-    pub fn column_sets(&self, action: char) -> impl Iterator<Item = &String> {
-        let of_action = self.sets.iter().filter(move |(a, _)| *a == action);
+    pub fn column_sets(&self, fate: Fate) -> impl Iterator<Item = &String> {
+        let of_action = self.sets.iter().filter(move |(f, _)| *f == fate);
         of_action.map(|(_, set)| set)
     }
 
@@ -181,7 +183,7 @@ impl Staged {
 #[cfg(test)]
 impl Staged {
     /// A table whose plan writes `columns`, in these sets.
-    pub(super) fn described(target: Target, columns: &[&str], sets: &[(char, &str)]) -> Staged {
+    pub(super) fn described(target: Target, columns: &[&str], sets: &[(Fate, &str)]) -> Staged {
         Staged {
             stamps: target.config.stamps.clone().unwrap_or_default(),
             target,

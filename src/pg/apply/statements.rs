@@ -5,6 +5,7 @@ use super::locked::{ask_others, lock_tables};
 use super::origin::Origin;
 use super::record;
 use super::staged::Staged;
+use super::staged::fate::Fate;
 use super::write::Updates;
 use crate::pg::fixture::{assert_snapshot, printed, schema};
 use crate::plan::DriftState;
@@ -21,14 +22,23 @@ const ORIGIN: Origin<'_> = Origin {
 /// Subjects and samples, with what a plan writes.
 fn staged() -> [Staged; 2] {
     schema().map(|target| {
-        let (columns, sets): (&[&str], &[(char, &str)]) = match target.name.as_str() {
+        let (columns, sets): (&[&str], &[(Fate, &str)]) = match target.name.as_str() {
             "subjects" => (
                 &["deleted_at", "sex"],
-                &[('i', "01"), ('u', "01"), ('u', "11")],
+                &[
+                    (Fate::Insert, "01"),
+                    (Fate::Update, "01"),
+                    (Fate::Update, "11"),
+                ],
             ),
             _ => (
                 &["barcode", "subject", "volume"],
-                &[('i', "100"), ('i', "101"), ('u', "100"), ('u', "010")],
+                &[
+                    (Fate::Insert, "100"),
+                    (Fate::Insert, "101"),
+                    (Fate::Update, "100"),
+                    (Fate::Update, "010"),
+                ],
             ),
         };
         Staged::described(target, columns, sets)
@@ -71,7 +81,7 @@ fn writing() {
     statements.extend(samples.mark_updates(&subjects, Updates::First).unwrap());
     statements.extend(samples.mark_updates(&subjects, Updates::Last).unwrap());
     statements.push(samples.sets_of_updates(Updates::Others));
-    let sets: Vec<String> = subjects.column_sets('u').cloned().collect();
+    let sets: Vec<String> = subjects.column_sets(Fate::Update).cloned().collect();
     statements.extend(subjects.updates(&sets, Updates::All, &stamps).unwrap());
     subjects.target.table.column_triggers = true;
     statements.extend(subjects.updates(&sets, Updates::Others, &stamps).unwrap());

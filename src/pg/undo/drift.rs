@@ -33,7 +33,7 @@ impl Undo<'_> {
             table: self.target.name.clone(),
             key: row.key,
             state: row.state,
-            action: "rollback".into(),
+            action: None,
             columns,
             by,
         })

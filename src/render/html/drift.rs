@@ -63,7 +63,7 @@ fn one(row: &DriftRow) -> Markup {
             p.found {
                 b.delete { (row.found()) }
                 @if let Some(by) = &row.by { " by " (escape(by)) }
-                span.dim { " · planned: " (row.action) }
+                span.dim { " · planned: " (row.planned()) }
             }
             @if !row.columns.is_empty() {
                 table {

@@ -186,7 +186,7 @@ pub fn drift(row: &DriftRow) -> String {
         code(&row.table, 63),
         key(&row.key),
         row.found(),
-        words(&row.action, 20),
+        row.planned(),
         columns.join("<br>"),
         row.by.as_deref().map_or(String::new(), |by| code(by, 200))
     )

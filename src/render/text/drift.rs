@@ -39,7 +39,7 @@ pub fn drift(
             display_key(&row.key),
             row.found(),
             by.unwrap_or_default(),
-            row.action
+            row.planned()
         );
         wrap(
             &mut text,

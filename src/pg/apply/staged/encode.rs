@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::fate::Fate;
 use super::{ColumnSets, Rows, Staged};
+use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::{Entry, Skip, Value, What};
 use crate::sql::copytext::push_copy_text;
@@ -42,7 +44,7 @@ struct TableEncoder {
     rows: Rows,
     sets: ColumnSets,
     /// The last row's, which is often the next one's.
-    set: (char, String),
+    set: Option<(Fate, String)>,
 }
 
 /// Where a staged value comes from: the entry's key, or one of the columns that the plan writes.
@@ -71,7 +73,7 @@ impl Encoder {
             lines: Vec::new(),
             rows: Rows::default(),
             sets: ColumnSets::new(),
-            set: (' ', String::new()),
+            set: None,
         };
         self.tables.insert(staged.target.name.clone(), encoder);
     }
@@ -113,35 +115,38 @@ impl TableEncoder {
     }
 
     fn entry(&mut self, entry: &Entry, n: u64) -> Result<()> {
-        let (action, expect, soft) = match &entry.what {
-            What::Insert { .. } => ('i', None, false),
-            What::Update { expect, .. } => ('u', Some(expect), false),
-            What::Delete { expect, soft, .. } => ('d', Some(expect), *soft),
-            What::Skip(Skip::Unchanged(expect)) => ('s', Some(expect), false),
-            What::Skip(Skip::Exists | Skip::Conflict) => ('p', None, false),
-            What::Skip(Skip::Missing) => ('m', None, false),
-            What::Skip(Skip::Duplicate | Skip::Superseded) | What::Violation(_) => return Ok(()),
+        let Some(fate) = Fate::of(&entry.what) else {
+            return Ok(());
+        };
+        let (expect, soft) = match &entry.what {
+            What::Update { expect, .. } | What::Skip(Skip::Unchanged(expect)) => {
+                (Some(expect), false)
+            }
+            What::Delete { expect, soft, .. } => (Some(expect), *soft),
+            _ => (None, false),
         };
         let cells = self.cells(entry)?;
-        match action {
-            'i' => self.rows.insert += 1,
-            'u' => self.rows.update += 1,
-            'd' => self.rows.delete += 1,
-            _ => self.rows.skip += 1,
+        match fate.action() {
+            Action::Insert => self.rows.insert += 1,
+            Action::Update => self.rows.update += 1,
+            Action::Delete => self.rows.delete += 1,
+            Action::Skip | Action::Violation => self.rows.skip += 1,
         }
         self.rows.mark += u64::from(soft);
         let out = &mut self.lines;
-        out.extend_from_slice(format!("{n}\t{action}\t").as_bytes());
+        out.extend_from_slice(format!("{n}\t{}\t", fate.letter()).as_bytes());
         push_copy_text(out, expect.map(|e| e.0.as_str()));
         out.push(b'\t');
         let begin = out.len();
         out.extend(cells.iter().map(|c| if c.is_some() { b'1' } else { b'0' }));
-        if self.set.0 != action || self.set.1.as_bytes() != &out[begin..] {
-            let set = String::from_utf8_lossy(&out[begin..]).into_owned();
-            self.set = (action, set);
-            if !self.sets.contains(&self.set) {
-                self.sets.insert(self.set.clone());
+        let written = &out[begin..];
+        let last = self.set.as_ref();
+        if last.is_none_or(|(f, set)| *f != fate || set.as_bytes() != written) {
+            let set = (fate, String::from_utf8_lossy(written).into_owned());
+            if !self.sets.contains(&set) {
+                self.sets.insert(set.clone());
             }
+            self.set = Some(set);
         }
         out.extend_from_slice(if soft { b"\tt\t" } else { b"\tf\t" });
         push_copy_text(out, Some(&entry.from.join(" ")));

@@ -3,6 +3,7 @@
 use super::{Context, THIS_VERSION};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
+use crate::pg::apply::staged::fate::Fate;
 use crate::pg::must_be;
 use crate::sql::{Ident, Statement};
 
@@ -30,7 +31,10 @@ impl Staged {
     /// For `FROM`: versions `b` and staged rows `s` of all deletes.
     fn deletes(&self) -> String {
         let (versions, staged) = (self.versions(), self.temporary());
-        format!("{versions} b JOIN {staged} s ON s._n = b._n AND s._a = 'd'")
+        format!(
+            "{versions} b JOIN {staged} s ON s._n = b._n AND s._a = {}",
+            Fate::Delete
+        )
     }
 
     /// Deletes the rows that are not only marked.

@@ -3,6 +3,7 @@
 use super::{Context, bits};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
+use crate::pg::apply::staged::fate::Fate;
 use crate::pg::must_be;
 use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::schema::{Column, Identity};
@@ -16,7 +17,7 @@ impl Context<'_> {
         self.begins("insert", staged);
         let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
         let insert = staged.insert(&stamps)?;
-        let touched = match staged.column_sets('i').count() {
+        let touched = match staged.column_sets(Fate::Insert).count() {
             1 => self.session.execute(&insert).await?,
             _ => self.session.count(&insert).await?,
         };
@@ -27,7 +28,7 @@ impl Context<'_> {
 impl Staged {
     /// Inserts all new rows; where they give several sets of columns, it counts them too.
     pub(in crate::pg) fn insert(&self, stamps: &[(String, String)]) -> Result<Statement> {
-        let sets: Vec<&String> = self.column_sets('i').collect();
+        let sets: Vec<&String> = self.column_sets(Fate::Insert).collect();
         let written = self.written()?;
         let sql = if let [set] = sets.as_slice() {
             self.insert_set(&written, set, "", stamps)
@@ -67,11 +68,12 @@ impl Staged {
         let names = columns.iter().map(|c| Ident(&c.name).to_string());
         let values = columns.iter().map(|c| format!("s.{}", c.staged()));
         format!(
-            "INSERT INTO {} ({}) {overriding}SELECT {} FROM {} s WHERE s._a = 'i'{only} ORDER BY s._n",
+            "INSERT INTO {} ({}) {overriding}SELECT {} FROM {} s WHERE s._a = {insert}{only} ORDER BY s._n",
             self.target.table.name,
             list(names.chain(stamps.iter().map(|(name, _)| name.clone()))),
             list(values.chain(stamps.iter().map(|(_, value)| value.clone()))),
-            self.temporary()
+            self.temporary(),
+            insert = Fate::Insert,
         )
     }
 }

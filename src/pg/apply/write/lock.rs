@@ -4,6 +4,7 @@ use super::{Context, THIS_VERSION};
 use crate::error::Result;
 use crate::pg::apply::drift::{Expected, state};
 use crate::pg::apply::staged::Staged;
+use crate::pg::apply::staged::fate::CHANGED;
 use crate::sql::Statement;
 
 impl Context<'_> {
@@ -55,16 +56,16 @@ impl Staged {
         let beside = self.beside();
         // A key may find marked rows beside the planned one: what is not changed is counted for itself.
         let (from, only) = if self.has_marks() {
-            (beside.found(), "WHERE s._a IN ('u', 'd') ")
+            (beside.found(), format!("WHERE s._a IN ({CHANGED}) "))
         } else {
-            (beside.each(), "")
+            (beside.each(), String::new())
         };
         self.comparing(format!(
             "INSERT INTO {versions} (_n, _a, _table, _tid, _version, image) \
-             SELECT l._n, l._a, l._table, l._tid, l._version, CASE WHEN l._a IN ('u', 'd') THEN {image} END FROM (\
+             SELECT l._n, l._a, l._table, l._tid, l._version, CASE WHEN l._a IN ({CHANGED}) THEN {image} END FROM (\
                SELECT s._n, s._a, s._expect, t.tableoid AS _table, t.ctid AS _tid, t.xmin AS _version, {texts} \
                FROM {from} {only}OFFSET 0) l \
-             WHERE (l._a IN ('u', 'd')) = ({state} IS NULL)",
+             WHERE (l._a IN ({CHANGED})) = ({state} IS NULL)",
             versions = self.versions(),
             texts = once.select,
             state = state("l", "l._table", &once.digest),
@@ -82,7 +83,7 @@ impl Staged {
             return self.count_drift(Expected::Unwritten);
         }
         self.comparing(format!(
-            "SELECT pg_catalog.count(*) FROM {} WHERE _a NOT IN ('u', 'd')",
+            "SELECT pg_catalog.count(*) FROM {} WHERE _a NOT IN ({CHANGED})",
             self.versions()
         ))
     }
@@ -97,7 +98,7 @@ impl Staged {
         let sql = format!(
             "SELECT pg_catalog.count(*) FROM (\
                SELECT b._tid, b._version, t.ctid, t.xmin FROM {} b \
-               JOIN {} t ON {THIS_VERSION} WHERE b._a IN ('u', 'd') \
+               JOIN {} t ON {THIS_VERSION} WHERE b._a IN ({CHANGED}) \
                ORDER BY b._n OFFSET 0 {strength} OF t) l WHERE l.ctid = l._tid AND l.xmin = l._version",
             self.versions(),
             self.target.table.name

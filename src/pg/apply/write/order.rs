@@ -3,6 +3,7 @@
 use super::{Context, THIS_VERSION, writes};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
+use crate::pg::apply::staged::fate::Fate;
 use crate::sql::{Ident, Statement, all};
 use crate::table::schema::ForeignKey;
 
@@ -117,10 +118,10 @@ impl Staged {
     }
 
     fn mark_those(&self, parent: &Staged, refers: &str, which: Updates) -> Statement {
-        let (action, found) = match which {
-            Updates::Last => ('i', String::new()),
+        let (fate, found) = match which {
+            Updates::Last => (Fate::Insert, String::new()),
             _ => (
-                'd',
+                Fate::Delete,
                 format!(
                     " JOIN {} pb ON pb._n = ps._n JOIN {} p ON p.tableoid = pb._table AND p.ctid = pb._tid",
                     parent.versions(),
@@ -132,12 +133,13 @@ impl Staged {
             "UPDATE {versions} SET _when = {mark} WHERE _when IS NULL AND _n IN (\
                SELECT s._n FROM {staged} s JOIN {versions} b ON b._n = s._n \
                JOIN {table} t ON {THIS_VERSION}, {parents} ps{found} \
-               WHERE s._a = 'u' AND ps._a = '{action}' AND {refers})",
+               WHERE s._a = {update} AND ps._a = {fate} AND {refers})",
             versions = self.versions(),
             mark = which.mark(),
             staged = self.temporary(),
             table = self.target.table.name,
             parents = parent.temporary(),
+            update = Fate::Update,
         );
         Statement::new(
             format!("ordering the updates of table {}", self.target.name),

@@ -4,6 +4,7 @@ use super::order::Updates;
 use super::{Context, THIS_VERSION, bits, writes};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
+use crate::pg::apply::staged::fate::Fate;
 use crate::sql::{Ident, Literal, Statement, list};
 
 impl Context<'_> {
@@ -14,7 +15,7 @@ impl Context<'_> {
         }
         self.begins("update", staged);
         let sets = match which {
-            Updates::All => staged.column_sets('u').cloned().collect(),
+            Updates::All => staged.column_sets(Fate::Update).cloned().collect(),
             _ => self.session.column(&staged.sets_of_updates(which)).await?,
         };
         let mut touched = 0;
@@ -38,10 +39,11 @@ impl Staged {
     /// The different sets of columns that some updates write.
     pub(in crate::pg) fn sets_of_updates(&self, which: Updates) -> Statement {
         let sql = format!(
-            "SELECT DISTINCT s._columns FROM {} s JOIN {} b ON b._n = s._n WHERE s._a = 'u'{} ORDER BY 1",
+            "SELECT DISTINCT s._columns FROM {} s JOIN {} b ON b._n = s._n WHERE s._a = {update}{} ORDER BY 1",
             self.temporary(),
             self.versions(),
-            Staged::only(which)
+            Staged::only(which),
+            update = Fate::Update,
         );
         Statement::new(
             format!("reading the plan for table {}", self.target.name),
@@ -99,11 +101,12 @@ impl Staged {
                 .map(|(name, value)| format!("{name} = {value}")),
         );
         let sql = format!(
-            "UPDATE {} t SET {} FROM {} b JOIN {} s ON s._n = b._n AND s._a = 'u'{only} WHERE {THIS_VERSION}",
+            "UPDATE {} t SET {} FROM {} b JOIN {} s ON s._n = b._n AND s._a = {update}{only} WHERE {THIS_VERSION}",
             self.target.table.name,
             list(assignments),
             self.versions(),
             self.temporary(),
+            update = Fate::Update,
         );
         Ok(Statement::new(
             format!("updating table {}", self.target.name),
