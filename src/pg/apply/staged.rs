@@ -88,7 +88,7 @@ impl Staged {
     }
 
     /// The different sets of columns of one action, in order.
-    pub fn column_sets(&self, fate: Fate) -> impl Iterator<Item = &String> {
+    pub(in crate::pg) fn column_sets(&self, fate: Fate) -> impl Iterator<Item = &String> {
         let of_action = self.sets.iter().filter(move |(f, _)| *f == fate);
         of_action.map(|(_, set)| set)
     }
