@@ -73,9 +73,10 @@ impl DriftRow {
     pub fn found(&self) -> String {
         let elsewhere = self.state == DriftState::Changed && self.columns.is_empty();
         // Of a row that is skipped the plan names no column at all.
-        match elsewhere && self.action != Some(Action::Skip) {
-            true => format!("{}, in columns that the plan does not name", self.state),
-            false => self.state.to_string(),
+        if elsewhere && self.action != Some(Action::Skip) {
+            format!("{}, in columns that the plan does not name", self.state)
+        } else {
+            self.state.to_string()
         }
     }
 }

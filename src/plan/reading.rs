@@ -111,9 +111,10 @@ pub fn word<'v>(value: &Value<'v>) -> Option<Cow<'v, str>> {
         Value::Cell(cell) => Some(Cow::Borrowed(cell)),
         Value::Json(raw) if raw.starts_with('"') => {
             let inside = raw.trim_matches('"');
-            match raw.contains('\\') {
-                false => Some(Cow::Borrowed(inside)),
-                true => serde_json::from_str(raw).ok().map(Cow::Owned),
+            if raw.contains('\\') {
+                serde_json::from_str(raw).ok().map(Cow::Owned)
+            } else {
+                Some(Cow::Borrowed(inside))
             }
         }
         Value::Json(_) | Value::Blank => None,

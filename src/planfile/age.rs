@@ -40,10 +40,10 @@ impl Recipients {
                 keys.push(key);
             }
         }
-        match keys.is_empty() {
-            false => Ok(Recipients { names, keys }),
-            true => Err(Error::config("there is no recipient")),
+        if keys.is_empty() {
+            return Err(Error::config("there is no recipient"));
         }
+        Ok(Recipients { names, keys })
     }
 
     /// The keys as text.
@@ -97,13 +97,13 @@ impl Identities {
                 ))
             })?);
         }
-        match keys.is_empty() {
-            false => Ok(Identities {
-                name: name.to_owned(),
-                keys,
-            }),
-            true => Err(Error::config(format!("{name} has no secret key in it"))),
+        if keys.is_empty() {
+            return Err(Error::config(format!("{name} has no secret key in it")));
         }
+        Ok(Identities {
+            name: name.to_owned(),
+            keys,
+        })
     }
 
     /// Where they are from.

@@ -222,12 +222,12 @@ fn other_format(found: &str) -> String {
              wrote it"
         );
     }
-    match found.starts_with("table-loader-") {
-        true => format!(
+    if found.starts_with("table-loader-") {
+        return format!(
             "it is no plan but what `loader show --format json` writes (\"{found}\"): use the plan itself"
-        ),
-        false => format!("its format, \"{found}\", is no plan of a loader"),
+        );
     }
+    format!("its format, \"{found}\", is no plan of a loader")
 }
 
 fn is_hash(text: &str) -> bool {

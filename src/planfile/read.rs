@@ -193,10 +193,10 @@ impl PlanFile {
     /// # Errors
     /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where the file changed since, and whatever `sink` returns.
     pub fn stream(&self, sink: &mut dyn FnMut(Item) -> Result<()>) -> Result<()> {
-        let same = match self.as_written {
-            true => quick::stream(&self.file, &self.hash, sink)?.is_some(),
-            false => return self.read_again(sink, &mut |_| Ok(())),
-        };
+        if !self.as_written {
+            return self.read_again(sink, &mut |_| Ok(()));
+        }
+        let same = quick::stream(&self.file, &self.hash, sink)?.is_some();
         self.unchanged(same)
     }
 

@@ -219,16 +219,16 @@ impl PlanFile {
         };
         let same =
             opened.hash == self.hash && seen == self.header && shown.sections() == self.sections;
-        match same {
-            true => Ok(PlanFile {
-                masked_hash: self.masked_hash,
-                notes: self.notes,
-                ..opened
-            }),
-            false => Err(refused(
+        if !same {
+            return Err(refused(
                 "what the plan shows is not what is sealed in it: it was changed after it was made; \
                  make a new plan and have that reviewed",
-            )),
+            ));
         }
+        Ok(PlanFile {
+            masked_hash: self.masked_hash,
+            notes: self.notes,
+            ..opened
+        })
     }
 }

@@ -18,9 +18,12 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn open(root: &Path) -> Result<Self, SourceError> {
-        let real = fs::canonicalize(root).and_then(|real| match real.is_dir() {
-            true => Ok(real),
-            false => Err(io::ErrorKind::NotADirectory.into()),
+        let real = fs::canonicalize(root).and_then(|real| {
+            if real.is_dir() {
+                Ok(real)
+            } else {
+                Err(io::ErrorKind::NotADirectory.into())
+            }
         });
         let real = real.map_err(|error| SourceError::Io {
             action: "open the folder",

@@ -59,9 +59,10 @@ pub(super) fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
     .into_iter()
     .filter_map(|(kind, name)| Some(format!("{kind} {}", crate::text::escape(name?))))
     .collect();
-    let named = match named.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", named.join(", ")),
+    let named = if named.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", named.join(", "))
     };
     let message = format!(
         "{doing}: {what}{named}; the server's own words are not shown, because they may name a sensitive value"
