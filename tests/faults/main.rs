@@ -24,6 +24,7 @@ mod random;
 mod cuts;
 mod edges;
 mod failures;
+mod guards;
 mod races;
 mod rollback;
 mod roundtrip;

@@ -31,6 +31,8 @@ pub enum Way {
     Silence,
     /// What the test does meanwhile ([`Proxy::meanwhile`]); then the message goes through.
     Meanwhile,
+    /// Not at all: `ROLLBACK` goes through in place of the message.
+    RollsBack,
 }
 
 /// What happens at which message.
@@ -255,6 +257,9 @@ fn questions(
                 work.unwrap()();
                 server.write_all(&frame)?;
             }
+            Some(cut) if cut.way == Way::RollsBack => {
+                server.write_all(b"Q\0\0\0\x0dROLLBACK\0")?;
+            }
             Some(cut) => {
                 match cut.place {
                     Place::Before => {}
@@ -327,7 +332,7 @@ fn through(state: &Mutex<Shared>, said: bool, length: usize) -> Option<(usize, W
 /// Ends both sides of a connection.
 fn end(client: &TcpStream, server: &TcpStream, line: &Line, way: Way) {
     match way {
-        Way::Close | Way::Silence => {
+        Way::Close | Way::Silence | Way::RollsBack => {
             let _ = server.shutdown(Shutdown::Both);
             let _ = client.shutdown(Shutdown::Both);
         }

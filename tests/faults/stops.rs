@@ -138,7 +138,7 @@ fn the_time_of_the_whole_is_bounded() {
     );
     for (batch, says) in [
         ("long", "statement timeout"),
-        ("many", "not done within TRANSACTION_TIMEOUT"),
+        ("many", "not done within 1 s"),
     ] {
         let plan = stage.plan(batch);
         let before = stage.state();

@@ -1,0 +1,167 @@
+//! Guards that matter only at one moment: while a lock is waited for, at the commit, after the last
+//! statement.
+
+use std::process::Child;
+
+use crate::harness::{Run, Stage, eventually, finish, shared};
+use crate::proxy::{Cut, Message, Place, Proxy, Way};
+
+const TABLE: &str = "CREATE TABLE t (k text PRIMARY KEY, v text); INSERT INTO t VALUES ('a', 'old'), ('b', 'old'), ('c', 'old')";
+const CONFIG: &str = "t: {natural_key: [k]}";
+/// Updates a and b, inserts n, finds c unchanged.
+const BATCH: &str = r#"[{"k": "a", "v": "new"}, {"k": "b", "v": "new"}, {"k": "n", "v": "new"}, {"k": "c", "v": "old"}]"#;
+
+/// A stage with what `more` makes, and the batch `b` of [`BATCH`].
+fn delivered(more: &str) -> Stage {
+    let stage = Stage::new(&format!("{TABLE}; {more}"), CONFIG);
+    stage.deliver("b", &[("t/1.json", BATCH)]);
+    stage
+}
+
+/// Another program does `first` in a transaction; the loader starts and waits for it; it commits.
+/// How the loader ended.
+fn meets(stage: &Stage, first: &str, args: &[&str]) -> Run {
+    let mut other = stage.connect();
+    other.batch_execute(&format!("BEGIN; {first}")).unwrap();
+    let child: Child = stage.command(args).spawn().unwrap();
+    eventually("the loader waits for a lock", || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND application_name = 'table-loader' AND wait_event_type = 'Lock'";
+        stage.one(waiting) == "1"
+    });
+    other.batch_execute("COMMIT").unwrap();
+    finish("loader", child)
+}
+
+const APPLY: [&str; 3] = ["apply", "b.json", "--force"];
+const PLAN: [&str; 5] = ["plan", "--batch-id", "b", "--out", "b.json"];
+
+#[test]
+fn a_definition_that_changes_while_its_lock_is_waited_for_is_seen_by_apply() {
+    for change in [
+        "ALTER TABLE t ADD COLUMN w int",
+        "ALTER TABLE t ADD CONSTRAINT short CHECK (length(v) < 9)",
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE TRIGGER f BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f(); LOCK TABLE t IN ACCESS EXCLUSIVE MODE",
+    ] {
+        let stage = delivered("");
+        stage.plan("b");
+        let run = meets(&stage, change, &APPLY);
+        run.exits(6)
+            .says_all(&["the definition of table t", "make a new plan"]);
+        assert_eq!(
+            stage.one("SELECT string_agg(v, ' ' ORDER BY k) FROM t"),
+            "old old old"
+        );
+        assert_eq!(stage.state().ledger, 0);
+    }
+}
+
+#[test]
+fn a_definition_that_changes_while_a_plan_is_made_is_seen() {
+    let stage = delivered("");
+    let run = meets(&stage, "ALTER TABLE t ALTER v TYPE varchar(9)", &PLAN);
+    run.exits(1)
+        .says_all(&["the definition of table t changed while the plan was being made"]);
+}
+
+#[test]
+fn rows_that_are_written_anew_while_a_plan_is_made_are_there() {
+    let stage = delivered("");
+    // A snapshot from before the commit would find the table empty.
+    let anew = "CREATE TEMPORARY TABLE kept AS TABLE t; TRUNCATE t; INSERT INTO t TABLE kept";
+    let run = meets(&stage, anew, &PLAN);
+    run.exits(0)
+        .says_all(&["1 to insert, 2 to update", "1 unchanged"]);
+}
+
+#[test]
+fn a_commit_is_on_the_disk_whatever_the_role_has_set() {
+    let stage = delivered(
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN \
+             RAISE 'the commit would not be waited for'; \
+           END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER f BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    );
+    stage.sql(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$",
+    );
+    stage.plan("b");
+    stage.loader(&APPLY).exits(0);
+    assert_eq!(stage.state().ledger, 1);
+}
+
+#[test]
+fn a_commit_that_the_server_turns_into_a_rollback_is_none() {
+    let stage = delivered("");
+    stage.plan("b");
+    let proxy = Proxy::start(shared().port());
+    let url = proxy.url(&stage.url);
+    let env = [("DATABASE_URL", url.as_str()), ("MAX_RETRIES", "0")];
+    let apply = |plan: &str, cut| {
+        proxy.set(cut);
+        stage.loader_with(&["apply", plan, "--force"], &env)
+    };
+    apply("b.json", None).exits(0);
+    let at = proxy.seen().iter().position(Message::is_commit).unwrap();
+    let next = BATCH.replace("new", "next").replace("\"n\"", "\"m\"");
+    stage.deliver("c", &[("t/1.json", &next)]);
+    let next = stage.plan("c");
+    let before = stage.state();
+    let cut = Some(Cut {
+        at,
+        place: Place::Before,
+        way: Way::RollsBack,
+        stays_down: false,
+    });
+    let run = apply(&next, cut);
+    assert!(proxy.seen()[at].is_commit());
+    run.exits(1)
+        .says_all(&["rolled the transaction back", "nothing was written"]);
+    let after = stage.state();
+    assert_eq!((after.data, after.ledger), (before.data, before.ledger));
+    apply(&next, None).exits(0);
+}
+
+#[test]
+fn what_a_deferred_trigger_does_at_the_end_is_seen() {
+    let stage = delivered(
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           UPDATE t SET v = 'theirs' WHERE k = NEW.k AND v IS DISTINCT FROM 'theirs'; RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER f AFTER INSERT OR UPDATE ON t DEFERRABLE INITIALLY DEFERRED \
+           FOR EACH ROW EXECUTE FUNCTION f()",
+    );
+    stage.plan("b");
+    let before = stage.state();
+    stage
+        .loader(&APPLY)
+        .exits(4)
+        .says_all(&["not stored as planned", "nothing was written"]);
+    let after = stage.state();
+    assert_eq!((after.data, after.ledger), (before.data, before.ledger));
+}
+
+#[test]
+fn a_part_of_a_table_is_not_taken_for_the_whole_of_it() {
+    let stage = delivered(
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY; \
+         CREATE POLICY mine ON t USING (k <> 'a')",
+    );
+    let role = format!("rls_{}", std::process::id());
+    stage.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; \
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}"
+    ));
+    let url = stage.url.replacen("//", &format!("//{role}@"), 1);
+    let url = match url
+        .split_once('@')
+        .and_then(|(_, rest)| rest.split_once('@'))
+    {
+        Some((_, rest)) => format!("postgresql://{role}@{rest}"),
+        None => url,
+    };
+    let run = stage.loader_with(&PLAN, &[("DATABASE_URL", url.as_str())]);
+    run.exits(1).says_all(&["row-level security"]);
+    stage.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
