@@ -19,4 +19,4 @@ pub use entry::{Entry, Fingerprint, Skip, What};
 pub use header::{Fragment, Header, Kind, LedgerTable, TablePlan, TargetDatabase};
 pub use inverse::AppliedChange;
 pub use value::{NewRow, Rounded, Row, Value, Values, display_key};
-pub use violation::{Effect, Violation, ViolationKind};
+pub use violation::{Effect, Other, Violation, ViolationKind};

@@ -27,14 +27,40 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Whether a character does something other than being seen: controls (C0, C1), direction marks,
-/// zero-width and other format characters, line and paragraph separators, tags, specials.
+/// [`escape`], with what no reader sees shown, too: blanks at either end, and blanks that are not the
+/// usual one, as `\u{…}`. Two names or values that differ look different.
+///
+/// ```
+/// assert_eq!(table_loader::text::visible(" a\u{a0}b  "), "\\u{20}a\\u{a0}b\\u{20}\\u{20}");
+/// ```
+pub fn visible(text: &str) -> String {
+    visible_ends(&escape(text))
+}
+
+/// An escaped text with the blanks at either end shown.
+pub(crate) fn visible_ends(text: &str) -> String {
+    let inner = text.trim_matches(' ');
+    let start = text.len() - text.trim_start_matches(' ').len();
+    let blank = "\\u{20}";
+    if inner.is_empty() {
+        return blank.repeat(text.len());
+    }
+    let end = text.len() - start - inner.len();
+    format!("{}{inner}{}", blank.repeat(start), blank.repeat(end))
+}
+
+/// Whether a character does something other than being seen as what it is: controls (C0, C1), direction marks,
+/// zero-width and other format characters, line and paragraph separators, tags, specials, and blanks
+/// that are not the usual one.
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{70f}' | '\u{180e}' | '\u{feff}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{fff0}'..='\u{fffb}' | '\u{fe00}'..='\u{fe0e}' | '\u{e0000}'..='\u{e0fff}')
+        // Blanks that look like the usual one.
+        || c != ' ' && c.is_whitespace()
+        || matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
 }
 
 /// Hex digits of `bytes`.

@@ -35,8 +35,8 @@ pub enum Kind {
     Name,
     /// `"char"`: one byte.
     Byte,
-    /// An enum: its labels are the database's to know.
-    Label,
+    /// An enum, with its labels.
+    Label(Vec<String>),
     /// `boolean`.
     Boolean,
     /// `smallint`, `integer`, `bigint`.
@@ -51,8 +51,8 @@ pub enum Kind {
     Money,
     /// A number without sign, at most so large: `oid`, `xid`, `cid`, `xid8`.
     Number(u64),
-    /// `int2vector`, `oidvector`: numbers between blanks.
-    Numbers,
+    /// `int2vector`, `oidvector`: numbers between blanks, with the largest where they have no sign.
+    Numbers(Option<u64>),
     /// `date`.
     Date,
     /// `time`, `timetz`, with the most digits behind the seconds.
@@ -196,7 +196,8 @@ impl<'a> Accepted<'a> {
 }
 
 impl Refused {
-    fn because(why: impl Into<Cow<'static, str>>) -> Refused {
+    /// For want of an accepted spelling, only why.
+    pub fn because(why: impl Into<Cow<'static, str>>) -> Refused {
         Refused {
             why: why.into(),
             instead: None,
@@ -255,7 +256,7 @@ impl Kind {
 
     fn read_by<'a>(&self, text: &'a str, by: &Spelled) -> Read<'a> {
         let bare = match self {
-            Kind::Text(_) | Kind::Padded(_) | Kind::Name | Kind::Byte | Kind::Label => text,
+            Kind::Text(_) | Kind::Padded(_) | Kind::Name | Kind::Byte | Kind::Label(_) => text,
             Kind::Json | Kind::Jsonb | Kind::Printed(_) => text,
             // Blanks around other values mean nothing.
             _ => text.trim_ascii(),
@@ -264,7 +265,8 @@ impl Kind {
             return read;
         }
         match self {
-            Kind::Text(None) | Kind::Label | Kind::Json => Ok(Accepted::surely(text)),
+            Kind::Text(None) | Kind::Json => Ok(Accepted::surely(text)),
+            Kind::Label(labels) => text::label(bare, labels),
             Kind::Text(Some(most)) => text::limited(bare, *most),
             Kind::Padded(width) => text::padded(bare, *width),
             Kind::Name => text::name(bare),
@@ -276,7 +278,7 @@ impl Kind {
             Kind::Double => number::float(bare, number::DOUBLE),
             Kind::Money => number::money(bare),
             Kind::Number(most) => number::unsigned(bare, *most),
-            Kind::Numbers => number::several(bare),
+            Kind::Numbers(most) => number::several(bare, *most),
             Kind::Date => time::date(bare).unwrap_or_else(|| Err(otherwise::date(bare))),
             Kind::Time(zoned, places) => {
                 time::time(bare, *zoned, *places).unwrap_or_else(|| Err(otherwise::time(bare)))

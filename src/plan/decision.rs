@@ -9,6 +9,9 @@ use crate::table::schema::Column;
 pub enum Given<'a> {
     /// Nothing.
     Absent,
+    /// An empty cell of a column of which null cannot be said in a new row: its default there, and
+    /// null in an existing row.
+    Blank,
     /// Null.
     Null,
     /// A value, as PostgreSQL prints it.
@@ -83,7 +86,7 @@ pub enum Wins {
 /// A field of a record, and the row's value in its column, as SQL.
 #[derive(Debug, Clone)]
 pub struct Field {
-    /// The condition that the record gives it.
+    /// The condition that the record gives it, for a new row or an existing one: see [`Given::Blank`].
     pub given: String,
     /// Its value; null where it is not given.
     pub value: String,
@@ -110,7 +113,7 @@ impl Wins {
         match (self, given) {
             (Wins::Never, _) => None,
             (_, Given::Value(value)) => Some(Some(value)),
-            (Wins::Given, Given::Null) => Some(None),
+            (Wins::Given, Given::Null | Given::Blank) => Some(None),
             (Wins::Revives, _) if deleted => Some(None),
             _ => None,
         }
@@ -260,13 +263,16 @@ fn update(
             continue;
         }
         if rule.immutable {
+            let message = "the column may be set on insert and never changed";
             found.push(Violation {
-                kind: ViolationKind::ImmutableField,
-                effect: immutable_effect(config),
                 field: Some(rule.name.clone()),
                 existing: now.map(str::to_owned),
                 given: new.map(str::to_owned),
-                message: "the column may be set on insert and never changed".into(),
+                ..Violation::new(
+                    ViolationKind::ImmutableField,
+                    immutable_effect(config),
+                    message,
+                )
             });
         } else if new.is_none() && rule.not_null {
             let message = "null, and the column does not allow it";
@@ -294,12 +300,9 @@ fn null_value(
     let known = |v: &Violation| v.field.as_deref() == Some(&rule.name);
     if !found.iter().any(known) {
         found.push(Violation {
-            kind: ViolationKind::NullValue,
-            effect: invalid_effect(config),
             field: Some(rule.name.clone()),
             existing: existing.map(str::to_owned),
-            given: None,
-            message: message.to_owned(),
+            ..Violation::new(ViolationKind::NullValue, invalid_effect(config), message)
         });
     }
 }

@@ -71,6 +71,13 @@ impl What {
     }
 }
 
+impl What {
+    /// Whether it is a violation of a record that has one before it: such a record is counted already.
+    pub fn is_further(&self) -> bool {
+        matches!(self, What::Violation(v) if v.further)
+    }
+}
+
 /// Why a record changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Skip {

@@ -120,9 +120,9 @@ pub struct Header {
     pub target: TargetDatabase,
     /// Records read.
     pub records: u64,
-    /// Violations that stand against applying it.
+    /// Records with violations that stand against applying it.
     pub blocking: u64,
-    /// Violations whose records were left out.
+    /// Records that were left out for their violations.
     pub rejected: u64,
     /// Totals over all tables.
     pub summary: Counts,

@@ -6,13 +6,13 @@ use std::hash::{BuildHasher, RandomState};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::ViolationKind;
 use crate::plan::reading::{Reading, word};
 use crate::plan::words::Words;
+use crate::plan::{Effect, Value as Stored, Violation, ViolationKind};
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
-use crate::table::config::{Resolution, TableConfig};
+use crate::table::config::TableConfig;
 use crate::table::schema::{Column, Equality, Table};
 use crate::types::Kind;
 
@@ -27,15 +27,47 @@ pub struct Finding {
     pub given: Option<String>,
     /// Why.
     pub message: String,
+    /// An accepted spelling of the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<String>,
+    /// The values that it is about, where they are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<BTreeMap<String, Option<String>>>,
 }
 
 impl Finding {
+    fn new(kind: ViolationKind, field: &str, message: impl Into<String>) -> Finding {
+        Finding {
+            kind,
+            field: Some(field.to_owned()),
+            given: None,
+            message: message.into(),
+            instead: None,
+            values: None,
+        }
+    }
+
+    /// The violation that it is.
+    pub fn violation(self, effect: Effect) -> Violation {
+        let values = self.values.into_iter().flatten();
+        Violation {
+            field: self.field,
+            given: self.given,
+            instead: self.instead,
+            values: values.map(|(c, v)| (c, Stored::from(v))).collect(),
+            ..Violation::new(self.kind, effect, self.message)
+        }
+    }
+
     /// How each finding of this kind begins as JSON, and no text in one can go on: its quotes would
     /// be escaped.
     pub fn begins(kind: ViolationKind) -> String {
         format!("{{\"kind\":\"{}\"", kind.word())
     }
 }
+
+const COMPUTED: &str =
+    "the database computes this column; leave it out of the records, or list it in ignore_fields";
 
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +87,36 @@ pub struct Seen {
     pub words: Words,
 }
 
+/// What a record says in one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Cell<'v> {
+    Absent,
+    /// An empty cell, which is the column's default in a new row.
+    Blank,
+    Given(Option<Cow<'v, str>>),
+}
+
+impl Cell<'_> {
+    /// The letter by which staging knows it.
+    fn letter(&self) -> char {
+        match self {
+            Cell::Absent => '0',
+            Cell::Given(_) => '1',
+            Cell::Blank => BLANK,
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Cell::Given(text) => text.as_deref(),
+            Cell::Absent | Cell::Blank => None,
+        }
+    }
+}
+
+/// What `_given` has for an empty cell that is the column's default in a new row.
+pub const BLANK: char = '2';
+
 /// Turns the records of one table into COPY lines.
 pub struct Incoming<'a> {
     table: &'a Table,
@@ -62,9 +124,6 @@ pub struct Incoming<'a> {
     keys: Vec<usize>,
     readings: Vec<Reading<'a>>,
     words: Words,
-    /// Whether an empty cell is the column's default: it refuses null, and null never replaces a
-    /// value in an existing row.
-    defaults: Vec<bool>,
     /// Whether any record so far gave this column.
     used: Vec<bool>,
     given_columns: String,
@@ -133,7 +192,6 @@ impl<'a> Incoming<'a> {
             fields.insert(name, Field::Dropped);
         }
         let is_key = |name: &String| config.natural_key.contains(name);
-        let keeps = config.conflict_resolution != Resolution::Replace;
         Incoming {
             table,
             fields,
@@ -142,9 +200,6 @@ impl<'a> Incoming<'a> {
                 .collect(),
             readings: (table.columns.iter().map(|c| Reading::new(c, config))).collect(),
             words: Words::new(table, config),
-            defaults: (table.columns.iter())
-                .map(|c| c.not_null && c.default.is_some() && keeps)
-                .collect(),
             used: vec![false; table.columns.len()],
             given_columns: String::new(),
             given: Keys::new(table, config),
@@ -163,47 +218,51 @@ impl<'a> Incoming<'a> {
     /// Appends the COPY line of `record`, the `n`-th of the batch, from object number `object`.
     pub fn push(&mut self, out: &mut Vec<u8>, n: u64, object: usize, record: &Record<'_>) {
         let width = self.table.columns.len();
-        let mut cells: Vec<Option<Option<Cow<'_, str>>>> = vec![None; width];
+        let mut cells = vec![Cell::Absent; width];
         let mut findings = Vec::new();
         let mut rounded = BTreeMap::new();
         for (name, value) in &record.fields {
             match self.fields.get(name.as_ref()) {
                 Some(Field::Dropped) => {}
                 Some(Field::Generated) => findings.push(Finding {
-                    kind: ViolationKind::GeneratedField,
-                    field: Some(name.clone().into_owned()),
                     given: shorten(value),
-                    message: "the database computes this column; leave it out of the records, or list it in \
-                              ignore_fields"
-                        .into(),
+                    ..Finding::new(ViolationKind::GeneratedField, name, COMPUTED)
                 }),
                 None => findings.push(self.unknown(name, value)),
-                Some(Field::Column(i)) if *value == Value::Blank && self.defaults[*i] => {}
+                Some(Field::Column(i))
+                    if *value == Value::Blank && self.table.columns[*i].blank_is_default() =>
+                {
+                    self.used[*i] = true;
+                    cells[*i] = Cell::Blank;
+                }
                 Some(Field::Column(i)) => {
                     let reading = &self.readings[*i];
                     self.used[*i] = true;
                     match reading.read(value) {
                         Ok(taken) => {
                             if let Some(asked) = taken.asked {
+                                if taken.text.is_none() {
+                                    self.words.null(&asked.given, *i);
+                                }
                                 rounded.insert(reading.column().name.as_str(), asked);
                             } else if let Some(text) = &taken.text
                                 && matches!(reading.column().kind, Kind::Text(_))
                             {
                                 self.words.stored(text, *i, (object, record.position));
                             }
-                            cells[*i] = Some(taken.text);
+                            cells[*i] = Cell::Given(taken.text);
                         }
-                        Err(message) => {
+                        Err(refused) => {
                             if let Some(word) = word(value) {
                                 self.words.refused(&word, *i);
                             }
+                            let column = &reading.column().name;
                             findings.push(Finding {
-                                kind: ViolationKind::InvalidValue,
-                                field: Some(reading.column().name.clone()),
                                 given: shorten(value),
-                                message,
+                                instead: refused.instead,
+                                ..Finding::new(ViolationKind::InvalidValue, column, refused.why)
                             });
-                            cells[*i] = Some(None);
+                            cells[*i] = Cell::Given(None);
                         }
                     }
                 }
@@ -213,24 +272,19 @@ impl<'a> Incoming<'a> {
             let name = &self.table.columns[*i].name;
             let said = findings.iter().any(|f| f.field.as_deref() == Some(name));
             let missing = match &cells[*i] {
-                None => "the record has no such field, and it is in the natural key",
-                Some(None) => "null, and it is in the natural key",
-                Some(Some(_)) => continue,
+                Cell::Absent => "the record has no such field, and it is in the natural key",
+                Cell::Blank => "an empty cell, and it is in the natural key",
+                Cell::Given(None) => "null, and it is in the natural key",
+                Cell::Given(Some(_)) => continue,
             };
             if !said {
-                findings.push(Finding {
-                    kind: ViolationKind::MissingKey,
-                    field: Some(name.clone()),
-                    given: None,
-                    message: missing.into(),
-                });
+                findings.push(Finding::new(ViolationKind::MissingKey, name, missing));
             }
         }
-        let text = |i: &usize| cells[*i].as_ref()?.as_deref();
+        let text = |i: &usize| cells[*i].text();
         self.given.push(n, self.keys.iter().map(text));
         self.given_columns.clear();
-        self.given_columns
-            .extend(cells.iter().map(|c| if c.is_some() { '1' } else { '0' }));
+        self.given_columns.extend(cells.iter().map(Cell::letter));
         let json = |empty: bool, text: serde_json::Result<String>| {
             (!empty).then(|| text.unwrap_or_else(|e| format!("{e}")))
         };
@@ -248,7 +302,7 @@ impl<'a> Incoming<'a> {
         push_copy_text(out, rounded.as_deref());
         for cell in &cells {
             out.push(b'\t');
-            push_copy_text(out, cell.as_ref().and_then(|c| c.as_deref()));
+            push_copy_text(out, cell.text());
         }
         out.push(b'\n');
     }
@@ -262,11 +316,14 @@ impl<'a> Incoming<'a> {
                 .map(|n| format!("; did you mean {n}?"))
                 .unwrap_or_default()
         };
+        let message = format!("not a column of the table{hint}");
         Finding {
-            kind: ViolationKind::UnknownField,
-            field: Some(name.replace('\0', "\u{fffd}")),
             given: shorten(value),
-            message: format!("not a column of the table{hint}"),
+            ..Finding::new(
+                ViolationKind::UnknownField,
+                &name.replace('\0', "\u{fffd}"),
+                message,
+            )
         }
     }
 }
@@ -298,10 +355,8 @@ mod tests {
     fn a_finding_is_told_by_how_it_begins() {
         let begins = Finding::begins(ViolationKind::InvalidValue);
         let finding = |kind, given: &str| Finding {
-            kind,
-            field: Some("invalid_value".into()),
             given: Some(given.into()),
-            message: begins.clone(),
+            ..Finding::new(kind, "invalid_value", begins.clone())
         };
         let contains =
             |finding: Finding| serde_json::to_string(&finding).unwrap().contains(&begins);

@@ -133,7 +133,7 @@ impl Mask {
             Value::Null => {}
             Value::Text(text) => *text = self.stand_in(text),
             Value::Rounded(rounded) => {
-                rounded.stored = self.stand_in(&rounded.stored);
+                self.text(&mut rounded.stored);
                 rounded.given = self.stand_in(&rounded.given);
             }
             Value::New(row) => row.key.values_mut().for_each(|v| self.value(v)),
@@ -245,6 +245,11 @@ impl Mask {
             secrets.extend([&v.existing, &v.given].into_iter().flatten().cloned());
             self.text(&mut v.existing);
             self.text(&mut v.given);
+            self.text(&mut v.instead);
+        }
+        self.values(table, &mut v.values);
+        if let Some(other) = &mut v.other {
+            self.values(table, &mut other.values);
         }
         let ours = matches!(
             v.kind,
@@ -319,12 +324,9 @@ mod tests {
             table: "people".into(),
             key: [("id".to_owned(), "p-17".into())].into(),
             what: What::Violation(Violation {
-                kind,
-                effect: Effect::Block,
                 field: field.map(str::to_owned),
-                existing: None,
                 given: Some("123-45-6789".into()),
-                message: message.into(),
+                ..Violation::new(kind, Effect::Block, message)
             }),
             from: vec!["o#0".into()],
         }

@@ -8,7 +8,7 @@ use crate::record::Value;
 use crate::record::value::column_text;
 use crate::table::config::TableConfig;
 use crate::table::schema::Column;
-use crate::types::{Kept, Spelled};
+use crate::types::{Kept, Refused, Spelled};
 
 /// Reads the values of one column.
 pub struct Reading<'a> {
@@ -58,8 +58,8 @@ impl<'a> Reading<'a> {
     /// What PostgreSQL is given for `value`.
     ///
     /// # Errors
-    /// Why it is refused, for people.
-    pub fn read<'v>(&self, value: &Value<'v>) -> Result<Taken<'v>, String> {
+    /// [`Refused`].
+    pub fn read<'v>(&self, value: &Value<'v>) -> Result<Taken<'v>, Refused> {
         if !self.nulls.is_empty()
             && let Some(word) = word(value)
             && self.nulls.iter().any(|null| *null == word)
@@ -73,7 +73,8 @@ impl<'a> Reading<'a> {
                 asked: Some(asked),
             });
         }
-        let text = column_text(value, self.column.shape).map_err(|misfit| misfit.to_string())?;
+        let text = column_text(value, self.column.shape);
+        let text = text.map_err(|misfit| Refused::because(misfit.to_string()))?;
         let Some(text) = text else {
             return Ok(Taken {
                 text: None,
@@ -81,14 +82,11 @@ impl<'a> Reading<'a> {
             });
         };
         let by = match value {
-            Value::Json(raw) if !raw.starts_with(['"', '[']) => &self.of_json,
+            // Arrays of numbers are JSON's own spelling, too.
+            Value::Json(raw) if !raw.contains('"') => &self.of_json,
             _ => &self.spelled,
         };
-        let accepted = self
-            .column
-            .kind
-            .given(text, by)
-            .map_err(|refused| refused.message())?;
+        let accepted = self.column.kind.given(text, by)?;
         let given = |text| Asked {
             given: as_given(value),
             text,

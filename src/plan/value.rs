@@ -23,7 +23,7 @@ pub enum Value {
     Null,
     /// A text.
     Text(String),
-    /// A text that is not what was given: the column keeps less.
+    /// What is not as it was given: the column keeps less, or `tables.yaml` says what it means.
     Rounded(Box<Rounded>),
     /// What the database will give a row that is new in this plan.
     New(Box<NewRow>),
@@ -33,7 +33,7 @@ pub enum Value {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rounded {
     /// What the column keeps.
-    pub stored: String,
+    pub stored: Option<String>,
     /// What was given.
     pub given: String,
 }
@@ -47,13 +47,15 @@ pub struct NewRow {
     pub key: Values,
 }
 
-/// Shows a key as `column=value, …` with control characters escaped.
+/// Shows a key as `column=value, …`, and what is not seen in it as `\u{…}`.
 pub fn display_key(key: &Values) -> String {
     let parts: Vec<String> = key
         .iter()
         .map(|(c, v)| {
-            let value = v.words().map_or("null".into(), |v| crate::text::escape(&v));
-            format!("{}={value}", crate::text::escape(c))
+            let value = v
+                .words()
+                .map_or("null".into(), |v| crate::text::visible(&v));
+            format!("{}={value}", crate::text::visible(c))
         })
         .collect();
     parts.join(", ")
@@ -68,7 +70,7 @@ impl Value {
         match self {
             Value::Null => Ok(None),
             Value::Text(text) => Ok(Some(text)),
-            Value::Rounded(rounded) => Ok(Some(&rounded.stored)),
+            Value::Rounded(rounded) => Ok(rounded.stored.as_deref()),
             Value::New(row) => Err(row),
         }
     }
@@ -96,10 +98,12 @@ impl Value {
     /// The same, beside what was given for it.
     #[must_use]
     pub fn rounded_from(self, given: String) -> Value {
-        match self {
-            Value::Text(stored) => Value::Rounded(Box::new(Rounded { stored, given })),
-            other => other,
-        }
+        let stored = match self {
+            Value::Null => None,
+            Value::Text(stored) => Some(stored),
+            other => return other,
+        };
+        Value::Rounded(Box::new(Rounded { stored, given }))
     }
 }
 
@@ -127,7 +131,7 @@ impl Serialize for Value {
             Value::Null => s.serialize_none(),
             Value::Text(text) => s.serialize_str(text),
             Value::Rounded(r) => Object {
-                stored: Some(Cow::Borrowed(&r.stored)),
+                stored: Some(r.stored.as_deref().map(Cow::Borrowed)),
                 given: Some(Cow::Borrowed(&r.given)),
                 ..Object::default()
             }
@@ -146,8 +150,12 @@ impl Serialize for Value {
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Object<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stored: Option<Cow<'a, str>>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "null_too"
+    )]
+    stored: Option<Option<Cow<'a, str>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     given: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,6 +166,12 @@ struct Object<'a> {
         deserialize_with = "owned_map"
     )]
     key: Option<Cow<'a, Values>>,
+}
+
+/// A field that is there, though null.
+fn null_too<'de, 'a, D: Deserializer<'de>>(d: D) -> Result<Option<Option<Cow<'a, str>>>, D::Error> {
+    let text: Option<String> = Deserialize::deserialize(d)?;
+    Ok(Some(text.map(Cow::Owned)))
 }
 
 fn owned_map<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Cow<'static, Values>>, D::Error> {
@@ -190,7 +204,8 @@ impl<'de> Deserialize<'de> for Value {
                 let object = Object::deserialize(MapAccessDeserializer::new(map))?;
                 match (object.stored, object.given, object.new, object.key) {
                     (Some(stored), Some(given), None, None) => {
-                        Ok(Value::Text(stored.into_owned()).rounded_from(given.into_owned()))
+                        let stored = Value::from(stored.as_deref());
+                        Ok(stored.rounded_from(given.into_owned()))
                     }
                     (None, None, Some(table), Some(key)) => Ok(Value::New(Box::new(NewRow {
                         table: table.into_owned(),
@@ -215,12 +230,12 @@ impl JsonSchema for Value {
         let values = generator.subschema_for::<Values>();
         json_schema!({
             "description": "A text as PostgreSQL prints it, or null; what is stored beside what was given, where the \
-                column keeps less; or what the database will give a row that is new in this plan.",
+                column keeps less or tables.yaml says what it means; or what the database will give a row that is new in this plan.",
             "oneOf": [
                 {"type": ["string", "null"]},
                 {
                     "type": "object",
-                    "properties": {"stored": {"type": "string"}, "given": {"type": "string"}},
+                    "properties": {"stored": {"type": ["string", "null"]}, "given": {"type": "string"}},
                     "required": ["stored", "given"],
                     "additionalProperties": false,
                 },
@@ -245,6 +260,7 @@ mod tests {
             "null",
             r#""5""#,
             r#"{"stored":"1.24","given":"1.239"}"#,
+            r#"{"stored":null,"given":"NA"}"#,
             r#"{"new":"customers","key":{"no":"C-1","region":null}}"#,
         ] {
             let value: Value = serde_json::from_str(json).unwrap();

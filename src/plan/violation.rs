@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Values;
+use crate::strict::unique_map;
+
 /// The rule that a record breaks (SPEC §5).
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -59,7 +62,9 @@ impl ViolationKind {
 }
 
 /// What a violation does to its record and to the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// The plan cannot be applied.
@@ -94,6 +99,61 @@ pub struct Violation {
     pub existing: Option<String>,
     /// The value as given, where there is one.
     pub given: Option<String>,
-    /// Why, in words; the database's own where it spoke.
+    /// Why, in words; the database's own where it spoke. Records that break a rule in one way have
+    /// the same words, but for a value that the database repeats.
     pub message: String,
+    /// An accepted spelling of the given value, where there is one.
+    pub instead: Option<String>,
+    /// The values that it is about, where they are several: those that a check reads, or those by
+    /// which a record differs from another one.
+    pub values: Values,
+    /// The other record that it is about.
+    pub other: Option<Other>,
+    /// Whether another one of the same record stands before it: records are counted, by their first.
+    pub further: bool,
+}
+
+/// Another record of the batch, which cannot be loaded beside the one that a violation is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Other {
+    /// Where it comes from.
+    pub from: String,
+    /// Its values in the columns in which the two differ; a column is missing where it is not given.
+    #[serde(deserialize_with = "unique_map")]
+    pub values: Values,
+}
+
+impl Violation {
+    /// One of which nothing is known but this.
+    pub fn new(kind: ViolationKind, effect: Effect, message: impl Into<String>) -> Violation {
+        Violation {
+            kind,
+            effect,
+            field: None,
+            existing: None,
+            given: None,
+            message: message.into(),
+            instead: None,
+            values: Values::new(),
+            other: None,
+            further: false,
+        }
+    }
+
+    /// Why, and what would be accepted, for people.
+    pub fn why(&self) -> String {
+        match &self.instead {
+            Some(instead) => format!("{}; write it as {instead}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// The words without the value, which the database may repeat in them.
+    pub fn rule(&self) -> String {
+        match &self.given {
+            Some(given) => self.message.replace(&format!("\"{given}\""), "…"),
+            None => self.message.clone(),
+        }
+    }
 }

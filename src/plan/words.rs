@@ -1,4 +1,5 @@
-//! Words such as `NA` that one column refuses and another stores: what they mean is for a person to say.
+//! Words such as `NA` that one column refuses, or takes for null, and another stores: what they mean
+//! is for a person to say.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,8 @@ const LONGEST: usize = 7;
 struct Found {
     /// How often each column refused it.
     refused: BTreeMap<usize, u64>,
+    /// How often each column took it for null.
+    null: BTreeMap<usize, u64>,
     /// How often each column stored it, and where first.
     stored: BTreeMap<usize, (u64, Place)>,
 }
@@ -64,6 +67,12 @@ impl Words {
         }
     }
 
+    /// Takes a word that a column takes for null.
+    pub fn null(&mut self, text: &str, column: usize) {
+        let found = self.found.entry(text.to_owned()).or_default();
+        *found.null.entry(column).or_default() += 1;
+    }
+
     /// Takes a text that a column stores.
     pub fn stored(&mut self, text: &str, column: usize, place: Place) {
         if self.known(text) {
@@ -77,20 +86,29 @@ impl Words {
         let both = self
             .found
             .iter()
-            .filter(|(_, found)| !found.refused.is_empty() && !found.stored.is_empty());
+            .filter(|(_, f)| !(f.refused.is_empty() && f.null.is_empty() || f.stored.is_empty()));
         let name = |i: &usize| crate::text::escape(&table.columns[*i].name);
         let times = |n: u64| format!("{n} record{}", if n == 1 { "" } else { "s" });
         both.map(|(word, found)| {
-            let refused = found.refused.iter();
-            let refused = refused.map(|(column, n)| format!("{} ({})", name(column), times(*n)));
+            let columns = |of: &BTreeMap<usize, u64>| {
+                let of = of.iter().map(|(column, n)| format!("{} ({})", name(column), times(*n)));
+                of.collect::<Vec<_>>().join(", ")
+            };
+            let mut becomes = Vec::new();
+            if !found.refused.is_empty() {
+                becomes.push(format!("refused in {}", columns(&found.refused)));
+            }
+            if !found.null.is_empty() {
+                becomes.push(format!("null in {}", columns(&found.null)));
+            }
             let stored = found.stored.iter().map(|(column, (n, place))| {
                 let first = crate::text::escape(&origin(*place));
                 format!("{} ({}, first {first})", name(column), times(*n))
             });
             format!(
-                "the word \"{}\" is refused in {} and stored in {}; where it means null, say so in null_words",
+                "the word \"{}\" is {} and stored as it is in {}; where it means null, say so in null_words",
                 crate::text::escape(word),
-                refused.collect::<Vec<_>>().join(", "),
+                becomes.join(", "),
                 stored.collect::<Vec<_>>().join(", ")
             )
         })

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::action::Counts;
 use crate::plan::{Effect, Entry, Header, What};
 
-/// Entries by table, and violations that block: what is allowed and what is shown follows from
-/// the numbers in the header, which must be these.
+/// Entries by table, of violations the records, and those that block: what is allowed and what is
+/// shown follows from the numbers in the header, which must be these.
 #[derive(Default)]
 pub(super) struct Counted {
     tables: BTreeMap<String, Counts>,
@@ -16,6 +16,9 @@ pub(super) struct Counted {
 impl Counted {
     /// Counts one entry.
     pub(super) fn add(&mut self, entry: &Entry) {
+        if entry.what.is_further() {
+            return;
+        }
         self.table(&entry.table).add(entry.what.action());
         if let What::Violation(v) = &entry.what {
             self.blocking += u64::from(v.effect == Effect::Block);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::plan::{
-    Effect, Entry, Fingerprint, Skip, Value, Values, Violation, ViolationKind, What,
+    Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What,
 };
 use crate::strict::unique_map;
 
@@ -24,7 +24,8 @@ pub(super) struct EntryLine {
     /// The natural key as the current row spells it, or as given.
     #[serde(deserialize_with = "unique_map")]
     key: Values,
-    /// Of an insert: the given columns beside the key. Of a delete: what is lost.
+    /// Of an insert: the given columns beside the key. Of a delete: what is lost. Of a violation: the
+    /// values that it is about, where they are several.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -74,6 +75,17 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     message: Option<String>,
+    /// Of a violation: an accepted spelling of the value, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    instead: Option<String>,
+    /// Of a violation: the other record that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Other")]
+    other: Option<Other>,
+    /// Of a violation: whether another one of the same record stands before it. Records are counted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    further: bool,
     /// Of an update, a delete and an unchanged row: the digest of the whole row as it must be found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Fingerprint")]
@@ -123,6 +135,9 @@ impl From<Entry> for EntryLine {
             existing: None,
             given: None,
             message: None,
+            instead: None,
+            other: None,
+            further: false,
             expect: None,
             from: entry.from,
         };
@@ -166,6 +181,10 @@ impl From<Entry> for EntryLine {
                 line.existing = v.existing;
                 line.given = v.given;
                 line.message = Some(v.message);
+                line.instead = v.instead;
+                line.values = (!v.values.is_empty()).then_some(v.values);
+                line.other = v.other;
+                line.further = v.further;
             }
         }
         line
@@ -210,6 +229,10 @@ impl TryFrom<EntryLine> for Entry {
                 existing: line.existing.take(),
                 given: line.given.take(),
                 message: line.message.take().ok_or_else(|| need("message"))?,
+                instead: line.instead.take(),
+                values: line.values.take().unwrap_or_default(),
+                other: line.other.take(),
+                further: std::mem::take(&mut line.further),
             }),
         };
         let left_over = [
@@ -224,6 +247,9 @@ impl TryFrom<EntryLine> for Entry {
             ("existing", line.existing.is_some()),
             ("given", line.given.is_some()),
             ("message", line.message.is_some()),
+            ("instead", line.instead.is_some()),
+            ("other", line.other.is_some()),
+            ("further", line.further),
             ("expect", line.expect.is_some()),
         ];
         if let Some((name, _)) = left_over.iter().find(|(_, there)| *there) {

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::action::Counts;
 use crate::plan::{
-    Effect, Entry, Fingerprint, Fragment, Kind, NewRow, Skip, TablePlan, TargetDatabase, Value,
-    Values, Violation, ViolationKind, What,
+    Effect, Entry, Fingerprint, Fragment, Kind, NewRow, Other, Skip, TablePlan, TargetDatabase,
+    Value, Values, Violation, ViolationKind, What,
 };
 use crate::table::config::Config;
 
@@ -65,14 +65,23 @@ fn violation() -> impl Strategy<Value = Violation> {
         Just(Effect::Keep)
     ];
     let optional = || option::of(text());
-    (kind, effect, optional(), optional(), optional(), text()).prop_map(
-        |(kind, effect, field, existing, given, message)| Violation {
-            kind,
-            effect,
-            field,
-            existing,
-            given,
-            message,
+    let other = option::of((text(), values()).prop_map(|(from, values)| Other { from, values }));
+    let more = (optional(), values(), other, any::<bool>());
+    let words = (optional(), optional(), optional(), text());
+    (kind, effect, words, more).prop_map(
+        |(kind, effect, (field, existing, given, message), (instead, values, other, further))| {
+            Violation {
+                kind,
+                effect,
+                field,
+                existing,
+                given,
+                message,
+                instead,
+                values,
+                other,
+                further,
+            }
         },
     )
 }

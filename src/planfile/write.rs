@@ -158,6 +158,9 @@ impl PlanWriter {
         if !self.tables.contains_key(&entry.table) {
             self.tables.insert(entry.table.clone(), Written::default());
         }
+        if entry.what.is_further() {
+            return;
+        }
         if let Some(table) = self.tables.get_mut(&entry.table) {
             table.counts.add(entry.what.action());
             let mut write = |column: &String| {

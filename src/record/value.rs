@@ -38,7 +38,10 @@ const MAX_DIMENSIONS: usize = 6;
 /// PostgreSQL cannot store.
 pub fn column_text<'a>(value: &Value<'a>, shape: Shape) -> Result<Option<Cow<'a, str>>, Misfit> {
     let raw = match (*value, shape) {
-        (Value::Cell(cell), Shape::Json) => cell.trim_ascii(),
+        // In a cell the word null is JSON's: that there is no value, an empty one says.
+        (Value::Cell(cell), Shape::Json) => {
+            return json(cell.trim_ascii()).map(|json| Some(Cow::Borrowed(json)));
+        }
         (Value::Cell(cell), _) => return storable(cell).map(|cell| Some(Cow::Borrowed(cell))),
         (Value::Json(raw), _) => raw,
         (Value::Blank, _) => return Ok(None),
@@ -254,7 +257,7 @@ mod tests {
             r#"{"b": 1, "a": [null]}"#,
         );
         check(Value::Cell(" [1] "), Shape::Json, "[1]");
-        check(Value::Cell(" null "), Shape::Json, None);
+        check(Value::Cell(" null "), Shape::Json, "null");
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
         }
         What::Violation(v) => {
             other("effect", word(v.effect.words()));
-            other("reason", word(&v.message));
+            other("reason", word(&v.why()));
             if v.existing.is_some() {
                 other("existing", own(&v.existing));
             }

@@ -87,11 +87,16 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
                 .unwrap_or_default();
         }
         let order = entry.what.action().urgency();
-        let Some(rest) = room[table][order].checked_sub(1) else {
+        // A further violation of a record has its room with the first.
+        let (takes, fits) = match entry.what.is_further() {
+            true => (0, left[table][order] == 0),
+            false => (1, room[table][order] > 0),
+        };
+        if !fits {
             left[table][order] += 1;
             return Ok(());
-        };
-        room[table][order] = rest;
+        }
+        room[table][order] -= takes;
         let same = likeness.of(&entry, place);
         let line = writer
             .row(entry, place, table, same)

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::action::Action;
 use crate::error::Result;
 use crate::plan::masking::Mask;
-use crate::plan::{Entry, Value, Values, What};
+use crate::plan::{Entry, Value, Values, ViolationKind, What};
 use crate::planfile::{Item, PlanFile};
 
 /// What of a plan is shown.
@@ -46,19 +46,26 @@ impl Filter {
     }
 }
 
-/// Entries that say the same of different rows, the first of them in full.
+/// Entries that say the same of different rows, or records of one file that break one rule in one way.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// The first in plan order.
     pub entry: Entry,
-    /// The keys of the next few.
-    pub more_keys: Vec<Values>,
+    /// The next few.
+    pub more: Vec<Entry>,
     /// How many there are.
     pub count: u64,
     /// Whether there may be more of them among those that are not shown.
     pub at_least: bool,
     /// Its first entry's place in the plan, to sort by.
     place: u64,
+}
+
+impl Group {
+    /// Those of it that are named.
+    pub fn shown(&self) -> impl Iterator<Item = &Entry> {
+        std::iter::once(&self.entry).chain(&self.more)
+    }
 }
 
 /// The entries of one table and action.
@@ -118,8 +125,9 @@ impl Likeness {
         Likeness(RandomState::new())
     }
 
-    /// Equal for entries of one table and action that say the same. Every delete is its own: what is
-    /// lost must be seen. `place` is the entry's own number.
+    /// Equal for entries of one table and action that say the same. Of violations those of one file,
+    /// field and rule are alike, whatever the values, and different records with one key. Every delete
+    /// is its own: what is lost must be seen. `place` is the entry's own number.
     pub fn of(&self, entry: &Entry, place: u64) -> u64 {
         let mut h = self.0.build_hasher();
         (&entry.table, entry.what.action().urgency()).hash(&mut h);
@@ -127,8 +135,11 @@ impl Likeness {
             What::Insert { values } => values.hash(&mut h),
             What::Update { set, revives, .. } => (set, revives).hash(&mut h),
             What::Violation(v) => {
-                (v.kind.word(), &v.field, &v.existing, &v.given, &v.message).hash(&mut h);
-                (v.effect as u8).hash(&mut h);
+                (v.kind.word(), v.effect as u8, &v.field).hash(&mut h);
+                match v.kind {
+                    ViolationKind::DuplicateKey => entry.key.hash(&mut h),
+                    _ => (v.rule(), entry.from.first().map(|from| object(from))).hash(&mut h),
+                }
             }
             What::Delete { .. } | What::Skip(_) => place.hash(&mut h),
         }
@@ -136,8 +147,13 @@ impl Likeness {
     }
 }
 
-/// How many keys of a group are named beside the first.
-const MORE_KEYS: usize = 2;
+/// The object of `object#position`.
+fn object(from: &str) -> &str {
+    from.rsplit_once('#').map_or(from, |(object, _)| object)
+}
+
+/// How many of a group are named beside the first.
+const MORE: usize = 2;
 /// Beyond so many bytes of values no further group is kept.
 const BUDGET: usize = 32 << 20;
 
@@ -190,8 +206,9 @@ impl<'f> Collector<'f> {
         let bucket = &mut self.tables[at].1[order];
         if let Some(group) = bucket.groups.get_mut(&hash) {
             group.count += 1;
-            if group.more_keys.len() < MORE_KEYS {
-                group.more_keys.push(entry.key);
+            if group.more.len() < MORE {
+                self.bytes += weight(&entry);
+                group.more.push(entry);
             }
             return;
         }
@@ -218,7 +235,7 @@ impl<'f> Collector<'f> {
             at_least: bucket.more > 0,
             place: self.place,
             count: 1,
-            more_keys: Vec::new(),
+            more: Vec::new(),
             entry,
         };
         bucket.groups.insert(hash, group);
@@ -263,9 +280,7 @@ impl Bucket {
         let beyond = groups.split_off(limit.min(groups.len()));
         for group in &mut groups {
             mask.entry(&mut group.entry);
-            for key in &mut group.more_keys {
-                mask.key(&group.entry.table, key);
-            }
+            group.more.iter_mut().for_each(|entry| mask.entry(entry));
         }
         Section {
             more: self.more + beyond.iter().map(|g| g.count).sum::<u64>(),
@@ -283,7 +298,10 @@ fn weight(entry: &Entry) -> usize {
         + match &entry.what {
             What::Insert { values, .. } | What::Delete { values, .. } => all(values),
             What::Update { set, .. } => set.values().map(|(a, b)| len(a) + size(b)).sum(),
-            What::Violation(v) => len(&v.existing) + len(&v.given) + v.message.len(),
+            What::Violation(v) => {
+                let other = v.other.as_ref().map_or(0, |other| all(&other.values));
+                len(&v.existing) + len(&v.given) + v.message.len() + all(&v.values) + other
+            }
             What::Skip(_) => 0,
         }
 }

@@ -103,6 +103,13 @@ impl Column {
         !self.generated && self.identity != Identity::Always
     }
 
+    /// Whether an empty cell is its default in a new row: it refuses null, and the database has a
+    /// value for it.
+    pub fn blank_is_default(&self) -> bool {
+        let filled = self.default.is_some() || self.identity == Identity::ByDefault;
+        self.not_null && filled
+    }
+
     /// Whether an insert without it fails for want of a value.
     pub fn required(&self) -> bool {
         self.not_null

@@ -7,13 +7,24 @@ use super::{Accepted, Kept, Kind, Read, Refused, Spelled};
 
 /// An array literal.
 pub fn array<'a>(text: &'a str, element: &Kind, delimiter: char, by: &Spelled) -> Read<'a> {
+    if is_hollow(text) {
+        return Err(Refused::because(
+            "arrays that hold nothing, of which PostgreSQL keeps one at most; the empty array is {}",
+        ));
+    }
     // The database judges the literal itself.
-    if matches!(element, Kind::Text(None) | Kind::Label | Kind::Json) {
+    if matches!(element, Kind::Text(None) | Kind::Json) {
         return Ok(Accepted::surely(text));
     }
     let parts = literal::array(text, delimiter)
         .ok_or_else(|| Refused::because(format!("not an array as {{1{delimiter}2}}")))?;
     all(text, &parts, by, |_| Some(element))
+}
+
+/// Whether an array holds arrays and no element.
+fn is_hollow(text: &str) -> bool {
+    let braces = |c: char| "{},; ".contains(c);
+    text.starts_with('{') && text.matches('{').nth(1).is_some() && text.chars().all(braces)
 }
 
 /// A range literal.
@@ -50,7 +61,10 @@ fn may_be_empty(text: &str, parts: &[Part<'_>], bound: &Kind) -> bool {
 pub fn multirange<'a>(text: &'a str, bound: &Kind, by: &Spelled) -> Read<'a> {
     let parts = literal::multirange(text)
         .ok_or_else(|| Refused::because("not a multirange as {[1,2),[5,6)}"))?;
-    all(text, &parts, by, |_| Some(bound))
+    let mut accepted = all(text, &parts, by, |_| Some(bound))?;
+    // Ranges that meet are stored as one, and those that hold nothing not at all.
+    accepted.kept = accepted.kept.max(Kept::Unless);
+    Ok(accepted)
 }
 
 /// A composite literal.

@@ -22,13 +22,17 @@ struct Interval {
 
 const NANOS: i128 = 1_000_000_000;
 
+/// Seconds of a duration go through a double, which has all microseconds of so many.
+const SURE: i64 = 1 << 31;
+
 /// An interval in one of the accepted forms.
 pub fn interval<'a>(text: &'a str, fields: &Fields) -> Read<'a> {
     match parse(text) {
-        // PostgreSQL can read a time of two parts as minutes and seconds.
         Some(parsed) => Ok(Accepted::kept_if(
             text,
-            *fields == Fields::All && parsed.nanos % 1_000 == 0,
+            *fields == Fields::All
+                && parsed.nanos % 1_000 == 0
+                && parsed.nanos.abs() < i128::from(SURE) * NANOS,
         )),
         None => Err(Refused::instead(
             "not an interval as 1 year 2 mons 3 days 04:05:06 or P1Y2M3DT4H5M6S",

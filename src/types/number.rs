@@ -64,10 +64,16 @@ fn parts(text: &str) -> Option<Parts<'_>> {
 
 /// What is no number, with how to write it where that is clear.
 fn no_number(what: &str, text: &str) -> Refused {
+    let decimals = text.split_once(',').map(|(_, decimals)| decimals);
     let comma = text.matches(',').count() == 1 && parts(&text.replace(',', ".")).is_some();
-    let why = match comma {
-        true => format!("not {what}; a comma before the decimals is a setting: decimal_comma"),
-        false => format!("not {what}"),
+    let why = match decimals.filter(|_| comma) {
+        // Where the setting is wrong, it makes a thousandth of the number.
+        Some(d) if d.len() == 3 => format!(
+            "not {what}; whether its comma stands between thousands or before decimals is not clear: write it without, \
+             or, only if the delivery writes decimals so, set decimal_comma"
+        ),
+        Some(_) => format!("not {what}; a comma before the decimals is a setting: decimal_comma"),
+        None => format!("not {what}"),
     };
     Refused::instead(why, respelled(text))
 }
@@ -75,6 +81,11 @@ fn no_number(what: &str, text: &str) -> Refused {
 /// A number with currency sign or separators of thousands, without them; special numbers in the
 /// case in which PostgreSQL prints them.
 fn respelled(text: &str) -> Option<String> {
+    let in_ascii: String = text.chars().filter_map(ascii).collect();
+    if in_ascii != text && parts(&in_ascii).is_some() {
+        return Some(in_ascii);
+    }
+    let text = in_ascii.as_str();
     match text.to_ascii_lowercase().as_str() {
         "nan" => return Some("NaN".into()),
         "inf" | "infinity" | "+inf" | "+infinity" => return Some("Infinity".into()),
@@ -109,6 +120,17 @@ fn respelled(text: &str) -> Option<String> {
     (spelled != text && parts(&spelled).is_some()).then_some(spelled)
 }
 
+/// Minus signs, full-width forms and blanks that look like ASCII; what is not seen is nothing.
+fn ascii(c: char) -> Option<char> {
+    match c {
+        '\u{2212}' | '\u{2010}'..='\u{2012}' | '\u{fe63}' => Some('-'),
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
+        '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}' => Some(' '),
+        '\u{200b}'..='\u{200f}' | '\u{feff}' => None,
+        other => Some(other),
+    }
+}
+
 /// A number written with another base.
 fn radix(text: &str) -> Option<u64> {
     let (prefix, digits) = text.split_at_checked(2)?;
@@ -132,7 +154,10 @@ pub fn integer(text: &str) -> Read<'_> {
         return Err(no_number("a whole number", text));
     };
     decimal.whole().map(Accepted::written).ok_or_else(|| {
-        Refused::because("not a whole number: the column cannot keep the digits behind the point")
+        Refused::because(match decimal.last_place < 0 {
+            true => "not a whole number: the column cannot keep the digits behind the point",
+            false => "larger than any whole number that the column keeps",
+        })
     })
 }
 
@@ -201,15 +226,21 @@ fn is_unsigned(text: &str, most: u64) -> bool {
         && text.parse::<u64>().is_ok_and(|n| n <= most)
 }
 
-/// Whole numbers between blanks.
-pub fn several(text: &str) -> Read<'_> {
+/// Whole numbers between blanks; without a sign and at most `most`, where that is said.
+pub fn several(text: &str, most: Option<u64>) -> Read<'_> {
     let digits = |n: &str| {
         let n = n.strip_prefix('-').unwrap_or(n);
         !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())
     };
-    match text.split_ascii_whitespace().all(digits) {
-        true => Ok(Accepted::surely(text)),
-        false => Err(Refused::because("not whole numbers between blanks")),
+    let mut numbers = text.split_ascii_whitespace();
+    let right = match most {
+        None => numbers.all(digits),
+        Some(most) => numbers.all(|n| is_unsigned(n, most)),
+    };
+    if right {
+        Ok(Accepted::surely(text))
+    } else {
+        Err(Refused::because("not whole numbers between blanks"))
     }
 }
 

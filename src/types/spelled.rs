@@ -194,7 +194,7 @@ impl Spelled {
             return None;
         }
         let date = || found.to_date().ok();
-        let time = || found.to_time().ok();
+        let time = || time_of(found);
         let spelled = match kind {
             Kind::Date => day(date()?),
             Kind::Time(Zoned::No, _) => clock(time()?),
@@ -202,7 +202,9 @@ impl Spelled {
                 format!("{}{}", clock(time()?), offset_text(found.offset()?))
             }
             Kind::Timestamp(zoned, _) => {
-                let moment = date()?.to_datetime(time().unwrap_or(Time::midnight()));
+                let day_alone = found.hour().is_none() && found.minute().is_none();
+                let time = if day_alone { Time::midnight() } else { time()? };
+                let moment = date()?.to_datetime(time);
                 match (zoned, found.offset(), found.iana_time_zone(), &self.zone) {
                     (Zoned::No, None, None, _) => local(moment),
                     (Zoned::No, ..) => return None,
@@ -220,8 +222,34 @@ impl Spelled {
             }
             _ => return None,
         };
-        Some(Ok(Accepted::written(spelled)))
+        Some(kept_of(kind, spelled, says_more(kind, found)))
     }
+}
+
+/// The time of day, where it is said: without an hour it would be midnight.
+fn time_of(found: &BrokenDownTime) -> Option<Time> {
+    found.hour().and_then(|_| found.to_time().ok())
+}
+
+/// Whether a delivery says more than a column of this kind keeps: the time of a day, or the day.
+fn says_more(kind: &Kind, found: &BrokenDownTime) -> bool {
+    let zoned = found.offset().is_some() || found.iana_time_zone().is_some();
+    match kind {
+        Kind::Date => zoned || time_of(found).is_some_and(|time| time != Time::midnight()),
+        Kind::Time(Zoned::No, _) => zoned || found.to_date().is_ok(),
+        Kind::Time(Zoned::Yes, _) => found.to_date().is_ok(),
+        _ => false,
+    }
+}
+
+/// What was spelled otherwise, which has the digits that its type keeps, or more.
+fn kept_of<'a>(kind: &Kind, spelled: String, says_more: bool) -> Read<'a> {
+    let kept = kind.read(&spelled)?.kept;
+    let kept = if says_more { Kept::Otherwise } else { kept };
+    Ok(Accepted {
+        kept,
+        ..Accepted::written(spelled)
+    })
 }
 
 /// A local time with the offset that it has in `zone`.
@@ -312,10 +340,18 @@ fn is_format(format: &str) -> Result<(), String> {
         .to_string(format)
         .map_err(|e| format!("{format}: {e}"))?;
     let read = BrokenDownTime::parse(format, &written).map_err(|e| format!("{format}: {e}"))?;
-    match read.to_date().is_ok() || read.to_time().is_ok() {
-        true => Ok(()),
-        false => Err(format!(
+    let (date, time) = (read.to_date().ok(), time_of(&read));
+    if date.is_none() && time.is_none() {
+        return Err(format!(
             "{format} says neither which day nor which time of day is meant"
-        )),
+        ));
     }
+    let other_day = date.is_some_and(|date| Some(date) != sample.to_date().ok());
+    let other_hour = time.is_some_and(|time| Some(time.hour()) != sample.hour());
+    if other_day || other_hour {
+        return Err(format!(
+            "{format} does not say all of a day or an hour: {written}, which it writes, is read as another"
+        ));
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Text and its limits; booleans.
 
 use super::{Accepted, Read, Refused};
+use crate::sql::ident::nearest;
 
 /// Text of at most `most` characters.
 pub fn limited(text: &str, most: u32) -> Read<'_> {
@@ -48,6 +49,30 @@ pub fn byte(text: &str) -> Read<'_> {
             "value too long for type \"char\", which keeps one ASCII character",
         )),
     }
+}
+
+/// The most labels that a message names.
+const NAMED: usize = 20;
+
+/// One of the labels of an enum, exactly as it stands there.
+pub fn label<'a>(text: &'a str, labels: &[String]) -> Read<'a> {
+    if labels.iter().any(|label| label == text) {
+        return Ok(Accepted::surely(text));
+    }
+    let all = labels.iter().map(String::as_str);
+    let named: Vec<String> = all.clone().take(NAMED).map(crate::text::escape).collect();
+    let more = match labels.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let like = |label: &&str| label.trim().eq_ignore_ascii_case(text.trim());
+    let meant = all.clone().find(like).or_else(|| nearest(text, all));
+    let meant = meant.map(|label| format!("; did you mean {}?", crate::text::escape(label)));
+    Err(Refused::because(format!(
+        "not one of the labels {}{more}{}",
+        named.join(", "),
+        meant.unwrap_or_default()
+    )))
 }
 
 const TRUE: [&str; 6] = ["true", "t", "yes", "y", "on", "1"];

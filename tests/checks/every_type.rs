@@ -219,11 +219,7 @@ fn every_value_is_stored_as_given_or_told() {
     world.set("TZ", "America/New_York");
     world.set("PGTZ", "Pacific/Auckland");
     let again = world.plan("b");
-    assert_eq!(
-        again.hash(),
-        plan.hash(),
-        "another plan under other settings"
-    );
+    assert!(again.text == plan.text, "another plan under other settings");
     world.apply(&plan).ok();
 
     let mut listed: BTreeMap<(String, String), String> = BTreeMap::new();

@@ -13,6 +13,7 @@ mod any_bytes;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adversary;
 mod corpus;
 mod every_type;
 mod fragments;

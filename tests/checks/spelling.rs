@@ -65,7 +65,9 @@ fn each_setting_is_read_for_column_table_and_all_tables() {
     assert_eq!(
         given(of("t", "1")),
         [
+            "age NA",
             "seen 1705271231123",
+            "sex NA",
             "span [2024-07-01,2024-07-02)",
             "taken 15.01.2024 10:00"
         ]
@@ -114,7 +116,7 @@ fn a_word_that_one_column_refuses_and_another_stores_is_told() {
     assert_eq!(
         plan.json()["header"]["tables"][0]["warnings"],
         serde_json::json!([
-            "the word \"NA\" is refused in age (2 records), height (1 record) and stored in country \
+            "the word \"NA\" is refused in age (2 records), height (1 record) and stored as it is in country \
              (2 records, first staging/b/t.csv#3); where it means null, say so in null_words"
         ])
     );

@@ -84,8 +84,7 @@ fn every_case_of_the_page_becomes_what_it_says() {
         ));
         let found = found.first().map(|row| row[0].clone().unwrap_or_default());
         let right = if cases[i].refused() {
-            let message = entry["message"].as_str().unwrap_or_default();
-            let proposed = message.split_once("; write it as ").map(|(_, p)| p);
+            let proposed = entry["instead"].as_str();
             entry["kind"] == "invalid_value" && proposed == cases[i].code() && found.is_none()
         } else {
             let value = &entry["values"]["v"];

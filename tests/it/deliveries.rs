@@ -89,8 +89,17 @@ fn an_empty_cell_is_the_default_where_null_cannot_be() {
     world.put("c", "t/1.json", r#"{"id": 3, "n": null}"#);
     assert_eq!(world.plan("c").lines(), ["! t id=3: null_value n block"]);
     world.configure("t: {natural_key: [id], conflict_resolution: replace}");
-    world.put("d", "t/1.csv", "id,n\n2,\n");
-    assert_eq!(world.plan("d").lines(), ["! t id=2: null_value n block"]);
+    world.put("d", "t/1.csv", "id,n,v\n2,,\n4,,y\n");
+    assert_eq!(
+        world.plan("d").lines(),
+        ["! t id=2: null_value n block", "+ t id=4: v=\"y\""]
+    );
+    world.put("e", "t/1.csv", "id,n,v\n4,,y\n");
+    world.apply(&world.plan("e")).ok();
+    assert_eq!(
+        world.rows("SELECT t::text FROM t WHERE id = 4"),
+        ["(4,7,y)"]
+    );
 }
 
 /// What `plan` says of a delivery that cannot be read.

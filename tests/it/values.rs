@@ -191,7 +191,7 @@ fn a_csv_cell_is_a_value_and_an_empty_one_is_null() {
         [
             "1|a \"b\", c\n\\N|{\"k\": null}|1.50|{1,NULL}",
             "2|\\.|\"s\"|100|{}",
-            "3|∅|∅|∅|∅",
+            "3|∅|null|∅|∅",
             "5|∅|∅|∅|∅"
         ]
     );

@@ -98,12 +98,10 @@ pub fn violation(
     why: &str,
 ) -> What {
     What::Violation(Violation {
-        kind,
-        effect,
         field: (!field.is_empty()).then(|| field.to_owned()),
         existing: pair.0.map(str::to_owned),
         given: pair.1.map(str::to_owned),
-        message: why.into(),
+        ..Violation::new(kind, effect, why)
     })
 }
 

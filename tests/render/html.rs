@@ -1,6 +1,6 @@
 //! `render::html`, in a browser.
 
-use table_loader::plan::Action;
+use table_loader::plan::{Action, Effect, ViolationKind};
 use table_loader::render::html;
 use table_loader::render::select::Filter;
 
@@ -54,6 +54,51 @@ fn a_plan_with_everything_in_it() {
     let (_, text) = page(&fixture::everything(true), &all());
     assert!(!text.contains("078-05") && !text.contains("219-09"));
     snapshot!("html", without_files(&text));
+}
+
+#[test]
+fn a_fault_that_many_records_share_is_one_row() {
+    let kind = ViolationKind::UnknownField;
+    let why = "not a column of the table; did you mean name?";
+    let entries = (0..3000).map(|n| {
+        let (id, given) = (format!("{n:05}"), format!("name {n}"));
+        let what = match n {
+            1500 => {
+                let kind = ViolationKind::InvalidValue;
+                let pair = (None, Some("15-Jan-24"));
+                fixture::violation(
+                    kind,
+                    Effect::Block,
+                    "taken",
+                    pair,
+                    "not a date as YYYY-MM-DD",
+                )
+            }
+            _ => fixture::violation(kind, Effect::Block, "nmae", (None, Some(&given)), why),
+        };
+        fixture::entry("t", &[("id", Some(&id))], what)
+    });
+    let tables = vec![fixture::table("t", r#"{"natural_key": ["id"]}"#, &[], 0)];
+    let plan = fixture::write(table_loader::plan::Kind::Load, tables, entries);
+    let (path, _) = page(&plan, &all());
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    browser.eval("document.querySelector('#changes').scrollIntoView()");
+    browser.until("document.querySelectorAll('.row').length === 2");
+    let titles = browser.eval(TITLES).as_str().unwrap().to_owned();
+    assert_eq!(titles, "t00000and 2,998 more records#1\nt01500#1501");
+    let said = "[...document.querySelectorAll('.row')].map((r) => r.querySelector('.said').textContent).join('\\n')";
+    assert_eq!(
+        browser.eval(said),
+        "unknown_field nmae name 0 (blocks)\ninvalid_value taken 15-Jan-24 (blocks)"
+    );
+    browser.press("j");
+    browser.press("Enter");
+    let opened = browser.eval("document.activeElement.textContent");
+    assert!(
+        opened.as_str().unwrap().contains("00001 name 1"),
+        "{opened}"
+    );
 }
 
 #[test]

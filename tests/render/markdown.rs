@@ -135,7 +135,7 @@ fn violations_and_deletes_are_cut_last_and_it_says_so() {
                         Effect::Block,
                         "n",
                         (None, Some(&id)),
-                        "bad",
+                        &format!("bad as {id}"),
                     ),
                 ),
             }

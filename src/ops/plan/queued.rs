@@ -19,14 +19,7 @@ pub(super) fn match_queue(
     let problem = |table: &str, kind, from: String, message: &str| Entry {
         table: table.to_owned(),
         key: Values::new(),
-        what: What::Violation(Violation {
-            kind,
-            effect: Effect::Block,
-            field: None,
-            existing: None,
-            given: None,
-            message: message.to_owned(),
-        }),
+        what: What::Violation(Violation::new(kind, Effect::Block, message)),
         from: vec![from],
     };
     for (fragment, id) in fragments.iter_mut().zip(fragment_ids) {

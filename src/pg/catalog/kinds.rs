@@ -22,6 +22,7 @@ struct Type {
     bound: Option<u32>,
     fields: Vec<(u32, i32)>,
     immutable: bool,
+    labels: Vec<String>,
 }
 
 /// Types by their object id.
@@ -43,6 +44,7 @@ impl Types {
                 bound: row.get(8),
                 fields: types.into_iter().zip(modifiers).collect(),
                 immutable: row.get(11),
+                labels: row.get(12),
             };
             (row.get(0), described)
         };
@@ -57,7 +59,7 @@ impl Types {
         let part = |oid, modifier| Box::new(self.kind(oid, modifier));
         match (of.sort.as_str(), of.element, of.bound) {
             ("d", ..) => self.kind(of.base, of.base_modifier),
-            ("e", ..) => Kind::Label,
+            ("e", ..) => Kind::Label(of.labels.clone()),
             ("r", _, Some(bound)) => Kind::Range(part(bound, -1)),
             ("m", _, Some(bound)) => Kind::Multirange(part(bound, -1)),
             ("c", ..) => {
@@ -98,7 +100,8 @@ fn own(name: &str, modifier: i32) -> Kind {
         "money" => Kind::Money,
         "oid" | "xid" | "cid" => Kind::Number(u32::MAX.into()),
         "xid8" => Kind::Number(u64::MAX),
-        "int2vector" | "oidvector" => Kind::Numbers,
+        "int2vector" => Kind::Numbers(None),
+        "oidvector" => Kind::Numbers(Some(u32::MAX.into())),
         "date" => Kind::Date,
         "time" => Kind::Time(Zoned::No, places),
         "timetz" => Kind::Time(Zoned::Yes, places),

@@ -16,6 +16,7 @@ SELECT p.oid, p.typtype::text, p.typnamespace = 'pg_catalog'::pg_catalog.regname
     WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
   ARRAY(SELECT a.atttypmod FROM pg_catalog.pg_attribute a
     WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-  i.provolatile = 'i'
+  i.provolatile = 'i',
+  ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid = p.oid ORDER BY l.enumsortorder)
 FROM reached r JOIN pg_catalog.pg_type p ON p.oid = r.oid JOIN pg_catalog.pg_proc i ON i.oid = p.typinput
 LEFT JOIN pg_catalog.pg_type e ON e.oid = p.typelem AND e.typarray = p.oid

@@ -14,9 +14,9 @@ use crate::pg::Session;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::pg::plan::trial;
-use crate::sql::{Ident, Qualified, Statement, Temporary, list};
+use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, Stamp, TableConfig};
-use crate::table::schema::{Column, Identity, UniqueIndex};
+use crate::table::schema::{Check, Column, Identity, UniqueIndex};
 use crate::table::target::Target;
 
 /// A table's rows as they would be, where anything has to be asked about them.
@@ -71,6 +71,9 @@ BEGIN
   END LOOP;
 END $loader$;
 ";
+
+/// The most values of a check that are shown.
+const MOST_READ: usize = 20;
 
 /// Makes the temporary tables for what has to be checked, before the snapshot begins.
 ///
@@ -213,6 +216,23 @@ impl<'a> After<'a> {
             "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) \
              SELECT {}, x.n, '{kind}', x.field, x.given, x.message FROM ({select}) x(n, field, given, message)",
             self.target.place
+        ))
+    }
+
+    /// Notes rows that break a check, with the values that it reads: `select` yields record and message.
+    fn find_broken(&self, select: &str, check: &Check) -> Statement {
+        let columns = check.columns.iter();
+        let columns = columns.filter_map(|n| self.target.table.column_by_number(*n));
+        let values = columns
+            .take(MOST_READ)
+            .map(|c| format!("{}, {}", Literal(&c.name), c.text("a")));
+        self.checking(format!(
+            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, message, vals) \
+             SELECT {place}, x.n, 'check_failed', x.message, pg_catalog.json_build_object({values})::text \
+             FROM ({select}) x(n, message) JOIN {rows} a ON a.{N} = x.n",
+            place = self.target.place,
+            values = list(values),
+            rows = self.temporary(),
         ))
     }
 

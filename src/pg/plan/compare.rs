@@ -11,7 +11,7 @@ use crate::pg::plan::stage::Stage;
 use crate::plan::Entry;
 use crate::plan::decision::{Field, Rule, Wins};
 use crate::sql::copytext::CopyRow;
-use crate::sql::{Ident, Statement, list};
+use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::config::TableConfig;
 use crate::table::schema::Column;
 
@@ -107,20 +107,29 @@ impl<'c> Comparison<'c> {
         let table = &stage.target.table;
         let beside = stage.beside();
         let mut from = beside.each();
-        let mut duplicates = ["NULL"; 3];
+        let mut duplicates = vec!["NULL".to_owned(); 6];
         if stage.duplicates {
             from += &format!(
-                " LEFT JOIN {} d ON d._n = s._n LEFT JOIN {} f ON f._n = d.first",
+                " LEFT JOIN {} d ON d._n = s._n LEFT JOIN {stage} f ON f._n = d.first LEFT JOIN {stage} o ON o._n = d.other",
                 stage.duplicates_table(),
-                stage.temporary()
+                stage = stage.temporary()
             );
-            duplicates = ["d.first", "d.last", "d.variants"];
+            duplicates = [
+                "d.first",
+                "d.last",
+                "d.variants",
+                "o._object",
+                "o._position",
+            ]
+            .map(str::to_owned)
+            .into();
+            duplicates.push(self.differs());
         }
         let mut findings = "NULL";
         if stage.findings {
             from += &format!(
                 " LEFT JOIN (SELECT _n, pg_catalog.json_agg(pg_catalog.json_build_object('kind', kind, \
-                 'field', field, 'given', given, 'message', message) ORDER BY kind, field, message)::text AS findings \
+                 'field', field, 'given', given, 'message', message, 'values', vals::json) ORDER BY kind, field, message)::text AS findings \
                  FROM pg_temp.loader_findings WHERE _t = {} GROUP BY _n) v ON v._n = s._n",
                 stage.target.place
             );
@@ -159,6 +168,35 @@ impl<'c> Comparison<'c> {
             list(select)
         );
         Statement::new(&self.doing, sql)
+    }
+}
+
+impl Comparison<'_> {
+    /// As JSON, the columns beside the key in which record `s` and its other one `o` differ: of each
+    /// name, whether `s` gives it, its text, and the same of `o`.
+    fn differs(&self) -> String {
+        let columns = self
+            .columns
+            .iter()
+            .map(|i| (*i, &self.stage.target.table.columns[*i]));
+        let columns = columns.filter(|(_, c)| !self.config.natural_key.contains(&c.name));
+        let rows: Vec<String> = columns
+            .map(|(i, c)| {
+                let of = |alias| {
+                    let given = format!("pg_catalog.substr({alias}._given, {}, 1) = '1'", i + 1);
+                    format!("{given}, {}", c.staged_text(alias))
+                };
+                format!("({}, {}, {})", Literal(&c.name), of("s"), of("o"))
+            })
+            .collect();
+        if rows.is_empty() {
+            return "NULL".into();
+        }
+        format!(
+            "CASE WHEN d.variants > 1 THEN (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(x.c, x.g, x.v, x.h, x.w))::text \
+             FROM (VALUES {}) x(c, g, v, h, w) WHERE ROW(x.g, x.v) IS DISTINCT FROM ROW(x.h, x.w)) END",
+            list(rows)
+        )
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Stage<'a> {
 
 /// What the database found wrong with records, of all tables.
 const FINDINGS: &str = "CREATE TEMPORARY TABLE loader_findings \
-    (_t int, _n bigint, kind text, field text, given text, message text)";
+    (_t int, _n bigint, kind text, field text, given text, message text, vals text)";
 
 /// The loader's own columns of a staging table, in the order of [`STAGE_COLUMNS`].
 const OWN_COLUMNS: &str =

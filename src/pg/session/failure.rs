@@ -117,5 +117,7 @@ pub(super) fn is_refused_value(e: &tokio_postgres::Error) -> bool {
             || *code == SqlState::STATEMENT_TOO_COMPLEX
             || *code == SqlState::FEATURE_NOT_SUPPORTED
             || *code == SqlState::PROGRAM_LIMIT_EXCEEDED
+            // The input functions of hstore and others give no code of their own.
+            || *code == SqlState::INTERNAL_ERROR && db.where_().is_some_and(|w| w.starts_with("COPY "))
     })
 }

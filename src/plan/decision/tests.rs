@@ -30,6 +30,7 @@ fn check(config: &str, given: &str, current: Option<&str>, expect: &str) {
     let mut values = vec![Given::Value("1")];
     values.extend(given.split(' ').map(|w| match w {
         "-" => Given::Absent,
+        "blank" => Given::Blank,
         "null" => Given::Null,
         v => Given::Value(v),
     }));
@@ -104,6 +105,26 @@ fn the_table_of_the_specification() {
         check(replace, "F x me", Some("F x me"), "skip unchanged");
         check(replace, "null x null", Some("null x me"), "skip unchanged");
     }
+}
+
+#[test]
+fn an_empty_cell_where_null_cannot_be() {
+    let replace = "conflict_resolution: replace";
+    for config in ["conflict_resolution: merge", replace] {
+        check(config, "F blank me", None, "insert");
+    }
+    check(
+        "conflict_resolution: merge",
+        "F blank me",
+        Some("F x me"),
+        "skip unchanged",
+    );
+    check(
+        replace,
+        "F blank me",
+        Some("F x me"),
+        "out; Block null_value site",
+    );
 }
 
 #[test]

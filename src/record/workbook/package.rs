@@ -11,8 +11,12 @@ use super::Fault;
 use super::serial::{Kind, builtin, custom};
 use super::xml::{Xml, attribute, push_text, unescaped};
 
+/// The most bytes to which one part may unpack: a few kilobytes can unpack to any number.
+pub(super) const MOST_UNPACKED: u64 = 1 << 30;
+
 pub(super) struct Package<R> {
     archive: ZipArchive<R>,
+    most: u64,
 }
 
 /// What must be known to read a sheet.
@@ -29,12 +33,41 @@ pub(super) struct About {
 }
 
 /// A part while it is read.
-pub(super) type Part<'p, R> = BufReader<ZipFile<'p, R>>;
+pub(super) type Part<'p, R> = BufReader<Bounded<ZipFile<'p, R>>>;
+
+/// A part that fails where it is larger than it may be.
+pub(super) struct Bounded<R> {
+    part: R,
+    most: u64,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let read = match room {
+            0 => self.part.read(&mut [0])?,
+            _ => {
+                let len = buffer.len().min(room);
+                self.part.read(&mut buffer[..len])?
+            }
+        };
+        if room == 0 && read > 0 {
+            let most = self.most;
+            return Err(io::Error::other(format!(
+                "it unpacks to more than {most} bytes"
+            )));
+        }
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
 
 impl<R: Read + Seek> Package<R> {
-    pub(super) fn open(reader: R) -> Result<Self, Fault> {
+    /// The workbook, no part of which may unpack to more than `most` bytes.
+    pub(super) fn open(reader: R, most: u64) -> Result<Self, Fault> {
         match ZipArchive::new(reader) {
-            Ok(archive) => Ok(Self { archive }),
+            Ok(archive) => Ok(Self { archive, most }),
             Err(ZipError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
                 Err(Fault::Read(error))
             }
@@ -47,7 +80,11 @@ impl<R: Read + Seek> Package<R> {
     /// The part of that name.
     pub(super) fn part(&mut self, name: &str) -> Result<Part<'_, R>, Fault> {
         match self.archive.by_name(name) {
-            Ok(part) => Ok(BufReader::new(part)),
+            Ok(part) => Ok(BufReader::new(Bounded {
+                part,
+                most: self.most,
+                left: self.most,
+            })),
             Err(error) => Err(Fault::new(format!(
                 "the workbook's part {name} cannot be read: {error}"
             ))),

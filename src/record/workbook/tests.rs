@@ -4,6 +4,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::cell_name;
+use super::package::Package;
 use crate::record::tests::read;
 use crate::record::{Delivery, Format, read_records_slice};
 use crate::table::delivery::Excel;
@@ -311,4 +312,20 @@ fn what_is_no_workbook_is_refused() {
         &one("<c r=\"B2\" t=\"inlineStr\"><is><t>&y;</t></is></c>"),
         "&y;",
     );
+}
+
+#[test]
+fn a_part_that_unpacks_to_too_much_is_refused_by_name() {
+    let large = workbook(&[("S", &sheet(&[&text("A1", &"a".repeat(100_000))]))]);
+    assert!(large.len() < 10_000);
+    let read = |most| {
+        let mut package = Package::open(Cursor::new(&large), most).unwrap();
+        let mut part = package.part("xl/worksheets/s0.xml").unwrap();
+        std::io::copy(&mut part, &mut std::io::sink()).map_err(|e| e.to_string())
+    };
+    assert_eq!(
+        read(50_000).unwrap_err(),
+        "it unpacks to more than 50000 bytes"
+    );
+    assert!(read(200_000).unwrap() > 100_000);
 }

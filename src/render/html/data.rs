@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::plan::masking::Mask;
 use crate::plan::{Entry, TablePlan, Values, What};
 use crate::text::cut::cut;
+use crate::text::visible_ends;
 
 /// The longest value in a page, in characters.
 pub const WIDEST: usize = 1 << 20;
@@ -145,13 +146,18 @@ impl<'a> Writer<'a> {
             }
             What::Skip(skip) => row.note = Some(skip.why()),
             What::Violation(v) => {
+                row.v = self.values(&v.values);
+                let why = match &v.other {
+                    Some(other) => format!("{}; the other record: {}", v.why(), other.from),
+                    None => v.why(),
+                };
                 row.violation = Some(Broken {
                     kind: v.kind.word(),
                     effect: v.effect.words(),
                     field: v.field.as_deref().map(|f| self.columns.number(f)),
                     old: self.value(v.existing.as_deref()),
                     given: self.value(v.given.as_deref()),
-                    why: self.value(Some(&v.message)),
+                    why: self.value(Some(&why)),
                 });
             }
         }
@@ -207,7 +213,7 @@ impl<'a> Writer<'a> {
 fn cut_whole(value: &str, widest: usize) -> String {
     let cut = cut(value, 0, widest);
     match cut.right {
-        None => cut.text,
+        None => visible_ends(&cut.text),
         Some(bytes) => format!("{}… (cut here: {bytes} bytes in all)", cut.text),
     }
 }

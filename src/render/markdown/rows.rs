@@ -2,7 +2,7 @@
 
 use super::inert::{code, cut_code, words};
 use crate::action::Action;
-use crate::plan::{DriftRow, Value, Values, What};
+use crate::plan::{DriftRow, Entry, Value, Values, ViolationKind, What};
 use crate::render::select::Group;
 use crate::text::cut::{cut, difference};
 
@@ -38,10 +38,10 @@ pub fn row(group: &Group) -> Row {
     let cells = match &entry.what {
         What::Violation(v) => {
             let field = v.field.as_deref().map(|f| format!(" {}", code(f, 63)));
-            let values = match (&v.existing, &v.given) {
-                (Some(old), new) => pair(Some(old), new.as_deref()),
-                (None, Some(new)) => value(Some(new)),
-                (None, None) => String::new(),
+            let values: Vec<String> = group.shown().filter_map(of_violation).collect();
+            let more_values = match values.len() as u64 {
+                n if n > 0 && n < group.count => "<br>…",
+                _ => "",
             };
             let from = entry.from.first().map_or("", String::as_str);
             let more =
@@ -52,11 +52,19 @@ pub fn row(group: &Group) -> Row {
                 String::new()
             };
             format!(
-                "{}{} ({}) | {values} | {} | {}{more}",
+                "{}{} ({}) | {}{more_values} | {} | {}{more}",
                 v.kind.word().replace('_', "&#95;"),
                 field.unwrap_or_default(),
                 v.effect.words(),
-                words(&v.message, 300),
+                values.join("<br>"),
+                words(
+                    &if group.count == 1 {
+                        v.why()
+                    } else {
+                        v.message.clone()
+                    },
+                    300
+                ),
                 code(from, 120)
             )
         }
@@ -100,19 +108,51 @@ fn rows(group: &Group) -> String {
     if group.count == 1 {
         return first;
     }
-    let keys: Vec<String> = std::iter::once(first)
-        .chain(group.more_keys.iter().map(key))
-        .collect();
+    let keys: Vec<String> = match &group.entry.what {
+        // They have one.
+        What::Violation(v) if v.kind == ViolationKind::DuplicateKey => vec![first],
+        _ => group.shown().map(|e| key(&e.key)).collect(),
+    };
     let more = match group.count - keys.len() as u64 {
         0 => "",
+        _ if keys.len() == 1 => "",
         _ => "<br>…",
     };
     let least = if group.at_least { "at least " } else { "" };
+    let what = match group.entry.what.action() {
+        Action::Violation => "records",
+        _ => "rows",
+    };
     format!(
-        "**{least}{} rows**<br>{}{more}",
+        "**{least}{} {what}**<br>{}{more}",
         group.count,
         keys.join("<br>")
     )
+}
+
+/// What a violation's entry gives: the existing and the given value, an accepted spelling, and the
+/// values that it is about, with where they stand in each of two records.
+fn of_violation(entry: &Entry) -> Option<String> {
+    let What::Violation(v) = &entry.what else {
+        return None;
+    };
+    let mut said = Vec::new();
+    match (&v.existing, &v.given) {
+        (Some(old), new) => said.push(pair(Some(old), new.as_deref())),
+        (None, Some(new)) => said.push(value(Some(new))),
+        (None, None) => {}
+    }
+    if !v.values.is_empty() {
+        said.push(list(&v.values, false));
+    }
+    if let Some(other) = &v.other {
+        let values = match list(&other.values, false) {
+            values if values.is_empty() => values,
+            values => format!(": {values}"),
+        };
+        said.push(format!("and {}{values}", code(&other.from, 120)));
+    }
+    (!said.is_empty()).then(|| said.join("<br>"))
 }
 
 /// A natural key; the column's name only where there are several.
@@ -157,7 +197,7 @@ fn list(values: &Values, given_only: bool) -> String {
 
 fn rounding((column, given): (&str, &str)) -> String {
     format!(
-        "{} was given as {} and is rounded",
+        "{} was given as {} and is stored otherwise",
         code(column, 63),
         code(given, WIDEST)
     )

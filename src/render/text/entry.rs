@@ -1,10 +1,11 @@
 //! Entries of a plan as lines of text.
 
 use super::Style;
-use crate::plan::{Entry, TablePlan, Value, Values, What, display_key};
+use crate::action::Action;
+use crate::plan::{Entry, TablePlan, Value, Values, Violation, What, display_key};
 use crate::render::select::Group;
 use crate::text::cut::{quoted, quoted_pair, wrap};
-use crate::text::escape;
+use crate::text::{escape, visible};
 
 /// What stands before the lines below an entry's first.
 const INDENT: &str = "      ";
@@ -23,10 +24,11 @@ pub fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: St
         );
         return;
     }
-    let keys: Vec<String> = std::iter::once(&first.key)
-        .chain(&group.more_keys)
-        .map(display_key)
-        .collect();
+    if let What::Violation(v) = &first.what {
+        finding_text(text, group, v, table, style);
+        return;
+    }
+    let keys: Vec<String> = group.shown().map(|e| display_key(&e.key)).collect();
     let more = match count - keys.len() as u64 {
         0 => String::new(),
         n => format!(" and {n} more"),
@@ -35,6 +37,62 @@ pub fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: St
     let title = format!("{least}{count} rows alike: {}{more}", keys.join("; "));
     let from = format!("{} and {} more", first.from.join(", "), count - 1);
     entry_text(text, first, &title, &from, table, style);
+}
+
+/// Appends records that break one rule in one way, the first few with what they give.
+fn finding_text(text: &mut String, group: &Group, v: &Violation, table: &TablePlan, style: Style) {
+    let glyph = format!("  {} ", style.glyph(Action::Violation));
+    let mut put = |lead: &str, line: &str, hang| wrap(text, lead, line, hang, style.width);
+    let least = if group.at_least { "at least " } else { "" };
+    let title = format!("{least}{} records: {}", group.count, broken(v));
+    put(&glyph, &title, 8);
+    put(INDENT, &escape(&v.message), 10);
+    for entry in group.shown() {
+        let What::Violation(v) = &entry.what else {
+            continue;
+        };
+        let mut said = vec![values_of(v), listed(&v.values)];
+        said.extend(
+            v.instead
+                .as_ref()
+                .map(|i| format!("write it as {}", quoted(Some(i)))),
+        );
+        said.retain(|part| !part.is_empty());
+        let from = escape(entry.from.first().map_or("", String::as_str));
+        let line = format!("{}: {} ({from})", display_key(&entry.key), said.join(", "));
+        put(INDENT, &line, 10);
+    }
+    if let Some(more @ 1..) = group.count.checked_sub(group.shown().count() as u64) {
+        let each = format!("--table {} --action violation --all", escape(&table.table));
+        put(INDENT, &format!("and {more} more: {each} shows each"), 10);
+    }
+}
+
+/// Which rule a violation is about, and what follows.
+fn broken(v: &Violation) -> String {
+    let field = v.field.as_deref().map(|f| format!(" {}", visible(f)));
+    format!(
+        "{}{} [{}]",
+        v.kind.word(),
+        field.unwrap_or_default(),
+        v.effect.words()
+    )
+}
+
+/// The existing and the given value, where there are any.
+fn values_of(v: &Violation) -> String {
+    match (&v.existing, &v.given) {
+        (Some(old), new) => quoted_pair(Some(old), new.as_deref()),
+        (None, Some(new)) => quoted(Some(new)),
+        (None, None) => String::new(),
+    }
+}
+
+fn listed(values: &Values) -> String {
+    let shown = values
+        .iter()
+        .map(|(c, v)| format!("{}: {}", visible(c), quoted(v.words().as_deref())));
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// Appends one entry, or a group of which it is the first: `title` names its rows.
@@ -91,24 +149,31 @@ pub fn entry_text(
             );
         }
         What::Violation(v) => {
-            let field = v.field.as_deref().map(|f| format!(" {}", escape(f)));
-            let values = match (&v.existing, &v.given) {
-                (Some(old), new) => format!(": {}", quoted_pair(Some(old), new.as_deref())),
-                (None, Some(new)) => format!(": {}", quoted(Some(new))),
-                (None, None) => String::new(),
-            };
             put(first, title);
-            let kind = v.kind.word();
+            let field = v.field.as_deref().map(|f| format!(" {}", visible(f)));
+            let values = Some(values_of(v)).filter(|v| !v.is_empty());
             put(
                 INDENT,
                 &format!(
-                    "{kind}{}{values} [{}]",
+                    "{}{}{} [{}]",
+                    v.kind.word(),
                     field.unwrap_or_default(),
+                    values.map_or_else(String::new, |v| format!(": {v}")),
                     v.effect.words()
                 ),
             );
-            put(INDENT, &escape(&v.message));
+            put(INDENT, &escape(&v.why()));
+            if !v.values.is_empty() {
+                put(INDENT, &listed(&v.values));
+            }
             put(INDENT, &format!("from {}", escape(from)));
+            if let Some(other) = &v.other {
+                let values = match listed(&other.values) {
+                    values if values.is_empty() => values,
+                    values => format!(": {values}"),
+                };
+                put(INDENT, &format!("and {}{values}", escape(&other.from)));
+            }
         }
     }
 }
@@ -116,10 +181,7 @@ pub fn entry_text(
 type Put<'a> = dyn FnMut(&str, &str) + 'a;
 
 fn put_values(put: &mut Put<'_>, values: &Values) {
-    let shown = values
-        .iter()
-        .map(|(c, v)| format!("{}: {}", escape(c), quoted(v.words().as_deref())));
-    let shown = shown.collect::<Vec<_>>().join(", ");
+    let shown = listed(values);
     if !shown.is_empty() {
         put(INDENT, &shown);
     }
@@ -130,7 +192,10 @@ fn put_rounded(put: &mut Put<'_>, entry: &Entry) {
         let given = quoted(Some(given));
         put(
             INDENT,
-            &format!("{} was given as {given} and is rounded", escape(column)),
+            &format!(
+                "{} was given as {given} and is stored otherwise",
+                escape(column)
+            ),
         );
     }
 }

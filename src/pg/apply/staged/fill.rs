@@ -148,7 +148,7 @@ fn push_rejected(out: &mut Vec<u8>, entry: &Entry, mask: &Mask) {
         out.push(b'\t');
         let field = v.field.as_deref();
         let field = field.map_or_else(String::new, |f| format!(" {f}:"));
-        let message = format!("{}:{field} {} ({from})", v.kind.word(), v.message);
+        let message = format!("{}:{field} {} ({from})", v.kind.word(), v.why());
         push_copy_text(out, Some(&message));
         out.push(b'\n');
     }

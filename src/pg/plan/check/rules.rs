@@ -49,18 +49,18 @@ impl After<'_> {
             broken
         } else {
             format!(
-                "SELECT r.n, NULL::text, NULL::text, {}::text || coalesce(' (' || r.why || ')', '') FROM {}",
+                "SELECT r.n, {}::text || coalesce(' (' || r.why || ')', '') FROM {}",
                 Literal(message),
                 self.failing_rows(&condition, expression)
             )
         };
-        session.execute(&self.find("check_failed", &select)).await
+        session.execute(&self.find_broken(&select, check)).await
     }
 
     /// A query of the rows with `condition` for which `expression` is false.
     fn broken_rows(&self, expression: &str, condition: &str, message: &str) -> String {
         format!(
-            "SELECT {N}, NULL::text, NULL::text, {}::text FROM {} WHERE {condition} AND ({expression}) IS FALSE",
+            "SELECT {N}, {}::text FROM {} WHERE {condition} AND ({expression}) IS FALSE",
             Literal(message),
             self.temporary()
         )

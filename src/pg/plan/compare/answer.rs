@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::pg::session::parsed;
 use crate::plan::Violation;
 use crate::plan::decision::{Current, Given, invalid_effect};
-use crate::plan::incoming::Finding;
+use crate::plan::incoming::{BLANK, Finding};
 use crate::plan::reading::Asked;
 use crate::planfile::order_key;
 use crate::sql::copytext::CopyRow;
@@ -28,9 +28,12 @@ const DATABASE_FINDINGS: usize = 6;
 pub(super) const FIRST: usize = 7;
 pub(super) const LAST: usize = 8;
 pub(super) const VARIANTS: usize = 9;
-const DIGEST: usize = 10;
-const MARKED: usize = 11;
-const FIXED: usize = 12;
+pub(super) const OTHER_OBJECT: usize = 10;
+pub(super) const OTHER_POSITION: usize = 11;
+pub(super) const DIFFERS: usize = 12;
+const DIGEST: usize = 13;
+const MARKED: usize = 14;
+const FIXED: usize = 15;
 
 /// What stands for two values that are not sent, because they print alike.
 const ALIKE: &str = "";
@@ -118,6 +121,7 @@ impl Comparison<'_> {
                 (Some(b'1'), Some(v)) => Given::Value(v),
                 (Some(b'1'), None) if self.alike(line, at) => Given::Value(ALIKE),
                 (Some(b'1'), None) => Given::Null,
+                (Some(letter), _) if char::from(*letter) == BLANK => Given::Blank,
                 _ => Given::Absent,
             })
             .collect()
@@ -158,7 +162,7 @@ impl Comparison<'_> {
                 // One that was not sent prints as it is stored already: nothing is changed.
                 (Given::Value(stored), Some(text)) => !self.kind(at).keeps(text, stored),
                 (Given::Value(_) | Given::Null, None) => true,
-                (Given::Null, Some(_)) | (Given::Absent, _) => false,
+                (Given::Null, Some(_)) | (Given::Absent | Given::Blank, _) => false,
             })
         });
         let given = asked
@@ -197,14 +201,8 @@ impl Comparison<'_> {
         for json in found.into_iter().flatten() {
             let found: Vec<Finding> = serde_json::from_str(json)
                 .map_err(|e| Error::local("reading back what was found").caused_by(e))?;
-            violations.extend(found.into_iter().map(|f| Violation {
-                kind: f.kind,
-                effect: invalid_effect(self.config),
-                field: f.field,
-                existing: None,
-                given: f.given,
-                message: f.message,
-            }));
+            let effect = invalid_effect(self.config);
+            violations.extend(found.into_iter().map(|f| f.violation(effect)));
         }
         Ok(violations)
     }

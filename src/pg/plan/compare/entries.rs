@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::Comparison;
-use super::answer::{FIRST, LAST, N, OBJECT, POSITION, Pending, VARIANTS};
+use super::answer::{
+    DIFFERS, FIRST, LAST, N, OBJECT, OTHER_OBJECT, OTHER_POSITION, POSITION, Pending, VARIANTS,
+};
 use crate::error::{Error, Result};
 use crate::plan::decision::{Current, Decision, Fate, Given, Wins, decide, invalid_effect};
 use crate::plan::{
-    Effect, Entry, Fingerprint, Skip, Value, Values, Violation, ViolationKind, What,
+    Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What,
 };
 use crate::sql::copytext::CopyRow;
 use crate::table::config::OnDuplicate;
@@ -69,6 +71,11 @@ impl Comparison<'_> {
         if let Some(What::Insert { .. } | What::Update { .. }) = what {
             note_rounded(&mut rounded, &mut key);
         }
+        // The record is counted by the gravest of its violations, which stands first.
+        decision.violations.sort_by_key(|v| v.effect);
+        for violation in decision.violations.iter_mut().skip(1) {
+            violation.further = true;
+        }
         let violations = decision.violations.into_iter().map(What::Violation);
         let mut whats = what.into_iter().chain(violations).peekable();
         let mut order = self.order(line, record.n)?;
@@ -120,8 +127,37 @@ impl Comparison<'_> {
         );
         violation.effect = effect;
         violation.given = of_key;
+        let (values, of_other) = self.difference(line)?;
+        violation.values = values;
+        violation.other = Some(Other {
+            from: (self.origin)(
+                self.parsed(line, OTHER_OBJECT)?,
+                self.parsed(line, OTHER_POSITION)?,
+            ),
+            values: of_other,
+        });
         violations.push(violation);
         Ok(None)
+    }
+
+    /// What the record and the other one with its key give in the columns in which they differ.
+    fn difference(&self, line: &CopyRow) -> Result<(Values, Values)> {
+        type Differs = (String, bool, Option<String>, bool, Option<String>);
+        let differs: Vec<Differs> = match line.get(DIFFERS) {
+            None => Vec::new(),
+            Some(json) => serde_json::from_str(json)
+                .map_err(|e| Error::local("reading back how records differ").caused_by(e))?,
+        };
+        let (mut own, mut other) = (Values::new(), Values::new());
+        for (column, own_given, own_value, other_given, other_value) in differs {
+            if own_given {
+                own.insert(column.clone(), own_value.into());
+            }
+            if other_given {
+                other.insert(column, other_value.into());
+            }
+        }
+        Ok((own, other))
     }
 
     /// Values that are read as others, and perhaps as others tomorrow.
@@ -136,9 +172,10 @@ impl Comparison<'_> {
             sent.then(|| Violation {
                 field: Some(column),
                 given: Some(text),
+                instead: Some(stored.to_owned()),
                 ..self.violation(
                     ViolationKind::InvalidValue,
-                    &format!("it is printed otherwise, and its type may read more than the text; write it as {stored}"),
+                    "it is printed otherwise, and its type may read more than the text",
                 )
             })
         });
@@ -146,14 +183,7 @@ impl Comparison<'_> {
     }
 
     fn violation(&self, kind: ViolationKind, message: &str) -> Violation {
-        Violation {
-            kind,
-            effect: invalid_effect(self.config),
-            field: None,
-            existing: None,
-            given: None,
-            message: message.to_owned(),
-        }
+        Violation::new(kind, invalid_effect(self.config), message)
     }
 
     /// The key as the row spells it, else as given.
@@ -165,7 +195,7 @@ impl Comparison<'_> {
                 (Some(row), _) => row.values[i],
                 (None, Given::Value(v)) => Some(v),
                 (None, Given::Null) => None,
-                (None, Given::Absent) => return None,
+                (None, Given::Absent | Given::Blank) => return None,
             };
             Some((rule.name.clone(), value.into()))
         })
@@ -190,7 +220,7 @@ impl Comparison<'_> {
                     .zip(given)
                     .filter(|(rule, _)| rule.wins != Wins::Never)
                     .filter_map(|(rule, given)| match given {
-                        Given::Absent => None,
+                        Given::Absent | Given::Blank => None,
                         Given::Null => Some((rule.name.clone(), Value::Null)),
                         Given::Value(v) => Some((rule.name.clone(), Value::from(*v))),
                     })

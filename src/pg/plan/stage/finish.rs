@@ -69,7 +69,7 @@ impl Stage<'_> {
     }
 
     /// Keeps the records that have one key with others: the first and the last of them, how many
-    /// they are, and how many different ones.
+    /// they are, how many different ones, and of each another one that differs from it.
     pub(in crate::pg) fn find_duplicates(&self) -> Statement {
         let (given, by) = self.key();
         // Two spellings of one key are one key: they alone make no other record.
@@ -84,10 +84,13 @@ impl Stage<'_> {
              WITH d AS (SELECT * FROM (SELECT s._n, pg_catalog.min(s._n) OVER w AS first, \
                  pg_catalog.max(s._n) OVER w AS last, pg_catalog.count(*) OVER w AS copies, \
                  pg_catalog.md5(ROW({content})::pg_catalog.text) AS content \
-               FROM {stage} s WHERE {given} WINDOW w AS (PARTITION BY {by})) g WHERE copies > 1) \
-             SELECT d._n, d.first, d.last, d.copies, v.variants FROM d JOIN (\
-               SELECT first, pg_catalog.count(DISTINCT content) AS variants FROM d GROUP BY first) v \
-               ON v.first = d.first; ANALYZE {table}",
+               FROM {stage} s WHERE {given} WINDOW w AS (PARTITION BY {by})) g WHERE copies > 1), \
+             g AS (SELECT first, content, pg_catalog.min(_n) AS n FROM d GROUP BY first, content), \
+             v AS (SELECT first, pg_catalog.count(*) AS variants, pg_catalog.min(n) FILTER (WHERE n <> first) AS second \
+               FROM g GROUP BY first) \
+             SELECT d._n, d.first, d.last, d.copies, v.variants, \
+               CASE WHEN g.n = d.first THEN v.second ELSE d.first END AS other \
+             FROM d JOIN g ON g.first = d.first AND g.content = d.content JOIN v ON v.first = d.first; ANALYZE {table}",
             bare = table.bare(),
             content = list(content),
             stage = self.temporary(),

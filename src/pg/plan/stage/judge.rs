@@ -50,7 +50,7 @@ impl Stage<'_> {
     pub(in crate::pg) fn find_unfit(&self, column: &Column) -> Statement {
         let cell = format!("r.{}", column.staged());
         self.judging(format!(
-            "INSERT INTO pg_temp.loader_findings SELECT {number}, r._n, 'invalid_value', {field}, {given}, w.why \
+            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) SELECT {number}, r._n, 'invalid_value', {field}, {given}, w.why \
              FROM {raw} r, LATERAL (SELECT pg_temp.loader_why_{suffix}({cell})) w(why) WHERE w.why IS NOT NULL",
             number = self.target.place,
             field = Literal(&column.name),
@@ -89,7 +89,7 @@ impl Stage<'_> {
         let suffix = format!("{}_domain", self.suffix(column));
         let (stage, text) = (self.temporary(), column.staged_text("s"));
         self.judging_domains(format!(
-            "{judges} INSERT INTO pg_temp.loader_findings SELECT {number}, s._n, 'invalid_value', {field}, {given}, w.why \
+            "{judges} INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) SELECT {number}, s._n, 'invalid_value', {field}, {given}, w.why \
              FROM {stage} s, LATERAL (SELECT pg_temp.loader_why_{suffix}({text})) w(why) \
              WHERE s.{cell} IS DISTINCT FROM NULL AND w.why IS NOT NULL",
             judges = judges(&suffix, &column.type_sql),

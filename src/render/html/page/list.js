@@ -18,7 +18,7 @@ const linesOf = (row) => (row.length === 0 ? 0 : row.length < (narrow.matches ? 
 function closedHeight(row) {
   let lines = 0;
   if (row.violation) {
-    lines = 2;
+    lines = 2 + linesOf(row);
   } else if (row.s) {
     const n = row.s.length > LINES ? LINES + 1 : row.s.length;
     const each = narrow.matches ? 3 : 1;

@@ -87,7 +87,7 @@ function article(i) {
   sign.ariaLabel = open ? "close" : "open";
   const title = make("div", "title");
   title.append(make("span", "table", names.tables[row.t]), keyOf(row));
-  if (item.alike) title.append(make("span", "count", `and ${number(item.alike.length)} alike`));
+  if (item.alike) title.append(make("span", "count", `and ${number(item.alike.length)} ${row.violation ? "more records" : "alike"}`));
   const notes = [];
   if (row.s && names.widths[row.t]) notes.push(`${row.s.length} of ${names.widths[row.t]} columns`);
   if (row.note) notes.push(row.note);
@@ -140,7 +140,7 @@ function body(element, row, open) {
     });
   }
   for (const [column, given] of row.r || []) {
-    said().append(`${names.columns[column]} was given as `, value(given, "", open), " and is rounded");
+    said().append(`${names.columns[column]} was given as `, value(given, "", open), " and is stored otherwise");
   }
 }
 
@@ -149,9 +149,12 @@ function alike(members) {
   const add = (from) => {
     const end = Math.min(from + 200, members.length);
     for (const i of members.slice(from, end)) {
-      const link = make("a", "v", rows[i].k.map((k) => (k[1] === null ? "null" : k[1].slice(0, SHORT))).join(" "));
+      const link = make("a", "v", rows[i].k.map((k) => (k[1] === null ? "null" : k[1].slice(0, SHORT))).join(" ") || `#${rows[i].n}`);
       link.href = address(rows[i].n);
-      keys.appendChild(make("li")).append(link);
+      const item = keys.appendChild(make("li"));
+      item.append(link);
+      const broken = rows[i].violation;
+      if (broken && broken.given !== null) item.append(" ", value(broken.given, "old", false));
     }
     if (end === members.length) return;
     const button = make("button", "more", `${number(members.length - end)} more`);

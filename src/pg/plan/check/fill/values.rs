@@ -56,9 +56,10 @@ impl After<'_> {
             };
         }
         let ty = &column.base_type_sql;
+        let letter = format!("pg_catalog.substr(s._given, {}, 1)", i + 1);
         let field = if stage.used[i] {
             Field {
-                given: format!("pg_catalog.substr(s._given, {}, 1) = '1'", i + 1),
+                given: format!("{letter} = '1'"),
                 value: format!("s.{}", column.staged()),
                 row: format!("t.{}", Ident(&column.name)),
             }
@@ -81,7 +82,16 @@ impl After<'_> {
         } else {
             default
         };
-        let updated = self.updated(column, &rule, &field, parts);
+        let updated = if stage.used[i] && column.blank_is_default() {
+            // An empty cell is null there.
+            let field = Field {
+                given: format!("{letter} <> '0'"),
+                ..field.clone()
+            };
+            self.updated(column, &rule, &field, parts)
+        } else {
+            self.updated(column, &rule, &field, parts)
+        };
         // A record without its key has no row to be.
         if rule.wins != Wins::Never
             && (stage.used[i] || rule.required)

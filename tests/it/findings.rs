@@ -1,0 +1,305 @@
+//! One fault is one finding, however many records have it, and what is said of it finds the error.
+
+use crate::support::{Plan, World};
+
+fn world(columns: &str, table: &str) -> World {
+    let world = World::new(
+        &format!("CREATE TABLE t (id int PRIMARY KEY, {columns})"),
+        &format!("t: {{natural_key: [id]{table}}}"),
+    );
+    world.set("LOADER_QUEUE", "off");
+    world
+}
+
+/// The lines of `text` that a screen has room for, as one.
+fn first_screen(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().take(30).collect();
+    lines.join("\n")
+}
+
+fn violations(plan: &Plan) -> Vec<serde_json::Value> {
+    let mut entries = plan.entries();
+    entries.retain(|e| e["action"] == "violation");
+    entries
+}
+
+#[test]
+fn a_misspelt_header_and_a_bad_date_are_two_findings() {
+    let world = world("name text, taken date", ", on_invalid: reject");
+    let rows = (1..=3000).map(|i| {
+        let taken = if i == 1500 { "15-Jan-24" } else { "2024-01-15" };
+        format!("{i},name {i},{taken}\n")
+    });
+    let csv = format!("id,nmae,taken\n{}", rows.collect::<String>());
+    world.put("b", "t.csv", csv);
+    let plan = world.plan("b");
+    // Records are counted, each of which stands in the plan.
+    assert_eq!(plan.count("violation"), 3000);
+    assert_eq!(plan.json()["header"]["rejected"], 3000);
+    let all = violations(&plan);
+    assert_eq!(all.len(), 3001);
+    let further: Vec<&serde_json::Value> = all.iter().filter(|e| e["further"] == true).collect();
+    assert_eq!(further.len(), 1);
+    assert_eq!(further[0]["key"]["id"], "1500");
+
+    let text = world.show(&plan, &[]);
+    let shown = first_screen(&text);
+    for part in [
+        "! 3000 records: unknown_field nmae [record left out]",
+        "not a column of the table; did you mean name?",
+        "id=1: \"name 1\" (staging/b/t.csv#2)",
+        "id=100: \"name 100\" (staging/b/t.csv#101)",
+        "and 2997 more: --table t --action violation --all shows each",
+        "invalid_value taken: \"15-Jan-24\" [record left out]",
+        "from staging/b/t.csv#1501",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(text.contains("3000 violations."), "{text}");
+    let markdown = first_screen(&world.show(&plan, &["--format", "markdown"]));
+    for part in [
+        "**3000 records**<br>`1`<br>`10`<br>`100`<br>…",
+        "`nmae`",
+        "`name 1`<br>`name 10`<br>`name 100`<br>…",
+        "`staging/b/t.csv#2` and 2999 more",
+        "`15-Jan-24`",
+        "`staging/b/t.csv#1501`",
+    ] {
+        assert!(markdown.contains(part), "{part}: {markdown}");
+    }
+    world.apply(&plan).ok();
+    assert_eq!(world.value("SELECT count(*) FROM t"), "0");
+}
+
+#[test]
+fn a_file_is_a_finding_of_its_own_and_so_is_another_reason() {
+    let world = world("taken date, n smallint", "");
+    world.put(
+        "b",
+        "t/1.csv",
+        "id,taken,n\n1,1.2.2024,70000\n2,2.2.2024,80000\n",
+    );
+    world.put("b", "t/2.csv", "id,taken,n\n3,3.2.2024,1\n4,now,1\n");
+    let shown = world.show(&world.plan("b"), &[]);
+    for part in [
+        "! 2 records: invalid_value taken [blocks]",
+        "! 2 records: invalid_value n [blocks]",
+        "id=1: \"70000\" (staging/b/t/1.csv#2)",
+        "invalid_value taken: \"3.2.2024\" [blocks]",
+        "invalid_value taken: \"now\" [blocks]",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
+fn a_record_that_breaks_two_rules_is_counted_by_the_gravest() {
+    let world = world(
+        "by text, n int",
+        ", immutable_fields: [by], on_immutable: keep",
+    );
+    world.sql("INSERT INTO t VALUES (1, 'me', 1)");
+    world.put("b", "t.csv", "id,by,n\n1,you,x\n");
+    let plan = world.plan("b");
+    assert_eq!(plan.json()["header"]["blocking"], 1);
+    assert_eq!(plan.count("violation"), 1);
+    let kinds: Vec<String> = violations(&plan)
+        .iter()
+        .map(|e| format!("{} {}", e["kind"].as_str().unwrap(), e["further"]))
+        .collect();
+    assert_eq!(kinds, ["invalid_value null", "immutable_field true"]);
+}
+
+#[test]
+fn records_with_one_key_say_in_what_they_differ() {
+    let world = world("v text, w text, n numeric(4,1)", "");
+    world.put(
+        "b",
+        "t.ndjson",
+        "{\"id\": 1, \"v\": \"a\", \"w\": \"same\"}\n{\"id\": 1, \"v\": \"a\", \"w\": \"same\"}\n\
+         {\"id\": 1, \"v\": \"b\", \"w\": \"same\", \"n\": 1}\n",
+    );
+    let plan = world.plan("b");
+    let found: Vec<String> = violations(&plan)
+        .iter()
+        .map(|e| format!("{} {} {}", e["from"][0], e["values"], e["other"]))
+        .collect();
+    let other = |n: u64, values: &str| {
+        format!("{{\"from\":\"staging/b/t.ndjson#{n}\",\"values\":{values}}}")
+    };
+    let (a, b) = (r#"{"v":"a"}"#, r#"{"n":"1.0","v":"b"}"#);
+    assert_eq!(
+        found,
+        [
+            format!("\"staging/b/t.ndjson#1\" {a} {}", other(3, b)),
+            format!("\"staging/b/t.ndjson#2\" {a} {}", other(3, b)),
+            format!("\"staging/b/t.ndjson#3\" {b} {}", other(1, a)),
+        ]
+    );
+    let shown = world.show(&plan, &[]);
+    for part in [
+        "! 3 records: duplicate_key [blocks]",
+        "different records of the batch have this key",
+        "id=1: v: \"a\" (staging/b/t.ndjson#1)",
+        "id=1: n: \"1.0\", v: \"b\" (staging/b/t.ndjson#3)",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("alike"), "{shown}");
+    let markdown = world.show(&plan, &["--format", "markdown"]);
+    assert!(markdown.contains("**3 records**<br>`1` |"), "{markdown}");
+    assert!(
+        markdown.contains("`v`: `a`<br>and `staging/b/t.ndjson#3`: `n`: `1.0`, `v`: `b`"),
+        "{markdown}"
+    );
+}
+
+#[test]
+fn a_check_says_what_it_read() {
+    let world = world(
+        "low numeric, high numeric, secret text, CONSTRAINT ordered CHECK (low <= high), \
+         CONSTRAINT told CHECK (secret <> 'x' OR low IS NULL)",
+        ", sensitive: [secret]",
+    );
+    world.put("b", "t.csv", "id,low,high,secret\n1,5,2,y\n2,1,2,x\n");
+    let plan = world.plan("b");
+    let found: Vec<String> = violations(&plan)
+        .iter()
+        .map(|e| format!("{} {}", e["kind"], e["values"]))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            r#""check_failed" {"high":"2","low":"5"}"#,
+            r#""check_failed" {"low":"1","secret":"x"}"#
+        ]
+    );
+    let shown = world.show(&plan, &[]);
+    assert!(shown.contains("high: \"2\", low: \"5\""), "{shown}");
+    assert!(
+        shown.contains("secret: \"•••") && !shown.contains("\"x\""),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_enum_says_its_labels_and_the_nearest() {
+    let world = World::new(
+        "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TABLE t (id int PRIMARY KEY, m mood, l mood[])",
+        "t: {natural_key: [id]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put(
+        "b",
+        "t.csv",
+        "id,m,l\n1,Sad,\n2,hapy,\n3,blue,\n4,,\"{sad,SAD}\"\n",
+    );
+    let found: Vec<String> = violations(&world.plan("b"))
+        .iter()
+        .map(|e| e["message"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "not one of the labels sad, happy; did you mean sad?",
+            "not one of the labels sad, happy; did you mean happy?",
+            "not one of the labels sad, happy",
+            "SAD: not one of the labels sad, happy; did you mean sad?",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_seen_is_shown_in_every_format() {
+    let world = World::new(
+        "CREATE TABLE t (id text PRIMARY KEY, n int, v text)",
+        "t: {natural_key: [id], on_invalid: reject}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put(
+        "b",
+        "t.csv",
+        "id,n,v\nA1 ,1,x\n A2,2,\u{a0}y\nA\u{200b}3,3,z\u{3000}\nA4,\u{2212}5,v\n",
+    );
+    let plan = world.plan("b");
+    let text = world.show(&plan, &[]);
+    for part in [
+        "id=A1\\u{20}",
+        "id=\\u{20}A2",
+        "\"\\u{a0}y\"",
+        "id=A\\u{200b}3",
+        "\"z\\u{3000}\"",
+        "write it as -5",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let markdown = world.show(&plan, &["--format", "markdown"]);
+    for part in ["A1␣", "␣A2", "u&#123;a0&#125;y", "A&#92;u&#123;200b&#125;3"] {
+        assert!(markdown.contains(part), "{part}: {markdown}");
+    }
+    let page = world.show(&plan, &["--format", "html"]);
+    for part in [
+        "\"A1\\\\u{20}\"",
+        "\"\\\\u{20}A2\"",
+        "\"\\\\u{a0}y\"",
+        "\"A\\\\u{200b}3\"",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    world.put("c", "t.csv", "id,n ,v\nA1,1,x\n");
+    let shown = world.show(&world.plan("c"), &[]);
+    assert!(shown.contains("unknown_field n\\u{20}"), "{shown}");
+}
+
+#[test]
+fn a_word_for_null_is_kept_as_it_was_given() {
+    let world = world(
+        "n int, country text, v text",
+        ", conflict_resolution: replace, null_words: [NA], spelling: {country: {null_words: []}}",
+    );
+    world.sql("INSERT INTO t VALUES (2, 5, 'DE', 'old')");
+    world.put("b", "t.csv", "id,n,country,v\n1,NA,NA,\n2,NA,NA,NA\n");
+    let plan = world.plan("b");
+    let entries = plan.entries();
+    let na = serde_json::json!({"stored": null, "given": "NA"});
+    assert_eq!(entries[0]["values"]["n"], na);
+    assert_eq!(entries[0]["values"]["country"], "NA");
+    assert_eq!(entries[0]["values"]["v"], serde_json::Value::Null);
+    assert_eq!(entries[1]["set"]["v"], serde_json::json!(["old", na]));
+    assert_eq!(
+        plan.json()["header"]["tables"][0]["warnings"],
+        serde_json::json!([
+            "the word \"NA\" is null in n (2 records), v (1 record) and stored as it is in country (2 records, first \
+             staging/b/t.csv#2); where it means null, say so in null_words"
+        ])
+    );
+    let shown = world.show(&plan, &[]);
+    assert!(
+        shown.contains("n was given as \"NA\" and is stored otherwise"),
+        "{shown}"
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT t::text FROM t ORDER BY 1"),
+        ["(1,,NA,)", "(2,,NA,)"]
+    );
+    assert_eq!(world.plan("b").news(), [""; 0]);
+}
+
+#[test]
+fn a_comma_is_no_reason_to_make_a_thousandth_of_a_number() {
+    let world = world("n int, d numeric", "");
+    world.put("b", "t.csv", "id,n,d\n1,\"1,000\",\"12,5\"\n");
+    let found: Vec<String> = violations(&world.plan("b"))
+        .iter()
+        .map(|e| e["message"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "not a whole number; whether its comma stands between thousands or before decimals is not clear: write it \
+             without, or, only if the delivery writes decimals so, set decimal_comma",
+            "not a number; a comma before the decimals is a setting: decimal_comma",
+        ]
+    );
+}
