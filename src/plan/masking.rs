@@ -154,13 +154,6 @@ impl Mask {
         }
     }
 
-    /// Hides what is sensitive in a natural key of `table`.
-    pub fn key(&self, table: &str, key: &mut Values) {
-        if let Some(sensitive) = self.sensitive.get(table) {
-            self.values(sensitive, key);
-        }
-    }
-
     /// Hides what is sensitive in the natural key of a row of `table` as the audit log writes it:
     /// its value, or a JSON array of several.
     pub fn record_id(&self, table: &str, id: &str) -> String {
