@@ -8,8 +8,10 @@ pub mod graph;
 pub mod html;
 pub mod json;
 pub mod markdown;
+pub mod profile;
 pub mod select;
 pub mod text;
+pub mod unusual;
 mod verdict;
 
 /// What is said of a plan whose sensitive values are encrypted and that was not opened.

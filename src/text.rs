@@ -3,14 +3,11 @@
 
 pub(crate) mod commands;
 pub(crate) mod cut;
+pub(crate) mod differ;
 
 /// `text` with every control character, escape sequence and invisible or direction-changing
 /// character shown as `\u{…}`; line breaks and tabs as `\n`, `\t`, `\r`. No command to a CI system
 /// (`##[…]`) is left in it.
-///
-/// ```
-/// assert_eq!(table_loader::text::escape("a\u{202e}b\n\x1b[31m"), "a\\u{202e}b\\n\\u{1b}[31m");
-/// ```
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (i, c) in text.char_indices() {

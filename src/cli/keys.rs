@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::plan::Header;
 use crate::planfile::{Outcome, PlanFile, Rehearsal};
-use crate::render::select::{Filter, Selection};
 
 /// For whom sensitive values are encrypted.
 #[derive(clap::Args, Debug, Clone, Default)]
@@ -132,17 +131,6 @@ impl Identity {
             return plan.unseal(&keys);
         }
         Ok(plan)
-    }
-
-    /// The plan, and what `filter` selects of it.
-    pub fn select(&self, path: &Path, filter: &Filter) -> Result<(PlanFile, Selection)> {
-        #[cfg(feature = "encryption")]
-        if self.identity.is_some() {
-            let plan = self.open(path)?;
-            let selection = Selection::of(&plan, filter)?;
-            return Ok((plan, selection));
-        }
-        Selection::open(path, filter)
     }
 }
 

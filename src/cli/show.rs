@@ -10,7 +10,8 @@ use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
 use crate::planfile::diff::PlanDiff;
-use crate::render::select::Filter;
+use crate::render::select::{Filter, Selection};
+use crate::render::unusual::Rule;
 use crate::render::{diff, html, json, markdown, text};
 use crate::text::commands::InertJson;
 
@@ -41,6 +42,12 @@ pub struct Args {
     /// Show all, however many; in text each one separately
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+    /// Only changes that stand out from the others of their column
+    #[arg(long)]
+    unusual: bool,
+    /// Do not apply this rule of what stands out (repeatable): magnitude, sign, exchanged, range, key, rare, shift
+    #[arg(long, value_name = "RULE", value_parser = rule())]
+    without_rule: Vec<Rule>,
     /// With two plans: exit with 2 if they differ
     #[arg(long, requires = "other")]
     detailed_exitcode: bool,
@@ -65,6 +72,13 @@ fn action() -> impl clap::builder::TypedValueParser<Value = Action> {
         .try_map(|word| Action::of_word(&word).ok_or("not an action"))
 }
 
+/// Takes the words of rules.
+fn rule() -> impl clap::builder::TypedValueParser<Value = Rule> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+    PossibleValuesParser::new(Rule::ALL.map(Rule::word))
+        .try_map(|word| Rule::of_word(&word).ok_or("not a rule"))
+}
+
 impl Args {
     fn filter(&self, limit: Option<usize>) -> Filter {
         Filter {
@@ -72,6 +86,8 @@ impl Args {
             actions: self.action.clone(),
             key: self.key.clone(),
             limit: self.limit.or(limit).filter(|_| !self.all),
+            only_unusual: self.unusual,
+            without: self.without_rule.clone(),
         }
     }
 
@@ -117,8 +133,9 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
                     .limit
                     .map_or(markdown::ROWS, |n| n.min(markdown::ROWS)),
             );
-            let (plan, selection) = args.identity.select(&args.plan, &filter)?;
+            let plan = args.identity.open(&args.plan)?;
             known(&plan, &args.table)?;
+            let selection = Selection::of(&plan, &filter)?;
             markdown::selection(&plan, &selection, &filter, &mut out)?;
             plan
         }
@@ -130,8 +147,9 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
         }
         Format::Text => {
             let filter = args.filter(Some(20));
-            let (plan, selection) = args.identity.select(&args.plan, &filter)?;
+            let plan = args.identity.open(&args.plan)?;
             known(&plan, &args.table)?;
+            let selection = Selection::of(&plan, &filter)?;
             text::selection(&plan, &selection, &filter, style, &mut out)?;
             plan
         }

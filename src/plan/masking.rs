@@ -11,6 +11,9 @@ use crate::plan::{
 use crate::table::config::TableConfig;
 use crate::text::hex;
 
+/// How what stands for a sensitive value begins.
+pub(crate) const SIGN: &str = "•••";
+
 /// Puts `•••` and six hex digits in the place of the values of sensitive columns. Equal values of
 /// one plan have equal digits, in every column and format. The digits are of a keyed hash, and the
 /// key is not shown: nobody finds a value by trying all that it could be. For the same reason other
@@ -116,8 +119,8 @@ impl Mask {
     /// The stand-in of one value.
     pub fn stand_in(&self, value: &str) -> String {
         match &self.hides {
-            Hides::Values(key) => format!("•••{}", &keyed(key, value)[..SEEN]),
-            Hides::ForFile(key) => format!("•••{}", &keyed(key, value)[..FILED]),
+            Hides::Values(key) => format!("{SIGN}{}", &keyed(key, value)[..SEEN]),
+            Hides::ForFile(key) => format!("{SIGN}{}", &keyed(key, value)[..FILED]),
             Hides::File => value.chars().take(3 + SEEN).collect(),
         }
     }

@@ -13,7 +13,10 @@ use base64::Engine;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use super::profile::{Profile, TableProfile};
 use super::select::{Filter, Likeness};
+use super::text::FEW;
+use super::unusual::Unusual;
 use super::verdict::{Verdict, left_out, noted, operation};
 use crate::action::Action;
 use crate::error::{Error, Result};
@@ -47,6 +50,9 @@ const SCRIPT: &str = concat!(
 pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) -> Result<()> {
     let failed = |e: std::io::Error| Error::io("writing the plan as a page", e);
     let header = &plan.header;
+    let profile = Profile::of(plan)?;
+    let rules = filter.rules();
+    let unusual = Unusual::new(&profile, &rules);
     let title = format!("{} {}", operation(header.kind), escape(&header.batch_id));
     let top = html! {
         (top(plan, name))
@@ -54,6 +60,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
             p.noted { "Not in the hash: " (noted(header, notes.get())) }
         }
         (overview(&header.tables))
+        (columns(&profile, &header.tables))
         (changes(&header.summary))
     };
     write!(out, "{}", page_start(&title, true).into_string()).map_err(failed)?;
@@ -64,7 +71,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
     let mut left = vec![[0_u64; 5]; names.len()];
     let mask = plan.mask();
     let likeness = Likeness::new();
-    let mut writer = Writer::new(&mask);
+    let mut writer = Writer::default();
     let mut pieces = Pieces {
         out: &mut *out,
         bytes: 0,
@@ -86,6 +93,12 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
                 .position(|n| *n == entry.table)
                 .unwrap_or_default();
         }
+        let mut masked = entry.clone();
+        mask.entry(&mut masked);
+        let marks = unusual.marks(&masked);
+        if marks.is_empty() && filter.only_unusual {
+            return Ok(());
+        }
         let order = entry.what.action().urgency();
         // A further violation of a record has its room with the first.
         let (takes, fits) = match entry.what.is_further() {
@@ -99,7 +112,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
         room[table][order] -= takes;
         let same = likeness.of(&entry, place);
         let line = writer
-            .row(entry, place, table, same)
+            .row(masked, place, table, same, &marks)
             .map_err(|e| failed(e.into()))?;
         pieces.push(&line).map_err(failed)
     })?;
@@ -294,6 +307,30 @@ fn overview(tables: &[TablePlan]) -> Markup {
     }
 }
 
+/// What the updates of each column come to, where there are many.
+fn columns(profile: &Profile, tables: &[TablePlan]) -> Markup {
+    let found = tables
+        .iter()
+        .filter_map(|t| profile.table(&t.table).map(|p| (t, p)));
+    let found: Vec<(&TablePlan, &TableProfile)> = found.filter(|(_, p)| p.updates >= FEW).collect();
+    html! {
+        @if !found.is_empty() {
+            section.columns aria-label="What the updates come to, by column" {
+                table {
+                    thead { tr { th scope="col" { "Table" } th scope="col" { "Column" } th scope="col" { "Updates" } } }
+                    tbody { @for (table, profile) in found { @for column in profile.changed() {
+                        tr {
+                            td { (escape(&table.table)) }
+                            th scope="row" { (escape(&column.name)) }
+                            td { (column.words(profile.updates)) }
+                        }
+                    } } }
+                }
+            }
+        }
+    }
+}
+
 /// The head of a column of counts.
 fn column(action: Action) -> &'static str {
     match action {
@@ -321,6 +358,7 @@ fn changes(summary: &Counts) -> Markup {
                 select #column aria-label="Column" { option value="" { "all columns" } }
                 select #kind aria-label="Kind of violation" { option value="" { "all kinds" } }
                 label { input #grouped type="checkbox" checked; " alike as one" }
+                label hidden { input #unusual type="checkbox"; " unusual only " b {} }
                 button #reset type="reset" { "Reset" }
                 p #state role="status" aria-live="polite" { "Reading…" }
             }

@@ -1,10 +1,13 @@
 //! A plan as JSON for other programs: what stands in the file, masked as for people, and only what
-//! was asked for. It is no plan file: nothing of it can be applied.
+//! was asked for; with what stands out, and what the changes of each column come to. It is no plan file:
+//! nothing of it can be applied.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use super::profile::Profile;
 use super::select::Filter;
+use super::unusual::{Mark, Unusual};
 use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::planfile::{Item, PlanFile, entry_json, header_json};
@@ -22,6 +25,9 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
     let header = header_json(&plan.header, &plan.hash, FORMAT).map_err(|e| failed(e.into()))?;
     out.write_all(header.as_bytes()).map_err(failed)?;
     let mask = plan.mask();
+    let profile = Profile::of(plan)?;
+    let rules = filter.rules();
+    let unusual = Unusual::new(&profile, &rules);
     let limit = filter.limit.map_or(u64::MAX, |n| n as u64);
     let mut written: BTreeMap<(String, Action), u64> = BTreeMap::new();
     let (mut entries, mut comma) = (false, "\n");
@@ -41,13 +47,17 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
                     return Ok(());
                 }
                 let place = (entry.table.clone(), entry.what.action());
+                mask.entry(&mut entry);
+                let marks = unusual.marks(&entry);
+                if marks.is_empty() && filter.only_unusual {
+                    return Ok(());
+                }
                 let count = written.entry(place).or_default();
                 *count += 1;
                 if *count > limit {
                     return Ok(());
                 }
-                mask.entry(&mut entry);
-                entry_json(entry)
+                entry_json(entry).and_then(|line| marked(line, &marks))
             }
         };
         let line = line.map_err(|e| failed(e.into()))?;
@@ -58,7 +68,44 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
     if !entries {
         out.write_all(BETWEEN).map_err(failed)?;
     }
+    out.write_all(b"\n],\n\"columns\": [").map_err(failed)?;
+    let mut comma = "\n";
+    for table in header_tables(plan, filter) {
+        let Some(found) = profile.table(table) else {
+            continue;
+        };
+        for column in found.changed() {
+            let line = serde_json::json!({
+                "table": table,
+                "column": column.name,
+                "updates": column.rows,
+                "from_null": column.filled,
+                "to_null": column.emptied,
+                "words": column.words(found.updates),
+            });
+            write!(out, "{comma}{line}").map_err(failed)?;
+            comma = ",\n";
+        }
+    }
     out.write_all(b"\n]\n}\n").map_err(failed)
+}
+
+fn header_tables<'p>(plan: &'p PlanFile, filter: &'p Filter) -> impl Iterator<Item = &'p str> {
+    let tables = plan.header.tables.iter().map(|t| t.table.as_str());
+    tables.filter(|table| filter.of_table(table))
+}
+
+/// An entry's line with why it stands out, where it does.
+fn marked(line: String, marks: &[Mark]) -> serde_json::Result<String> {
+    if marks.is_empty() {
+        return Ok(line);
+    }
+    let why = marks.iter().map(|mark| {
+        serde_json::json!({"rule": mark.rule.word(), "column": mark.column, "why": mark.why})
+    });
+    let why = serde_json::to_string(&why.collect::<Vec<_>>())?;
+    let object = line.strip_suffix('}').unwrap_or(&line);
+    Ok(format!("{object},\"unusual\":{why}}}"))
 }
 
 /// What ends the list of fragments and begins that of entries.

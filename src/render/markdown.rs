@@ -1,6 +1,7 @@
 //! A plan as Markdown for one pull-request comment.
 
 mod inert;
+mod review;
 mod rows;
 
 use std::io::Write;
@@ -35,6 +36,7 @@ pub fn selection(
 ) -> Result<()> {
     let header = &plan.header;
     let mut text = head(plan);
+    text += &review::unusual(selection);
     let shown = |t: &&TablePlan| filter.of_table(&t.table);
     let mut blocks = Vec::new();
     for table in header.tables.iter().filter(shown) {
@@ -53,16 +55,18 @@ pub fn selection(
             Action::BY_URGENCY.len()
         }
     });
+    let columns = review::columns(&selection.profile, header, filter);
     let (mut first, mut rest): (Vec<Block>, Vec<Block>) = blocks.into_iter().partition(urgent);
     let room = LARGEST.saturating_sub(text.len() + RESERVE);
     let frames = |blocks: &[Block]| blocks.iter().map(Block::frame).sum::<usize>();
-    let room = room.saturating_sub(frames(&first));
+    let room = room.saturating_sub(frames(&first) + columns.len());
     let left = share(&mut first, room);
     if first.iter().any(Block::is_cut) {
         text += "\n> [!WARNING]\n> There are more violations and deletes than one comment holds; some are left out below, with their number.\n";
     }
     let left = left.saturating_sub(frames(&rest));
     share(&mut rest, left);
+    text += &columns;
     for block in first.iter().chain(&rest) {
         // Only very many tables can make the frames alone too large.
         let block = block.write();

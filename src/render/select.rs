@@ -1,14 +1,15 @@
 //! What of a plan is shown: filtered, identical entries grouped, never more in memory than that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::path::Path;
 
 use crate::action::Action;
 use crate::error::Result;
 use crate::plan::masking::Mask;
 use crate::plan::{Entry, Value, Values, ViolationKind, What};
 use crate::planfile::{Item, PlanFile};
+use crate::render::profile::Profile;
+use crate::render::unusual::{Mark, Rule, Unusual};
 
 /// What of a plan is shown.
 #[derive(Debug, Clone, Default)]
@@ -21,9 +22,19 @@ pub struct Filter {
     pub key: Option<String>,
     /// At most so many groups of each table and action; `None` shows every entry by itself.
     pub limit: Option<usize>,
+    /// Whether only changes that stand out are shown.
+    pub only_unusual: bool,
+    /// Rules of what stands out that are not applied.
+    pub without: Vec<Rule>,
 }
 
 impl Filter {
+    /// The rules of what stands out.
+    pub fn rules(&self) -> Vec<Rule> {
+        let rules = Rule::ALL.into_iter();
+        rules.filter(|rule| !self.without.contains(rule)).collect()
+    }
+
     /// Whether a table is shown.
     pub fn of_table(&self, table: &str) -> bool {
         self.tables.is_empty() || self.tables.iter().any(|t| t == table)
@@ -77,35 +88,45 @@ pub struct Section {
     pub more: u64,
 }
 
+/// A change that stands out.
+#[derive(Debug, Clone)]
+pub struct Outlier {
+    /// The change, masked.
+    pub entry: Entry,
+    /// Why it stands out; what is worst first.
+    pub marks: Vec<Mark>,
+}
+
 /// What was selected, by table and in [`Action::BY_URGENCY`].
 #[derive(Debug, Default)]
 pub struct Selection {
     tables: Vec<(String, [Section; 5])>,
+    /// What all changes of the plan come to.
+    pub profile: Profile,
+    /// The changes that stand out most, by rule and then in plan order.
+    pub unusual: Vec<Outlier>,
+    /// How many stand out.
+    pub unusual_count: u64,
 }
 
 impl Selection {
-    /// The plan in the file `path`, verified, and what `filter` selects of it, in one pass.
-    ///
-    /// # Errors
-    /// As [`PlanFile::open`].
-    pub fn open(path: &Path, filter: &Filter) -> Result<(PlanFile, Selection)> {
-        let mut collector = Collector::new(filter);
-        let plan = PlanFile::open_with(path, &mut |item| collector.take(item))?;
-        let selection = collector.finish(&plan.mask());
-        Ok((plan, selection))
-    }
-
-    /// What `filter` selects of a verified plan.
+    /// What `filter` selects of a verified plan, which is read twice: what stands out is known only when
+    /// all has been seen.
     ///
     /// # Errors
     /// As [`PlanFile::stream`].
     pub fn of(plan: &PlanFile, filter: &Filter) -> Result<Selection> {
-        let mut collector = Collector::new(filter);
+        let profile = Profile::of(plan)?;
+        let rules = filter.rules();
+        let mask = plan.mask();
+        let mut collector = Collector::new(filter, &mask, Unusual::new(&profile, &rules));
         plan.stream(&mut |item| {
             collector.take(item);
             Ok(())
         })?;
-        Ok(collector.finish(&plan.mask()))
+        let mut selection = collector.finish();
+        selection.profile = profile;
+        Ok(selection)
     }
 
     /// The sections of one table, in [`Action::BY_URGENCY`].
@@ -154,11 +175,18 @@ fn object(from: &str) -> &str {
 
 /// How many of a group are named beside the first.
 const MORE: usize = 2;
+/// At most so many changes that stand out are kept.
+const MOST_OUTLIERS: usize = 200;
 /// Beyond so many bytes of values no further group is kept.
 const BUDGET: usize = 32 << 20;
 
 struct Collector<'f> {
     filter: &'f Filter,
+    mask: &'f Mask,
+    unusual: Unusual<'f>,
+    /// What stands out, by rule and place.
+    outliers: BTreeMap<(Rule, u64), Outlier>,
+    unusual_count: u64,
     limit: usize,
     tables: Vec<(String, [Bucket; 5])>,
     likeness: Likeness,
@@ -176,9 +204,13 @@ struct Bucket {
 }
 
 impl<'f> Collector<'f> {
-    fn new(filter: &'f Filter) -> Collector<'f> {
+    fn new(filter: &'f Filter, mask: &'f Mask, unusual: Unusual<'f>) -> Collector<'f> {
         Collector {
             filter,
+            mask,
+            unusual,
+            outliers: BTreeMap::new(),
+            unusual_count: 0,
             limit: filter.limit.unwrap_or(usize::MAX),
             tables: Vec::new(),
             likeness: Likeness::new(),
@@ -190,7 +222,7 @@ impl<'f> Collector<'f> {
     fn take(&mut self, item: Item) {
         let Item::Entry(entry) = item else { return };
         self.place += 1;
-        if !self.filter.takes(&entry) {
+        if !self.filter.takes(&entry) || !self.notes(&entry) && self.filter.only_unusual {
             return;
         }
         let hash = self.likeness.of(&entry, self.place);
@@ -241,14 +273,37 @@ impl<'f> Collector<'f> {
         bucket.groups.insert(hash, group);
     }
 
-    fn finish(self, mask: &Mask) -> Selection {
-        let limit = self.limit;
+    /// Whether the entry stands out; it is kept then.
+    fn notes(&mut self, entry: &Entry) -> bool {
+        if !matches!(entry.what, What::Insert { .. } | What::Update { .. }) {
+            return false;
+        }
+        let mut entry = entry.clone();
+        self.mask.entry(&mut entry);
+        let marks = self.unusual.marks(&entry);
+        let Some(worst) = marks.first().map(|mark| mark.rule) else {
+            return false;
+        };
+        self.unusual_count += 1;
+        self.outliers
+            .insert((worst, self.place), Outlier { entry, marks });
+        if self.outliers.len() > self.limit.min(MOST_OUTLIERS) {
+            self.outliers.pop_last();
+        }
+        true
+    }
+
+    fn finish(self) -> Selection {
+        let (limit, mask) = (self.limit, self.mask);
         let tables = self.tables.into_iter().map(|(table, buckets)| {
             let sections = buckets.map(|bucket| bucket.finish(limit, mask));
             (table, sections)
         });
         Selection {
             tables: tables.collect(),
+            profile: Profile::default(),
+            unusual: self.outliers.into_values().collect(),
+            unusual_count: self.unusual_count,
         }
     }
 }

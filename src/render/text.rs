@@ -2,6 +2,7 @@
 
 mod drift;
 mod entry;
+mod review;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,6 +19,8 @@ use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::{Counts, Header, Kind, TablePlan, display_key};
 use crate::planfile::{Item, PlanFile};
+use crate::render::profile::Profile;
+use crate::render::unusual::Unusual;
 use crate::text::cut::{fit, wrap};
 use crate::text::escape;
 
@@ -25,6 +28,7 @@ pub use super::select::Filter;
 pub use drift::drift;
 pub(super) use entry::entry_text;
 use entry::group_text;
+pub(super) use review::FEW;
 
 /// How text looks.
 #[derive(Debug, Clone, Copy)]
@@ -70,8 +74,9 @@ pub fn plan(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write
     if filter.limit.is_some() {
         return selection(plan, &Selection::of(plan, filter)?, filter, style, out);
     }
+    let profile = Profile::of(plan)?;
     head(plan, style, out).map_err(failed)?;
-    all(plan, filter, style, out)?;
+    all(plan, &profile, filter, style, out)?;
     tail(&plan.header, out).map_err(failed)
 }
 
@@ -87,11 +92,14 @@ pub fn selection(
     out: &mut impl Write,
 ) -> Result<()> {
     head(plan, style, out).map_err(failed)?;
+    let unusual = review::unusual(selection, style);
+    out.write_all(unusual.as_bytes()).map_err(failed)?;
     for table in &plan.header.tables {
         if !filter.of_table(&table.table) {
             continue;
         }
         let mut text = title(table, style);
+        text += &review::columns(&selection.profile, &table.table, style);
         for (section, action) in selection.table(&table.table).zip(Action::BY_URGENCY) {
             for group in &section.groups {
                 group_text(&mut text, group, table, style);
@@ -110,11 +118,20 @@ pub fn selection(
     tail(&plan.header, out).map_err(failed)
 }
 
-/// Every entry by itself. Those of one table are spooled by action, since the file has them by key.
-fn all(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write) -> Result<()> {
+/// Every entry by itself, those of one table by action with what stands out first. They are spooled,
+/// since the file has them by key.
+fn all(
+    plan: &PlanFile,
+    profile: &Profile,
+    filter: &Filter,
+    style: Style,
+    out: &mut impl Write,
+) -> Result<()> {
     let header = &plan.header;
     let mask = plan.mask();
-    let mut spools: BTreeMap<usize, BufWriter<File>> = BTreeMap::new();
+    let rules = filter.rules();
+    let unusual = Unusual::new(profile, &rules);
+    let mut spools = Spools::new();
     let mut current: Option<String> = None;
     plan.stream(&mut |item| {
         let Item::Entry(mut entry) = item else {
@@ -128,11 +145,16 @@ fn all(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write) -> 
         };
         if current.as_ref() != Some(&entry.table) {
             empty(&mut spools, out)?;
-            write!(out, "{}", title(table, style)).map_err(failed)?;
+            let columns = review::columns(profile, &entry.table, style);
+            write!(out, "{}{columns}", title(table, style)).map_err(failed)?;
             current = Some(entry.table.clone());
         }
         mask.entry(&mut entry);
-        let spool = match spools.entry(entry.what.action().urgency()) {
+        let marks = unusual.marks(&entry);
+        if marks.is_empty() && filter.only_unusual {
+            return Ok(());
+        }
+        let spool = match spools.entry((entry.what.action().urgency(), marks.is_empty())) {
             std::collections::btree_map::Entry::Occupied(spool) => spool.into_mut(),
             std::collections::btree_map::Entry::Vacant(place) => {
                 place.insert(BufWriter::new(tempfile::tempfile().map_err(failed)?))
@@ -147,12 +169,16 @@ fn all(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write) -> 
             table,
             style,
         );
+        review::marks(&mut text, &marks, style);
         spool.write_all(text.as_bytes()).map_err(failed)
     })?;
     empty(&mut spools, out)
 }
 
-fn empty(spools: &mut BTreeMap<usize, BufWriter<File>>, out: &mut impl Write) -> Result<()> {
+/// By urgency, and what stands out first.
+type Spools = BTreeMap<(usize, bool), BufWriter<File>>;
+
+fn empty(spools: &mut Spools, out: &mut impl Write) -> Result<()> {
     let some = !spools.is_empty();
     for spool in std::mem::take(spools).into_values() {
         let mut file = spool.into_inner().map_err(|e| failed(e.into_error()))?;

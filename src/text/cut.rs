@@ -4,6 +4,7 @@ use textwrap::{Options, WordSplitter};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::text::commands::inert;
+use crate::text::differ::{paths, stretches};
 use crate::text::escape;
 
 /// The longest value shown, in characters.
@@ -31,23 +32,66 @@ pub fn cut(value: &str, start: usize, widest: usize) -> Cut {
     }
 }
 
-/// Where to begin showing two long values so that their first difference is seen.
-pub fn difference(a: &str, b: &str, widest: usize) -> usize {
+/// At most so many differences of one pair of values are shown; the rest is counted.
+const DIFFERENCES: usize = 12;
+
+/// What of two different values is shown.
+pub struct Difference {
+    /// Of JSON the path, escaped; else empty.
+    pub path: String,
+    /// The first value or the part of it that differs; `None` where there is none.
+    pub old: Option<Cut>,
+    /// The second.
+    pub new: Option<Cut>,
+}
+
+/// What differs between two values: both whole where they are short; else every stretch that differs,
+/// with something around it, of JSON every path. The number counts further differences.
+pub fn differences(old: &str, new: &str, widest: usize) -> (Vec<Difference>, usize) {
     let long = |v: &str| v.char_indices().nth(widest).is_some();
-    if !long(a) && !long(b) {
-        return 0;
+    let whole = |v: &str| Some(cut(v, 0, widest));
+    if !long(old) && !long(new) {
+        let pair = Difference {
+            path: String::new(),
+            old: whole(old),
+            new: whole(new),
+        };
+        return (vec![pair], 0);
     }
-    let pairs = a.char_indices().zip(b.chars());
-    let same: Vec<usize> = pairs
-        .take_while(|((_, x), y)| x == y)
-        .map(|((i, _), _)| i)
-        .collect();
-    // Some of what is equal stays, to know where one is.
-    if same.len() > widest / 2 {
-        same[same.len() - widest / 8]
-    } else {
-        0
+    let mut found: Vec<Difference> = match paths(old, new) {
+        Some(paths) => (paths.into_iter())
+            .map(|p| Difference {
+                path: escape(&p.path),
+                old: p.old.and_then(whole),
+                new: p.new.and_then(whole),
+            })
+            .collect(),
+        None => (stretches(old, new).into_iter())
+            .map(|s| Difference {
+                path: String::new(),
+                old: Some(around(old, s.old, widest)),
+                new: Some(around(new, s.new, widest)),
+            })
+            .collect(),
+    };
+    let more = found.len().saturating_sub(DIFFERENCES);
+    found.truncate(DIFFERENCES);
+    (found, more)
+}
+
+/// A part of `value` with something before and after it, to know where one is. Only a part that is very
+/// long itself is cut at its end.
+fn around(value: &str, part: std::ops::Range<usize>, widest: usize) -> Cut {
+    let beside = (widest / 8).max(8);
+    let start = value[..part.start].char_indices().rev().nth(beside - 1);
+    let start = start.map_or(0, |(at, _)| at);
+    let end = value[part.end..].char_indices().nth(beside);
+    let end = end.map_or(value.len(), |(at, _)| part.end + at);
+    let mut shown = cut(&value[..end], start, widest * 10);
+    if shown.right.is_none() && end < value.len() {
+        shown.right = Some(value.len());
     }
+    shown
 }
 
 /// A value in quotes, or the word null.
@@ -55,23 +99,50 @@ pub fn quoted(value: Option<&str>) -> String {
     value.map_or("null".into(), |v| quote(&cut(v, 0, WIDEST)))
 }
 
-/// An old and a new value, `"a" → "b"`.
+/// An old and a new value, `"a" → "b"`; of long values all that differs.
 pub fn quoted_pair(old: Option<&str>, new: Option<&str>) -> String {
-    let start = match (old, new) {
-        (Some(a), Some(b)) => difference(a, b, WIDEST),
-        _ => 0,
+    let (Some(a), Some(b)) = (old, new) else {
+        return format!("{} → {}", quoted(old), quoted(new));
     };
-    let show = |v: Option<&str>| v.map_or("null".into(), |v| quote(&cut(v, start, WIDEST)));
-    format!("{} → {}", show(old), show(new))
+    let (found, more) = differences(a, b, WIDEST);
+    let show = |cut: &Option<Cut>, how: fn(&Cut) -> String| {
+        let cut = cut.as_ref();
+        cut.map_or("nothing".into(), how)
+    };
+    let mut shown: Vec<String> = found
+        .iter()
+        .map(|Difference { path, old, new }| match path.as_str() {
+            "" => format!("{} → {}", show(old, quote), show(new, quote)),
+            // JSON has its own quotes.
+            path => format!("{path}: {} → {}", show(old, bare), show(new, bare)),
+        })
+        .collect();
+    shown.extend(further(more));
+    shown.join("; ")
+}
+
+/// How many differences are not shown, where some are not.
+pub fn further(more: usize) -> Option<String> {
+    match more {
+        0 => None,
+        1 => Some("and 1 more difference".into()),
+        n => Some(format!("and {n} more differences")),
+    }
 }
 
 fn quote(cut: &Cut) -> String {
+    marked(cut, &format!("\"{}\"", cut.text.replace('"', "\\\"")))
+}
+
+fn bare(cut: &Cut) -> String {
+    marked(cut, &cut.text)
+}
+
+/// `text` with marks where it was cut.
+fn marked(cut: &Cut, text: &str) -> String {
     let left = if cut.left { "…" } else { "" };
-    let right = cut
-        .right
-        .map(|bytes| format!("… ({bytes} bytes)"))
-        .unwrap_or_default();
-    format!("{left}\"{}\"{right}", cut.text.replace('"', "\\\""))
+    let right = cut.right.map(|bytes| format!("… ({bytes} bytes)"));
+    format!("{left}{text}{}", right.unwrap_or_default())
 }
 
 /// Appends `lead` and `text` to `out`, ended by a line end and wrapped at `width` columns; further
@@ -127,18 +198,30 @@ mod tests {
     }
 
     #[test]
-    fn long_values_begin_where_they_differ() {
-        let (a, b) = ("a".repeat(1000) + "X", "a".repeat(1000) + "Y");
+    fn of_long_values_all_that_differs_is_shown() {
+        let (a, b) = ("a".repeat(1000) + " X", "a".repeat(1000) + " Y");
         let shown = quoted_pair(Some(&a), Some(&b));
         assert!(
-            shown.contains("aX\"") && shown.contains("aY\"") && shown.len() < 120,
+            shown.contains("a X\"") && shown.contains("a Y\"") && shown.len() < 120,
             "{shown}"
         );
         assert_eq!(quoted_pair(Some("a\"b"), None), "\"a\\\"b\" → null");
         let long = "é".repeat(300);
         assert!(quoted(Some(&long)).ends_with("é\"… (600 bytes)"));
-        let other = "é".repeat(150) + &"ü".repeat(300);
-        assert!(quoted_pair(Some(&long), Some(&other)).starts_with("…\"éé"));
+        let far = "nothing happens here ".repeat(20);
+        let note = |typo: &str, word: &str| format!("the {typo} note. {far}withdrawal: {word}");
+        let shown = quoted_pair(Some(&note("frist", "NO")), Some(&note("first", "YES")));
+        assert!(
+            shown.contains("the frist note") && shown.contains("the first note"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("withdrawal: NO\"") && shown.contains("withdrawal: YES\""),
+            "{shown}"
+        );
+        let json = |word: &str| format!(r#"{{"meta": {{"consent": "{word}"}}, "text": "{far}"}}"#);
+        let shown = quoted_pair(Some(&json("NO")), Some(&json("YES")));
+        assert_eq!(shown, "meta.consent: \"NO\" → \"YES\"");
     }
 
     #[test]

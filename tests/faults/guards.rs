@@ -2,8 +2,9 @@
 //! statement.
 
 use std::process::Child;
+use std::time::Duration;
 
-use crate::harness::{Run, Stage, eventually, finish, shared};
+use crate::harness::{Run, Stage, connect, eventually, finish, shared};
 use crate::proxy::{Cut, Message, Place, Proxy, Way};
 
 const TABLE: &str = "CREATE TABLE t (k text PRIMARY KEY, v text); INSERT INTO t VALUES ('a', 'old'), ('b', 'old'), ('c', 'old')";
@@ -38,11 +39,12 @@ const PLAN: [&str; 5] = ["plan", "--batch-id", "b", "--out", "b.json"];
 
 #[test]
 fn a_definition_that_changes_while_its_lock_is_waited_for_is_seen_by_apply() {
+    // The last one does not keep anybody from reading, so that it is waited for with the lock only.
     for change in [
         "ALTER TABLE t ADD COLUMN w int",
         "ALTER TABLE t ADD CONSTRAINT short CHECK (length(v) < 9)",
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
-         CREATE TRIGGER f BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f(); LOCK TABLE t IN ACCESS EXCLUSIVE MODE",
+         CREATE TRIGGER f BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
     ] {
         let stage = delivered("");
         stage.plan("b");
@@ -68,9 +70,35 @@ fn a_definition_that_changes_while_a_plan_is_made_is_seen() {
 #[test]
 fn rows_that_are_written_anew_while_a_plan_is_made_are_there() {
     let stage = delivered("");
-    // A snapshot from before the commit would find the table empty.
-    let anew = "CREATE TEMPORARY TABLE kept AS TABLE t; TRUNCATE t; INSERT INTO t TABLE kept";
-    let run = meets(&stage, anew, &PLAN);
+    let proxy = Proxy::start(shared().port());
+    let url = proxy.url(&stage.url);
+    let plan = |cut| {
+        proxy.set(cut);
+        stage.loader_with(&PLAN, &[("DATABASE_URL", url.as_str())])
+    };
+    plan(None).exits(0);
+    let snapshot = |m: &Message| m.text.starts_with("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    let begins = proxy.seen().iter().position(snapshot).unwrap();
+    // All rows are written anew just when the snapshot begins. One from before the commit would find
+    // the table empty, whenever it looks.
+    let direct = stage.url.clone();
+    proxy.meanwhile(move || {
+        let mut other = connect(&direct);
+        let anew =
+            "BEGIN; CREATE TEMPORARY TABLE kept AS TABLE t; TRUNCATE t; INSERT INTO t TABLE kept";
+        other.batch_execute(anew).unwrap();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(1));
+            other.batch_execute("COMMIT").unwrap();
+        });
+    });
+    let run = plan(Some(Cut {
+        at: begins + 1,
+        place: Place::Before,
+        way: Way::Meanwhile,
+        stays_down: false,
+    }));
+    assert!(proxy.has_cut());
     run.exits(0)
         .says_all(&["1 to insert, 2 to update", "1 unchanged"]);
 }

@@ -25,4 +25,7 @@ mod fixture;
 mod html;
 mod json;
 mod markdown;
+#[path = "../support/random.rs"]
+mod random;
 mod text;
+mod unusual;

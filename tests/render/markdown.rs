@@ -11,7 +11,8 @@ fn shown(plan: &Plan) -> String {
         limit: Some(markdown::ROWS),
         ..Filter::default()
     };
-    let (file, selection) = Selection::open(&plan.path(), &filter).unwrap();
+    let file = plan.open();
+    let selection = Selection::of(&file, &filter).unwrap();
     let mut out = Vec::new();
     markdown::selection(&file, &selection, &filter, &mut out).unwrap();
     String::from_utf8(out).unwrap()

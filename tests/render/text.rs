@@ -34,7 +34,8 @@ fn a_plan_with_everything_in_it() {
 #[test]
 fn the_way_of_reading_makes_no_difference() {
     let plan = fixture::everything(false);
-    let (file, selection) = Selection::open(&plan.path(), &first(20)).unwrap();
+    let file = plan.open();
+    let selection = Selection::of(&file, &first(20)).unwrap();
     let mut out = Vec::new();
     text::selection(&file, &selection, &first(20), PLAIN, &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), shown(&plan, &first(20)));
@@ -47,7 +48,7 @@ fn filters_and_limits() {
         tables: vec![table.into()],
         actions: vec![action],
         limit,
-        key: None,
+        ..Filter::default()
     };
     let updates = shown(&plan, &by("subjects", Action::Update, Some(1)));
     assert!(

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::plan::masking::Mask;
 use crate::plan::{Entry, TablePlan, Values, What};
+use crate::render::unusual::Mark;
 use crate::text::cut::cut;
 use crate::text::visible_ends;
 
@@ -56,6 +56,9 @@ struct Row {
     /// What an update sets: column, old, new.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     s: Vec<(usize, Value, Value)>,
+    /// Why it is unusual.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    u: Vec<String>,
     /// Values that are rounded: column, as given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     r: Vec<(usize, Value)>,
@@ -79,8 +82,8 @@ struct Broken {
 }
 
 /// Turns entries into lines of JSON.
-pub struct Writer<'a> {
-    mask: &'a Mask,
+#[derive(Default)]
+pub struct Writer {
     columns: Names,
     objects: Names,
     groups: HashMap<u64, usize>,
@@ -96,24 +99,16 @@ struct Tail<'a> {
     left: &'a [(usize, usize, u64)],
 }
 
-impl<'a> Writer<'a> {
-    pub fn new(mask: &'a Mask) -> Writer<'a> {
-        Writer {
-            mask,
-            columns: Names::default(),
-            objects: Names::default(),
-            groups: HashMap::new(),
-            bytes: 0,
-        }
-    }
-
-    /// One entry: `place` in the plan, `table` by number, `same` as entries that say the same.
+impl Writer {
+    /// One entry, masked: `place` in the plan, `table` by number, `same` as entries that say the same,
+    /// `marks` where it stands out.
     pub fn row(
         &mut self,
-        mut entry: Entry,
+        entry: Entry,
         place: u64,
         table: usize,
         same: u64,
+        marks: &[Mark],
     ) -> serde_json::Result<String> {
         let next = self.groups.len();
         let mut row = Row {
@@ -121,9 +116,9 @@ impl<'a> Writer<'a> {
             a: entry.what.action().urgency(),
             t: table,
             g: *self.groups.entry(same).or_insert(next),
+            u: marks.iter().map(Mark::words).collect(),
             ..Row::default()
         };
-        self.mask.entry(&mut entry);
         row.k = self.values(&entry.key);
         match &entry.what {
             What::Insert { values } => row.v = self.values(values),

@@ -4,7 +4,7 @@ use super::inert::{code, cut_code, words};
 use crate::action::Action;
 use crate::plan::{DriftRow, Entry, Value, Values, ViolationKind, What};
 use crate::render::select::Group;
-use crate::text::cut::{cut, difference};
+use crate::text::cut::{Cut, differences, further};
 
 /// The longest value in a cell, in characters.
 const WIDEST: usize = 80;
@@ -156,7 +156,7 @@ fn of_violation(entry: &Entry) -> Option<String> {
 }
 
 /// A natural key; the column's name only where there are several.
-fn key(key: &Values) -> String {
+pub fn key(key: &Values) -> String {
     match key.len() {
         1 => key.values().map(|v| value(v.words().as_deref())).collect(),
         _ => {
@@ -173,16 +173,27 @@ fn value(v: Option<&str>) -> String {
 }
 
 fn pair(old: Option<&str>, new: Option<&str>) -> String {
-    let start = match (old, new) {
-        (Some(a), Some(b)) => difference(a, b, WIDEST),
-        _ => 0,
+    let (Some(a), Some(b)) = (old, new) else {
+        return format!("{} → {}", value(old), value(new));
     };
-    let show = |v: Option<&str>| {
-        v.map_or("<i>null</i>".into(), |v| {
-            cut_code(&cut(v, start, WIDEST), false)
+    let (found, more) = differences(a, b, WIDEST);
+    let show = |cut: &Option<Cut>| {
+        let cut = cut.as_ref();
+        cut.map_or("<i>nothing</i>".into(), |cut| cut_code(cut, false))
+    };
+    let mut shown: Vec<String> = found
+        .iter()
+        .map(|d| {
+            let path = if d.path.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", code(&d.path, 120))
+            };
+            format!("{path}{} → {}", show(&d.old), show(&d.new))
         })
-    };
-    format!("{} → {}", show(old), show(new))
+        .collect();
+    shown.extend(further(more));
+    shown.join("<br>")
 }
 
 fn list(values: &Values, given_only: bool) -> String {

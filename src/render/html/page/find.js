@@ -7,6 +7,7 @@ const wants = () => ({
   kind: selects.kind.value,
   actions: toggles.filter((t) => t.ariaPressed === "true").map((t) => ACTIONS[t.dataset.toggle]).join(","),
   alike: grouped.checked ? "" : "0",
+  unusual: unusual.checked ? "1" : "",
 });
 const USUAL = ACTIONS.slice(0, 4).join(",");
 
@@ -28,6 +29,7 @@ function want(params) {
   const actions = (params.get("actions") || USUAL).split(",");
   for (const t of toggles) t.ariaPressed = String(actions.includes(ACTIONS[t.dataset.toggle]));
   grouped.checked = params.get("alike") !== "0";
+  unusual.checked = params.get("unusual") === "1";
 }
 
 async function follow() {
@@ -73,9 +75,10 @@ async function refresh(tell = true) {
   const column = asked.column === "" ? -1 : names.columns.indexOf(asked.column);
   const actions = ACTIONS.map((a) => asked.actions.split(",").includes(a));
   const has = (pairs) => pairs !== undefined && pairs.some((p) => p[0] === column);
-  // Violations of all tables, then deletes, then the rest table by table.
+  // Violations of all tables, then deletes, then what is unusual, then the rest table by table.
   const many = names.tables.length;
-  const sections = Array.from({ length: many * 5 }, () => []);
+  const sections = Array.from({ length: many * 6 }, () => []);
+  const section = (row) => (row.a < 2 ? row.a * many + row.t : row.u ? 2 * many + row.t : 3 * many + row.t * 3 + row.a - 2);
   const groups = [];       // by the number that entries alike share
   let matching = 0;
   for (let i = 0; i < rows.length; i++) {
@@ -87,24 +90,25 @@ async function refresh(tell = true) {
     if (!actions[row.a] || (table >= 0 && row.t !== table)) continue;
     if (asked.kind && !(row.violation && row.violation.kind === asked.kind)) continue;
     if (column >= 0 && !(has(row.s) || has(row.v) || has(row.r) || (row.violation && row.violation.field === column))) continue;
+    if (asked.unusual && !row.u) continue;
     if (q && !row.text.includes(q)) continue;
     matching++;
-    const group = grouped.checked ? groups[row.g] : undefined;
+    const group = grouped.checked && !row.u ? groups[row.g] : undefined;
     if (group) {
       if (group.alike) group.alike.push(i);
       else group.alike = [i];
       continue;
     }
     const item = { row: i, alike: null, open: false, height: closedHeight(row) };
-    groups[row.g] = item;
-    sections[row.a < 2 ? row.a * many + row.t : 2 * many + row.t * 3 + row.a - 2].push(item);
+    if (!row.u) groups[row.g] = item;
+    sections[section(row)].push(item);
   }
   const found = [];
-  for (const section of sections) {
-    const several = section.filter((item) => item.alike);
+  for (const items of sections) {
+    const several = items.filter((item) => item.alike);
     several.sort((a, b) => b.alike.length - a.alike.length);
     for (const item of several) found.push(item);
-    for (const item of section) if (!item.alike) found.push(item);
+    for (const item of items) if (!item.alike) found.push(item);
     if (due()) {
       await rest();
       if (mine !== turn) return;

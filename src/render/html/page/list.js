@@ -26,7 +26,7 @@ function closedHeight(row) {
   } else if (row.v) {
     lines = linesOf(row);
   }
-  return FRAME + TITLE + LINE * (lines + (row.r ? row.r.length : 0));
+  return FRAME + TITLE + LINE * (lines + (row.r ? row.r.length : 0) + (row.u ? row.u.length : 0));
 }
 
 function measure() {

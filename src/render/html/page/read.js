@@ -11,7 +11,7 @@ const AROUND = 300;        // px of rows above and below the screen
 const PRINTED = 500;       // rows on paper
 
 const $ = (id) => document.getElementById(id);
-const list = $("list"), state = $("state"), search = $("search"), tools = $("tools"), grouped = $("grouped");
+const list = $("list"), state = $("state"), search = $("search"), tools = $("tools"), grouped = $("grouped"), unusual = $("unusual");
 const selects = { table: $("table"), column: $("column"), kind: $("kind") };
 const toggles = [...document.querySelectorAll("[data-toggle]")];
 const ACTIONS = toggles.map((t) => t.name);
@@ -48,6 +48,7 @@ function searchable(row) {
   for (const v of row.v || []) parts.push(v[1]);
   for (const s of row.s || []) parts.push(s[1], s[2]);
   for (const r of row.r || []) parts.push(r[1]);
+  parts.push(...(row.u || []));
   if (row.violation) parts.push(row.violation.kind, row.violation.old, row.violation.given, row.violation.why);
   for (const [object, at] of row.f) parts.push(at === null ? names.objects[object] : names.objects[object] + "#" + at);
   return parts.filter((p) => p).join("\n").toLowerCase();
@@ -58,11 +59,13 @@ async function read() {
   names = JSON.parse($("names").textContent);
   const pieces = document.querySelectorAll("script.rows");
   const kinds = new Map();
+  let outliers = 0;
   for (let i = 0; i < pieces.length; i++) {
     for (const row of JSON.parse(pieces[i].textContent)) {
       row.text = searchable(row);
       row.length = lengthOf(row);
       rows.push(row);
+      if (row.u) outliers++;
       if (row.violation) kinds.set(row.violation.kind, (kinds.get(row.violation.kind) || 0) + 1);
     }
     if (due()) {
@@ -74,6 +77,8 @@ async function read() {
   options(selects.column, [...names.columns].sort().map((c) => [c, c]));
   options(selects.kind, [...kinds].sort().map(([kind, n]) => [kind, `${kind} (${number(n)})`]));
   selects.kind.hidden = kinds.size === 0;
+  unusual.parentElement.hidden = outliers === 0;
+  unusual.nextElementSibling.textContent = number(outliers);
   for (const [table, action, n] of names.left) {
     const word = ACTIONS[action] + (n === 1 ? "" : "s");
     $("left").append(make("li", "", `${number(n)} ${word} of ${names.tables[table]} are not on this page; `

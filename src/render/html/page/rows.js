@@ -139,6 +139,7 @@ function body(element, row, open) {
       line.append((i ? ", " : "") + names.columns[column] + " ", value(v, "", false));
     });
   }
+  for (const why of row.u || []) said("unusual").append(make("b", "", "unusual "), plain(value(why, "", open)));
   for (const [column, given] of row.r || []) {
     said().append(`${names.columns[column]} was given as `, value(given, "", open), " and is stored otherwise");
   }

@@ -1,0 +1,129 @@
+//! What the changes of one column come to.
+
+use super::frequent::Frequent;
+use super::kind::{Kind, kind, number, time};
+use super::sample::Sample;
+
+/// Longer values are counted by their beginning, in bytes.
+const LONGEST: usize = 100;
+
+/// What the changes of one column come to.
+#[derive(Debug)]
+pub struct ColumnProfile {
+    /// Its name.
+    pub name: String,
+    /// Rows whose update changes it.
+    pub rows: u64,
+    /// Of these, how many had null before.
+    pub filled: u64,
+    /// Of these, how many have null after.
+    pub emptied: u64,
+    /// Old and new value, of those that have both.
+    pub(super) changes: Frequent<(String, String)>,
+    /// In which way the old value becomes the new one, where it is one of the known ways.
+    pub kinds: Frequent<Kind>,
+    /// New values, those of inserted rows too.
+    pub values: Frequent<String>,
+    /// Numbers and times of updated rows, before and after.
+    pub(super) before: Sample,
+    pub(super) after: Sample,
+    /// Numbers and times of all new values.
+    pub all: Sample,
+    /// By how many powers of ten numbers change, without direction.
+    pub ratios: Sample,
+    /// Whether there are times among them.
+    pub(super) times: bool,
+}
+
+impl ColumnProfile {
+    pub(super) fn new(name: &str) -> ColumnProfile {
+        ColumnProfile {
+            name: name.to_owned(),
+            rows: 0,
+            filled: 0,
+            emptied: 0,
+            changes: Frequent::default(),
+            kinds: Frequent::default(),
+            values: Frequent::default(),
+            before: Sample::default(),
+            after: Sample::default(),
+            all: Sample::default(),
+            ratios: Sample::default(),
+            times: false,
+        }
+    }
+
+    /// Takes the value of an inserted row.
+    pub(super) fn given(&mut self, new: &str) {
+        self.values.add(&beginning(new));
+        if let Some(n) = self.measure(new) {
+            self.all.add(n);
+        }
+    }
+
+    /// Takes the change of an updated row.
+    pub(super) fn changed(&mut self, old: Option<&str>, new: Option<&str>) {
+        self.rows += 1;
+        match (old, new) {
+            (None, Some(new)) => {
+                self.filled += 1;
+                self.given(new);
+            }
+            (Some(_), None) => self.emptied += 1,
+            (Some(old), Some(new)) => {
+                self.given(new);
+                self.changes.add(&(beginning(old), beginning(new)));
+                if let Some(kind) = kind(old, new) {
+                    self.kinds.add(&kind);
+                }
+                if let (Some(a), Some(b)) = (self.measure(old), self.measure(new)) {
+                    self.before.add(a);
+                    self.after.add(b);
+                    if let Some(ratio) = ratio(old, new) {
+                        self.ratios.add(ratio);
+                    }
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// A number, or a time in days.
+    fn measure(&mut self, text: &str) -> Option<f64> {
+        if let Some(n) = number(text) {
+            return Some(n);
+        }
+        let days = days(text)?;
+        self.times = true;
+        Some(days)
+    }
+
+    /// Rows with a value before and after.
+    pub fn both(&self) -> u64 {
+        self.rows - self.filled - self.emptied
+    }
+
+    /// How often a new value comes.
+    pub fn times_given(&self, new: &str) -> u64 {
+        self.values.of(&beginning(new))
+    }
+}
+
+/// Days since 1970 of a date or time.
+fn days(text: &str) -> Option<f64> {
+    let at = time(text)?;
+    let since = at.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
+    Some(since.as_secs_f64() / 86_400.0)
+}
+
+/// By how many powers of ten a number changes, without direction; `None` where one of them is 0.
+pub fn ratio(old: &str, new: &str) -> Option<f64> {
+    let (a, b) = (number(old)?, number(new)?);
+    (a != 0.0 && b != 0.0).then(|| (b / a).abs().log10().abs())
+}
+
+fn beginning(text: &str) -> String {
+    let end = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = end.take_while(|end| *end <= LONGEST).last().unwrap_or(0);
+    text[..end].to_owned()
+}

@@ -1,0 +1,66 @@
+//! A column's profile in words, the same in all formats.
+
+use super::column::ColumnProfile;
+use super::kind::Kind;
+use super::sample::ENOUGH;
+use crate::render::verdict::plural;
+use crate::text::cut::quoted_pair;
+
+/// Of frequent changes at most so many are named, and only if they come so often.
+const NAMED: usize = 2;
+const OFTEN: u64 = 3;
+
+impl ColumnProfile {
+    /// What its changes come to, for people: `353 of 1200 updates, all one day earlier`.
+    pub fn words(&self, updates: u64) -> String {
+        let mut parts = Vec::new();
+        if self.filled > 0 {
+            parts.push(all_or(self.filled, self.rows, "from null"));
+        }
+        if self.emptied > 0 {
+            parts.push(all_or(self.emptied, self.rows, "to null"));
+        }
+        for (kind, n) in self.kinds.most() {
+            // What is done to a few rows alone is worth a word only if it is likely to be a mistake.
+            let telling = matches!(kind, Kind::PowerOfTen(_) | Kind::Sign | Kind::Exchanged);
+            if telling || n >= OFTEN {
+                parts.push(all_or(n, self.rows, &kind.words()));
+            }
+        }
+        let frequent = self.changes.most().into_iter();
+        for ((old, new), n) in frequent.filter(|(_, n)| *n >= OFTEN).take(NAMED) {
+            parts.push(all_or(n, self.rows, &quoted_pair(Some(old), Some(new))));
+        }
+        parts.extend(self.spread());
+        let of = format!("{} of {}", self.rows, plural(updates, "update"));
+        if parts.is_empty() {
+            return of;
+        }
+        format!("{of}: {}", parts.join("; "))
+    }
+
+    /// How its numbers are spread before and after, where there are enough of them.
+    fn spread(&self) -> Option<String> {
+        if self.times || self.before.seen() < ENOUGH {
+            return None;
+        }
+        let ends = |part| Some((self.before.quantile(part)?, self.after.quantile(part)?));
+        let ((a, b), (c, d)) = (ends(0.0)?, ends(1.0)?);
+        let (least, most) = (a.min(b), c.max(d));
+        (least < most).then(|| {
+            format!(
+                "{least} to {most}: before |{}| after |{}|",
+                self.before.bars(least, most),
+                self.after.bars(least, most)
+            )
+        })
+    }
+}
+
+fn all_or(n: u64, of: u64, what: &str) -> String {
+    if n == of && of > 1 {
+        format!("all {what}")
+    } else {
+        format!("{n} {what}")
+    }
+}
