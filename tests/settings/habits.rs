@@ -118,3 +118,38 @@ fn a_fragment_without_records_is_noted() {
         .exits(0)
         .says("note: subjects: there is no record in staging/b1/subjects/cut_off.ndjson");
 }
+
+#[test]
+fn what_is_unusual_is_shown_alone_and_without_rules() {
+    let world = with_batch();
+    world.write(
+        "source/staging/b1/subjects/alike.json",
+        r#"[{"gsid": "C-001"}, {"gsid": "c 001"}]"#,
+    );
+    world
+        .call(&[&PLAN[..], &["p.json"]].concat())
+        .run()
+        .exits(0);
+    let show = |more: &[&str]| {
+        let args = [&["show", "p.json"], more].concat();
+        world.call(&args).run().exits(0).stdout
+    };
+    for more in [&["--unusual"][..], &["--unusual", "--all"]] {
+        let shown = show(more);
+        assert!(shown.contains("gsid=C-001") && shown.contains("gsid=c 001"));
+        assert!(
+            shown.contains("unusual: another key") && !shown.contains("gsid=G2"),
+            "{shown}"
+        );
+    }
+    let shown = show(&["--without-rule", "key"]);
+    assert!(
+        !shown.contains("unusual") && shown.contains("gsid=G2"),
+        "{shown}"
+    );
+    world
+        .call(&["show", "p.json", "--without-rule", "other"])
+        .run()
+        .exits(1)
+        .says("magnitude");
+}
