@@ -27,6 +27,7 @@ mod failures;
 mod guards;
 mod races;
 mod rollback;
+mod round_trips;
 mod roundtrip;
 mod stops;
 mod witness;
