@@ -4,6 +4,7 @@ pub mod config;
 pub mod delivery;
 pub mod graph;
 pub mod limits;
+pub mod mark;
 pub mod row;
 pub mod schema;
 pub mod target;

@@ -191,7 +191,8 @@ pub async fn plan(
         compared += stage.rows;
     }
     let mut tables = Vec::with_capacity(targets.len());
-    for (target, words) in targets.iter().zip(&read.words) {
+    for (stage, words) in stages.iter().zip(&read.words) {
+        let target = stage.target;
         let Target {
             name,
             table,
@@ -201,6 +202,7 @@ pub async fn plan(
         let own = request.config.resolve(name, table)?;
         tables.push(TablePlan {
             table: name.clone(),
+            relation: table.name.clone(),
             config: config.clone(),
             schema: table.fingerprint.clone(),
             parents: parents(target, &targets),
@@ -208,11 +210,10 @@ pub async fn plan(
             rows: rows(&snapshot, target).await?,
             columns: Vec::new(),
             counts: Counts::default(),
-            stamps: config.stamps.clone().unwrap_or_default(),
             triggered: Vec::new(),
             warnings: [
                 limits::replaced(&own.limits, &config.limits),
-                notes(target, &targets, &read.fragments),
+                notes(target, &stage.used, &targets, &read.fragments),
                 words.notes(table, &|(object, position)| origin(object, position)),
             ]
             .concat(),

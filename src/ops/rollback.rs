@@ -1,9 +1,9 @@
 //! Rollback: a plan made from the audit log instead of a batch, applied like any other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 
-use super::targets::{Needs, check_limits, dependencies, parents, rows};
+use super::targets::{Needs, check_limits, dependencies, parents, rows, unguarded};
 use super::{Event, OnProgress};
 use crate::error::{Error, Remedy, Result};
 use crate::pg::ledger::{self, Application};
@@ -16,7 +16,6 @@ use crate::planfile::PlanWriter;
 use crate::sql::Qualified;
 use crate::table::graph;
 use crate::table::limits::{self, Allowance};
-use crate::table::schema::Table;
 use crate::table::target::Target;
 
 /// What is to be taken back.
@@ -190,6 +189,7 @@ pub async fn rollback(
         } = target;
         tables.push(TablePlan {
             table: name.clone(),
+            relation: table.name.clone(),
             config: config.clone(),
             schema: table.fingerprint.clone(),
             parents: parents(target, undone.iter().map(|(t, _)| t)),
@@ -197,9 +197,8 @@ pub async fn rollback(
             rows: rows(&snapshot, target).await?,
             columns: Vec::new(),
             counts: Counts::default(),
-            stamps: BTreeMap::new(),
             triggered: triggered(target, written),
-            warnings: [replaced, warnings(table)].concat(),
+            warnings: [replaced, warnings(target)].concat(),
         });
     }
     events(Event::phase("write the plan"));
@@ -308,6 +307,18 @@ fn merge(applications: &[&Application]) -> Result<Vec<LedgerTable>> {
                     ))
                     .with_remedy(Remedy::OneByOne));
                 }
+                Some(known)
+                    if known
+                        .types
+                        .iter()
+                        .any(|(c, t)| table.types.get(c).is_some_and(|other| other != t)) =>
+                {
+                    return Err(Error::blocked(format!(
+                        "the type of a column of table {} was another one in application {}",
+                        table.table, application.application
+                    ))
+                    .with_remedy(Remedy::OneByOne));
+                }
                 Some(known) => {
                     let (sum, c) = (&mut known.counts, &table.counts);
                     sum.insert += c.insert;
@@ -363,7 +374,7 @@ fn triggered(target: &Target, written: &Written) -> Vec<String> {
 async fn order(session: &Session, ledgered: Vec<LedgerTable>) -> Result<Vec<(Target, Written)>> {
     let mut found = Vec::with_capacity(ledgered.len());
     for ledger in ledgered {
-        let table = catalog::table(session, &ledger.table).await?;
+        let table = catalog::relation(session, &ledger.relation).await?;
         found.push((ledger, table));
     }
     let needs: Vec<Needs<'_>> = found
@@ -382,6 +393,7 @@ async fn order(session: &Session, ledgered: Vec<LedgerTable>) -> Result<Vec<(Tar
         };
         let written = Written {
             columns: ledger.columns,
+            types: ledger.types,
             counts: ledger.counts,
         };
         (target, written)
@@ -389,12 +401,14 @@ async fn order(session: &Session, ledgered: Vec<LedgerTable>) -> Result<Vec<(Tar
     Ok(ordered.collect())
 }
 
-fn warnings(table: &Table) -> Vec<String> {
-    if table.triggers.is_empty() {
-        return Vec::new();
+fn warnings(target: &Target) -> Vec<String> {
+    let mut warnings: Vec<String> = unguarded(target).into_iter().collect();
+    let triggers = &target.table.triggers;
+    if !triggers.is_empty() {
+        warnings.push(format!(
+            "its triggers run when this is applied, and the columns that they set are not put back: {}",
+            triggers.join(", ")
+        ));
     }
-    vec![format!(
-        "its triggers run when this is applied, and the columns that they set are not put back: {}",
-        table.triggers.join(", ")
-    )]
+    warnings
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::sql::ident::nearest;
+use crate::sql::{Ident, list};
 use crate::table::graph::Dependency;
 use crate::table::limits::Allowance;
 use crate::table::schema::Table;
-use crate::table::target::Target;
+use crate::table::target::{Guard, Target};
 
 /// A table by name, and the tables that must be loaded before it whatever its foreign keys say.
 pub(super) type Needs<'a> = (&'a str, &'a Table, &'a [String]);
@@ -70,4 +71,28 @@ pub(super) fn parents<'a>(
     let parents = targets.into_iter().filter(|t| child.refers_to(t));
     let parents: BTreeSet<&str> = parents.map(|t| t.name.as_str()).collect();
     parents.into_iter().map(str::to_owned).collect()
+}
+
+/// What should be known about a table whose natural key no index makes unique.
+pub(super) fn unguarded(target: &Target) -> Option<String> {
+    if target.guard() == Guard::Index {
+        return None;
+    }
+    let key = &target.config.natural_key;
+    let what = match target.table.key_index(key) {
+        Some(index) => format!(
+            "the natural key is unique only where {} ({})",
+            index.predicate.as_deref().unwrap_or("true"),
+            index.name
+        ),
+        None => format!(
+            "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON {} ({})",
+            target.table.name,
+            list(key.iter().map(|c| Ident(c)))
+        ),
+    };
+    Some(format!(
+        "{what}; without it, applying waits for all others that write to the table and keeps them out until it is done \
+         (LOCK TABLE … IN SHARE ROW EXCLUSIVE MODE)"
+    ))
 }

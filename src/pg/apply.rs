@@ -3,13 +3,16 @@
 pub mod drift;
 mod effects;
 mod locked;
-mod origin;
+pub(in crate::pg) mod origin;
 mod preconditions;
+pub(in crate::pg) mod queued;
 mod read_back;
-mod record;
+pub(in crate::pg) mod record;
+mod sequences;
 pub mod staged;
 #[cfg(test)]
 mod statements;
+mod undone;
 pub mod write;
 
 use std::sync::Arc;
@@ -19,9 +22,9 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::ledger::Application;
 use crate::pg::{Event, OnProgress, Session};
-use crate::plan::Counts;
+use crate::plan::{Counts, Kind};
 use crate::planfile::Executable;
-use crate::sql::{Ident, Statement};
+use crate::sql::Statement;
 
 use locked::{Locked, lock_tables, name_others};
 use origin::Origin;
@@ -95,30 +98,27 @@ pub async fn attempt(
         _ => {}
     }
     still_in_effect(session, file).await?;
-    let mut names: Vec<String> = Vec::new();
-    let mut tables = match staged::tables(session, file).await {
+    let planned = file.header.tables.iter();
+    let names: Vec<String> = planned.map(|t| t.relation.to_string()).collect();
+    let tables = match staged::tables(session, file).await {
         Ok(tables) => tables,
-        Err(e) => {
-            let named: Vec<String> = file
-                .header
-                .tables
-                .iter()
-                .map(|t| Ident(&t.table).to_string())
-                .collect();
-            return Err(name_others(session, &named, e).await);
-        }
+        Err(e) => return Err(name_others(session, &names, e).await),
     };
-    names.extend(tables.iter().map(|t| t.target.table.name.to_string()));
-    names.sort();
-    if !names.is_empty() {
-        if let Err(e) = session.run(&lock_tables(&names)).await {
+    for lock in lock_tables(&file.header, &tables) {
+        if let Err(e) = session.run(&lock).await {
             return Err(name_others(session, &names, e).await);
         }
-        // What was read before the lock may have changed until it was there.
-        tables = staged::tables(session, file).await?;
     }
+    // What was read before the locks may have changed until they were there.
+    let mut tables = staged::tables(session, file).await?;
     on_progress(Event::phase("stage"));
     staged::stage(session, plan, &mut tables, on_progress).await?;
+    // What a rollback restores was numbered by the sequence, or it was moved behind it then.
+    let numbers: &[Staged] = match file.header.kind {
+        Kind::Load => &tables,
+        Kind::Rollback => &[],
+    };
+    sequences::check(session, numbers).await?;
     let application = uuid::Uuid::new_v4().to_string();
     let context = Context {
         session,
@@ -153,6 +153,7 @@ pub async fn attempt(
             .await?;
         return Ok(Attempt::Rehearsed(report));
     }
+    sequences::advance(session, numbers).await?;
     Ok(Attempt::Ready(Box::new(Prepared {
         locked,
         loader_schema: options.loader_schema.clone(),
@@ -164,9 +165,10 @@ pub async fn attempt(
 async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged]) -> Result<()> {
     let (session, on_progress) = (context.session, context.on_progress);
     let header = &plan.plan().header;
+    undone::check(context, header, tables).await?;
     let of = tables.len() as u64;
     on_progress(Event::Locking { tables: 0, of });
-    let mut differs = false;
+    let mut differs = !queued::lock(session, context.origin.loader_schema).await?;
     for (tables, staged) in (1..).zip(tables) {
         on_progress(Event::phase_of("lock and compare", &staged.target.name));
         differs |= !context.compare_and_lock(staged).await?;
@@ -202,9 +204,15 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
         on_progress(Event::Verifying { tables, of });
     }
     on_progress(Event::phase("write ledger and queue"));
-    let queue = record::record(context, header).await?;
+    record::record(context, header, tables).await?;
+    let queue = queued::settle(context, header).await?;
     // Last of all: triggers on the loader's own tables have run too.
     effects::check_side_effects(context, tables, queue, &before).await?;
+    if effects::is_followed(context).await? {
+        for staged in tables {
+            context.read_again(staged).await?;
+        }
+    }
     let origin = &context.origin;
     if crate::pg::ledger::committed(session, origin.loader_schema, origin.application).await? {
         return Ok(());

@@ -90,3 +90,10 @@ pub(in crate::pg) fn list(schema: &str, filter: Filter<'_>, limit: u64) -> State
     );
     Statement::with("reading the audit log", sql, values)
 }
+
+/// Who made the change of the audit log's row `alias`, and when, as SQL.
+pub(in crate::pg) fn who(alias: &str) -> String {
+    format!(
+        "coalesce({alias}.changed_by, '?') || ' at ' || coalesce({alias}.changed_at::text, '?')"
+    )
+}

@@ -59,8 +59,8 @@ impl<'a> Beside<'a> {
 
     /// The condition that `t` is not marked as deleted.
     pub fn live(&self) -> String {
-        match self.target.mark() {
-            Some(mark) => format!("t.{} IS NULL", Ident(mark)),
+        match self.target.marks() {
+            Some((column, mark)) => mark.lives(&format!("t.{}", Ident(&column.name))),
             None => "true".into(),
         }
     }

@@ -71,19 +71,37 @@ pub async fn tables(session: &Session, config: &Config, names: &[String]) -> Res
 /// # Errors
 /// As [`tables`].
 pub async fn table(session: &Session, name: &str) -> Result<Table> {
-    let doing = format!("reading the definition of table {name}");
     let mut spellings = vec![Ident(name).to_string()];
     if let Some((schema, table)) = name.split_once('.') {
         spellings.push(format!("{}.{}", Ident(schema), Ident(table)));
     }
-    let mut values = Values::default();
-    values.texts(spellings);
-    let find = Statement::with(&doing, FIND, values);
-    let found = session.query(&find).await?.into_iter().next().ok_or_else(|| {
+    let found = described(session, name, spellings).await?;
+    found.ok_or_else(|| {
         Error::config(format!(
             "table {name} does not exist in the database, or not in the search path; name its schema as schema.table"
         ))
-    })?;
+    })
+}
+
+/// The table of this schema and name, whatever the search path is.
+///
+/// # Errors
+/// As [`tables`].
+pub async fn relation(session: &Session, name: &Qualified) -> Result<Table> {
+    let spelled = name.to_string();
+    let found = described(session, &spelled, vec![spelled.clone()]).await?;
+    found.ok_or_else(|| Error::config(format!("the table {spelled} is no longer there")))
+}
+
+/// The table that the first of these spellings finds, if one does.
+async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Result<Option<Table>> {
+    let doing = format!("reading the definition of table {name}");
+    let mut values = Values::default();
+    values.texts(spellings);
+    let find = Statement::with(&doing, FIND, values);
+    let Some(found) = session.query(&find).await?.into_iter().next() else {
+        return Ok(None);
+    };
     let oid: u32 = found.get(0);
     let qualified = Qualified {
         schema: found.get(1),
@@ -93,6 +111,12 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
     if !matches!(kind.as_str(), "r" | "p") {
         return Err(Error::config(format!(
             "{qualified} is not a table (relkind {kind}); views and foreign tables cannot be loaded"
+        )));
+    }
+    if let Some(foreign) = found.get::<_, Option<String>>(4) {
+        return Err(Error::config(format!(
+            "{qualified} has the foreign table {foreign} below it, whose rows can be neither locked nor counted: it \
+             cannot be loaded; load its other partitions by their own names"
         )));
     }
     let rows = async |sql: &str| {
@@ -134,7 +158,7 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
         hasher.update(line.as_bytes());
         hasher.update(b"\n");
     }
-    Ok(Table {
+    Ok(Some(Table {
         oid,
         name: qualified,
         columns: columns.collect(),
@@ -146,5 +170,5 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
         triggers: triggers.iter().map(|r| r.get(0)).collect(),
         column_triggers: triggers.iter().any(|r| r.get(1)),
         fingerprint: format!("sha256:{}", hex(&hasher.finalize())),
-    })
+    }))
 }

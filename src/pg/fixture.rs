@@ -45,6 +45,7 @@ pub(super) fn schema() -> [Target; 2] {
             ..of_type(5, "doubled", "numeric", 'N')
         },
     ];
+    samples.columns[1].sequence = Some(qualified("samples_number_seq"));
     samples.columns[3].domain = true;
     samples.columns[3].type_sql = "positive".into();
     samples.columns[3].base_type_sql = "numeric(10,3)".into();
@@ -155,6 +156,7 @@ fn of_type(number: i16, name: &str, ty: &str, category: char) -> Column {
         domain: false,
         not_null: false,
         default: None,
+        sequence: None,
         identity: Identity::None,
         generated: false,
         generation: None,

@@ -1,10 +1,12 @@
 //! Which database a session is with.
 
 use super::migrate;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::plan::TargetDatabase;
 use crate::sql::Statement;
+
+const DOING: &str = "asking which database this is";
 
 impl Session {
     /// What identifies this database, for a plan.
@@ -16,16 +18,15 @@ impl Session {
         let sql = "SELECT pg_catalog.current_database()::text, \
              (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' || \
              (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())::text, \
-             pg_catalog.current_setting('search_path')";
-        let row = self
-            .row(&Statement::new("asking which database this is", sql))
-            .await?;
+             pg_catalog.to_json(pg_catalog.current_schemas(false))";
+        let row = self.row(&Statement::new(DOING, sql)).await?;
         Ok(TargetDatabase {
             database: row.text(0)?.to_owned(),
             identity: row.text(1)?.to_owned(),
             lineage,
             loader_schema: loader_schema.to_owned(),
-            search_path: row.text(2)?.to_owned(),
+            search_path: serde_json::from_str(row.text(2)?)
+                .map_err(|e| Error::local(DOING).caused_by(e))?,
         })
     }
 }

@@ -6,4 +6,4 @@ pub mod snapshot;
 pub mod stage;
 #[cfg(test)]
 mod statements;
-mod trial;
+pub(in crate::pg) mod trial;

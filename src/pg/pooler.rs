@@ -4,6 +4,7 @@
 //! programs get. It is told by what a session says of itself when it starts: a server keeps that,
 //! poolers refuse or drop it. Only then two connections tell how processes are handed out.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
@@ -55,27 +56,43 @@ pub(super) async fn dedicated(
         Err(e) if refuses_options(&e) => open(database, config, patience).await?,
         Err(e) => return Err(e),
     };
-    // A process that one connection still held could not be given to another.
-    let other = open(database, config, patience).await?;
-    let mine = first(&client, PROCESS).await?;
-    let by_transaction = match first(&other, &format!("BEGIN; {PROCESS}")).await {
-        Ok(others) => mine == others || first(&client, PROCESS).await? != mine,
-        // By the statement, there are no transactions at all.
-        Err(e) if e.code().is_some() => true,
-        Err(e) => return Err(e),
-    };
-    if by_transaction {
-        return Err(Error::config(format!(
-            "{}: a connection pooler that hands out server processes by the transaction (pgbouncer with pool_mode = \
-             transaction or statement) stands before the server; the loader's locks, settings and temporary tables \
-             need a process of their own: connect to the server itself, or through a pool with pool_mode = session",
-            database.place()
-        )));
+    // Of several processes in turn, one connection gets another each time; of one, both get the same.
+    let mut mine = BTreeSet::new();
+    for _ in 0..ASKED {
+        mine.insert(first(&client, PROCESS).await?);
+    }
+    // A pool by the session that has no process left does not answer, or refuses: that tells nothing.
+    let others = tokio::time::timeout(BRIEFLY, async {
+        let other = open(database, config, patience).await?;
+        let mut others = BTreeSet::new();
+        for _ in 0..ASKED {
+            others.insert(first(&other, PROCESS).await?);
+        }
+        Ok::<_, Error>(others)
+    });
+    let others = others.await.ok().and_then(Result::ok).unwrap_or_default();
+    if mine.len() > 1 || others.len() > 1 || !mine.is_disjoint(&others) {
+        return Err(refused(&database.place()));
     }
     Ok(client)
 }
 
+/// The error for a pooler by the transaction; `what` says where, or what was being done.
+pub(super) fn refused(what: &str) -> Error {
+    Error::config(format!(
+        "{what}: a connection pooler that hands out server processes by the transaction (pgbouncer with pool_mode = \
+         transaction or statement) stands before the server; the loader's locks, settings and temporary tables \
+         need a process of their own: connect to the server itself, or through a pool with pool_mode = session"
+    ))
+}
+
 const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid()";
+
+/// How often each connection asks which process it has.
+const ASKED: usize = 3;
+
+/// How long a second connection is waited for.
+const BRIEFLY: Duration = Duration::from_secs(2);
 
 /// pgbouncer calls what it does not know a protocol violation; others, a feature that is missing.
 fn refuses_options(e: &Error) -> bool {

@@ -4,25 +4,28 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
-use crate::sql::{Ident, Statement, Values};
+use crate::plan::{Fingerprint, Queued};
+use crate::sql::{Ident, Statement, Values, text_array};
+use crate::table::row::digest_of;
+use crate::text::escape;
 
 /// One entry of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueEntry {
-    /// Its id.
-    pub id: i64,
     /// The table it is for.
     pub table: String,
     /// The fragment's own id.
     pub fragment_id: Option<String>,
     /// The object's key.
     pub s3_key: Option<String>,
+    /// What a plan keeps of it.
+    pub seen: Queued,
 }
 
 /// The entries of a batch.
 ///
 /// # Errors
-/// [`Blocked`](crate::ErrorKind::Blocked) where the batch has none, or where the validator marked some as failed;
+/// [`Blocked`](crate::ErrorKind::Blocked) where the batch has none, or where some have a status with which they are not loaded;
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<Vec<QueueEntry>> {
     let rows = session.rows(&list(schema, batch_id)).await?;
@@ -32,48 +35,79 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
         ))
         .with_remedy(Remedy::NoQueue));
     }
-    let failed: Vec<String> = rows
-        .iter()
-        .filter(|r| r.is(4))
-        .map(|r| {
-            let name = r.get(3).or(r.get(2)).unwrap_or("?");
-            let why = r.get(5).unwrap_or("no message");
-            format!(
-                "  {}: {}",
-                crate::text::escape(name),
-                crate::text::escape(why)
-            )
-        })
-        .collect();
-    if !failed.is_empty() {
-        let shown = failed.len().min(20);
-        let rest = match failed.len() - shown {
-            0 => String::new(),
-            n => format!("\n  and {n} more"),
-        };
+    let mut refused: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for row in &rows {
+        let status = row.get(4).unwrap_or("null");
+        match (status, row.is(5)) {
+            ("pending" | "loaded", _) | ("failed" | "skipped", true) => continue,
+            _ => {}
+        }
+        let name = row.get(3).or(row.get(2)).unwrap_or("?");
+        let why = row.get(6).unwrap_or("no message");
+        let named = refused.entry(status).or_default();
+        named.push(format!("  {}: {}", escape(name), escape(why)));
+    }
+    if !refused.is_empty() {
+        let refused = refused.iter().map(|(status, named)| said(status, named));
         return Err(Error::blocked(format!(
-            "{} fragment{} of batch {batch_id} failed validation; mend and deliver them again before loading:\n{}{rest}",
-            failed.len(),
-            if failed.len() == 1 { "" } else { "s" },
-            failed[..shown].join("\n")
+            "batch {batch_id} cannot be loaded as the validation queue has it; mend what was refused and deliver it \
+             again:\n{}",
+            refused.collect::<Vec<_>>().join("\n")
         )));
     }
     let entries = rows.into_iter().map(|mut row| {
         Ok(QueueEntry {
-            id: row.parsed(0)?,
             table: row.text(1)?.to_owned(),
             fragment_id: row.take(2),
             s3_key: row.take(3),
+            seen: Queued {
+                id: row.parsed(0)?,
+                status: row.text(4)?.to_owned(),
+                expect: Fingerprint(row.text(7)?.to_owned()),
+            },
         })
     });
     entries.collect()
 }
 
+/// The fragments that have a status with which they are not loaded.
+fn said(status: &str, named: &[String]) -> String {
+    let shown = named.len().min(20);
+    let rest = match named.len() - shown {
+        0 => String::new(),
+        n => format!("\n  and {n} more"),
+    };
+    let n = named.len();
+    let (fragments, are) = if n == 1 {
+        ("fragment", "is")
+    } else {
+        ("fragments", "are")
+    };
+    let what = match status {
+        "failed" => "failed validation".to_owned(),
+        other => format!(
+            "{are} {} there; pending ones are loaded, those that were loaded before, and those that a load failed or \
+             skipped",
+            escape(other)
+        ),
+    };
+    format!(
+        "{n} {fragments} {what}:\n{}{rest}",
+        named[..shown].join("\n")
+    )
+}
+
+/// The digest of the whole entry `alias` of the queue, as SQL: 32 hex digits.
+pub(in crate::pg) fn digest(alias: &str) -> String {
+    digest_of(&text_array([format!("{alias}::pg_catalog.text")]))
+}
+
 pub(in crate::pg) fn list(schema: &str, batch_id: &str) -> Statement {
     let mut values = Values::default();
     let sql = format!(
-        "SELECT id::text, table_name, fragment_id, s3_key, status = 'failed' AND application IS NULL, error_message \
-         FROM {}.validation_queue WHERE batch_id = {} ORDER BY id",
+        "SELECT q.id::text, q.table_name, q.fragment_id, q.s3_key, q.status, q.application IS NOT NULL, q.error_message, {} \
+         FROM {}.validation_queue q WHERE q.batch_id = {} ORDER BY q.id",
+        digest("q"),
         Ident(schema),
         values.text(batch_id)
     );
@@ -149,16 +183,15 @@ impl Matcher {
         }
     }
 
-    /// The ids of the entries for the object with this key (below the root, or as `s3://…`) and
-    /// fragment id.
-    pub fn take(&mut self, keys: &[&str], fragment_id: Option<&str>) -> Vec<i64> {
+    /// The entries for the object with this key (below the root, or as `s3://…`) and fragment id.
+    pub fn take(&mut self, keys: &[&str], fragment_id: Option<&str>) -> Vec<QueueEntry> {
         let by_key = keys.iter().find_map(|k| self.by_key.get(*k));
         let found = by_key.or_else(|| fragment_id.and_then(|id| self.by_id.get(id)));
         let found = found.cloned().into_iter().flatten();
         found
             .map(|i| {
                 self.entries[i].1 = true;
-                self.entries[i].0.id
+                self.entries[i].0.clone()
             })
             .collect()
     }
@@ -178,10 +211,14 @@ mod tests {
 
     fn entry(id: i64, key: Option<&str>, fragment: Option<&str>) -> QueueEntry {
         QueueEntry {
-            id,
             table: "t".into(),
             fragment_id: fragment.map(str::to_owned),
             s3_key: key.map(str::to_owned),
+            seen: Queued {
+                id,
+                status: "pending".into(),
+                expect: Fingerprint(String::new()),
+            },
         }
     }
 
@@ -192,9 +229,10 @@ mod tests {
             entry(2, None, Some("f2")),
             entry(3, Some("gone.json"), None),
         ]);
-        assert_eq!(m.take(&["a.json"], Some("f2")), [1]);
-        assert_eq!(m.take(&["b.json"], Some("f2")), [2]);
-        assert_eq!(m.take(&["c.json"], Some("x")), [0i64; 0]);
-        assert_eq!(m.left().map(|e| e.id).collect::<Vec<_>>(), [3]);
+        let ids = |found: Vec<QueueEntry>| found.iter().map(|e| e.seen.id).collect::<Vec<_>>();
+        assert_eq!(ids(m.take(&["a.json"], Some("f2"))), [1]);
+        assert_eq!(ids(m.take(&["b.json"], Some("f2"))), [2]);
+        assert_eq!(ids(m.take(&["c.json"], Some("x"))), [0i64; 0]);
+        assert_eq!(ids(m.left().collect()), [3]);
     }
 }

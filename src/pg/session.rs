@@ -13,7 +13,7 @@ use super::connect::Database;
 use super::pooler;
 use crate::error::{Error, Result};
 use crate::plan::masking::Mask;
-use crate::sql::{Statement, Values};
+use crate::sql::{Ident, Statement, Values, list};
 
 use failure::discreet;
 pub use failure::{failed, must_be};
@@ -206,17 +206,47 @@ impl Session {
         self.run(&terminate).await
     }
 
-    /// Sets the search path under which a plan was made.
+    /// Sets the search path under which a plan was made: these schemas, and no others.
     ///
     /// # Errors
+    /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where the role cannot use one of them, or one is gone;
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn set_search_path(&self, path: &str) -> Result<()> {
+    pub async fn set_search_path(&self, schemas: &[String]) -> Result<()> {
+        let doing = "setting the search path";
         let mut values = Values::default();
         let sql = format!(
             "SELECT pg_catalog.set_config('search_path', {}, false)",
-            values.text(path)
+            values.text(list(schemas.iter().map(|s| Ident(s))))
         );
-        let set = Statement::with("setting the search path", sql, values);
-        self.run(&set).await
+        self.run(&Statement::with(doing, sql, values)).await?;
+        let mut values = Values::default();
+        let sql = format!(
+            "SELECT pg_catalog.current_schemas(false)::text[] = {}",
+            values.texts(schemas)
+        );
+        if self.holds(&Statement::with(doing, sql, values)).await? {
+            return Ok(());
+        }
+        Err(Error::plan_refused(format!(
+            "the plan was made with the search path {}, and not all of it can be used by this role: a schema is gone, or \
+             the role has no USAGE on it; grant that, or make a new plan",
+            list(schemas.iter().map(|s| crate::text::escape(s)))
+        )))
+    }
+
+    /// That the server process is still the one with which the session began: locks, settings and
+    /// temporary tables are in that one.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) where it is another one.
+    pub(super) async fn stays(&self, doing: &str) -> Result<()> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_backend_pid() = {}",
+            self.backend.process
+        );
+        if self.holds(&Statement::new(doing, sql)).await? {
+            return Ok(());
+        }
+        Err(pooler::refused(doing))
     }
 }

@@ -4,8 +4,11 @@ mod audited;
 mod compare;
 mod drift;
 mod referrers;
+mod retyped;
 #[cfg(test)]
 mod statements;
+
+use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
@@ -35,6 +38,8 @@ pub struct Undo<'a> {
 pub struct Written {
     /// The columns that the loads wrote, beside key and stamps.
     pub columns: Vec<String>,
+    /// The types of its columns then.
+    pub types: BTreeMap<String, String>,
     /// How many rows of each kind.
     pub counts: Counts,
 }
@@ -83,6 +88,7 @@ impl<'a> Undo<'a> {
         if !triggered.is_empty() {
             session.run(&undo.follow(triggered)).await?;
         }
+        undo.retype(session).await?;
         session.run(&undo.analyze()).await?;
         Ok(undo)
     }

@@ -2,6 +2,7 @@
 
 use crate::plan::{Effect, Skip, Violation, ViolationKind};
 use crate::table::config::{OnImmutable, OnInvalid, Resolution, Strategy, TableConfig};
+use crate::table::mark::Mark;
 use crate::table::schema::Column;
 
 /// What a record says about one column.
@@ -41,7 +42,7 @@ impl Rule {
             immutable: config.immutable_fields.contains(&column.name),
             not_null: column.not_null,
             required: column.required() && !config.is_stamp(&column.name),
-            wins: Wins::of(&column.name, config),
+            wins: Wins::of(&column.name, Mark::of(column).unwrap_or(Mark::Time), config),
         }
     }
 
@@ -79,8 +80,9 @@ pub enum Wins {
     Given,
     /// Where it is given and not null.
     NotNull,
-    /// As [`Wins::NotNull`]; and without a value, null wins over the mark of a deleted row.
-    Revives,
+    /// As [`Wins::NotNull`]; and without a value, what a row that lives holds wins over the mark of a
+    /// deleted one.
+    Revives(Mark),
 }
 
 /// A field of a record, and the row's value in its column, as SQL.
@@ -95,12 +97,12 @@ pub struct Field {
 }
 
 impl Wins {
-    /// Of the fields for this column.
-    pub fn of(column: &str, config: &TableConfig) -> Wins {
+    /// Of the fields for this column, which marks rows so if it does.
+    pub fn of(column: &str, mark: Mark, config: &TableConfig) -> Wins {
         let is = |name: &String| name == column;
         match config.conflict_resolution {
             _ if config.natural_key.iter().any(is) => Wins::Never,
-            _ if config.soft_delete.column() == Some(column) => Wins::Revives,
+            _ if config.soft_delete.column() == Some(column) => Wins::Revives(mark),
             _ if config.immutable_fields.iter().any(is) => Wins::NotNull,
             Resolution::Replace => Wins::Given,
             Resolution::Merge | Resolution::Skip => Wins::NotNull,
@@ -114,21 +116,30 @@ impl Wins {
             (Wins::Never, _) => None,
             (_, Given::Value(value)) => Some(Some(value)),
             (Wins::Given, Given::Null | Given::Blank) => Some(None),
-            (Wins::Revives, _) if deleted => Some(None),
+            (Wins::Revives(mark), _) if deleted => Some(mark.alive()),
             _ => None,
         }
     }
 
-    /// The SQL condition that the field's value, or null without one, wins over the row's.
+    /// The SQL condition that the field's value, or without one what [`Wins::value`] gives, wins over
+    /// the row's.
     pub fn sql(self, field: &Field) -> String {
         let Field { given, value, row } = field;
         match self {
             Wins::Never => "false".into(),
             Wins::Given => given.clone(),
             Wins::NotNull => format!("{value} IS DISTINCT FROM NULL"),
-            Wins::Revives => {
-                format!("{value} IS DISTINCT FROM NULL OR {row} IS DISTINCT FROM NULL")
+            Wins::Revives(mark) => {
+                format!("{value} IS DISTINCT FROM NULL OR {}", mark.deleted(row))
             }
+        }
+    }
+
+    /// What a row holds when the field has won, as SQL.
+    pub fn value(self, field: &Field) -> String {
+        match self {
+            Wins::Revives(mark) => mark.or_alive(&field.value),
+            _ => field.value.clone(),
         }
     }
 }
@@ -258,7 +269,7 @@ fn update(
         let Some(new) = rule.wins.over(given[i], row.deleted) else {
             continue;
         };
-        revives |= rule.wins == Wins::Revives && row.deleted && new.is_none();
+        revives |= matches!(rule.wins, Wins::Revives(mark) if row.deleted && new == mark.alive());
         if new == now {
             continue;
         }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Fingerprint;
 use crate::action::Counts;
+use crate::sql::Qualified;
 use crate::strict::unique_map;
 use crate::table::config::{Stamp, TableConfig};
 use crate::table::limits::Exceeded;
@@ -55,8 +57,9 @@ pub struct TargetDatabase {
     pub lineage: String,
     /// The schema of the loader's own tables.
     pub loader_schema: String,
-    /// The search path under which values were read; apply sets the same.
-    pub search_path: String,
+    /// The schemas of the search path under which values were read, each one by name; apply sets the
+    /// same, whoever applies.
+    pub search_path: Vec<String>,
 }
 
 /// One table of a plan.
@@ -65,6 +68,9 @@ pub struct TargetDatabase {
 pub struct TablePlan {
     /// Its name as configured.
     pub table: String,
+    /// Its schema and name in the database: whatever else the configured name may find later, this
+    /// table is meant.
+    pub relation: Qualified,
     /// Its configuration as it was in effect.
     pub config: TableConfig,
     /// The fingerprint of its schema.
@@ -82,14 +88,6 @@ pub struct TablePlan {
     pub columns: Vec<String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
-    /// Columns that apply sets in every row that it writes, and to what. A rollback has none: it puts
-    /// the old values back.
-    #[serde(
-        default,
-        deserialize_with = "unique_map",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    pub stamps: BTreeMap<String, Stamp>,
     /// Columns that a rollback puts back and the table's own triggers may set again: what they
     /// hold in the end is not insisted on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -135,6 +133,28 @@ pub struct Header {
 }
 
 impl Header {
+    /// A header that says nothing but this.
+    pub(crate) fn empty(kind: Kind, batch_id: &str) -> Header {
+        Header {
+            kind,
+            batch_id: batch_id.to_owned(),
+            undoes: Vec::new(),
+            target: TargetDatabase {
+                database: String::new(),
+                identity: String::new(),
+                lineage: String::new(),
+                loader_schema: String::new(),
+                search_path: Vec::new(),
+            },
+            records: 0,
+            blocking: 0,
+            rejected: 0,
+            summary: Counts::default(),
+            tables: Vec::new(),
+            salt: None,
+        }
+    }
+
     /// The last line people see, and scripts look for.
     pub fn summary_line(&self) -> String {
         let c = &self.summary;
@@ -179,6 +199,15 @@ impl Header {
         self.tables.iter().any(|t| !t.config.sensitive.is_empty())
     }
 
+    /// The columns of a table that apply sets in every row that it writes, and to what. A rollback
+    /// sets none: it puts the old values back.
+    pub fn stamps(&self, table: &TablePlan) -> BTreeMap<String, Stamp> {
+        match self.kind {
+            Kind::Load => table.config.stamps.clone().unwrap_or_default(),
+            Kind::Rollback => BTreeMap::new(),
+        }
+    }
+
     /// The table of that name.
     pub fn table(&self, name: &str) -> Option<&TablePlan> {
         self.tables.iter().find(|t| t.table == name)
@@ -200,9 +229,21 @@ pub struct Fragment {
     pub sha256: String,
     /// Records in it.
     pub records: u64,
-    /// Ids of its entries in the validation queue.
+    /// Its entries in the validation queue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub queue: Vec<i64>,
+    pub queue: Vec<Queued>,
+}
+
+/// An entry of the validation queue as it was when the plan was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Queued {
+    /// Its id.
+    pub id: i64,
+    /// Its status.
+    pub status: String,
+    /// The digest of the whole entry, as it must be found.
+    pub expect: Fingerprint,
 }
 
 /// One table in the ledger: what its rollback needs to know.
@@ -210,10 +251,15 @@ pub struct Fragment {
 pub struct LedgerTable {
     /// Its name as configured.
     pub table: String,
+    /// Its schema and name in the database.
+    pub relation: Qualified,
     /// Its configuration as it was in effect.
     pub config: TableConfig,
     /// The columns that the application wrote, beside key and stamps.
     pub columns: Vec<String>,
+    /// The types of all its columns, as SQL.
+    #[serde(deserialize_with = "unique_map")]
+    pub types: BTreeMap<String, String>,
     /// How many rows of each kind.
     pub counts: Counts,
 }

@@ -74,6 +74,8 @@ const COMPUTED: &str =
 enum Field {
     Column(usize),
     Generated,
+    /// Not loaded; others may refer to it by this value.
+    Said(usize),
     Dropped,
 }
 
@@ -181,15 +183,24 @@ impl<'a> Incoming<'a> {
         for (i, column) in table.columns.iter().enumerate() {
             let field = if config.is_stamp(&column.name) {
                 Field::Dropped
-            } else if column.writable() {
+            } else if config.takes(column) {
                 Field::Column(i)
             } else {
                 Field::Generated
             };
             fields.insert(column.name.as_str(), field);
         }
+        let referred = |c: &Column| {
+            let mut keys = table.referrers.iter();
+            keys.any(|key| key.parent_columns.contains(&c.name))
+        };
         for name in &config.ignore_fields {
-            fields.insert(name, Field::Dropped);
+            let mut columns = table.columns.iter();
+            let field = match columns.position(|c| c.name == *name && referred(c)) {
+                Some(i) => Field::Said(i),
+                None => Field::Dropped,
+            };
+            fields.insert(name, field);
         }
         let is_key = |name: &String| config.natural_key.contains(name);
         Incoming {
@@ -221,9 +232,14 @@ impl<'a> Incoming<'a> {
         let mut cells = vec![Cell::Absent; width];
         let mut findings = Vec::new();
         let mut rounded = BTreeMap::new();
+        let mut said = Vec::new();
         for (name, value) in &record.fields {
             match self.fields.get(name.as_ref()) {
                 Some(Field::Dropped) => {}
+                // What cannot be read refers to nothing.
+                Some(Field::Said(i)) => {
+                    said.extend((self.readings[*i].read(value).ok()).map(|taken| (*i, taken.text)))
+                }
                 Some(Field::Generated) => findings.push(Finding {
                     given: shorten(value),
                     ..Finding::new(ViolationKind::GeneratedField, name, COMPUTED)
@@ -285,6 +301,9 @@ impl<'a> Incoming<'a> {
         self.given.push(n, self.keys.iter().map(text));
         self.given_columns.clear();
         self.given_columns.extend(cells.iter().map(Cell::letter));
+        for (i, text) in said {
+            cells[i] = Cell::Given(text);
+        }
         let json = |empty: bool, text: serde_json::Result<String>| {
             (!empty).then(|| text.unwrap_or_else(|e| format!("{e}")))
         };

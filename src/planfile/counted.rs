@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use crate::action::Counts;
 use crate::plan::{Effect, Entry, Header, What};
 
-/// Entries by table, of violations the records, and those that block: what is allowed and what is
-/// shown follows from the numbers in the header, which must be these.
+/// Entries by table, of violations the records, and those that block or leave records out: what is
+/// allowed and what is shown follows from the numbers in the header, which must be these.
 #[derive(Default)]
 pub(super) struct Counted {
     tables: BTreeMap<String, Counts>,
     blocking: u64,
+    rejected: u64,
 }
 
 impl Counted {
@@ -22,6 +23,7 @@ impl Counted {
         self.table(&entry.table).add(entry.what.action());
         if let What::Violation(v) = &entry.what {
             self.blocking += u64::from(v.effect == Effect::Block);
+            self.rejected += u64::from(v.effect == Effect::Reject);
         }
     }
 
@@ -38,6 +40,7 @@ impl Counted {
         stated.retain(|_, c| *c != Counts::default());
         once && self.tables == stated
             && self.blocking == header.blocking
+            && self.rejected == header.rejected
             && header.sum() == header.summary
     }
 }

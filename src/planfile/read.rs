@@ -11,8 +11,8 @@ use super::parse::{Item, Parsed, parse_from};
 use super::seal::Seal;
 use super::{Sections, quick};
 use crate::error::{Error, Remedy, Result};
-use crate::plan::Header;
 use crate::plan::masking::Mask;
+use crate::plan::{Header, Kind};
 
 /// A plan file whose hash was found right. It stays open, so that nobody can exchange it.
 ///
@@ -229,7 +229,19 @@ impl PlanFile {
         if let Some(seal) = &self.seal {
             return Err(seal.closed(&self.name));
         }
-        let Some(against) = self.header.against() else {
+        let header = &self.header;
+        if header.undoes.is_empty() != (header.kind == Kind::Load) {
+            return Err(Error::plan_refused(format!(
+                "{}: the plan is a {} and takes back {}: it was not made by the loader; make a new plan",
+                self.name,
+                header.kind.word(),
+                match header.undoes.is_empty() {
+                    true => "nothing".to_owned(),
+                    false => header.undoes.join(", "),
+                }
+            )));
+        }
+        let Some(against) = header.against() else {
             return Ok(Executable(self));
         };
         let error = Error::blocked(format!("{}: {against}", self.name));

@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::action::Counts;
 use crate::plan::{
-    Effect, Entry, Fingerprint, Fragment, Kind, NewRow, Other, Skip, TablePlan, TargetDatabase,
-    Value, Values, Violation, ViolationKind, What,
+    Effect, Entry, Fingerprint, Fragment, Kind, NewRow, Other, Queued, Skip, TablePlan,
+    TargetDatabase, Value, Values, Violation, ViolationKind, What,
 };
+use crate::sql::Qualified;
 use crate::table::config::Config;
 
 fn text() -> impl Strategy<Value = String> {
@@ -117,17 +118,18 @@ fn entry() -> impl Strategy<Value = Entry> {
 }
 
 fn fragment() -> impl Strategy<Value = Fragment> {
-    let ids = vec(any::<i64>(), 0..3);
-    (text(), option::of(text()), any::<u64>(), ids).prop_map(|(key, etag, records, queue)| {
-        Fragment {
+    let queued = (any::<i64>(), text(), digest());
+    let queued = queued.prop_map(|(id, status, expect)| Queued { id, status, expect });
+    (text(), option::of(text()), any::<u64>(), vec(queued, 0..3)).prop_map(
+        |(key, etag, records, queue)| Fragment {
             key,
             table: "t".into(),
             etag,
             sha256: String::new(),
             records,
             queue,
-        }
-    })
+        },
+    )
 }
 
 fn header() -> Header {
@@ -135,6 +137,10 @@ fn header() -> Header {
         \"Größe \\\"x\\\"\": {natural_key: [a, b], on_immutable: keep}";
     let config = Config::parse("tables.yaml", config).unwrap();
     let tables = config.tables.into_iter().map(|(table, config)| TablePlan {
+        relation: Qualified {
+            schema: "public".into(),
+            name: table.clone(),
+        },
         table,
         config,
         schema: "sha256:00".into(),
@@ -143,7 +149,6 @@ fn header() -> Header {
         rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
-        stamps: BTreeMap::new(),
         triggered: vec!["u".into()],
         warnings: vec!["mind the\ngap".into()],
     });
@@ -156,7 +161,7 @@ fn header() -> Header {
             identity: "1/2".into(),
             lineage: "l".into(),
             loader_schema: "public".into(),
-            search_path: "\"$user\", public".into(),
+            search_path: vec!["ext".into(), "public".into()],
         },
         records: u64::MAX,
         blocking: 0,

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// A name, displayed as a quoted SQL identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ident<'a>(pub &'a str);
@@ -13,7 +16,10 @@ impl fmt::Display for Ident<'_> {
 }
 
 /// A schema-qualified name, displayed as SQL.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
 pub struct Qualified {
     /// The schema (namespace).
     pub schema: String,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::strict::unique_map;
 use crate::table::delivery::{Csv, Envelope, Excel};
 use crate::table::limits::Limits;
+use crate::table::schema::{Column, Identity};
 use crate::types::spelling::{Encoding, Epoch, Spelling};
 
 pub use checked::Config;
@@ -79,6 +80,17 @@ pub enum OnDuplicate {
     Reject,
     /// The last one, in object and position order, wins.
     Last,
+}
+
+/// What becomes of a value that is given for a column which a sequence numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GivenNumbers {
+    /// It is stored, and the sequence is moved behind it.
+    #[default]
+    Advance,
+    /// It is a violation.
+    Refuse,
 }
 
 /// What a stamp column is set to by every load.
@@ -247,12 +259,21 @@ pub struct TableConfig {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub spelling: BTreeMap<String, Spelling>,
+    /// What becomes of values given for columns that a sequence numbers.
+    #[serde(default, skip_serializing_if = "GivenNumbers::is_default")]
+    pub given_numbers: GivenNumbers,
     /// Other tables whose rows this table's triggers and foreign-key actions may change.
     #[serde(default)]
     pub allow_side_effects: Vec<String>,
     /// The most rows that one plan may insert, update or delete; more is for `--max-inserts` and its siblings to allow.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+}
+
+impl GivenNumbers {
+    fn is_default(&self) -> bool {
+        *self == GivenNumbers::default()
+    }
 }
 
 fn yes() -> bool {
@@ -322,6 +343,16 @@ impl TableConfig {
             false_words: spelling.false_words,
             ..self
         }
+    }
+
+    /// Whether a record may give a value for a column.
+    pub fn takes(&self, column: &Column) -> bool {
+        let refused = self.given_numbers == GivenNumbers::Refuse && column.sequence.is_some();
+        // What finds a row need not be written.
+        let finds = column.identity == Identity::Always
+            && self.update_strategy == Strategy::UpdateOnly
+            && self.natural_key.contains(&column.name);
+        column.writable() && !refused || finds
     }
 
     /// Whether `column` is set by a stamp.

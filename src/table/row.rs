@@ -32,6 +32,11 @@ impl Column {
         text(&format!("{alias}.{}", Ident(&self.name)), self.text_cast)
     }
 
+    /// What its type prints of a value of it, as SQL.
+    pub fn printed(&self, value: &str) -> String {
+        text(value, self.text_cast)
+    }
+
     /// The staged value's SQL text; staged columns are named by number.
     pub fn staged_text(&self, alias: &str) -> String {
         text(&format!("{alias}.{}", self.staged()), self.text_cast)
@@ -218,7 +223,8 @@ pub struct Once {
     pub image: String,
 }
 
-fn digest_of(texts: &str) -> String {
+/// The digest of an array of texts, as SQL: 32 hex digits.
+pub fn digest_of(texts: &str) -> String {
     format!(
         "pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(pg_catalog.array_send({texts})), 1, 16), 'hex')"
     )

@@ -74,6 +74,8 @@ pub struct Column {
     pub not_null: bool,
     /// Its default as SQL, where it has one.
     pub default: Option<String>,
+    /// The sequence that belongs to it and numbers its rows.
+    pub sequence: Option<Qualified>,
     /// Whether it is an identity column.
     pub identity: Identity,
     /// Whether it is `GENERATED ALWAYS AS (…)`.

@@ -1,7 +1,18 @@
 //! A table of a batch or plan, with all that belongs together about it.
 
 use super::config::TableConfig;
+use super::mark::Mark;
 use super::schema::{Column, Equality, Table};
+use crate::sql::Ident;
+
+/// What keeps others from bringing a second row with a natural key while a plan is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// A unique index.
+    Index,
+    /// Nothing in the database: apply locks the table against all others that write to it.
+    Lock,
+}
 
 /// A table of a batch or plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +53,42 @@ impl Target {
         self.config.soft_delete.column()
     }
 
+    /// That column, and how it marks them.
+    pub fn marks(&self) -> Option<(&Column, Mark)> {
+        let column = self.table.column(self.mark()?)?;
+        Some((column, Mark::of(column).ok()?))
+    }
+
+    /// Whether records may bring a value for this column that is not loaded.
+    pub fn is_ignored(&self, column: &Column) -> bool {
+        self.config.ignore_fields.contains(&column.name)
+    }
+
     /// Whether it refers to `parent` by a foreign key.
     pub fn refers_to(&self, parent: &Target) -> bool {
         let mut keys = self.table.foreign_keys.iter();
         keys.any(|key| key.parent == parent.table.name)
+    }
+
+    /// What keeps others from bringing a second row with a natural key.
+    pub fn guard(&self) -> Guard {
+        let index = self.table.key_index(&self.config.natural_key);
+        match index.map(|index| index.predicate.as_deref()) {
+            Some(None) => Guard::Index,
+            Some(Some(predicate)) if self.is_live(predicate) => Guard::Index,
+            _ => Guard::Lock,
+        }
+    }
+
+    /// Whether a condition, as the database prints it, is that a row is not marked as deleted.
+    fn is_live(&self, condition: &str) -> bool {
+        let Some((column, mark)) = self.marks() else {
+            return false;
+        };
+        let printed = [column.name.clone(), Ident(&column.name).to_string()];
+        printed.iter().any(|name| {
+            condition == format!("({})", mark.lives(name))
+                || mark == Mark::Flag && column.not_null && condition == format!("(NOT {name})")
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Rollbacks at the edges: triggers, marks, columns that do not count, roles, and failures that
 //! are recorded.
 
-use crate::harness::Stage;
+use crate::harness::{Stage, one};
 
 fn last(stage: &Stage) -> String {
     stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1")
@@ -377,4 +377,107 @@ fn what_triggers_set_in_our_own_rollbacks_is_nobodys_change() {
         .says_all(&["k=n: changed"])
         .omits("k=a");
     assert_eq!(stage.one(values), "a 1, n 1 theirs");
+}
+
+#[test]
+fn a_table_whose_columns_have_other_types_since_is_put_back_in_these() {
+    let before = "('a', 5, 'old', '2024-01-01 10:00', true)";
+    for (alter, back) in [
+        (
+            "ALTER n TYPE numeric(10,2)",
+            "t (a,5.00,old,\"2024-01-01 10:00:00\",t)",
+        ),
+        (
+            "ALTER n TYPE bigint",
+            "t (a,5,old,\"2024-01-01 10:00:00\",t)",
+        ),
+        ("ALTER n TYPE text", "t (a,5,old,\"2024-01-01 10:00:00\",t)"),
+        (
+            "ALTER v TYPE varchar(3)",
+            "t (a,5,old,\"2024-01-01 10:00:00\",t)",
+        ),
+        (
+            "ALTER at TYPE timestamptz USING at AT TIME ZONE 'UTC'",
+            "t (a,5,old,\"2024-01-01 10:00:00+00\",t)",
+        ),
+        (
+            "ALTER yes TYPE int USING yes::int",
+            "t (a,5,old,\"2024-01-01 10:00:00\",1)",
+        ),
+    ] {
+        let stage = Stage::new(
+            &format!(
+                "CREATE TABLE t (k text PRIMARY KEY, n int, v text, at timestamp, yes bool); INSERT INTO t VALUES {before}"
+            ),
+            "t: {natural_key: [k]}",
+        );
+        let batch = r#"[{"k": "a", "n": 6, "v": "new", "at": "2024-02-01 00:00", "yes": false}, {"k": "n", "n": 1}]"#;
+        stage.deliver("b", &[("t/1.json", batch)]);
+        stage.load("b");
+        stage.sql(&format!("SET TimeZone = 'UTC'; ALTER TABLE t {alter}"));
+        let now = stage.data();
+        // What was changed since, is found as ever.
+        stage.sql("UPDATE t SET n = 7 WHERE k = 'a'");
+        stage.roll_back("b").exits(3).says_all(&["k=a", "changed"]);
+        stage.sql("UPDATE t SET n = 6 WHERE k = 'a'");
+        let run = stage.roll_back("b");
+        assert_eq!(run.code, Some(0), "{alter}: {run}");
+        let data = stage.with(|client| {
+            client.batch_execute("SET TimeZone = 'UTC'").unwrap();
+            one(client, "SELECT 't ' || t::text FROM t")
+        });
+        assert_eq!(data, back, "{alter}");
+        stage
+            .loader(&["rollback", "--application", &last(&stage), "--force"])
+            .exits(0);
+        assert_eq!(stage.data(), now, "{alter}");
+    }
+}
+
+#[test]
+fn a_type_that_cannot_hold_what_was_there_is_named() {
+    for (alter, why) in [
+        (
+            "ALTER n TYPE numeric(10,1)",
+            "cannot hold all that it held before the load",
+        ),
+        (
+            "ALTER v TYPE varchar(3)",
+            "cannot hold all that it held before the load",
+        ),
+        ("ALTER v TYPE int USING 0", "cannot be cast"),
+    ] {
+        let stage = Stage::new(
+            "CREATE TABLE t (k text PRIMARY KEY, n numeric, v text); INSERT INTO t VALUES ('a', 5.25, 'before')",
+            "t: {natural_key: [k]}",
+        );
+        stage.deliver("b", &[("t/1.json", r#"{"k": "a", "n": 6, "v": "new"}"#)]);
+        stage.load("b");
+        stage.sql(&format!("ALTER TABLE t {alter}"));
+        let before = stage.state();
+        stage
+            .roll_back("b")
+            .exits(4)
+            .says_all(&["the type of", why]);
+        assert_eq!(stage.state(), before, "{alter}");
+    }
+}
+
+#[test]
+fn a_column_that_is_gone_matters_only_where_an_update_changed_it() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, x text); INSERT INTO t VALUES ('a', 'old', 'x')",
+        "t: {natural_key: [k]}",
+    );
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": "a", "v": "new"}, {"k": "n", "x": "given"}]"#,
+        )],
+    );
+    stage.load("b");
+    stage.sql("ALTER TABLE t DROP x");
+    stage.roll_back("b").exits(0);
+    assert_eq!(stage.data(), "t (a,old)");
 }

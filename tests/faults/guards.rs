@@ -4,7 +4,7 @@
 use std::process::Child;
 use std::time::Duration;
 
-use crate::harness::{Run, Stage, connect, eventually, finish, shared};
+use crate::harness::{Run, Stage, connect, eventually, finish, one, shared, signal};
 use crate::proxy::{Cut, Message, Place, Proxy, Way};
 
 const TABLE: &str = "CREATE TABLE t (k text PRIMARY KEY, v text); INSERT INTO t VALUES ('a', 'old'), ('b', 'old'), ('c', 'old')";
@@ -192,4 +192,115 @@ fn a_part_of_a_table_is_not_taken_for_the_whole_of_it() {
     let run = stage.loader_with(&PLAN, &[("DATABASE_URL", url.as_str())]);
     run.exits(1).says_all(&["row-level security"]);
     stage.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+/// The number of the message that has `text` when the plan `b.json` is applied through `proxy`; after
+/// that everything is as before.
+fn message(stage: &Stage, proxy: &Proxy, text: &str) -> usize {
+    proxy.set(None);
+    let url = proxy.url(&stage.url);
+    stage
+        .loader_with(&APPLY, &[("DATABASE_URL", &url)])
+        .exits(0);
+    stage.sql(
+        "TRUNCATE t, loader_ledger, audit_log, batch_load_log; \
+         INSERT INTO t VALUES ('a', 'old'), ('b', 'old'), ('c', 'old'); \
+         UPDATE validation_queue SET status = 'pending', loaded_at = NULL, error_message = NULL, application = NULL",
+    );
+    let seen = proxy.seen();
+    let found = seen.iter().rposition(|m| m.text.contains(text));
+    found.unwrap_or_else(|| panic!("no message has {text:?}"))
+}
+
+/// Applies the plan `b.json` through `proxy`; before message `at` goes through, `work` is done.
+fn apply_meanwhile(
+    stage: &Stage,
+    proxy: &Proxy,
+    at: usize,
+    work: impl Fn() + Send + Sync + 'static,
+) -> Run {
+    proxy.meanwhile(work);
+    proxy.set(Some(Cut {
+        at,
+        place: Place::Before,
+        way: Way::Meanwhile,
+        stays_down: false,
+    }));
+    let mut command = stage.command(&APPLY);
+    command
+        .env("DATABASE_URL", proxy.url(&stage.url))
+        .env("MAX_RETRIES", "0");
+    let run = finish("apply", command.spawn().unwrap());
+    assert!(proxy.has_cut(), "{run}");
+    run
+}
+
+#[test]
+fn another_row_in_the_place_of_one_that_was_compared_is_not_taken_for_it() {
+    let stage = delivered("");
+    stage.plan("b");
+    let proxy = Proxy::start(shared().port());
+    let at = message(&stage, &proxy, "FOR NO KEY UPDATE OF t");
+    // It is older than the apply: then the place can be free while that goes on.
+    let older = std::sync::Mutex::new(stage.connect());
+    older
+        .lock()
+        .unwrap()
+        .batch_execute("BEGIN; SELECT pg_current_xact_id()")
+        .unwrap();
+    let url = stage.url.clone();
+    let run = apply_meanwhile(&stage, &proxy, at, move || {
+        let mut older = older.lock().unwrap();
+        let place = one(&mut older, "SELECT ctid FROM t WHERE k = 'b'");
+        older
+            .batch_execute("DELETE FROM t WHERE k = 'b'; COMMIT")
+            .unwrap();
+        let mut other = connect(&url);
+        other.batch_execute("VACUUM t").unwrap();
+        other
+            .batch_execute("INSERT INTO t VALUES ('z', 'theirs')")
+            .unwrap();
+        assert_eq!(one(&mut other, "SELECT ctid FROM t WHERE k = 'z'"), place);
+    });
+    run.exits(3).says_all(&["k=b", "vanished"]);
+    assert_eq!(stage.one("SELECT v FROM t WHERE k = 'z'"), "theirs");
+}
+
+/// A server process that is stopped when it is to commit, and goes on later: what is said in between
+/// must be true in the end.
+#[test]
+fn an_attempt_that_has_not_ended_is_waited_for_before_the_ledger_is_asked() {
+    for lock_timeout in ["1", "8"] {
+        let stage = delivered("");
+        stage.plan("b");
+        let proxy = Proxy::start(shared().port());
+        let at = message(&stage, &proxy, "COMMIT");
+        stage.set("LOADER_LOCK_TIMEOUT", lock_timeout);
+        stage.set("TRANSACTION_TIMEOUT", "1");
+        let url = stage.url.clone();
+        let run = apply_meanwhile(&stage, &proxy, at, move || {
+            let process: u32 = one(
+                &mut connect(&url),
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+                 AND application_name = 'table-loader' AND xact_start IS NOT NULL",
+            )
+            .parse()
+            .unwrap();
+            signal(process, "STOP");
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(5500));
+                signal(process, "CONT");
+            });
+        });
+        std::thread::sleep(Duration::from_secs(6));
+        stage.is_free();
+        let applied = stage.one("SELECT count(*) FROM loader_ledger") == "1";
+        let written = stage.one("SELECT v FROM t WHERE k = 'a'") == "new";
+        assert_eq!(written, applied);
+        match run.code {
+            Some(0) => assert!(applied, "{run}"),
+            Some(8) => {}
+            _ => assert!(!applied, "{run}"),
+        }
+    }
 }

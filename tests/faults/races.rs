@@ -329,3 +329,92 @@ fn a_deadlock_with_another_session_is_tried_again() {
     end(apply).exits(7).says_all(&["deadlock", "not applied"]);
     assert_eq!(stage.state(), before);
 }
+
+#[test]
+fn without_a_unique_index_a_lock_keeps_a_second_row_with_one_key_away() {
+    // By whom, and what the other session has done when apply begins.
+    for (index, first) in [
+        ("", "INSERT INTO t VALUES ('n', 'theirs')"),
+        (
+            "",
+            "INSERT INTO t VALUES ('n', 'theirs'); SELECT FROM t WHERE k = 'a' FOR UPDATE",
+        ),
+        (
+            "CREATE UNIQUE INDEX ON t (k) WHERE v = 'some'",
+            "INSERT INTO t VALUES ('n', 'theirs')",
+        ),
+        (
+            "ALTER TABLE t ADD UNIQUE (k) DEFERRABLE",
+            "UPDATE t SET k = 'n' WHERE k = 'c'",
+        ),
+    ] {
+        let stage = Stage::new(
+            &format!("{}; {index}", TABLE.replace(" PRIMARY KEY", "")),
+            CONFIG,
+        );
+        stage.deliver(
+            "b",
+            &[(
+                "t/1.json",
+                &BATCH.replace(r#", {"k": "c", "v": "old"}"#, ""),
+            )],
+        );
+        stage.plan("b");
+        let plan = std::fs::read_to_string(stage.path("b.json")).unwrap();
+        assert!(plan.contains("SHARE ROW EXCLUSIVE"), "{plan}");
+        meets(&stage, first, "COMMIT").exits(3).says("appeared");
+        assert_eq!(
+            stage.one("SELECT count(*) FROM t WHERE k = 'n'"),
+            "1",
+            "{first}"
+        );
+        stage.is_free();
+    }
+}
+
+#[test]
+fn while_rows_are_written_nobody_brings_their_keys_again() {
+    // Apply holds its lock while it waits for something else.
+    let stage = Stage::new(
+        &format!(
+            "{}; CREATE TABLE u (k text PRIMARY KEY); INSERT INTO u VALUES ('a')",
+            TABLE.replace(" PRIMARY KEY", "")
+        ),
+        "t: {natural_key: [k]}\nu: {natural_key: [k], depends_on: [t], conflict_resolution: skip}",
+    );
+    stage.deliver("b", &[("t/1.json", BATCH), ("u/1.json", r#"{"k": "new"}"#)]);
+    stage.plan("b");
+    let mut blocker = stage.connect();
+    blocker
+        .batch_execute("BEGIN; INSERT INTO u VALUES ('new')")
+        .unwrap();
+    let apply = start(&stage, &["b.json"]);
+    waits(&stage);
+    let mut other = stage.connect();
+    other.batch_execute("SET lock_timeout = '300ms'").unwrap();
+    let refused = other
+        .batch_execute("INSERT INTO t VALUES ('n', 'theirs')")
+        .unwrap_err();
+    assert_eq!(refused.code().map(|c| c.code()), Some("55P03"), "{refused}");
+    blocker.batch_execute("ROLLBACK").unwrap();
+    end(apply).exits(0);
+    assert_eq!(stage.one("SELECT count(*) FROM t WHERE k = 'n'"), "1");
+}
+
+#[test]
+fn the_privilege_for_the_lock_is_named() {
+    let stage = Stage::new(&TABLE.replace(" PRIMARY KEY", ""), CONFIG);
+    stage.deliver("b", &[("t/1.json", r#"{"k": "n"}"#)]);
+    stage.plan("b");
+    stage.sql(
+        "CREATE ROLE inserter LOGIN; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO inserter; \
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO inserter; GRANT UPDATE ON validation_queue TO inserter",
+    );
+    stage.set("DATABASE_URL", &stage.url.replace("loader@", "inserter@"));
+    let run = stage.loader(&["apply", "b.json", "--force"]).exits(1);
+    run.says_all(&[
+        "permission denied for table t",
+        "UPDATE, DELETE or TRUNCATE",
+    ]);
+    stage.sql("DROP OWNED BY inserter; DROP ROLE inserter");
+}

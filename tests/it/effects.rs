@@ -212,3 +212,178 @@ fn triggers_on_columns_fire_for_the_rows_that_change_them_and_no_others() {
     world.apply(&plan).ok();
     assert_eq!(world.rows("SELECT what FROM other"), ["2"]);
 }
+
+#[test]
+fn a_server_that_does_not_count_is_refused() {
+    let world = world(TABLES);
+    let plan = world.plan("b");
+    world.sql(&format!(
+        "ALTER DATABASE {} SET track_counts = off",
+        world.database
+    ));
+    world.writes_only_a_failure(|| world.apply(&plan).exits(1).says("track_counts"));
+}
+
+#[test]
+fn a_trigger_that_empties_redefines_or_drops_a_table_is_refused() {
+    for (body, what) in [
+        ("TRUNCATE other;", "public.other"),
+        ("TRUNCATE ONLY part_1;", "public.part_1"),
+        ("ALTER TABLE other ADD COLUMN extra int;", "public.other"),
+        ("DROP TABLE other;", "(dropped)"),
+    ] {
+        let schema = trigger("AFTER UPDATE", &format!("{body} RETURN NULL;"));
+        let world = world(&format!(
+            "{schema}; INSERT INTO other (what) VALUES ('here'); CREATE TABLE part (a int) PARTITION BY LIST (a); \
+             CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1); INSERT INTO part VALUES (1)"
+        ));
+        let plan = world.plan("b");
+        let run = world.writes_only_a_failure(|| world.apply(&plan).exits(4));
+        run.says("uncounted").says(what);
+    }
+}
+
+/// A foreign table `elsewhere` that stands for the table `other` of the same database.
+fn foreign(world: &World, then: &str) {
+    let (host, port) = (
+        world.value("SHOW unix_socket_directories"),
+        world.value("SHOW port"),
+    );
+    world.sql(&format!(
+        "CREATE EXTENSION postgres_fdw; \
+         CREATE SERVER here FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '{host}', port '{port}', dbname '{}'); \
+         CREATE USER MAPPING FOR PUBLIC SERVER here OPTIONS (user 'loader', password_required 'false'); {then}",
+        world.database
+    ));
+}
+
+#[test]
+fn rows_of_foreign_tables_are_not_counted_and_so_refused() {
+    let schema = trigger(
+        "AFTER UPDATE",
+        "INSERT INTO elsewhere (a, what) VALUES (1, NEW.v); RETURN NULL;",
+    );
+    for elsewhere in [
+        "CREATE FOREIGN TABLE elsewhere (a int, what text) SERVER here OPTIONS (table_name 'remote')",
+        "CREATE TABLE elsewhere (a int, what text) PARTITION BY LIST (a); CREATE FOREIGN TABLE elsewhere_1 \
+         PARTITION OF elsewhere FOR VALUES IN (1) SERVER here OPTIONS (table_name 'remote')",
+    ] {
+        let world = world(&schema);
+        foreign(
+            &world,
+            &format!("CREATE TABLE remote (a int, what text); {elsewhere}"),
+        );
+        let plan = world.plan("b");
+        world.writes_only_a_failure(|| world.apply(&plan).exits(4).says("public.elsewhere"));
+    }
+}
+
+#[test]
+fn a_table_with_a_foreign_partition_is_not_loaded() {
+    let world = World::new(
+        "CREATE TABLE t (id int, v text) PARTITION BY LIST (id); CREATE TABLE remote (id int, v text)",
+        "t: {natural_key: [id]}",
+    );
+    foreign(
+        &world,
+        "CREATE FOREIGN TABLE t_far PARTITION OF t DEFAULT SERVER here OPTIONS (table_name 'remote')",
+    );
+    world.deliver("b", "t/1.json", r#"{"id": 1, "v": "new"}"#);
+    world
+        .try_plan("b", &[])
+        .exits(1)
+        .says("the foreign table t_far");
+}
+
+#[test]
+fn rows_count_for_the_table_of_which_theirs_is_a_part() {
+    // Of an inheriting table that the plan's finds, and of a partition that is loaded by its own name.
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE heir (PRIMARY KEY (id)) INHERITS (t); \
+         INSERT INTO heir VALUES (1, 'old'); \
+         CREATE TABLE p (id int, v text) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p (PRIMARY KEY (id)) DEFAULT; \
+         INSERT INTO p VALUES (1, 'old')",
+        "t: {natural_key: [id]}\np1: {natural_key: [id]}",
+    );
+    for table in ["t", "p1"] {
+        world.deliver(
+            "b",
+            &format!("{table}/1.json"),
+            r#"[{"id": 1, "v": "new"}, {"id": 2, "v": "two"}]"#,
+        );
+    }
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    for table in ["t", "p"] {
+        assert_eq!(
+            world.rows(&format!("SELECT id, v FROM {table} ORDER BY 1")),
+            ["1|new", "2|two"]
+        );
+    }
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    for table in ["t", "p"] {
+        assert_eq!(world.rows(&format!("SELECT id, v FROM {table}")), ["1|old"]);
+    }
+}
+
+#[test]
+fn what_a_deferred_trigger_changes_is_read_back_too() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE other (id int); \
+         CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           IF NEW.v = 'new' THEN UPDATE t SET v = 'mine' WHERE id = NEW.id; END IF; RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()",
+        "t: {natural_key: [id], allow_side_effects: [t]}",
+    );
+    world.deliver("b", "t/1.json", r#"{"id": 1, "v": "new"}"#);
+    let plan = world.plan("b");
+    world.writes_only_a_failure(|| {
+        world
+            .apply(&plan)
+            .exits(4)
+            .says("1 row was not stored as planned")
+    });
+}
+
+#[test]
+fn what_is_committed_is_on_disk_whatever_the_role_or_database_says() {
+    for (set, used) in [
+        ("off", "on"),
+        ("local", "on"),
+        ("on", "on"),
+        ("remote_apply", "remote_apply"),
+    ] {
+        let world = World::new(
+            "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (v text); \
+             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS \
+               'BEGIN INSERT INTO other VALUES (current_setting(''synchronous_commit'')); RETURN NULL; END'; \
+             CREATE TRIGGER see AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION see()",
+            "t: {natural_key: [id], allow_side_effects: [other]}",
+        );
+        world.sql(&format!(
+            "ALTER DATABASE {} SET synchronous_commit = {set}",
+            world.database
+        ));
+        world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+        let plan = world.plan("b");
+        world.apply(&plan).ok();
+        assert_eq!(world.rows("SELECT v FROM other"), [used], "{set}");
+    }
+}
+
+#[test]
+fn a_key_that_a_trigger_changes_is_named_as_what_it_is() {
+    let world = world(&trigger(
+        "BEFORE INSERT",
+        "NEW.id := NEW.id + 100; RETURN NEW;",
+    ));
+    let plan = world.plan("b");
+    world.writes_only_a_failure(|| {
+        world
+            .apply(&plan)
+            .exits(4)
+            .says("t: 2 rows were not stored as planned, which are not found by their natural key")
+    });
+}

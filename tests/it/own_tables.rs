@@ -140,6 +140,66 @@ fn a_trigger_on_the_loaders_own_tables_changes_no_row_unseen() {
     }
 }
 
+#[test]
+fn rows_that_may_be_changed_beside_the_plan_are_read_back_last_of_all() {
+    for (table, event, body, says) in [
+        (
+            "audit_log",
+            "INSERT",
+            "UPDATE t SET v = 'mine' WHERE id = 2;",
+            "1 row was not stored as planned, for example 2",
+        ),
+        (
+            "loader_ledger",
+            "INSERT",
+            "DELETE FROM t WHERE id = 2;",
+            "1 row was not stored as planned, which are not found",
+        ),
+        (
+            "validation_queue",
+            "UPDATE",
+            "UPDATE t SET v = 'mine';",
+            "2 rows were not stored as planned",
+        ),
+        // What belongs to the loader, nobody else may change.
+        (
+            "loader_ledger",
+            "INSERT",
+            "UPDATE audit_log SET new_values = NULL;",
+            "public.audit_log",
+        ),
+    ] {
+        let world = world();
+        world.configure(
+            "t: {natural_key: [id], allow_side_effects: [t, audit_log, public.audit_log]}",
+        );
+        let plan = world.plan("b");
+        let body = format!("{body} RETURN NULL;");
+        trigger(&world, table, &format!("AFTER {event}"), &body);
+        let before = world.state_without("public.batch_load_log");
+        world.apply(&plan).exits(4).says(says);
+        assert_eq!(
+            world.state_without("public.batch_load_log"),
+            before,
+            "{table}"
+        );
+    }
+    // A rollback's deletes too.
+    let world = world();
+    world.configure("t: {natural_key: [id], allow_side_effects: [t]}");
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    trigger(
+        &world,
+        "batch_load_log",
+        "AFTER INSERT",
+        "IF NEW.status <> 'failed' THEN INSERT INTO t VALUES (2, 'again'); END IF; RETURN NULL;",
+    );
+    let run = world.loader(&["rollback", "--batch-id", "b", "--force"]);
+    run.exits(4)
+        .says("1 of the rows that were deleted are there again");
+}
+
 /// The loader's tables as the original made them, in a schema of their own.
 const ORIGINAL: &str = "
 CREATE SCHEMA adopted;
@@ -191,6 +251,11 @@ fn tables_with_which_loads_or_rollbacks_would_fail_are_not_adopted() {
         ("ALTER TABLE adopted.audit_log ADD CHECK (operation IN ('INSERT', 'UPDATE', 'DELETE'))", "QUEUE"),
         ("ALTER TABLE adopted.audit_log ADD why text NOT NULL", "why"),
         ("ALTER TABLE adopted.audit_log ALTER operation TYPE varchar(3)", "too long"),
+        ("ALTER TABLE adopted.audit_log ALTER record_id TYPE varchar(255)", "audit_log.record_id is character varying(255)"),
+        ("ALTER TABLE adopted.audit_log ALTER table_name TYPE varchar(30)", "too long"),
+        ("ALTER TABLE adopted.audit_log ALTER batch_id TYPE varchar(30)", "too long"),
+        ("ALTER TABLE adopted.batch_load_log ALTER error_message TYPE varchar(500)", "batch_load_log.error_message is"),
+        ("ALTER TABLE adopted.validation_queue ALTER error_message TYPE varchar(500)", "validation_queue.error_message is"),
         ("CREATE TRIGGER own BEFORE INSERT ON adopted.audit_log FOR EACH ROW EXECUTE FUNCTION swallow()", "audit_log"),
         ("CREATE TRIGGER own BEFORE INSERT ON adopted.audit_log FOR EACH ROW EXECUTE FUNCTION garble()", "audit_log"),
         ("CREATE RULE own AS ON INSERT TO adopted.audit_log DO INSTEAD NOTHING", "audit_log"),
@@ -213,6 +278,19 @@ fn tables_with_which_loads_or_rollbacks_would_fail_are_not_adopted() {
         assert!(run.stderr.contains(says), "{change}: {says:?} is not in {run:?}");
         assert!(run.stderr.contains("cannot be adopted"), "{change}: {run:?}");
     }
+}
+
+#[test]
+fn what_was_put_on_tables_with_which_loads_work_does_not_run_for_a_look() {
+    let world = world();
+    world.loader(&["load", "--batch-id", "b", "--force"]).ok();
+    trigger(
+        &world,
+        "audit_log",
+        "BEFORE INSERT",
+        "RAISE 'it ran'; RETURN NEW;",
+    );
+    world.loader(&["migrate"]).ok();
 }
 
 #[test]
@@ -246,4 +324,18 @@ fn all_that_is_wrong_with_tables_is_said_at_once() {
         again.stderr.contains("audit_log.old_values is json"),
         "{again:?}"
     );
+}
+
+#[test]
+fn a_load_of_which_the_audit_log_lacks_a_change_is_not_taken_back() {
+    let world = world();
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    world.sql("DELETE FROM audit_log WHERE record_id = '1' AND table_name = 't'");
+    let run = world.writes_nothing(|| {
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .exits(4)
+    });
+    run.says("the audit log has 1 changes of this load and the ledger says 2");
 }

@@ -169,3 +169,49 @@ fn a_pooler_by_session_is_as_good_as_none() {
         assert_eq!(world.rows("SELECT id, v FROM t"), ["1|old"]);
     }
 }
+
+#[test]
+fn a_pooler_whose_processes_take_turns_is_refused_too() {
+    let world = world();
+    let plan = world.plan("b");
+    let pooler = pgbouncer(
+        "transaction",
+        "ignore_startup_parameters = options\nserver_round_robin = 1\ndefault_pool_size = 2",
+    );
+    through(&world, pooler.port);
+    // Two processes are there already, and idle.
+    let open = || {
+        let url = format!(
+            "postgresql://loader@127.0.0.1:{}/{}",
+            pooler.port, world.database
+        );
+        let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+        client.batch_execute("BEGIN; SELECT 1").unwrap();
+        client
+    };
+    for mut client in [open(), open()] {
+        client.batch_execute("COMMIT").unwrap();
+    }
+    for args in [
+        &["plan", "--batch-id", "b"][..],
+        &["apply", plan.name(), "--force"],
+    ] {
+        world.writes_nothing(|| world.loader(args).exits(1).says("pool_mode"));
+    }
+}
+
+#[test]
+fn a_pool_by_session_with_one_process_is_enough() {
+    let world = world();
+    let pooler = pgbouncer(
+        "session",
+        "ignore_startup_parameters = options\ndefault_pool_size = 1\nquery_wait_timeout = 1",
+    );
+    through(&world, pooler.port);
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT id, v FROM t ORDER BY 1"),
+        ["1|new", "2|∅"]
+    );
+}

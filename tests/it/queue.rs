@@ -36,7 +36,7 @@ fn a_fragment_that_the_validator_refused_stops_the_batch() {
     world.deliver("b", "t/2.json", r#"{"id": 2}"#);
     world.sql("UPDATE validation_queue SET status = 'failed', error_message = 'birth year in the future' WHERE s3_key LIKE '%2.json'");
     let run = world.try_plan("b", &[]).exits(4);
-    run.says("1 fragment of batch b failed validation")
+    run.says("1 fragment failed validation")
         .says("staging/b/t/2.json: birth year in the future");
     assert_eq!(world.plan_with("b", &["--queue", "off"]).count("insert"), 2);
 }
@@ -119,17 +119,116 @@ fn only_entries_of_the_plans_own_fragments_change() {
 }
 
 #[test]
-fn an_entry_that_is_gone_since_the_plan_stops_the_apply() {
+fn any_change_of_an_entry_since_the_plan_is_drift() {
+    for (change, now) in [
+        (
+            "UPDATE validation_queue SET status = 'failed', error_message = 'wrong'",
+            "plan saw \"pending\", now \"failed\"",
+        ),
+        (
+            "UPDATE validation_queue SET error_message = 'wrong'",
+            ": changed, in columns",
+        ),
+        (
+            "UPDATE validation_queue SET validated_data = '{}'",
+            ": changed, in columns",
+        ),
+        (
+            "UPDATE validation_queue SET table_name = 'u'",
+            ": changed, in columns",
+        ),
+        (
+            "UPDATE validation_queue SET status = 'loaded'",
+            "now \"loaded\"",
+        ),
+        ("DELETE FROM validation_queue", ": vanished"),
+    ] {
+        let world = world();
+        world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+        let plan = world.plan("b");
+        world.check(&plan).ok();
+        world.sql(change);
+        let refused = world.writes_only_a_failure(|| world.apply(&plan).exits(3));
+        refused.says("validation_queue").says(now);
+        world.check(&plan).exits(3).says(now);
+        world.writes_nothing(|| world.apply_with(&plan, &["--dry-run"]).exits(3));
+    }
+}
+
+#[test]
+fn a_verdict_that_comes_while_apply_waits_is_not_overwritten() {
     let world = world();
     world.deliver("b", "t/1.json", r#"{"id": 1}"#);
     let plan = world.plan("b");
-    world.sql("DELETE FROM validation_queue");
+    let mut validator = world.connect();
+    validator
+        .batch_execute(
+            "BEGIN; UPDATE validation_queue SET status = 'failed', error_message = 'wrong'",
+        )
+        .unwrap();
+    let apply = world.spawn(&["apply", plan.name(), "--approve", &plan.hash()]);
+    world.wait_for(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'table-loader' \
+         AND wait_event_type = 'Lock'",
+    );
+    validator.batch_execute("COMMIT").unwrap();
+    apply.finish().exits(3).says("now \"failed\"");
+    assert_eq!(
+        world.rows("SELECT status, error_message FROM validation_queue"),
+        ["failed|wrong"]
+    );
+    assert_eq!(world.rows("SELECT id FROM t"), [""; 0]);
+}
+
+#[test]
+fn what_the_plan_says_of_an_entry_must_be_so() {
+    let world = world();
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    world.sql("UPDATE validation_queue SET status = 'loaded'");
+    let plan = world.plan("b");
+    let made = plan.forged(
+        |_| {},
+        |fragment| fragment.queue[0].status = "pending".into(),
+        |_| {},
+    );
     world.writes_only_a_failure(|| {
         world
-            .apply(&plan)
-            .exits(4)
-            .says("entries in the validation queue are gone")
+            .apply(&made)
+            .exits(3)
+            .says("plan saw \"pending\", now \"loaded\"")
     });
+}
+
+#[test]
+fn only_statuses_that_are_known_are_loaded() {
+    for status in ["rejected", "invalid", "validating", "skipped", "Failed", ""] {
+        let world = world();
+        world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+        world.deliver("b", "t/2.json", r#"{"id": 2}"#);
+        world.sql(&format!(
+            "UPDATE validation_queue SET status = '{status}' WHERE s3_key LIKE '%2.json'"
+        ));
+        let run = world.try_plan("b", &[]).exits(4);
+        run.says("1 fragment is")
+            .says(status)
+            .says("staging/b/t/2.json");
+    }
+}
+
+#[test]
+fn an_entry_for_another_table_than_the_object_is_none() {
+    let world = world();
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    world.deliver("b", "u/1.json", r#"{"id": 1}"#);
+    world.sql("UPDATE validation_queue SET table_name = 'u' WHERE s3_key LIKE '%/t/%'");
+    let plan = world.plan("b");
+    assert_eq!(plan.news()[0], "! t: not_queued block");
+    assert!(
+        plan.text.contains("in the validation queue is for table u"),
+        "{}",
+        plan.text
+    );
+    world.writes_nothing(|| world.apply(&plan).exits(4));
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn a_plan_of_every_state_can_be_shown() {
     world
         .loader(&["check", plan.name()])
         .ok()
-        .says("It would apply now.");
+        .says("It would apply now, with a new approval");
     world.sql("UPDATE subjects SET sex = 'X' WHERE global_subject_id = 'G1'");
     world.loader(&["check", stale.name()]).exits(3).says("G1");
     assert_eq!(

@@ -331,7 +331,7 @@ fn nothing_of_a_sealed_plan_can_be_changed() {
         swap("\"Lyon\"", "\"Nice\""),
         swap("\"reject\"", "\"block\""),
         swap("•••", "•••0"),
-        swap("\"effect\":\"keep\"", "\"effect\":\"reject\""),
+        swap("\"kind\":\"immutable_field\"", "\"kind\":\"check_failed\""),
     ];
     for edit in &edits {
         // Everybody notices a careless change, and who has a key a careful one.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use table_loader::config::TableConfig;
 use table_loader::internal::PlanWriter;
 use table_loader::plan::{
-    Counts, Effect, Entry, Fingerprint, Fragment, Header, Kind, Skip, TablePlan, TargetDatabase,
-    Value, Values, Violation, ViolationKind, What,
+    Counts, Effect, Entry, Fingerprint, Fragment, Header, Kind, Qualified, Skip, TablePlan,
+    TargetDatabase, Value, Values, Violation, ViolationKind, What,
 };
 use table_loader::planfile::PlanFile;
 
@@ -39,6 +39,10 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
     let config: TableConfig = serde_json::from_str(config).unwrap();
     TablePlan {
         table: name.into(),
+        relation: Qualified {
+            schema: "public".into(),
+            name: name.into(),
+        },
         config,
         schema: "sha256:00".into(),
         parents: parents.iter().map(|p| (*p).to_owned()).collect(),
@@ -46,7 +50,6 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
-        stamps: Default::default(),
         triggered: Vec::new(),
         warnings: Vec::new(),
     }
@@ -133,7 +136,7 @@ pub fn write(kind: Kind, tables: Vec<TablePlan>, entries: impl Iterator<Item = E
             identity: "1/2".into(),
             lineage: "3".into(),
             loader_schema: "public".into(),
-            search_path: "public".into(),
+            search_path: vec!["public".into()],
         },
         records,
         blocking: 0,

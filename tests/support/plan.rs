@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use table_loader::internal::{Item, PlanWriter};
+use table_loader::plan::{Entry, Fragment, Header};
+use table_loader::planfile::PlanFile;
 
 /// A plan file.
 pub struct Plan {
@@ -27,6 +30,40 @@ impl Plan {
     pub fn hash(&self) -> String {
         let hash = self.json()["plan_hash"].clone();
         hash.as_str().unwrap().to_owned()
+    }
+
+    /// Another plan with a right hash: this one with its parts changed, as somebody could make it who
+    /// has the loader's library.
+    pub fn forged(
+        &self,
+        of_header: impl Fn(&mut Header),
+        of_fragment: impl Fn(&mut Fragment),
+        of_entry: impl Fn(&mut Entry),
+    ) -> Plan {
+        let file = PlanFile::open(&self.path).unwrap();
+        let mut writer = PlanWriter::new().unwrap();
+        file.stream(&mut |item| match item {
+            Item::Fragment(mut fragment) => {
+                of_fragment(&mut fragment);
+                writer.fragment(&fragment)
+            }
+            Item::Entry(mut entry) => {
+                of_entry(&mut entry);
+                writer.entry(entry)
+            }
+        })
+        .unwrap();
+        let mut header = file.header;
+        of_header(&mut header);
+        let mut out = Vec::new();
+        writer.finish(header, &mut out).unwrap();
+        let path = self.path.with_file_name(format!("forged_{}", self.name()));
+        std::fs::write(&path, &out).unwrap();
+        Plan {
+            path,
+            text: String::from_utf8(out).unwrap(),
+            stderr: String::new(),
+        }
     }
 
     /// Its changes, skips and violations.

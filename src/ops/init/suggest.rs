@@ -150,9 +150,25 @@ fn block(name: &str, table: &Table, index: &UniqueIndex, all: &[(String, Table)]
             .filter(|n| !names.contains(n))
             .collect()
     };
-    let immutable = free(&IMMUTABLE, |_| true);
+    let mut immutable = free(&IMMUTABLE, |_| true);
+    let numbered = table.columns.iter();
+    let numbered = numbered.filter(|c| surrogate(c).is_some() && c.writable());
+    let numbered: Vec<&str> = numbered
+        .map(|c| c.name.as_str())
+        .filter(|n| !names.contains(n) && !immutable.contains(n))
+        .collect();
     if !immutable.is_empty() {
         let _ = writeln!(out, "  # by their names, set when the row is made");
+    }
+    if !numbered.is_empty() {
+        let _ = writeln!(
+            out,
+            "  # the database numbers rows by {}: others may refer to these values",
+            words(&numbered)
+        );
+        immutable.extend(numbered);
+    }
+    if !immutable.is_empty() {
         let _ = writeln!(out, "  immutable_fields: [{}]", words(&immutable));
     }
     if let Some(mark) = mark(table) {

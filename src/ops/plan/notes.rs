@@ -1,16 +1,39 @@
 //! What a reviewer should know about a table beyond its entries.
 
+use crate::ops::targets::unguarded;
 use crate::plan::Fragment;
 use crate::table::target::Target;
 
-/// All that should be known about `target`, one of `targets`, whose records came from `fragments`.
-pub(super) fn notes(target: &Target, targets: &[Target], fragments: &[Fragment]) -> Vec<String> {
+/// All that should be known about `target`, one of `targets`, whose records came from `fragments` and
+/// gave the columns `used`.
+pub(super) fn notes(
+    target: &Target,
+    used: &[bool],
+    targets: &[Target],
+    fragments: &[Fragment],
+) -> Vec<String> {
     [
         warnings(target),
+        numbers(target, used),
         kept_by_marks(target, targets),
         without_records(&target.name, fragments),
     ]
     .concat()
+}
+
+/// Sequences that are moved, because records give what they number.
+fn numbers(target: &Target, used: &[bool]) -> Vec<String> {
+    let columns = target.table.columns.iter().zip(used);
+    let given = columns.filter_map(|(c, used)| Some((c, c.sequence.as_ref().filter(|_| *used)?)));
+    given
+        .map(|(column, sequence)| {
+            format!(
+                "{} is given, which the sequence {sequence} numbers: applying moves the sequence behind the greatest value \
+                 that it inserts, and a rollback does not move it back",
+                column.name
+            )
+        })
+        .collect()
 }
 
 /// That new rows of other tables cannot be taken back, because rows that refer to them stay, marked.
@@ -56,30 +79,7 @@ fn warnings(target: &Target) -> Vec<String> {
             "audit_changes is off: what is loaded into this table cannot be rolled back".into(),
         );
     }
-    match table.key_index(&config.natural_key) {
-        Some(index) if index.predicate.is_none() => {}
-        Some(index) => {
-            if target.mark().is_none() {
-                warnings.push(format!(
-                    "the natural key is unique only where {} ({})",
-                    index.predicate.as_deref().unwrap_or("true"),
-                    index.name
-                ));
-            }
-        }
-        None => {
-            let columns: Vec<String> = config
-                .natural_key
-                .iter()
-                .map(|c| crate::sql::Ident(c).to_string())
-                .collect();
-            warnings.push(format!(
-                "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON {} ({})",
-                table.name,
-                columns.join(", ")
-            ));
-        }
-    }
+    warnings.extend(unguarded(target));
     if !table.triggers.is_empty() {
         warnings.push(format!(
             "its triggers run when this is applied: {}",

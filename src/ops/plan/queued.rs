@@ -27,23 +27,31 @@ pub(super) fn match_queue(
         // A validator may name the object from the bucket's root, where ours is a folder in it.
         let in_bucket = full.strip_prefix("s3://").and_then(|f| f.split_once('/'));
         let in_bucket = in_bucket.map_or(full.as_str(), |(_, key)| key);
-        fragment.queue = matcher.take(&[&fragment.key, in_bucket, &full], id.as_deref());
-        if fragment.queue.is_empty() {
-            let message = "the object has no entry in the validation queue";
-            problems.push(problem(
-                &fragment.table,
-                ViolationKind::NotQueued,
-                fragment.key.clone(),
-                message,
+        let found = matcher.take(&[&fragment.key, in_bucket, &full], id.as_deref());
+        let not_queued = |message: &str| {
+            let key = fragment.key.clone();
+            problem(&fragment.table, ViolationKind::NotQueued, key, message)
+        };
+        if found.is_empty() {
+            problems.push(not_queued(
+                "the object has no entry in the validation queue",
             ));
         }
+        for entry in found.iter().filter(|e| e.table != fragment.table) {
+            problems.push(not_queued(&format!(
+                "its entry {} in the validation queue is for table {}",
+                entry.seen.id,
+                crate::text::escape(&entry.table)
+            )));
+        }
+        fragment.queue = found.into_iter().map(|e| e.seen).collect();
     }
     let mut homeless = Vec::new();
     for entry in matcher.left() {
         let name = entry
             .s3_key
             .or(entry.fragment_id)
-            .unwrap_or_else(|| format!("entry {}", entry.id));
+            .unwrap_or_else(|| format!("entry {}", entry.seen.id));
         if targets.iter().any(|t| t.name == entry.table) {
             let message = "the validation queue names this fragment, and there is no such object";
             problems.push(problem(

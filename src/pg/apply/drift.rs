@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::pg::Session;
+use crate::pg::apply::queued;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{self, ABSENT, Fate, Fates};
+use crate::pg::beside;
 use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Value, Values, What};
 use crate::planfile::{Executable, Item};
 use crate::sql::Statement;
@@ -34,13 +36,13 @@ impl Expected {
     }
 }
 
-/// Why row `t` of the table is not what the staged row `s` expects, as SQL: null where it is.
-/// `row` and `digest` are SQL for the row's table, null where there is no row, and its digest.
-pub(in crate::pg) fn state(s: &str, row: &str, digest: &str) -> String {
+/// Why the table is not what the staged row `s` expects, as SQL: null where it is. `absent` is that it
+/// has no row, `differs` that the one it has is another than expected.
+pub(in crate::pg) fn state(s: &str, absent: &str, differs: &str) -> String {
     format!(
-        "CASE WHEN {row} IS NULL THEN CASE WHEN {s}._a NOT IN ({ABSENT}) THEN 'vanished' END \
+        "CASE WHEN {absent} THEN CASE WHEN {s}._a NOT IN ({ABSENT}) THEN 'vanished' END \
            WHEN {s}._a IN ({ABSENT}) THEN 'appeared' \
-           WHEN {s}._a <> {present} AND {digest} IS DISTINCT FROM {s}._expect THEN 'changed' END",
+           WHEN {s}._a <> {present} AND {differs} THEN 'changed' END",
         present = Fate::Present,
     )
 }
@@ -59,28 +61,28 @@ impl Staged {
     /// Where deletes only mark rows, a key may find marked rows beside the live one; the planned
     /// row is the one with the expected digest, and no other live row may stand beside it.
     fn drifted(&self, expected: Expected) -> String {
-        let (beside, digest, fates) = (self.beside(), self.digest(), expected.fates());
+        let (rows, digest, fates) = (self.beside(), self.digest(), expected.fates());
         let compared = if self.target.mark().is_none() {
             format!(
                 "SELECT s.*, {} AS _state FROM {} WHERE s._a IN ({fates})",
-                state("s", "t.tableoid", &digest),
-                beside.each()
+                state(
+                    "s",
+                    beside::ABSENT,
+                    &format!("{digest} IS DISTINCT FROM s._expect")
+                ),
+                rows.each()
             )
         } else {
             let found = format!(
                 "pg_catalog.count(*) AS found, \
                  pg_catalog.count(*) FILTER (WHERE {digest} = s._expect) AS same, \
                  pg_catalog.count(*) FILTER (WHERE {digest} <> s._expect AND {live}) AS live_others",
-                live = beside.live()
+                live = rows.live()
             );
             format!(
-                "SELECT s.*, CASE \
-                   WHEN f.found = 0 THEN CASE WHEN s._a NOT IN ({ABSENT}) THEN 'vanished' END \
-                   WHEN s._a IN ({ABSENT}) THEN 'appeared' \
-                   WHEN s._a <> {present} AND (f.same <> 1 OR f.live_others > 0) THEN 'changed' END AS _state \
-                 FROM {} WHERE s._a IN ({fates})",
-                beside.summed(&found),
-                present = Fate::Present,
+                "SELECT s.*, {} AS _state FROM {} WHERE s._a IN ({fates})",
+                state("s", "f.found = 0", "(f.same <> 1 OR f.live_others > 0)"),
+                rows.summed(&found),
             )
         };
         format!("({compared}) s WHERE s._state IS NOT NULL")
@@ -136,17 +138,19 @@ pub async fn drift(
             found.insert(row.parsed(0)?, (staged, drifted));
         }
     }
-    if found.is_empty() {
+    let schema = &plan.plan().header.target.loader_schema;
+    let mut rows = queued::drift(session, schema).await?;
+    if found.is_empty() && rows.is_empty() {
         return Ok(None);
     }
     recall(plan, &mut found)?;
-    let schema = &plan.plan().header.target.loader_schema;
     for (n, (staged, row)) in &mut found {
         staged.look_up(session, schema, *n, row).await?;
     }
+    rows.extend(found.into_values().map(|(_, row)| row));
     let mut report = DriftReport {
         kind: plan.plan().header.kind,
-        rows: found.into_values().map(|(_, row)| row).collect(),
+        rows,
         more,
     };
     plan.plan().mask().drift(&mut report);

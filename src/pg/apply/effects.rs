@@ -4,13 +4,13 @@
 //! seen by the locks that our own server process holds: a foreign table's, and those of TRUNCATE
 //! and of changed definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::write::Context;
-use crate::sql::{Literal, Statement};
+use crate::sql::{Literal, Statement, Values, list};
 
 /// Rows inserted, updated and deleted.
 type Counts = [i64; 3];
@@ -25,26 +25,42 @@ pub(super) struct Touched {
 
 const DOING: &str = "counting the rows touched";
 
-/// Partitions count for the table they are of.
-const TOUCHED: &str = "\
-    SELECT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
-      pg_catalog.sum(s.n_tup_ins), pg_catalog.sum(s.n_tup_upd), pg_catalog.sum(s.n_tup_del) \
-    FROM pg_catalog.pg_stat_xact_user_tables s \
-    JOIN pg_catalog.pg_class c ON c.oid = coalesce(pg_catalog.pg_partition_root(s.relid), s.relid) \
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE n.oid <> pg_catalog.pg_my_temp_schema() \
-    GROUP BY 1, 2 HAVING pg_catalog.sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del) > 0";
+/// The table, as SQL, for which the rows of the table `oid` count: the topmost of those that it is a
+/// partition of, or inherits from.
+fn topmost(oid: &str) -> String {
+    format!(
+        "(WITH RECURSIVE up(oid, depth) AS (SELECT {oid}, 0 UNION ALL SELECT i.inhparent, up.depth + 1 FROM up \
+           JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid AND i.inhseqno = 1) \
+         SELECT up.oid FROM up ORDER BY up.depth DESC LIMIT 1)"
+    )
+}
 
-const UNCOUNTED: &str = "\
-    SELECT DISTINCT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) \
-    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class r ON r.oid = l.relation \
-    JOIN pg_catalog.pg_class c ON c.oid = coalesce(pg_catalog.pg_partition_root(r.oid), r.oid) \
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted \
-      AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
-      AND (l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'f', 'm', 'v') \
-        OR c.relkind = 'f' AND l.mode IN ('RowExclusiveLock', 'ExclusiveLock')) \
-      AND n.oid <> pg_catalog.pg_my_temp_schema()";
+fn counted() -> Statement {
+    let sql = format!(
+        "SELECT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
+           pg_catalog.sum(s.n_tup_ins), pg_catalog.sum(s.n_tup_upd), pg_catalog.sum(s.n_tup_del) \
+         FROM pg_catalog.pg_stat_xact_user_tables s \
+         JOIN pg_catalog.pg_class c ON c.oid = {} \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 AND n.oid <> pg_catalog.pg_my_temp_schema() GROUP BY 1, 2",
+        topmost("s.relid")
+    );
+    Statement::new(DOING, sql)
+}
+
+/// A table that was dropped has no name any more.
+fn uncounted() -> Statement {
+    let sql = "\
+        SELECT l.relation, coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), '(dropped)') \
+        FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+        LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted \
+          AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+          AND (l.mode = 'AccessExclusiveLock' AND (c.oid IS NULL OR c.relkind IN ('r', 'p', 'f', 'm', 'v')) \
+            OR c.relkind = 'f' AND l.mode IN ('RowExclusiveLock', 'ExclusiveLock')) \
+          AND n.oid IS DISTINCT FROM pg_catalog.pg_my_temp_schema()";
+    Statement::new(DOING, sql)
+}
 
 /// What this transaction has touched so far.
 ///
@@ -59,12 +75,12 @@ pub(super) async fn touched(session: &Session) -> Result<Touched> {
              ALTER ROLE or ALTER DATABASE turned it off",
         ));
     }
-    let rows = session.rows(&Statement::new(DOING, TOUCHED)).await?;
+    let rows = session.rows(&counted()).await?;
     let rows = rows.into_iter().map(|row| {
         let counts = [row.parsed(2)?, row.parsed(3)?, row.parsed(4)?];
         Ok((row.parsed(0)?, (row.text(1)?.to_owned(), counts)))
     });
-    let uncounted = session.rows(&Statement::new(DOING, UNCOUNTED)).await?;
+    let uncounted = session.rows(&uncounted()).await?;
     let uncounted = uncounted.into_iter();
     let uncounted = uncounted.map(|row| Ok((row.parsed(0)?, row.text(1)?.to_owned())));
     Ok(Touched {
@@ -77,32 +93,53 @@ fn n(v: u64) -> i64 {
     i64::try_from(v).unwrap_or(i64::MAX)
 }
 
-/// What an apply of these tables writes to the loader's own tables, where it set `queue` entries of
-/// the queue.
-async fn own(
+/// What an apply of these tables writes, by the tables that its rows count for, where it set `queue`
+/// entries of the queue; and the loader's own tables among them.
+async fn planned(
     context: &Context<'_>,
     tables: &[Staged],
     queue: u64,
-) -> Result<BTreeMap<u32, Counts>> {
+) -> Result<(BTreeMap<u32, Counts>, BTreeSet<u32>)> {
     let audited = tables.iter().filter(|t| t.target.config.audit_changes);
     let audited = audited.map(|t| t.rows.insert + t.rows.update + t.rows.delete);
-    let written = [
+    let own = [
         ("audit_log", [n(audited.sum::<u64>() + queue), 0, 0]),
         ("validation_queue", [0, n(queue), 0]),
         ("batch_load_log", [n(tables.len() as u64), 0, 0]),
         ("loader_ledger", [1, 0, 0]),
     ];
-    let oids = written.map(|(table, _)| {
-        let name = context.origin.own_table(table).to_string();
-        format!("{}::pg_catalog.regclass::pg_catalog.oid", Literal(&name))
+    let count = own.len();
+    let own = own.map(|(table, counts)| (context.origin.own_table(table), counts));
+    let loaded = tables.iter().map(|t| {
+        let (name, rows) = (t.target.table.name.clone(), &t.rows);
+        let counts = [
+            rows.insert,
+            rows.update + rows.mark,
+            rows.delete - rows.mark,
+        ];
+        (name, counts.map(n))
     });
-    let sql = format!("SELECT {}", oids.join(", "));
+    let written: Vec<_> = own.into_iter().chain(loaded).collect();
+    let oids = written.iter().map(|(name, _)| {
+        let name = name.to_string();
+        topmost(&format!(
+            "{}::pg_catalog.regclass::pg_catalog.oid",
+            Literal(&name)
+        ))
+    });
+    let sql = format!("SELECT {}", list(oids));
     let row = context.session.row(&Statement::new(DOING, sql)).await?;
-    let mut own = BTreeMap::new();
+    let mut planned: BTreeMap<u32, Counts> = BTreeMap::new();
+    let mut loaders = BTreeSet::new();
     for (i, (_, counts)) in written.into_iter().enumerate() {
-        own.insert(row.parsed(i)?, counts);
+        let oid = row.parsed(i)?;
+        if i < count {
+            loaders.insert(oid);
+        }
+        let sum = planned.entry(oid).or_default();
+        (0..3).for_each(|i| sum[i] += counts[i]);
     }
-    Ok(own)
+    Ok((planned, loaders))
 }
 
 /// Rows that nobody planned must not be touched. It is asked last of all, when triggers on the
@@ -113,24 +150,14 @@ pub(super) async fn check_side_effects(
     queue: u64,
     before: &Touched,
 ) -> Result<()> {
-    let mut planned = own(context, tables, queue).await?;
-    let mut allowed: Vec<&str> = Vec::new();
-    for table in tables {
-        let rows = &table.rows;
-        let sum = planned.entry(table.target.table.oid).or_default();
-        sum[0] += n(rows.insert);
-        sum[1] += n(rows.update + rows.mark);
-        sum[2] += n(rows.delete - rows.mark);
-        allowed.extend(
-            table
-                .target
-                .config
-                .allow_side_effects
-                .iter()
-                .map(String::as_str),
-        );
-    }
-    let is_allowed = |name: &str| allowed.iter().any(|a| *a == name || *a == bare(name));
+    let (planned, own) = planned(context, tables, queue).await?;
+    let allowed = tables.iter();
+    let allowed = allowed.flat_map(|t| &t.target.config.allow_side_effects);
+    let allowed: BTreeSet<&str> = allowed.map(String::as_str).collect();
+    // Nobody but the loader writes to its own tables.
+    let is_allowed = |oid: &u32, name: &str| {
+        !own.contains(oid) && (allowed.contains(name) || allowed.contains(bare(name)))
+    };
     let after = touched(context.session).await?;
     for (oid, (name, counts)) in &after.rows {
         let was = before.rows.get(oid).map_or([0; 3], |(_, counts)| *counts);
@@ -141,7 +168,7 @@ pub(super) async fn check_side_effects(
         if [now[0] - moved, now[1] + moved, now[2] - moved] == meant || now == meant {
             continue;
         }
-        if !is_allowed(name) {
+        if !is_allowed(oid, name) {
             let extra = (0..3).map(|i| (now[i] - meant[i]).abs()).sum::<i64>();
             let plural = if extra == 1 { "" } else { "s" };
             return Err(unplanned(&format!("change {extra} row{plural}"), name));
@@ -149,7 +176,7 @@ pub(super) async fn check_side_effects(
     }
     let uncounted = after.uncounted.iter();
     let mut uncounted = uncounted.filter(|(oid, _)| !before.uncounted.contains_key(oid));
-    match uncounted.find(|(_, name)| !is_allowed(name)) {
+    match uncounted.find(|(oid, name)| !is_allowed(oid, name)) {
         Some((_, name)) => Err(unplanned("empty, redefine or write, uncounted, rows", name)),
         None => Ok(()),
     }
@@ -167,4 +194,29 @@ fn unplanned(what: &str, name: &str) -> Error {
          if that is meant, add {} to allow_side_effects in tables.yaml and make a new plan",
         bare(name)
     ))
+}
+
+/// Whether something of somebody else's runs when the loader writes its own tables: then what was
+/// read back may have changed since.
+pub(super) async fn is_followed(context: &Context<'_>) -> Result<bool> {
+    let own = [
+        "audit_log",
+        "validation_queue",
+        "batch_load_log",
+        "loader_ledger",
+    ];
+    let mut values = Values::default();
+    let names = own.map(|table| context.origin.own_table(table).to_string());
+    let sql = format!(
+        "WITH RECURSIVE own(oid) AS (SELECT u.name::pg_catalog.regclass::pg_catalog.oid FROM pg_catalog.unnest({}) u(name) \
+           UNION SELECT i.inhrelid FROM own JOIN pg_catalog.pg_inherits i ON i.inhparent = own.oid) \
+         SELECT EXISTS (SELECT FROM own JOIN pg_catalog.pg_class c ON c.oid = own.oid WHERE c.relhasrules \
+           OR EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal))",
+        values.texts(names)
+    );
+    let doing = "looking for triggers of the loader's own tables";
+    context
+        .session
+        .holds(&Statement::with(doing, sql, values))
+        .await
 }

@@ -1,10 +1,13 @@
 //! The transaction of an apply: the locks that it holds, its commit, and who stands in its way.
 
 use super::Report;
+use super::staged::Staged;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::ledger;
 use crate::pg::{Backend, Session};
+use crate::plan::Header;
 use crate::sql::{Statement, Values, list};
+use crate::table::target::Guard;
 
 /// A transaction that has done everything but its commit. Dropping it rolls back.
 pub struct Prepared {
@@ -64,6 +67,7 @@ impl Locked {
     pub(super) async fn begin(session: Session, plan_hash: &str) -> Result<Locked> {
         let begin = Statement::new("beginning the transaction", BEGIN);
         session.run(&begin).await?;
+        session.stays("beginning the transaction").await?;
         for (what, key) in [
             ("this plan", ledger::plan_lock(plan_hash)),
             ("this database", ledger::DATABASE_LOCK.to_string()),
@@ -121,11 +125,40 @@ fn ask_holder(key: &str) -> Statement {
     Statement::new("asking who holds the lock", sql)
 }
 
-/// Locks the plan's tables against changes of their definition.
-pub(in crate::pg) fn lock_tables(tables: &[String]) -> Statement {
-    let doing = "locking the plan's tables against changes of their definition";
-    let sql = format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", list(tables));
-    Statement::new(doing, sql)
+/// Locks the plan's tables against changes of their definition, and against all other writers where
+/// nothing else would keep them from bringing a second row with a key that the plan writes.
+pub(in crate::pg) fn lock_tables(header: &Header, tables: &[Staged]) -> Vec<Statement> {
+    let (mut guarded, mut others) = (Vec::new(), Vec::new());
+    for staged in tables {
+        let planned = header.table(&staged.target.name);
+        let writes = planned.is_some_and(|t| t.counts.changes() > 0);
+        let is_guarded = writes && staged.target.guard() == Guard::Lock;
+        let names = if is_guarded {
+            &mut guarded
+        } else {
+            &mut others
+        };
+        names.push(staged.target.table.name.to_string());
+    }
+    let lock = |doing, mut names: Vec<String>, mode| {
+        names.sort();
+        let sql = format!("LOCK TABLE {} IN {mode} MODE", list(&names));
+        (!names.is_empty()).then(|| Statement::new(doing, sql))
+    };
+    let locks = [
+        lock(
+            "locking the plan's tables whose natural key no index makes unique against all other writers (this needs \
+             the privilege UPDATE, DELETE or TRUNCATE; with a unique index it would not)",
+            guarded,
+            "SHARE ROW EXCLUSIVE",
+        ),
+        lock(
+            "locking the plan's tables against changes of their definition",
+            others,
+            "ROW EXCLUSIVE",
+        ),
+    ];
+    locks.into_iter().flatten().collect()
 }
 
 /// The same error, with who else is at work on the tables. Ends the transaction.

@@ -28,7 +28,7 @@ impl Origin<'_> {
 
     /// `INSERT INTO` the audit log: a table's name and the operation come first, then the record's id
     /// and images, then what [`Origin::columns`] gives, then where the change comes from.
-    pub(super) fn insert_audit(&self) -> String {
+    pub(in crate::pg) fn insert_audit(&self) -> String {
         format!(
             "INSERT INTO {} (table_name, operation, record_id, old_values, new_values, \
              batch_id, changed_by, changed_at, application, plan_hash, origin)",
@@ -37,7 +37,7 @@ impl Origin<'_> {
     }
 
     /// The columns of an audit row that are the same for all.
-    pub(super) fn columns(&self, values: &mut Values) -> String {
+    pub(in crate::pg) fn columns(&self, values: &mut Values) -> String {
         format!(
             "{}, {}, pg_catalog.now(), {}::uuid, {}",
             values.text(self.batch_id),

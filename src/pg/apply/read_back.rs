@@ -10,6 +10,7 @@ use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::write::{Context, bits, writes};
 use crate::pg::must_be;
 use crate::sql::{Ident, Literal, Statement, Values, list};
+use crate::table::mark::Mark;
 use crate::table::row::{record_id, same_bytes};
 use crate::table::schema::Column;
 
@@ -35,23 +36,55 @@ impl Context<'_> {
         if right == expected {
             return Ok(());
         }
-        let wrong = self.session.column(&staged.name_wrong()?).await?;
-        let named: Vec<String> = wrong
+        Err(self.wrong(staged, expected.saturating_sub(right)).await?)
+    }
+
+    /// Reads back once more, when something of somebody else's ran since: what was written must still
+    /// be there, and what was deleted gone.
+    ///
+    /// # Errors
+    /// As [`Context::read_back`].
+    pub async fn read_again(&self, staged: &Staged) -> Result<()> {
+        let expected = staged.rows.insert + staged.rows.update;
+        if expected > 0 {
+            let right = self.session.count(&staged.count_right()?).await?;
+            if right != expected {
+                return Err(self.wrong(staged, expected.saturating_sub(right)).await?);
+            }
+        }
+        if staged.rows.delete > staged.rows.mark {
+            let again = self.session.count(&staged.count_there_again()).await?;
+            if again > 0 {
+                return Err(Error::blocked(format!(
+                    "{}: {again} of the rows that were deleted are there again: a trigger puts them back; nothing was \
+                     written",
+                    staged.target.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The error for rows that are not stored as planned.
+    async fn wrong(&self, staged: &Staged, wrong: u64) -> Result<Error> {
+        let rows = self.session.column(&staged.name_wrong()?).await?;
+        let named: Vec<String> = rows
             .iter()
             .map(|id| self.session.name_row(&staged.target.name, id))
             .collect();
-        let wrong = expected.saturating_sub(right);
-        Err(Error::blocked(format!(
-            "{}: {wrong} row{} not stored as planned, for example {}: a trigger or rule of the table changes what is \
-             written ({}); nothing was written; let the records say what the trigger makes of them, or ignore the column",
+        let example = match named.as_slice() {
+            [] => "which are not found by their natural key".to_owned(),
+            named => format!("for example {}", named.join(", ")),
+        };
+        let triggers = match staged.target.table.triggers.as_slice() {
+            [] => "no trigger is known".to_owned(),
+            triggers => triggers.join(", "),
+        };
+        Ok(Error::blocked(format!(
+            "{}: {wrong} row{} not stored as planned, {example}: a trigger or rule changes what is written ({triggers}); \
+             nothing was written; let the records say what the trigger makes of them, or ignore the column",
             staged.target.name,
             if wrong == 1 { " was" } else { "s were" },
-            named.join(", "),
-            if staged.target.table.triggers.is_empty() {
-                "no trigger is known".into()
-            } else {
-                staged.target.table.triggers.join(", ")
-            }
         )))
     }
 
@@ -112,20 +145,30 @@ impl Staged {
         Ok(Statement::new(self.doing_read_back(), sql))
     }
 
+    /// How many of the rows that were deleted are there.
+    pub(in crate::pg) fn count_there_again(&self) -> Statement {
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM {} WHERE s._a = {} AND NOT s._soft",
+            self.beside().found(),
+            Fate::Delete
+        );
+        Statement::new(self.doing_read_back(), sql)
+    }
+
     /// For `FROM`: each staged row `s` beside the row `t` that was written. Where deletes only mark
     /// rows, that is the live one, unless the plan set its mark.
     fn written_rows(&self, fits: &str) -> Result<String> {
         let found = self.beside().found();
-        let Some(mark) = self.target.mark() else {
+        let Some((column, mark)) = self.target.marks() else {
             return Ok(found);
         };
         let written = self.written()?;
-        let meant = match written.iter().position(|c| c.name == mark) {
+        let meant = match written.iter().position(|c| c.name == column.name) {
             None => "false".into(),
             Some(i) => format!(
-                "{} AND s.{} IS NOT NULL",
+                "{} AND {}",
                 writes("s", i),
-                written[i].staged()
+                mark.deleted(&format!("s.{}", written[i].staged()))
             ),
         };
         let live = self.beside().live();
@@ -202,16 +245,21 @@ impl Staged {
     /// A further join with the rows `t` that were only marked, and their images. Such a row is found
     /// again by the mark that was just set.
     fn marked_rows(&self) -> (String, String) {
-        let mark = self.target.mark();
-        let Some(mark) = mark.and_then(|mark| self.target.table.column(mark)) else {
+        let Some((column, mark)) = self.target.marks() else {
             return (String::new(), "NULL::pg_catalog.jsonb".into());
         };
+        let marked = format!("t.{}", Ident(&column.name));
+        let now = match mark {
+            Mark::Time => format!("{marked} = pg_catalog.now()::{}", column.base_type_sql),
+            // Others of the key were marked by other transactions.
+            Mark::Flag => {
+                format!("{marked} AND t.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid")
+            }
+        };
         let joined = format!(
-            " LEFT JOIN {} t ON s._soft AND {} AND t.{} = pg_catalog.now()::{}",
+            " LEFT JOIN {} t ON s._soft AND {} AND {now}",
             self.target.table.name,
             self.beside().keys_equal(),
-            Ident(&mark.name),
-            mark.base_type_sql,
         );
         let image = format!(
             "CASE WHEN t.tableoid IS NOT NULL THEN {} END",

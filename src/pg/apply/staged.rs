@@ -54,11 +54,13 @@ pub struct Rows {
 
 /// The loader's own columns of the staged entries: the entry's number in the plan; what is to be
 /// done (`i`, `u`, `d`), or what must still be so (`s` as it was, `p` present, `m` missing); the
-/// digest that the row must have; the columns that are written; whether a delete marks; the origin.
-const OWN_COLUMNS: [(&str, &str); 6] = [
+/// digest that the row must have; what the plan says that the row to change holds, by column; the
+/// columns that are written; whether a delete marks; the origin.
+const OWN_COLUMNS: [(&str, &str); 7] = [
     ("_n", "bigint"),
     ("_a", "\"char\""),
     ("_expect", "text"),
+    ("_old", "jsonb"),
     ("_columns", "text"),
     ("_soft", "bool"),
     ("_from", "text"),
@@ -98,6 +100,13 @@ impl Staged {
         self.target
             .table
             .digest("t", &self.target.config.ignore_drift)
+    }
+
+    /// The columns whose drift matters.
+    fn compared(&self) -> BTreeSet<String> {
+        let ignored = &self.target.config.ignore_drift;
+        let columns = self.target.table.columns.iter().map(|c| &c.name);
+        columns.filter(|c| !ignored.contains(c)).cloned().collect()
     }
 
     /// The columns that changes write.
@@ -205,7 +214,7 @@ impl Staged {
 pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
     let mut tables = Vec::new();
     for (place, planned) in plan.header.tables.iter().enumerate() {
-        let table = crate::pg::catalog::table(session, &planned.table)
+        let table = crate::pg::catalog::relation(session, &planned.relation)
             .await
             .map_err(|e| match e.kind() {
                 ErrorKind::Config => e.with_kind(ErrorKind::PlanRefused).and("; make a new plan"),
@@ -226,7 +235,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
                 place,
             },
             columns: planned.columns.clone(),
-            stamps: planned.stamps.clone(),
+            stamps: plan.header.stamps(planned),
             triggered: planned.triggered.clone(),
             rows: Rows::default(),
             sets: ColumnSets::new(),

@@ -3,12 +3,12 @@
 use super::drift::Expected;
 use super::locked::{ask_others, lock_tables};
 use super::origin::Origin;
-use super::record;
 use super::staged::Staged;
 use super::staged::fate::Fate;
 use super::write::Updates;
+use super::{queued, record, undone};
 use crate::pg::fixture::{assert_snapshot, printed, schema};
-use crate::plan::DriftState;
+use crate::plan::{Counts, DriftState, Header, Kind, TablePlan};
 use crate::sql::Statement;
 
 const ORIGIN: Origin<'_> = Origin {
@@ -45,6 +45,31 @@ fn staged() -> [Staged; 2] {
     })
 }
 
+/// The header of a plan that changes rows of both.
+fn header() -> Header {
+    let counts = Counts {
+        insert: 1,
+        ..Counts::default()
+    };
+    let tables = schema().map(|target| TablePlan {
+        table: target.name,
+        relation: target.table.name,
+        config: target.config,
+        schema: String::new(),
+        parents: Vec::new(),
+        width: 0,
+        rows: None,
+        columns: Vec::new(),
+        counts,
+        triggered: Vec::new(),
+        warnings: Vec::new(),
+    });
+    Header {
+        tables: tables.into(),
+        ..Header::empty(Kind::Load, "b1")
+    }
+}
+
 #[test]
 fn staging() {
     let [subjects, samples] = staged();
@@ -59,7 +84,11 @@ fn staging() {
 
 #[test]
 fn locking() {
-    let mut statements = vec![lock_tables(&["public.samples".into()])];
+    let header = header();
+    let mut statements = lock_tables(&header, &staged());
+    let [subjects, mut samples] = staged();
+    samples.target.table.unique.clear();
+    statements.extend(lock_tables(&header, &[subjects, samples]));
     for table in staged() {
         statements.extend([
             table.create_versions(),
@@ -67,6 +96,7 @@ fn locking() {
             table.analyze_versions(),
             table.count_compared(),
             table.lock(),
+            table.misstated(),
         ]);
     }
     statements.push(ask_others(&["public.samples".into()]));
@@ -98,6 +128,7 @@ fn reading_back() {
             table.audit_writes(&ORIGIN).unwrap(),
             table.count_right().unwrap(),
             table.name_wrong().unwrap(),
+            table.count_there_again(),
             table.audit_deletes(&ORIGIN),
         ]);
     }
@@ -122,11 +153,44 @@ fn naming_drift() {
 }
 
 #[test]
+fn comparing_with_the_audit_log() {
+    let undoes = ["1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned()];
+    let header = Header {
+        undoes: undoes.to_vec(),
+        ..header()
+    };
+    let [subjects, samples] = staged();
+    let statements = [
+        subjects.not_undone(&ORIGIN, &undoes),
+        samples.not_undone(&ORIGIN, &undoes),
+        undone::other_tables(&ORIGIN, &header),
+    ];
+    assert_snapshot("sql_undone", &printed(statements));
+}
+
+#[test]
+fn moving_sequences() {
+    let [_, samples] = staged();
+    let number = samples.target.table.column("number").unwrap();
+    let sequence = number.sequence.as_ref().unwrap();
+    let statements = [
+        samples.behind(number, sequence),
+        samples.advance(sequence, 3, "7"),
+        samples.advance(sequence, 1_000_000, "1000007"),
+    ];
+    assert_snapshot("sql_sequences", &printed(statements));
+}
+
+#[test]
 fn recording() {
     let statements = [
-        record::count_queue_entries(),
-        record::update_queue(&ORIGIN),
-        record::restore_queue(&ORIGIN, &["1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]),
+        record::log_table(&ORIGIN, Kind::Load, "success", "samples", 3),
+        record::log_failure("public", Kind::Load, "b1", "why"),
+        queued::count_entries(),
+        queued::lock_entries("public"),
+        queued::name_drift("public"),
+        queued::update(&ORIGIN),
+        queued::restore(&ORIGIN, &["1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]),
     ];
     assert_snapshot("sql_record", &printed(statements));
 }

@@ -24,6 +24,17 @@ pub(super) fn column(row: &Row, types: &Types) -> Column {
     let identity: String = row.get(9);
     let equality: Option<Vec<String>> = row.get(15);
     let mut equality = equality.unwrap_or_default().into_iter();
+    let default: Option<String> = row.get(8);
+    let owned: Option<Vec<String>> = row.get(19);
+    let is_number = matches!(base_type.as_str(), "int2" | "int4" | "int8");
+    let numbers = !identity.is_empty() || default.as_ref().is_some_and(|d| d.contains("nextval("));
+    let sequence = owned.filter(|_| is_number && numbers).map(|name| {
+        let mut name = name.into_iter();
+        Qualified {
+            schema: name.next().unwrap_or_default(),
+            name: name.next().unwrap_or_default(),
+        }
+    });
     Column {
         number: row.get(0),
         name: row.get(1),
@@ -33,7 +44,8 @@ pub(super) fn column(row: &Row, types: &Types) -> Column {
         category: category.chars().next().unwrap_or('X'),
         domain: row.get(6),
         not_null: row.get(7),
-        default: row.get(8),
+        default,
+        sequence,
         identity: match identity.as_str() {
             "a" => Identity::Always,
             "d" => Identity::ByDefault,

@@ -3,12 +3,17 @@
 
 use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
-use crate::sql::{Ident, Literal, Statement};
+use crate::pg::apply::origin::Origin;
+use crate::pg::apply::{queued, record};
+use crate::plan::{Header, Kind};
+use crate::sql::{Ident, Literal, Statement, Values};
 
 /// What a column must be able to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holds {
     Text,
+    /// Text of any length.
+    AnyText,
     /// Numbers, in the order in which rows were written where they are numbered.
     Number,
     /// JSON that can be compared.
@@ -23,7 +28,7 @@ impl Holds {
     /// The types that do, by their names in the catalogs, the one that we would take first.
     fn types(self) -> &'static [&'static str] {
         match self {
-            Holds::Text => &["text", "varchar"],
+            Holds::Text | Holds::AnyText => &["text", "varchar"],
             Holds::Number => &["int8", "int4"],
             Holds::Json => &["jsonb"],
             Holds::Uuid => &["uuid"],
@@ -34,7 +39,7 @@ impl Holds {
     }
 }
 
-use Holds::{Json, Number, Text, Time, Truth, Uuid, Uuids};
+use Holds::{AnyText, Json, Number, Text, Time, Truth, Uuid, Uuids};
 
 /// The columns that must be there, by table: what the original had, and ours.
 pub(super) const COLUMNS: [(&str, &[(&str, Holds)]); 5] = [
@@ -48,7 +53,7 @@ pub(super) const COLUMNS: [(&str, &[(&str, Holds)]); 5] = [
             ("status", Text),
             ("batch_id", Text),
             ("loaded_at", Time),
-            ("error_message", Text),
+            ("error_message", AnyText),
             ("application", Uuid),
         ],
     ),
@@ -58,7 +63,7 @@ pub(super) const COLUMNS: [(&str, &[(&str, Holds)]); 5] = [
             ("id", Number),
             ("table_name", Text),
             ("operation", Text),
-            ("record_id", Text),
+            ("record_id", AnyText),
             ("old_values", Json),
             ("new_values", Json),
             ("batch_id", Text),
@@ -66,7 +71,7 @@ pub(super) const COLUMNS: [(&str, &[(&str, Holds)]); 5] = [
             ("changed_at", Time),
             ("application", Uuid),
             ("plan_hash", Text),
-            ("origin", Text),
+            ("origin", AnyText),
         ],
     ),
     (
@@ -77,7 +82,7 @@ pub(super) const COLUMNS: [(&str, &[(&str, Holds)]); 5] = [
             ("table_name", Text),
             ("records_affected", Number),
             ("status", Text),
-            ("error_message", Text),
+            ("error_message", AnyText),
             ("loaded_at", Time),
             ("application", Uuid),
         ],
@@ -108,8 +113,8 @@ struct Trial {
     /// What it is, for people.
     what: String,
     /// Does it.
-    write: String,
-    /// Asks whether it is there as it was written.
+    write: Statement,
+    /// Asks whether it is there as it was written, as SQL.
     read: String,
 }
 
@@ -121,6 +126,14 @@ pub(super) async fn check(session: &Session, schema: &str) -> Result<()> {
     let mut wrong = columns(session, schema).await?;
     // What is of another type would only be told a second time.
     if wrong.is_empty() {
+        // Where something was loaded, it works; and what others put on the tables since need not run.
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {}.loader_ledger)",
+            Ident(schema)
+        );
+        if session.holds(&Statement::new(DOING, sql)).await? {
+            return Ok(());
+        }
         wrong = try_all(session, schema).await?;
     } else if let Ok(more) = try_all(session, schema).await {
         wrong.extend(more);
@@ -140,7 +153,8 @@ async fn columns(session: &Session, schema: &str) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for (table, columns) in COLUMNS {
         let sql = format!(
-            "SELECT a.attname, coalesce(b.typname, t.typname), pg_catalog.format_type(a.atttypid, a.atttypmod) \
+            "SELECT a.attname, coalesce(b.typname, t.typname), pg_catalog.format_type(a.atttypid, a.atttypmod), \
+               CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END < 0 \
              FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
              LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype \
              JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -164,6 +178,10 @@ async fn columns(session: &Session, schema: &str) -> Result<Vec<String>> {
                         types.join(" or ")
                     ));
                 }
+                Some(row) if *holds == AnyText && !row.is(3) => wrong.push(format!(
+                    "{table}.{column} is {}, and must hold text of any length",
+                    row.get(2).unwrap_or("?")
+                )),
                 Some(_) => {}
             }
         }
@@ -177,7 +195,7 @@ async fn try_all(session: &Session, schema: &str) -> Result<Vec<String>> {
     session.run(&Statement::new(DOING, "BEGIN")).await?;
     let tried = async {
         let mut wrong = Vec::new();
-        for trial in trials(schema, &id) {
+        for trial in trials(schema, &id)? {
             session
                 .run(&Statement::new(DOING, "SAVEPOINT trial"))
                 .await?;
@@ -209,107 +227,141 @@ async fn try_all(session: &Session, schema: &str) -> Result<Vec<String>> {
 }
 
 async fn attempt(session: &Session, trial: &Trial) -> Result<bool> {
-    let write = Statement::new(&*trial.what, &*trial.write);
-    session.run(&write).await?;
+    session.run(&trial.write).await?;
     session
         .holds(&Statement::new(&*trial.what, &*trial.read))
         .await
 }
 
-fn trials(schema: &str, id: &str) -> Vec<Trial> {
-    let (plain, schema) = (schema, Ident(schema));
-    let (hash, uuid) = (Literal(HASH), format!("{}::uuid", Literal(id)));
-    let mut trials = Vec::new();
+/// As long as a plan's.
+const HASH: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// As long as the longest name in the database.
+const NAME: &str = "abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_123456789";
+
+/// What loads and rollbacks write, by what writes it there.
+fn trials(schema: &str, id: &str) -> Result<Vec<Trial>> {
+    let origin = Origin {
+        actor: NAME,
+        batch_id: NAME,
+        application: id,
+        plan_hash: HASH,
+        loader_schema: schema,
+    };
+    let ours = format!("application = {}::uuid", Literal(id));
+    let mut trials = vec![make_entry(schema)];
     let image = "'{\"a\": \"1\"}'::jsonb";
     let states = [
         ("INSERT", "NULL", image),
         ("UPDATE", image, image),
         ("DELETE", image, "NULL"),
-        ("QUEUE", image, image),
     ];
+    let audit_log = origin.own_table("audit_log");
     for (operation, before, after) in states {
+        let what = format!("writing {operation} into {schema}.audit_log");
+        let mut values = Values::default();
+        let write = format!(
+            "{} VALUES ('{NAME}', '{operation}', '[\"1\", \"a\"]', {before}, {after}, {}, 'staging/batch/t/1.json#0')",
+            origin.insert_audit(),
+            origin.columns(&mut values)
+        );
+        let read = format!(
+            "SELECT pg_catalog.count(*) = 1 FROM {audit_log} WHERE {ours} AND operation = '{operation}' \
+             AND table_name = '{NAME}' AND record_id = '[\"1\", \"a\"]' AND batch_id = '{NAME}' AND changed_by = '{NAME}' \
+             AND changed_at::timestamptz = pg_catalog.now() AND plan_hash = '{HASH}' AND origin = 'staging/batch/t/1.json#0' \
+             AND old_values IS NOT DISTINCT FROM {before} AND new_values IS NOT DISTINCT FROM {after} AND id > coalesce(\
+             (SELECT pg_catalog.max(id) FROM {audit_log} o WHERE o.{ours} AND o.operation <> '{operation}'), id - 1)"
+        );
         trials.push(Trial {
-            what: format!("writing {operation} into {plain}.audit_log"),
-            write: format!(
-                "INSERT INTO {schema}.audit_log (table_name, operation, record_id, old_values, new_values, batch_id, \
-                 changed_by, changed_at, application, plan_hash, origin) VALUES ('t', '{operation}', '[\"1\", \"a\"]', {before}, \
-                 {after}, 'batch', 'actor', pg_catalog.now(), {uuid}, {hash}, 'staging/batch/t/1.json#0')"
-            ),
+            write: Statement::with(&*what, write, values),
+            what,
+            read,
+        });
+    }
+    let load_log = origin.own_table("batch_load_log");
+    for (kind, status) in [
+        (Kind::Load, "success"),
+        (Kind::Rollback, "success"),
+        (Kind::Load, "partial"),
+    ] {
+        trials.push(Trial {
+            what: format!("writing {status} of a {} into {schema}.batch_load_log", kind.word()),
+            write: record::log_table(&origin, kind, status, NAME, 0),
             read: format!(
-                "SELECT pg_catalog.count(*) = 1 FROM {schema}.audit_log WHERE application = {uuid} AND operation = '{operation}' \
-                 AND table_name = 't' AND record_id = '[\"1\", \"a\"]' AND batch_id = 'batch' AND changed_by = 'actor' \
-                 AND changed_at::timestamptz = pg_catalog.now() AND plan_hash = {hash} AND origin = 'staging/batch/t/1.json#0' \
-                 AND old_values IS NOT DISTINCT FROM {before} AND new_values IS NOT DISTINCT FROM {after} AND id > coalesce(\
-                 (SELECT pg_catalog.max(id) FROM {schema}.audit_log o WHERE o.application = {uuid} AND o.operation <> '{operation}'), id - 1)"
+                "SELECT pg_catalog.count(*) = 1 FROM {load_log} WHERE {ours} AND operation = '{}' AND status = '{status}' \
+                 AND table_name = '{NAME}'",
+                kind.word()
             ),
         });
     }
-    let logged = [
-        ("load", "success", "NULL"),
-        ("rollback", "success", "NULL"),
-        ("load", "partial", "NULL"),
-        ("load", "failed", "'why'"),
-    ];
-    for (operation, status, message) in logged {
+    trials.push(Trial {
+        what: format!("writing failed of a load into {schema}.batch_load_log"),
+        write: record::log_failure(schema, Kind::Load, id, "why"),
+        read: format!(
+            "SELECT pg_catalog.count(*) = 1 FROM {load_log} WHERE batch_id = {} AND status = 'failed' AND error_message = 'why'",
+            Literal(id)
+        ),
+    });
+    for kind in [Kind::Load, Kind::Rollback] {
+        // Of each application there is one.
+        let application = uuid::Uuid::new_v4().to_string();
+        let origin = Origin {
+            application: &application,
+            ..origin.clone()
+        };
+        let header = Header {
+            undoes: vec![id.to_owned()],
+            ..Header::empty(kind, NAME)
+        };
         trials.push(Trial {
-            what: format!("writing {status} of a {operation} into {plain}.batch_load_log"),
-            write: format!(
-                "INSERT INTO {schema}.batch_load_log (batch_id, operation, table_name, records_affected, status, error_message, \
-                 loaded_at, application) VALUES ('batch', '{operation}', 't', 0, '{status}', {message}, pg_catalog.now(), {uuid})"
-            ),
+            what: format!("writing a {} into {schema}.loader_ledger", kind.word()),
+            write: record::enter_in_ledger(&origin, &header, &[])?,
             read: format!(
-                "SELECT pg_catalog.count(*) = 1 FROM {schema}.batch_load_log WHERE application = {uuid} AND operation = '{operation}' \
-                 AND status = '{status}' AND error_message IS NOT DISTINCT FROM {message}"
-            ),
-        });
-    }
-    for kind in ["load", "rollback"] {
-        trials.push(Trial {
-            what: format!("writing a {kind} into {plain}.loader_ledger"),
-            write: format!(
-                "INSERT INTO {schema}.loader_ledger (application, plan_hash, kind, batch_id, actor, applied_at, undoes, tables, \
-                 records, rejected) VALUES (pg_catalog.gen_random_uuid(), {hash}, '{kind}', {batch}, 'actor', pg_catalog.now(), \
-                 ARRAY[{uuid}], '[]', 0, 0)",
-                batch = Literal(id),
-            ),
-            read: format!(
-                "SELECT pg_catalog.count(*) = 1 FROM {schema}.loader_ledger WHERE batch_id = {} AND kind = '{kind}' \
-                 AND {uuid} = ANY (undoes)",
+                "SELECT pg_catalog.count(*) = 1 FROM {} WHERE application = {}::uuid AND kind = '{}' AND {}::uuid = ANY (undoes)",
+                origin.own_table("loader_ledger"),
+                Literal(&application),
+                kind.word(),
                 Literal(id)
             ),
         });
     }
-    trials.extend(queue_trials(plain, &uuid));
-    trials
+    let queue = origin.own_table("validation_queue");
+    for (status, at, message) in [
+        ("loaded", "pg_catalog.now()", "NULL::text"),
+        ("failed", "NULL::timestamptz", "'why'::text"),
+    ] {
+        let what = format!("setting an entry of {schema}.validation_queue to {status}");
+        let states = format!(
+            "SELECT pg_catalog.min(id) AS id, '{status}'::text AS status, {at} AS loaded_at, {message} AS error_message, \
+               {}::uuid AS application FROM {queue} HAVING pg_catalog.min(id) IS NOT NULL",
+            Literal(id)
+        );
+        trials.push(Trial {
+            write: queued::set(&origin, &what, &states, "true", Values::default()),
+            what,
+            read: format!(
+                "SELECT NOT EXISTS (SELECT FROM {queue}) OR EXISTS (SELECT FROM {queue} WHERE {ours} AND status = '{status}' \
+                   AND loaded_at::timestamptz IS NOT DISTINCT FROM {at} AND error_message IS NOT DISTINCT FROM {message}) \
+                 AND EXISTS (SELECT FROM {audit_log} WHERE {ours} AND operation = 'QUEUE' AND new_values ->> 'status' = '{status}')"
+            ),
+        });
+    }
+    Ok(trials)
 }
 
-/// As long as a plan's.
-const HASH: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
-
-/// An entry of the queue is set to what loads set it to: one that is there, else one made for it,
-/// where the columns that the loader knows of are enough for one.
-fn queue_trials(plain: &str, uuid: &str) -> Vec<Trial> {
-    let schema = Ident(plain);
-    let entry = format!(
-        "DO $make$ BEGIN IF NOT EXISTS (SELECT FROM {schema}.validation_queue) THEN BEGIN \
-           INSERT INTO {schema}.validation_queue (table_name, s3_key, batch_id) VALUES ('t', 'staging/batch/t/1.json', 'batch'); \
+/// Makes an entry of the queue where there is none, and where the columns that the loader knows of
+/// are enough for one.
+fn make_entry(schema: &str) -> Trial {
+    let queue = format!("{}.validation_queue", Ident(schema));
+    let what = format!("looking into {schema}.validation_queue");
+    let sql = format!(
+        "DO $make$ BEGIN IF NOT EXISTS (SELECT FROM {queue}) THEN BEGIN \
+           INSERT INTO {queue} (table_name, s3_key, batch_id) VALUES ('t', 'staging/batch/t/1.json', 'batch'); \
          EXCEPTION WHEN integrity_constraint_violation THEN NULL; END; END IF; END $make$"
     );
-    let states = [
-        ("loaded", "pg_catalog.now()", "NULL"),
-        ("failed", "NULL", "'why'"),
-    ];
-    let trials = states.map(|(status, at, message)| Trial {
-        what: format!("setting an entry of {plain}.validation_queue to {status}"),
-        write: format!(
-            "{entry}; UPDATE {schema}.validation_queue SET status = '{status}', loaded_at = {at}, error_message = {message}, \
-             application = {uuid} WHERE id = (SELECT pg_catalog.min(id) FROM {schema}.validation_queue)"
-        ),
-        read: format!(
-            "SELECT pg_catalog.count(*) = 1 OR NOT EXISTS (SELECT FROM {schema}.validation_queue) FROM {schema}.validation_queue \
-             WHERE application = {uuid} AND status = '{status}' AND loaded_at::timestamptz IS NOT DISTINCT FROM {at} \
-             AND error_message IS NOT DISTINCT FROM {message}"
-        ),
-    });
-    trials.into()
+    Trial {
+        write: Statement::new(&*what, sql),
+        what,
+        read: "SELECT true".into(),
+    }
 }

@@ -4,7 +4,7 @@
 mod answer;
 mod entries;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pg::beside::FOUND;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
@@ -36,6 +36,7 @@ impl Snapshot<'_> {
             Found::Rows
         };
         let mut comparison = Comparison::new(stage, origin, sink);
+        comparison.check_width()?;
         let statement = comparison.statement(found);
         let mut lines = self.session.copy_out(&statement).await?;
         let mut row = CopyRow::default();
@@ -98,6 +99,22 @@ impl<'c> Comparison<'c> {
             pending: None,
             spare: Vec::new(),
         }
+    }
+
+    /// That the query has no more columns than a query can have.
+    fn check_width(&self) -> Result<()> {
+        const MOST: usize = 1_664;
+        let around = answer::FIXED + self.config.natural_key.len();
+        let most = (MOST - around) / 2;
+        if self.columns.len() <= most {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "the records give {} columns of table {}, and PostgreSQL compares at most {most} in one query: deliver them \
+             in several batches, each with the key and a part of the columns",
+            self.columns.len(),
+            self.stage.target.name
+        )))
     }
 
     /// The query: one line for each record and row that its key finds, or none; those of one record
@@ -202,7 +219,7 @@ impl Comparison<'_> {
 
 /// Whether a column's values are always sent.
 fn in_full(rule: &Rule) -> bool {
-    matches!(rule.wins, Wins::Never | Wins::Revives)
+    matches!(rule.wins, Wins::Never | Wins::Revives(_))
 }
 
 /// That neither value has to be sent: they print alike, or the record's does not win.
@@ -236,7 +253,7 @@ fn current_value(column: &Column, rule: &Rule) -> String {
         return stored;
     }
     format!(
-        "CASE WHEN {} THEN NULL WHEN {stored} IS NULL THEN '-' ELSE '=' || {} END",
+        "CASE WHEN {} THEN NULL WHEN {stored} IS NOT DISTINCT FROM NULL THEN '-' ELSE '=' || {} END",
         not_sent(column, rule),
         column.text("t")
     )

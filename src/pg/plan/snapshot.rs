@@ -24,6 +24,7 @@ impl<'a> Snapshot<'a> {
         if !tables.is_empty() {
             session.run(&lock(tables)).await?;
         }
+        session.stays(doing).await?;
         let standby = Statement::new(doing, "SELECT pg_catalog.pg_is_in_recovery()");
         if session.holds(&standby).await? {
             return Err(Error::config(

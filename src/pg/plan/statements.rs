@@ -4,6 +4,7 @@ use super::check::{After, Asked, Generated};
 use super::compare::{Comparison, Found};
 use super::stage::Stage;
 use crate::pg::fixture::{assert_snapshot, printed, schema};
+use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
 
 fn staged(schema: &[Target]) -> Vec<Stage<'_>> {
@@ -67,6 +68,10 @@ fn checking() {
         panic!("two tables");
     };
     let refers = &schema[1].table.foreign_keys[0];
+    let by_sex = ForeignKey {
+        parent_columns: vec!["sex".into()],
+        ..refers.clone()
+    };
     let barcode = &schema[1].table.unique[1];
     let mut statements = vec![
         samples.create(),
@@ -76,6 +81,7 @@ fn checking() {
         samples.set_invalid(),
         samples.orphans(refers, &all, Asked::First),
         samples.orphans(refers, &all, Asked::Again),
+        samples.strayed(&by_sex, &all[0], Asked::First).unwrap(),
         samples.half_given(refers),
         subjects.some_leave(refers),
         subjects.bereft(refers, &all, Asked::First),

@@ -6,7 +6,7 @@ use crate::sql::{Statement, Values};
 
 /// A judge that asks without failing.
 const PREPARE: &str = "\
-CREATE FUNCTION pg_temp.loader_try(statement text) RETURNS bool LANGUAGE plpgsql AS $loader$
+CREATE OR REPLACE FUNCTION pg_temp.loader_try(statement text) RETURNS bool LANGUAGE plpgsql AS $loader$
 BEGIN EXECUTE statement; RETURN true; EXCEPTION WHEN OTHERS THEN RETURN false; END $loader$;
 ";
 

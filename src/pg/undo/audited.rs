@@ -87,19 +87,29 @@ impl Undo<'_> {
         let gone: Vec<String> = known
             .filter(|c| self.target.table.column(c).is_none())
             .collect();
-        let written = |c: &&String| self.written.columns.contains(c);
-        match gone.iter().find(written) {
-            Some(column) if self.written.counts.update > 0 => Err(Error::blocked(format!(
-                "{}: the load changed the column {}, which the table has no more, so that its rows cannot be put back; \
-                 the values of before are in the audit log",
-                self.target.name,
-                crate::text::escape(column)
-            ))),
-            _ => {
-                self.gone = gone;
-                Ok(())
+        for column in &gone {
+            if session.holds(&self.has_changed(column)).await? {
+                return Err(Error::blocked(format!(
+                    "{}: the load changed the column {}, which the table has no more, so that its rows cannot be put back; \
+                     the values of before are in the audit log",
+                    self.target.name,
+                    crate::text::escape(column)
+                )));
             }
         }
+        self.gone = gone;
+        Ok(())
+    }
+
+    /// Whether a row that was there before and after has another value in this column since.
+    pub(in crate::pg) fn has_changed(&self, column: &str) -> Statement {
+        let name = Literal(column);
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {} WHERE before IS NOT NULL AND after IS NOT NULL \
+             AND (before ->> {name}) IS DISTINCT FROM (after ->> {name}))",
+            self.temporary()
+        );
+        self.reading(sql, Values::default())
     }
 
     /// The columns of the applications' images, and whether all have them: the images of one

@@ -2,7 +2,7 @@
 
 use super::Undo;
 use crate::error::{Error, Result};
-use crate::pg::Session;
+use crate::pg::{Session, audit};
 use crate::plan::{AppliedChange, DriftColumn, DriftRow, DriftState, Row, Values};
 use crate::sql::Statement;
 
@@ -87,12 +87,12 @@ impl Undo<'_> {
     pub(in crate::pg) fn later(&self, record_id: &str, audited: u64) -> Statement {
         let mut values = crate::sql::Values::default();
         let sql = format!(
-            "SELECT coalesce(changed_by, '?') || ' at ' || coalesce(changed_at::text, '?') || \
-               coalesce(' (batch ' || batch_id || ', application ' || application::text || ')', '') \
-             FROM {} WHERE table_name = {} AND record_id = {} AND id > {audited} ORDER BY id DESC LIMIT 1",
+            "SELECT {who} || coalesce(' (batch ' || a.batch_id || ', application ' || a.application::text || ')', '') \
+             FROM {} a WHERE table_name = {} AND record_id = {} AND id > {audited} ORDER BY id DESC LIMIT 1",
             self.audit_log(),
             values.text(&self.target.name),
             values.text(record_id),
+            who = audit::who("a"),
         );
         Statement::with(self.doing("finding out who changed"), sql, values)
     }

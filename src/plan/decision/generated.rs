@@ -54,7 +54,7 @@ fn what_is_generated_beside_the_table_of_the_readme() {
                     continue;
                 }
                 for column in ["id", "sex", "created_by", "deleted_at"] {
-                    let wins = Wins::of(column, &config).sql(&field(column));
+                    let wins = Wins::of(column, Mark::Time, &config).sql(&field(column));
                     shown += &format!("    its {column} wins where {wins}\n");
                 }
             }

@@ -18,7 +18,7 @@ fn rules(config: &TableConfig) -> Vec<Rule> {
             immutable: *immutable,
             not_null: *not_null,
             required: *name == "id",
-            wins: Wins::of(name, config),
+            wins: Wins::of(name, Mark::Time, config),
         })
         .collect()
 }

@@ -63,7 +63,7 @@ fn facts(h: &Header) -> Vec<(&'static str, String)> {
             "schema of the loader's tables",
             target.loader_schema.clone(),
         ),
-        ("search path", target.search_path.clone()),
+        ("search path", target.search_path.join(", ")),
         ("applications taken back", h.undoes.join(", ")),
         ("records", h.records.to_string()),
         ("violations that block", h.blocking.to_string()),
@@ -82,6 +82,7 @@ fn facts_of_table(t: &TablePlan) -> BTreeMap<String, String> {
         }
         _ => BTreeMap::new(),
     };
+    facts.insert("relation".into(), t.relation.to_string());
     facts.insert("definition in the database".into(), t.schema.clone());
     facts.insert("refers to".into(), t.parents.join(", "));
     facts.insert("left to its triggers".into(), t.triggered.join(", "));

@@ -8,7 +8,8 @@ use super::place::{locate, with_suggestion};
 use super::{Stamp, TableConfig};
 use crate::error::{Error, Remedy, Result};
 use crate::sql::ident::nearest;
-use crate::table::schema::{Column, Table};
+use crate::table::mark::Mark;
+use crate::table::schema::Table;
 use crate::types::Spelled;
 use crate::types::spelling::Spelling;
 
@@ -106,8 +107,18 @@ impl Config {
                 }
             }
         }
+        let mark = config.soft_delete.column().and_then(|c| table.column(c));
+        if let Some(Err(what)) = mark.map(Mark::of) {
+            let field = config.soft_delete.column().unwrap_or_default();
+            return Err(self.error(
+                name,
+                "soft_delete",
+                field,
+                &format!("soft_delete: {name}: {what}"),
+            ));
+        }
         for column in &config.ignore_fields {
-            if table.column(column).is_some_and(Column::writable) {
+            if table.column(column).is_some_and(|c| config.takes(c)) {
                 let what = format!(
                     "{column} is a column of {name}; ignore_fields is for fields that cannot be loaded"
                 );

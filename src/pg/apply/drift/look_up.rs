@@ -1,8 +1,8 @@
 //! What is there now in the place of a row that drifted, and who changed it.
 
 use crate::error::{Error, Result};
-use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
+use crate::pg::{Session, audit};
 use crate::plan::{DriftRow, DriftState};
 use crate::sql::{Literal, Qualified, Statement, Values, list};
 use crate::table::schema::Column;
@@ -104,11 +104,11 @@ impl Staged {
         };
         let mut values = Values::default();
         let sql = format!(
-            "SELECT coalesce(a.changed_by, '?') || ' at ' || coalesce(a.changed_at::text, '?') || \
-             coalesce(' (batch ' || a.batch_id || ')', '') FROM (SELECT * FROM {audit_log} \
+            "SELECT {who} || coalesce(' (batch ' || a.batch_id || ')', '') FROM (SELECT * FROM {audit_log} \
              WHERE table_name = {} AND record_id = {} ORDER BY id DESC LIMIT 1) a WHERE {same}",
             values.text(&self.target.name),
             values.text(record_id),
+            who = audit::who("a"),
         );
         Statement::with(self.doing_find_out(), sql, values)
     }

@@ -1,6 +1,6 @@
 //! A plan's entries as COPY lines.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
@@ -38,6 +38,8 @@ struct TableEncoder {
     number: usize,
     key: Vec<String>,
     written: Vec<String>,
+    /// The columns whose values, where the plan says what a row holds, must be so.
+    compared: BTreeSet<String>,
     /// Where each column of the staging table comes from.
     columns: Vec<StagedFrom>,
     lines: Vec<u8>,
@@ -69,6 +71,7 @@ impl Encoder {
             number: staged.target.place,
             key: staged.target.config.natural_key.clone(),
             written: staged.columns.clone(),
+            compared: staged.compared(),
             columns: columns.collect(),
             lines: Vec::new(),
             rows: Rows::default(),
@@ -126,6 +129,7 @@ impl TableEncoder {
             _ => (None, false),
         };
         let cells = self.cells(entry)?;
+        let old = self.old(entry)?;
         match fate.action() {
             Action::Insert => self.rows.insert += 1,
             Action::Update => self.rows.update += 1,
@@ -136,6 +140,8 @@ impl TableEncoder {
         let out = &mut self.lines;
         out.extend_from_slice(format!("{n}\t{}\t", fate.letter()).as_bytes());
         push_copy_text(out, expect.map(|e| e.0.as_str()));
+        out.push(b'\t');
+        push_copy_text(out, old.as_deref());
         out.push(b'\t');
         let begin = out.len();
         out.extend(cells.iter().map(|c| if c.is_some() { b'1' } else { b'0' }));
@@ -163,6 +169,29 @@ impl TableEncoder {
         }
         out.push(b'\n');
         Ok(())
+    }
+
+    /// What the entry says that the row which it changes holds, as JSON.
+    fn old(&self, entry: &Entry) -> Result<Option<String>> {
+        let mut old: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+        match &entry.what {
+            What::Update { set, .. } => {
+                old.extend(set.iter().map(|(c, (old, _))| (c.as_str(), old.as_deref())));
+            }
+            What::Delete { values, .. } => {
+                for (c, v) in values {
+                    old.insert(c, stored(v)?);
+                }
+            }
+            _ => return Ok(None),
+        }
+        for (c, v) in &entry.key {
+            old.insert(c, stored(v)?);
+        }
+        old.retain(|c, _| self.compared.contains(*c));
+        serde_json::to_string(&old)
+            .map(Some)
+            .map_err(|e| Error::local("staging the plan").caused_by(e))
     }
 
     /// The entry's value for each column that the plan writes, where it has one.

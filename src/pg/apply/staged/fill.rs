@@ -25,7 +25,7 @@ enum Chunk {
 const DOING: &str = "staging the plan";
 
 /// The queue's entries of the plan's fragments, and why records of a fragment were left out.
-const PREPARE: &str = "CREATE TEMPORARY TABLE loader_queue_entries (id bigint, object text); \
+const PREPARE: &str = "CREATE TEMPORARY TABLE loader_queue_entries (id bigint, object text, status text, expect text); \
                        CREATE TEMPORARY TABLE loader_rejected (object text, message text)";
 
 /// Stages all entries of the plan. When it returns, the plan's hash has been found right again.
@@ -92,10 +92,19 @@ fn read(plan: &PlanFile, mut encoder: Encoder, sender: &mpsc::Sender<Chunk>) -> 
     };
     let (mut queue, mut rejected) = (Vec::new(), Vec::new());
     let mask = plan.mask();
+    let undoes = plan.header.undoes.iter();
+    let undoes: Vec<String> = undoes.map(|id| format!("application {id}")).collect();
+    let mut records = 0u64;
     plan.stream(&mut |item| {
         match item {
-            Item::Fragment(fragment) => push_queue_entries(&mut queue, &fragment),
+            Item::Fragment(fragment) => {
+                records = records.saturating_add(fragment.records);
+                push_queue_entries(&mut queue, &fragment);
+            }
             Item::Entry(entry) => {
+                if !undoes.is_empty() && entry.from != undoes {
+                    return Err(disagrees("applications that it takes back"));
+                }
                 push_rejected(&mut rejected, &entry, &mask);
                 if let Some(lines) = encoder.entry(&entry)? {
                     send(Chunk::Entries(lines))?;
@@ -110,6 +119,9 @@ fn read(plan: &PlanFile, mut encoder: Encoder, sender: &mpsc::Sender<Chunk>) -> 
         }
         Ok(())
     })?;
+    if records != plan.header.records {
+        return Err(disagrees("number of records"));
+    }
     for lines in encoder.rest() {
         send(Chunk::Entries(lines))?;
     }
@@ -122,10 +134,20 @@ fn read(plan: &PlanFile, mut encoder: Encoder, sender: &mpsc::Sender<Chunk>) -> 
     Ok(encoder.end())
 }
 
+fn disagrees(what: &str) -> Error {
+    Error::plan_refused(format!(
+        "the plan's header states another {what} than its lines; it was not made by the loader; make a new plan"
+    ))
+}
+
 fn push_queue_entries(out: &mut Vec<u8>, fragment: &Fragment) {
-    for id in &fragment.queue {
-        out.extend_from_slice(format!("{id}\t").as_bytes());
+    for seen in &fragment.queue {
+        out.extend_from_slice(format!("{}\t", seen.id).as_bytes());
         push_copy_text(out, Some(&fragment.key));
+        out.push(b'\t');
+        push_copy_text(out, Some(&seen.status));
+        out.push(b'\t');
+        push_copy_text(out, Some(&seen.expect.0));
         out.push(b'\n');
     }
 }

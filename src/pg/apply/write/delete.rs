@@ -47,10 +47,11 @@ impl Staged {
 
     /// Marks the rows that are, where deletes of this table can.
     pub(in crate::pg) fn mark(&self) -> Option<Statement> {
-        let mark = Ident(self.target.mark()?);
+        let (column, mark) = self.target.marks()?;
+        let (column, now) = (Ident(&column.name), mark.now());
         let (table, deletes) = (&self.target.table.name, self.deletes());
         Some(self.deleting(format!(
-            "UPDATE {table} t SET {mark} = pg_catalog.now() FROM {deletes} WHERE {THIS_VERSION} AND s._soft"
+            "UPDATE {table} t SET {column} = {now} FROM {deletes} WHERE {THIS_VERSION} AND s._soft"
         )))
     }
 }

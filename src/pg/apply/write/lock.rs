@@ -1,11 +1,12 @@
 //! The rows to change: compared, kept as they are, and locked.
 
 use super::{Context, THIS_VERSION};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pg::apply::drift::{Expected, state};
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::CHANGED;
-use crate::sql::Statement;
+use crate::sql::{Literal, Statement};
+use crate::table::row::record_id;
 
 impl Context<'_> {
     /// Compares every staged row with the table, keeps versions and images of the rows that will
@@ -21,7 +22,34 @@ impl Context<'_> {
         let drifted = session.count(&staged.count_compared()).await?;
         let lock = staged.lock();
         let locked = self.assume_cached(session.count(&lock)).await?;
-        Ok(drifted == 0 && locked == staged.rows.update + staged.rows.delete)
+        let to_change = staged.rows.update + staged.rows.delete;
+        if drifted > 0 || locked != to_change {
+            return Ok(false);
+        }
+        if to_change > 0 {
+            self.check_stated(staged).await?;
+        }
+        Ok(true)
+    }
+
+    /// That the rows which are changed hold what the plan shows of them: its digests are of whole rows,
+    /// and say nothing about the values that a reviewer saw.
+    async fn check_stated(&self, staged: &Staged) -> Result<()> {
+        let rows = self.session.rows(&staged.misstated()).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let named = rows.iter().map(|row| {
+            let row_is = self.session.name_row(&staged.target.name, row.text(0)?);
+            Ok(format!("{row_is} ({})", crate::text::escape(row.text(1)?)))
+        });
+        let named: Vec<String> = named.collect::<Result<_>>()?;
+        Err(Error::plan_refused(format!(
+            "{}: the plan shows old values that these rows do not hold, although they are the rows that it was made \
+             from: {}; whoever reviewed it saw something else; make a new plan",
+            staged.target.name,
+            named.join(", ")
+        )))
     }
 }
 
@@ -48,11 +76,7 @@ impl Staged {
             .target
             .table
             .once("t", "l", &self.target.config.ignore_drift);
-        let image = if self.target.config.audit_changes {
-            &once.image
-        } else {
-            "NULL::pg_catalog.jsonb"
-        };
+        let image = &once.image;
         let beside = self.beside();
         // A key may find marked rows beside the planned one: what is not changed is counted for itself.
         let (from, only) = if self.has_marks() {
@@ -68,7 +92,27 @@ impl Staged {
              WHERE (l._a IN ({CHANGED})) = ({state} IS NULL)",
             versions = self.versions(),
             texts = once.select,
-            state = state("l", "l._table", &once.digest),
+            state = state(
+                "l",
+                "l._table IS NULL",
+                &format!("{} IS DISTINCT FROM l._expect", once.digest)
+            ),
+        ))
+    }
+
+    /// Some of the rows to change that do not hold what the plan says of them.
+    pub(in crate::pg) fn misstated(&self) -> Statement {
+        let key = self.target.key_columns();
+        let texts = key
+            .iter()
+            .map(|c| format!("(b.image ->> {})", Literal(&c.name)));
+        self.comparing(format!(
+            "SELECT {}, (SELECT pg_catalog.string_agg(o.key, ', ' ORDER BY o.key) FROM pg_catalog.jsonb_each_text(s._old) o \
+               WHERE (b.image ->> o.key) IS DISTINCT FROM o.value) FROM {} b JOIN {} s ON s._n = b._n \
+             WHERE b._a IN ({CHANGED}) AND NOT b.image OPERATOR(pg_catalog.@>) s._old ORDER BY s._n LIMIT 5",
+            record_id(texts),
+            self.versions(),
+            self.temporary()
         ))
     }
 

@@ -4,6 +4,7 @@ use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Literal, Statement, all, list};
+use crate::table::row::keys_equal;
 use crate::table::schema::{Column, ForeignKey};
 
 impl After<'_> {
@@ -17,6 +18,10 @@ impl After<'_> {
         let mut found = 0;
         for key in &self.target.table.foreign_keys {
             found += session.execute(&self.orphans(key, all, asked)).await?;
+            let parent = all.iter().find(|p| p.target.table.name == key.parent);
+            if let Some(strayed) = parent.and_then(|p| self.strayed(key, p, asked)) {
+                found += session.execute(&strayed).await?;
+            }
             if key.match_full && key.columns.len() > 1 && asked == Asked::First {
                 found += session.execute(&self.half_given(key)).await?;
             }
@@ -74,6 +79,90 @@ impl After<'_> {
             parent = key.parent,
         );
         self.find("missing_parent", &select)
+    }
+
+    /// Rows that would refer to somebody else's row: the batch itself has a record with the value that
+    /// they refer to, and that record's row will not have it. `None` where the value is the parent's
+    /// natural key, which its row has, or where no record of the batch brings one.
+    pub(in crate::pg) fn strayed(
+        &self,
+        key: &ForeignKey,
+        parent: &After<'_>,
+        asked: Asked,
+    ) -> Option<Statement> {
+        let (stage, target) = (parent.stage, parent.target);
+        if (key.parent_columns.iter()).all(|c| target.config.natural_key.contains(c)) {
+            return None;
+        }
+        let (mut said, mut as_said, mut as_it_will_be) = (Vec::new(), Vec::new(), Vec::new());
+        let mut given = Vec::new();
+        for (i, (child, of_parent, equality)) in key.pairs().enumerate() {
+            let columns = &target.table.columns;
+            let at = columns.iter().position(|c| c.name == of_parent)?;
+            if !stage.used[at] && !target.is_ignored(&columns[at]) {
+                return None;
+            }
+            let (name, child) = (Ident(of_parent), format!("a.{}", Ident(child)));
+            said.push(format!(
+                "s.{} AS k{i}, CASE WHEN p.{N} IS NULL THEN t.{name} ELSE p.{name} END AS w{i}",
+                columns[at].staged()
+            ));
+            as_said.push(equality.equal(format!("m.k{i}"), &child));
+            as_it_will_be.push(equality.equal(format!("m.w{i}"), &child));
+            given.push(format!("{child} IS DISTINCT FROM NULL"));
+        }
+        let width = said.len();
+        let texts = |of: &str| list((0..width).map(|i| format!("m.{of}{i}::text")));
+        let select = format!(
+            "WITH said AS MATERIALIZED (SELECT {said}, {who} AS who FROM {staged} s \
+               LEFT JOIN {after_parent} p ON p.{COUNTS} AND {same_key} LEFT JOIN {table} t ON {keys_equal}) \
+             SELECT a.{N}, {field}, pg_catalog.concat_ws(', ', {values}), {own}::text || m.who || coalesce({becomes} || {will_be}, {left_out}) || {fk} \
+             FROM {after} a JOIN LATERAL (SELECT * FROM said m WHERE {as_said} ORDER BY m.who LIMIT 1) m ON true \
+             WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {asked} AND {given} \
+               AND NOT EXISTS (SELECT FROM said m WHERE {as_said} AND {as_it_will_be}) \
+               AND NOT EXISTS (SELECT FROM pg_temp.loader_findings v WHERE v._t = {number} AND v._n = a.{N} AND v.kind = 'missing_parent')",
+            said = list(said),
+            who = parent.who_staged(),
+            staged = stage.temporary(),
+            after_parent = parent.temporary(),
+            same_key = keys_equal(&target.key(), "s", "p"),
+            table = target.table.name,
+            keys_equal = stage.beside().keys_equal(),
+            field = only_column(&key.columns),
+            values = texts("k"),
+            own = Literal(&format!(
+                "the batch's own record of {} with this {} (",
+                key.parent.name,
+                key.parent_columns.join(", ")
+            )),
+            becomes = Literal(") is the row whose other value is "),
+            will_be = format_args!("nullif(pg_catalog.concat_ws(', ', {}), '')", texts("w")),
+            left_out = Literal(") is left out, or is numbered by the database"),
+            fk = Literal(&format!(
+                ", so that this would refer to another row ({})",
+                key.name
+            )),
+            after = self.temporary(),
+            as_said = all(&as_said),
+            as_it_will_be = all(&as_it_will_be),
+            asked = asked.about("a"),
+            given = all(given),
+            number = self.target.place,
+        );
+        Some(self.find("missing_parent", &select))
+    }
+
+    /// The natural key of staged record `s`, for people.
+    fn who_staged(&self) -> String {
+        let key = self.target.key().into_iter();
+        let parts = key.map(|(c, _)| {
+            format!(
+                "{} || '=' || coalesce({}, 'null')",
+                Literal(&c.name),
+                c.staged_text("s")
+            )
+        });
+        format!("pg_catalog.concat_ws(', ', {})", list(parts))
     }
 
     /// The condition that this plan changes what the row `alias` of this table is referred to by.
@@ -147,12 +236,17 @@ impl After<'_> {
         others: &[After<'_>],
         asked: Asked,
     ) -> Statement {
-        let child = others.iter().find(|c| c.target.table.name == key.child);
+        // A key that is checked after each statement cannot be followed by another table's statement.
+        let together = key.deferrable || key.child == self.target.table.name;
+        let child = others
+            .iter()
+            .find(|c| together && c.target.table.name == key.child);
         let also_moved = child.map_or_else(String::new, |child| {
             format!(" AND NOT {}", child.changes(&key.columns, "c"))
         });
         let message = format!(
-            "rows of {} refer to the value that this would change ({})",
+            "rows of {} refer to the value that this would change ({}); a deferrable key would allow both to change \
+             together, or a batch that makes those rows refer to others first",
             key.child.name, key.name
         );
         let select = format!(

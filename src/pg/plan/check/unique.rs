@@ -90,14 +90,17 @@ impl After<'_> {
              b AS (SELECT {NEW} AS new, {LATE} AS late, {TABLE} AS tbl, {ROW} AS tid FROM {rows} WHERE {CHANGED} AND {COUNTS}), \
              among AS ({among}), \
              keeps AS (SELECT DISTINCT a.n FROM a JOIN {now} t ON t.tid = a.tid AND t.tbl = a.tbl AND {equal}), \
-             there AS (SELECT DISTINCT ON (a.n) a.n, t.who FROM a JOIN {now} t ON {equal} \
+             there AS (SELECT DISTINCT ON (a.n) a.n, t.who, EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl) AS gives_up \
+               FROM a JOIN {now} t ON {equal} \
                WHERE (a.tbl, a.tid) IS DISTINCT FROM (t.tbl, t.tid) \
                  AND NOT EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl AND {freed}) \
                ORDER BY a.n, t.who) \
-             SELECT a.n, {field}, pg_catalog.concat_ws(', ', {values}), {message} || coalesce(\
-               'also in the record for ' || o.who, 'the row ' || there.who || ' has it') \
+             SELECT a.n, {field}, pg_catalog.concat_ws(', ', {values}), {message} || CASE \
+               WHEN o.n IS NOT NULL AND ko.n IS NULL THEN 'also in the record for ' || o.who \
+               ELSE 'the row ' || coalesce(o.who, there.who) || ' has it' || CASE WHEN o.n IS NULL AND there.gives_up \
+                 THEN {late} ELSE '' END END \
              FROM a LEFT JOIN keeps ON keeps.n = a.n LEFT JOIN among ON among.n = a.n \
-             LEFT JOIN a o ON o.n = among.other LEFT JOIN there ON there.n = a.n \
+             LEFT JOIN a o ON o.n = among.other LEFT JOIN keeps ko ON ko.n = o.n LEFT JOIN there ON there.n = a.n \
              WHERE keeps.n IS NULL AND (o.n IS NOT NULL OR there.n IS NOT NULL){asked}",
             after = self.values_after(index),
             rows = self.temporary(),
@@ -109,6 +112,10 @@ impl After<'_> {
             )),
             values = list((0..count).map(|i| format!("coalesce(a.k{i}::text, 'null')"))),
             message = Literal(&message),
+            late = Literal(
+                " and gives it up only later in this plan; a deferrable key would allow that, or a batch that changes \
+                 that row first"
+            ),
         );
         self.find("unique_conflict", &select)
     }

@@ -33,7 +33,7 @@ pub(super) const OTHER_POSITION: usize = 11;
 pub(super) const DIFFERS: usize = 12;
 const DIGEST: usize = 13;
 const MARKED: usize = 14;
-const FIXED: usize = 15;
+pub(super) const FIXED: usize = 15;
 
 /// What stands for two values that are not sent, because they print alike.
 const ALIKE: &str = "";

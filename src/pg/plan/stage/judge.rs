@@ -5,6 +5,7 @@ use super::{OWN_COLUMNS, Stage};
 use crate::plan::incoming::STAGE_COLUMNS;
 use crate::sql::{Literal, Statement, list};
 use crate::table::schema::Column;
+use crate::types::Kind;
 
 impl Stage<'_> {
     fn judging(&self, sql: String) -> Statement {
@@ -20,7 +21,7 @@ impl Stage<'_> {
             list(columns.map(|c| format!("{} text", c.staged())))
         );
         for column in &self.target.table.columns {
-            sql += &judges(&self.suffix(column), &column.base_type_sql);
+            sql += &judges(&self.suffix(column), &column.base_type_sql, &column.kind);
         }
         self.judging(sql)
     }
@@ -92,7 +93,7 @@ impl Stage<'_> {
             "{judges} INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) SELECT {number}, s._n, 'invalid_value', {field}, {given}, w.why \
              FROM {stage} s, LATERAL (SELECT pg_temp.loader_why_{suffix}({text})) w(why) \
              WHERE s.{cell} IS DISTINCT FROM NULL AND w.why IS NOT NULL",
-            judges = judges(&suffix, &column.type_sql),
+            judges = judges(&suffix, &column.type_sql, &column.kind),
             number = self.target.place,
             field = Literal(&column.name),
             given = shortened(&text),
@@ -111,13 +112,18 @@ fn shortened(text: &str) -> String {
 
 /// Two functions on text: `loader_fit_…` gives the value or null, `loader_why_…` the reason why
 /// it does not fit or null.
-fn judges(suffix: &str, ty: &str) -> String {
+fn judges(suffix: &str, ty: &str, kind: &Kind) -> String {
+    // PL/pgSQL assigns no text to a row; and reading one refuses what does not fit its fields.
+    let value = match kind {
+        Kind::Composite(_) => format!("v::{ty}"),
+        _ => "v".to_owned(),
+    };
     format!(
         "CREATE FUNCTION pg_temp.loader_fit_{suffix}(v text) RETURNS {ty} LANGUAGE plpgsql AS $loader$
-DECLARE x {ty}; BEGIN IF v IS NULL THEN RETURN NULL; END IF; x := v; RETURN x;
+DECLARE x {ty}; BEGIN IF v IS NULL THEN RETURN NULL; END IF; x := {value}; RETURN x;
 EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN NULL; END $loader$;
 CREATE FUNCTION pg_temp.loader_why_{suffix}(v text) RETURNS text LANGUAGE plpgsql AS $loader$
-BEGIN IF v IS NOT NULL THEN DECLARE x {ty} := v; BEGIN END; END IF; RETURN NULL;
+BEGIN IF v IS NOT NULL THEN DECLARE x {ty} := {value}; BEGIN END; END IF; RETURN NULL;
 EXCEPTION WHEN insufficient_privilege THEN RAISE; WHEN OTHERS THEN RETURN pg_catalog.left(SQLERRM, 2000); END $loader$;
 "
     )

@@ -40,6 +40,15 @@ impl After<'_> {
                 Ident(&column.name)
             ));
         }
+        // What a generated column of a foreign key becomes, follows from whatever changes.
+        let mut keys = self.target.table.foreign_keys.iter();
+        let generates = |name: &String| {
+            let column = self.target.table.column(name);
+            column.is_some_and(|c| c.generation.is_some())
+        };
+        if keys.any(|key| key.columns.iter().any(generates)) {
+            parts.refers.extend(parts.differs.iter().cloned());
+        }
         parts
     }
 
@@ -104,21 +113,19 @@ impl After<'_> {
 
     /// The value that the row would have after an update.
     fn updated(&self, column: &Column, rule: &Rule, field: &Field, parts: &mut Parts) -> String {
-        let Field { value, row, .. } = field;
+        let row = &field.row;
         let is_given = field.given != NOT_GIVEN;
-        if rule.wins == Wins::Never || !is_given && rule.wins != Wins::Revives {
-            return row.clone();
-        }
-        let wins = rule.wins.sql(field);
-        let other = if is_given {
-            format!(
+        let other = match rule.wins {
+            Wins::Never => return row.clone(),
+            _ if is_given => format!(
                 "{} IS DISTINCT FROM {}",
                 column.staged_text("s"),
                 column.text("t")
-            )
-        } else {
-            format!("{row} IS NOT NULL")
+            ),
+            Wins::Revives(mark) => mark.deleted(row),
+            _ => return row.clone(),
         };
+        let (wins, value) = (rule.wins.sql(field), rule.wins.value(field));
         let changes = format!("(({wins}) AND {other})");
         if rule.immutable {
             parts.immutable.push(format!("({FOUND} AND {changes})"));

@@ -1,0 +1,167 @@
+//! The validation queue's entries of a plan: they must be as the plan saw them, and are set to what
+//! became of their records.
+
+use crate::error::Result;
+use crate::pg::apply::origin::Origin;
+use crate::pg::apply::write::Context;
+use crate::pg::{Session, must_be, queue};
+use crate::plan::{Action, DriftColumn, DriftRow, DriftState, Header};
+use crate::sql::{Ident, Statement, Values};
+
+/// The plan's entries, each once.
+const ENTRIES: &str = "(SELECT DISTINCT id, status, expect FROM pg_temp.loader_queue_entries) e";
+
+/// Locks the entries that are as the plan saw them. Returns whether all are.
+pub(super) async fn lock(session: &Session, schema: &str) -> Result<bool> {
+    let planned = session.count(&count_entries()).await?;
+    // Who applies a plan made without the queue need not be able to read it.
+    if planned == 0 {
+        return Ok(true);
+    }
+    Ok(session.count(&lock_entries(schema)).await? == planned)
+}
+
+const DOING: &str = "comparing the validation queue with the plan";
+
+pub(in crate::pg) fn count_entries() -> Statement {
+    let sql = format!("SELECT pg_catalog.count(*) FROM {ENTRIES}");
+    Statement::new(DOING, sql)
+}
+
+/// The condition that entry `q` of the queue is as the plan saw it.
+fn as_seen() -> String {
+    format!("q.status = e.status AND {} = e.expect", queue::digest("q"))
+}
+
+pub(in crate::pg) fn lock_entries(schema: &str) -> Statement {
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM (SELECT q.id FROM {queue}.validation_queue q JOIN {ENTRIES} ON e.id = q.id AND {as_seen} \
+         ORDER BY q.id FOR NO KEY UPDATE OF q) l",
+        queue = Ident(schema),
+        as_seen = as_seen(),
+    );
+    Statement::new(DOING, sql)
+}
+
+/// The entries that are not as the plan saw them.
+pub(super) async fn drift(session: &Session, schema: &str) -> Result<Vec<DriftRow>> {
+    if session.count(&count_entries()).await? == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = session.rows(&name_drift(schema)).await?.into_iter();
+    let rows = rows.map(|mut row| {
+        let (planned, now) = (row.take(1), row.take(2));
+        let state = if row.is(3) {
+            DriftState::Changed
+        } else {
+            DriftState::Vanished
+        };
+        let status = DriftColumn {
+            column: "status".into(),
+            planned_from: Some(planned.clone()),
+            now: now.clone(),
+            planned_to: None,
+        };
+        let differs = state == DriftState::Changed && planned != now;
+        Ok(DriftRow {
+            table: "validation_queue".into(),
+            key: [("id".to_owned(), row.take(0).into())].into(),
+            state,
+            action: Some(Action::Update),
+            columns: differs.then_some(status).into_iter().collect(),
+            by: None,
+        })
+    });
+    rows.collect()
+}
+
+pub(in crate::pg) fn name_drift(schema: &str) -> Statement {
+    let sql = format!(
+        "SELECT e.id::text, e.status, q.status, q.id IS NOT NULL FROM {ENTRIES} \
+         LEFT JOIN {queue}.validation_queue q ON q.id = e.id WHERE ({as_seen}) IS NOT TRUE ORDER BY e.id",
+        queue = Ident(schema),
+        as_seen = as_seen(),
+    );
+    Statement::new(DOING, sql)
+}
+
+/// Sets the entries to what became of their records, or what an undone application set to what stood
+/// before. Returns how many.
+pub(super) async fn settle(context: &Context<'_>, header: &Header) -> Result<u64> {
+    let (session, origin) = (context.session, &context.origin);
+    let planned = session.count(&count_entries()).await?;
+    let mut settled = 0;
+    if planned > 0 {
+        let update = update(origin);
+        settled = session.execute(&update).await?;
+        must_be(update.doing(), planned, settled)?;
+    }
+    if header.undoes.is_empty() {
+        return Ok(settled);
+    }
+    Ok(settled + session.execute(&restore(origin, &header.undoes)).await?)
+}
+
+/// Entries of the plan's fragments become `loaded`, or `failed` where a record was left out.
+pub(in crate::pg) fn update(origin: &Origin<'_>) -> Statement {
+    let mut values = Values::default();
+    let states = format!(
+        "SELECT e.id, CASE WHEN r.message IS NULL THEN 'loaded' ELSE 'failed' END AS status, \
+           CASE WHEN r.message IS NULL THEN pg_catalog.now() END AS loaded_at, \
+           r.message AS error_message, {}::uuid AS application \
+         FROM (SELECT DISTINCT id, object FROM pg_temp.loader_queue_entries) e \
+         LEFT JOIN (SELECT object, pg_catalog.min(message) || CASE WHEN pg_catalog.count(*) > 1 \
+             THEN ' and ' || pg_catalog.count(*) - 1 || ' more' ELSE '' END AS message \
+           FROM pg_temp.loader_rejected GROUP BY object) r ON r.object = e.object",
+        values.text(origin.application)
+    );
+    let doing = "updating the validation queue";
+    set(origin, doing, &states, "true", values)
+}
+
+/// Sets the entries that the undone applications set to what stood before.
+pub(in crate::pg) fn restore(origin: &Origin<'_>, undoes: &[String]) -> Statement {
+    let mut values = Values::default();
+    let undone = format!("ANY ({}::uuid[])", values.texts(undoes));
+    let states = format!(
+        "SELECT DISTINCT ON (a.record_id) a.record_id::bigint AS id, a.old_values ->> 'status' AS status, \
+           (a.old_values ->> 'loaded_at')::timestamptz AS loaded_at, a.old_values ->> 'error_message' AS error_message, \
+           (a.old_values ->> 'application')::uuid AS application \
+         FROM {audit} a WHERE a.application = {undone} AND a.operation = 'QUEUE' \
+         ORDER BY a.record_id, a.id",
+        audit = origin.own_table("audit_log"),
+    );
+    // What somebody else set since is theirs.
+    let ours = format!(
+        "(q.application = {undone} OR n.application IS NOT NULL AND q.application IS NULL)"
+    );
+    let doing = "restoring the validation queue";
+    set(origin, doing, &states, &ours, values)
+}
+
+/// Sets queue entries to the rows of `states` (`id`, `status`, `loaded_at`, `error_message`,
+/// `application`) and keeps what stood before in the audit log.
+pub(in crate::pg) fn set(
+    origin: &Origin<'_>,
+    doing: &str,
+    states: &str,
+    only: &str,
+    mut values: Values,
+) -> Statement {
+    let image = "pg_catalog.jsonb_build_object('status', q.status, 'loaded_at', q.loaded_at, \
+                 'error_message', q.error_message, 'application', q.application)";
+    let sql = format!(
+        "WITH n AS MATERIALIZED ({states}), old AS MATERIALIZED (\
+           SELECT q.id, n.status AS new_status, n.loaded_at AS new_loaded_at, n.error_message AS new_error, \
+             n.application AS new_application, {image} AS before FROM {queue} q JOIN n ON n.id = q.id \
+           WHERE {only} FOR NO KEY UPDATE OF q), \
+         done AS (UPDATE {queue} q SET status = o.new_status, loaded_at = o.new_loaded_at, \
+           error_message = o.new_error, application = o.new_application FROM old o WHERE q.id = o.id \
+           RETURNING q.id, o.before, {image} AS after) \
+         {insert} SELECT 'validation_queue', 'QUEUE', id::text, before, after, {origin}, NULL FROM done ORDER BY id",
+        queue = origin.own_table("validation_queue"),
+        insert = origin.insert_audit(),
+        origin = origin.columns(&mut values),
+    );
+    Statement::with(doing, sql, values)
+}

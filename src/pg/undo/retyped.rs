@@ -1,0 +1,95 @@
+//! Columns whose type changed since the loads: what the audit log has of them is said in the words of
+//! the type that they have now.
+
+use super::Undo;
+use crate::error::{Error, Result};
+use crate::pg::Session;
+use crate::pg::plan::trial;
+use crate::sql::{Literal, Statement, Values};
+use crate::table::schema::Column;
+
+/// The two images of a change.
+const IMAGES: [&str; 2] = ["before", "after"];
+
+impl Undo<'_> {
+    /// Puts the images' values of columns that have another type now into that type's spelling.
+    ///
+    /// # Errors
+    /// [`Blocked`](crate::ErrorKind::Blocked) naming a column whose values cannot be, or not all of them.
+    pub(super) async fn retype(&self, session: &Session) -> Result<()> {
+        let columns = self.target.table.columns.iter();
+        let then = &self.written.types;
+        let retyped: Vec<(&Column, &str)> = columns
+            .filter_map(|c| Some((c, then.get(&c.name)?.as_str())))
+            .filter(|(c, then)| c.type_sql != *then)
+            .collect();
+        if retyped.is_empty() {
+            return Ok(());
+        }
+        trial::prepare(session).await?;
+        for (column, then) in retyped {
+            self.retype_column(session, column, then).await?;
+        }
+        Ok(())
+    }
+
+    async fn retype_column(&self, session: &Session, column: &Column, then: &str) -> Result<()> {
+        let refused = |why: &str| {
+            Err(Error::blocked(format!(
+                "{}: the type of {} was {then} when it was loaded and is {} now, and {why}; what it held is in the audit \
+                 log",
+                self.target.name,
+                crate::text::escape(&column.name),
+                column.type_sql
+            )))
+        };
+        // As the database casts it, or else as it would read it.
+        let mut ways = [format!("::{then}"), String::new()].into_iter();
+        let way = loop {
+            let Some(way) = ways.next() else {
+                return refused("what it held cannot be cast to that");
+            };
+            if trial::works(session, &self.count_lost(column, then, &way)).await? {
+                break way;
+            }
+        };
+        if session.count(&self.count_lost(column, then, &way)).await? > 0 {
+            return refused("cannot hold all that it held before the load");
+        }
+        session.run(&self.convert(column, &way)).await
+    }
+
+    /// A value in an image, as SQL of the column's present type.
+    fn now_typed(column: &Column, image: &str, way: &str) -> String {
+        let name = Literal(&column.name);
+        format!("((s.{image} ->> {name}){way})::{}", column.type_sql)
+    }
+
+    /// How many values of before would not come back whole.
+    pub(in crate::pg) fn count_lost(&self, column: &Column, then: &str, way: &str) -> Statement {
+        let (name, before) = (
+            Literal(&column.name),
+            Undo::now_typed(column, "before", way),
+        );
+        let after = Undo::now_typed(column, "after", way);
+        let sql = format!(
+            "SELECT pg_catalog.count({after}) * 0 + pg_catalog.count(*) FILTER (WHERE (({before})::{then})::pg_catalog.text \
+               IS DISTINCT FROM ((s.before ->> {name})::{then})::pg_catalog.text) FROM {} s",
+            self.temporary()
+        );
+        self.reading(sql, Values::default())
+    }
+
+    pub(in crate::pg) fn convert(&self, column: &Column, way: &str) -> Statement {
+        let name = Literal(&column.name);
+        let set = IMAGES.map(|image| {
+            let now = column.printed(&Undo::now_typed(column, image, way));
+            format!(
+                "{image} = CASE WHEN pg_catalog.jsonb_exists(s.{image}, {name}) \
+                   THEN s.{image} || pg_catalog.jsonb_build_object({name}, {now}) ELSE s.{image} END"
+            )
+        });
+        let sql = format!("UPDATE {} s SET {}", self.temporary(), set.join(", "));
+        self.reading(sql, Values::default())
+    }
+}

@@ -1,0 +1,193 @@
+//! What would fail when a plan is applied is found when it is made, and what would not is allowed.
+
+use crate::support::World;
+
+#[test]
+fn a_generated_reference_that_would_dangle_is_a_violation() {
+    let world = World::new(
+        "CREATE TABLE subjects (id text PRIMARY KEY); INSERT INTO subjects VALUES ('s1'), ('s2'); \
+         CREATE TABLE docs (id int PRIMARY KEY, body jsonb NOT NULL, \
+           subject text GENERATED ALWAYS AS (body ->> 'subject') STORED REFERENCES subjects); \
+         INSERT INTO docs VALUES (1, '{\"subject\": \"s1\"}'), (2, '{\"subject\": \"s1\"}'), (3, '{\"subject\": \"s1\"}')",
+        "docs: {natural_key: [id]}",
+    );
+    world.deliver(
+        "b",
+        "docs/1.json",
+        r#"[{"id": 1, "body": {"subject": "nobody"}}, {"id": 2, "body": {"subject": "s2"}}, {"id": 3, "body": {"subject": "s1", "x": 1}}]"#,
+    );
+    let plan = world.plan("b");
+    let lines = plan.lines();
+    assert_eq!(
+        lines[0], "! docs id=1: missing_parent subject block",
+        "{lines:?}"
+    );
+    assert_eq!(plan.count("update"), 2, "{lines:?}");
+    world.deliver(
+        "b",
+        "docs/1.json",
+        r#"[{"id": 2, "body": {"subject": "s2"}}, {"id": 3, "body": {"subject": "s1", "x": 1}}]"#,
+    );
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+}
+
+#[test]
+fn a_key_and_what_refers_to_it_change_together_only_where_that_can_be_deferred() {
+    for (deferrable, violations) in [("", 1), (" DEFERRABLE", 0)] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE parents (id int PRIMARY KEY, code text UNIQUE); \
+                 CREATE TABLE children (id int PRIMARY KEY, code text REFERENCES parents (code){deferrable}); \
+                 INSERT INTO parents VALUES (1, 'A'); INSERT INTO children VALUES (1, 'A')"
+            ),
+            "parents: {natural_key: [id]}\nchildren: {natural_key: [id]}",
+        );
+        world.deliver("b", "parents/1.json", r#"{"id": 1, "code": "B"}"#);
+        world.deliver("b", "children/1.json", r#"{"id": 1, "code": "B"}"#);
+        let plan = world.plan("b");
+        assert_eq!(plan.count("violation"), violations, "{:?}", plan.lines());
+        if violations == 0 {
+            world.apply(&plan).ok();
+            assert_eq!(world.rows("SELECT code FROM children"), ["B"]);
+        } else {
+            assert!(
+                plan.text.contains("a deferrable key would allow both"),
+                "{}",
+                plan.text
+            );
+        }
+    }
+    // Within one table, one statement changes both.
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, code text UNIQUE, boss text REFERENCES t (code)); \
+         INSERT INTO t VALUES (1, 'A', NULL), (2, 'X', 'A')",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "code": "B"}, {"id": 2, "boss": "B"}]"#,
+    );
+    let plan = world.plan("b");
+    assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+    world.apply(&plan).ok();
+}
+
+#[test]
+fn a_key_that_the_database_always_numbers_finds_rows_where_none_are_inserted() {
+    let world = World::new(
+        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text); INSERT INTO t (v) VALUES ('old'), ('old')",
+        "t: {natural_key: [id], update_strategy: update_only}",
+    );
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 2, "v": "new"}, {"id": 9, "v": "new"}]"#,
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        ["~ t id=2: v=\"old\"→\"new\"", "= t id=9: missing"]
+    );
+    world.apply(&plan).ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT v FROM t"), ["old", "old"]);
+}
+
+#[test]
+fn one_bad_composite_value_is_one() {
+    let world = World::new(
+        "CREATE TYPE pair AS (a int, b varchar(3)); CREATE TABLE t (id int PRIMARY KEY, p pair, ps pair[])",
+        "t: {natural_key: [id], on_invalid: reject}",
+    );
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "p": "(1,abc)"}, {"id": 2, "p": "(x,y)"}, {"id": 3, "p": "(1,abcd)"}, {"id": 4, "p": "(2,)", "ps": "{\"(1,a)\"}"}]"#,
+    );
+    let plan = world.plan("b");
+    let lines = plan.lines();
+    assert_eq!(
+        (plan.count("insert"), plan.count("violation")),
+        (2, 2),
+        "{lines:?}"
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT id, p FROM t ORDER BY 1"),
+        ["1|(1,abc)", "4|(2,)"]
+    );
+}
+
+#[test]
+fn more_columns_than_a_query_can_have_are_named_as_that() {
+    let columns: Vec<String> = (0..900).map(|i| format!("c{i} int")).collect();
+    let world = World::new(
+        &format!(
+            "CREATE TABLE t (id int PRIMARY KEY, {})",
+            columns.join(", ")
+        ),
+        "t: {natural_key: [id]}",
+    );
+    let record = |n: usize| {
+        let fields: Vec<String> = (0..n).map(|i| format!("\"c{i}\": {i}")).collect();
+        format!("{{\"id\": 1, {}}}", fields.join(", "))
+    };
+    world.deliver("b", "t/1.json", record(900));
+    world
+        .try_plan("b", &[])
+        .exits(1)
+        .says("at most 824 in one query");
+    world.deliver("b", "t/1.json", record(823));
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+}
+
+#[test]
+fn who_holds_a_unique_value_is_named_as_what_it_is() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, code text UNIQUE); INSERT INTO t VALUES (1, 'A'), (2, 'B')",
+        "t: {natural_key: [id]}",
+    );
+    // One that keeps its value, because null takes nothing away.
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "code": null}, {"id": 3, "code": "A"}]"#,
+    );
+    let plan = world.plan("b");
+    assert!(plan.text.contains("the row id=1 has it\""), "{}", plan.text);
+    // One that the same batch brings.
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 4, "code": "C"}, {"id": 3, "code": "C"}]"#,
+    );
+    let plan = world.plan("b");
+    assert!(
+        plan.text.contains("also in the record for id="),
+        "{}",
+        plan.text
+    );
+    // Two that change places.
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "code": "B"}, {"id": 2, "code": "A"}]"#,
+    );
+    let plan = world.plan("b");
+    assert!(
+        plan.text.contains("a deferrable key would allow that"),
+        "{}",
+        plan.text
+    );
+    world.sql(
+        "ALTER TABLE t DROP CONSTRAINT t_code_key; ALTER TABLE t ADD UNIQUE (code) DEFERRABLE",
+    );
+    let plan = world.plan("b");
+    assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+    world.apply(&plan).ok();
+}

@@ -1,0 +1,151 @@
+//! Columns that mark deleted rows: dates and times that can be null, booleans, and nothing else.
+
+use crate::support::World;
+
+#[test]
+fn a_boolean_marks_rows_and_false_and_null_live() {
+    for (column, alive) in [
+        ("gone boolean NOT NULL DEFAULT false", "f"),
+        ("gone boolean", "∅"),
+        ("gone boolean DEFAULT false", "f"),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (id int, v text, {column}); CREATE UNIQUE INDEX ON t (id) WHERE gone IS NOT TRUE; \
+                 INSERT INTO t (id, v) VALUES (1, 'alive'), (3, 'dead'); UPDATE t SET gone = true WHERE id = 3; \
+                 INSERT INTO t VALUES (2, 'dead', true); INSERT INTO t (id, v) VALUES (2, 'alive')"
+            ),
+            "t: {natural_key: [id], soft_delete: gone}",
+        );
+        let before = world.rows("SELECT * FROM t ORDER BY id, gone");
+        world.deliver(
+            "b",
+            "t/1.json",
+            r#"[{"id": 1, "v": "new"}, {"id": 2, "v": "new"}, {"id": 3, "v": "back"}, {"id": 4}]"#,
+        );
+        let plan = world.plan("b");
+        assert_eq!(
+            plan.news(),
+            [
+                "~ t id=1: v=\"alive\"→\"new\"",
+                "~ t id=2: v=\"alive\"→\"new\"",
+                "~ t id=3: gone=\"t\"→\"f\" v=\"dead\"→\"back\"",
+                "+ t id=4",
+            ],
+            "{column}"
+        );
+        assert!(plan.text.contains("\"revives\":true"));
+        assert!(!plan.text.contains("SHARE ROW EXCLUSIVE"), "{}", plan.text);
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows("SELECT id, v, gone FROM t ORDER BY id, gone NULLS FIRST"),
+            [
+                format!("1|new|{alive}"),
+                format!("2|new|{alive}"),
+                "2|dead|t".into(),
+                "3|back|f".into(),
+                format!("4|∅|{alive}"),
+            ],
+            "{column}"
+        );
+        assert_eq!(world.plan("b").news(), [""; 0]);
+        // The new row is only marked, and the audit log has it as it is then.
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(
+            world.rows("SELECT * FROM t WHERE id < 4 ORDER BY id, gone"),
+            before,
+            "{column}"
+        );
+        assert_eq!(world.rows("SELECT gone FROM t WHERE id = 4"), ["t"]);
+        assert_eq!(
+            world.value("SELECT new_values ->> 'gone' FROM audit_log WHERE operation = 'DELETE'"),
+            "t"
+        );
+        // And taken back in turn, it lives again.
+        world
+            .loader(&[
+                "rollback",
+                "--batch-id",
+                "b",
+                "--application",
+                &last(&world),
+                "--force",
+            ])
+            .ok();
+        assert_eq!(world.rows("SELECT gone FROM t WHERE id = 4"), [alive]);
+    }
+}
+
+fn last(world: &World) -> String {
+    world.value("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1")
+}
+
+#[test]
+fn a_row_deleted_twice_is_found_by_the_deletion_that_was_ours() {
+    let world = World::new(
+        "CREATE TABLE t (id int, v text, gone bool NOT NULL DEFAULT false); \
+         CREATE UNIQUE INDEX ON t (id) WHERE NOT gone; INSERT INTO t VALUES (1, 'long dead', true)",
+        "t: {natural_key: [id], soft_delete: gone, update_strategy: insert_only}",
+    );
+    world.sql("INSERT INTO t VALUES (2, 'one', true), (2, 'two', true)");
+    world.deliver("b", "t/1.json", r#"{"id": 3, "v": "new"}"#);
+    let plan = world.plan("b");
+    assert!(!plan.text.contains("SHARE ROW EXCLUSIVE"), "{}", plan.text);
+    world.apply(&plan).ok();
+    world.sql("INSERT INTO t VALUES (3, 'older', true)");
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(
+        world.rows("SELECT new_values ->> 'v' FROM audit_log WHERE operation = 'DELETE'"),
+        ["new"]
+    );
+}
+
+#[test]
+fn any_date_or_time_that_can_be_null_marks_rows() {
+    for column in ["date", "timestamp", "timestamptz", "timestamp(0)"] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (id int PRIMARY KEY, gone {column}); INSERT INTO t VALUES (1, '2020-01-01')"
+            ),
+            "t: {natural_key: [id], soft_delete: gone}",
+        );
+        world.deliver("b", "t/1.json", r#"[{"id": 1}, {"id": 2}]"#);
+        let plan = world.plan("b");
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows("SELECT id, gone FROM t ORDER BY 1"),
+            ["1|∅", "2|∅"]
+        );
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(
+            world.rows("SELECT id, gone IS NULL FROM t ORDER BY 1"),
+            ["1|f", "2|f"]
+        );
+    }
+}
+
+#[test]
+fn no_other_column_does() {
+    for column in [
+        "int DEFAULT 0",
+        "text DEFAULT ''",
+        "timestamptz NOT NULL DEFAULT now()",
+        "interval",
+        "boolean[]",
+        "jsonb",
+    ] {
+        let world = World::new(
+            &format!("CREATE TABLE t (id int PRIMARY KEY, gone {column})"),
+            "t: {natural_key: [id], soft_delete: gone}",
+        );
+        world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+        let run = world.try_plan("b", &[]).exits(1);
+        run.says("tables.yaml: 1:").says("soft_delete: t: gone is");
+    }
+}
