@@ -128,6 +128,9 @@ pub enum Figure {
 pub enum Printed {
     /// It is listed: reading depends on nothing but the text.
     Listed,
+    /// It is listed, but for a number: it is another thing in another database, and what is printed
+    /// for it may not be read again.
+    Named,
     /// It is refused: reading may depend on more than the text, for example on the clock.
     Refused,
 }
@@ -297,6 +300,9 @@ impl Kind {
             Kind::Place => number::place(bare),
             Kind::LogPosition => number::log_position(bare),
             Kind::Jsonb => json::unrepeated(bare),
+            Kind::Printed(Printed::Named) if text::is_number(bare) => Err(Refused::because(
+                "the number of a thing, which is another one in another database; give its name",
+            )),
             Kind::Lexemes | Kind::Printed(_) => Ok(Accepted::unless(bare)),
             Kind::Array { element, delimiter } => composed::array(bare, element, *delimiter, by),
             Kind::Range(bound) => composed::range(bare, bound, by),

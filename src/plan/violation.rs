@@ -1,5 +1,7 @@
 //! What is wrong about a record, and what follows from it.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -149,11 +151,35 @@ impl Violation {
         }
     }
 
-    /// The words without the value, which the database may repeat in them.
-    pub fn rule(&self) -> String {
-        match &self.given {
-            Some(given) => self.message.replace(&format!("\"{given}\""), "…"),
-            None => self.message.clone(),
+    /// What records that break a rule in one way have in common: the words without the value, which
+    /// the database may repeat in them, and without the row that has the value already.
+    pub fn rule(&self) -> Cow<'_, str> {
+        match (self.kind, &self.given) {
+            (ViolationKind::UniqueConflict, _) => {
+                let key = self.message.split_once(": ");
+                key.map_or(self.message.as_str(), |(key, _)| key).into()
+            }
+            (ViolationKind::MissingParent, Some(given)) => self
+                .message
+                .replacen(&format!(" = {given}"), " = …", 1)
+                .into(),
+            (_, Some(given)) => self.message.replace(&format!("\"{given}\""), "…").into(),
+            (_, None) => self.message.as_str().into(),
         }
+    }
+
+    /// What is said of this record alone: of a unique value, who has it already.
+    pub fn of_record(&self) -> Option<&str> {
+        let unique = self.kind == ViolationKind::UniqueConflict;
+        let (_, who) = self.message.split_once(": ").filter(|_| unique)?;
+        Some(who)
+    }
+
+    /// Whether it is about an object of the batch, and no record of it.
+    pub fn is_of_object(&self) -> bool {
+        matches!(
+            self.kind,
+            ViolationKind::NotQueued | ViolationKind::MissingObject
+        )
     }
 }

@@ -1,7 +1,7 @@
 //! What of a plan is shown: filtered, identical entries grouped, never more in memory than that.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
 use crate::action::Action;
 use crate::error::Result;
@@ -57,7 +57,7 @@ impl Filter {
     }
 }
 
-/// Entries that say the same of different rows, or records of one file that break one rule in one way.
+/// Entries that say the same of different rows, or records that break one rule in one way.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// The first in plan order.
@@ -66,6 +66,8 @@ pub struct Group {
     pub more: Vec<Entry>,
     /// How many there are.
     pub count: u64,
+    /// Of violations, hashes of the objects that they are in.
+    objects: HashSet<u64>,
     /// Whether there may be more of them among those that are not shown.
     pub at_least: bool,
     /// Its first entry's place in the plan, to sort by.
@@ -73,6 +75,30 @@ pub struct Group {
 }
 
 impl Group {
+    /// How many objects its records are in, where they are violations.
+    pub fn objects(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Takes a further one. Of violations those of different objects are named rather than several of
+    /// one.
+    fn add(&mut self, entry: Entry) {
+        self.count += 1;
+        let violation = matches!(entry.what, What::Violation(_));
+        let new = violation && self.objects.insert(object_hash(&entry));
+        if self.more.len() < MORE {
+            self.more.push(entry);
+        } else if new {
+            let same = |i: &usize| {
+                let mut others = self.shown().enumerate().filter(|(at, _)| *at != i + 1);
+                others.any(|(_, other)| object_hash(other) == object_hash(&self.more[*i]))
+            };
+            if let Some(i) = (0..MORE).find(same) {
+                self.more[i] = entry;
+            }
+        }
+    }
+
     /// Those of it that are named.
     pub fn shown(&self) -> impl Iterator<Item = &Entry> {
         std::iter::once(&self.entry).chain(&self.more)
@@ -146,9 +172,9 @@ impl Likeness {
         Likeness(RandomState::new())
     }
 
-    /// Equal for entries of one table and action that say the same. Of violations those of one file,
-    /// field and rule are alike, whatever the values, and different records with one key. Every delete
-    /// is its own: what is lost must be seen. `place` is the entry's own number.
+    /// Equal for entries of one table and action that say the same. Of violations those of one field
+    /// and rule are alike, whatever the values, and different records with one key. Every delete is
+    /// its own: what is lost must be seen. `place` is the entry's own number.
     pub fn of(&self, entry: &Entry, place: u64) -> u64 {
         let mut h = self.0.build_hasher();
         (&entry.table, entry.what.action().urgency()).hash(&mut h);
@@ -159,7 +185,7 @@ impl Likeness {
                 (v.kind.word(), v.effect as u8, &v.field).hash(&mut h);
                 match v.kind {
                     ViolationKind::DuplicateKey => entry.key.hash(&mut h),
-                    _ => (v.rule(), entry.from.first().map(|from| object(from))).hash(&mut h),
+                    _ => v.rule().hash(&mut h),
                 }
             }
             What::Delete { .. } | What::Skip(_) => place.hash(&mut h),
@@ -168,9 +194,13 @@ impl Likeness {
     }
 }
 
-/// The object of `object#position`.
-fn object(from: &str) -> &str {
-    from.rsplit_once('#').map_or(from, |(object, _)| object)
+/// A hash of the object that an entry comes from.
+fn object_hash(entry: &Entry) -> u64 {
+    let mut h = DefaultHasher::new();
+    let from = entry.from.first().map_or("", String::as_str);
+    let object = from.rsplit_once('#').map_or(from, |(object, _)| object);
+    object.hash(&mut h);
+    h.finish()
 }
 
 /// How many of a group are named beside the first.
@@ -237,11 +267,10 @@ impl<'f> Collector<'f> {
         };
         let bucket = &mut self.tables[at].1[order];
         if let Some(group) = bucket.groups.get_mut(&hash) {
-            group.count += 1;
             if group.more.len() < MORE {
                 self.bytes += weight(&entry);
-                group.more.push(entry);
             }
+            group.add(entry);
             return;
         }
         let grouped = matches!(order, 0 | 2 | 3);
@@ -268,6 +297,10 @@ impl<'f> Collector<'f> {
             place: self.place,
             count: 1,
             more: Vec::new(),
+            objects: match &entry.what {
+                What::Violation(_) => HashSet::from([object_hash(&entry)]),
+                _ => HashSet::new(),
+            },
             entry,
         };
         bucket.groups.insert(hash, group);

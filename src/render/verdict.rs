@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::plan::{Header, Kind};
+use super::select::Group;
+use crate::plan::{Header, Kind, Violation};
 use crate::planfile::{Notes, Outcome};
 use crate::text::cut::fit;
 
@@ -77,6 +78,15 @@ pub fn left_out(header: &Header) -> Option<String> {
         0 => None,
         1 => Some("1 violation leaves its record out".to_owned()),
         n => Some(format!("{n} violations leave their records out")),
+    }
+}
+
+/// How many records a group of violations is about, and in how many files, where in several.
+pub fn records(group: &Group, v: &Violation) -> String {
+    match group.objects() {
+        _ if v.is_of_object() => format!("{} objects", group.count),
+        0 | 1 => format!("{} records", group.count),
+        n => format!("{} records in {n} files", group.count),
     }
 }
 

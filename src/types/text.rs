@@ -18,14 +18,12 @@ fn fits<'a>(text: &'a str, counted: &str, most: u32, ty: &str) -> Read<'a> {
     if counted.len() <= most_bytes || counted.chars().count() <= most_bytes {
         return Ok(Accepted::surely(text));
     }
-    let blanks = counted.len() - counted.trim_end_matches(' ').len();
-    let blanks = match blanks {
-        0 => String::new(),
-        n => format!(", {n} of them blanks at the end"),
+    let blanks = match counted.ends_with(' ') {
+        true => ", with the blanks at its end",
+        false => "",
     };
     Err(Refused::because(format!(
-        "value too long for type {ty}({most}): {} characters{blanks}",
-        counted.chars().count()
+        "value too long for type {ty}({most}){blanks}"
     )))
 }
 
@@ -35,8 +33,7 @@ pub fn name(text: &str) -> Read<'_> {
     match text.len() <= MOST {
         true => Ok(Accepted::surely(text)),
         false => Err(Refused::because(format!(
-            "value too long for type name: {} bytes, and it keeps {MOST}",
-            text.len()
+            "value too long for type name, which keeps {MOST} bytes"
         ))),
     }
 }
@@ -73,6 +70,12 @@ pub fn label<'a>(text: &'a str, labels: &[String]) -> Read<'a> {
         named.join(", "),
         meant.unwrap_or_default()
     )))
+}
+
+/// Whether it is nothing but digits.
+pub fn is_number(text: &str) -> bool {
+    let digits = text.trim_ascii();
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 const TRUE: [&str; 6] = ["true", "t", "yes", "y", "on", "1"];

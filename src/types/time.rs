@@ -54,12 +54,11 @@ pub fn date(text: &str) -> Option<Read<'_>> {
             Ok(Accepted::written(moment.date_text()))
         }
         Some(_) => Err(Refused::because(format!(
-            "the column keeps no time of day{}; deliver the day that is meant, as {}",
+            "the column keeps no time of day{}; deliver the day that is meant",
             match moment.zone {
                 Zone::None => "",
                 _ => " and no offset",
             },
-            moment.date_text()
         ))),
     })
 }

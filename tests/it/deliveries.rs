@@ -201,6 +201,18 @@ fn settings_of_a_dialect_are_checked_with_their_place() {
     }
 }
 
+#[test]
+fn a_format_says_all_of_a_day_or_an_hour() {
+    let world = world("v time", ", formats: [\"%I:%M\"]");
+    world.put("b", "t/1.csv", "id,v\n1,03:15\n");
+    world.try_plan("b", &[]).exits(1).says(
+        "%I:%M does not say all of a day or an hour: 01:45, which it writes, is read as another",
+    );
+    world.configure("t: {natural_key: [id], formats: [\"%I:%M %p\"]}");
+    world.put("c", "t/1.csv", "id,v\n1,03:15 PM\n");
+    assert_eq!(world.plan("c").lines(), ["+ t id=1: v=\"15:15:00\""]);
+}
+
 /// A workbook with one sheet: its rows, each of cells in XML.
 fn workbook(rows: &[&str]) -> Vec<u8> {
     use std::io::Write;

@@ -72,24 +72,57 @@ fn a_misspelt_header_and_a_bad_date_are_two_findings() {
 }
 
 #[test]
-fn a_file_is_a_finding_of_its_own_and_so_is_another_reason() {
-    let world = world("taken date, n smallint", "");
-    world.put(
-        "b",
-        "t/1.csv",
-        "id,taken,n\n1,1.2.2024,70000\n2,2.2.2024,80000\n",
-    );
+fn one_fault_of_several_files_is_one_finding_and_another_reason_another() {
+    let world = world("taken date, n smallint, v varchar(2), c text UNIQUE", "");
+    let rows = "1,1.2.2024,70000,abc\n2,2.2.2024,80000,abcd\n";
+    world.sql("INSERT INTO t (id, c) VALUES (8, 'a'), (9, 'b')");
+    world.put("b", "t/1.csv", format!("id,taken,n,v\n{rows}"));
     world.put("b", "t/2.csv", "id,taken,n\n3,3.2.2024,1\n4,now,1\n");
-    let shown = world.show(&world.plan("b"), &[]);
+    world.put("b", "t/3.csv", "id,c\n5,a\n6,b\n");
+    let plan = world.plan("b");
+    let shown = world.show(&plan, &[]);
     for part in [
-        "! 2 records: invalid_value taken [blocks]",
+        "! 3 records in 2 files: invalid_value taken [blocks]",
+        "id=3: \"3.2.2024\" (staging/b/t/2.csv#2)",
         "! 2 records: invalid_value n [blocks]",
+        "value … is out of range for type smallint",
         "id=1: \"70000\" (staging/b/t/1.csv#2)",
-        "invalid_value taken: \"3.2.2024\" [blocks]",
+        "! 2 records: invalid_value v [blocks]",
+        "! 2 records: unique_conflict c [blocks]",
+        "the unique key t_c_key would hold this value twice\n",
+        "id=6: \"b\", the row id=9 has it (staging/b/t/3.csv#3)",
         "invalid_value taken: \"now\" [blocks]",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
+    let markdown = world.show(&plan, &["--format", "markdown"]);
+    for part in ["**3 records in 2 files**", "`b`<br>the row"] {
+        assert!(markdown.contains(part), "{part}: {markdown}");
+    }
+    // Of many files with one record each, no more is shown.
+    for i in 10..60 {
+        world.put(
+            "c",
+            &format!("t/{i}.json"),
+            format!("{{\"id\": {i}, \"nn\": 1}}"),
+        );
+    }
+    let shown = world.show(&world.plan("c"), &[]);
+    assert!(
+        shown.contains("! 50 records in 50 files: unknown_field nn [blocks]"),
+        "{shown}"
+    );
+    assert!(shown.contains("and 47 more: --table t"), "{shown}");
+    // What is no record of the batch is none.
+    world.set("LOADER_QUEUE", "required");
+    world.sql("INSERT INTO validation_queue (batch_id, table_name, s3_key) SELECT 'd', 't', 'staging/d/t/' || n FROM generate_series(1, 9) n");
+    world.put("d", "t/0.json", "{\"id\": 70}");
+    let shown = world.show(&world.plan("d"), &[]);
+    assert!(
+        shown.contains("! 9 objects: missing_object [blocks]"),
+        "{shown}"
+    );
+    assert!(shown.contains("\n      staging/d/t/1\n"), "{shown}");
 }
 
 #[test]

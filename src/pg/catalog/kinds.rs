@@ -126,6 +126,7 @@ fn own(name: &str, modifier: i32) -> Kind {
         "json" => Kind::Json,
         "jsonb" => Kind::Jsonb,
         "tsvector" => Kind::Lexemes,
+        name if name.starts_with("reg") => Kind::Printed(Printed::Named),
         // None of the others holds a time.
         _ => Kind::Printed(Printed::Listed),
     }

@@ -4,6 +4,7 @@ use super::inert::{code, cut_code, words};
 use crate::action::Action;
 use crate::plan::{DriftRow, Entry, Value, Values, ViolationKind, What};
 use crate::render::select::Group;
+use crate::render::verdict::records;
 use crate::text::cut::{Cut, differences, further};
 
 /// The longest value in a cell, in characters.
@@ -38,7 +39,9 @@ pub fn row(group: &Group) -> Row {
     let cells = match &entry.what {
         What::Violation(v) => {
             let field = v.field.as_deref().map(|f| format!(" {}", code(f, 63)));
-            let values: Vec<String> = group.shown().filter_map(of_violation).collect();
+            let several = group.count > 1;
+            let values = group.shown().filter_map(|e| of_violation(e, several));
+            let values: Vec<String> = values.collect();
             let more_values = match values.len() as u64 {
                 n if n > 0 && n < group.count => "<br>…",
                 _ => "",
@@ -59,9 +62,9 @@ pub fn row(group: &Group) -> Row {
                 values.join("<br>"),
                 words(
                     &if group.count == 1 {
-                        v.why()
+                        v.why().into()
                     } else {
-                        v.message.clone()
+                        v.rule()
                     },
                     300
                 ),
@@ -119,20 +122,16 @@ fn rows(group: &Group) -> String {
         _ => "<br>…",
     };
     let least = if group.at_least { "at least " } else { "" };
-    let what = match group.entry.what.action() {
-        Action::Violation => "records",
-        _ => "rows",
+    let what = match &group.entry.what {
+        What::Violation(v) => records(group, v),
+        _ => format!("{} rows", group.count),
     };
-    format!(
-        "**{least}{} {what}**<br>{}{more}",
-        group.count,
-        keys.join("<br>")
-    )
+    format!("**{least}{what}**<br>{}{more}", keys.join("<br>"))
 }
 
 /// What a violation's entry gives: the existing and the given value, an accepted spelling, and the
 /// values that it is about, with where they stand in each of two records.
-fn of_violation(entry: &Entry) -> Option<String> {
+fn of_violation(entry: &Entry, several: bool) -> Option<String> {
     let What::Violation(v) = &entry.what else {
         return None;
     };
@@ -152,6 +151,7 @@ fn of_violation(entry: &Entry) -> Option<String> {
         };
         said.push(format!("and {}{values}", code(&other.from, 120)));
     }
+    said.extend(v.of_record().map(|who| words(who, 200)).filter(|_| several));
     (!said.is_empty()).then(|| said.join("<br>"))
 }
 

@@ -4,6 +4,7 @@ use super::Style;
 use crate::action::Action;
 use crate::plan::{Entry, TablePlan, Value, Values, Violation, What, display_key};
 use crate::render::select::Group;
+use crate::render::verdict::records;
 use crate::text::cut::{quoted, quoted_pair, wrap};
 use crate::text::{escape, visible};
 
@@ -44,9 +45,9 @@ fn finding_text(text: &mut String, group: &Group, v: &Violation, table: &TablePl
     let glyph = format!("  {} ", style.glyph(Action::Violation));
     let mut put = |lead: &str, line: &str, hang| wrap(text, lead, line, hang, style.width);
     let least = if group.at_least { "at least " } else { "" };
-    let title = format!("{least}{} records: {}", group.count, broken(v));
+    let title = format!("{least}{}: {}", records(group, v), broken(v));
     put(&glyph, &title, 8);
-    put(INDENT, &escape(&v.message), 10);
+    put(INDENT, &escape(&v.rule()), 10);
     for entry in group.shown() {
         let What::Violation(v) = &entry.what else {
             continue;
@@ -57,9 +58,15 @@ fn finding_text(text: &mut String, group: &Group, v: &Violation, table: &TablePl
                 .as_ref()
                 .map(|i| format!("write it as {}", quoted(Some(i)))),
         );
+        said.extend(v.of_record().map(escape));
         said.retain(|part| !part.is_empty());
+        let mut parts = vec![display_key(&entry.key), said.join(", ")];
+        parts.retain(|part| !part.is_empty());
         let from = escape(entry.from.first().map_or("", String::as_str));
-        let line = format!("{}: {} ({from})", display_key(&entry.key), said.join(", "));
+        let line = match parts.is_empty() {
+            true => from,
+            false => format!("{} ({from})", parts.join(": ")),
+        };
         put(INDENT, &line, 10);
     }
     if let Some(more @ 1..) = group.count.checked_sub(group.shown().count() as u64) {
