@@ -39,8 +39,9 @@ fn ordinary(n: usize, random: &mut Random) -> Entry {
         }
         2 => {
             let site = |n| ["LYN", "BER", "OSL", "MAD", "ROM"][n];
-            let (old, new) = (random.below(5), random.below(5));
-            update(&[("site", Some(site(old)), Some(site((new + 1) % 5)))])
+            let old = random.below(5);
+            let new = (old + 1 + random.below(4)) % 5;
+            update(&[("site", Some(site(old)), Some(site(new)))])
         }
         3 => {
             let n = random.below(900);

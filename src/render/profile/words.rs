@@ -45,11 +45,12 @@ impl ColumnProfile {
             return None;
         }
         let ends = |part| Some((self.before.quantile(part)?, self.after.quantile(part)?));
-        let ((a, b), (c, d)) = (ends(0.0)?, ends(1.0)?);
+        // A few that lie far away would leave one bar for all others.
+        let ((a, b), (c, d)) = (ends(0.02)?, ends(0.98)?);
         let (least, most) = (a.min(b), c.max(d));
         (least < most).then(|| {
             format!(
-                "{least} to {most}: before |{}| after |{}|",
+                "mostly {least} to {most}: before |{}| after |{}|",
                 self.before.bars(least, most),
                 self.after.bars(least, most)
             )
