@@ -127,7 +127,8 @@ impl Entry {
         let values: Vec<(&String, &Value)> = match &self.what {
             What::Insert { values } => values.iter().collect(),
             What::Update { set, .. } => set.iter().map(|(c, (_, new))| (c, new)).collect(),
-            What::Delete { .. } | What::Skip(_) | What::Violation(_) => return BTreeMap::new(),
+            What::Skip(_) => Vec::new(),
+            What::Delete { .. } | What::Violation(_) => return BTreeMap::new(),
         };
         self.key
             .iter()

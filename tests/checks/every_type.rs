@@ -195,7 +195,11 @@ fn every_value_is_stored_as_given_or_told() {
                 }
                 true => "[1, 2.50]".into(),
             };
-            let stored = if raw { value.clone() } else { text };
+            let stored = match raw {
+                // Blanks around a value are no part of it in JSON.
+                true => value.trim_ascii().to_owned(),
+                false => text,
+            };
             if stored.trim() == "null" {
                 continue;
             }

@@ -336,3 +336,36 @@ fn a_comma_is_no_reason_to_make_a_thousandth_of_a_number() {
         ]
     );
 }
+
+#[test]
+fn a_key_that_its_column_does_not_keep_is_told_whatever_becomes_of_the_record() {
+    let world = World::new(
+        "CREATE TABLE t (k numeric(4,1) PRIMARY KEY, v text); INSERT INTO t VALUES (1.2, 'a'), (2.2, 'b')",
+        "t: {natural_key: [k]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put(
+        "b",
+        "t.csv",
+        "k,v\n1.24,a\n2.24,c\n3.24,d\n4.24,x\n4.21,y\n",
+    );
+    let plan = world.plan("b");
+    let found: Vec<String> = (plan.entries().iter())
+        .map(|e| format!("{} {} {}", e["action"], e["key"]["k"], e["given"]))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            r#""skip" {"given":"1.24","stored":"1.2"} null"#,
+            r#""update" {"given":"2.24","stored":"2.2"} null"#,
+            r#""insert" {"given":"3.24","stored":"3.2"} null"#,
+            r#""violation" "4.2" "4.24""#,
+            r#""violation" "4.2" "4.21""#,
+        ]
+    );
+    let shown = world.show(&plan, &["--action", "skip"]);
+    assert!(
+        shown.contains("k was given as \"1.24\" and is stored otherwise"),
+        "{shown}"
+    );
+}

@@ -97,7 +97,11 @@ pub fn row(group: &Group) -> Row {
                 .collect();
             format!("{}{}", list(values, false), rounded.concat())
         }
-        What::Skip(skip) => words(skip.why(), 200),
+        What::Skip(skip) => {
+            let mut said = vec![words(skip.why(), 200)];
+            said.extend(entry.rounded().into_iter().map(rounding));
+            said.join("<br>")
+        }
     };
     Row {
         text: format!("| {rows} | {cells} |\n"),

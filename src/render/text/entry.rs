@@ -154,6 +154,7 @@ pub fn entry_text(
                 "    ",
                 &format!("{title}  {}  ({})", skip.why(), escape(from)),
             );
+            put_rounded(&mut put, entry);
         }
         What::Violation(v) => {
             put(first, title);

@@ -68,7 +68,7 @@ impl Comparison<'_> {
         let mut key = self.key(&given, current.as_ref());
         let mut rounded = self.rounded(line, &given)?;
         let what = self.what(&mut decision, &mut rounded, &given, current.as_ref())?;
-        if let Some(What::Insert { .. } | What::Update { .. }) = what {
+        if what.is_some() {
             note_rounded(&mut rounded, &mut key);
         }
         // The record is counted by the gravest of its violations, which stands first.
