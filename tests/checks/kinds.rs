@@ -219,7 +219,7 @@ fn keys_that_find_no_row_or_too_many() {
             config: "natural_key: [id, site]",
             records: "{\"id\": 1, \"site\": \"a\", \"v\": \"new\"}\n{\"id\": 1, \"site\": \"b\"}\n{\"id\": 2, \"site\": \"a\"}\n{\"id\": 2, \"site\": \"b\"}\n",
             expect: &[
-                "unique_conflict id 1 - #2: the unique key wider_pkey would hold this value twice: also in the record for id=1, site=a",
+                "unique_conflict id 1 - #2: the unique key wider_pkey would hold this value twice: the row id=1, site=a has it",
                 "unique_conflict id 2 - #3: the unique key wider_pkey would hold this value twice: also in the record for id=2, site=b",
                 "unique_conflict id 2 - #4: the unique key wider_pkey would hold this value twice: also in the record for id=2, site=a",
             ],
@@ -275,8 +275,8 @@ fn values_that_another_row_holds() {
             config: "natural_key: [id]",
             records: "{\"id\": 1, \"slot\": 20}\n{\"id\": 2, \"slot\": 10}\n",
             expect: &[
-                "unique_conflict slot 20 - #1: the unique key swapped_slot_key would hold this value twice: the row id=2 has it",
-                "unique_conflict slot 10 - #2: the unique key swapped_slot_key would hold this value twice: the row id=1 has it",
+                "unique_conflict slot 20 - #1: the unique key swapped_slot_key would hold this value twice: the row id=2 has it and gives it up only later in this plan; a deferrable key would allow that, or a batch that changes that row first",
+                "unique_conflict slot 10 - #2: the unique key swapped_slot_key would hold this value twice: the row id=1 has it and gives it up only later in this plan; a deferrable key would allow that, or a batch that changes that row first",
             ],
             proof: ("UPDATE swapped SET slot = 30 - slot", "23505"),
         },
@@ -295,7 +295,7 @@ fn values_that_another_row_holds() {
             config: "natural_key: [id]",
             records: "{\"id\": 1, \"slot\": 11, \"p\": 5}\n{\"id\": 2, \"slot\": 21}\n{\"id\": 3, \"slot\": 10}\n{\"id\": 4, \"slot\": 20}\n{\"id\": 5, \"slot\": 50}\n",
             expect: &[
-                "unique_conflict slot 10 - #3: the unique key late_slot_key would hold this value twice: the row id=1 has it",
+                "unique_conflict slot 10 - #3: the unique key late_slot_key would hold this value twice: the row id=1 has it and gives it up only later in this plan; a deferrable key would allow that, or a batch that changes that row first",
             ],
             proof: NONE,
         },
@@ -419,7 +419,7 @@ fn rows_that_refer_to_nothing() {
             config: "natural_key: [id]",
             records: "{\"id\": 1, \"code\": \"c\"}\n{\"id\": 2, \"code\": \"d\"}\n",
             expect: &[
-                "missing_parent code - - #1: rows of uses refer to the value that this would change (uses_code_fkey)",
+                "missing_parent code - - #1: rows of uses refer to the value that this would change (uses_code_fkey); a deferrable key would allow both to change together, or a batch that makes those rows refer to others first",
             ],
             proof: ("UPDATE moved SET code = 'c' WHERE id = 1", "23503"),
         },
