@@ -124,21 +124,21 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         values.text(oid.to_string());
         session.query(&Statement::with(&doing, sql, values)).await
     };
-    let types = kinds::Types::new(&rows(kinds::TYPES).await?);
-    let columns = rows(COLUMNS).await?;
+    // All are sent at once: the way to the server and back is paid for once.
+    let (types, columns, unique, exclusions, keys, checks, triggers, description) = tokio::try_join!(
+        rows(kinds::TYPES),
+        rows(COLUMNS),
+        rows(UNIQUE),
+        rows(EXCLUSIONS),
+        rows(FOREIGN_KEYS),
+        rows(CHECKS),
+        rows(TRIGGERS),
+        rows(DESCRIPTION),
+    )?;
+    let types = kinds::Types::new(&types);
     let columns = columns.iter().map(|row| decode::column(row, &types));
-    let unique = rows(UNIQUE)
-        .await?
-        .iter()
-        .map(decode::unique_index)
-        .collect();
-    let exclusions = rows(EXCLUSIONS)
-        .await?
-        .iter()
-        .map(decode::unique_index)
-        .collect();
     let (mut foreign_keys, mut referrers) = (Vec::new(), Vec::new());
-    for row in &rows(FOREIGN_KEYS).await? {
+    for row in &keys {
         let key = decode::foreign_key(row);
         if key.parent == qualified {
             referrers.push(key.clone());
@@ -147,9 +147,7 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
             foreign_keys.push(key);
         }
     }
-    let triggers = rows(TRIGGERS).await?;
-    let description: Vec<String> = rows(DESCRIPTION)
-        .await?
+    let description: Vec<String> = description
         .first()
         .and_then(|row| row.get(0))
         .ok_or_else(|| Error::database(format!("{doing}: it was dropped meanwhile")).transient())?;
@@ -162,11 +160,11 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         oid,
         name: qualified,
         columns: columns.collect(),
-        unique,
-        exclusions,
+        unique: unique.iter().map(decode::unique_index).collect(),
+        exclusions: exclusions.iter().map(decode::unique_index).collect(),
         foreign_keys,
         referrers,
-        checks: rows(CHECKS).await?.iter().map(decode::check).collect(),
+        checks: checks.iter().map(decode::check).collect(),
         triggers: triggers.iter().map(|r| r.get(0)).collect(),
         column_triggers: triggers.iter().any(|r| r.get(1)),
         fingerprint: format!("sha256:{}", hex(&hasher.finalize())),
