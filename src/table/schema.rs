@@ -142,6 +142,13 @@ pub struct UniqueIndex {
     pub primary: bool,
 }
 
+impl UniqueIndex {
+    /// Whether it is over columns alone, of all rows, and checked at once.
+    pub fn is_plain(&self) -> bool {
+        self.immediate && self.predicate.is_none() && !self.columns.contains(&0)
+    }
+}
+
 /// One foreign key of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignKey {

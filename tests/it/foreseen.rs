@@ -191,3 +191,87 @@ fn who_holds_a_unique_value_is_named_as_what_it_is() {
     assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
     world.apply(&plan).ok();
 }
+
+#[test]
+fn a_unique_value_goes_from_one_updated_row_to_another() {
+    for (batch, after) in [
+        // Freed and taken, in either order of the keys.
+        (
+            r#"[{"id": 1, "code": "X"}, {"id": 2, "code": "A"}]"#,
+            "X A C D",
+        ),
+        (
+            r#"[{"id": 2, "code": "X"}, {"id": 1, "code": "B"}]"#,
+            "B X C D",
+        ),
+        // Handed on, down and up.
+        (
+            r#"[{"id": 1, "code": "B"}, {"id": 2, "code": "C"}, {"id": 3, "code": "D"}, {"id": 4, "code": "E"}]"#,
+            "B C D E",
+        ),
+        (
+            r#"[{"id": 4, "code": "C"}, {"id": 3, "code": "B"}, {"id": 2, "code": "A"}, {"id": 1, "code": "Z"}]"#,
+            "Z A B C",
+        ),
+        // Given up for null, and taken by another.
+        (
+            r#"[{"id": 1, "code": null}, {"id": 2, "code": "A"}, {"id": 5, "code": "B"}]"#,
+            "∅ A C D B",
+        ),
+    ] {
+        let world = World::new(
+            "CREATE TABLE t (id int PRIMARY KEY, code text UNIQUE, w text); \
+             INSERT INTO t VALUES (1, 'A'), (2, 'B'), (3, 'C'), (4, 'D')",
+            "t: {natural_key: [id], conflict_resolution: replace}",
+        );
+        world.deliver("b", "t/1.json", batch);
+        let plan = world.plan("b");
+        assert_eq!(plan.count("violation"), 0, "{batch}: {:?}", plan.lines());
+        world.apply(&plan).ok();
+        let codes = || world.rows("SELECT code FROM t ORDER BY id").join(" ");
+        assert_eq!(codes(), after, "{batch}");
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(codes(), "A B C D", "{batch}");
+    }
+}
+
+#[test]
+fn values_that_go_round_in_a_circle_stay_a_conflict() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, a int UNIQUE, b int UNIQUE); \
+         INSERT INTO t SELECT i, i, 10 * i FROM generate_series(1, 5) i",
+        "t: {natural_key: [id]}",
+    );
+    for (batch, violations) in [
+        (
+            r#"[{"id": 1, "a": 2}, {"id": 2, "a": 3}, {"id": 3, "a": 1}]"#,
+            3,
+        ),
+        // Each of two keys would do alone.
+        (
+            r#"[{"id": 1, "a": 2, "b": 15}, {"id": 2, "a": 7, "b": 10}]"#,
+            2,
+        ),
+        // What waits for a circle.
+        (
+            r#"[{"id": 1, "a": 2}, {"id": 2, "a": 1}, {"id": 3, "b": 11}, {"id": 4, "b": 30}]"#,
+            2,
+        ),
+    ] {
+        world.deliver("b", "t/1.json", batch);
+        let plan = world.plan("b");
+        assert_eq!(
+            plan.count("violation"),
+            violations,
+            "{batch}: {:?}",
+            plan.lines()
+        );
+        assert!(
+            plan.text.contains("a deferrable key would allow that"),
+            "{}",
+            plan.text
+        );
+    }
+}

@@ -110,11 +110,22 @@ fn writing() {
     let mut statements: Vec<Statement> = vec![subjects.delete(), subjects.mark().unwrap()];
     statements.extend(samples.mark_updates(&subjects, Updates::First).unwrap());
     statements.extend(samples.mark_updates(&subjects, Updates::Last).unwrap());
+    statements.push(samples.create_handovers());
+    statements.extend(samples.handed_over().unwrap());
+    statements.extend([samples.next_step(1), samples.set_steps()]);
     statements.push(samples.sets_of_updates(Updates::Others));
     let sets: Vec<String> = subjects.column_sets(Fate::Update).cloned().collect();
-    statements.extend(subjects.updates(&sets, Updates::All, &stamps).unwrap());
+    statements.extend(
+        subjects
+            .updates(&sets, Updates::All, None, &stamps)
+            .unwrap(),
+    );
     subjects.target.table.column_triggers = true;
-    statements.extend(subjects.updates(&sets, Updates::Others, &stamps).unwrap());
+    statements.extend(
+        subjects
+            .updates(&sets, Updates::Others, Some(1), &stamps)
+            .unwrap(),
+    );
     statements.push(subjects.insert(&stamps).unwrap());
     statements.push(samples.insert(&[]).unwrap());
     assert_snapshot("sql_write", &printed(statements));

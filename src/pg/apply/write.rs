@@ -2,6 +2,7 @@
 //! must touch.
 
 mod delete;
+pub(in crate::pg) mod handover;
 mod insert;
 mod lock;
 mod order;
@@ -36,11 +37,16 @@ impl Context<'_> {
     /// Writes table by table, so that constraints which cannot be deferred hold after each statement:
     /// deletes from the last table to the first, each before the table's updates, which may take what
     /// the deleted rows held; inserts from the first table to the last, each after the table's updates,
-    /// which may free what the new rows hold. Updates whose reference that does not suit come before
+    /// which may free what the new rows hold, and which themselves come in steps where one takes what
+    /// another frees. Updates whose reference that does not suit come before
     /// or after all of it. `wrote` takes how many rows each write touched.
     pub async fn write(&self, tables: &[Staged], wrote: &mut impl FnMut(u64)) -> Result<()> {
         let has_deletes = tables.iter().any(|t| t.rows.delete > 0);
         let moved = self.find_moved(tables, has_deletes).await?;
+        let mut steps = Vec::with_capacity(tables.len());
+        for staged in tables {
+            steps.push(self.find_steps(staged).await?);
+        }
         let others = |i: usize| match moved[i] {
             0 => Updates::All,
             _ => Updates::Others,
@@ -49,27 +55,27 @@ impl Context<'_> {
         let mut updated = vec![0; tables.len()];
         if has_deletes {
             for (i, staged) in tables.iter().enumerate().filter(is_moved) {
-                let rows = self.update(staged, Updates::First).await?;
+                let rows = self.update(staged, Updates::First, steps[i]).await?;
                 updated[i] += rows;
                 wrote(rows);
             }
             for (i, staged) in tables.iter().enumerate().rev() {
                 self.delete(staged).await?;
-                let rows = self.update(staged, others(i)).await?;
+                let rows = self.update(staged, others(i), steps[i]).await?;
                 updated[i] += rows;
                 wrote(staged.rows.delete + rows);
             }
         }
         for (i, staged) in tables.iter().enumerate() {
             if !has_deletes {
-                updated[i] += self.update(staged, others(i)).await?;
+                updated[i] += self.update(staged, others(i), steps[i]).await?;
                 wrote(updated[i]);
             }
             self.insert(staged).await?;
             wrote(staged.rows.insert);
         }
         for (i, staged) in tables.iter().enumerate().filter(is_moved) {
-            let rows = self.update(staged, Updates::Last).await?;
+            let rows = self.update(staged, Updates::Last, steps[i]).await?;
             updated[i] += rows;
             wrote(rows);
         }

@@ -2,6 +2,7 @@
 //! PostgreSQL for all rows at once, on the rows as they would be.
 
 mod fill;
+mod handover;
 mod references;
 mod rules;
 mod unique;
@@ -80,9 +81,11 @@ const MOST_READ: usize = 20;
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn prepare<'a>(session: &Session, stages: &'a [Stage<'a>]) -> Result<Vec<After<'a>>> {
-    session
-        .run(&Statement::new("preparing checks", PREPARE))
-        .await?;
+    for prepare in [PREPARE, handover::CREATE] {
+        session
+            .run(&Statement::new("preparing checks", prepare))
+            .await?;
+    }
     let mut all = Vec::new();
     for stage in stages {
         let after = After::new(stage);
@@ -111,6 +114,7 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
         for late in after.mark_late(all) {
             session.run(&late).await?;
         }
+        after.hand_over(session).await?;
     }
     let leaves_out = all.iter().any(|a| leaves_out(&a.target.config));
     let mut asked = Asked::First;

@@ -85,6 +85,8 @@ fn checking() {
         samples.half_given(refers),
         subjects.some_leave(refers),
         subjects.bereft(refers, &all, Asked::First),
+        samples.handed_over(barcode).unwrap(),
+        samples.next_step(1),
         samples.conflicts(barcode, Asked::Again),
     ];
     statements.extend(samples.mark_late(&all));

@@ -8,8 +8,8 @@ use crate::pg::apply::staged::fate::Fate;
 use crate::sql::{Ident, Literal, Statement, list};
 
 impl Context<'_> {
-    /// Writes the updates. Returns how many.
-    pub(super) async fn update(&self, staged: &Staged, which: Updates) -> Result<u64> {
+    /// Writes the updates, in steps from 0 to `last`. Returns how many.
+    pub(super) async fn update(&self, staged: &Staged, which: Updates, last: u32) -> Result<u64> {
         if staged.rows.update == 0 {
             return Ok(0);
         }
@@ -20,8 +20,11 @@ impl Context<'_> {
         };
         let mut touched = 0;
         let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
-        for update in staged.updates(&sets, which, &stamps)? {
-            touched += self.session.execute(&update).await?;
+        for step in 0..=last {
+            let step = (last > 0).then_some(step);
+            for update in staged.updates(&sets, which, step, &stamps)? {
+                touched += self.session.execute(&update).await?;
+            }
         }
         Ok(touched)
     }
@@ -51,14 +54,16 @@ impl Staged {
         )
     }
 
-    /// The updates that write these sets of columns.
+    /// The updates that write these sets of columns, of one step where there are several.
     pub(in crate::pg) fn updates(
         &self,
         sets: &[String],
         which: Updates,
+        step: Option<u32>,
         stamps: &[(String, String)],
     ) -> Result<Vec<Statement>> {
-        let only = Staged::only(which);
+        let step = step.map_or_else(String::new, |step| format!(" AND b._step = {step}"));
+        let only = Staged::only(which) + &step;
         // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
         // no others: then each set of columns is a statement of its own.
         if self.target.table.column_triggers {

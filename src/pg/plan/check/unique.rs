@@ -65,9 +65,10 @@ impl After<'_> {
         // Updates are written before inserts, but for late ones; what one of them takes, another
         // must have freed before.
         let freed = if index.immediate {
-            "NOT b.new AND NOT b.late AND (a.new OR a.late)"
+            let handed_over = self.is_handed_over();
+            format!("(NOT b.new AND NOT b.late AND (a.new OR a.late) OR {handed_over})")
         } else {
-            "NOT b.new"
+            "NOT b.new".to_owned()
         };
         let field = match index.columns.as_slice() {
             [number] => table.column_by_number(*number),
@@ -87,7 +88,7 @@ impl After<'_> {
         };
         let select = format!(
             "WITH a AS MATERIALIZED ({after}), \
-             b AS (SELECT {NEW} AS new, {LATE} AS late, {TABLE} AS tbl, {ROW} AS tid FROM {rows} WHERE {CHANGED} AND {COUNTS}), \
+             b AS (SELECT {N} AS n, {NEW} AS new, {LATE} AS late, {TABLE} AS tbl, {ROW} AS tid FROM {rows} WHERE {CHANGED} AND {COUNTS}), \
              among AS ({among}), \
              keeps AS (SELECT DISTINCT a.n FROM a JOIN {now} t ON t.tid = a.tid AND t.tbl = a.tbl AND {equal}), \
              there AS (SELECT DISTINCT ON (a.n) a.n, t.who, EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl) AS gives_up \

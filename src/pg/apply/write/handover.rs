@@ -1,0 +1,134 @@
+//! Updates that take a unique value which another update of the table gives up: they are written
+//! after it, step by step.
+
+use super::{Context, THIS_VERSION, bits, writes};
+use crate::error::Result;
+use crate::pg::apply::staged::Staged;
+use crate::pg::apply::staged::fate::Fate;
+use crate::sql::{Ident, Statement, Temporary, all, any};
+
+/// The most steps: whoever would come later is a `unique_conflict` in the plan.
+pub(in crate::pg) const MOST_STEPS: u32 = 100;
+
+impl Context<'_> {
+    /// Finds the step in which each update of the table is written. Returns the last one's number.
+    pub(super) async fn find_steps(&self, staged: &Staged) -> Result<u32> {
+        let handed_over = staged.handed_over()?;
+        if staged.rows.update < 2 || handed_over.is_empty() {
+            return Ok(0);
+        }
+        let session = self.session;
+        session.run(&staged.create_handovers()).await?;
+        let mut found = 0;
+        for statement in &handed_over {
+            found += session.execute(statement).await?;
+        }
+        let mut step = 0;
+        while found > 0
+            && step < MOST_STEPS
+            && session.execute(&staged.next_step(step + 1)).await? > 0
+        {
+            step += 1;
+        }
+        if step > 0 {
+            session.run(&staged.set_steps()).await?;
+        }
+        Ok(step)
+    }
+}
+
+/// What gives each handover its step that waits for none without one, as SQL: `of` is the table of
+/// handovers, `only` a further condition.
+pub(in crate::pg) fn next_step(of: &str, only: &str, step: u32) -> String {
+    format!(
+        "UPDATE {of} h SET step = {step} WHERE h.step IS NULL{only} \
+         AND NOT EXISTS (SELECT FROM {of} q WHERE q.taker = h.freer AND q.step IS NULL{only_q})",
+        only_q = only.replace("h.", "q."),
+    )
+}
+
+impl Staged {
+    fn handovers(&self) -> Temporary {
+        Temporary {
+            what: "handovers",
+            number: self.target.place,
+        }
+    }
+
+    fn ordering(&self, sql: String) -> Statement {
+        Statement::new(
+            format!("ordering the updates of table {}", self.target.name),
+            sql,
+        )
+    }
+
+    pub(in crate::pg) fn create_handovers(&self) -> Statement {
+        self.ordering(format!(
+            "CREATE TEMPORARY TABLE {} (taker bigint, freer bigint, step int)",
+            self.handovers().bare()
+        ))
+    }
+
+    /// Notes which update takes what which other gives up, for each unique index that is checked at
+    /// once and whose columns some update writes.
+    pub(in crate::pg) fn handed_over(&self) -> Result<Vec<Statement>> {
+        let written = self.written()?;
+        let position = |c: &str| written.iter().position(|w| w.name == c);
+        let indexes = self.target.table.unique.iter().filter(|i| i.is_plain());
+        let mut statements = Vec::new();
+        for index in indexes {
+            let columns = index.columns.iter();
+            let columns: Option<Vec<_>> = columns
+                .map(|n| self.target.table.column_by_number(*n))
+                .collect();
+            let Some(columns) = columns else { continue };
+            let updates = |i: &usize| self.column_sets(Fate::Update).any(|set| bits(set)[*i]);
+            let set = columns.iter().filter_map(|c| position(&c.name));
+            let set: Vec<usize> = set.filter(updates).collect();
+            if set.is_empty() {
+                continue;
+            }
+            let equal = columns.iter().zip(&index.equality).map(|(c, equality)| {
+                let name = Ident(&c.name);
+                let new = match position(&c.name) {
+                    Some(i) => format!(
+                        "CASE WHEN {} THEN s.{} ELSE t.{name} END",
+                        writes("s", i),
+                        c.staged()
+                    ),
+                    None => format!("t.{name}"),
+                };
+                equality.equal(format_args!("f.{name}"), new)
+            });
+            statements.push(self.ordering(format!(
+                "INSERT INTO {handovers} SELECT s._n, fb._n FROM {staged} s \
+                   JOIN {versions} b ON b._n = s._n JOIN {table} t ON {THIS_VERSION}, \
+                   {versions} fb JOIN {staged} fs ON fs._n = fb._n AND fs._a = {update} \
+                   JOIN {table} f ON f.tableoid = fb._table AND f.ctid = fb._tid \
+                 WHERE s._a = {update} AND s._n <> fb._n AND {takes} AND {equal}",
+                handovers = self.handovers(),
+                staged = self.temporary(),
+                versions = self.versions(),
+                table = self.target.table.name,
+                update = Fate::Update,
+                takes = any(set.iter().map(|i| writes("s", *i))),
+                equal = all(equal),
+            )));
+        }
+        Ok(statements)
+    }
+
+    pub(in crate::pg) fn next_step(&self, step: u32) -> Statement {
+        self.ordering(next_step(&self.handovers().to_string(), "", step))
+    }
+
+    /// Puts each update behind all those that give up what it takes.
+    pub(in crate::pg) fn set_steps(&self) -> Statement {
+        self.ordering(format!(
+            "UPDATE {} b SET _step = h.step FROM (SELECT taker, pg_catalog.max(step) AS step FROM {} GROUP BY taker) h \
+             WHERE h.taker = b._n AND h.step IS NOT NULL",
+            self.versions(),
+            self.handovers()
+        ))
+    }
+}

@@ -1,0 +1,67 @@
+//! Updates that take a unique value which another update gives up: which of them can be written after
+//! it, as `pg::apply` does.
+
+use super::{After, CHANGED, COUNTS, LATE, N, NEW, ROW, TABLE};
+use crate::error::Result;
+use crate::pg::Session;
+use crate::pg::apply::write::handover::{MOST_STEPS, next_step};
+use crate::sql::{Ident, Statement, all};
+use crate::table::schema::UniqueIndex;
+
+/// Who takes what from whom, and in which step where there is one; in a circle there is none.
+pub(super) const CREATE: &str =
+    "CREATE TEMPORARY TABLE loader_handovers (_t int, taker bigint, freer bigint, step int)";
+
+impl After<'_> {
+    /// Finds what updates of the table hand over, and in which step.
+    pub(super) async fn hand_over(&self, session: &Session) -> Result<()> {
+        let mut found = 0;
+        for index in self.unique.iter().filter(|i| i.is_plain()) {
+            if let Some(statement) = self.handed_over(index) {
+                found += session.execute(&statement).await?;
+            }
+        }
+        let mut step = 1;
+        while found > 0 && step <= MOST_STEPS && session.execute(&self.next_step(step)).await? > 0 {
+            step += 1;
+        }
+        Ok(())
+    }
+
+    pub(in crate::pg) fn handed_over(&self, index: &UniqueIndex) -> Option<Statement> {
+        let table = &self.target.table;
+        let mut equal = Vec::new();
+        for (number, equality) in index.columns.iter().zip(&index.equality) {
+            let name = Ident(&table.column_by_number(*number)?.name);
+            equal.push(equality.equal(format_args!("t.{name}"), format_args!("a.{name}")));
+        }
+        Some(self.checking(format!(
+            "INSERT INTO pg_temp.loader_handovers (_t, taker, freer) SELECT {place}, a.{N}, b.{N} FROM {rows} a, {rows} b \
+               JOIN {table} t ON t.ctid = b.{ROW} AND t.tableoid = b.{TABLE} \
+             WHERE a.{N} <> b.{N} AND a.{LATE} = b.{LATE} AND NOT a.{NEW} AND NOT b.{NEW} AND a.{CHANGED} AND b.{CHANGED} \
+               AND a.{COUNTS} AND b.{COUNTS} AND {equal}",
+            place = self.target.place,
+            rows = self.temporary(),
+            table = table.name,
+            equal = all(equal),
+        )))
+    }
+
+    pub(in crate::pg) fn next_step(&self, step: u32) -> Statement {
+        let of = format!("(h._t = {})", self.target.place);
+        self.checking(next_step(
+            "pg_temp.loader_handovers",
+            &format!(" AND {of}"),
+            step,
+        ))
+    }
+
+    /// The condition that `b` gives up what `a` takes before that is written.
+    pub(super) fn is_handed_over(&self) -> String {
+        format!(
+            "EXISTS (SELECT FROM pg_temp.loader_handovers h WHERE h._t = {} AND h.taker = a.n AND h.freer = b.n \
+             AND h.step IS NOT NULL)",
+            self.target.place
+        )
+    }
+}
