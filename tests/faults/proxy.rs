@@ -235,7 +235,8 @@ fn questions(
             let mut state = state.lock().unwrap();
             let state = &mut *state;
             let number = state.seen.len();
-            let text = if kind == b'Q' { &frame[5..] } else { &[][..] };
+            let has_text = matches!(kind, b'Q' | b'P');
+            let text = if has_text { &frame[5..] } else { &[][..] };
             state.seen.push(Message {
                 kind,
                 text: String::from_utf8_lossy(text).into_owned(),

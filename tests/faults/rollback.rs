@@ -97,6 +97,7 @@ fn puts_every_column_back_and_forth() {
         .loader(&["rollback", "--application", &redo, "--force"])
         .exits(0);
     assert_eq!(stage.data(), before);
+    assert_eq!(stage.one(QUEUE), queue_before);
 
     // The batch can be planned and applied again: the same but for identities and the clock.
     let again = stage.plan("b1");

@@ -122,22 +122,27 @@ pub(in crate::pg) fn update(origin: &Origin<'_>) -> Statement {
 /// Sets the entries that the undone applications set to what stood before.
 pub(in crate::pg) fn restore(origin: &Origin<'_>, undoes: &[String]) -> Statement {
     let mut values = Values::default();
-    let undone = format!("ANY ({}::uuid[])", values.texts(undoes));
-    let states = format!(
-        "SELECT DISTINCT ON (a.record_id) a.record_id::bigint AS id, a.old_values ->> 'status' AS status, \
-           (a.old_values ->> 'loaded_at')::timestamptz AS loaded_at, a.old_values ->> 'error_message' AS error_message, \
-           (a.old_values ->> 'application')::uuid AS application \
-         FROM {audit} a WHERE a.application = {undone} AND a.operation = 'QUEUE' \
-         ORDER BY a.record_id, a.id",
+    let of_undone = format!(
+        "FROM {audit} WHERE application = ANY ({undone}::uuid[]) AND operation = 'QUEUE' ORDER BY record_id",
         audit = origin.own_table("audit_log"),
+        undone = values.texts(undoes),
+    );
+    let states = format!(
+        "SELECT f.record_id::bigint AS id, f.old_values ->> 'status' AS status, \
+           (f.old_values ->> 'loaded_at')::timestamptz AS loaded_at, f.old_values ->> 'error_message' AS error_message, \
+           (f.old_values ->> 'application')::uuid AS application, l.new_values AS left_as \
+         FROM (SELECT DISTINCT ON (record_id) record_id, old_values {of_undone}, id) f \
+         JOIN (SELECT DISTINCT ON (record_id) record_id, new_values {of_undone}, id DESC) l ON l.record_id = f.record_id",
     );
     // What somebody else set since is theirs.
-    let ours = format!(
-        "(q.application = {undone} OR n.application IS NOT NULL AND q.application IS NULL)"
-    );
+    let ours = format!("{IMAGE} = n.left_as");
     let doing = "restoring the validation queue";
     set(origin, doing, &states, &ours, values)
 }
+
+/// What the audit log keeps of entry `q`.
+const IMAGE: &str = "pg_catalog.jsonb_build_object('status', q.status, 'loaded_at', q.loaded_at, \
+    'error_message', q.error_message, 'application', q.application)";
 
 /// Sets queue entries to the rows of `states` (`id`, `status`, `loaded_at`, `error_message`,
 /// `application`) and keeps what stood before in the audit log.
@@ -148,16 +153,14 @@ pub(in crate::pg) fn set(
     only: &str,
     mut values: Values,
 ) -> Statement {
-    let image = "pg_catalog.jsonb_build_object('status', q.status, 'loaded_at', q.loaded_at, \
-                 'error_message', q.error_message, 'application', q.application)";
     let sql = format!(
         "WITH n AS MATERIALIZED ({states}), old AS MATERIALIZED (\
            SELECT q.id, n.status AS new_status, n.loaded_at AS new_loaded_at, n.error_message AS new_error, \
-             n.application AS new_application, {image} AS before FROM {queue} q JOIN n ON n.id = q.id \
+             n.application AS new_application, {IMAGE} AS before FROM {queue} q JOIN n ON n.id = q.id \
            WHERE {only} FOR NO KEY UPDATE OF q), \
          done AS (UPDATE {queue} q SET status = o.new_status, loaded_at = o.new_loaded_at, \
            error_message = o.new_error, application = o.new_application FROM old o WHERE q.id = o.id \
-           RETURNING q.id, o.before, {image} AS after) \
+           RETURNING q.id, o.before, {IMAGE} AS after) \
          {insert} SELECT 'validation_queue', 'QUEUE', id::text, before, after, {origin}, NULL FROM done ORDER BY id",
         queue = origin.own_table("validation_queue"),
         insert = origin.insert_audit(),
