@@ -89,6 +89,10 @@ impl Stage {
         let application = self.one(&format!(
             "SELECT application FROM loader_ledger WHERE plan_hash = '{hash}' ORDER BY sequence DESC LIMIT 1"
         ));
+        // Where rollbacks only mark rows, the batch is another plan now, which was never applied.
+        if application.is_empty() {
+            return self.loader(&["apply", plan, "--approve", hash]);
+        }
         self.loader(&["apply", plan, "--again", &application, "--approve", hash])
     }
 
