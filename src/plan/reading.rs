@@ -61,7 +61,7 @@ impl<'a> Reading<'a> {
     /// [`Refused`].
     pub fn read<'v>(&self, value: &Value<'v>) -> Result<Taken<'v>, Refused> {
         if !self.nulls.is_empty()
-            && let Some(word) = word(value)
+            && let Some(word) = word(value).or_else(|| scalar(value))
             && self.nulls.iter().any(|null| *null == word)
         {
             let asked = Asked {
@@ -116,6 +116,15 @@ pub fn word<'v>(value: &Value<'v>) -> Option<Cow<'v, str>> {
             }
         }
         Value::Json(_) | Value::Blank => None,
+    }
+}
+
+/// A number or boolean of JSON, as it is written.
+fn scalar<'v>(value: &Value<'v>) -> Option<Cow<'v, str>> {
+    match *value {
+        Value::Json("null") => None,
+        Value::Json(raw) if !raw.starts_with(['"', '{', '[']) => Some(Cow::Borrowed(raw)),
+        _ => None,
     }
 }
 

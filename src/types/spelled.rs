@@ -70,14 +70,14 @@ impl Spelled {
         Ok(Spelled { set, ..spelled })
     }
 
-    /// The same for what JSON itself spells: numbers and booleans have their own form there.
+    /// The same for what JSON itself spells: numbers have their own form there. What a number means
+    /// in a column of dates or booleans is said as ever.
     #[must_use]
     pub fn of_json(&self) -> Spelled {
         Spelled {
-            zone: self.zone.clone(),
-            epoch: self.epoch,
-            set: self.epoch.is_some(),
-            ..Spelled::default()
+            decimal_comma: false,
+            bytes: None,
+            ..self.clone()
         }
     }
 
@@ -161,20 +161,25 @@ impl Spelled {
         })
     }
 
-    /// As one of the formats says.
+    /// As one of the formats says; where two say different things, nobody knows which is meant.
     fn formatted<'a>(&self, kind: &Kind, text: &str) -> Read<'a> {
-        for format in &self.formats {
-            let Ok(found) = BrokenDownTime::parse(format, text) else {
-                continue;
-            };
-            if let Some(read) = self.written(kind, &found, format, text) {
-                return read;
-            }
+        let mut readings = self.formats.iter().filter_map(|format| {
+            let found = BrokenDownTime::parse(format, text).ok()?;
+            Some((format, self.written(kind, &found, format, text)?))
+        });
+        let Some((format, first)) = readings.next() else {
+            return Err(Refused::because(format!(
+                "not as the setting formats says: {}",
+                self.formats.join(", ")
+            )));
+        };
+        let read = first?;
+        match readings.find(|(_, other)| other.as_ref().is_ok_and(|o| o.text != read.text)) {
+            None => Ok(read),
+            Some((other, _)) => Err(Refused::because(format!(
+                "read as one date or time by {format} and as another by {other}, both of the setting formats"
+            ))),
         }
-        Err(Refused::because(format!(
-            "not as the setting formats says: {}",
-            self.formats.join(", ")
-        )))
     }
 
     /// What was found, as PostgreSQL reads it; `None` where it is not enough.
@@ -296,7 +301,10 @@ fn decimal<'a>(kind: &Kind, text: &str) -> Read<'a> {
         ));
     }
     let spelled = text.replacen(',', ".", 1);
-    let read = kind.read(&spelled)?;
+    let read = kind.read(&spelled).map_err(|refused| Refused {
+        instead: refused.instead.map(|instead| instead.replace('.', ",")),
+        ..refused
+    })?;
     Ok(Accepted {
         text: read.text.into_owned().into(),
         kept: read.kept,

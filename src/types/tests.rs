@@ -155,3 +155,19 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_proposed_is_spelled_as_the_delivery_spells() {
+    let spelling = spelling::Spelling {
+        decimal_comma: Some(true),
+        ..spelling::Spelling::default()
+    };
+    let by = Spelled::new(&spelling).unwrap();
+    let refused = Kind::Decimal(None)
+        .given("1 234,5".into(), &by)
+        .unwrap_err();
+    let instead = refused.instead.unwrap();
+    assert_eq!(instead, "1234,5");
+    let read = Kind::Decimal(None).given(instead.into(), &by).unwrap();
+    assert_eq!(read.text, "1234.5");
+}

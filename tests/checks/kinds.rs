@@ -234,7 +234,9 @@ fn keys_that_find_no_row_or_too_many() {
     assert_eq!(
         warnings("ambiguous"),
         serde_json::json!([
-            "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON \"public\".\"ambiguous\" (\"id\")"
+            "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON \"public\".\"ambiguous\" (\"id\"); \
+             without it, applying waits for all others that write to the table and keeps them out until it is done \
+             (LOCK TABLE … IN SHARE ROW EXCLUSIVE MODE)"
         ])
     );
     assert_eq!(warnings("wider"), serde_json::json!([]));
