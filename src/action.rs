@@ -164,6 +164,100 @@ impl Counts {
     }
 }
 
+/// Records that change nothing, by why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Skips {
+    /// The row holds already what the record says.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unchanged: u64,
+    /// The row exists, and the strategy only inserts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub exists: u64,
+    /// The row exists, and the resolution keeps it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub conflict: u64,
+    /// The row is absent, and the strategy only updates.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missing: u64,
+    /// Identical copies of other records.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub duplicate: u64,
+    /// A later record with the same key wins.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub superseded: u64,
+}
+
+/// Whether a number goes without saying.
+pub(crate) fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl Skips {
+    /// Whether there are none; then a plan does not name them.
+    pub fn is_empty(&self) -> bool {
+        *self == Skips::default()
+    }
+
+    /// How many there are of those that are not loaded although they say something else than the rows,
+    /// each with its word.
+    fn others(&self) -> [(u64, &'static str); 5] {
+        [
+            (self.exists, "exists"),
+            (self.conflict, "conflict"),
+            (self.missing, "missing"),
+            (self.duplicate, "duplicate"),
+            (self.superseded, "superseded"),
+        ]
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Skips) -> Skips {
+        Skips {
+            unchanged: self.unchanged.saturating_add(other.unchanged),
+            exists: self.exists.saturating_add(other.exists),
+            conflict: self.conflict.saturating_add(other.conflict),
+            missing: self.missing.saturating_add(other.missing),
+            duplicate: self.duplicate.saturating_add(other.duplicate),
+            superseded: self.superseded.saturating_add(other.superseded),
+        }
+    }
+
+    /// How many of them say something else than the rows do, and are not loaded.
+    pub fn not_loaded(&self) -> u64 {
+        let each = self.others().into_iter().map(|(n, _)| n);
+        each.fold(0, u64::saturating_add)
+    }
+
+    /// Why those are not loaded: `3 exists, 2 missing`.
+    pub fn reasons(&self) -> String {
+        let others = self.others().into_iter().filter(|(n, _)| *n > 0);
+        let each: Vec<String> = others.map(|(n, word)| format!("{n} {word}")).collect();
+        each.join(", ")
+    }
+
+    /// What one word covers: `unchanged` where all of them are.
+    pub fn heading(&self) -> &'static str {
+        if self.not_loaded() == 0 {
+            "unchanged"
+        } else {
+            "skipped"
+        }
+    }
+}
+
+/// `840 unchanged`, and behind it, where there are any, `5 skipped (3 exists, 2 missing)`.
+impl fmt::Display for Skips {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} unchanged", self.unchanged)?;
+        match self.not_loaded() {
+            0 => Ok(()),
+            n => write!(f, ", {n} skipped ({})", self.reasons()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +273,26 @@ mod tests {
             assert_eq!(Action::BY_URGENCY[action.urgency()], action);
         }
         assert_eq!(Action::of_word("Insert"), None);
+    }
+
+    #[test]
+    fn what_is_not_loaded_is_not_called_unchanged() {
+        let mut skips = Skips {
+            unchanged: 840,
+            ..Skips::default()
+        };
+        assert_eq!(
+            (skips.to_string().as_str(), skips.heading()),
+            ("840 unchanged", "unchanged")
+        );
+        skips.exists = 3;
+        skips.missing = 2;
+        let words = "840 unchanged, 5 skipped (3 exists, 2 missing)";
+        assert_eq!(
+            (skips.to_string().as_str(), skips.heading()),
+            (words, "skipped")
+        );
+        assert_eq!(skips.plus(skips).exists, 6);
     }
 
     #[test]

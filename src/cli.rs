@@ -11,6 +11,7 @@ mod environment;
 mod graph;
 mod history;
 mod init;
+mod input;
 mod keys;
 mod limits;
 mod load;
@@ -48,7 +49,7 @@ use told::{exit_code, told};
 #[command(
     after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 changes present (plan --detailed-exitcode), \
     3 drift, 4 violations or limits block, 5 not approved, 6 plan file refused, 7 locked or timed out, \
-    8 outcome not known yet.",
+    8 outcome not known yet, 9 applied but not replicated.",
     after_long_help = include_str!("cli/environment.txt")
 )]
 struct Cli {
@@ -251,7 +252,25 @@ fn seen_enough(e: &std::io::Error) {
     }
 }
 
-/// Writes one JSON object to stdout.
+/// Writes one JSON object to stdout that is only looked at.
+fn show_json(value: &serde_json::Value) -> Result<u8> {
+    let mut out = InertJson::new(Shown::new());
+    writeln!(out, "{value}")
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io("writing the result", e))?;
+    Ok(0)
+}
+
+/// Writes text to stdout that is only looked at.
+fn show_text(doing: &str, text: &str) -> Result<u8> {
+    let mut out = Shown::new();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::io(doing, e))?;
+    Ok(0)
+}
+
+/// Writes one JSON object that tells what was done to stdout.
 fn print_json(value: &serde_json::Value) -> Result<()> {
     writeln!(InertJson::new(std::io::stdout()), "{value}")
         .map_err(|e| Error::io("writing the result", e))

@@ -60,12 +60,20 @@ pub enum ErrorKind {
 pub enum Remedy {
     /// Allow a batch more records.
     MoreRecords,
+    /// Allow larger objects.
+    LargerObject,
+    /// Allow objects that are larger when they are unpacked.
+    LargerUnpacked,
+    /// Allow larger records and values.
+    LargerValue,
     /// Allow the transaction more time, or load less at once.
     MoreTime,
     /// Try again when others are done, or wait longer for locks.
     WaitLonger,
     /// Take what is no fragment away, or name it to be ignored.
     Ignore,
+    /// Describe the table in `tables.yaml`, or take its objects out of the batch.
+    Describe,
     /// The batch is at another place.
     OtherPlace,
     /// Name another schema.

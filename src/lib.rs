@@ -38,6 +38,8 @@
 //!     Applied::Done(report) => println!("applied as {}", report.application),
 //!     Applied::Already(before) => println!("applied at {}", before.applied_at),
 //!     Applied::Rehearsed(_) => println!("a dry run"),
+//!     Applied::Unreplicated(_) => println!("applied; the standby has not confirmed it"),
+//!     Applied::Nothing => println!("no row would change"),
 //! }
 //!
 //! // Who did what, and the way back, which is a plan too.

@@ -13,6 +13,7 @@ mod pending;
 mod plan;
 mod read;
 mod rehearse;
+mod retry;
 mod rollback;
 mod targets;
 

@@ -13,11 +13,13 @@ mod value;
 mod violation;
 pub(crate) mod words;
 
-pub use crate::action::{Action, Counts};
+pub use crate::action::{Action, Counts, Skips};
 pub use crate::sql::Qualified;
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
 pub use entry::{Entry, Fingerprint, Skip, What};
-pub use header::{Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase};
+pub use header::{
+    Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out,
+};
 pub use inverse::AppliedChange;
 pub use value::{NewRow, Rounded, Row, Value, Values, display_key};
 pub use violation::{Effect, Other, Violation, ViolationKind};

@@ -41,7 +41,7 @@ pub use read::{Executable, PlanFile};
 pub use schema::json_schema;
 #[cfg(feature = "encryption")]
 pub use sealing::seal;
-pub use write::{PlanWriter, Written};
+pub use write::PlanWriter;
 
 /// The format that this version writes and reads.
 pub const FORMAT: &str = "table-loader-plan/1";

@@ -40,6 +40,24 @@ pub struct Fetched {
     pub body: Body,
 }
 
+/// How large objects may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// As delivered, in bytes.
+    pub object: u64,
+    /// Unpacked, in bytes.
+    pub unpacked: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            object: 1 << 30,
+            unpacked: 4 << 30,
+        }
+    }
+}
+
 /// The content of an object. Large ones are kept out of memory.
 #[derive(Debug)]
 pub enum Body {
@@ -110,7 +128,8 @@ impl Source {
         Ok(objects)
     }
 
-    /// The contents of `objects`, in their order, at most `concurrency` being read at a time.
+    /// The contents of `objects`, in their order, at most `concurrency` being read at a time; each
+    /// within the bounds that `most` sets.
     ///
     /// # Errors
     ///
@@ -120,13 +139,21 @@ impl Source {
         &self,
         objects: Vec<ObjectInfo>,
         concurrency: usize,
+        most: Bounds,
     ) -> impl Stream<Item = Result<Fetched, SourceError>> {
         stream::iter(objects)
-            .map(|object| self.fetch(object))
+            .map(move |object| self.fetch(object, most))
             .buffered(concurrency.max(1))
     }
 
-    async fn fetch(&self, object: ObjectInfo) -> Result<Fetched, SourceError> {
+    async fn fetch(&self, object: ObjectInfo, most: Bounds) -> Result<Fetched, SourceError> {
+        if object.size > most.object {
+            return Err(SourceError::TooLarge {
+                target: self.display(&object.key),
+                how: "",
+                most: most.object,
+            });
+        }
         let spooled = match &self.store {
             Store::S3(bucket) => bucket.fetch(&object).await?,
             Store::Folder(folder) => folder.fetch(&object).await?,
@@ -135,11 +162,11 @@ impl Source {
         let gzip = layout::is_gzip(&object.key);
         let sha256 = spooled.sha256();
         let body = if gzip {
-            tokio::task::spawn_blocking(move || spooled.body(true, &target))
+            tokio::task::spawn_blocking(move || spooled.body(Some(most.unpacked), &target))
                 .await
                 .unwrap_or_else(|error| Err(SourceError::stopped(&object.key, error)))?
         } else {
-            spooled.body(false, &target)?
+            spooled.body(None, &target)?
         };
         Ok(Fetched {
             object,

@@ -46,6 +46,12 @@ pub(crate) fn visible_ends(text: &str) -> String {
     format!("{}{inner}{}", blank.repeat(start), blank.repeat(end))
 }
 
+/// Text of several lines for people, each [`escape`]d: whatever of it was not already.
+pub(crate) fn lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(escape).collect();
+    lines.join("\n")
+}
+
 /// Whether a character does something other than being seen as what it is: controls (C0, C1), direction marks,
 /// zero-width and other format characters, line and paragraph separators, tags, specials, and blanks
 /// that are not the usual one.

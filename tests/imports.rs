@@ -57,13 +57,11 @@ const SURROUNDINGS: [&str; 10] = [
 /// Circles that are still to be cut.
 const CIRCLES: [(&str, &str); 0] = [];
 /// What is done elsewhere all the same.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 2] = [
     // The AWS client reads its own variables; these two say how it is to be made.
     ("source::s3", "std::env"),
     // Where libpq looks for certificates: below the home folder.
     ("pg::connect::tls", "std::env"),
-    // A plan called `-`.
-    ("planfile::read", "stdin()"),
 ];
 
 /// Every module of the program but those for tests alone, by its path, such as `pg::apply`.

@@ -10,11 +10,11 @@ use super::log::warn;
 use super::progress::Progress;
 use super::report::{ReportArgs, about};
 use super::settings::Settings;
-use super::told::told;
+use super::told::{NOT_REPLICATED, told};
 use super::{print_json, say};
 use crate::error::{Error, Result};
-use crate::ops::{self, Applied, ApplyRequest, Checked, RolledBack};
-use crate::plan::{Counts, Header};
+use crate::ops::{self, Applied, ApplyRequest, Checked, Report, RolledBack};
+use crate::plan::{Counts, Header, left_out};
 use crate::planfile::{Executable, PlanFile};
 
 #[derive(clap::Args, Debug)]
@@ -72,7 +72,10 @@ pub fn request(settings: &Settings, dry_run: bool) -> Result<ApplyRequest> {
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     settings.clock.phase("verify the plan", None);
-    let plan = args.identity.open(&args.plan)?.executable()?;
+    let plan = args
+        .identity
+        .open(&args.plan, settings.timeouts().patience())?
+        .executable()?;
     let name = args.plan.display().to_string();
     apply(settings, plan, &args.how, &name, Instant::now()).await
 }
@@ -110,7 +113,10 @@ pub async fn apply(
         }
     };
     tell(settings, &plan.plan().header, &applied, started)?;
-    Ok(0)
+    Ok(match applied {
+        Applied::Unreplicated(_) => NOT_REPLICATED,
+        _ => 0,
+    })
 }
 
 /// Done when the process is asked to stop.
@@ -149,7 +155,7 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
     settings.timed().inspect(|clock| clock.tell());
     match applied {
         Applied::Done(report) => {
-            say(format!("Applied: {}.", written(&report.tables)));
+            say(format!("Applied: {}.", written(report)));
             say(format!(
                 "Application {} of batch {}.",
                 report.application, report.batch_id
@@ -158,8 +164,22 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
         Applied::Rehearsed(report) => {
             say(format!(
                 "Rehearsed and rolled back: {}. Nothing was written.",
-                written(&report.tables)
+                written(report)
             ));
+        }
+        Applied::Unreplicated(report) => {
+            say(format!(
+                "Applied, not replicated: {}. The synchronous standby did not confirm it: the rows are on this server \
+                 alone until it does.",
+                written(report)
+            ));
+            say(format!(
+                "Application {} of batch {}.",
+                report.application, report.batch_id
+            ));
+        }
+        Applied::Nothing => {
+            say("There is nothing to apply: no row would change. Nothing was written.");
         }
         Applied::Already(before) => {
             say(format!(
@@ -171,18 +191,25 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
     Ok(())
 }
 
-fn written(tables: &[(String, Counts)]) -> String {
-    let sum = |f: fn(&Counts) -> u64| tables.iter().map(|(_, c)| f(c)).sum::<u64>();
+fn written(report: &Report) -> String {
+    let counts = report.tables.iter().map(|(_, counts)| *counts);
+    let counts = counts.fold(Counts::default(), Counts::plus);
+    let left_out = match report.rejected {
+        0 => String::new(),
+        n => format!(", {}", left_out(n)),
+    };
     format!(
-        "{} inserted, {} updated, {} deleted",
-        sum(|c| c.insert),
-        sum(|c| c.update),
-        sum(|c| c.delete)
+        "{} inserted, {} updated, {} deleted{left_out}",
+        counts.insert, counts.update, counts.delete
     )
 }
 
 pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
-    let plan = Arc::new(args.identity.open(&args.plan)?.executable()?);
+    let plan = Arc::new(
+        args.identity
+            .open(&args.plan, settings.timeouts().patience())?
+            .executable()?,
+    );
     let request = request(settings, true)?;
     let progress = Progress::start(settings);
     let checked = ops::check(&plan, &request, &|e| progress.tell(e)).await?;

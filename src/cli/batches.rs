@@ -6,8 +6,8 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::plan::Place;
-use super::print_json;
 use super::settings::Settings;
+use super::show_json;
 use crate::error::{Error, Result};
 use crate::ops::{self, BatchesRequest};
 use crate::text::commands::inert;
@@ -36,7 +36,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     let found = ops::batches(&request).await?;
     if settings.json {
-        return print_json(&serde_json::json!({ "batches": found })).map(|()| 0);
+        return show_json(&serde_json::json!({ "batches": found }));
     }
     if found.is_empty() {
         super::say("No batches were found.");
@@ -48,7 +48,12 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         let tables: Vec<String> = batch
             .tables
             .iter()
-            .map(|(name, n)| format!("{} {n}", escape(name)))
+            .map(|(name, n)| {
+                let state = batch.table_states.get(name);
+                let state = state.filter(|state| **state != batch.state);
+                let state = state.map(|state| format!(" ({state})")).unwrap_or_default();
+                format!("{} {n}{state}", escape(name))
+            })
             .collect();
         let mut statuses = std::collections::BTreeMap::<&str, u64>::new();
         for q in &batch.queue_status {

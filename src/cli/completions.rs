@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, say};
+use super::{Cli, say, show_text};
 use crate::error::{Error, Result};
 
 #[derive(clap::Args, Debug)]
@@ -24,7 +24,7 @@ pub struct ManArgs {
 pub fn completions(args: &CompletionsArgs) -> Result<u8> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "loader", &mut text);
-    write(&text, "writing the completions")
+    show_text("writing the completions", &String::from_utf8_lossy(&text))
 }
 
 pub fn man(args: &ManArgs) -> Result<u8> {
@@ -33,7 +33,7 @@ pub fn man(args: &ManArgs) -> Result<u8> {
         clap_mangen::Man::new(Cli::command())
             .render(&mut text)
             .map_err(|e| Error::io("making the manual page", e))?;
-        return write(&text, "writing the manual page");
+        return show_text("writing the manual page", &String::from_utf8_lossy(&text));
     };
     let doing = format!("writing manual pages to {}", folder.display());
     std::fs::create_dir_all(folder).map_err(|e| Error::io(&doing, e))?;
@@ -42,10 +42,5 @@ pub fn man(args: &ManArgs) -> Result<u8> {
         "The manual pages are in {}.",
         folder.display()
     ));
-    Ok(0)
-}
-
-fn write(text: &[u8], doing: &str) -> Result<u8> {
-    std::io::Write::write_all(&mut std::io::stdout(), text).map_err(|e| Error::io(doing, e))?;
     Ok(0)
 }

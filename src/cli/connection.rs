@@ -24,7 +24,11 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
     }
     pool(env)?;
     let (mut config, options) = match url {
-        Some(url) => url::parse(url)?,
+        Some(url) => {
+            let parsed = url::parse(url)?;
+            unused(&parsed.0, env)?;
+            parsed
+        }
         None => (Config::new(), BTreeMap::new()),
     };
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
@@ -77,6 +81,41 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
     }
     let (mode, roots) = tls(&options, env)?;
     Database::new(config, mode, &roots)
+}
+
+/// Says which variables are not used because the URL says otherwise.
+fn unused(config: &Config, env: &Environment) -> Result<()> {
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => name.clone(),
+        #[cfg(unix)]
+        Host::Unix(path) => path.display().to_string(),
+    });
+    let hosts: Vec<String> = hosts.collect();
+    let ports = config.get_ports().iter().map(ToString::to_string);
+    let ports: Vec<String> = ports.collect();
+    let named = [
+        ("DB_HOST", (!hosts.is_empty()).then(|| hosts.join(","))),
+        ("DB_PORT", (!ports.is_empty()).then(|| ports.join(","))),
+        ("DB_NAME", config.get_dbname().map(str::to_owned)),
+        ("DB_USER", config.get_user().map(str::to_owned)),
+    ];
+    for (variable, named) in named {
+        if let (Some(named), Some(value)) = (named, env.text(variable)?)
+            && named != value
+        {
+            warn(format_args!(
+                "{variable} is {value} and is not used: the database URL says {named}; take it out of the URL to use \
+                 the variable"
+            ));
+        }
+    }
+    if config.get_password().is_some() && env.text("DB_PASSWORD")?.is_some() {
+        let given = env.text("DB_PASSWORD")?.map(String::into_bytes);
+        if given.as_deref() != config.get_password() {
+            warn("DB_PASSWORD is not used: the database URL has another password");
+        }
+    }
+    Ok(())
 }
 
 /// `DB_POOL_MIN` and `DB_POOL_MAX` are checked, so that a mistake in them is found here too.

@@ -47,9 +47,18 @@ const SECOND: [(&str, &str); 1] = [(
 )];
 
 pub async fn run(_args: Args) -> Result<u8> {
-    tokio::task::spawn_blocking(play)
+    let played = tokio::task::spawn_blocking(play)
         .await
-        .map_err(|e| Error::local(format!("running the demonstration: {e}")))?
+        .map_err(|e| Error::local(format!("running the demonstration: {e}")))?;
+    let seen_enough = |e: &Error| {
+        let cause = e.cause::<std::io::Error>();
+        cause.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    match played {
+        // The server is gone then; there is nobody to show more to.
+        Err(e) if seen_enough(&e) => Ok(0),
+        played => played,
+    }
 }
 
 fn play() -> Result<u8> {

@@ -1,12 +1,11 @@
 //! `loader graph`.
 
-use std::io::Write;
-
 use super::settings::Settings;
-use super::{print_json, say};
-use crate::error::{Error, Result};
+use super::{say, show_json, show_text};
+use crate::error::Result;
 use crate::ops;
 use crate::render::graph;
+use crate::text::lines;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -40,7 +39,7 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
                 |d| serde_json::json!({"parent": d.parent, "child": d.child, "because": d.because}),
             )
             .collect();
-        print_json(&serde_json::json!({
+        show_json(&serde_json::json!({
             "tables": found.tables, "outside": found.outside, "dependencies": dependencies, "cycle": found.cycle,
         }))?;
     } else {
@@ -49,7 +48,7 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
             Format::Mermaid => graph::mermaid(&found),
             Format::Dot => graph::dot(&found),
         };
-        write!(std::io::stdout(), "{text}").map_err(|e| Error::io("writing the graph", e))?;
+        show_text("writing the graph", &lines(&text))?;
         if let Some(cycle) = &found.cycle {
             say(format_args!("loader: {cycle}"));
         }

@@ -2,15 +2,14 @@
 
 use std::io::Write;
 
-use tabled::builder::Builder;
-use tabled::settings::Style;
-
 use super::settings::Settings;
-use super::{Shown, print_json};
+use super::{Shown, colour, show_json};
 use crate::error::{Error, Result};
 use crate::ops::{self, AuditFilter};
-use crate::plan::Row;
+use crate::pg::ledger::Application;
+use crate::plan::{Counts, Row};
 use crate::text::commands::inert;
+use crate::text::cut::wrap;
 use crate::text::escape;
 
 #[derive(clap::Args, Debug)]
@@ -48,56 +47,56 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
     )
     .await?;
     if settings.json {
-        return print_json(&serde_json::json!({ "applications": all })).map(|()| 0);
+        return show_json(&serde_json::json!({ "applications": all }));
     }
     if all.is_empty() {
-        super::say("Nothing has been applied yet.");
+        super::say(match &args.batch_id {
+            None => "Nothing has been applied yet.".to_owned(),
+            Some(batch) => format!(
+                "Nothing of batch {} has been applied to this database.",
+                escape(batch)
+            ),
+        });
         return Ok(0);
     }
-    let mut table = Builder::default();
-    table.push_record([
-        "applied at (UTC)",
-        "what",
-        "batch",
-        "by",
-        "+",
-        "~",
-        "-",
-        "rejected",
-        "application",
-        "state",
-    ]);
-    for a in &all {
-        let sum = |f: fn(&crate::plan::Counts) -> u64| {
-            a.tables
-                .iter()
-                .map(|t| f(&t.counts))
-                .sum::<u64>()
-                .to_string()
-        };
-        table.push_record([
-            a.applied_at.get(..19).unwrap_or(&a.applied_at).to_owned(),
-            a.kind.clone(),
-            escape(&a.batch_id),
-            escape(&a.actor),
-            sum(|c| c.insert),
-            sum(|c| c.update),
-            sum(|c| c.delete),
-            a.rejected.to_string(),
-            a.application.clone(),
-            match &a.undone_by {
-                None => "in effect".to_owned(),
-                Some(by) => format!("taken back by {by}"),
-            },
-        ]);
-    }
-    let mut table = table.build();
-    table.with(Style::blank());
     let mut out = Shown::new();
-    writeln!(out, "{}", inert(&table.to_string()))
-        .and_then(|()| out.flush())
+    let style = colour(&std::io::stdout());
+    for a in &all {
+        out.write_all(application(a, style.width).as_bytes())
+            .map_err(|e| Error::io("writing the history", e))?;
+    }
+    out.flush()
         .map_err(|e| Error::io("writing the history", e))?;
     Ok(0)
+}
+
+/// One application in a few lines: what was done, and by which id it can be named.
+fn application(a: &Application, width: usize) -> String {
+    let counts = a.tables.iter().map(|t| t.counts);
+    let counts = counts.fold(Counts::default(), Counts::plus);
+    let left_out = match a.rejected {
+        0 => String::new(),
+        n => format!(", {}", crate::plan::left_out(n)),
+    };
+    let mut text = String::new();
+    let done = format!(
+        "{} of batch {} by {}: {} inserted, {} updated, {} deleted{left_out}",
+        a.kind,
+        escape(&a.batch_id),
+        escape(&a.actor),
+        counts.insert,
+        counts.update,
+        counts.delete
+    );
+    let at = a.applied_at.get(..19).unwrap_or(&a.applied_at);
+    wrap(&mut text, &format!("{at} UTC  "), &done, 4, width);
+    let state = match &a.undone_by {
+        None => "in effect".to_owned(),
+        Some(by) => format!("rolled back by {by}"),
+    };
+    let named = format!("application {}, {state}", a.application);
+    wrap(&mut text, "    ", &named, 4, width);
+    text
 }
 
 pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
@@ -121,7 +120,7 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
     )
     .await?;
     if settings.json {
-        return print_json(&serde_json::json!({ "changes": changes })).map(|()| 0);
+        return show_json(&serde_json::json!({ "changes": changes }));
     }
     if changes.is_empty() {
         super::say("The audit log holds no such change.");
@@ -138,7 +137,7 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         let undone = c
             .undone_by
             .as_deref()
-            .map(|u| format!(", taken back by {u}"))
+            .map(|u| format!(", rolled back by {u}"))
             .unwrap_or_default();
         writeln!(
             out,

@@ -1,6 +1,5 @@
 //! `loader init`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use super::say;
@@ -45,8 +44,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     let text = ops::init(&request).await?;
     let Some(path) = args.out else {
-        write!(std::io::stdout(), "{text}").map_err(|e| Error::io("writing the tables", e))?;
-        return Ok(0);
+        return super::show_text("writing the tables", &text);
     };
     let write = |path: &PathBuf, text: &str| {
         std::fs::write(path, text)

@@ -5,10 +5,16 @@ use std::io::Write;
 use std::path::Path;
 #[cfg(feature = "encryption")]
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::input;
 use crate::error::Result;
 use crate::plan::Header;
 use crate::planfile::{Outcome, PlanFile, Rehearsal};
+
+/// How long a pipe with recipients is waited for.
+#[cfg(feature = "encryption")]
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// For whom sensitive values are encrypted.
 #[derive(clap::Args, Debug, Clone, Default)]
@@ -91,7 +97,7 @@ impl Recipients {
         let mut texts = self.recipient.clone();
         for path in &self.recipients_file {
             let before = texts.len();
-            let text = read(path, "the recipients")?;
+            let text = input::text(path, "the recipients", PATIENCE)?;
             let lines = text.lines().map(str::trim);
             let lines = lines.filter(|l| !l.is_empty() && !l.starts_with('#'));
             texts.extend(lines.map(str::to_owned));
@@ -121,21 +127,18 @@ pub struct Identity {
 
 impl Identity {
     /// The plan in the file `path`, verified; opened if it is sealed and there is a key.
-    pub fn open(&self, path: &Path) -> Result<PlanFile> {
-        let plan = PlanFile::open(path)?;
+    pub fn open(&self, path: &Path, patience: Duration) -> Result<PlanFile> {
+        let (file, name) = input::plan(path, patience)?;
+        let plan = PlanFile::verify(file, name)?;
         #[cfg(feature = "encryption")]
         if let (Some(file), Some(_)) = (&self.identity, plan.sealed_for()) {
             let name = file.display().to_string();
-            let keys =
-                crate::planfile::age::Identities::parse(&name, &read(file, "the identity")?)?;
+            let keys = crate::planfile::age::Identities::parse(
+                &name,
+                &input::text(file, "the identity", patience)?,
+            )?;
             return plan.unseal(&keys);
         }
         Ok(plan)
     }
-}
-
-#[cfg(feature = "encryption")]
-fn read(path: &Path, what: &str) -> Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|e| crate::Error::io(format_args!("{}: cannot read {what}", path.display()), e))
 }

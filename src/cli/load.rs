@@ -30,25 +30,27 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let request = args.what.request(settings)?;
     let progress = Progress::start(settings);
     let events = |e| progress.tell(e);
-    let (plan, name) = match &args.out {
+    let file =
+        tempfile::NamedTempFile::new().map_err(|e| Error::io("making a temporary file", e))?;
+    let reading = |e| Error::io("reading the plan", e);
+    let name = match &args.out {
+        // What stands there may be a pipe, which is not read again.
         Some(path) => {
             to_file(path, &Recipients::default(), async |out| {
-                ops::plan(&request, out, &events).await
+                let made = ops::plan(&request, file.as_file(), &events).await?;
+                let mut whole = file.reopen().map_err(reading)?;
+                std::io::copy(&mut whole, out).map_err(|e| Error::io("writing the plan", e))?;
+                Ok(made)
             })
             .await?;
-            (PlanFile::open(path)?, path.display().to_string())
+            path.display().to_string()
         }
         None => {
-            let file = tempfile::NamedTempFile::new()
-                .map_err(|e| Error::io("making a temporary file", e))?;
             ops::plan(&request, file.as_file(), &events).await?;
-            let handle = file
-                .reopen()
-                .map_err(|e| Error::io("reading the plan", e))?;
-            let name = format!("the plan of batch {}", request.batch_id);
-            (PlanFile::verify(handle, name.clone())?, name)
+            format!("the plan of batch {}", request.batch_id)
         }
     };
+    let plan = PlanFile::verify(file.reopen().map_err(reading)?, name.clone())?;
     progress.end();
     settings.clock.phase("show", None);
     let asks = args.how.asks(&plan);

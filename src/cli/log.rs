@@ -16,7 +16,7 @@ use tracing_subscriber::{Layer, fmt};
 
 use super::told::{exit_code, told};
 use crate::text::commands::{InertJson, inert};
-use crate::text::escape;
+use crate::text::{escape, lines};
 
 /// How much is reported.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,7 +129,7 @@ pub fn say(line: impl std::fmt::Display) {
     if json() {
         tracing::info!(target: RESULT, "{line}");
     } else {
-        let _ = writeln!(std::io::stderr(), "{}", inert(&line.to_string()));
+        let _ = writeln!(std::io::stderr(), "{}", inert(&lines(&line.to_string())));
     }
 }
 
@@ -144,7 +144,7 @@ pub fn error(e: &crate::Error) {
         let (reason, exit_code) = (e.kind().word(), exit_code(e));
         tracing::error!(target: TARGET, reason, exit_code, "{}", told(e));
     } else {
-        let _ = writeln!(std::io::stderr(), "loader: {}", inert(&told(e)));
+        let _ = writeln!(std::io::stderr(), "loader: {}", inert(&lines(&told(e))));
     }
 }
 

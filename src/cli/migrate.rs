@@ -1,7 +1,7 @@
 //! `loader migrate`.
 
 use super::settings::Settings;
-use super::{print_json, say};
+use super::{print_json, say, warn};
 use crate::error::Result;
 use crate::ops;
 
@@ -22,9 +22,10 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
     )
     .await?;
     if settings.json {
-        print_json(
-            &serde_json::json!({"status": "migrated", "schema": schema, "migrations": ran}),
-        )?;
+        let told = serde_json::json!({"status": "migrated", "schema": schema, "migrations": ran});
+        if let Err(e) = print_json(&told) {
+            warn(format_args!("migrated, but: {e:#}"));
+        }
     } else if ran.is_empty() {
         say(format!(
             "The loader's tables in schema {schema} are up to date."

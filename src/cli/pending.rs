@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
 use super::told::exit_code;
-use super::{Shown, log, print_json};
+use super::{Shown, log, show_json};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{self, PlanState};
 use crate::planfile::PlanFile;
 use crate::text::commands::inert;
+use crate::text::escape;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -53,7 +54,7 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
             })
         });
         let plans: Vec<serde_json::Value> = plans.collect();
-        print_json(&serde_json::json!({ "plans": plans }))?;
+        show_json(&serde_json::json!({ "plans": plans }))?;
         return Ok(code);
     }
     let failed = |e: std::io::Error| Error::io("writing the plans", e);
@@ -61,11 +62,11 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
     for (path, (plan, state)) in found {
         let path = path.display().to_string();
         match state {
-            PlanState::Pending => writeln!(out, "{}", inert(&path)).map_err(failed)?,
+            PlanState::Pending => writeln!(out, "{}", inert(&escape(&path))).map_err(failed)?,
             PlanState::Elsewhere => {
                 log::warn(format_args!("{path} was made for another database"));
             }
-            PlanState::Applied(_) => {}
+            PlanState::Applied(_) | PlanState::Nothing => {}
             // Whoever reads only what is pending must not miss it.
             PlanState::RolledBack(latest) => log::warn(format_args!(
                 "{path} is not pending: it was {latest}; to apply it again: loader apply {path} --again {} --approve \

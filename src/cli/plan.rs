@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::keys::{Made, Recipients};
-use super::limits::LimitArgs;
+use super::limits::{LimitArgs, SizeArgs};
 use super::progress::Progress;
 use super::settings::Settings;
-use super::{colour, print_json, say};
+use super::{colour, print_json, say, warn};
 use crate::error::{Error, Result};
 use crate::ops::{self, ApplyRequest, PlanRequest, Queue};
 use crate::plan::Header;
@@ -53,6 +53,8 @@ pub struct BatchArgs {
     strategy: Option<StrategyArg>,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    sizes: SizeArgs,
     /// How many objects to fetch at once
     #[arg(
         long,
@@ -140,6 +142,10 @@ impl BatchArgs {
             queue: self.place.queue(),
             max_records: settings.max_records,
             batch_size: settings.batch_size,
+            max_object: self.sizes.max_object,
+            max_unpacked: self.sizes.max_unpacked,
+            max_value: self.sizes.max_value,
+            max_retries: settings.max_retries,
             concurrency: self.concurrency.clamp(1, 256),
         })
     }
@@ -272,7 +278,17 @@ pub async fn to_file(
         )));
     }
     let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    let done = recipients.write(file.as_file(), make).await?;
+    let done = recipients.write(file.as_file(), make).await.map_err(|e| {
+        // It must not be taken for the plan that was not made.
+        if path.exists() {
+            e.and(format_args!(
+                "; {} is still what it was before",
+                path.display()
+            ))
+        } else {
+            e
+        }
+    })?;
     // Sensitive values in plain stay with who made the plan.
     #[cfg(unix)]
     if done.masked_hash.is_some() || !done.header.has_sensitive() {
@@ -313,7 +329,12 @@ pub fn tell(settings: &Settings, made: &Made, path: &str) -> Result<()> {
         told["rehearsal"] = serde_json::json!(rehearsal);
     }
     settings.timed().inspect(|clock| clock.add_to(&mut told));
-    print_json(&told)
+    if let Err(e) = print_json(&told) {
+        // The plan is there, whoever does not hear of it: it is said on stderr then.
+        warn(format_args!("{e:#}"));
+        tell_on_stderr(made, path);
+    }
+    Ok(())
 }
 
 fn tell_on_stderr(made: &Made, path: &str) {

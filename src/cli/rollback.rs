@@ -46,6 +46,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),
         limits: args.limits.allowances(),
+        max_retries: settings.max_retries,
     };
     let progress = Progress::start(settings);
     let events = |e| progress.tell(e);

@@ -149,7 +149,12 @@ impl From<String> for Secret {
 impl Settings {
     /// `tables.yaml`.
     pub fn tables(&self) -> Result<Config> {
-        Config::read(&self.config)
+        if self.config.is_file() || !self.config.exists() {
+            return Config::read(&self.config);
+        }
+        let patience = self.timeouts().patience();
+        let text = super::input::text(&self.config, "the table configuration", patience)?;
+        Config::parse(&self.config.display().to_string(), &text)
     }
 
     /// Where batches are.

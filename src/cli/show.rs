@@ -91,6 +91,11 @@ impl Args {
         }
     }
 
+    /// Whether only a part of the plan is asked for.
+    fn is_narrow(&self) -> bool {
+        self.key.is_some() || !self.action.is_empty() || !self.table.is_empty()
+    }
+
     /// The filter where no action named means all of them.
     fn with_skips(&self) -> Filter {
         let mut filter = self.filter(None);
@@ -102,25 +107,27 @@ impl Args {
 }
 
 pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
+    let patience = settings.timeouts().patience();
     if let Some(other) = &args.other {
         return compare(settings, args, other);
     }
     if settings.json {
-        let plan = args.identity.open(&args.plan)?;
-        return super::print_json(&summary(&plan)).map(|()| 0);
+        let plan = args.identity.open(&args.plan, patience)?;
+        return super::show_json(&summary(&plan));
     }
     let stdout = std::io::stdout();
     let style = colour(&stdout);
     let mut out = super::Shown::new();
+    let mut nothing = false;
     let plan = match args.format {
         Format::Json => {
-            let plan = args.identity.open(&args.plan)?;
+            let plan = args.identity.open(&args.plan, patience)?;
             known(&plan, &args.table)?;
             json::plan(&plan, &args.with_skips(), &mut InertJson::new(&mut out))?;
             plan
         }
         Format::Html => {
-            let plan = args.identity.open(&args.plan)?;
+            let plan = args.identity.open(&args.plan, patience)?;
             known(&plan, &args.table)?;
             let name = args.plan.display().to_string();
             html::plan(&plan, &args.with_skips(), &name, &mut out)?;
@@ -133,30 +140,35 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
                     .limit
                     .map_or(markdown::ROWS, |n| n.min(markdown::ROWS)),
             );
-            let plan = args.identity.open(&args.plan)?;
+            let plan = args.identity.open(&args.plan, patience)?;
             known(&plan, &args.table)?;
             let selection = Selection::of(&plan, &filter)?;
             markdown::selection(&plan, &selection, &filter, &mut out)?;
+            nothing = args.is_narrow() && selection.is_empty();
             plan
         }
         Format::Text if args.all => {
-            let plan = args.identity.open(&args.plan)?;
+            let plan = args.identity.open(&args.plan, patience)?;
             known(&plan, &args.table)?;
             text::plan(&plan, &args.filter(None), style, &mut out)?;
             plan
         }
         Format::Text => {
             let filter = args.filter(Some(20));
-            let plan = args.identity.open(&args.plan)?;
+            let plan = args.identity.open(&args.plan, patience)?;
             known(&plan, &args.table)?;
             let selection = Selection::of(&plan, &filter)?;
             text::selection(&plan, &selection, &filter, style, &mut out)?;
+            nothing = args.is_narrow() && selection.is_empty();
             plan
         }
     };
     out.flush()
         .map_err(|e| Error::io("writing the plan for people", e))?;
     drop(out);
+    if nothing {
+        super::say("No entry of the plan matches what was asked for.");
+    }
     if args.format == Format::Text
         && plan.header.against().is_none()
         && plan.header.summary.changes() > 0
@@ -176,7 +188,11 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
 
 /// Shows what changed from one plan to another.
 fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
-    let (old, new) = (args.identity.open(&args.plan)?, args.identity.open(other)?);
+    let patience = settings.timeouts().patience();
+    let (old, new) = (
+        args.identity.open(&args.plan, patience)?,
+        args.identity.open(other, patience)?,
+    );
     let tables = args.table.iter().filter(|t| new.header.table(t).is_none());
     known(&old, &tables.cloned().collect::<Vec<_>>())?;
     let stdout = std::io::stdout();

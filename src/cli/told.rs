@@ -19,6 +19,9 @@ pub fn exit_code(e: &Error) -> u8 {
     }
 }
 
+/// The exit code where everything was applied on the server, and no synchronous standby confirmed it.
+pub const NOT_REPLICATED: u8 = 9;
+
 /// All that an error says, with its causes and what to do next.
 pub fn told(e: &Error) -> String {
     let mut text = format!("{e:#}");
@@ -33,11 +36,17 @@ pub fn told(e: &Error) -> String {
 fn advice(remedy: &Remedy) -> String {
     match remedy {
         Remedy::MoreRecords => "allow more with --max-records or MAX_RECORDS_PER_BATCH".into(),
+        Remedy::LargerObject => "allow more with --max-object or LOADER_MAX_OBJECT".into(),
+        Remedy::LargerUnpacked => "allow more with --max-unpacked or LOADER_MAX_UNPACKED".into(),
+        Remedy::LargerValue => "allow more with --max-value or LOADER_MAX_VALUE".into(),
         Remedy::MoreTime => "allow it more with TRANSACTION_TIMEOUT, or load less at a time".into(),
         Remedy::WaitLonger => {
             "try again when they are done, or wait longer with --lock-timeout".into()
         }
         Remedy::Ignore => "take them away, or name them with --ignore".into(),
+        Remedy::Describe => "describe the table there (`loader init --table NAME` drafts it), take its objects out of \
+             the batch, or name them with --ignore"
+            .into(),
         Remedy::OtherPlace => "check the batch id, --source and --prefix".into(),
         Remedy::OtherSchema => "name another one with --schema".into(),
         Remedy::AlsoTable(table) => format!("add --table-name {table}"),

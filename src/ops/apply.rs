@@ -1,8 +1,8 @@
 //! Applying: attempts until it is known what happened.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::retry::{backoff, retry};
 use super::{Event, OnProgress};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report, drift, staged};
@@ -46,6 +46,11 @@ pub enum Applied {
     Already(Application),
     /// Everything was tried and rolled back.
     Rehearsed(Report),
+    /// Everything was written on this server, and the standbys that the server has to wait for did not
+    /// confirm it.
+    Unreplicated(Report),
+    /// There was nothing to write: no row and no verdict of the queue would change.
+    Nothing,
 }
 
 impl ApplyRequest {
@@ -111,17 +116,20 @@ pub async fn apply(
         let error = match ended {
             Ok(Attempt::Already(before)) => return Ok(Applied::Already(before)),
             Ok(Attempt::Rehearsed(report)) => return Ok(Applied::Rehearsed(report)),
+            Ok(Attempt::Nothing) => return Ok(Applied::Nothing),
             Ok(Attempt::Ready(prepared)) => {
                 let backend = prepared.backend().clone();
                 events(Event::phase("commit"));
                 events(Event::Committing);
                 match prepared.commit().await {
                     (report, Committed::Yes) => return Ok(Applied::Done(report)),
+                    (report, Committed::Unreplicated) => return Ok(Applied::Unreplicated(report)),
                     (_, Committed::No(e)) => e,
                     (report, Committed::Unanswered(e)) => {
                         match resolve(plan, request, &report, &backend).await {
-                            Ok(true) => return Ok(Applied::Done(report)),
-                            Ok(false) => e,
+                            Ok(Fate::Committed) => return Ok(Applied::Done(report)),
+                            Ok(Fate::Unreplicated) => return Ok(Applied::Unreplicated(report)),
+                            Ok(Fate::RolledBack) => e,
                             Err(why) => {
                                 return Err(e.with_kind(ErrorKind::Unknown).and(format_args!(
                                     "; the commit had been sent, and whether it happened cannot be asked ({why:#}): \
@@ -186,14 +194,16 @@ async fn attempt(
     }
 }
 
-/// Half a second, doubled with each try, and up to as much again at random.
-fn backoff(tries: u32) -> Duration {
-    let base = 500 * 2u64.pow(tries.min(6) - 1);
-    let random = uuid::Uuid::new_v4().as_u64_pair().0 % base;
-    Duration::from_millis(base + random)
+/// What became of an unanswered commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Committed,
+    /// It waited for a standby, and was told to wait no longer.
+    Unreplicated,
+    RolledBack,
 }
 
-/// Whether an unanswered commit happened. Tries three times more than an apply does.
+/// What became of an unanswered commit. Tries three times more than an apply does.
 ///
 /// # Errors
 /// Why no server can be asked.
@@ -202,7 +212,7 @@ async fn resolve(
     request: &ApplyRequest,
     report: &Report,
     backend: &Backend,
-) -> Result<bool> {
+) -> Result<Fate> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -221,12 +231,16 @@ async fn ask(
     request: &ApplyRequest,
     report: &Report,
     backend: &Backend,
-) -> Result<bool> {
+) -> Result<Fate> {
     let session = Session::open(&request.database, request.timeouts).await?;
     let schema = &request.loader_schema;
     apply::check_target(&session, &plan.plan().header.target, schema).await?;
     let doing = "waiting for the lost attempt to end";
     let wait = || ledger::wait_for_end(&session, doing, &report.plan_hash);
+    let waits = session.waits_for_standby(backend).await?;
+    if waits {
+        session.terminate(backend).await?;
+    }
     match wait().await {
         Err(e) if e.kind() == ErrorKind::Locked => {
             session.terminate(backend).await?;
@@ -234,7 +248,12 @@ async fn ask(
         }
         other => other?,
     }
-    ledger::committed(&session, schema, &report.application).await
+    let committed = ledger::committed(&session, schema, &report.application).await?;
+    Ok(match (committed, waits) {
+        (true, true) => Fate::Unreplicated,
+        (true, false) => Fate::Committed,
+        (false, _) => Fate::RolledBack,
+    })
 }
 
 /// Leaves the reason in `batch_load_log`; if that fails too, the error itself is still told.
@@ -265,9 +284,12 @@ async fn leave_failure(plan: &Arc<Executable>, request: &ApplyRequest, error: &E
 /// [`super::history`].
 pub async fn applied_before(plan: &Executable, request: &ApplyRequest) -> Result<Option<Latest>> {
     let file = plan.plan();
-    let session = Session::open(&request.database, request.timeouts).await?;
-    apply::check_target(&session, &file.header.target, &request.loader_schema).await?;
-    apply::applied_before(&session, file).await
+    retry(request.max_retries, &|_| (), async || {
+        let session = Session::open(&request.database, request.timeouts).await?;
+        apply::check_target(&session, &file.header.target, &request.loader_schema).await?;
+        apply::applied_before(&session, file).await
+    })
+    .await
 }
 
 /// What `check` found.
@@ -288,6 +310,17 @@ pub enum Checked {
 /// # Errors
 /// [`PlanRefused`](crate::ErrorKind::PlanRefused), [`Locked`](crate::ErrorKind::Locked) while an apply of this plan is running, [`Database`](crate::ErrorKind::Database).
 pub async fn check(
+    plan: &Arc<Executable>,
+    request: &ApplyRequest,
+    events: OnProgress<'_>,
+) -> Result<Checked> {
+    retry(request.max_retries, events, async || {
+        look(plan, request, events).await
+    })
+    .await
+}
+
+async fn look(
     plan: &Arc<Executable>,
     request: &ApplyRequest,
     events: OnProgress<'_>,

@@ -1,6 +1,6 @@
 //! The batches that are there, and how far each has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -68,9 +68,11 @@ pub struct QueueCount {
 pub struct Batch {
     /// Its id.
     pub batch_id: String,
-    /// How far it has come: `waiting`, `loaded`, `rolled back`, `failed validation`,
+    /// How far it has come: `waiting`, `loaded`, `partly loaded`, `rolled back`, `failed validation`,
     /// `not in the queue`, `no fragments` or `unreadable objects`.
     pub state: &'static str,
+    /// How far each of its tables has come, in the same words.
+    pub table_states: BTreeMap<String, &'static str>,
     /// Fragments by table.
     pub tables: BTreeMap<String, u64>,
     /// Fragments in all.
@@ -107,42 +109,106 @@ pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
         &request.loader_schema,
         request.batch_id.as_deref(),
     );
+    let mut loads: BTreeMap<(String, String), Load> = BTreeMap::new();
+    // Newest first: of those in effect, the newest says what became of a table.
     for application in applications.await?.iter().filter(|a| a.kind == "load") {
-        let batch = found.entry(application.batch_id.clone()).or_default();
+        let id = &application.batch_id;
+        let batch = found.entry(id.clone()).or_default();
         match application.undone_by {
             None => batch.applications += 1,
             Some(_) => batch.undone += 1,
         }
+        for table in &application.tables {
+            let load = match application.undone_by {
+                None => Load::InEffect {
+                    rejected: table.rejected,
+                },
+                Some(_) => Load::Undone,
+            };
+            let known = loads
+                .entry((id.clone(), table.table.clone()))
+                .or_insert(load);
+            if *known == Load::Undone {
+                *known = load;
+            }
+        }
     }
-    Ok(found
-        .into_iter()
-        .map(|(id, batch)| Batch {
-            state: state(&batch, request.queue),
-            batch_id: id,
-            ..batch
-        })
-        .collect())
+    let batches = found.into_iter().map(|(id, mut batch)| {
+        let loaded = loads.iter().filter(|((of, _), _)| *of == id);
+        let tables = batch
+            .tables
+            .keys()
+            .chain(batch.queue_status.iter().map(|q| &q.table_name));
+        let tables = tables.chain(loaded.map(|((_, table), _)| table));
+        let tables: BTreeSet<String> = tables.cloned().collect();
+        for table in tables {
+            let load = loads.get(&(id.clone(), table.clone()));
+            let state = of_table(&batch, &table, load.copied(), request.queue);
+            batch.table_states.insert(table, state);
+        }
+        batch.state = state(&batch);
+        batch.batch_id = id;
+        batch
+    });
+    Ok(batches.collect())
 }
 
-fn state(batch: &Batch, queue: Queue) -> &'static str {
+/// What the ledger says of one table of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// It was loaded, and so many records were left out.
+    InEffect { rejected: u64 },
+    /// It was loaded and rolled back.
+    Undone,
+}
+
+const LOADED: &str = "loaded";
+const PARTLY: &str = "partly loaded";
+const UNREADABLE: &str = "unreadable objects";
+
+/// What a batch is called of whose tables none is loaded: the first of these that one of them is.
+const BY_URGENCY: [&str; 5] = [
+    "failed validation",
+    "not in the queue",
+    "no fragments",
+    "rolled back",
+    "waiting",
+];
+
+/// How far one table of a batch has come.
+fn of_table(batch: &Batch, table: &str, load: Option<Load>, queue: Queue) -> &'static str {
+    let of_table = || batch.queue_status.iter().filter(|q| q.table_name == table);
     let entries = |status: &str| {
-        let of_status = batch.queue_status.iter().filter(|q| q.status == status);
+        let of_status = of_table().filter(|q| q.status == status);
         of_status.map(|q| q.count).sum::<u64>()
     };
-    if batch.applications > 0 {
-        "loaded"
-    } else if batch.total_fragments == 0 && batch.unknown_objects == 0 {
-        "no fragments"
+    match load {
+        Some(Load::InEffect { rejected }) => {
+            let all = rejected == 0 && entries("pending") == 0 && entries("failed") == 0;
+            if all { LOADED } else { PARTLY }
+        }
+        _ if !batch.tables.contains_key(table) => "no fragments",
+        _ if entries("failed") > 0 => "failed validation",
+        _ if queue == Queue::Required && of_table().next().is_none() => "not in the queue",
+        Some(Load::Undone) => "rolled back",
+        None => "waiting",
+    }
+}
+
+/// How far a batch has come: what its tables are.
+fn state(batch: &Batch) -> &'static str {
+    let any = |state: &str| batch.table_states.values().any(|s| *s == state);
+    let loaded = any(LOADED) || any(PARTLY);
+    let others = batch.table_states.values().any(|s| *s != LOADED);
+    if loaded && (others || batch.unknown_objects > 0) {
+        PARTLY
+    } else if loaded {
+        LOADED
     } else if batch.unknown_objects > 0 {
-        "unreadable objects"
-    } else if entries("failed") > 0 {
-        "failed validation"
-    } else if queue == Queue::Required && batch.queue_status.is_empty() {
-        "not in the queue"
-    } else if batch.undone > 0 {
-        "rolled back"
+        UNREADABLE
     } else {
-        "waiting"
+        let found = BY_URGENCY.into_iter().find(|state| any(state));
+        found.unwrap_or("no fragments")
     }
 }
 

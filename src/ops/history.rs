@@ -1,6 +1,7 @@
 //! What happened: applications, and the changes of rows.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::pg::ledger::{self, Application};
@@ -81,11 +82,12 @@ pub async fn audit(
 ) -> Result<Vec<Change>> {
     let session = Session::open(database, timeouts).await?;
     session.target(loader_schema).await?;
+    let record_ids = filter.key.as_deref().map_or(Vec::new(), record_ids);
     let only = audit::Filter {
         batch_id: filter.batch_id.as_deref(),
         application: filter.application.as_deref(),
         table: filter.table.as_deref(),
-        record_id: filter.key.as_deref(),
+        record_ids: &record_ids,
     };
     let rows = audit::rows(&session, loader_schema, only, filter.limit).await?;
     let applications = ledger::applications(&session, loader_schema, None).await?;
@@ -123,6 +125,24 @@ pub async fn audit(
         .collect())
 }
 
+/// How the audit log may spell a key that was given: as it is, and, of a JSON array, with each of its
+/// parts as the text that its column prints.
+fn record_ids(key: &str) -> Vec<String> {
+    let mut spellings = vec![key.to_owned()];
+    if let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(key) {
+        let text = |part: &&RawValue| match part.get() {
+            "null" => None,
+            raw => Some(serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())),
+        };
+        let parts: Vec<Option<String>> = parts.iter().map(text).collect();
+        spellings.extend(match parts.as_slice() {
+            [one] => one.clone(),
+            several => serde_json::to_string(several).ok(),
+        });
+    }
+    spellings
+}
+
 /// Hides what any application of a table, or `config`, calls sensitive.
 fn mask(applications: &[Application], config: Option<&Config>) -> Mask {
     let key = uuid::Uuid::new_v4();
@@ -134,4 +154,28 @@ fn mask(applications: &[Application], config: Option<&Config>) -> Mask {
         mask.add(table, config);
     }
     mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::record_ids;
+
+    #[test]
+    fn a_key_may_be_spelled_as_json() {
+        for (given, spelled) in [
+            ("G1", None),
+            ("7", None),
+            (r#"["O100",1]"#, Some(r#"["O100","1"]"#)),
+            (
+                r#"[ "O100" , true, null, 1.50 ]"#,
+                Some(r#"["O100","true",null,"1.50"]"#),
+            ),
+            (r#"["G1"]"#, Some("G1")),
+            ("[not json", None),
+        ] {
+            let found = record_ids(given);
+            assert_eq!(found[0], given);
+            assert_eq!(found.get(1).map(String::as_str), spelled, "{given}");
+        }
+    }
 }

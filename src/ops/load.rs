@@ -13,10 +13,11 @@ use crate::planfile::PlanFile;
 /// What a load came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoadResults {
-    /// `applied`, `rehearsed` (a dry run), or `applied_already`, where nothing was written now.
+    /// `applied`, `applied_not_replicated` (no synchronous standby confirmed it), `rehearsed` (a dry run), `applied_already`, or `nothing_to_apply`, where no row would
+    /// change. In the last two cases nothing was written now.
     pub status: &'static str,
-    /// The application's id, as it stands in the ledger.
-    pub application: String,
+    /// The application's id, as it stands in the ledger; none where there was nothing to apply.
+    pub application: Option<String>,
     /// The batch.
     pub batch_id: String,
     /// By table.
@@ -48,7 +49,7 @@ pub struct TableResults {
     pub records_deleted: u64,
     /// Records that changed nothing.
     pub records_skipped: u64,
-    /// Violations.
+    /// Records that were left out.
     pub errors: u64,
 }
 
@@ -56,9 +57,11 @@ impl LoadResults {
     /// What applying the plan with this header came to.
     pub fn new(header: &Header, applied: &Applied) -> LoadResults {
         let (status, application) = match applied {
-            Applied::Done(report) => ("applied", &report.application),
-            Applied::Rehearsed(report) => ("rehearsed", &report.application),
-            Applied::Already(before) => ("applied_already", &before.application),
+            Applied::Done(report) => ("applied", Some(&report.application)),
+            Applied::Unreplicated(report) => ("applied_not_replicated", Some(&report.application)),
+            Applied::Rehearsed(report) => ("rehearsed", Some(&report.application)),
+            Applied::Already(before) => ("applied_already", Some(&before.application)),
+            Applied::Nothing => ("nothing_to_apply", None),
         };
         let nothing = matches!(applied, Applied::Already(_));
         let n = |count: u64| if nothing { 0 } else { count };
@@ -68,12 +71,12 @@ impl LoadResults {
             records_updated: n(t.counts.update),
             records_deleted: n(t.counts.delete),
             records_skipped: n(t.counts.skip),
-            errors: n(t.counts.violation),
+            errors: n(t.rejected),
         };
         let tables = header.tables.iter().map(|t| (t.table.clone(), table(t)));
         LoadResults {
             status,
-            application: application.clone(),
+            application: application.cloned(),
             batch_id: header.batch_id.clone(),
             tables: tables.collect(),
             total_records: header.records,
@@ -81,7 +84,7 @@ impl LoadResults {
             records_updated: n(header.summary.update),
             records_deleted: n(header.summary.delete),
             records_skipped: n(header.summary.skip),
-            errors: header.rejected,
+            errors: n(header.rejected),
         }
     }
 }

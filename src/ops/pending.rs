@@ -3,8 +3,9 @@
 use crate::error::Result;
 use crate::pg::apply::is_target;
 use crate::pg::ledger::{self, Latest};
-use crate::pg::{Database, Session, Timeouts};
-use crate::planfile::PlanFile;
+use crate::pg::{Database, Session, Timeouts, queue};
+use crate::plan::Kind;
+use crate::planfile::{Item, PlanFile};
 
 /// What became of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum PlanState {
     Applied(Box<Latest>),
     /// It was applied and rolled back.
     RolledBack(Box<Latest>),
+    /// It was never applied, and applying it would change nothing.
+    Nothing,
     /// It was made for another database.
     Elsewhere,
 }
@@ -27,6 +30,7 @@ impl PlanState {
             PlanState::Pending => "pending",
             PlanState::Applied(_) => "applied",
             PlanState::RolledBack(_) => "rolled_back",
+            PlanState::Nothing => "nothing_to_apply",
             PlanState::Elsewhere => "elsewhere",
         }
     }
@@ -45,15 +49,33 @@ pub async fn pending(
     let session = Session::open(database, timeouts).await?;
     let here = session.target(loader_schema).await?;
     let applications = ledger::applications(&session, loader_schema, None).await?;
-    let state = |plan: &PlanFile| {
-        if is_target(&here, &plan.header.target).is_err() {
-            return PlanState::Elsewhere;
-        }
-        match Latest::of(&plan.hash, &applications).map(Box::new) {
-            None => PlanState::Pending,
+    let mut states = Vec::with_capacity(plans.len());
+    for plan in plans {
+        let latest = Latest::of(&plan.hash, &applications).map(Box::new);
+        states.push(match latest {
+            _ if is_target(&here, &plan.header.target).is_err() => PlanState::Elsewhere,
             Some(latest) if latest.in_effect() => PlanState::Applied(latest),
             Some(latest) => PlanState::RolledBack(latest),
+            None if changes_nothing(&session, loader_schema, plan).await? => PlanState::Nothing,
+            None => PlanState::Pending,
+        });
+    }
+    Ok(states)
+}
+
+/// Whether applying the plan would change no row, and every entry of its fragments in the queue is
+/// loaded already.
+async fn changes_nothing(session: &Session, schema: &str, plan: &PlanFile) -> Result<bool> {
+    let header = &plan.header;
+    if header.summary.changes() > 0 || header.rejected > 0 || header.kind == Kind::Rollback {
+        return Ok(false);
+    }
+    let mut entries = Vec::new();
+    plan.stream(&mut |item| {
+        if let Item::Fragment(fragment) = item {
+            entries.extend(fragment.queue.into_iter().map(|entry| entry.id));
         }
-    };
-    Ok(plans.iter().map(state).collect())
+        Ok(())
+    })?;
+    Ok(queue::loaded(session, schema, &entries).await? == entries.len() as u64)
 }

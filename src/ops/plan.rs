@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use super::read::{Bounds, Object, read_batch};
+use super::retry::retry;
 use super::targets::{Needs, check_limits, dependencies, parents, rows};
 use super::{Event, OnProgress};
 use crate::error::{Error, Remedy, Result};
@@ -17,16 +18,17 @@ use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::{self, Stage};
 use crate::pg::{Session, catalog, queue};
 use crate::plan::masking::Mask;
-use crate::plan::{Counts, Header, Kind, TablePlan};
+use crate::plan::{Counts, Header, Kind, Skips, TablePlan};
 use crate::planfile::PlanWriter;
-use crate::source::Source;
+use crate::record::Most;
+use crate::source::{self, Source};
 use crate::sql::Qualified;
 use crate::table::graph;
 use crate::table::limits;
 use crate::table::schema::Table;
 use crate::table::target::Target;
 
-use notes::notes;
+use notes::{marked_parents, notes};
 use objects::sort_objects;
 use queued::match_queue;
 use request::check_batch_id;
@@ -45,6 +47,15 @@ pub async fn plan(
     events: OnProgress<'_>,
 ) -> Result<(Header, String)> {
     check_batch_id(&request.batch_id)?;
+    let (writer, header) = retry(request.max_retries, events, async || {
+        draft(request, events).await
+    })
+    .await?;
+    writer.finish(header, out)
+}
+
+/// All of the plan, not yet written.
+async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWriter, Header)> {
     events(Event::phase("list"));
     let source = Source::open(&request.source).await?;
     let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
@@ -103,7 +114,11 @@ pub async fn plan(
     let fitting = usize::try_from((24 << 20) / largest).unwrap_or(usize::MAX);
     let concurrency = fitting.clamp(2, request.concurrency.max(2));
     events(Event::phase("read and stage"));
-    let fetched = source.fetch_all(infos, concurrency);
+    let bounds = source::Bounds {
+        object: request.max_object,
+        unpacked: request.max_unpacked,
+    };
+    let fetched = source.fetch_all(infos, concurrency, bounds);
     let mut read = read_batch(
         &session,
         &request.batch_id,
@@ -113,6 +128,10 @@ pub async fn plan(
         Bounds {
             records: request.max_records,
             at_once: request.batch_size.unwrap_or(u64::MAX),
+            most: Most {
+                record: request.max_value,
+                unpacked: request.max_unpacked,
+            },
         },
         events,
     )
@@ -150,6 +169,8 @@ pub async fn plan(
         }
     }
     let found = check::run(&snapshot, &mut checked).await?;
+    let marks = marks(request, &session, &targets).await?;
+    let marked = check::to_marked_rows(&session, &checked, &marks).await?;
     drop(checked);
     for number in found {
         stages[number].findings = true;
@@ -210,10 +231,13 @@ pub async fn plan(
             rows: rows(&snapshot, target).await?,
             columns: Vec::new(),
             counts: Counts::default(),
+            skips: Skips::default(),
+            rejected: 0,
             triggered: Vec::new(),
             warnings: [
                 limits::replaced(&own.limits, &config.limits),
                 notes(target, &stage.used, &targets, &read.fragments),
+                marked_parents(&marked, target),
                 words.notes(table, &|(object, position)| origin(object, position)),
             ]
             .concat(),
@@ -233,7 +257,39 @@ pub async fn plan(
         salt: None,
         tables,
     };
-    writer.finish(header, out)
+    Ok((writer, header))
+}
+
+/// The tables of which deletes only mark rows, with the column, among those that `targets` are and refer to.
+async fn marks(
+    request: &PlanRequest,
+    session: &Session,
+    targets: &[Target],
+) -> Result<Vec<(Qualified, String)>> {
+    let own = targets
+        .iter()
+        .filter_map(|t| Some((t.table.name.clone(), t.mark()?.to_owned())));
+    let mut marks: Vec<(Qualified, String)> = own.collect();
+    for key in targets.iter().flat_map(|t| &t.table.foreign_keys) {
+        if targets.iter().any(|t| t.table.name == key.parent) {
+            continue;
+        }
+        let names = [
+            key.parent.name.clone(),
+            format!("{}.{}", key.parent.schema, key.parent.name),
+        ];
+        let configured = names
+            .iter()
+            .find_map(|name| request.config.tables.get_key_value(name));
+        let Some((name, Some(mark))) = configured.map(|(n, c)| (n, c.soft_delete.column())) else {
+            continue;
+        };
+        let parent = catalog::table(session, name).await?;
+        if parent.name == key.parent && parent.column(mark).is_some() {
+            marks.push((parent.name, mark.to_owned()));
+        }
+    }
+    Ok(marks)
 }
 
 /// The tables in dependency order. With a subset of the batch's tables, a parent that is left out is

@@ -14,7 +14,8 @@ use crate::plan::Fragment;
 use crate::plan::incoming::{Incoming, Seen};
 use crate::plan::words::Words;
 use crate::record::{
-    Columns, Delivery, Format, ReadError, Record, Summary, read_records, read_records_slice,
+    Bound, Columns, Delivery, Format, Most, ReadError, Record, Summary, TooLarge, read_records,
+    read_records_slice,
 };
 use crate::source::{Body, Fetched, SourceError};
 use crate::table::config::TableConfig;
@@ -59,6 +60,8 @@ pub struct Bounds {
     pub records: u64,
     /// In one COPY.
     pub at_once: u64,
+    /// How large records may be.
+    pub most: Most,
 }
 
 /// Reads all objects of a batch into `stages`.
@@ -192,6 +195,7 @@ impl<'p> Parser<'p> {
                 return Err(Error::local("reading the fragments was stopped"));
             };
             let name = &self.names[object.table];
+            let before = self.records;
             let summary = match self.object(number, object, body.body, &chunks) {
                 Ok(summary) => summary,
                 Err(ReadError::Sink(Stop::TooMany)) => {
@@ -203,6 +207,18 @@ impl<'p> Parser<'p> {
                 Err(ReadError::Malformed(m)) => {
                     unreadable.push(format!("{}: {m}", object.key));
                     continue;
+                }
+                Err(ReadError::Read(e)) if TooLarge::of(&e).is_some() => {
+                    let remedy = match TooLarge::of(&e).map(|t| t.bound) {
+                        Some(Bound::Unpacked) => Remedy::LargerUnpacked,
+                        _ => Remedy::LargerValue,
+                    };
+                    let at = self.records - before + 1;
+                    return Err(Error::unreadable(format!(
+                        "{}: record {at} or what follows it is {e}",
+                        object.key
+                    ))
+                    .with_remedy(remedy));
                 }
                 Err(ReadError::Read(e)) => {
                     unreadable.push(format!("{}: {e}", object.key));
@@ -266,6 +282,7 @@ impl<'p> Parser<'p> {
             envelope: config.envelope.as_ref(),
             csv: &config.csv,
             excel: &config.excel,
+            most: self.limits.most,
         };
         let mut sink = |record: Record<'_>| {
             self.records += 1;

@@ -55,7 +55,9 @@ pub async fn rehearse(
             Outcome::Refused,
             format!("it was applied before, as {}", before.application),
         )),
-        Ok(Applied::Done(_) | Applied::Rehearsed(_)) => {
+        Ok(
+            Applied::Done(_) | Applied::Unreplicated(_) | Applied::Rehearsed(_) | Applied::Nothing,
+        ) => {
             let c = &plan.plan().header.summary;
             let message = format!(
                 "{} inserted, {} updated, {} deleted, and rolled back",

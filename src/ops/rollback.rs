@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use super::retry::retry;
 use super::targets::{Needs, check_limits, dependencies, parents, rows, unguarded};
 use super::{Event, OnProgress};
 use crate::error::{Error, Remedy, Result};
@@ -11,7 +12,7 @@ use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::undo::{Undo, Written};
 use crate::pg::{Database, Session, Timeouts, catalog};
 use crate::plan::masking::Mask;
-use crate::plan::{Counts, DriftReport, Entry, Header, Kind, LedgerTable, TablePlan};
+use crate::plan::{Counts, DriftReport, Entry, Header, Kind, LedgerTable, Skips, TablePlan};
 use crate::planfile::PlanWriter;
 use crate::sql::Qualified;
 use crate::table::graph;
@@ -34,6 +35,8 @@ pub struct RollbackRequest {
     pub loader_schema: String,
     /// In place of the limits that the loads had.
     pub limits: Vec<Allowance>,
+    /// How often to try again after a failure that may pass.
+    pub max_retries: u32,
 }
 
 impl RollbackRequest {
@@ -60,6 +63,7 @@ impl RollbackRequest {
             database,
             timeouts: Timeouts::default(),
             limits: Vec::new(),
+            max_retries: 3,
             loader_schema: "public".into(),
         }
     }
@@ -76,6 +80,15 @@ pub async fn rollback(
     out: impl Write,
     events: OnProgress<'_>,
 ) -> Result<(Header, String)> {
+    let (writer, header) = retry(request.max_retries, events, async || {
+        draft(request, events).await
+    })
+    .await?;
+    writer.finish(header, out)
+}
+
+/// All of the plan, not yet written.
+async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(PlanWriter, Header)> {
     events(Event::phase("connect"));
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
@@ -197,6 +210,8 @@ pub async fn rollback(
             rows: rows(&snapshot, target).await?,
             columns: Vec::new(),
             counts: Counts::default(),
+            skips: Skips::default(),
+            rejected: 0,
             triggered: triggered(target, written),
             warnings: [replaced, warnings(target)].concat(),
         });
@@ -226,7 +241,7 @@ pub async fn rollback(
         salt: None,
         tables,
     };
-    writer.finish(header, out)
+    Ok((writer, header))
 }
 
 /// The applications to take back, newest first.

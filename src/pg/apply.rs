@@ -60,7 +60,7 @@ pub struct Report {
     pub batch_id: String,
     /// Rows written, by table in plan order.
     pub tables: Vec<(String, Counts)>,
-    /// Violations whose records were left out.
+    /// Records that were left out.
     pub rejected: u64,
 }
 
@@ -72,6 +72,8 @@ pub enum Attempt {
     Already(Application),
     /// Everything but the commit was done, and rolled back.
     Rehearsed(Report),
+    /// No row and no verdict of the queue would change: nothing was written.
+    Nothing,
 }
 
 /// One attempt to apply the plan in `session`, up to its commit.
@@ -132,7 +134,12 @@ pub async fn attempt(
         on_progress,
     };
     match write(&context, plan, &tables).await {
-        Ok(()) => {}
+        Ok(Wrote::Everything) => {}
+        Ok(Wrote::Nothing) => {
+            let end = Statement::new("ending the transaction", "ROLLBACK");
+            session.run(&end).await?;
+            return Ok(Attempt::Nothing);
+        }
         Err(e) => return Err(explain(locked, plan, &tables, e).await),
     }
     let report = Report {
@@ -161,8 +168,16 @@ pub async fn attempt(
     })))
 }
 
+/// What an attempt wrote.
+enum Wrote {
+    /// All that the plan says.
+    Everything,
+    /// Nothing, for there is nothing to write.
+    Nothing,
+}
+
 /// Verifies, writes, reads back, and writes audit log, ledger and queue.
-async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged]) -> Result<()> {
+async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged]) -> Result<Wrote> {
     let (session, on_progress) = (context.session, context.on_progress);
     let header = &plan.plan().header;
     undone::check(context, header, tables).await?;
@@ -176,6 +191,9 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
     }
     if differs {
         return Err(drifted(session, plan, tables).await?);
+    }
+    if queued::changes_nothing(context, header).await? {
+        return Ok(Wrote::Nothing);
     }
     let before = effects::touched(session).await?;
     let defer = Statement::new("deferring constraints", "SET CONSTRAINTS ALL DEFERRED");
@@ -215,7 +233,7 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
     }
     let origin = &context.origin;
     if crate::pg::ledger::committed(session, origin.loader_schema, origin.application).await? {
-        return Ok(());
+        return Ok(Wrote::Everything);
     }
     Err(Error::blocked(format!(
         "the entry that was just written to the ledger {}.loader_ledger is not there: a trigger of that table changes \
@@ -242,6 +260,13 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
             .map(|t| t.target.table.name.to_string())
             .collect();
         return name_others(&locked.session, &names, e).await;
+    }
+    // The plan's rows referred to rows that were there, and others were not.
+    if e.code() == Some("23503") && plan.plan().header.undoes.is_empty() {
+        return e.with_kind(ErrorKind::Drift).and(
+            ": a row to which the plan's rows refer is gone since the plan was made, or a row has come that refers to one \
+             which it deletes; nothing was written; make a new plan and have it reviewed",
+        );
     }
     if e.code() != Some("23505") {
         return e;

@@ -13,8 +13,8 @@ pub struct Filter<'a> {
     pub application: Option<&'a str>,
     /// The table.
     pub table: Option<&'a str>,
-    /// The natural key as one text.
-    pub record_id: Option<&'a str>,
+    /// The natural key as one text, in any of these spellings.
+    pub record_ids: &'a [String],
 }
 
 /// One row of the audit log.
@@ -77,11 +77,17 @@ pub(in crate::pg) fn list(schema: &str, filter: Filter<'_>, limit: u64) -> State
         ("batch_id", filter.batch_id),
         ("application::text", filter.application),
         ("table_name", filter.table),
-        ("record_id", filter.record_id),
     ];
-    let conditions = conditions
+    let mut conditions: Vec<String> = conditions
         .into_iter()
-        .filter_map(|(column, value)| Some(format!("{column} = {}", values.text(value?))));
+        .filter_map(|(column, value)| Some(format!("{column} = {}", values.text(value?))))
+        .collect();
+    if !filter.record_ids.is_empty() {
+        conditions.push(format!(
+            "record_id = ANY ({})",
+            values.texts(filter.record_ids)
+        ));
+    }
     let only = all(conditions);
     let sql = format!(
         "SELECT changed_at::text, changed_by, operation, table_name, record_id, batch_id, application::text, origin, \

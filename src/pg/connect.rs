@@ -4,11 +4,15 @@ mod mode;
 mod tls;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::{StreamExt, stream};
 use rustls::CertificateError;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
@@ -89,15 +93,12 @@ impl Database {
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database) naming host, port and database; never the password.
-    pub async fn connect(&self, config: &Config) -> Result<Client> {
+    pub(crate) async fn connect(&self, config: &Config) -> Result<Connected> {
         let Some(tls) = &self.tls else {
             return self.plain(config).await;
         };
         match config.connect(tls.clone()).await {
-            Ok((client, connection)) => {
-                tokio::spawn(connection);
-                Ok(client)
-            }
+            Ok((client, connection)) => Ok(Connected::driving(client, connection)),
             Err(e) if self.mode == SslMode::Prefer && fails_for_tls(&e) => {
                 let mut plain = config.clone();
                 plain.ssl_mode(tokio_postgres::config::SslMode::Disable);
@@ -107,10 +108,9 @@ impl Database {
         }
     }
 
-    async fn plain(&self, config: &Config) -> Result<Client> {
+    async fn plain(&self, config: &Config) -> Result<Connected> {
         let (client, connection) = config.connect(NoTls).await.map_err(|e| self.explain(&e))?;
-        tokio::spawn(connection);
-        Ok(client)
+        Ok(Connected::driving(client, connection))
     }
 
     /// Why there is no connection, and what to do about it.
@@ -143,6 +143,41 @@ impl Database {
             error
         } else {
             error.transient()
+        }
+    }
+}
+
+/// A connection that is driven by a task of its own.
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    /// Whether the server said that a commit was not confirmed by the standbys that it has to wait for.
+    pub(crate) unreplicated: Arc<AtomicBool>,
+}
+
+/// What in PostgreSQL says so, in every language.
+const NOT_CONFIRMED: &str = "SyncRepWaitForLSN";
+
+impl Connected {
+    fn driving<S, T>(client: Client, mut connection: Connection<S, T>) -> Connected
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let unreplicated = Arc::new(AtomicBool::new(false));
+        let heard = Arc::clone(&unreplicated);
+        tokio::spawn(async move {
+            let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
+            while let Some(Ok(message)) = messages.next().await {
+                if let AsyncMessage::Notice(notice) = message
+                    && notice.routine() == Some(NOT_CONFIRMED)
+                {
+                    heard.store(true, Ordering::SeqCst);
+                }
+            }
+        });
+        Connected {
+            client,
+            unreplicated,
         }
     }
 }

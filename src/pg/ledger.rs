@@ -32,7 +32,7 @@ pub struct Application {
     pub tables: Vec<LedgerTable>,
     /// Records read for its plan.
     pub records: u64,
-    /// Violations whose records were left out.
+    /// Records that were left out.
     pub rejected: u64,
     /// The application that took it back, where one did and was not taken back itself.
     pub undone_by: Option<String>,

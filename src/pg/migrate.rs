@@ -35,10 +35,12 @@ pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>>
     }
     let path = format!("SET search_path = {}", Ident(schema));
     session.run(&Statement::new(doing, path)).await?;
-    let report = embedded::migrations::runner()
-        .set_migration_table_name("loader_migrations")
-        .run_async(&mut session.client)
+    let patience = session.patience;
+    let mut runner = embedded::migrations::runner();
+    runner.set_migration_table_name("loader_migrations");
+    let report = tokio::time::timeout(patience, runner.run_async(&mut session.client))
         .await
+        .map_err(|_| Error::unanswered(doing, patience))?
         .map_err(|e| Error::database(format!("{doing}: {e}{}", source_of(&e))))?;
     adopt::check(session, schema).await?;
     let unlock =

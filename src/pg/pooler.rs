@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
-use super::connect::Database;
+use super::connect::{Connected, Database};
 use crate::error::{Error, Result};
 use crate::pg::failed;
 
@@ -28,7 +28,7 @@ pub(super) async fn dedicated(
     config: &Config,
     patience: Duration,
     answer: Duration,
-) -> Result<Client> {
+) -> Result<Connected> {
     let doing = format!("connecting to {}", database.place());
     let first = async |client: &Client, sql: &str| {
         let asked = tokio::time::timeout(answer, client.simple_query(sql)).await;
@@ -45,13 +45,13 @@ pub(super) async fn dedicated(
     let mut marked = config.clone();
     let options = config.get_options().unwrap_or_default();
     marked.options(format!("{options} -c {MARK}={mark}").trim());
-    let client = match open(database, &marked, patience).await {
-        Ok(client) => {
+    let connected = match open(database, &marked, patience).await {
+        Ok(connected) => {
             let sql = format!("SELECT pg_catalog.current_setting('{MARK}', true)");
-            if first(&client, &sql).await? == mark {
-                return Ok(client);
+            if first(&connected.client, &sql).await? == mark {
+                return Ok(connected);
             }
-            client
+            connected
         }
         Err(e) if refuses_options(&e) => open(database, config, patience).await?,
         Err(e) => return Err(e),
@@ -59,14 +59,14 @@ pub(super) async fn dedicated(
     // Of several processes in turn, one connection gets another each time; of one, both get the same.
     let mut mine = BTreeSet::new();
     for _ in 0..ASKED {
-        mine.insert(first(&client, PROCESS).await?);
+        mine.insert(first(&connected.client, PROCESS).await?);
     }
     // A pool by the session that has no process left does not answer, or refuses: that tells nothing.
     let others = tokio::time::timeout(BRIEFLY, async {
         let other = open(database, config, patience).await?;
         let mut others = BTreeSet::new();
         for _ in 0..ASKED {
-            others.insert(first(&other, PROCESS).await?);
+            others.insert(first(&other.client, PROCESS).await?);
         }
         Ok::<_, Error>(others)
     });
@@ -74,7 +74,7 @@ pub(super) async fn dedicated(
     if mine.len() > 1 || others.len() > 1 || !mine.is_disjoint(&others) {
         return Err(refused(&database.place()));
     }
-    Ok(client)
+    Ok(connected)
 }
 
 /// The error for a pooler by the transaction; `what` says where, or what was being done.
@@ -105,7 +105,7 @@ fn refuses_options(e: &Error) -> bool {
 }
 
 /// The driver's own limit ends where the server has accepted the connection.
-async fn open(database: &Database, config: &Config, patience: Duration) -> Result<Client> {
+async fn open(database: &Database, config: &Config, patience: Duration) -> Result<Connected> {
     match tokio::time::timeout(patience, database.connect(config)).await {
         Ok(connected) => connected,
         Err(_) => Err(Error::database(format!(

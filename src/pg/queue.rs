@@ -158,6 +158,25 @@ pub(in crate::pg) fn count(schema: &str, batch_id: Option<&str>) -> Statement {
     Statement::with("counting the validation queue", sql, values)
 }
 
+/// How many of these entries are loaded.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn loaded(session: &Session, schema: &str, entries: &[i64]) -> Result<u64> {
+    if entries.is_empty() {
+        return Ok(0);
+    }
+    let mut values = Values::default();
+    let ids: Vec<String> = entries.iter().map(ToString::to_string).collect();
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM {}.validation_queue WHERE status = 'loaded' AND id = ANY ({}::bigint[])",
+        Ident(schema),
+        values.texts(&ids)
+    );
+    let count = Statement::with("looking at the validation queue", sql, values);
+    session.count(&count).await
+}
+
 /// Matches entries to objects: by key, else by fragment id.
 pub struct Matcher {
     by_key: BTreeMap<String, Vec<usize>>,

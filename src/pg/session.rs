@@ -4,7 +4,8 @@ mod ask;
 mod failure;
 mod rows;
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio_postgres::Client;
@@ -42,10 +43,12 @@ impl Default for Timeouts {
 /// A connection whose settings are pinned, so that every value has one spelling in it.
 pub struct Session {
     pub(super) client: Client,
+    /// Whether the server said that a commit was not confirmed by the standbys that it has to wait for.
+    unreplicated: Arc<AtomicBool>,
     /// The server process behind it.
     pub backend: Backend,
     /// How long an answer is waited for.
-    patience: Duration,
+    pub(super) patience: Duration,
     /// What hides sensitive values in what is said about this session's work.
     mask: OnceLock<Mask>,
 }
@@ -75,7 +78,8 @@ impl Timeouts {
 }
 
 /// What decides about the spelling of a value or the meaning of a statement. `search_path` stays
-/// the role's own: extension types and triggers need it.
+/// the role's own: extension types and triggers need it. No standby is waited for, but where rows are
+/// written for good: making a temporary table is a commit too.
 const PINNED: &str = "\
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO, YMD';
@@ -95,6 +99,7 @@ SET default_transaction_isolation = 'read committed';
 SET default_transaction_deferrable = off;
 SET client_min_messages = error;
 SET idle_in_transaction_session_timeout = 0;
+SET synchronous_commit = local;
 SET jit = off;
 SET default_statistics_target = 10;
 SELECT pg_catalog.set_config('work_mem', '64MB', false)
@@ -120,9 +125,10 @@ impl Session {
             .unwrap_or(&Duration::from_secs(15));
         config.connect_timeout(patience);
         let place = database.place();
-        let client = pooler::dedicated(database, &config, patience, timeouts.patience()).await?;
+        let connected = pooler::dedicated(database, &config, patience, timeouts.patience()).await?;
         let session = Session {
-            client,
+            client: connected.client,
+            unreplicated: connected.unreplicated,
             backend: Backend {
                 process: 0,
                 started: String::new(),
@@ -167,6 +173,28 @@ impl Session {
             started: server.get(3).unwrap_or("not shown").to_owned(),
         };
         Ok(Session { backend, ..session })
+    }
+
+    /// Whether a commit of this session was not confirmed by the standbys that the server has to wait for.
+    pub fn is_unreplicated(&self) -> bool {
+        self.unreplicated.load(Ordering::SeqCst)
+    }
+
+    /// Whether a server process of the same role, if it is still the one that is meant, has committed and
+    /// waits for a standby.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn waits_for_standby(&self, backend: &Backend) -> Result<bool> {
+        let mut values = Values::default();
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {} AND backend_start::text = {} \
+             AND wait_event = 'SyncRep')",
+            backend.process,
+            values.text(&backend.started)
+        );
+        let doing = "asking what the lost attempt waits for";
+        self.holds(&Statement::with(doing, sql, values)).await
     }
 
     /// From now on says nothing that may name a value of these sensitive columns.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Value, Values, Violation};
-use crate::action::Action;
+use crate::action::{Action, Skips};
 
 /// The digest of a whole row: 32 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -105,6 +105,18 @@ impl Skip {
             Skip::Missing => "missing",
             Skip::Duplicate => "duplicate",
             Skip::Superseded => "superseded",
+        }
+    }
+
+    /// Its number among those of its kind.
+    pub fn count_in<'s>(&self, skips: &'s mut Skips) -> &'s mut u64 {
+        match self {
+            Skip::Unchanged(_) => &mut skips.unchanged,
+            Skip::Exists => &mut skips.exists,
+            Skip::Conflict => &mut skips.conflict,
+            Skip::Missing => &mut skips.missing,
+            Skip::Duplicate => &mut skips.duplicate,
+            Skip::Superseded => &mut skips.superseded,
         }
     }
 

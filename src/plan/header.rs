@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Fingerprint;
-use crate::action::Counts;
+use crate::action::{Counts, Skips, is_zero};
 use crate::sql::Qualified;
 use crate::strict::unique_map;
 use crate::table::config::{Stamp, TableConfig};
@@ -88,6 +88,12 @@ pub struct TablePlan {
     pub columns: Vec<String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
+    /// Its records that change nothing, by why.
+    #[serde(default, skip_serializing_if = "Skips::is_empty")]
+    pub skips: Skips,
+    /// Its records that are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rejected: u64,
     /// Columns that a rollback puts back and the table's own triggers may set again: what they
     /// hold in the end is not insisted on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -158,11 +164,28 @@ impl Header {
     /// The last line people see, and scripts look for.
     pub fn summary_line(&self) -> String {
         let c = &self.summary;
-        let plural = if c.violation == 1 { "" } else { "s" };
+        let skips = self.skips();
+        let some = |n: u64, what: &str| match n {
+            0 => String::new(),
+            n => format!(", {n} {what}"),
+        };
         format!(
-            "Plan: {} to insert, {} to update, {} to delete, {} unchanged, {} violation{plural}.",
-            c.insert, c.update, c.delete, c.skip, c.violation
+            "Plan: {} to insert, {} to update, {} to delete, {} unchanged{}{}, {} violation{}.",
+            c.insert,
+            c.update,
+            c.delete,
+            skips.unchanged,
+            some(skips.not_loaded(), "skipped"),
+            some(self.rejected, "left out"),
+            c.violation,
+            if c.violation == 1 { "" } else { "s" }
         )
+    }
+
+    /// Records that change nothing, by why.
+    pub fn skips(&self) -> Skips {
+        let each = self.tables.iter().map(|t| t.skips);
+        each.fold(Skips::default(), Skips::plus)
     }
 
     /// The sum over its tables' counts.
@@ -214,6 +237,14 @@ impl Header {
     }
 }
 
+/// How many records are left out.
+pub fn left_out(records: u64) -> String {
+    match records {
+        1 => "1 record left out".to_owned(),
+        n => format!("{n} records left out"),
+    }
+}
+
 /// One object that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -262,4 +293,7 @@ pub struct LedgerTable {
     pub types: BTreeMap<String, String>,
     /// How many rows of each kind.
     pub counts: Counts,
+    /// Its records that were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rejected: u64,
 }

@@ -7,16 +7,12 @@ use serde_json::ser::{Formatter, Serializer};
 
 use crate::plan::Header;
 
-/// The beginning of a file of this format, up to the list of fragments, which is opened.
+/// The beginning of a file of this format, up to the list of fragments, which is opened; `more` stands
+/// behind the hash.
 ///
 /// # Errors
 /// Where the header cannot be serialized.
-pub fn header_json(header: &Header, hash: &str, format: &str) -> serde_json::Result<String> {
-    head_json(header, hash, format, &[])
-}
-
-/// The same, with `more` behind the hash.
-pub(super) fn head_json(
+pub fn header_json(
     header: &Header,
     hash: &str,
     format: &str,

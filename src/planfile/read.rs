@@ -43,45 +43,16 @@ pub struct PlanFile {
 pub struct Executable(PlanFile);
 
 impl PlanFile {
-    /// The plan in the file `path`, verified as a whole; `-` is standard input.
+    /// The plan in the file `path`, verified as a whole.
     ///
     /// # Errors
     /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where it is not a plan, of another version, or was changed;
     /// [`Io`](crate::ErrorKind::Io) where it cannot be read.
     pub fn open(path: &Path) -> Result<PlanFile> {
-        let (file, name) = PlanFile::file(path)?;
-        PlanFile::verify(file, name)
-    }
-
-    /// As [`PlanFile::open`], and gives every fragment and entry to `sink` in the same pass. What
-    /// `sink` took is not verified, and must not be used, before this has returned a plan.
-    ///
-    /// # Errors
-    /// As [`PlanFile::open`].
-    pub fn open_with(path: &Path, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
-        let (file, name) = PlanFile::file(path)?;
-        PlanFile::verify_with(file, name, sink)
-    }
-
-    /// The open file and its name.
-    fn file(path: &Path) -> Result<(File, String)> {
         let name = path.display().to_string();
-        let cannot = |e: std::io::Error| Error::io(format_args!("{name}: cannot read the plan"), e);
-        let file = if name == "-" {
-            let mut spool = tempfile::tempfile().map_err(cannot)?;
-            std::io::copy(&mut std::io::stdin().lock(), &mut spool).map_err(cannot)?;
-            spool
-        } else {
-            let mut file = File::open(path).map_err(cannot)?;
-            if file.metadata().map_err(cannot)?.is_file() {
-                file
-            } else {
-                let mut spool = tempfile::tempfile().map_err(cannot)?;
-                std::io::copy(&mut file, &mut spool).map_err(cannot)?;
-                spool
-            }
-        };
-        Ok((file, name))
+        let file = File::open(path)
+            .map_err(|e| Error::io(format_args!("{name}: cannot read the plan"), e))?;
+        PlanFile::verify(file, name)
     }
 
     /// The plan in `file`, verified as a whole; `name` is for messages.
@@ -105,7 +76,12 @@ impl PlanFile {
         PlanFile::verify_with(file, name, &mut |_| {})
     }
 
-    fn verify_with(file: File, name: String, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
+    /// As [`PlanFile::verify`], and gives every fragment and entry to `sink` in the same pass. What
+    /// `sink` took is not verified, and must not be used, before this has returned a plan.
+    ///
+    /// # Errors
+    /// As [`PlanFile::open`].
+    pub fn verify_with(file: File, name: String, sink: &mut dyn FnMut(Item)) -> Result<PlanFile> {
         let mut counted = Counted::default();
         let mut count = |item| {
             if let Item::Entry(entry) = &item {

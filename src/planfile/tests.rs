@@ -149,6 +149,8 @@ fn header() -> Header {
         rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
+        skips: Default::default(),
+        rejected: 0,
         triggered: vec!["u".into()],
         warnings: vec!["mind the\ngap".into()],
     });

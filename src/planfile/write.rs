@@ -7,12 +7,13 @@ use std::io::{BufWriter, Seek, SeekFrom, Write};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::head::head_json;
+use super::counted::Counted;
+use super::head::header_json;
 use super::line::EntryLine;
 use super::order::Unordered;
 use super::{FORMAT, Sections, plan_hash};
 use crate::error::{Error, Result};
-use crate::plan::{Counts, Effect, Entry, Fragment, Header, What};
+use crate::plan::{Entry, Fragment, Header, What};
 
 /// A section that is spooled to an unlinked temporary file as it will stand in the plan: one
 /// canonical line an item, commas between.
@@ -79,24 +80,14 @@ fn spooling(e: std::io::Error) -> Error {
     Error::io("writing the plan to a temporary file", e)
 }
 
-/// What the entries of one table came to.
-#[derive(Debug, Default, Clone)]
-pub struct Written {
-    /// How many of each kind.
-    pub counts: Counts,
-    /// Columns that its changes write, beside the key.
-    pub columns: BTreeSet<String>,
-}
-
 /// Takes fragments and entries in plan order; `finish` writes the file.
 pub struct PlanWriter {
     fragments: Section,
     changes: Section,
     unordered: Unordered,
     line: Vec<u8>,
-    tables: BTreeMap<String, Written>,
-    blocking: u64,
-    rejected: u64,
+    counted: Counted,
+    columns: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl PlanWriter {
@@ -110,9 +101,8 @@ impl PlanWriter {
             changes: Section::new()?,
             unordered: Unordered::new(),
             line: Vec::new(),
-            tables: BTreeMap::new(),
-            blocking: 0,
-            rejected: 0,
+            counted: Counted::default(),
+            columns: BTreeMap::new(),
         })
     }
 
@@ -155,48 +145,37 @@ impl PlanWriter {
     }
 
     fn count(&mut self, entry: &Entry) {
-        if !self.tables.contains_key(&entry.table) {
-            self.tables.insert(entry.table.clone(), Written::default());
+        self.counted.add(entry);
+        let columns: Vec<&String> = match &entry.what {
+            What::Insert { values, .. } => values.keys().collect(),
+            What::Update { set, .. } => set.keys().collect(),
+            What::Delete { .. } | What::Skip(_) | What::Violation(_) => return,
+        };
+        if !self.columns.contains_key(&entry.table) {
+            self.columns.insert(entry.table.clone(), BTreeSet::new());
         }
-        if entry.what.is_further() {
-            return;
-        }
-        if let Some(table) = self.tables.get_mut(&entry.table) {
-            table.counts.add(entry.what.action());
-            let mut write = |column: &String| {
-                if !table.columns.contains(column) {
-                    table.columns.insert(column.clone());
+        if let Some(known) = self.columns.get_mut(&entry.table) {
+            for column in columns {
+                if !known.contains(column) {
+                    known.insert(column.clone());
                 }
-            };
-            match &entry.what {
-                What::Insert { values, .. } => values.keys().for_each(&mut write),
-                What::Update { set, .. } => set.keys().for_each(&mut write),
-                What::Violation(v) => match v.effect {
-                    Effect::Block => self.blocking += 1,
-                    Effect::Reject => self.rejected += 1,
-                    Effect::Keep => {}
-                },
-                What::Delete { .. } | What::Skip(_) => {}
             }
         }
-    }
-
-    /// What came of each table so far.
-    pub fn written(&self, table: &str) -> Written {
-        self.tables.get(table).cloned().unwrap_or_default()
     }
 
     /// Completes `header` with counts, writes the plan to `out` and returns header and hash.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
-    pub fn finish(self, mut header: Header, out: impl Write) -> Result<(Header, String)> {
-        header.blocking = self.blocking;
-        header.rejected = self.rejected;
+    pub fn finish(mut self, mut header: Header, out: impl Write) -> Result<(Header, String)> {
+        header.blocking = self.counted.blocking;
         for table in &mut header.tables {
-            let written = self.tables.get(&table.table).cloned().unwrap_or_default();
-            table.counts = written.counts;
-            table.columns = written.columns.into_iter().collect();
+            let found = self.counted.table(&table.table);
+            table.counts = found.counts;
+            table.skips = found.skips;
+            table.rejected = found.rejected;
+            let columns = self.columns.remove(&table.table).unwrap_or_default();
+            table.columns = columns.into_iter().collect();
             // A plan that is written again says so already.
             let exceeded: Vec<String> = table
                 .exceeded()
@@ -206,6 +185,7 @@ impl PlanWriter {
             table.warnings.extend(exceeded);
         }
         header.summary = header.sum();
+        header.rejected = header.tables.iter().map(|t| t.rejected).sum();
         let sections = Sections {
             fragments: self.fragments.digest(),
             changes: self.changes.digest(),
@@ -242,7 +222,7 @@ fn write_parts(
     more: &[(&str, serde_json::Value)],
     (fragments, changes, sealed): (Section, Section, Option<Section>),
 ) -> std::io::Result<()> {
-    out.write_all(head_json(header, hash, FORMAT, more)?.as_bytes())?;
+    out.write_all(header_json(header, hash, FORMAT, more)?.as_bytes())?;
     fragments.copy_to(out)?;
     write!(out, "\n],\n\"changes\": [")?;
     changes.copy_to(out)?;

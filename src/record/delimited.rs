@@ -56,9 +56,19 @@ pub(super) fn read<E>(
     match csv.encoding {
         Some(encoding) if encoding.0 != encoding_rs::UTF_8 => {
             let decoded = BufReader::new(Decoded::new(reader, encoding.0));
-            read_rows(Buffered::new(decoded), delimiter, delivery, sink)
+            read_rows(
+                Buffered::new(decoded, delivery.most.record),
+                delimiter,
+                delivery,
+                sink,
+            )
         }
-        _ => read_rows(Buffered::new(reader), delimiter, delivery, sink),
+        _ => read_rows(
+            Buffered::new(reader, delivery.most.record),
+            delimiter,
+            delivery,
+            sink,
+        ),
     }
 }
 
@@ -75,7 +85,7 @@ fn read_rows<E>(
         escape: csv.escape,
     };
     let delimiter = signs.delimiter;
-    let mut rows = Rows::new(window, signs);
+    let mut rows = Rows::new(window, signs, delivery.most.record);
     begin(&mut rows, csv).map_err(Fault::of)?;
     let mut row = Row::default();
     let mut summary = Summary::default();

@@ -11,7 +11,7 @@ use std::ops::Range;
 use self::object::{Envelopes, Fields, Holds, fields, provenance};
 use self::text::{Fault, Text};
 use super::window::Window;
-use super::{Delivery, Provenance, ReadError, Record, Summary, Value};
+use super::{Delivery, Provenance, ReadError, Record, Summary, TooLarge, Value};
 
 /// Reads every record in `window`.
 pub(super) fn read<E>(
@@ -30,6 +30,7 @@ pub(super) fn read<E>(
         summary: Summary::default(),
         lines: false,
         width: 0,
+        most: delivery.most.record,
     };
     reader.file()?;
     Ok(reader.summary)
@@ -46,6 +47,8 @@ struct Reader<'a, 's, W, E> {
     lines: bool,
     /// Number of fields in the last record: a guess at the next one's.
     width: usize,
+    /// The most bytes of a record.
+    most: u64,
 }
 
 impl<W: Window, E> Reader<'_, '_, W, E> {
@@ -122,6 +125,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
                 at
             }
         };
+        self.bound(end)?;
         let text = self.text.utf8(0..end)?;
         let whole = fields(text, self.width).map_err(|wrong| self.text.fault_in(text, wrong))?;
         let holds = self.envelopes.holds(&whole);
@@ -153,12 +157,21 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
     fn record(&mut self) -> Result<(), ReadError<E>> {
         self.expect_object()?;
         let end = self.text.value(0)?;
+        self.bound(end)?;
         let text = self.text.utf8(0..end)?;
         let fields = fields(text, self.width).map_err(|wrong| self.text.fault_in(text, wrong))?;
         self.width = fields.len();
         let position = self.summary.records + 1;
         (self.sink)(Record { position, fields }).map_err(ReadError::Sink)?;
         self.done(end);
+        Ok(())
+    }
+
+    /// That the record, which ends at `end`, is not larger than is allowed.
+    fn bound(&self, end: usize) -> Result<(), ReadError<E>> {
+        if end as u64 > self.most {
+            return Err(ReadError::Read(TooLarge::record(self.most).into()));
+        }
         Ok(())
     }
 

@@ -212,6 +212,7 @@ fn of<'a>(columns: &'a [&'a str], envelope: Option<&'a delivery::Envelope>) -> D
         envelope,
         csv: &UNSAID.0,
         excel: &UNSAID.1,
+        most: Most::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Seek};
 
-use self::package::{MOST_UNPACKED, Package};
+use self::package::Package;
 use self::sheet::{Cell, Merged, Sheet};
 use super::{Delivery, Malformed, ReadError, Record, Summary, Value};
 
@@ -72,11 +72,11 @@ pub(super) fn read<E>(
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
     let excel = delivery.excel;
-    let mut package = Package::open(reader, MOST_UNPACKED)?;
+    let mut package = Package::open(reader, delivery.most)?;
     let about = package.about()?;
     let part = package.sheet(&about, excel.sheet.as_deref())?;
     let mut summary = Summary::default();
-    let mut sheet = Sheet::open(package.part(&part)?, &about);
+    let mut sheet = Sheet::open(package.part(&part)?, &about, delivery.most);
     let mut header = None;
     if !excel.header.is_empty() {
         header = Some(excel.header.iter().cloned().enumerate().collect());

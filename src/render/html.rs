@@ -20,7 +20,7 @@ use super::unusual::Unusual;
 use super::verdict::{Verdict, left_out, noted, operation};
 use crate::action::Action;
 use crate::error::{Error, Result};
-use crate::plan::{Counts, TablePlan};
+use crate::plan::{Header, TablePlan};
 use crate::planfile::{Item, PlanFile};
 use crate::text::escape;
 use data::Writer;
@@ -59,9 +59,9 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
         @if let Some(notes) = &plan.notes {
             p.noted { "Not in the hash: " (noted(header, notes.get())) }
         }
-        (overview(&header.tables))
+        (overview(header))
         (columns(&profile, &header.tables))
-        (changes(&header.summary))
+        (changes(header))
     };
     write!(out, "{}", page_start(&title, true).into_string()).map_err(failed)?;
     write!(out, "{}", top.into_string()).map_err(failed)?;
@@ -252,6 +252,7 @@ fn top(plan: &PlanFile, name: &str) -> Markup {
             dl {
                 div { dt { "Database" } dd { (escape(&header.target.database)) } }
                 @if header.records > 0 { div { dt { "Records read" } dd { (header.records) } } }
+                @if header.skips().heading() == "skipped" { div { dt { "Records skipped" } dd { (header.skips()) } } }
                 @if !header.undoes.is_empty() {
                     div { dt { "Takes back" } dd.code { (header.undoes.join(", ")) } }
                 }
@@ -266,7 +267,8 @@ fn top(plan: &PlanFile, name: &str) -> Markup {
 }
 
 /// The drawing and a bar for each table.
-fn overview(tables: &[TablePlan]) -> Markup {
+fn overview(header: &Header) -> Markup {
+    let tables = &header.tables;
     html! {
         @if let Some(drawing) = graph::draw(tables) {
             section.drawing aria-label="Tables and what they refer to" { (drawing) }
@@ -277,7 +279,7 @@ fn overview(tables: &[TablePlan]) -> Markup {
                     th scope="col" { "Table" }
                     th.wide scope="col" { span.hidden { "Share of each" } }
                     @for action in IN_BAR {
-                        th.number scope="col" { span class=(action) aria-hidden="true" { (sign(action)) } " " (column(action)) }
+                        th.number scope="col" { span class=(action) aria-hidden="true" { (sign(action)) } " " (column(header, action)) }
                     }
                 } }
                 tbody { @for (i, table) in tables.iter().enumerate() {
@@ -332,16 +334,17 @@ fn columns(profile: &Profile, tables: &[TablePlan]) -> Markup {
 }
 
 /// The head of a column of counts.
-fn column(action: Action) -> &'static str {
+fn column(header: &Header, action: Action) -> &'static str {
     match action {
-        Action::Skip => "unchanged",
+        Action::Skip => header.skips().heading(),
         Action::Violation => "violations",
         other => other.word(),
     }
 }
 
 /// The frame that the script fills.
-fn changes(summary: &Counts) -> Markup {
+fn changes(header: &Header) -> Markup {
+    let summary = &header.summary;
     html! {
         section #changes aria-label="Changes" {
             form.tools #tools role="search" autocomplete="off" {
@@ -349,7 +352,7 @@ fn changes(summary: &Counts) -> Markup {
                 span.actions role="group" aria-label="Actions" {
                     @for action in Action::BY_URGENCY {
                         button.chip.(action) type="button" name=(action) data-toggle=(action.urgency()) aria-pressed=(action != Action::Skip) {
-                            span.sign aria-hidden="true" { (sign(action)) } " " (column(action)) " " b { (summary.of(action)) }
+                            span.sign aria-hidden="true" { (sign(action)) } " " (column(header, action)) " " b { (summary.of(action)) }
                         }
                     }
                 }

@@ -8,6 +8,7 @@ use std::io::Write;
 use super::profile::Profile;
 use super::select::Filter;
 use super::unusual::{Mark, Unusual};
+use super::verdict::shown;
 use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::planfile::{Item, PlanFile, entry_json, header_json};
@@ -22,7 +23,12 @@ pub const FORMAT: &str = "table-loader-view/1";
 /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written; [`PlanRefused`](crate::ErrorKind::PlanRefused) where the file changed.
 pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()> {
     let failed = |e: std::io::Error| Error::io("writing the plan as JSON", e);
-    let header = header_json(&plan.header, &plan.hash, FORMAT).map_err(|e| failed(e.into()))?;
+    let notes = plan
+        .notes
+        .as_ref()
+        .map(|notes| ("notes", shown(&plan.header, notes.get())));
+    let header = header_json(&plan.header, &plan.hash, FORMAT, notes.as_slice())
+        .map_err(|e| failed(e.into()))?;
     out.write_all(header.as_bytes()).map_err(failed)?;
     let mask = plan.mask();
     let profile = Profile::of(plan)?;

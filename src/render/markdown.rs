@@ -8,7 +8,7 @@ use std::io::Write;
 
 use super::drift::About;
 use super::select::{Filter, Section, Selection};
-use super::verdict::{Verdict, left_out, noted};
+use super::verdict::{Verdict, left_out, noted, takes_back};
 use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, Header, Kind, TablePlan};
@@ -76,6 +76,10 @@ pub fn selection(
         }
         text += &block;
     }
+    text += &how_to_apply(plan);
+    if header.skips().not_loaded() > 0 {
+        text += &format!("\nSkipped: {}.\n", header.skips().reasons());
+    }
     text += &format!("\n{}\n", header.summary_line());
     out.write_all(text.as_bytes())
         .map_err(|e| Error::io("writing the plan for people", e))
@@ -94,10 +98,16 @@ fn head(plan: &PlanFile) -> String {
         code(&header.target.database, 100),
         verdict(header)
     );
+    if let Some(line) = takes_back(header) {
+        text += &format!("{}\n\n", words(&line, 1_000));
+    }
     for line in super::sealed(plan) {
         text += &format!("{}\n\n", words(&line, 2_000));
     }
-    text += "| table | insert | update | delete | unchanged | violations |\n|:--|--:|--:|--:|--:|--:|\n";
+    text += &format!(
+        "| table | insert | update | delete | {} | violations |\n|:--|--:|--:|--:|--:|--:|\n",
+        header.skips().heading()
+    );
     let most = 100;
     for table in header.tables.iter().take(most) {
         let c = &table.counts;
@@ -131,6 +141,24 @@ fn head(plan: &PlanFile) -> String {
         text += &format!("\nNot in the hash: {}\n", words(&noted, 300));
     }
     text
+}
+
+/// The hash that an approval is given for, and the command that takes it.
+fn how_to_apply(plan: &PlanFile) -> String {
+    let hash = code(plan.verified_hash(), 100);
+    if Verdict::of(&plan.header) != Verdict::Applicable {
+        return format!("\nPlan {hash}\n");
+    }
+    let identity = match plan.masked_hash {
+        Some(_) => " --identity FILE",
+        None => "",
+    };
+    let command = format!(
+        "loader apply {}{identity} --approve {}",
+        plan.name(),
+        plan.verified_hash()
+    );
+    format!("\nPlan {hash}. To apply it: {}\n", code(&command, 500))
 }
 
 fn verdict(header: &Header) -> String {

@@ -155,6 +155,12 @@ impl Selection {
         Ok(selection)
     }
 
+    /// Whether nothing was selected.
+    pub fn is_empty(&self) -> bool {
+        let sections = self.tables.iter().flat_map(|(_, sections)| sections);
+        sections.fold(true, |empty, s| empty && s.groups.is_empty() && s.more == 0)
+    }
+
     /// The sections of one table, in [`Action::BY_URGENCY`].
     pub fn table(&self, name: &str) -> impl Iterator<Item = &Section> {
         let found = self.tables.iter().find(|(table, _)| table == name);

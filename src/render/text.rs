@@ -14,10 +14,10 @@ use tabled::settings::style::Style as TableStyle;
 use tabled::settings::{Alignment, Modify, Padding};
 
 use super::select::Selection;
-use super::verdict::{Verdict, left_out, noted, operation, plural};
+use super::verdict::{Verdict, left_out, noted, operation, plural, takes_back};
 use crate::action::Action;
 use crate::error::{Error, Result};
-use crate::plan::{Counts, Header, Kind, TablePlan, display_key};
+use crate::plan::{Header, Kind, TablePlan};
 use crate::planfile::{Item, PlanFile};
 use crate::render::profile::Profile;
 use crate::render::unusual::Unusual;
@@ -27,7 +27,7 @@ use crate::text::escape;
 pub use super::select::Filter;
 pub use drift::drift;
 pub(super) use entry::entry_text;
-use entry::group_text;
+use entry::{group_text, name};
 pub(super) use review::FEW;
 
 /// How text looks.
@@ -164,7 +164,7 @@ fn all(
         entry_text(
             &mut text,
             &entry,
-            &display_key(&entry.key),
+            &name(&entry),
             &entry.from.join(", "),
             table,
             style,
@@ -205,6 +205,9 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
         escape(&header.target.database)
     );
     wrap(&mut text, "", &line, 2, style.width);
+    if let Some(line) = takes_back(header) {
+        wrap(&mut text, "", &line, 2, style.width);
+    }
     if let Some(notes) = &plan.notes {
         let line = format!("Not in the hash: {}", noted(header, notes.get()));
         wrap(&mut text, "", &line, 2, style.width);
@@ -217,7 +220,7 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
         out,
         "{text}{}\n{sealed}\n{}\n\n  {} insert   {} update   {} delete   {} violation\n\n",
         plan.hash,
-        summary(&header.tables, style),
+        summary(header, style),
         style.paint("32", "+"),
         style.paint("33", "~"),
         style.paint("31", "-"),
@@ -226,18 +229,18 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
 }
 
 /// A row of counts for each table.
-fn summary(tables: &[TablePlan], style: Style) -> String {
+fn summary(header: &Header, style: Style) -> String {
     let mut rows = Builder::default();
     rows.push_record([
         "table",
         "insert",
         "update",
         "delete",
-        "unchanged",
+        header.skips().heading(),
         "violations",
     ]);
     let number = |n: u64| if n == 0 { "·".into() } else { n.to_string() };
-    for table in tables {
+    for table in &header.tables {
         let c = &table.counts;
         let mut row = vec![fit(&table.table, style.width.saturating_sub(52).max(12))];
         row.extend([c.insert, c.update, c.delete, c.skip, c.violation].map(number));
@@ -255,7 +258,13 @@ fn summary(tables: &[TablePlan], style: Style) -> String {
 fn title(table: &TablePlan, style: Style) -> String {
     let mut text = String::new();
     let name = style.paint("1", &fit(&table.table, style.width));
-    text += &format!("{name}: {}\n", counts(&table.counts));
+    wrap(
+        &mut text,
+        "",
+        &format!("{name}: {}", counts(table)),
+        4,
+        style.width,
+    );
     for warning in &table.warnings {
         wrap(
             &mut text,
@@ -275,23 +284,32 @@ fn tail(header: &Header, out: &mut impl Write) -> std::io::Result<()> {
     if let Some(what) = left_out(header) {
         writeln!(out, "{what}; the rest can be applied.")?;
     }
+    if header.skips().not_loaded() > 0 {
+        writeln!(out, "Skipped: {}.", header.skips().reasons())?;
+    }
     writeln!(out, "{}", header.summary_line())
 }
 
-fn counts(c: &Counts) -> String {
+fn counts(table: &TablePlan) -> String {
+    let c = &table.counts;
     let mut parts = Vec::new();
     for (n, what) in [
         (c.insert, "to insert"),
         (c.update, "to update"),
         (c.delete, "to delete"),
-        (c.skip, "unchanged"),
     ] {
         if n > 0 {
             parts.push(format!("{n} {what}"));
         }
     }
+    if c.skip > 0 {
+        parts.push(table.skips.to_string());
+    }
     if c.violation > 0 {
         parts.push(plural(c.violation, "violation"));
+    }
+    if table.rejected > 0 {
+        parts.push(crate::plan::left_out(table.rejected));
     }
     if parts.is_empty() {
         parts.push("nothing".into());

@@ -72,12 +72,23 @@ pub fn operation(kind: Kind) -> &'static str {
     }
 }
 
-/// How many violations leave their records out, where some do.
+/// What a rollback takes back, where that is more than one load.
+pub fn takes_back(header: &Header) -> Option<String> {
+    match header.undoes.as_slice() {
+        [] | [_] => None,
+        several => Some(format!(
+            "Takes back {} applications: {}",
+            several.len(),
+            several.join(", ")
+        )),
+    }
+}
+
+/// How many records are left out, where some are.
 pub fn left_out(header: &Header) -> Option<String> {
     match header.rejected {
         0 => None,
-        1 => Some("1 violation leaves its record out".to_owned()),
-        n => Some(format!("{n} violations leave their records out")),
+        n => Some(crate::plan::left_out(n)),
     }
 }
 
@@ -93,6 +104,21 @@ pub fn records(group: &Group, v: &Violation) -> String {
 /// A number of things.
 pub fn plural(n: u64, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The notes for other programs, without what may be a sensitive value.
+pub fn shown(header: &Header, notes: &str) -> serde_json::Value {
+    let hidden = serde_json::json!({"hidden": "it may hold sensitive values"});
+    match serde_json::from_str::<Notes>(notes) {
+        Ok(mut notes) => {
+            if notes.rehearsal.outcome == Outcome::Refused && header.has_sensitive() {
+                notes.rehearsal.message = "not shown, because it may hold sensitive values".into();
+            }
+            serde_json::to_value(notes).unwrap_or(hidden)
+        }
+        Err(_) if header.has_sensitive() => hidden,
+        Err(_) => serde_json::from_str(notes).unwrap_or(hidden),
+    }
 }
 
 /// What the notes say, in a line. The database's own words may repeat values that are not to be shown.

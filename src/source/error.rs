@@ -68,6 +68,16 @@ pub enum SourceError {
         /// What is wrong with it.
         found: String,
     },
+    /// An object that is larger than is allowed.
+    #[error("{target} has{how} more than {most} bytes, which are the most that are allowed")]
+    TooLarge {
+        /// Bucket and key, or path.
+        target: String,
+        /// Empty, or that it has them unpacked.
+        how: &'static str,
+        /// The most bytes that are allowed.
+        most: u64,
+    },
     /// A name that would lead out of the folder, or in a circle.
     #[error("{target} is not read: {found}; take it out of the batch")]
     Unsafe {
@@ -96,7 +106,16 @@ impl From<SourceError> for crate::Error {
             SourceError::Location { .. } => crate::ErrorKind::Config,
             _ => crate::ErrorKind::Source,
         };
-        crate::Error::of(kind, e)
+        let remedy = match e {
+            SourceError::TooLarge { how: "", .. } => Some(crate::Remedy::LargerObject),
+            SourceError::TooLarge { .. } => Some(crate::Remedy::LargerUnpacked),
+            _ => None,
+        };
+        let error = crate::Error::of(kind, e);
+        match remedy {
+            Some(remedy) => error.with_remedy(remedy),
+            None => error,
+        }
     }
 }
 

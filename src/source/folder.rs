@@ -1,7 +1,7 @@
 //! A folder as a source. Nothing outside it is read, whatever names and links say.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use super::spool::Spool;
@@ -71,7 +71,9 @@ impl Folder {
 
     fn read(&self, object: &ObjectInfo) -> Result<Spool, SourceError> {
         let path = self.resolve(&self.path(&object.key)?)?;
-        let mut file = File::open(&path).map_err(|error| unreadable(&path, error))?;
+        let file = File::open(&path).map_err(|error| unreadable(&path, error))?;
+        // One byte more tells that it has grown.
+        let mut file = file.take(object.size + 1);
         let mut spool = Spool::new();
         io::copy(&mut file, &mut spool)
             .map_err(|error| SourceError::spool(&self.display(&object.key), error))?;
@@ -187,7 +189,7 @@ fn unreadable(path: &Path, error: io::Error) -> SourceError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Body, Location, Source};
+    use super::super::{Body, Bounds, Location, Source};
     use super::*;
     use futures_util::{StreamExt, TryStreamExt};
 
@@ -247,7 +249,11 @@ mod tests {
         let folder = folder(&[("c", "1"), ("a", ""), ("b", "22")]);
         let source = open(&folder).await;
         let listed = source.list("").await.unwrap();
-        let fetched: Vec<_> = source.fetch_all(listed, 2).try_collect().await.unwrap();
+        let fetched: Vec<_> = source
+            .fetch_all(listed, 2, Bounds::default())
+            .try_collect()
+            .await
+            .unwrap();
         let sizes: Vec<_> = fetched
             .iter()
             .map(|fetched| match &fetched.body {
@@ -264,7 +270,10 @@ mod tests {
         let source = open(&folder).await;
         let listed = source.list("").await.unwrap();
         fs::write(folder.path().join("a.json"), "{} ").unwrap();
-        let fetched: Vec<_> = source.fetch_all(listed, 0).collect().await;
+        let fetched: Vec<_> = source
+            .fetch_all(listed, 0, Bounds::default())
+            .collect()
+            .await;
         assert!(matches!(fetched[..], [Err(SourceError::Changed { .. })]));
     }
 
@@ -291,7 +300,10 @@ mod tests {
                 size: 2,
                 etag: None,
             };
-            let fetched: Vec<_> = source.fetch_all(vec![object], 1).collect().await;
+            let fetched: Vec<_> = source
+                .fetch_all(vec![object], 1, Bounds::default())
+                .collect()
+                .await;
             assert!(
                 matches!(fetched[..], [Err(SourceError::Unsafe { .. })]),
                 "{key:?}"
@@ -320,7 +332,10 @@ mod tests {
             size: 2,
             etag: None,
         };
-        let fetched: Vec<_> = source.fetch_all(vec![object], 1).collect().await;
+        let fetched: Vec<_> = source
+            .fetch_all(vec![object], 1, Bounds::default())
+            .collect()
+            .await;
         assert!(matches!(fetched[..], [Err(SourceError::Unsafe { .. })]));
     }
 

@@ -37,6 +37,9 @@ pub fn layout<'c>(
         return Layout::Unknown(format!("it is not below {prefix}"));
     };
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if path.split('/').any(|part| part.starts_with("..")) {
+        return Layout::Unknown("its name begins with two dots, which hide no file".to_owned());
+    }
     if path.split('/').any(|part| part.starts_with('.')) || ignore.iter().any(|given| given == name)
     {
         return Layout::Ignored;
@@ -181,6 +184,9 @@ mod tests {
             "staging/b1/lcl/x.gz",
             "staging/b1/lcl/x.json.bz2",
             "staging/b1//x.json",
+            "staging/b1/..x.json",
+            "staging/b1/lcl/..x.json",
+            "staging/b1/../x.json",
             "staging/b10/lcl/x.json",
             "other/lcl/x.json",
         ] {

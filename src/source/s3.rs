@@ -186,6 +186,10 @@ impl Bucket {
         let mut spool = Spool::new();
         while let Some(chunk) = body.next().await {
             match chunk {
+                // More than was listed is another object.
+                Ok(chunk) if spool.received() + chunk.len() as u64 > object.size => {
+                    return Err(changed(format!("{} bytes were listed", object.size)));
+                }
                 Ok(chunk) => spool
                     .write_all(&chunk)
                     .map_err(|error| Failed::For(SourceError::spool(&target(), error)))?,

@@ -37,13 +37,14 @@ impl Spool {
         self.hash.clone().finalize().into()
     }
 
-    /// The content, decompressed if `gzip`. `target` is the object's name, for messages.
-    pub(super) fn body(self, gzip: bool, target: &str) -> Result<Body, SourceError> {
+    /// The content; decompressed, to so many bytes at most, where `unpacked` says so. `target` is the
+    /// object's name, for messages.
+    pub(super) fn body(self, unpacked: Option<u64>, target: &str) -> Result<Body, SourceError> {
         let failed = |error| SourceError::spool(target, error);
         let mut file = self.file;
-        if gzip {
+        if let Some(most) = unpacked {
             file.rewind().map_err(failed)?;
-            file = unpack(file, target)?;
+            file = unpack(file, target, most)?;
         }
         file.rewind().map_err(failed)?;
         Ok(match file.into_inner() {
@@ -66,7 +67,11 @@ impl Write for Spool {
     }
 }
 
-fn unpack(mut packed: SpooledTempFile, target: &str) -> Result<SpooledTempFile, SourceError> {
+fn unpack(
+    mut packed: SpooledTempFile,
+    target: &str,
+    most: u64,
+) -> Result<SpooledTempFile, SourceError> {
     let broken = |found: String| SourceError::Gzip {
         target: target.to_owned(),
         found,
@@ -84,10 +89,21 @@ fn unpack(mut packed: SpooledTempFile, target: &str) -> Result<SpooledTempFile, 
     let mut reader = MultiGzDecoder::new(BufReader::new(packed));
     let mut unpacked = SpooledTempFile::new(IN_MEMORY);
     let mut buffer = vec![0; 64 * 1024];
+    let mut all = 0;
     loop {
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(unpacked),
-            Ok(count) => unpacked.write_all(&buffer[..count]).map_err(failed)?,
+            Ok(count) => {
+                all += count as u64;
+                if all > most {
+                    return Err(SourceError::TooLarge {
+                        target: target.to_owned(),
+                        how: " unpacked",
+                        most,
+                    });
+                }
+                unpacked.write_all(&buffer[..count]).map_err(failed)?;
+            }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(broken("it is cut off".to_owned()));
             }
@@ -112,7 +128,7 @@ mod tests {
         let mut spool = Spool::new();
         spool.write_all(bytes).unwrap();
         assert_eq!(spool.received(), bytes.len() as u64);
-        spool.body(gzip, "x.json.gz")
+        spool.body(gzip.then_some(1 << 30), "x.json.gz")
     }
 
     fn bytes(body: Body) -> Vec<u8> {

@@ -83,17 +83,25 @@ impl Stage {
 
     /// Applies a plan that was applied and rolled back, which needs an approval that says so.
     pub fn apply_again(&self, plan: &str) -> Run {
+        let args = self.apply_again_args(plan);
+        self.loader(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The arguments of [`Stage::apply_again`].
+    pub fn apply_again_args(&self, plan: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.path(plan)).unwrap();
         let plan_file: serde_json::Value = serde_json::from_str(&text).unwrap();
         let hash = plan_file["plan_hash"].as_str().unwrap();
         let application = self.one(&format!(
             "SELECT application FROM loader_ledger WHERE plan_hash = '{hash}' ORDER BY sequence DESC LIMIT 1"
         ));
+        let args = ["apply", plan, "--again", &application, "--approve", hash];
+        let mut args = args.map(str::to_owned).to_vec();
         // Where rollbacks only mark rows, the batch is another plan now, which was never applied.
         if application.is_empty() {
-            return self.loader(&["apply", plan, "--approve", hash]);
+            args.drain(2..4);
         }
-        self.loader(&["apply", plan, "--again", &application, "--approve", hash])
+        args
     }
 
     /// Takes a batch back.

@@ -29,6 +29,7 @@ mod races;
 mod rollback;
 mod round_trips;
 mod roundtrip;
+mod silence;
 mod stops;
 mod witness;
 mod writer;

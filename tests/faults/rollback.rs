@@ -607,20 +607,31 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
     let year = stage.one("SELECT extract(year FROM now())");
 
     let text = stage.loader(&["history"]).exits(0);
-    let taken_back = format!("taken back by {undo}");
-    let line = text
-        .stdout
-        .lines()
-        .find(|l| l.contains("load ") && l.contains(&load))
-        .unwrap();
-    for word in ["curator", " b ", &year, taken_back.as_str()] {
-        assert!(line.contains(word), "{word}: {text}");
+    let rolled_back = format!("rolled back by {undo}");
+    let lines: Vec<&str> = text.stdout.lines().collect();
+    assert!(lines.iter().all(|l| l.chars().count() <= 80), "{text}");
+    let paragraph = |of: &str| {
+        let at = lines.iter().position(|l| l.contains(of)).unwrap();
+        lines[at..]
+            .iter()
+            .take(3)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let line = paragraph("load of batch b");
+    for word in ["curator", &year, &load, "in effect"] {
+        assert_eq!(line.contains(word), word != "in effect", "{word}: {text}");
     }
-    let line = text
-        .stdout
-        .lines()
-        .find(|l| l.contains("rollback "))
-        .unwrap();
+    assert!(
+        text.stdout
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .contains(&rolled_back),
+        "{text}"
+    );
+    let line = paragraph("rollback of batch b");
     for word in ["dana", "in effect", &undo] {
         assert!(line.contains(word), "{word}: {text}");
     }
@@ -638,6 +649,7 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
         stage
             .loader(&["history", "--batch-id", "none"])
             .exits(0)
+            .says_all(&["Nothing of batch none has been applied"])
             .stdout,
         ""
     );
@@ -650,7 +662,7 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
             "dana",
             "staging/b/parent/1.json#1",
             "v: \"old\" → \"new\"",
-            &taken_back,
+            &rolled_back,
             "batch b",
         ]);
     let back = text

@@ -99,10 +99,30 @@ fn an_empty_plan_needs_no_approval() {
     world.apply(&plan).ok();
     let empty = world.plan("b");
     assert_eq!(empty.news(), [""; 0]);
-    world
-        .apply_with(&empty, &[])
-        .ok()
-        .says("0 inserted, 0 updated, 0 deleted");
+    // Nor does it enter the history: there is nothing to look up or to take back.
+    world.writes_nothing(|| {
+        for how in [&[][..], &["--force"], &["--dry-run"]] {
+            world
+                .apply_with(&empty, how)
+                .ok()
+                .says("There is nothing to apply");
+        }
+        let told = world.apply_with(&empty, &["--json"]).ok().json();
+        assert_eq!(
+            (&told["status"], &told["application"]),
+            (&json!("nothing_to_apply"), &json!(null))
+        );
+        assert_eq!(told["records_skipped"], 2);
+        world
+            .loader(&["load", "--batch-id", "b"])
+            .ok()
+            .says("There is nothing to apply");
+        world.write("plans/b.json", &empty.text);
+        assert_eq!(world.loader(&["pending"]).ok().stdout, "");
+    });
+    // Where it would not be true any more, it is refused like any other.
+    world.sql("UPDATE t SET v = 'theirs' WHERE id = 2");
+    world.apply_with(&empty, &[]).exits(3);
 }
 
 #[test]

@@ -364,3 +364,24 @@ fn a_refused_rollback_names_the_first_rows_and_counts_the_rest() {
     assert!(named("10001") && named("20000"), "{}", refused.stdout);
     assert!(!named("20001") && !named("20002"), "{}", refused.stdout);
 }
+
+#[test]
+fn a_parent_that_somebody_deleted_is_drift() {
+    let world = World::new(
+        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p); \
+         INSERT INTO p VALUES (1), (2); INSERT INTO c VALUES (7, 1)",
+        "c: {natural_key: [id]}",
+    );
+    world.deliver("b", "c/1.json", r#"[{"id": 7, "p": 2}, {"id": 8, "p": 2}]"#);
+    let plan = world.plan("b");
+    world.sql("DELETE FROM p WHERE id = 2");
+    world.writes_only_a_failure(|| {
+        let refused = world.apply_with(&plan, &["--force", "--json"]).exits(3);
+        assert_eq!(refused.json()["reason"], "drift");
+        refused
+            .says("is not present in table")
+            .says("nothing was written");
+    });
+    world.sql("INSERT INTO p VALUES (2)");
+    world.apply(&plan).ok();
+}

@@ -12,6 +12,7 @@ mod support;
 
 mod approval;
 mod biobank;
+mod bombs;
 mod deliveries;
 mod drift;
 mod effects;
@@ -37,3 +38,4 @@ mod stated;
 mod tampering;
 mod values;
 mod words;
+mod workflow;

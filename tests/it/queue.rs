@@ -73,6 +73,35 @@ fn objects_and_entries_must_match() {
 }
 
 #[test]
+fn a_plan_that_only_settles_the_queue_is_applied() {
+    let world = world();
+    world.sql("INSERT INTO t VALUES (1, NULL)");
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    let plan = world.plan("b");
+    assert_eq!(plan.lines(), ["= t id=1: unchanged"]);
+    world.write("plans/b.json", &plan.text);
+    assert_eq!(world.loader(&["pending"]).ok().stdout, "plans/b.json\n");
+    world
+        .apply_with(&plan, &[])
+        .ok()
+        .says("Applied: 0 inserted");
+    assert_eq!(
+        world.rows("SELECT status FROM validation_queue"),
+        ["loaded"]
+    );
+    assert_eq!(world.loader(&["pending"]).ok().stdout, "");
+    // A verdict of somebody else's is settled again, and its absence is no verdict.
+    world.sql("UPDATE validation_queue SET status = 'pending', application = NULL");
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    world.sql("DELETE FROM validation_queue");
+    let gone = world.apply_with(&plan, &["--force", "--dry-run"]);
+    gone.exits(4)
+        .says("entries in the validation queue are gone");
+}
+
+#[test]
 fn entries_are_found_by_key_by_address_or_by_fragment_id() {
     let world = world();
     world.put("b", "t/1.json", r#"{"id": 1}"#);

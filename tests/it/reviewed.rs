@@ -328,3 +328,36 @@ fn a_reader_that_has_seen_enough_ends_show_without_a_word() {
     let output = command.stdout(writer).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn a_child_of_a_parent_that_is_marked_as_deleted_is_noted() {
+    let schema = "CREATE TABLE p (id int PRIMARY KEY, v text, deleted_at timestamptz); \
+        CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p, v text); \
+        INSERT INTO p VALUES (1, 'x', NULL), (2, 'x', now()), (3, 'x', now()); INSERT INTO c VALUES (9, 2, 'old')";
+    let tables = "p: {natural_key: [id], soft_delete: true}\nc: {natural_key: [id]}";
+    let world = World::new(schema, tables);
+    let says = "2 records refer to rows of p that are marked as deleted";
+    world.deliver(
+        "b",
+        "c/1.json",
+        r#"[{"id": 1, "p": 1}, {"id": 2, "p": 2}, {"id": 3, "p": 3}, {"id": 9, "v": "new"}]"#,
+    );
+    let plan = world.plan("b");
+    assert!(
+        plan.stderr.contains(&format!("note: c: {says}")),
+        "{}",
+        plan.stderr
+    );
+    assert!(world.show(&plan, &[]).contains(says));
+    assert!(world.show(&plan, &["--format", "markdown"]).contains(says));
+    // One that the same batch brings back counts.
+    world.deliver("b", "p/1.json", r#"{"id": 3, "v": "y"}"#);
+    let plan = world.plan("b");
+    assert!(
+        plan.stderr
+            .contains("note: c: 1 record refers to a row of p that is marked as deleted"),
+        "{}",
+        plan.stderr
+    );
+    world.apply(&plan).ok();
+}

@@ -50,6 +50,8 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         rows: None,
         columns: Vec::new(),
         counts: Counts::default(),
+        skips: Default::default(),
+        rejected: 0,
         triggered: Vec::new(),
         warnings: Vec::new(),
     }

@@ -130,10 +130,82 @@ fn batches_tells_how_far_each_has_come() {
         .exits(0)
         .stdout;
     assert!(text.contains("1 failed"), "{text}");
+    a_half_loaded_batch_is_no_loaded_one(&world);
     let run = world.call(&["batches", "--prefix", "staging/"]);
     run.run()
         .exits(1)
         .says("does not say where the batch's id stands");
+}
+
+/// What a batch is, its tables are.
+fn a_half_loaded_batch_is_no_loaded_one(world: &World) {
+    world.sql("CREATE TABLE other (id text PRIMARY KEY)");
+    let tables =
+        "subjects: {natural_key: [gsid], on_invalid: reject}\nother: {natural_key: [id]}\n";
+    world.write("tables.yaml", tables);
+    world.write("source/staging/b6/subjects/a.json", r#"{"gsid": "G20"}"#);
+    world.write("source/staging/b6/other/a.json", r#"{"id": "x"}"#);
+    let required = |args: &[&str]| {
+        world
+            .call(args)
+            .env("LOADER_QUEUE", "required")
+            .run()
+            .exits(0)
+    };
+    world.sql(
+        "INSERT INTO validation_queue (batch_id, table_name, s3_key) VALUES
+           ('b6', 'subjects', 'staging/b6/subjects/a.json'), ('b6', 'other', 'staging/b6/other/a.json')",
+    );
+    let states = || {
+        let found = required(&["batches", "--batch-id", "b6", "--json"]).json();
+        let batch = &found["batches"][0];
+        let of = |table: &str| batch["table_states"][table].as_str().unwrap().to_owned();
+        (
+            batch["state"].as_str().unwrap().to_owned(),
+            of("subjects"),
+            of("other"),
+        )
+    };
+    let are = |batch: &str, subjects: &str, other: &str| {
+        assert_eq!(
+            states(),
+            (batch.to_owned(), subjects.to_owned(), other.to_owned())
+        );
+    };
+    are("waiting", "waiting", "waiting");
+    required(&[
+        "load",
+        "--batch-id",
+        "b6",
+        "--table-name",
+        "other",
+        "--force",
+    ]);
+    are("partly loaded", "waiting", "loaded");
+    let text = required(&["batches", "--batch-id", "b6"]).stdout;
+    assert!(
+        text.contains("partly loaded") && text.contains("subjects 1 (waiting)"),
+        "{text}"
+    );
+    // A record that is left out is not loaded.
+    world.write(
+        "source/staging/b6/subjects/a.json",
+        r#"[{"gsid": "G20"}, {"gsid": "G21", "age": 1}]"#,
+    );
+    required(&["load", "--batch-id", "b6", "--force"]);
+    are("partly loaded", "partly loaded", "loaded");
+    let logged = "SELECT table_name || ' ' || status FROM batch_load_log WHERE batch_id = 'b6' ORDER BY id DESC LIMIT 2";
+    assert_eq!(world.rows(logged), ["subjects partial", "other success"]);
+    world.write(
+        "source/staging/b6/subjects/a.json",
+        r#"[{"gsid": "G20"}, {"gsid": "G21"}]"#,
+    );
+    required(&["load", "--batch-id", "b6", "--force"]);
+    are("loaded", "loaded", "loaded");
+    // Nor is what was delivered since.
+    world.write("source/staging/b6/other/b.json", r#"{"id": "y"}"#);
+    world.sql("INSERT INTO validation_queue (batch_id, table_name, s3_key) VALUES ('b6', 'other', 'staging/b6/other/b.json')");
+    are("partly loaded", "loaded", "partly loaded");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod aws;
 mod commands;
 mod flags;
 mod habits;
+mod hints;
 mod init;
 mod library;
 mod logs;

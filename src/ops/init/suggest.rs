@@ -349,7 +349,18 @@ fn word(name: &str) -> String {
     if plain && !taken.contains(&name) {
         name.to_owned()
     } else {
-        serde_json::Value::from(name).to_string()
+        let json = serde_json::Value::from(name).to_string();
+        json.chars().map(as_yaml).collect()
+    }
+}
+
+/// A character of a quoted word; what would act on who looks at it, as YAML escapes it.
+fn as_yaml(c: char) -> String {
+    let as_is = c.to_string();
+    if c == '#' || escape(&as_is) == as_is {
+        as_is
+    } else {
+        format!("\\U{:08x}", u32::from(c))
     }
 }
 

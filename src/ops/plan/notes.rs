@@ -54,6 +54,12 @@ fn kept_by_marks(target: &Target, targets: &[Target]) -> Vec<String> {
         .collect()
 }
 
+/// That records of `target` refer to rows that count as deleted; `marked` says so of tables by number.
+pub(super) fn marked_parents(marked: &[(usize, String)], target: &Target) -> Vec<String> {
+    let own = marked.iter().filter(|(place, _)| *place == target.place);
+    own.map(|(_, note)| note.clone()).collect()
+}
+
 /// Fragments that hold nothing: perhaps a delivery that was cut off.
 fn without_records(name: &str, fragments: &[Fragment]) -> Vec<String> {
     let empty = fragments

@@ -47,13 +47,23 @@ pub(super) fn sort_objects(
         .with_remedy(Remedy::OtherPlace));
     }
     let tables: BTreeSet<&String> = found.iter().map(|(t, ..)| t).collect();
-    let unknown: Vec<String> = tables
+    let unknown: Vec<&String> = tables
         .iter()
         .filter(|t| !request.config.tables.contains_key(**t))
-        .map(|t| request.config.unknown(t).to_string())
+        .copied()
         .collect();
     if !unknown.is_empty() {
-        return Err(Error::config(unknown.join("\n")));
+        let told = unknown.iter().map(|table| {
+            let mut of_table = found.iter().filter(|(t, ..)| t == *table);
+            let first = of_table.next().map_or("", |(.., info)| info.key.as_str());
+            let more = match of_table.count() {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            format!("{} ({first}{more})", request.config.unknown(table))
+        });
+        let told: Vec<String> = told.collect();
+        return Err(Error::config(told.join("\n")).with_remedy(Remedy::Describe));
     }
     for only in &request.only {
         if !tables.contains(only) {

@@ -52,6 +52,14 @@ pub struct PlanRequest {
     pub max_records: u64,
     /// The most records that are sent to the database at once, in no case more than make 1 MiB.
     pub batch_size: Option<u64>,
+    /// The most bytes of an object, as delivered.
+    pub max_object: u64,
+    /// The most bytes of an object, unpacked.
+    pub max_unpacked: u64,
+    /// The most bytes of a record, and of each value in it.
+    pub max_value: u64,
+    /// How often to try again after a failure that may pass.
+    pub max_retries: u32,
     /// Objects fetched at once.
     pub concurrency: usize,
 }
@@ -80,6 +88,10 @@ impl PlanRequest {
             queue: Queue::Required,
             max_records: 10_000,
             batch_size: None,
+            max_object: 1 << 30,
+            max_unpacked: 4 << 30,
+            max_value: 64 << 20,
+            max_retries: 3,
             concurrency: 32,
         }
     }

@@ -21,6 +21,8 @@ pub struct Prepared {
 pub enum Committed {
     /// It happened, and the ledger says so.
     Yes,
+    /// It happened on this server, and the standbys that the server has to wait for did not confirm it.
+    Unreplicated,
     /// It did not happen.
     No(Error),
     /// Its answer did not come; the ledger has to be asked.
@@ -41,6 +43,7 @@ impl Prepared {
         };
         let application = &self.report.application;
         let committed = match ledger::committed(&session, &self.loader_schema, application).await {
+            Ok(true) if session.is_unreplicated() => Committed::Unreplicated,
             Ok(true) => Committed::Yes,
             Ok(false) => Committed::No(
                 Error::database("committing: the server rolled the transaction back").transient(),
@@ -60,8 +63,8 @@ pub(super) struct Locked {
 const BEGIN: &str = "\
     BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
     SELECT pg_catalog.set_config('synchronous_commit', \
-      CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' \
-      ELSE 'on' END, true)";
+      (SELECT CASE reset_val WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END \
+       FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit'), true)";
 
 impl Locked {
     pub(super) async fn begin(session: Session, plan_hash: &str) -> Result<Locked> {
@@ -94,6 +97,11 @@ impl Locked {
 
     /// Commits, as a message of its own.
     async fn commit(self) -> Result<Session> {
+        // That it is not replicated, the server says as a warning.
+        let hear = "SET LOCAL client_min_messages = warning";
+        self.session
+            .run(&Statement::new("committing", hear))
+            .await?;
         let commit = Statement::new("committing", "COMMIT");
         self.session.run(&commit).await?;
         Ok(self.session)

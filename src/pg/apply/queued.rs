@@ -102,10 +102,43 @@ pub(super) async fn settle(context: &Context<'_>, header: &Header) -> Result<u64
     Ok(settled + session.execute(&restore(origin, &header.undoes)).await?)
 }
 
+/// Whether the plan leaves everything as it is, the queue's verdicts too: then there is nothing that
+/// anybody could look up or take back.
+pub(super) async fn changes_nothing(context: &Context<'_>, header: &Header) -> Result<bool> {
+    if header.summary.changes() > 0 || !header.undoes.is_empty() {
+        return Ok(false);
+    }
+    // Who applies a plan made without the queue need not be able to read it.
+    let session = context.session;
+    if session.count(&count_entries()).await? == 0 {
+        return Ok(true);
+    }
+    Ok(session.count(&count_unsettled(&context.origin)).await? == 0)
+}
+
+/// How many entries of the plan's fragments say otherwise than after an apply.
+pub(in crate::pg) fn count_unsettled(origin: &Origin<'_>) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM ({}) n LEFT JOIN {} q ON q.id = n.id \
+         WHERE (q.status, q.error_message) IS DISTINCT FROM (n.status, n.error_message)",
+        verdicts(origin, &mut values),
+        origin.own_table("validation_queue")
+    );
+    Statement::with("looking at the validation queue", sql, values)
+}
+
 /// Entries of the plan's fragments become `loaded`, or `failed` where a record was left out.
 pub(in crate::pg) fn update(origin: &Origin<'_>) -> Statement {
     let mut values = Values::default();
-    let states = format!(
+    let states = verdicts(origin, &mut values);
+    let doing = "updating the validation queue";
+    set(origin, doing, &states, "true", values)
+}
+
+/// What becomes of the entries of the plan's fragments.
+fn verdicts(origin: &Origin<'_>, values: &mut Values) -> String {
+    format!(
         "SELECT e.id, CASE WHEN r.message IS NULL THEN 'loaded' ELSE 'failed' END AS status, \
            CASE WHEN r.message IS NULL THEN pg_catalog.now() END AS loaded_at, \
            r.message AS error_message, {}::uuid AS application \
@@ -114,9 +147,7 @@ pub(in crate::pg) fn update(origin: &Origin<'_>) -> Statement {
              THEN ' and ' || pg_catalog.count(*) - 1 || ' more' ELSE '' END AS message \
            FROM pg_temp.loader_rejected GROUP BY object) r ON r.object = e.object",
         values.text(origin.application)
-    );
-    let doing = "updating the validation queue";
-    set(origin, doing, &states, "true", values)
+    )
 }
 
 /// Sets the entries that the undone applications set to what stood before.

@@ -22,11 +22,11 @@ pub(super) async fn record(
         must_be(statement.doing(), 1, session.execute(&statement).await?)
     };
     write_one(enter_in_ledger(origin, header, tables)?).await?;
-    let status = match header.rejected {
-        0 => "success",
-        _ => "partial",
-    };
     for table in &header.tables {
+        let status = match table.rejected {
+            0 => "success",
+            _ => "partial",
+        };
         let (kind, changes) = (header.kind, table.counts.changes());
         write_one(log_table(origin, kind, status, &table.table, changes)).await?;
     }
@@ -55,6 +55,7 @@ pub(in crate::pg) fn enter_in_ledger(
             columns: t.columns.clone(),
             types: types(&t.table),
             counts: t.counts,
+            rejected: t.rejected,
         })
         .collect();
     let tables = serde_json::to_string(&tables)

@@ -3,12 +3,15 @@
 
 mod fill;
 mod handover;
+mod marked;
 mod references;
 mod rules;
 mod unique;
 
 #[cfg(test)]
 pub(super) use fill::Generated;
+
+pub use marked::to_marked_rows;
 
 use crate::error::Result;
 use crate::pg::Session;

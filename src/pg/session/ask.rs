@@ -98,7 +98,7 @@ impl Session {
 
     /// One `COPY … FROM STDIN` of `lines`.
     pub async fn copy_in(&self, statement: &Statement, lines: Bytes) -> Result<()> {
-        let copied = self.send(statement, lines).await;
+        let copied = self.send(statement, lines).await?;
         copied.map_err(|e| self.failed(statement.doing(), &e))
     }
 
@@ -108,28 +108,33 @@ impl Session {
         statement: &Statement,
         lines: Bytes,
     ) -> Result<bool> {
-        match self.send(statement, lines).await {
+        match self.send(statement, lines).await? {
             Ok(()) => Ok(true),
             Err(e) if is_refused_value(&e) => Ok(false),
             Err(e) => Err(self.failed(statement.doing(), &e)),
         }
     }
 
+    /// What the server says of the lines, if it answers in time.
     async fn send(
         &self,
         statement: &Statement,
         lines: Bytes,
-    ) -> std::result::Result<(), tokio_postgres::Error> {
-        let sink = self.client.copy_in(statement.text()).await?;
-        let mut sink = std::pin::pin!(sink);
-        sink.send(lines).await?;
-        sink.finish().await.map(drop)
+    ) -> Result<std::result::Result<(), tokio_postgres::Error>> {
+        let work = async {
+            let sink = self.client.copy_in(statement.text()).await?;
+            let mut sink = std::pin::pin!(sink);
+            sink.send(lines).await?;
+            sink.finish().await.map(drop)
+        };
+        let sent = tokio::time::timeout(self.patience, work).await;
+        sent.map_err(|_| Error::unanswered(statement.doing(), self.patience))
     }
 
     /// The lines of one `COPY … TO STDOUT`.
     pub async fn copy_out(&self, statement: &Statement) -> Result<CopyLines<'_>> {
-        let lines = self.client.copy_out(statement.text()).await;
-        let lines = lines.map_err(|e| self.failed(statement.doing(), &e))?;
+        let lines = self.client.copy_out(statement.text());
+        let lines = self.answer(statement.doing(), lines).await?;
         Ok(CopyLines::new(self, statement.doing(), lines))
     }
 }

@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, TryStreamExt};
 use tokio_postgres::types::Type;
 use tokio_postgres::{CopyOutStream, Row, SimpleQueryRow};
 
 use super::Session;
 use super::failure::unexpected;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sql::copytext::CopyRow;
 
 /// One row of an answer, as text.
@@ -101,7 +101,16 @@ impl<'a> CopyLines<'a> {
 
     /// Reads the next line into `row`; `false` after the last.
     pub async fn next(&mut self, row: &mut CopyRow) -> Result<bool> {
-        let line = self.lines.try_next().await;
+        // Most lines are there already: the time is looked at for the others only.
+        let line = match self.lines.try_next().now_or_never() {
+            Some(line) => line,
+            None => {
+                let patience = self.session.patience;
+                tokio::time::timeout(patience, self.lines.try_next())
+                    .await
+                    .map_err(|_| Error::unanswered(&self.doing, patience))?
+            }
+        };
         let Some(line) = line.map_err(|e| self.session.failed(&self.doing, &e))? else {
             return Ok(false);
         };

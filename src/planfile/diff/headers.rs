@@ -67,7 +67,7 @@ fn facts(h: &Header) -> Vec<(&'static str, String)> {
         ("applications taken back", h.undoes.join(", ")),
         ("records", h.records.to_string()),
         ("violations that block", h.blocking.to_string()),
-        ("violations that leave records out", h.rejected.to_string()),
+        ("records left out", h.rejected.to_string()),
     ]
 }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Fault;
 use crate::record::window::Window;
+use crate::record::{MOST_FIELDS, TooLarge};
 use crate::table::delivery::{Quote, Sign};
 
 /// The signs that have a meaning.
@@ -71,15 +72,29 @@ pub(super) struct Rows<W> {
     signs: Signs,
     /// Line of the window's start, counted from 1.
     line: u64,
+    /// The most bytes of a row.
+    most: u64,
 }
 
 impl<W: Window> Rows<W> {
-    pub(super) fn new(window: W, signs: Signs) -> Self {
+    pub(super) fn new(window: W, signs: Signs, most: u64) -> Self {
         Self {
             window,
             signs,
             line: 1,
+            most,
         }
+    }
+
+    /// That the row does not grow beyond what is allowed.
+    fn bound(&self, row: &Row) -> Result<(), Fault> {
+        if row.text.len() as u64 > self.most {
+            return Err(Fault::Read(TooLarge::record(self.most).into()));
+        }
+        if row.cells.len() > MOST_FIELDS {
+            return Err(self.fault(format!("a row of more than {MOST_FIELDS} cells")));
+        }
+        Ok(())
     }
 
     /// The first bytes of the text, as many as there are up to `count`.
@@ -156,6 +171,7 @@ impl<W: Window> Rows<W> {
             }
         };
         row.text.extend_from_slice(&self.window.bytes()[..end]);
+        self.bound(row)?;
         if let Quote::Sign(quote) = self.signs.quote
             && row.text[start..].trim_ascii_start().first() == Some(&quote.byte())
         {
@@ -183,6 +199,7 @@ impl<W: Window> Rows<W> {
             let found = memchr::memchr2(quote, escape, bytes);
             let length = found.unwrap_or(bytes.len());
             row.text.extend_from_slice(&bytes[..length]);
+            self.bound(row)?;
             let Some(found) = found else {
                 self.leave(length);
                 if self.window.grow()? {

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::text::{Wrong, wrong};
-use crate::record::{Columns, Provenance, Value};
+use crate::record::{Columns, MOST_FIELDS, Provenance, Value};
 use crate::table::delivery::Envelope;
 
 /// Decoded names with their values, in the order of delivery.
@@ -51,6 +51,11 @@ impl<'t> Visitor<'t> for Members {
     fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Fields<'t>, A::Error> {
         let mut fields = Vec::with_capacity(self.width);
         while let Some(name) = map.next_key_seed(Name)? {
+            if fields.len() == MOST_FIELDS {
+                return Err(A::Error::custom(format_args!(
+                    "an object of more than {MOST_FIELDS} fields"
+                )));
+            }
             fields.push((name, Value::Json(map.next_value::<&RawValue>()?.get())));
         }
         Ok(fields)

@@ -10,13 +10,11 @@ use zip::result::ZipError;
 use super::Fault;
 use super::serial::{Kind, builtin, custom};
 use super::xml::{Xml, attribute, push_text, unescaped};
-
-/// The most bytes to which one part may unpack: a few kilobytes can unpack to any number.
-pub(super) const MOST_UNPACKED: u64 = 1 << 30;
+use crate::record::{Most, TooLarge};
 
 pub(super) struct Package<R> {
     archive: ZipArchive<R>,
-    most: u64,
+    most: Most,
 }
 
 /// What must be known to read a sheet.
@@ -32,40 +30,14 @@ pub(super) struct About {
     pub(super) styles: Vec<Kind>,
 }
 
+/// How many times as large as one record all shared texts together may be.
+const TEXTS: u64 = 4;
+
 /// A part while it is read.
-pub(super) type Part<'p, R> = BufReader<Bounded<ZipFile<'p, R>>>;
-
-/// A part that fails where it is larger than it may be.
-pub(super) struct Bounded<R> {
-    part: R,
-    most: u64,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let read = match room {
-            0 => self.part.read(&mut [0])?,
-            _ => {
-                let len = buffer.len().min(room);
-                self.part.read(&mut buffer[..len])?
-            }
-        };
-        if room == 0 && read > 0 {
-            let most = self.most;
-            return Err(io::Error::other(format!(
-                "it unpacks to more than {most} bytes"
-            )));
-        }
-        self.left -= read as u64;
-        Ok(read)
-    }
-}
+pub(super) type Part<'p, R> = BufReader<ZipFile<'p, R>>;
 
 impl<R: Read + Seek> Package<R> {
-    /// The workbook, no part of which may unpack to more than `most` bytes.
-    pub(super) fn open(reader: R, most: u64) -> Result<Self, Fault> {
+    pub(super) fn open(reader: R, most: Most) -> Result<Self, Fault> {
         match ZipArchive::new(reader) {
             Ok(archive) => Ok(Self { archive, most }),
             Err(ZipError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
@@ -80,11 +52,7 @@ impl<R: Read + Seek> Package<R> {
     /// The part of that name.
     pub(super) fn part(&mut self, name: &str) -> Result<Part<'_, R>, Fault> {
         match self.archive.by_name(name) {
-            Ok(part) => Ok(BufReader::new(Bounded {
-                part,
-                most: self.most,
-                left: self.most,
-            })),
+            Ok(part) => Ok(BufReader::new(part)),
             Err(error) => Err(Fault::new(format!(
                 "the workbook's part {name} cannot be read: {error}"
             ))),
@@ -92,7 +60,8 @@ impl<R: Read + Seek> Package<R> {
     }
 
     fn xml(&mut self, name: &str) -> Result<Xml<Part<'_, R>>, Fault> {
-        Ok(Xml::new(self.part(name)?, name))
+        let most = self.most;
+        Ok(Xml::new(self.part(name)?, name, most))
     }
 
     pub(super) fn about(&mut self) -> Result<About, Fault> {
@@ -145,7 +114,8 @@ impl<R: Read + Seek> Package<R> {
                 .extend(target.map(|(_, path)| (name, path.clone())));
         }
         if let Some(path) = texts {
-            about.texts = texts_in(self.xml(&path)?)?;
+            let most = self.most;
+            about.texts = texts_in(self.xml(&path)?, most)?;
         }
         if let Some(path) = styles {
             about.styles = styles_in(self.xml(&path)?)?;
@@ -198,8 +168,8 @@ impl<R: Read + Seek> Package<R> {
 }
 
 /// The shared texts: of rich ones the runs together, without how they are pronounced.
-fn texts_in(mut xml: Xml<impl io::BufRead>) -> Result<Vec<String>, Fault> {
-    let mut texts = Vec::new();
+fn texts_in(mut xml: Xml<impl io::BufRead>, most: Most) -> Result<Vec<String>, Fault> {
+    let (mut texts, mut held) = (Vec::new(), 0);
     let mut text = String::new();
     let (mut inside, mut phonetic) = (false, false);
     while let Some(event) = xml.next()? {
@@ -211,12 +181,24 @@ fn texts_in(mut xml: Xml<impl io::BufRead>) -> Result<Vec<String>, Fault> {
                 _ => {}
             },
             Event::End(element) => match element.local_name().as_ref() {
-                b"si" => texts.push(unescaped(&text)),
+                b"si" => {
+                    // All of them are held, with what each takes beside its text.
+                    held += (text.len() + size_of::<String>()) as u64;
+                    if held > TEXTS * most.record {
+                        return Err(Fault::Read(TooLarge::record(TEXTS * most.record).into()));
+                    }
+                    texts.push(unescaped(&text));
+                }
                 b"rPh" => phonetic = false,
                 b"t" => inside = false,
                 _ => {}
             },
-            other if inside => push_text(&mut text, other)?,
+            other if inside => {
+                push_text(&mut text, other)?;
+                if text.len() as u64 > most.record {
+                    return Err(Fault::Read(TooLarge::record(most.record).into()));
+                }
+            }
             _ => {}
         }
     }

@@ -8,6 +8,7 @@ use super::package::About;
 use super::serial::{self, Kind};
 use super::xml::{Xml, attribute, push_text, unescaped};
 use super::{Fault, cell_name};
+use crate::record::{MOST_FIELDS, Most, TooLarge};
 
 /// A cell that is not empty.
 #[derive(Debug)]
@@ -30,15 +31,17 @@ pub(super) struct Sheet<'a, R> {
     merged: Vec<Merged>,
     /// The last row that was read.
     row: u64,
+    most: Most,
 }
 
 impl<'a, R: BufRead> Sheet<'a, R> {
-    pub(super) fn open(part: R, about: &'a About) -> Self {
+    pub(super) fn open(part: R, about: &'a About, most: Most) -> Self {
         Self {
-            xml: Xml::new(part, "the sheet"),
+            xml: Xml::new(part, "the sheet", most),
             about,
             merged: Vec::new(),
             row: 0,
+            most,
         }
     }
 
@@ -50,7 +53,7 @@ impl<'a, R: BufRead> Sheet<'a, R> {
     /// Reads the cells of the next row that are not empty, and returns its number.
     pub(super) fn next(&mut self, cells: &mut Vec<Cell>) -> Result<Option<u64>, Fault> {
         cells.clear();
-        let mut column = 0;
+        let (mut column, mut held) = (0, 0);
         while let Some(event) = self.xml.next()? {
             match event {
                 Event::Start(element) => match element.local_name().as_ref() {
@@ -69,6 +72,16 @@ impl<'a, R: BufRead> Sheet<'a, R> {
                         let cell = Begun::of(&element, self.row, column)?;
                         column = cell.column + 1;
                         let text = self.cell(&cell)?;
+                        held += text.len() as u64;
+                        if held > self.most.record {
+                            return Err(Fault::Read(TooLarge::record(self.most.record).into()));
+                        }
+                        if cells.len() == MOST_FIELDS {
+                            return Err(Fault::new(format!(
+                                "row {}: a row of more than {MOST_FIELDS} cells",
+                                self.row
+                            )));
+                        }
                         if !text.is_empty() {
                             cells.push(Cell {
                                 column: cell.column,
@@ -79,6 +92,11 @@ impl<'a, R: BufRead> Sheet<'a, R> {
                     b"mergeCell" => {
                         let reference = attribute(&element, b"ref").unwrap_or_default();
                         let last = reference.rsplit(':').next().and_then(place);
+                        if self.merged.len() == MOST_FIELDS {
+                            return Err(Fault::new(format!(
+                                "more than {MOST_FIELDS} merged cells"
+                            )));
+                        }
                         self.merged.push(Merged {
                             last_row: last.map_or(u64::MAX, |(_, row)| row),
                             reference,

@@ -4,9 +4,8 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::cell_name;
-use super::package::Package;
 use crate::record::tests::read;
-use crate::record::{Delivery, Format, read_records_slice};
+use crate::record::{Delivery, Format, Most, Record, read_records_slice};
 use crate::table::delivery::Excel;
 
 /// A workbook of these sheets: each with its name and what stands in its XML.
@@ -314,18 +313,67 @@ fn what_is_no_workbook_is_refused() {
     );
 }
 
+/// Reads a workbook in which records and parts have these bounds.
+fn bounded(bytes: &[u8], record: u64, unpacked: u64) -> Result<u64, String> {
+    let delivery = Delivery {
+        most: Most { record, unpacked },
+        ..Delivery::new(Format::Excel)
+    };
+    let mut ignore = |_: Record<'_>| Ok::<(), String>(());
+    let read = read_records_slice(bytes, &delivery, &mut ignore);
+    read.map(|summary| summary.records)
+        .map_err(|e| e.to_string())
+}
+
 #[test]
 fn a_part_that_unpacks_to_too_much_is_refused_by_name() {
-    let large = workbook(&[("S", &sheet(&[&text("A1", &"a".repeat(100_000))]))]);
-    assert!(large.len() < 10_000);
-    let read = |most| {
-        let mut package = Package::open(Cursor::new(&large), most).unwrap();
-        let mut part = package.part("xl/worksheets/s0.xml").unwrap();
-        std::io::copy(&mut part, &mut std::io::sink()).map_err(|e| e.to_string())
+    let value = |i: usize| {
+        if i == 1 {
+            "head"
+        } else {
+            "aaaaaaaaaaaaaaaaaaaa"
+        }
     };
-    assert_eq!(
-        read(50_000).unwrap_err(),
-        "it unpacks to more than 50000 bytes"
+    let rows: Vec<String> = (1..=3000)
+        .map(|i| text(&format!("A{i}"), value(i)))
+        .collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    let large = workbook(&[("S", &sheet(&rows))]);
+    assert!(large.len() < 50_000);
+    assert_eq!(bounded(&large, 50_000, 1 << 20), Ok(2999));
+    let refused = bounded(&large, 50_000, 50_000).unwrap_err();
+    assert!(
+        refused.contains("a workbook that holds, unpacked, parts of more than 50000 bytes"),
+        "{refused}"
     );
-    assert!(read(200_000).unwrap() > 100_000);
+}
+
+#[test]
+fn a_cell_or_a_row_that_is_too_large_is_refused() {
+    let long = "a".repeat(10_000);
+    let says = "a record or a value of more than 9000 bytes";
+    let shared = with(
+        &[(
+            "S",
+            &sheet(&[
+                "<c r=\"A1\" t=\"s\"><v>0</v></c>",
+                "<c r=\"A2\"><v>1</v></c>",
+            ]),
+        )],
+        "",
+        &format!("<si><t>{long}</t></si>"),
+    );
+    let cells: Vec<String> = ["A", "B", "C"]
+        .iter()
+        .map(|c| text(&format!("{c}1"), &format!("{c}{}", &long[..4000])))
+        .collect();
+    for bytes in [
+        workbook(&[("S", &sheet(&[&text("A1", &long)]))]),
+        workbook(&[("S", &sheet(&[&cells.concat()]))]),
+        shared,
+    ] {
+        bounded(&bytes, 1 << 20, 1 << 20).unwrap();
+        let refused = bounded(&bytes, 9_000, 1 << 20).unwrap_err();
+        assert!(refused.contains(says), "{refused}");
+    }
 }

@@ -1,33 +1,86 @@
 //! What all parts of a workbook need of XML.
 
-use std::io::BufRead;
+use std::io::{self, BufRead, Read};
 
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
 use super::Fault;
+use crate::record::{Most, TooLarge};
 
 /// The events of one part.
 pub(super) struct Xml<R> {
-    reader: Reader<R>,
+    reader: Reader<Metered<R>>,
     buffer: Vec<u8>,
     part: String,
+    most: Most,
+}
+
+/// A part that counts what is read of it, since an event began and in all.
+struct Metered<R> {
+    part: R,
+    event: u64,
+    all: u64,
+    most: Most,
+}
+
+impl<R: BufRead> Read for Metered<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.part.read(into)?;
+        self.count(count)?;
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Metered<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.count(0)?;
+        self.part.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.event += count as u64;
+        self.all += count as u64;
+        self.part.consume(count);
+    }
+}
+
+impl<R> Metered<R> {
+    fn count(&mut self, count: usize) -> io::Result<()> {
+        self.event += count as u64;
+        self.all += count as u64;
+        if self.event > self.most.record {
+            return Err(TooLarge::record(self.most.record).into());
+        }
+        if self.all > self.most.unpacked {
+            return Err(TooLarge::unpacked(self.most.unpacked).into());
+        }
+        Ok(())
+    }
 }
 
 impl<R: BufRead> Xml<R> {
-    pub(super) fn new(reader: R, part: &str) -> Self {
-        let mut reader = Reader::from_reader(reader);
+    pub(super) fn new(part: R, name: &str, most: Most) -> Self {
+        let metered = Metered {
+            part,
+            event: 0,
+            all: 0,
+            most,
+        };
+        let mut reader = Reader::from_reader(metered);
         reader.config_mut().expand_empty_elements = true;
         Self {
             reader,
             buffer: Vec::new(),
-            part: part.to_owned(),
+            part: name.to_owned(),
+            most,
         }
     }
 
     /// The next event; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Event<'_>>, Fault> {
         self.buffer.clear();
+        self.reader.get_mut().event = 0;
         match self.reader.read_event_into(&mut self.buffer) {
             Ok(Event::Eof) => Ok(None),
             // Entities that a document declares can grow without bound; workbooks have none.
@@ -36,6 +89,9 @@ impl<R: BufRead> Xml<R> {
                 self.part
             ))),
             Ok(event) => Ok(Some(event)),
+            Err(quick_xml::Error::Io(error)) if TooLarge::of(&error).is_some() => Err(Fault::Read(
+                TooLarge::of(&error).map_or_else(|| io::ErrorKind::Other.into(), io::Error::from),
+            )),
             Err(quick_xml::Error::Io(error)) => {
                 Err(Fault::new(format!("{} cannot be read: {error}", self.part)))
             }
@@ -50,6 +106,9 @@ impl<R: BufRead> Xml<R> {
             match event {
                 Event::End(end) if end.local_name().as_ref() == name => break,
                 event => push_text(&mut text, &event)?,
+            }
+            if text.len() as u64 > self.most.record {
+                return Err(Fault::Read(TooLarge::record(self.most.record).into()));
             }
         }
         Ok(text)

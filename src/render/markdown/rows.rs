@@ -111,6 +111,14 @@ pub fn row(group: &Group) -> Row {
 
 /// The rows that a group is about: one key, or a number and the first few.
 fn rows(group: &Group) -> String {
+    let least = if group.at_least { "at least " } else { "" };
+    if group.entry.key.is_empty() {
+        let from = group.entry.from.first().map_or("", String::as_str);
+        return match group.count {
+            1 => code(from, 120),
+            n => format!("**{least}{n} alike**"),
+        };
+    }
     let first = key(&group.entry.key);
     if group.count == 1 {
         return first;
@@ -125,7 +133,6 @@ fn rows(group: &Group) -> String {
         _ if keys.len() == 1 => "",
         _ => "<br>…",
     };
-    let least = if group.at_least { "at least " } else { "" };
     let what = match &group.entry.what {
         What::Violation(v) => records(group, v),
         _ => format!("{} rows", group.count),

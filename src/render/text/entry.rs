@@ -18,7 +18,7 @@ pub fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: St
         entry_text(
             text,
             first,
-            &display_key(&first.key),
+            &name(first),
             &first.from.join(", "),
             table,
             style,
@@ -35,8 +35,8 @@ pub fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: St
         n => format!(" and {n} more"),
     };
     let least = if group.at_least { "at least " } else { "" };
-    let title = format!("{least}{count} rows alike: {}{more}", keys.join("; "));
     let from = format!("{} and {} more", first.from.join(", "), count - 1);
+    let title = format!("{least}{count} rows alike: {}{more}", keys.join("; "));
     entry_text(text, first, &title, &from, table, style);
 }
 
@@ -100,6 +100,15 @@ fn listed(values: &Values) -> String {
         .iter()
         .map(|(c, v)| format!("{}: {}", visible(c), quoted(v.words().as_deref())));
     shown.collect::<Vec<_>>().join(", ")
+}
+
+/// What an entry is called: by its key, or where it has none by where it comes from.
+pub fn name(entry: &Entry) -> String {
+    if entry.key.is_empty() {
+        escape(&entry.from.join(", "))
+    } else {
+        display_key(&entry.key)
+    }
 }
 
 /// Appends one entry, or a group of which it is the first: `title` names its rows.

@@ -1,0 +1,62 @@
+//! Rows that would refer to rows which are marked as deleted: nothing forbids that, and a reviewer
+//! should know.
+
+use super::{After, CHANGED, COUNTS, NEW, REFERS};
+use crate::error::Result;
+use crate::pg::Session;
+use crate::sql::{Ident, Qualified, Statement};
+use crate::table::schema::ForeignKey;
+
+/// Of each of these tables by number, how many of its rows would refer to marked rows of which table.
+/// `marks` are the tables that mark deleted rows, each with its column.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn to_marked_rows(
+    session: &Session,
+    all: &[After<'_>],
+    marks: &[(Qualified, String)],
+) -> Result<Vec<(usize, String)>> {
+    let mut notes = Vec::new();
+    for after in all {
+        for key in &after.target.table.foreign_keys {
+            let Some((parent, mark)) = marks.iter().find(|(table, _)| *table == key.parent) else {
+                continue;
+            };
+            let note = match session.count(&after.to_marked(key, all, mark)).await? {
+                0 => continue,
+                1 => format!(
+                    "1 record refers to a row of {} that is marked as deleted",
+                    parent.name
+                ),
+                n => format!(
+                    "{n} records refer to rows of {} that are marked as deleted",
+                    parent.name
+                ),
+            };
+            notes.push((after.target.place, note));
+        }
+    }
+    Ok(notes)
+}
+
+impl After<'_> {
+    /// How many rows would begin to refer to a marked row that this plan does not bring back.
+    fn to_marked(&self, key: &ForeignKey, others: &[After<'_>], mark: &str) -> Statement {
+        let refers = key.refers("p", "a");
+        let parent = others.iter().find(|p| p.target.table.name == key.parent);
+        let in_plan = parent.map_or_else(String::new, |p| {
+            format!(
+                " AND NOT EXISTS (SELECT FROM {} p WHERE {refers} AND p.{CHANGED} AND p.{COUNTS})",
+                p.temporary()
+            )
+        });
+        self.checking(format!(
+            "SELECT pg_catalog.count(*) FROM {after} a WHERE a.{CHANGED} AND a.{COUNTS} AND (a.{NEW} OR a.{REFERS}) \
+             AND EXISTS (SELECT FROM {table} p WHERE {refers} AND p.{mark} IS NOT NULL){in_plan}",
+            after = self.temporary(),
+            table = key.parent,
+            mark = Ident(mark),
+        ))
+    }
+}
