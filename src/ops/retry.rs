@@ -17,7 +17,8 @@ pub(super) async fn retry<T>(
 ) -> Result<T> {
     let mut tries = 0;
     loop {
-        let error = match work().await {
+        // Boxed: what is tried is large, and stands in what its callers are.
+        let error = match Box::pin(work()).await {
             Ok(done) => return Ok(done),
             Err(e) => e,
         };

@@ -52,6 +52,8 @@ fn header() -> Header {
         ..Counts::default()
     };
     let tables = schema().map(|target| TablePlan {
+        skips: Default::default(),
+        rejected: 0,
         table: target.name,
         relation: target.table.name,
         config: target.config,
