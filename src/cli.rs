@@ -4,6 +4,7 @@ mod apply;
 mod approval;
 mod batches;
 mod completions;
+mod config;
 mod connection;
 #[cfg(unix)]
 mod demo;
@@ -83,6 +84,8 @@ enum Command {
     Batches(batches::Args),
     /// Show which tables depend on which
     Graph(graph::Args),
+    /// Check tables.yaml against the database
+    Config(config::Args),
     /// Draft a tables.yaml from the tables of a database
     Init(init::Args),
     /// Create or upgrade the loader's own tables
@@ -174,6 +177,7 @@ async fn execute(cli: Cli) -> Result<u8> {
         Command::Load(args) => load::run(settings, args).await,
         Command::Batches(args) => batches::run(settings, args).await,
         Command::Graph(args) => graph::run(settings, &args).await,
+        Command::Config(args) => config::run(settings, &args).await,
         Command::Init(args) => init::run(settings, args).await,
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),

@@ -5,6 +5,7 @@
 
 mod apply;
 mod batches;
+mod configured;
 mod graph;
 mod history;
 mod init;
@@ -19,6 +20,7 @@ mod targets;
 
 pub use apply::{Applied, ApplyRequest, Checked, applied_before, apply, check};
 pub use batches::{Batch, BatchesRequest, QueueCount, batches};
+pub use configured::{ConfigCheckRequest, ConfigChecked, Work, check_config};
 pub use graph::graph;
 pub use history::{AuditFilter, Change, audit, history};
 pub use init::{InitRequest, init};

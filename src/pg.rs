@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod migrate;
 pub mod plan;
 mod pooler;
+pub mod privileges;
 pub mod progress;
 pub mod queue;
 pub mod session;

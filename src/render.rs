@@ -14,6 +14,8 @@ pub mod text;
 pub mod unusual;
 mod verdict;
 
+pub(crate) use verdict::plural;
+
 /// What is said of a plan whose sensitive values are encrypted and that was not opened.
 fn sealed(plan: &PlanFile) -> Vec<String> {
     let Some(recipients) = plan.sealed_for() else {

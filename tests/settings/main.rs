@@ -12,6 +12,7 @@ mod support;
 
 mod aws;
 mod commands;
+mod config;
 mod flags;
 mod habits;
 mod hints;

@@ -1,0 +1,171 @@
+//! `tables.yaml` against the database, without a batch.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::targets::{Needs, dependencies, unguarded};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pg::privileges::{Object, Wanted, missing_grants};
+use crate::pg::{Database, Session, Timeouts, catalog};
+use crate::sql::Qualified;
+use crate::table::config::Config;
+use crate::table::graph;
+use crate::table::target::Target;
+
+/// What is checked, and for which work.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConfigCheckRequest {
+    /// `tables.yaml`.
+    pub config: Config,
+    /// The database, as the role whose rights are looked at.
+    pub database: Database,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// The schema of the loader's tables.
+    pub loader_schema: String,
+    /// What that role is for.
+    pub work: Work,
+}
+
+/// What a role is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// It makes plans.
+    Plan,
+    /// It makes, applies and takes back.
+    Apply,
+}
+
+impl ConfigCheckRequest {
+    /// Whether plans can be made.
+    pub fn new(config: Config, database: Database) -> ConfigCheckRequest {
+        ConfigCheckRequest {
+            config,
+            database,
+            timeouts: Timeouts::default(),
+            loader_schema: "public".into(),
+            work: Work::Plan,
+        }
+    }
+}
+
+/// What the check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ConfigChecked {
+    /// Tables of the configuration that are as it says.
+    pub tables: Vec<String>,
+    /// What is wrong with the configuration.
+    pub problems: Vec<String>,
+    /// What the role lacks, as statements for the owner to run.
+    pub grants: Vec<String>,
+    /// What should be known.
+    pub notes: Vec<String>,
+}
+
+impl ConfigChecked {
+    /// Whether nothing stands in the way of the work.
+    pub fn is_fine(&self) -> bool {
+        self.problems.is_empty() && self.grants.is_empty()
+    }
+}
+
+/// Checks all tables of the configuration, and finds all that is wrong in one run. Reads only.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database); what is wrong with the configuration is no error.
+pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked> {
+    let session = Session::open(&request.database, request.timeouts).await?;
+    let mut checked = ConfigChecked::default();
+    let mut targets = Vec::new();
+    for name in request.config.tables.keys() {
+        let found = async {
+            let table = catalog::table(&session, name).await?;
+            let config = request.config.resolve(name, &table)?;
+            Ok::<_, Error>((table, config))
+        };
+        match found.await {
+            Ok((table, config)) => targets.push(Target {
+                name: name.clone(),
+                table,
+                config,
+                place: targets.len(),
+            }),
+            Err(e) if e.kind() == ErrorKind::Config => checked.problems.push(format!("{e:#}")),
+            Err(e) => return Err(e),
+        }
+    }
+    let needs: Vec<Needs<'_>> = targets
+        .iter()
+        .map(|t| (t.name.as_str(), &t.table, &t.config.depends_on[..]))
+        .collect();
+    let names: BTreeSet<String> = targets.iter().map(|t| t.name.clone()).collect();
+    let mut known = dependencies(&needs);
+    known.retain(|d| names.contains(&d.parent));
+    if let Err(e) = graph::order(&names, &known) {
+        checked.problems.push(format!("{e:#}"));
+    }
+    for target in &targets {
+        let notes = unguarded(target).into_iter();
+        checked
+            .notes
+            .extend(notes.map(|note| format!("{}: {note}", target.name)));
+    }
+    let wanted = wanted(request, &targets);
+    checked.grants = missing_grants(&session, &wanted).await?;
+    checked.tables = targets.into_iter().map(|t| t.name).collect();
+    Ok(checked)
+}
+
+/// The tables of the loader that every work reads, and what an apply does with each (docs/roles.md).
+const OWN: [(&str, &[&str]); 5] = [
+    ("validation_queue", &["SELECT", "UPDATE"]),
+    ("audit_log", &["SELECT", "INSERT"]),
+    ("batch_load_log", &["SELECT", "INSERT"]),
+    ("loader_ledger", &["SELECT", "INSERT"]),
+    ("loader_identity", &["SELECT"]),
+];
+
+/// What the role must be able to do.
+fn wanted(request: &ConfigCheckRequest, targets: &[Target]) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    let mut want = |on: Object, privileges: &[&'static str]| {
+        for privilege in privileges {
+            let on = on.clone();
+            let one = Wanted { on, privilege };
+            if !wanted.contains(&one) {
+                wanted.push(one);
+            }
+        }
+    };
+    want(Object::Database, &["TEMPORARY"]);
+    let applies = request.work == Work::Apply;
+    for target in targets {
+        let table = &target.table;
+        want(Object::Schema(table.name.schema.clone()), &["USAGE"]);
+        let loaded: &[&str] = match request.work {
+            Work::Plan => &["SELECT"],
+            Work::Apply => &["SELECT", "INSERT", "UPDATE", "DELETE"],
+        };
+        want(Object::Table(table.name.clone()), loaded);
+        for parent in table.foreign_keys.iter().map(|k| &k.parent) {
+            want(Object::Table(parent.clone()), &["SELECT"]);
+        }
+        let numbered = table.columns.iter().filter_map(|c| c.sequence.as_ref());
+        for sequence in numbered.filter(|_| applies) {
+            want(Object::Sequence(sequence.clone()), &["USAGE"]);
+        }
+    }
+    for (name, privileges) in OWN {
+        let own = Qualified {
+            schema: request.loader_schema.clone(),
+            name: name.into(),
+        };
+        want(
+            Object::Table(own),
+            if applies { privileges } else { &["SELECT"] },
+        );
+    }
+    wanted
+}
