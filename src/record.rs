@@ -26,6 +26,10 @@ pub enum Value<'a> {
     Json(&'a str),
     /// The text of a cell, never empty.
     Cell(&'a str),
+    /// A number or boolean of a workbook, as JSON would write it.
+    Number(&'a str),
+    /// A date or time of a workbook, as ISO 8601 writes it.
+    Moment(&'a str),
     /// An empty cell: null, and where a new row needs a value, the column's default.
     Blank,
 }

@@ -358,7 +358,9 @@ fn shorten(value: &Value<'_>) -> Option<String> {
             .ok()
             .filter(|s| !s.contains('\0'))
             .unwrap_or_else(|| (*raw).to_owned()),
-        Value::Cell(cell) => (*cell).replace('\0', "\u{fffd}"),
+        Value::Cell(cell) | Value::Number(cell) | Value::Moment(cell) => {
+            (*cell).replace('\0', "\u{fffd}")
+        }
     };
     match text.char_indices().nth(LONGEST) {
         None => Some(text),

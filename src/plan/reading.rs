@@ -14,8 +14,10 @@ use crate::types::{Kept, Refused, Spelled};
 pub struct Reading<'a> {
     column: &'a Column,
     spelled: Spelled,
-    /// For numbers and booleans of JSON.
+    /// For numbers and booleans of JSON and of workbooks.
     of_json: Spelled,
+    /// For dates and times of workbooks.
+    of_workbook: Spelled,
     /// Words that mean null.
     nulls: Vec<String>,
 }
@@ -45,6 +47,7 @@ impl<'a> Reading<'a> {
         Reading {
             column,
             of_json: spelled.of_json(),
+            of_workbook: spelled.of_workbook(),
             spelled,
             nulls: spelling.null_words.unwrap_or_default(),
         }
@@ -84,6 +87,8 @@ impl<'a> Reading<'a> {
         let by = match value {
             // Arrays of numbers are JSON's own spelling, too.
             Value::Json(raw) if !raw.contains('"') => &self.of_json,
+            Value::Number(_) => &self.of_json,
+            Value::Moment(_) => &self.of_workbook,
             _ => &self.spelled,
         };
         let accepted = self.column.kind.given(text, by)?;
@@ -106,7 +111,7 @@ impl<'a> Reading<'a> {
 /// The text of a cell or of a JSON string.
 pub fn word<'v>(value: &Value<'v>) -> Option<Cow<'v, str>> {
     match *value {
-        Value::Cell(cell) => Some(Cow::Borrowed(cell)),
+        Value::Cell(cell) | Value::Number(cell) | Value::Moment(cell) => Some(Cow::Borrowed(cell)),
         Value::Json(raw) if raw.starts_with('"') => {
             let inside = raw.trim_matches('"');
             if raw.contains('\\') {
@@ -132,7 +137,7 @@ fn as_given(value: &Value<'_>) -> String {
     match (word(value), value) {
         (Some(word), _) => word.into_owned(),
         (None, Value::Json(raw)) => (*raw).to_owned(),
-        (None, Value::Cell(cell)) => (*cell).to_owned(),
+        (None, Value::Cell(cell) | Value::Number(cell) | Value::Moment(cell)) => (*cell).to_owned(),
         (None, Value::Blank) => String::new(),
     }
 }

@@ -266,7 +266,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
 fn value<'t>(fields: &Fields<'t>, name: &str) -> &'t str {
     let found = fields.iter().find(|(given, _)| given == name);
     match found {
-        Some((_, Value::Json(text) | Value::Cell(text))) => text,
-        Some((_, Value::Blank)) | None => "{}",
+        Some((_, Value::Json(text))) => text,
+        Some(_) | None => "{}",
     }
 }

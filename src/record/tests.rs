@@ -7,7 +7,7 @@ const CSV: Format = Format::Csv(delivery::Sign::COMMA);
 pub(super) fn show(record: &Record<'_>) -> String {
     let fields = record.fields.iter().map(|(name, value)| match value {
         Value::Json(raw) => format!("{name}={raw}"),
-        Value::Cell(cell) => format!("{name}:{cell}"),
+        Value::Cell(cell) | Value::Number(cell) | Value::Moment(cell) => format!("{name}:{cell}"),
         Value::Blank => format!("{name}=null"),
     });
     let words: Vec<_> = fields.collect();

@@ -39,10 +39,12 @@ const MAX_DIMENSIONS: usize = 6;
 pub fn column_text<'a>(value: &Value<'a>, shape: Shape) -> Result<Option<Cow<'a, str>>, Misfit> {
     let raw = match (*value, shape) {
         // In a cell the word null is JSON's: that there is no value, an empty one says.
-        (Value::Cell(cell), Shape::Json) => {
+        (Value::Cell(cell) | Value::Number(cell) | Value::Moment(cell), Shape::Json) => {
             return json(cell.trim_ascii()).map(|json| Some(Cow::Borrowed(json)));
         }
-        (Value::Cell(cell), _) => return storable(cell).map(|cell| Some(Cow::Borrowed(cell))),
+        (Value::Cell(cell) | Value::Number(cell) | Value::Moment(cell), _) => {
+            return storable(cell).map(|cell| Some(Cow::Borrowed(cell)));
+        }
         (Value::Json(raw), _) => raw,
         (Value::Blank, _) => return Ok(None),
     };

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Seek};
 
 use self::package::Package;
-use self::sheet::{Cell, Merged, Sheet};
+use self::sheet::{Cell, Merged, Sheet, Sort};
 use super::{Delivery, Malformed, ReadError, Record, Summary, Value};
 
 /// Why a workbook could not be read on.
@@ -136,14 +136,17 @@ fn fields<'r>(
     let mut cells = cells.iter().peekable();
     let fields = header.iter().map(|(column, name)| {
         let cell = cells.next_if(|cell| cell.column == *column);
-        let value = cell.map_or(Value::Blank, |cell| Value::Cell(&cell.text));
+        let value = cell.map_or(Value::Blank, |cell| match cell.sort {
+            Sort::Text => Value::Cell(&cell.text),
+            Sort::Number => Value::Number(&cell.text),
+            Sort::Moment => Value::Moment(&cell.text),
+        });
         (Cow::Borrowed(name.as_str()), value)
     });
     let fields: Vec<_> = fields.collect();
-    if fields
-        .iter()
-        .all(|(name, value)| *value == Value::Cell(name))
-    {
+    if fields.iter().all(
+        |(name, value)| matches!(value, Value::Cell(text) | Value::Number(text) if text == name),
+    ) {
         return Err(Fault::new(format!(
             "row {row}: the header again; were sheets put together?"
         )));

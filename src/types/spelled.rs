@@ -81,6 +81,15 @@ impl Spelled {
         }
     }
 
+    /// The same for dates and times of workbooks, which have one form there.
+    #[must_use]
+    pub fn of_workbook(&self) -> Spelled {
+        Spelled {
+            zone: self.zone.clone(),
+            ..Spelled::default()
+        }
+    }
+
     /// Reads `text` as this says for values of `kind`; `None` where it says nothing about them.
     pub(super) fn read<'a>(&self, kind: &Kind, text: &'a str) -> Option<Read<'a>> {
         if !self.set {

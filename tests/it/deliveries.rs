@@ -268,3 +268,21 @@ fn a_workbook_is_a_delivery() {
         .exits(1)
         .says("staging/c/t.xlsx: A2: the error #N/A");
 }
+
+#[test]
+fn numbers_and_dates_of_a_workbook_are_spelled_by_no_setting() {
+    let text =
+        |at: &str, text: &str| format!("<c r=\"{at}\" t=\"inlineStr\"><is><t>{text}</t></is></c>");
+    let header = text("A1", "id") + &text("B1", "n") + &text("C1", "d");
+    let values =
+        "<c r=\"A2\"><v>1</v></c><c r=\"B2\"><v>48.05</v></c><c r=\"C2\" s=\"1\"><v>45296</v></c>";
+    let texts = text("A3", "2") + &text("B3", "48,05") + &text("C3", "2024-06-01");
+    let settings = ", decimal_comma: true, formats: [\"%Y-%d-%m\"]";
+    let world = world("n numeric, d date", settings);
+    world.put("b", "t.xlsx", workbook(&[&header, values, &texts]));
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(
+        world.rows("SELECT t::text FROM t ORDER BY 1"),
+        ["(1,48.05,2024-01-05)", "(2,48.05,2024-01-06)"]
+    );
+}

@@ -32,7 +32,9 @@ pub(super) fn fields(text: &str, width: usize) -> Result<Fields<'_>, Wrong> {
 /// Where `value`, a part of `text`, begins in it.
 fn place(text: &str, value: &Value<'_>) -> usize {
     match value {
-        Value::Json(value) | Value::Cell(value) => value.as_ptr().addr() - text.as_ptr().addr(),
+        Value::Json(value) | Value::Cell(value) | Value::Number(value) | Value::Moment(value) => {
+            value.as_ptr().addr() - text.as_ptr().addr()
+        }
         Value::Blank => 0,
     }
 }

@@ -16,6 +16,17 @@ pub(super) struct Cell {
     /// Counted from 0.
     pub(super) column: usize,
     pub(super) text: String,
+    pub(super) sort: Sort,
+}
+
+/// What the file says that a cell is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sort {
+    Text,
+    /// A number or boolean.
+    Number,
+    /// A date or time.
+    Moment,
 }
 
 /// Cells that are merged.
@@ -71,7 +82,7 @@ impl<'a, R: BufRead> Sheet<'a, R> {
                     b"c" => {
                         let cell = Begun::of(&element, self.row, column)?;
                         column = cell.column + 1;
-                        let text = self.cell(&cell)?;
+                        let (text, sort) = self.cell(&cell)?;
                         held += text.len() as u64;
                         if held > self.most.record {
                             return Err(Fault::Read(TooLarge::record(self.most.record).into()));
@@ -86,6 +97,7 @@ impl<'a, R: BufRead> Sheet<'a, R> {
                             cells.push(Cell {
                                 column: cell.column,
                                 text,
+                                sort,
                             });
                         }
                     }
@@ -113,8 +125,8 @@ impl<'a, R: BufRead> Sheet<'a, R> {
         Ok(None)
     }
 
-    /// The text of the cell that was begun.
-    fn cell(&mut self, cell: &Begun) -> Result<String, Fault> {
+    /// The text of the cell that was begun, and what it is.
+    fn cell(&mut self, cell: &Begun) -> Result<(String, Sort), Fault> {
         let (mut value, mut inline) = (None, String::new());
         let (mut formula, mut inside, mut phonetic) = (false, false, false);
         loop {
@@ -147,7 +159,7 @@ impl<'a, R: BufRead> Sheet<'a, R> {
             if formula {
                 return wrong("a formula without a stored value; open the workbook in a spreadsheet program and save it".into());
             }
-            return Ok(unescaped(&inline));
+            return Ok((unescaped(&inline), Sort::Text));
         };
         match cell.kind.as_str() {
             "s" => {
@@ -157,21 +169,27 @@ impl<'a, R: BufRead> Sheet<'a, R> {
                     .ok()
                     .and_then(|i| self.about.texts.get(i));
                 match text {
-                    Some(text) => Ok(text.clone()),
+                    Some(text) => Ok((text.clone(), Sort::Text)),
                     None => wrong(format!("there is no shared text {value}")),
                 }
             }
-            "str" => Ok(unescaped(&value)),
-            "b" => Ok(if value.trim() == "1" { "true" } else { "false" }.to_owned()),
-            "d" => Ok(value),
+            "str" => Ok((unescaped(&value), Sort::Text)),
+            "b" => {
+                let text = if value.trim() == "1" { "true" } else { "false" };
+                Ok((text.to_owned(), Sort::Number))
+            }
+            "d" => Ok((value, Sort::Moment)),
             "e" => wrong(format!("the error {value}")),
             "n" => {
                 let number = value.trim();
                 let kind = self.about.styles.get(cell.style).copied();
                 match kind.unwrap_or(Kind::Number) {
-                    _ if number.is_empty() => Ok(String::new()),
-                    Kind::Number => Ok(number.to_owned()),
-                    kind => serial::text(number, kind, self.about.from_1904).or_else(wrong),
+                    Kind::Number => Ok((number.to_owned(), Sort::Number)),
+                    _ if number.is_empty() => Ok((String::new(), Sort::Moment)),
+                    kind => match serial::text(number, kind, self.about.from_1904) {
+                        Ok(text) => Ok((text, Sort::Moment)),
+                        Err(what) => wrong(what),
+                    },
                 }
             }
             other => wrong(format!("a kind of value that is not known: {other}")),
