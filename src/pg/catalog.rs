@@ -21,6 +21,8 @@ const CHECKS: &str = include_str!("catalog/checks.sql");
 const FOREIGN_KEYS: &str = include_str!("catalog/foreign_keys.sql");
 const TRIGGERS: &str = include_str!("catalog/triggers.sql");
 const DESCRIPTION: &str = include_str!("catalog/description.sql");
+/// SQLSTATE of what is asked after something in the same transaction failed.
+const ABORTED: &str = "25P02";
 
 /// One table that a database has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +127,7 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         session.query(&Statement::with(&doing, sql, values)).await
     };
     // All are sent at once: the way to the server and back is paid for once.
-    let (types, columns, unique, exclusions, keys, checks, triggers, description) = tokio::try_join!(
+    let mut answers: [Result<Vec<tokio_postgres::Row>>; 8] = tokio::join!(
         rows(kinds::TYPES),
         rows(COLUMNS),
         rows(UNIQUE),
@@ -134,7 +136,26 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         rows(CHECKS),
         rows(TRIGGERS),
         rows(DESCRIPTION),
-    )?;
+    )
+    .into();
+    // What failed says why; those after it only that something did.
+    let says_why =
+        |answer: &Result<_>| matches!(answer, Err(error) if error.code() != Some(ABORTED));
+    if let Some(cause) = answers.iter().position(says_why) {
+        answers.swap(0, cause);
+    }
+    let [
+        types,
+        columns,
+        unique,
+        exclusions,
+        keys,
+        checks,
+        triggers,
+        description,
+    ] = answers;
+    let (types, columns, unique, exclusions) = (types?, columns?, unique?, exclusions?);
+    let (keys, checks, triggers, description) = (keys?, checks?, triggers?, description?);
     let types = kinds::Types::new(&types);
     let columns = columns.iter().map(|row| decode::column(row, &types));
     let (mut foreign_keys, mut referrers) = (Vec::new(), Vec::new());

@@ -115,7 +115,7 @@ fn limits_that_mean_nothing_are_refused() {
         .says("the limit of rows to delete of table T: the table is not in the plan");
     plan("--max-updates", "u=1")
         .exits(1)
-        .says("table u is not in the plan");
+        .says("of table u: the table is not in the plan");
     for (limits, words) in [
         ("insert: -1", "invalid"),
         ("insert: 1.5", "a number of rows"),

@@ -49,7 +49,8 @@ dna:
   # the unique key dna_global_subject_id_sample_id_key; id is a random uuid
   natural_key: [global_subject_id, sample_id]
   # by their names, set when the row is made
-  immutable_fields: [created_at, created_by]
+  # the database numbers rows by id: others may refer to these values
+  immutable_fields: [created_at, created_by, id]
   # by their names, set by every load, whatever is delivered for them
   stamps:
     modified_at: now
