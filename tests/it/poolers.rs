@@ -172,31 +172,37 @@ fn a_pooler_by_session_is_as_good_as_none() {
 
 #[test]
 fn a_pooler_whose_processes_take_turns_is_refused_too() {
-    let world = world();
-    let plan = world.plan("b");
-    let pooler = pgbouncer(
-        "transaction",
-        "ignore_startup_parameters = options\nserver_round_robin = 1\ndefault_pool_size = 2",
-    );
-    through(&world, pooler.port);
-    // Two processes are there already, and idle.
-    let open = || {
+    // Of two processes each connection gets both; of many, none that another has had.
+    for processes in [2, 8] {
+        let world = world();
+        let plan = world.plan("b");
+        let pooler = pgbouncer(
+            "transaction",
+            &format!(
+                "ignore_startup_parameters = options\nserver_round_robin = 1\ndefault_pool_size = {processes}"
+            ),
+        );
+        through(&world, pooler.port);
+        // They are there already, and idle.
         let url = format!(
             "postgresql://loader@127.0.0.1:{}/{}",
             pooler.port, world.database
         );
-        let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
-        client.batch_execute("BEGIN; SELECT 1").unwrap();
-        client
-    };
-    for mut client in [open(), open()] {
-        client.batch_execute("COMMIT").unwrap();
-    }
-    for args in [
-        &["plan", "--batch-id", "b"][..],
-        &["apply", plan.name(), "--force"],
-    ] {
-        world.writes_nothing(|| world.loader(args).exits(1).says("pool_mode"));
+        let open = |_| {
+            let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+            client.batch_execute("BEGIN; SELECT 1").unwrap();
+            client
+        };
+        let clients: Vec<_> = (0..processes).map(open).collect();
+        for mut client in clients {
+            client.batch_execute("COMMIT").unwrap();
+        }
+        for args in [
+            &["plan", "--batch-id", "b"][..],
+            &["apply", plan.name(), "--force"],
+        ] {
+            world.writes_nothing(|| world.loader(args).exits(1).says("pool_mode"));
+        }
     }
 }
 
