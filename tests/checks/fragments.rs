@@ -131,6 +131,7 @@ fn a_thousand_levels_are_a_value_or_a_violation() {
 fn a_hundred_megabytes_are_a_value_or_a_violation() {
     let world = world();
     world.set("LOADER_SOURCE", "in");
+    world.set("LOADER_MAX_VALUE", "200MiB");
     let long = "x".repeat(100 << 20);
     let bad = &long[..1 << 20];
     world.write(

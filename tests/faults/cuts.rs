@@ -303,7 +303,7 @@ fn only_without_any_server_it_is_not_known() {
         let run = run.says_all(&["not known yet", "loader check"]);
         // Directly, the server tells.
         let check = target.stage.loader(&["check", &target.plan]).exits(0);
-        let applied = check.stderr.contains("Applied at");
+        let applied = check.stderr.contains("was applied at");
         assert!(applied || check.stderr.contains("would apply"), "{check}");
         let what = format!("{place:?}: {run}");
         let really =
