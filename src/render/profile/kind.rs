@@ -139,9 +139,9 @@ fn shifted(seconds: i64) -> String {
     let n = seconds.unsigned_abs();
     let day = DAY.unsigned_abs();
     let (n, unit) = match n {
-        _ if n % day == 0 => (n / day, "day"),
-        _ if n % 3_600 == 0 => (n / 3_600, "hour"),
-        _ if n % 60 == 0 => (n / 60, "minute"),
+        _ if n.is_multiple_of(day) => (n / day, "day"),
+        _ if n.is_multiple_of(3_600) => (n / 3_600, "hour"),
+        _ if n.is_multiple_of(60) => (n / 60, "minute"),
         _ => (n, "second"),
     };
     match n {
