@@ -1,15 +1,19 @@
 //! What of a plan is shown: filtered, identical entries grouped, never more in memory than that.
 
+mod likeness;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::action::Action;
 use crate::error::Result;
 use crate::plan::masking::Mask;
-use crate::plan::{Entry, Value, Values, ViolationKind, What};
+use crate::plan::{Entry, Value, Values, What};
 use crate::planfile::{Item, PlanFile};
 use crate::render::profile::Profile;
 use crate::render::unusual::{Mark, Rule, Unusual};
+
+pub use likeness::Likeness;
 
 /// What of a plan is shown.
 #[derive(Debug, Clone, Default)]
@@ -165,38 +169,6 @@ impl Selection {
     pub fn table(&self, name: &str) -> impl Iterator<Item = &Section> {
         let found = self.tables.iter().find(|(table, _)| table == name);
         found.into_iter().flat_map(|(_, sections)| sections)
-    }
-}
-
-/// Tells which entries say the same of different rows.
-pub struct Likeness(RandomState);
-
-impl Likeness {
-    /// One by which entries can be compared with each other, and with no other's.
-    #[allow(clippy::new_without_default, reason = "two of them are not the same")]
-    pub fn new() -> Likeness {
-        Likeness(RandomState::new())
-    }
-
-    /// Equal for entries of one table and action that say the same. Of violations those of one field
-    /// and rule are alike, whatever the values, and different records with one key. Every delete is
-    /// its own: what is lost must be seen. `place` is the entry's own number.
-    pub fn of(&self, entry: &Entry, place: u64) -> u64 {
-        let mut h = self.0.build_hasher();
-        (&entry.table, entry.what.action().urgency()).hash(&mut h);
-        match &entry.what {
-            What::Insert { values } => values.hash(&mut h),
-            What::Update { set, revives, .. } => (set, revives).hash(&mut h),
-            What::Violation(v) => {
-                (v.kind.word(), v.effect as u8, &v.field).hash(&mut h);
-                match v.kind {
-                    ViolationKind::DuplicateKey => entry.key.hash(&mut h),
-                    _ => v.rule().hash(&mut h),
-                }
-            }
-            What::Delete { .. } | What::Skip(_) => place.hash(&mut h),
-        }
-        h.finish()
     }
 }
 

@@ -37,6 +37,10 @@ impl Prepared {
 
     /// Commits, and looks into the ledger: the server answers ROLLBACK as readily as COMMIT.
     pub async fn commit(self) -> (Report, Committed) {
+        // Until the commit is sent, it is known that nothing was written.
+        if let Err(e) = self.locked.hear().await {
+            return (self.report, Committed::No(e));
+        }
         let session = match self.locked.commit().await {
             Ok(session) => session,
             Err(e) => return (self.report, Committed::Unanswered(e)),
@@ -95,13 +99,14 @@ impl Locked {
         Ok(Locked { session })
     }
 
+    /// Lets the server say as a warning that a commit is not replicated.
+    async fn hear(&self) -> Result<()> {
+        let hear = "SET LOCAL client_min_messages = warning";
+        self.session.run(&Statement::new("committing", hear)).await
+    }
+
     /// Commits, as a message of its own.
     async fn commit(self) -> Result<Session> {
-        // That it is not replicated, the server says as a warning.
-        let hear = "SET LOCAL client_min_messages = warning";
-        self.session
-            .run(&Statement::new("committing", hear))
-            .await?;
         let commit = Statement::new("committing", "COMMIT");
         self.session.run(&commit).await?;
         Ok(self.session)
