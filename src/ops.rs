@@ -41,7 +41,7 @@ pub use crate::table::graph::{Dependency, TableGraph};
 /// Makes or completes the loader's tables and returns what was run.
 ///
 /// # Errors
-/// As [`crate::pg::migrate::migrate`].
+/// [`Config`](crate::ErrorKind::Config) with all that adopted tables lack or refuse; [`Database`](crate::ErrorKind::Database).
 pub async fn migrate(
     database: &Database,
     timeouts: Timeouts,

@@ -26,10 +26,6 @@ pub fn escape(text: &str) -> String {
 
 /// [`escape`], with what no reader sees shown, too: blanks at either end, and blanks that are not the
 /// usual one, as `\u{…}`. Two names or values that differ look different.
-///
-/// ```
-/// assert_eq!(table_loader::text::visible(" a\u{a0}b  "), "\\u{20}a\\u{a0}b\\u{20}\\u{20}");
-/// ```
 pub fn visible(text: &str) -> String {
     visible_ends(&escape(text))
 }

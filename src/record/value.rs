@@ -34,7 +34,7 @@ const MAX_DIMENSIONS: usize = 6;
 ///
 /// # Errors
 ///
-/// [`Misfit`] for objects and arrays where the column takes none, and for characters that
+/// `Misfit` for objects and arrays where the column takes none, and for characters that
 /// PostgreSQL cannot store.
 pub fn column_text<'a>(value: &Value<'a>, shape: Shape) -> Result<Option<Cow<'a, str>>, Misfit> {
     let raw = match (*value, shape) {
