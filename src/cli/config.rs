@@ -63,6 +63,9 @@ fn words(checked: &ConfigChecked) -> String {
     for problem in &checked.problems {
         text += &format!("error: {}\n", inert(problem));
     }
+    if !checked.migrated {
+        text += "missing: the loader's own tables; `loader migrate` makes them\n";
+    }
     for grant in &checked.grants {
         text += &format!("missing: {}\n", inert(grant));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::retry::{backoff, retry};
+use super::retry::{backoff, pause, retry};
 use super::{Event, OnProgress};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report, drift, staged};
@@ -146,16 +146,10 @@ pub async fn apply(
             break error;
         }
         tries += 1;
-        let wait = backoff(tries);
-        events(Event::Retrying {
-            attempt: tries + 1,
-            wait,
-            reason: format!("{error:#}"),
-        });
         tokio::select! {
             biased;
             () = &mut stop => break stopped(),
-            () = tokio::time::sleep(wait) => {}
+            () = pause(tries, &error, events) => {}
         }
     };
     let error = if error.code() == Some(DEADLOCK) {

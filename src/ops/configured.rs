@@ -11,6 +11,7 @@ use crate::pg::{Database, Session, Timeouts, catalog};
 use crate::sql::Qualified;
 use crate::table::config::Config;
 use crate::table::graph;
+use crate::table::schema::{Identity, Table};
 use crate::table::target::Target;
 
 /// What is checked, and for which work.
@@ -62,12 +63,14 @@ pub struct ConfigChecked {
     pub grants: Vec<String>,
     /// What should be known.
     pub notes: Vec<String>,
+    /// Whether the loader's own tables are there.
+    pub migrated: bool,
 }
 
 impl ConfigChecked {
     /// Whether nothing stands in the way of the work.
     pub fn is_fine(&self) -> bool {
-        self.problems.is_empty() && self.grants.is_empty()
+        self.migrated && self.problems.is_empty() && self.grants.is_empty()
     }
 }
 
@@ -92,10 +95,20 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
                 config,
                 place: targets.len(),
             }),
-            Err(e) if e.kind() == ErrorKind::Config => checked.problems.push(format!("{e:#}")),
+            Err(e) if is_finding(&e) => checked.problems.push(format!("{e:#}")),
             Err(e) => return Err(e),
         }
     }
+    let own = match own_tables(&session, &request.loader_schema).await {
+        Ok(own) => own,
+        Err(e) if e.kind() == ErrorKind::Config => Vec::new(),
+        Err(e) if is_finding(&e) => {
+            checked.problems.push(format!("{e:#}"));
+            Vec::new()
+        }
+        Err(e) => return Err(e),
+    };
+    checked.migrated = !own.is_empty();
     let needs: Vec<Needs<'_>> = targets
         .iter()
         .map(|t| (t.name.as_str(), &t.table, &t.config.depends_on[..]))
@@ -112,23 +125,61 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
             .notes
             .extend(notes.map(|note| format!("{}: {note}", target.name)));
     }
-    let wanted = wanted(request, &targets);
+    let wanted = wanted(request.work, &targets, &own);
     checked.grants = missing_grants(&session, &wanted).await?;
     checked.tables = targets.into_iter().map(|t| t.name).collect();
     Ok(checked)
 }
 
+/// Whether an error says what is wrong with the configuration or the role's rights.
+fn is_finding(e: &Error) -> bool {
+    e.kind() == ErrorKind::Config || e.code() == Some("42501")
+}
+
 /// The tables of the loader that every work reads, and what an apply does with each (docs/roles.md).
 const OWN: [(&str, &[&str]); 5] = [
-    ("validation_queue", &["SELECT", "UPDATE"]),
+    (
+        "validation_queue",
+        &[
+            "SELECT",
+            "UPDATE (status, loaded_at, error_message, application)",
+        ],
+    ),
     ("audit_log", &["SELECT", "INSERT"]),
     ("batch_load_log", &["SELECT", "INSERT"]),
     ("loader_ledger", &["SELECT", "INSERT"]),
     ("loader_identity", &["SELECT"]),
 ];
 
+/// The loader's own tables, with what an apply does with each.
+///
+/// # Errors
+/// [`Config`](crate::ErrorKind::Config) where one is not there.
+async fn own_tables(
+    session: &Session,
+    schema: &str,
+) -> Result<Vec<(Table, &'static [&'static str])>> {
+    let mut own = Vec::new();
+    for (name, privileges) in OWN {
+        let name = Qualified {
+            schema: schema.to_owned(),
+            name: name.into(),
+        };
+        own.push((catalog::relation(session, &name).await?, privileges));
+    }
+    Ok(own)
+}
+
+/// The sequences that number a table's rows and that an insert needs the right to; identity columns'
+/// need none.
+fn sequences(table: &Table) -> impl Iterator<Item = &Qualified> {
+    let serial = table.columns.iter();
+    let serial = serial.filter(|c| c.identity == Identity::None);
+    serial.filter_map(|c| c.sequence.as_ref())
+}
+
 /// What the role must be able to do.
-fn wanted(request: &ConfigCheckRequest, targets: &[Target]) -> Vec<Wanted> {
+fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str])]) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     let mut want = |on: Object, privileges: &[&'static str]| {
         for privilege in privileges {
@@ -140,11 +191,10 @@ fn wanted(request: &ConfigCheckRequest, targets: &[Target]) -> Vec<Wanted> {
         }
     };
     want(Object::Database, &["TEMPORARY"]);
-    let applies = request.work == Work::Apply;
     for target in targets {
         let table = &target.table;
         want(Object::Schema(table.name.schema.clone()), &["USAGE"]);
-        let loaded: &[&str] = match request.work {
+        let loaded: &[&str] = match work {
             Work::Plan => &["SELECT"],
             Work::Apply => &["SELECT", "INSERT", "UPDATE", "DELETE"],
         };
@@ -152,20 +202,22 @@ fn wanted(request: &ConfigCheckRequest, targets: &[Target]) -> Vec<Wanted> {
         for parent in table.foreign_keys.iter().map(|k| &k.parent) {
             want(Object::Table(parent.clone()), &["SELECT"]);
         }
-        let numbered = table.columns.iter().filter_map(|c| c.sequence.as_ref());
-        for sequence in numbered.filter(|_| applies) {
+    }
+    for (table, privileges) in own {
+        let privileges = match work {
+            Work::Plan => &["SELECT"],
+            Work::Apply => *privileges,
+        };
+        want(Object::Schema(table.name.schema.clone()), &["USAGE"]);
+        want(Object::Table(table.name.clone()), privileges);
+    }
+    if work == Work::Apply {
+        let tables = targets.iter().map(|t| &t.table);
+        let inserted = own.iter().filter(|(_, p)| p.contains(&"INSERT"));
+        let inserted = inserted.map(|(table, _)| table);
+        for sequence in tables.chain(inserted).flat_map(sequences) {
             want(Object::Sequence(sequence.clone()), &["USAGE"]);
         }
-    }
-    for (name, privileges) in OWN {
-        let own = Qualified {
-            schema: request.loader_schema.clone(),
-            name: name.into(),
-        };
-        want(
-            Object::Table(own),
-            if applies { privileges } else { &["SELECT"] },
-        );
     }
     wanted
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Event, OnProgress};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What `work` comes to, tried up to `retries` times more. It must leave nothing behind where it fails.
 ///
@@ -29,14 +29,19 @@ pub(super) async fn retry<T>(
             });
         }
         tries += 1;
-        let wait = backoff(tries);
-        events(Event::Retrying {
-            attempt: tries + 1,
-            wait,
-            reason: format!("{error:#}"),
-        });
-        tokio::time::sleep(wait).await;
+        pause(tries, &error, events).await;
     }
+}
+
+/// Says why there is another try after so many, and waits for its time.
+pub(super) async fn pause(tries: u32, error: &Error, events: OnProgress<'_>) {
+    let wait = backoff(tries);
+    events(Event::Retrying {
+        attempt: tries + 1,
+        wait,
+        reason: format!("{error:#}"),
+    });
+    tokio::time::sleep(wait).await;
 }
 
 /// Half a second, doubled with each try, and up to as much again at random.

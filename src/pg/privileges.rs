@@ -11,7 +11,7 @@ use crate::sql::{Ident, Qualified, Statement, Values};
 pub struct Wanted {
     /// What it is.
     pub on: Object,
-    /// One privilege, as GRANT names it.
+    /// One privilege, as GRANT names it; for some columns of a table with these.
     pub privilege: &'static str,
 }
 
@@ -28,14 +28,18 @@ pub enum Object {
     Sequence(Qualified),
 }
 
-impl Object {
-    /// The word of the function that asks, and the object's name for it.
-    fn asked(&self) -> (&'static str, String) {
-        match self {
+impl Wanted {
+    /// How it is asked about: the word of the function, the object's name and the privilege.
+    fn asked(&self) -> (&'static str, String, &'static str) {
+        let (kind, name) = match &self.on {
             Object::Database => ("database", String::new()),
             Object::Schema(name) => ("schema", name.clone()),
             Object::Table(name) => ("table", name.to_string()),
             Object::Sequence(name) => ("sequence", name.to_string()),
+        };
+        match self.privilege.split_once(" (") {
+            Some((privilege, _)) => ("columns", name, privilege),
+            None => (kind, name, self.privilege),
         }
     }
 }
@@ -71,11 +75,10 @@ pub async fn missing_grants(session: &Session, wanted: &[Wanted]) -> Result<Vec<
     Ok(grants.collect())
 }
 
-/// Asks which privileges are missing: their numbers, from 1, beside the role and the database. Nothing
-/// in a schema that the role may not use can be asked about.
+/// Asks which privileges are missing: their numbers, from 1, beside the role and the database.
 fn ask(wanted: &[Wanted]) -> Statement {
     let mut values = Values::default();
-    let asked = || wanted.iter().map(|w| w.on.asked());
+    let asked = || wanted.iter().map(Wanted::asked);
     let sql = format!(
         "SELECT u.i::text, current_user::text, pg_catalog.current_database()::text \
          FROM ROWS FROM (pg_catalog.unnest({}), pg_catalog.unnest({}), pg_catalog.unnest({})) WITH ORDINALITY u(kind, name, privilege, i) \
@@ -83,10 +86,11 @@ fn ask(wanted: &[Wanted]) -> Statement {
            WHEN 'database' THEN NOT pg_catalog.has_database_privilege(pg_catalog.current_database(), u.privilege) \
            WHEN 'schema' THEN NOT pg_catalog.has_schema_privilege(u.name, u.privilege) \
            WHEN 'table' THEN NOT pg_catalog.has_table_privilege(u.name, u.privilege) \
+           WHEN 'columns' THEN NOT pg_catalog.has_any_column_privilege(u.name, u.privilege) \
            ELSE NOT pg_catalog.has_sequence_privilege(u.name, u.privilege) END ORDER BY u.i",
-        values.texts(asked().map(|(kind, _)| kind)),
-        values.texts(asked().map(|(_, name)| name)),
-        values.texts(wanted.iter().map(|w| w.privilege)),
+        values.texts(asked().map(|(kind, ..)| kind)),
+        values.texts(asked().map(|(_, name, _)| name)),
+        values.texts(asked().map(|(.., privilege)| privilege)),
     );
     Statement::with("asking for privileges", sql, values)
 }

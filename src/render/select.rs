@@ -2,6 +2,7 @@
 
 mod likeness;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -289,13 +290,17 @@ impl<'f> Collector<'f> {
         if !matches!(entry.what, What::Insert { .. } | What::Update { .. }) {
             return false;
         }
-        let mut entry = entry.clone();
-        self.mask.entry(&mut entry);
-        let marks = self.unusual.marks(&entry);
+        // Only what is kept, or has to be masked, is copied.
+        let mut seen = Cow::Borrowed(entry);
+        if !self.mask.is_idle() {
+            self.mask.entry(seen.to_mut());
+        }
+        let marks = self.unusual.marks(&seen);
         let Some(worst) = marks.first().map(|mark| mark.rule) else {
             return false;
         };
         self.unusual_count += 1;
+        let entry = seen.into_owned();
         self.outliers
             .insert((worst, self.place), Outlier { entry, marks });
         if self.outliers.len() > self.limit.min(MOST_OUTLIERS) {

@@ -160,7 +160,7 @@ impl<'p> Unusual<'p> {
             Some(way @ Kind::Sign) => mark(Rule::Sign, way.words()),
             Some(way @ Kind::Exchanged) => mark(Rule::Exchanged, way.words()),
             Some(way @ Kind::Shift(_)) => {
-                let alike = column.kinds.of(&way);
+                let alike = column.changes_by(&way);
                 if alike >= 5 && alike * 5 >= column.both() {
                     mark(
                         Rule::Shift,

@@ -42,6 +42,20 @@ fn all_that_is_wrong_is_found_in_one_run_with_its_place() {
 }
 
 #[test]
+fn before_the_first_migration_it_says_what_is_missing() {
+    let world = World::empty();
+    world.sql("CREATE TABLE subjects (gsid text PRIMARY KEY)");
+    world.write("tables.yaml", "subjects: {natural_key: [gsid]}\n");
+    let run = checked(&world, &[]).exits(1);
+    assert!(
+        run.stdout
+            .contains("missing: the loader's own tables; `loader migrate` makes them")
+            && run.stdout.contains("Not ready: 1 table checked, 0 errors"),
+        "{run}"
+    );
+}
+
+#[test]
 fn what_a_role_lacks_is_said_as_the_grant_that_gives_it() {
     let world = with_batch();
     let role = format!("config_{}", std::process::id());

@@ -46,6 +46,9 @@ fn planning_reads_only_and_applying_owns_nothing() {
         .run()
     };
 
+    // These grants are all that is asked for.
+    as_role("loader_plan", &["config", "check"]).exits(0);
+    as_role("loader_apply", &["config", "check", "--for", "apply"]).exits(0);
     let plan = ["plan", "--batch-id", "b1", "--out", "plan.json"];
     as_role("loader_plan", &plan)
         .exits(0)

@@ -1,5 +1,7 @@
 //! What the changes of one column come to.
 
+use std::collections::BTreeMap;
+
 use super::frequent::Frequent;
 use super::kind::{Kind, kind, number, time};
 use super::sample::Sample;
@@ -20,8 +22,10 @@ pub struct ColumnProfile {
     pub emptied: u64,
     /// Old and new value, of those that have both.
     pub(super) changes: Frequent<(String, String)>,
-    /// In which way the old value becomes the new one, where it is one of the known ways.
-    pub kinds: Frequent<Kind>,
+    /// In which way the old value becomes the new one, where it is one of the known ways. There are few
+    /// but for shifts.
+    ways: BTreeMap<Kind, u64>,
+    shifts: Frequent<Kind>,
     /// New values, those of inserted rows too.
     pub values: Frequent<String>,
     /// Numbers and times of updated rows, before and after.
@@ -43,7 +47,8 @@ impl ColumnProfile {
             filled: 0,
             emptied: 0,
             changes: Frequent::default(),
-            kinds: Frequent::default(),
+            ways: BTreeMap::new(),
+            shifts: Frequent::default(),
             values: Frequent::default(),
             before: Sample::default(),
             after: Sample::default(),
@@ -55,7 +60,7 @@ impl ColumnProfile {
 
     /// Takes the value of an inserted row.
     pub(super) fn given(&mut self, new: &str) {
-        self.values.add(&beginning(new));
+        self.values.add(beginning(new).to_owned());
         if let Some(n) = self.measure(new) {
             self.all.add(n);
         }
@@ -72,9 +77,12 @@ impl ColumnProfile {
             (Some(_), None) => self.emptied += 1,
             (Some(old), Some(new)) => {
                 self.given(new);
-                self.changes.add(&(beginning(old), beginning(new)));
-                if let Some(kind) = kind(old, new) {
-                    self.kinds.add(&kind);
+                self.changes
+                    .add((beginning(old).to_owned(), beginning(new).to_owned()));
+                match kind(old, new) {
+                    Some(shift @ Kind::Shift(_)) => self.shifts.add(shift),
+                    Some(way) => *self.ways.entry(way).or_default() += 1,
+                    None => {}
                 }
                 if let (Some(a), Some(b)) = (self.measure(old), self.measure(new)) {
                     self.before.add(a);
@@ -98,6 +106,22 @@ impl ColumnProfile {
         Some(days)
     }
 
+    /// How often values change in this way; shifts at least so often.
+    pub fn changes_by(&self, way: &Kind) -> u64 {
+        match way {
+            Kind::Shift(_) => self.shifts.of(way),
+            _ => self.ways.get(way).copied().unwrap_or(0),
+        }
+    }
+
+    /// In which ways values change and how often, the most frequent first.
+    pub fn by_way(&self) -> Vec<(&Kind, u64)> {
+        let mut all: Vec<(&Kind, u64)> = self.ways.iter().map(|(way, n)| (way, *n)).collect();
+        all.extend(self.shifts.most());
+        all.sort_by_key(|(_, n)| u64::MAX - n);
+        all
+    }
+
     /// Rows with a value before and after.
     pub fn both(&self) -> u64 {
         self.rows - self.filled - self.emptied
@@ -105,7 +129,7 @@ impl ColumnProfile {
 
     /// How often a new value comes.
     pub fn times_given(&self, new: &str) -> u64 {
-        self.values.of(&beginning(new))
+        self.values.of(beginning(new))
     }
 }
 
@@ -122,8 +146,6 @@ pub fn ratio(old: &str, new: &str) -> Option<f64> {
     (a != 0.0 && b != 0.0).then(|| (b / a).abs().log10().abs())
 }
 
-fn beginning(text: &str) -> String {
-    let end = text.char_indices().map(|(at, c)| at + c.len_utf8());
-    let end = end.take_while(|end| *end <= LONGEST).last().unwrap_or(0);
-    text[..end].to_owned()
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
 }

@@ -1,25 +1,24 @@
 //! The most frequent of many values, counted in flat memory.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
 /// Counts the values that come most often. As long as there are no more than [`ROOM`] different ones,
-/// every count is exact; then the least frequent gives way, and who takes its place inherits its count
-/// as a possible error ("space saving": Metwally, Agrawal and El Abbadi, 2005).
+/// every count is exact. After that each further value takes one from all counts, so that they say how
+/// often a value came at least (Misra and Gries, 1982).
 #[derive(Debug, Clone)]
 pub struct Frequent<T> {
     counts: HashMap<T, Count>,
     seen: u64,
-    /// Whether some value gave way.
+    /// Whether some value found no room.
     full: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Count {
-    /// At most this often.
-    most: u64,
-    /// At most so many of these are others'.
-    error: u64,
+    /// At least this often.
+    least: u64,
     /// When it came first; decides where counts are equal.
     first: u64,
 }
@@ -37,30 +36,22 @@ impl<T> Default for Frequent<T> {
     }
 }
 
-impl<T: Hash + Eq + Clone> Frequent<T> {
+impl<T: Hash + Eq> Frequent<T> {
     /// Counts one more.
-    pub fn add(&mut self, value: &T) {
+    pub fn add(&mut self, value: T) {
         self.seen += 1;
         let first = self.seen;
-        if let Some(count) = self.counts.get_mut(value) {
-            count.most += 1;
-            return;
-        }
-        let mut error = 0;
-        if self.counts.len() >= ROOM {
+        if let Some(count) = self.counts.get_mut(&value) {
+            count.least += 1;
+        } else if self.counts.len() < ROOM {
+            self.counts.insert(value, Count { least: 1, first });
+        } else {
             self.full = true;
-            let least = self.counts.iter().min_by_key(|(_, c)| (c.most, c.first));
-            if let Some((least, count)) = least.map(|(v, c)| (v.clone(), *c)) {
-                error = count.most;
-                self.counts.remove(&least);
-            }
+            self.counts.retain(|_, count| {
+                count.least -= 1;
+                count.least > 0
+            });
         }
-        let count = Count {
-            most: error + 1,
-            error,
-            first,
-        };
-        self.counts.insert(value.clone(), count);
     }
 
     /// How many were counted.
@@ -69,8 +60,11 @@ impl<T: Hash + Eq + Clone> Frequent<T> {
     }
 
     /// How often a value came, at least.
-    pub fn of(&self, value: &T) -> u64 {
-        self.counts.get(value).map_or(0, |c| c.most - c.error)
+    pub fn of<Q: Hash + Eq + ?Sized>(&self, value: &Q) -> u64
+    where
+        T: Borrow<Q>,
+    {
+        self.counts.get(value).map_or(0, |c| c.least)
     }
 
     /// How many different ones there are, where they are few enough to be counted exactly.
@@ -81,9 +75,8 @@ impl<T: Hash + Eq + Clone> Frequent<T> {
     /// Values with how often each came at least, the most frequent first.
     pub fn most(&self) -> Vec<(&T, u64)> {
         let mut all: Vec<(&T, &Count)> = self.counts.iter().collect();
-        all.sort_by_key(|(_, c)| (u64::MAX - (c.most - c.error), c.first));
-        let counted = all.into_iter().map(|(v, c)| (v, c.most - c.error));
-        counted.filter(|(_, n)| *n > 0).collect()
+        all.sort_by_key(|(_, c)| (u64::MAX - c.least, c.first));
+        all.into_iter().map(|(v, c)| (v, c.least)).collect()
     }
 }
 
@@ -95,13 +88,13 @@ mod tests {
     fn few_are_counted_exactly_and_of_many_the_frequent_ones_are_found() {
         let mut few = Frequent::default();
         for v in ["a", "b", "a"] {
-            few.add(&v);
+            few.add(v);
         }
         assert_eq!(few.most(), [(&"a", 2), (&"b", 1)]);
-        assert_eq!((few.different(), few.seen(), few.of(&"c")), (Some(2), 3, 0));
+        assert_eq!((few.different(), few.seen(), few.of("c")), (Some(2), 3, 0));
         let mut many = Frequent::default();
         for n in 0..10_000_u32 {
-            many.add(&if n % 3 == 0 { 7 } else { n + 1_000 });
+            many.add(if n % 3 == 0 { 7 } else { n + 1_000 });
         }
         assert_eq!(many.different(), None);
         let (value, at_least) = many.most()[0];

@@ -3,7 +3,7 @@
 use jiff::civil::{Date, DateTime};
 
 /// How one value becomes another of the same kind.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A number times a power of ten: the same digits with the point elsewhere.
     PowerOfTen(i32),

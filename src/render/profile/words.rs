@@ -20,7 +20,7 @@ impl ColumnProfile {
         if self.emptied > 0 {
             parts.push(all_or(self.emptied, self.rows, "to null"));
         }
-        for (kind, n) in self.kinds.most() {
+        for (kind, n) in self.by_way() {
             // What is done to a few rows alone is worth a word only if it is likely to be a mistake.
             let telling = matches!(kind, Kind::PowerOfTen(_) | Kind::Sign | Kind::Exchanged);
             if telling || n >= OFTEN {
