@@ -18,7 +18,7 @@ pub use crate::sql::Qualified;
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
 pub use entry::{Entry, Fingerprint, Skip, What};
 pub use header::{
-    Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out,
+    Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out, records,
 };
 pub use inverse::AppliedChange;
 pub use value::{NewRow, Rounded, Row, Value, Values, display_key};

@@ -14,6 +14,7 @@ pub mod workbook;
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufRead, Seek};
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use crate::table::delivery;
@@ -42,6 +43,9 @@ pub struct Record<'a> {
     pub position: u64,
     /// Field names, each once, with their values, in the order of delivery.
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
+    /// When it was extracted, as the envelope that holds it alone says; what one of many says, stands in
+    /// [`Summary::extracted`].
+    pub extracted: Option<&'a str>,
 }
 
 /// What an envelope says beside its records, as far as the loader uses it.
@@ -53,6 +57,17 @@ pub struct Provenance {
     pub table_name: Option<String>,
     /// The batch that the fragment says it belongs to.
     pub batch_id: Option<String>,
+    /// When it was extracted from its source, as it says.
+    pub extracted_at: Option<String>,
+}
+
+/// When records that stand behind each other in one object were extracted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extracted {
+    /// Their numbers in the object, from 1.
+    pub records: RangeInclusive<u64>,
+    /// When, as their envelope says.
+    pub at: String,
 }
 
 /// How the bytes of a fragment are written.
@@ -196,6 +211,8 @@ pub struct Summary {
     pub table_names: Vec<Named>,
     /// Batches that envelopes named: at most the first two different ones.
     pub batch_ids: Vec<Named>,
+    /// When the records of envelopes of many were extracted, which may stand behind them.
+    pub extracted: Vec<Extracted>,
 }
 
 /// A table or batch named by an envelope.
@@ -303,6 +320,19 @@ impl Summary {
         };
         other("table_name", &self.table_names, table)
             .or_else(|| other("batch_id", &self.batch_ids, batch))
+    }
+
+    /// Takes when an envelope's records were extracted.
+    fn extracted(&mut self, records: RangeInclusive<u64>, at: &str) {
+        match self.extracted.last_mut() {
+            Some(last) if last.at == at && last.records.end() + 1 == *records.start() => {
+                last.records = *last.records.start()..=*records.end();
+            }
+            _ => self.extracted.push(Extracted {
+                records,
+                at: at.to_owned(),
+            }),
+        }
     }
 
     fn note(&mut self, said: &Provenance, position: u64) {

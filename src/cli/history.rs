@@ -134,6 +134,11 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
             .as_deref()
             .map(|o| format!(" from {}", escape(o)))
             .unwrap_or_default();
+        let extracted = c
+            .extracted_at
+            .as_deref()
+            .map(|at| format!(" (extracted {})", escape(at)))
+            .unwrap_or_default();
         let undone = c
             .undone_by
             .as_deref()
@@ -141,7 +146,7 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
             .unwrap_or_default();
         writeln!(
             out,
-            "{} {} {} {} by {}, batch {}{origin}{undone}",
+            "{} {} {} {} by {}, batch {}{origin}{extracted}{undone}",
             c.changed_at,
             c.operation,
             escape(&c.table),

@@ -16,7 +16,7 @@ use crate::ops::{self, ApplyRequest, PlanRequest, Queue};
 use crate::plan::Header;
 use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
-use crate::table::config::Strategy;
+use crate::table::config::{OnOlder, Strategy};
 use crate::text::commands::InertJson;
 
 #[derive(clap::Args, Debug)]
@@ -51,6 +51,10 @@ pub struct BatchArgs {
     /// Override the update_strategy of every table
     #[arg(long, value_enum)]
     strategy: Option<StrategyArg>,
+    /// What becomes of records that were extracted before data which changed their rows already, in place of
+    /// each table's on_older
+    #[arg(long, env = "LOADER_ON_OLDER", value_enum)]
+    on_older: Option<OnOlderArg>,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -120,6 +124,13 @@ enum StrategyArg {
     UpdateOnly,
 }
 
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum OnOlderArg {
+    Note,
+    Block,
+    Reject,
+}
+
 impl BatchArgs {
     /// The request that these arguments and settings make.
     pub fn request(&self, settings: &Settings) -> Result<PlanRequest> {
@@ -134,6 +145,11 @@ impl BatchArgs {
                 StrategyArg::Upsert => Strategy::Upsert,
                 StrategyArg::InsertOnly => Strategy::InsertOnly,
                 StrategyArg::UpdateOnly => Strategy::UpdateOnly,
+            }),
+            on_older: self.on_older.map(|on_older| match on_older {
+                OnOlderArg::Note => OnOlder::Note,
+                OnOlderArg::Block => OnOlder::Block,
+                OnOlderArg::Reject => OnOlder::Reject,
             }),
             limits: self.limits.allowances(),
             database: settings.database()?,

@@ -62,6 +62,8 @@ pub struct Change {
     pub application: Option<String>,
     /// The object and position it came from, or what it took back.
     pub origin: Option<String>,
+    /// When that was extracted from its source, in UTC, where it is known.
+    pub extracted_at: Option<String>,
     /// The application that took it back, where one did.
     pub undone_by: Option<String>,
     /// The row before.
@@ -121,6 +123,7 @@ pub async fn audit(
             batch_id: row.batch_id,
             application: row.application,
             origin: row.origin,
+            extracted_at: row.extracted_at,
         })
         .collect())
 }

@@ -8,7 +8,7 @@ mod request;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use super::read::{Bounds, Object, read_batch};
+use super::read::{Bounds, Object, Read, read_batch};
 use super::retry::retry;
 use super::targets::{Needs, check_limits, dependencies, parents, rows};
 use super::{Event, OnProgress};
@@ -23,12 +23,13 @@ use crate::planfile::PlanWriter;
 use crate::record::Most;
 use crate::source::{self, Source};
 use crate::sql::Qualified;
+use crate::table::config::OnOlder;
 use crate::table::graph;
 use crate::table::limits;
 use crate::table::schema::Table;
 use crate::table::target::Target;
 
-use notes::{marked_parents, notes};
+use notes::{notes, of_table, replaced, undated};
 use objects::sort_objects;
 use queued::match_queue;
 use request::check_batch_id;
@@ -136,6 +137,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         events,
     )
     .await?;
+    refuse_undated(&targets, &read)?;
     let of: u64 = stages.iter().map(|s| s.rows).sum();
     events(Event::Checking { records: of });
     for stage in &mut stages {
@@ -168,7 +170,9 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             .transient());
         }
     }
-    let found = check::run(&snapshot, &mut checked).await?;
+    let older = check::older(&snapshot, &request.loader_schema, &stages).await?;
+    let mut found = check::run(&snapshot, &mut checked).await?;
+    found.extend(older.tables);
     let marks = marks(request, &session, &targets).await?;
     let marked = check::to_marked_rows(&session, &checked, &marks).await?;
     drop(checked);
@@ -212,7 +216,8 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         compared += stage.rows;
     }
     let mut tables = Vec::with_capacity(targets.len());
-    for (stage, words) in stages.iter().zip(&read.words) {
+    let read_of_tables = read.words.iter().zip(&read.unreadable);
+    for (stage, (words, unreadable)) in stages.iter().zip(read_of_tables) {
         let target = stage.target;
         let Target {
             name,
@@ -236,8 +241,13 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             triggered: Vec::new(),
             warnings: [
                 limits::replaced(&own.limits, &config.limits),
+                replaced(own.on_older, config.on_older),
                 notes(target, &stage.used, &targets, &read.fragments),
-                marked_parents(&marked, target),
+                of_table(&marked, target),
+                of_table(&older.notes, target),
+                undated(unreadable.as_ref(), &|(object, position)| {
+                    origin(object, position)
+                }),
                 words.notes(table, &|(object, position)| origin(object, position)),
             ]
             .concat(),
@@ -258,6 +268,32 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         tables,
     };
     Ok((writer, header))
+}
+
+/// That it is known when records were extracted, where older ones must not be loaded and their envelopes say so.
+fn refuse_undated(targets: &[Target], read: &Read) -> Result<()> {
+    let undated = targets.iter().zip(&read.unreadable);
+    let undated = undated.filter(|(t, _)| t.config.on_older != OnOlder::Note);
+    let told: Vec<String> = undated
+        .filter_map(|(_, unreadable)| unreadable.as_ref())
+        .map(|unreadable| {
+            let (object, position) = unreadable.first;
+            let key = read.fragments.get(object).map_or("?", |f| f.key.as_str());
+            format!(
+                "{key}#{position}: the envelope's extracted_at is {} ({})",
+                unreadable.why,
+                crate::plan::records(unreadable.records)
+            )
+        })
+        .collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    Err(Error::unreadable(format!(
+        "on_older refuses older records, and when these were extracted cannot be read:\n  {}\nmend time_zone or formats in \
+         tables.yaml, or have them delivered again",
+        told.join("\n  ")
+    )))
 }
 
 /// The tables of which deletes only mark rows, with the column, among those that `targets` are and refer to.
@@ -337,6 +373,9 @@ async fn order(
         let mut config = config.resolve(&name, &table)?;
         if let Some(strategy) = request.strategy {
             config.update_strategy = strategy;
+        }
+        if let Some(on_older) = request.on_older {
+            config.on_older = on_older;
         }
         config.limits = limits::in_effect(config.limits, &name, &request.limits);
         Ok(Target {

@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use super::{Event, OnProgress};
 use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
-use crate::pg::plan::stage::Stage;
+use crate::pg::plan::stage::{self, Stage};
 use crate::plan::Fragment;
-use crate::plan::incoming::{Incoming, Seen};
+use crate::plan::incoming::{Incoming, Seen, Unreadable};
 use crate::plan::words::Words;
 use crate::record::{
     Bound, Columns, Delivery, Format, Most, ReadError, Record, Summary, TooLarge, read_records,
@@ -42,13 +42,20 @@ pub struct Read {
     pub records: u64,
     /// Words that some columns refused and others stored, one a table.
     pub words: Vec<Words>,
+    /// Extraction times that cannot be read, one a table.
+    pub unreadable: Vec<Option<Unreadable>>,
 }
 
-/// COPY lines for one table.
-struct Chunk {
-    table: usize,
-    rows: u64,
-    lines: Bytes,
+/// What becomes of one table's staging.
+enum Chunk {
+    /// COPY lines.
+    Lines {
+        table: usize,
+        rows: u64,
+        lines: Bytes,
+    },
+    /// When records of all tables were extracted.
+    Extracted(Bytes),
 }
 
 const CHUNK: usize = 1 << 20;
@@ -103,9 +110,12 @@ pub async fn read_batch(
             };
             let copy = async {
                 while let Some(chunk) = chunks.recv().await {
-                    stages[chunk.table]
-                        .copy(session, chunk.lines, chunk.rows)
-                        .await?;
+                    match chunk {
+                        Chunk::Lines { table, rows, lines } => {
+                            stages[table].copy(session, lines, rows).await?;
+                        }
+                        Chunk::Extracted(lines) => stage::extracted(session, lines).await?,
+                    }
                 }
                 chunks.close();
                 Ok(())
@@ -127,7 +137,9 @@ pub async fn read_batch(
     for (stage, seen) in stages.iter_mut().zip(seen) {
         stage.used = seen.used;
         stage.surely_distinct = seen.surely_distinct;
+        stage.extracted = seen.extraction.known;
         read.words.push(seen.words);
+        read.unreadable.push(seen.extraction.unreadable);
     }
     Ok(read)
 }
@@ -140,12 +152,18 @@ fn too_many(records: u64, most: u64) -> Error {
     .with_remedy(Remedy::MoreRecords)
 }
 
+fn stopped() -> Error {
+    Error::local("staging the records was stopped")
+}
+
 struct Parser<'p> {
     batch_id: &'p str,
     names: &'p [String],
     tables: &'p [(&'p Table, &'p TableConfig)],
     incoming: Vec<Incoming<'p>>,
     buffers: Vec<(Vec<u8>, u64)>,
+    /// When records of envelopes of many were extracted, as COPY lines.
+    moments: Vec<u8>,
     limits: Bounds,
     events: OnProgress<'p>,
     records: u64,
@@ -171,6 +189,7 @@ impl<'p> Parser<'p> {
             tables,
             incoming: tables.iter().map(|(t, c)| Incoming::new(t, c)).collect(),
             buffers: tables.iter().map(|_| (Vec::new(), 0)).collect(),
+            moments: Vec::new(),
             limits,
             events,
             records: 0,
@@ -188,6 +207,7 @@ impl<'p> Parser<'p> {
             fragment_ids: Vec::with_capacity(objects.len()),
             records: 0,
             words: Vec::new(),
+            unreadable: Vec::new(),
         };
         let mut unreadable = Vec::new();
         for (number, object) in objects.iter().enumerate() {
@@ -202,7 +222,7 @@ impl<'p> Parser<'p> {
                     return Err(too_many(self.records, self.limits.records));
                 }
                 Err(ReadError::Sink(Stop::Closed)) => {
-                    return Err(Error::local("staging the records was stopped"));
+                    return Err(stopped());
                 }
                 Err(ReadError::Malformed(m)) => {
                     unreadable.push(format!("{}: {m}", object.key));
@@ -225,6 +245,12 @@ impl<'p> Parser<'p> {
                     continue;
                 }
             };
+            if self
+                .extracted(object.table, number, before, &summary, &chunks)
+                .is_err()
+            {
+                return Err(stopped());
+            }
             if let Some(d) = summary.disagreement(name, self.batch_id) {
                 unreadable.push(format!("{}: {d}", object.key));
             }
@@ -259,8 +285,11 @@ impl<'p> Parser<'p> {
         }
         for table in 0..self.buffers.len() {
             if self.flush(table, &chunks).is_err() {
-                return Err(Error::local("staging the records was stopped"));
+                return Err(stopped());
             }
+        }
+        if self.send_moments(&chunks).is_err() {
+            return Err(stopped());
         }
         read.records = self.records;
         let seen = self.incoming.into_iter().map(Incoming::seen);
@@ -306,6 +335,41 @@ impl<'p> Parser<'p> {
         }
     }
 
+    /// Says of records that were handed on when they were extracted: `before` them stood so many of the
+    /// batch.
+    fn extracted(
+        &mut self,
+        table: usize,
+        object: usize,
+        before: u64,
+        summary: &Summary,
+        chunks: &mpsc::Sender<Chunk>,
+    ) -> std::result::Result<(), Stop> {
+        for said in &summary.extracted {
+            let (first, last) = (*said.records.start(), *said.records.end());
+            let incoming = &mut self.incoming[table];
+            let Some(at) = incoming.extracted(&said.at, last - first + 1, (object, first)) else {
+                continue;
+            };
+            let (first, last) = (before + first, before + last);
+            let line = format!("{table}\t{first}\t{last}\t{at}\n");
+            self.moments.extend_from_slice(line.as_bytes());
+        }
+        if self.moments.len() >= CHUNK {
+            self.send_moments(chunks)?;
+        }
+        Ok(())
+    }
+
+    fn send_moments(&mut self, chunks: &mpsc::Sender<Chunk>) -> std::result::Result<(), Stop> {
+        if self.moments.is_empty() {
+            return Ok(());
+        }
+        let lines = std::mem::take(&mut self.moments);
+        let sent = chunks.blocking_send(Chunk::Extracted(lines.into()));
+        sent.map_err(|_| Stop::Closed)
+    }
+
     fn flush(
         &mut self,
         table: usize,
@@ -315,7 +379,7 @@ impl<'p> Parser<'p> {
         if rows == 0 {
             return Ok(());
         }
-        let chunk = Chunk {
+        let chunk = Chunk::Lines {
             table,
             rows,
             lines: lines.into(),

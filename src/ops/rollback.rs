@@ -183,6 +183,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
                     table: undo.target.name.clone(),
                     key: undone.key,
                     what,
+                    extracted: None,
                     from: from.clone(),
                 };
                 writer.unordered(&order, entry)

@@ -36,6 +36,8 @@ pub struct AuditRow {
     pub application: Option<String>,
     /// Where it came from.
     pub origin: Option<String>,
+    /// When that was extracted from its source, in UTC.
+    pub extracted_at: Option<String>,
     /// The row before, as JSON.
     pub before: Option<String>,
     /// The row after, as JSON.
@@ -64,8 +66,9 @@ pub async fn rows(
             batch_id: text(5),
             application: row.take(6),
             origin: row.take(7),
-            before: row.take(8),
-            after: row.take(9),
+            extracted_at: row.take(8),
+            before: row.take(9),
+            after: row.take(10),
         }
     });
     Ok(rows.collect())
@@ -90,7 +93,7 @@ pub(in crate::pg) fn list(schema: &str, filter: Filter<'_>, limit: u64) -> State
     }
     let only = all(conditions);
     let sql = format!(
-        "SELECT changed_at::text, changed_by, operation, table_name, record_id, batch_id, application::text, origin, \
+        "SELECT changed_at::text, changed_by, operation, table_name, record_id, batch_id, application::text, origin, extracted_at::text, \
          old_values::text, new_values::text FROM {}.audit_log WHERE {only} ORDER BY id DESC LIMIT {limit}",
         Ident(schema)
     );

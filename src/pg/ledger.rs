@@ -142,6 +142,29 @@ pub(in crate::pg) fn list(schema: &str, batch_id: Option<&str>) -> Statement {
     Statement::with("reading the ledger", sql, values)
 }
 
+/// The ids of the applications that are taken back.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn undone(session: &Session, schema: &str) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT application::text, pg_catalog.array_to_string(undoes, ' ') FROM {}.loader_ledger \
+         WHERE undoes <> '{{}}' ORDER BY sequence DESC",
+        Ident(schema)
+    );
+    let rows = session
+        .rows(&Statement::new("reading the ledger", sql))
+        .await?;
+    let mut undone: Vec<String> = Vec::new();
+    // As in `mark_undone`: whoever takes it back comes first.
+    for row in &rows {
+        if !undone.iter().any(|id| row.get(0) == Some(id.as_str())) {
+            undone.extend(row.text(1)?.split_whitespace().map(str::to_owned));
+        }
+    }
+    Ok(undone)
+}
+
 /// Marks what is taken back. `all` is newest first: whoever takes an application back is newer
 /// than it, so it is decided already whether that still counts.
 fn mark_undone(all: &mut [Application]) {

@@ -1,7 +1,7 @@
 //! What becomes of one record: the table of SPEC §5, and nothing else.
 
 use crate::plan::{Effect, Skip, Violation, ViolationKind};
-use crate::table::config::{OnImmutable, OnInvalid, Resolution, Strategy, TableConfig};
+use crate::table::config::{OnImmutable, OnInvalid, OnOlder, Resolution, Strategy, TableConfig};
 use crate::table::mark::Mark;
 use crate::table::schema::Column;
 
@@ -222,6 +222,15 @@ pub fn decide(
     Decision {
         fate: if left_out { Fate::LeaveOut } else { action },
         violations: found,
+    }
+}
+
+/// The effect of a violation of this kind that was found before anything is decided.
+pub fn finding_effect(kind: ViolationKind, config: &TableConfig) -> Effect {
+    match (kind, config.on_older) {
+        (ViolationKind::OlderRecord, OnOlder::Reject) => Effect::Reject,
+        (ViolationKind::OlderRecord, _) => Effect::Block,
+        _ => invalid_effect(config),
     }
 }
 

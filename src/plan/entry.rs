@@ -22,6 +22,9 @@ pub struct Entry {
     pub key: Values,
     /// What it is.
     pub what: What,
+    /// Of a row that is inserted or updated: when what it gets was extracted from its source, in UTC,
+    /// where that is known.
+    pub extracted: Option<String>,
     /// Where it comes from: `object#position`, or the application it takes back.
     pub from: Vec<String>,
 }

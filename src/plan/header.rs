@@ -245,6 +245,14 @@ pub fn left_out(records: u64) -> String {
     }
 }
 
+/// A number of records, in words.
+pub fn records(n: u64) -> String {
+    match n {
+        1 => "1 record".to_owned(),
+        n => format!("{n} records"),
+    }
+}
+
 /// One object that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

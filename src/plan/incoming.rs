@@ -7,14 +7,14 @@ use std::hash::{BuildHasher, RandomState};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::reading::{Reading, word};
-use crate::plan::words::Words;
+use crate::plan::words::{Place, Words};
 use crate::plan::{Effect, Value as Stored, Violation, ViolationKind};
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
 use crate::table::config::TableConfig;
 use crate::table::schema::{Column, Equality, Table};
-use crate::types::Kind;
+use crate::types::{Kind, Spelled, Zoned};
 
 /// What is wrong about a record, before the database has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ impl Finding {
     }
 }
 
+/// What an extraction time is.
+const EXTRACTED: Kind = Kind::Timestamp(Zoned::Yes, 6);
+
 const COMPUTED: &str =
     "the database computes this column; leave it out of the records, or list it in ignore_fields";
 
@@ -87,6 +90,28 @@ pub struct Seen {
     pub surely_distinct: bool,
     /// Words that some columns refused and others stored.
     pub words: Words,
+    /// What is known of when they were extracted.
+    pub extraction: Extraction,
+}
+
+/// What is known of when the records of a table were extracted.
+#[derive(Debug, Default)]
+pub struct Extraction {
+    /// Whether it is known of any.
+    pub known: bool,
+    /// What is given for records and cannot be read.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// Extraction times that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Of how many records.
+    pub records: u64,
+    /// Where the first stands: the number of its object, and its position there.
+    pub first: Place,
+    /// What is given there, and why it is no time.
+    pub why: String,
 }
 
 /// What a record says in one column.
@@ -130,6 +155,9 @@ pub struct Incoming<'a> {
     used: Vec<bool>,
     given_columns: String,
     given: Keys,
+    /// How extraction times are spelled.
+    times: Spelled,
+    extraction: Extraction,
 }
 
 /// Hashes of the keys, by which it is known that no two of them are one key: then the database need
@@ -174,7 +202,7 @@ impl Keys {
 }
 
 /// The loader's own columns of a staging table, in order.
-pub const STAGE_COLUMNS: &str = "_n, _object, _position, _given, _findings, _rounded";
+pub const STAGE_COLUMNS: &str = "_n, _object, _position, _given, _findings, _rounded, _extracted";
 
 impl<'a> Incoming<'a> {
     /// For records of `table` under `config`.
@@ -214,6 +242,8 @@ impl<'a> Incoming<'a> {
             used: vec![false; table.columns.len()],
             given_columns: String::new(),
             given: Keys::new(table, config),
+            times: Spelled::new(&config.own_spelling()).unwrap_or_default(),
+            extraction: Extraction::default(),
         }
     }
 
@@ -223,7 +253,38 @@ impl<'a> Incoming<'a> {
             used: self.used,
             surely_distinct: self.given.surely_distinct(),
             words: self.words,
+            extraction: self.extraction,
         }
+    }
+
+    /// When `records` records were extracted, from `at`, what their envelope says, as staging takes it;
+    /// `None` where that is no moment. `first` is the place of the first of them.
+    pub fn extracted<'t>(
+        &mut self,
+        at: &'t str,
+        records: u64,
+        first: Place,
+    ) -> Option<Cow<'t, str>> {
+        let read = EXTRACTED.given(Cow::Borrowed(at), &self.times);
+        let why = match read {
+            Ok(read) if !read.text.ends_with("infinity") => {
+                self.extraction.known = true;
+                return Some(read.text);
+            }
+            Ok(_) => "no moment".to_owned(),
+            Err(refused) => refused.message(),
+        };
+        let given = at.chars().take(40).collect::<String>();
+        let unreadable = self
+            .extraction
+            .unreadable
+            .get_or_insert_with(|| Unreadable {
+                records: 0,
+                first,
+                why: format!("\"{}\": {why}", crate::text::escape(&given)),
+            });
+        unreadable.records += records;
+        None
     }
 
     /// Appends the COPY line of `record`, the `n`-th of the batch, from object number `object`.
@@ -319,6 +380,10 @@ impl<'a> Incoming<'a> {
         push_copy_text(out, findings.as_deref());
         out.push(b'\t');
         push_copy_text(out, rounded.as_deref());
+        out.push(b'\t');
+        let place = (object, record.position);
+        let extracted = record.extracted.and_then(|at| self.extracted(at, 1, place));
+        push_copy_text(out, extracted.as_deref());
         for cell in &cells {
             out.push(b'\t');
             push_copy_text(out, cell.text());

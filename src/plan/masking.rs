@@ -256,6 +256,7 @@ impl Mask {
                 | ViolationKind::GeneratedField
                 | ViolationKind::DuplicateKey
                 | ViolationKind::AmbiguousKey
+                | ViolationKind::OlderRecord
                 | ViolationKind::NotQueued
                 | ViolationKind::MissingObject
         );
@@ -324,6 +325,7 @@ mod tests {
                 given: Some("123-45-6789".into()),
                 ..Violation::new(kind, Effect::Block, message)
             }),
+            extracted: None,
             from: vec!["o#0".into()],
         }
     }

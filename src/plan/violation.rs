@@ -36,6 +36,8 @@ pub enum ViolationKind {
     MissingParent,
     /// A check constraint fails.
     CheckFailed,
+    /// The record was extracted before data that changed its row already.
+    OlderRecord,
     /// The object has no entry in the validation queue.
     NotQueued,
     /// The validation queue names an object that is not there.
@@ -57,6 +59,7 @@ impl ViolationKind {
             ViolationKind::UniqueConflict => "unique_conflict",
             ViolationKind::MissingParent => "missing_parent",
             ViolationKind::CheckFailed => "check_failed",
+            ViolationKind::OlderRecord => "older_record",
             ViolationKind::NotQueued => "not_queued",
             ViolationKind::MissingObject => "missing_object",
         }

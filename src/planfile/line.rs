@@ -90,6 +90,10 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Fingerprint")]
     expect: Option<Fingerprint>,
+    /// Of an insert and an update: when its record was extracted, in UTC, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    extracted: Option<String>,
     /// Where it comes from: `object#position`, or the application it takes back.
     from: Vec<String>,
 }
@@ -139,6 +143,7 @@ impl From<Entry> for EntryLine {
             other: None,
             further: false,
             expect: None,
+            extracted: entry.extracted,
             from: entry.from,
         };
         match entry.what {
@@ -235,6 +240,10 @@ impl TryFrom<EntryLine> for Entry {
                 further: std::mem::take(&mut line.further),
             }),
         };
+        let extracted = match action {
+            Action::Insert | Action::Update => line.extracted.take(),
+            Action::Delete | Action::Skip | Action::Violation => None,
+        };
         let left_over = [
             ("values", line.values.is_some()),
             ("set", line.set.is_some()),
@@ -251,6 +260,7 @@ impl TryFrom<EntryLine> for Entry {
             ("other", line.other.is_some()),
             ("further", line.further),
             ("expect", line.expect.is_some()),
+            ("extracted", line.extracted.is_some()),
         ];
         if let Some((name, _)) = left_over.iter().find(|(_, there)| *there) {
             return Err(format!("\"{name}\" does not belong to {action}"));
@@ -259,6 +269,7 @@ impl TryFrom<EntryLine> for Entry {
             table: line.table,
             key: line.key,
             what,
+            extracted,
             from: line.from,
         })
     }

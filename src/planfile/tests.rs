@@ -58,6 +58,7 @@ fn violation() -> impl Strategy<Value = Violation> {
     let kind = prop_oneof![
         Just(ViolationKind::ImmutableField),
         Just(ViolationKind::NullValue),
+        Just(ViolationKind::OlderRecord),
         Just(ViolationKind::MissingObject),
     ];
     let effect = prop_oneof![
@@ -113,6 +114,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         table,
         key,
         what,
+        extracted: None,
         from,
     })
 }
@@ -249,6 +251,7 @@ fn what_is_no_json_is_no_plan() {
         what: What::Insert {
             values: BTreeMap::new(),
         },
+        extracted: None,
         from: Vec::new(),
     };
     let (_, _, bytes) = encode(&[], &[insert("a"), insert("b")]);

@@ -101,7 +101,12 @@ fn read_rows<E>(
         }
         let fields = fields(&header, &row, csv).map_err(Fault::of)?;
         let position = row.line;
-        sink(Record { position, fields }).map_err(ReadError::Sink)?;
+        sink(Record {
+            position,
+            fields,
+            extracted: None,
+        })
+        .map_err(ReadError::Sink)?;
         summary.records += 1;
     }
 }

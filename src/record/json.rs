@@ -146,9 +146,18 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
             }
             Holds::Record | Holds::Many(_) => whole,
         };
-        self.holds = Some(holds);
         self.width = fields.len();
-        (self.sink)(Record { position, fields }).map_err(ReadError::Sink)?;
+        let extracted = match &holds {
+            Holds::One(_) => self.summary.provenance.extracted_at.as_deref(),
+            Holds::Record | Holds::Many(_) => None,
+        };
+        let record = Record {
+            position,
+            fields,
+            extracted,
+        };
+        (self.sink)(record).map_err(ReadError::Sink)?;
+        self.holds = Some(holds);
         self.done(end);
         Ok(())
     }
@@ -162,7 +171,12 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         let fields = fields(text, self.width).map_err(|wrong| self.text.fault_in(text, wrong))?;
         self.width = fields.len();
         let position = self.summary.records + 1;
-        (self.sink)(Record { position, fields }).map_err(ReadError::Sink)?;
+        let record = Record {
+            position,
+            fields,
+            extracted: None,
+        };
+        (self.sink)(record).map_err(ReadError::Sink)?;
         self.done(end);
         Ok(())
     }
@@ -233,6 +247,10 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         }
         let said = provenance(&around).map_err(|message| self.text.fault(0, message))?;
         self.summary.note(&said, first);
+        let records = first..=self.summary.records;
+        if let (Some(at), false) = (&said.extracted_at, records.is_empty()) {
+            self.summary.extracted(records, at);
+        }
         self.summary.provenance = said;
         self.text.consume(at);
         Ok(())

@@ -96,6 +96,7 @@ pub(super) fn read<E>(
         let record = Record {
             position: row,
             fields,
+            extracted: None,
         };
         sink(record).map_err(ReadError::Sink)?;
         summary.records += 1;

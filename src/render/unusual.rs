@@ -233,6 +233,7 @@ mod tests {
             table: "t".into(),
             key: values(&[("id", key)]),
             what,
+            extracted: None,
             from: Vec::new(),
         }
     }

@@ -82,6 +82,34 @@ pub enum OnDuplicate {
     Last,
 }
 
+/// What becomes of records that were extracted before data which changed their rows already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnOlder {
+    /// They are loaded, and the plan says how many there are.
+    #[default]
+    Note,
+    /// The plan cannot be applied.
+    Block,
+    /// They are left out.
+    Reject,
+}
+
+impl OnOlder {
+    /// The word in `tables.yaml`.
+    pub fn word(self) -> &'static str {
+        match self {
+            OnOlder::Note => "note",
+            OnOlder::Block => "block",
+            OnOlder::Reject => "reject",
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == OnOlder::default()
+    }
+}
+
 /// What becomes of a value that is given for a column which a sequence numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -202,6 +230,9 @@ pub struct TableConfig {
     /// What becomes of different records with one natural key.
     #[serde(default)]
     pub on_duplicate: OnDuplicate,
+    /// What becomes of records that were extracted before data which changed their rows already.
+    #[serde(default, skip_serializing_if = "OnOlder::is_default")]
+    pub on_older: OnOlder,
     /// Tables that must be loaded before this one, beside those it refers to.
     #[serde(default)]
     pub depends_on: Vec<String>,
@@ -307,7 +338,7 @@ impl TableConfig {
     }
 
     /// How the table's values are spelled, where nothing else is said of their column.
-    fn own_spelling(&self) -> Spelling {
+    pub fn own_spelling(&self) -> Spelling {
         Spelling {
             formats: self.formats.clone(),
             time_zone: self.time_zone.clone(),

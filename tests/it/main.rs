@@ -22,6 +22,7 @@ mod limits;
 mod logging;
 mod marks;
 mod numbers;
+mod older;
 mod order;
 mod own_tables;
 mod parents;

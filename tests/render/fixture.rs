@@ -62,6 +62,7 @@ pub fn entry(table: &str, key: &[(&str, Option<&str>)], what: What) -> Entry {
         table: table.into(),
         key: values(key),
         what,
+        extracted: None,
         from: vec![format!("staging/b1/{table}/frag_1.json#0")],
     }
 }

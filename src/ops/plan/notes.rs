@@ -2,6 +2,9 @@
 
 use crate::ops::targets::unguarded;
 use crate::plan::Fragment;
+use crate::plan::incoming::Unreadable;
+use crate::plan::words::Place;
+use crate::table::config::OnOlder;
 use crate::table::target::Target;
 
 /// All that should be known about `target`, one of `targets`, whose records came from `fragments` and
@@ -54,10 +57,43 @@ fn kept_by_marks(target: &Target, targets: &[Target]) -> Vec<String> {
         .collect()
 }
 
-/// That records of `target` refer to rows that count as deleted; `marked` says so of tables by number.
-pub(super) fn marked_parents(marked: &[(usize, String)], target: &Target) -> Vec<String> {
-    let own = marked.iter().filter(|(place, _)| *place == target.place);
+/// Those of `notes`, each of a table by number, that are about `target`.
+pub(super) fn of_table(notes: &[(usize, String)], target: &Target) -> Vec<String> {
+    let own = notes.iter().filter(|(place, _)| *place == target.place);
     own.map(|(_, note)| note.clone()).collect()
+}
+
+/// That what `tables.yaml` says of older records does not hold for this plan.
+pub(super) fn replaced(own: OnOlder, in_effect: OnOlder) -> Vec<String> {
+    if own == in_effect {
+        return Vec::new();
+    }
+    vec![format!(
+        "on_older: {} is replaced by {} for this plan",
+        own.word(),
+        in_effect.word()
+    )]
+}
+
+/// That it is not known whether records are older than their rows' data, although their envelopes say
+/// when they were extracted.
+pub(super) fn undated(
+    unreadable: Option<&Unreadable>,
+    origin: &dyn Fn(Place) -> String,
+) -> Vec<String> {
+    let note = |unreadable: &Unreadable| {
+        format!(
+            "when {} extracted cannot be read, so that data which is older than what is there would not be noticed: \
+             extracted_at of {} is {}",
+            match unreadable.records {
+                1 => "1 record was".to_owned(),
+                n => format!("{n} records were"),
+            },
+            crate::text::escape(&origin(unreadable.first)),
+            unreadable.why
+        )
+    };
+    unreadable.map(note).into_iter().collect()
 }
 
 /// Fragments that hold nothing: perhaps a delivery that was cut off.

@@ -20,6 +20,7 @@ pub(super) fn match_queue(
         table: table.to_owned(),
         key: Values::new(),
         what: What::Violation(Violation::new(kind, Effect::Block, message)),
+        extracted: None,
         from: vec![from],
     };
     for (fragment, id) in fragments.iter_mut().zip(fragment_ids) {

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
 use crate::source::Location;
-use crate::table::config::{Config, Strategy};
+use crate::table::config::{Config, OnOlder, Strategy};
 use crate::table::limits::Allowance;
 
 /// Where fragments are below a source's root, where nothing else is said.
@@ -38,6 +38,8 @@ pub struct PlanRequest {
     pub only: Vec<String>,
     /// In place of each table's own strategy.
     pub strategy: Option<Strategy>,
+    /// In place of each table's own `on_older`.
+    pub on_older: Option<OnOlder>,
     /// In place of the tables' own limits.
     pub limits: Vec<Allowance>,
     /// The database.
@@ -81,6 +83,7 @@ impl PlanRequest {
             config,
             only: Vec::new(),
             strategy: None,
+            on_older: None,
             limits: Vec::new(),
             database,
             timeouts: Timeouts::default(),

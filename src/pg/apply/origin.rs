@@ -27,11 +27,11 @@ impl Origin<'_> {
     }
 
     /// `INSERT INTO` the audit log: a table's name and the operation come first, then the record's id
-    /// and images, then what [`Origin::columns`] gives, then where the change comes from.
+    /// and images, then what [`Origin::columns`] gives, then where the change comes from and when that was extracted.
     pub(in crate::pg) fn insert_audit(&self) -> String {
         format!(
             "INSERT INTO {} (table_name, operation, record_id, old_values, new_values, \
-             batch_id, changed_by, changed_at, application, plan_hash, origin)",
+             batch_id, changed_by, changed_at, application, plan_hash, origin, extracted_at)",
             self.own_table("audit_log")
         )
     }

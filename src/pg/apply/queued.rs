@@ -192,7 +192,7 @@ pub(in crate::pg) fn set(
          done AS (UPDATE {queue} q SET status = o.new_status, loaded_at = o.new_loaded_at, \
            error_message = o.new_error, application = o.new_application FROM old o WHERE q.id = o.id \
            RETURNING q.id, o.before, {IMAGE} AS after) \
-         {insert} SELECT 'validation_queue', 'QUEUE', id::text, before, after, {origin}, NULL FROM done ORDER BY id",
+         {insert} SELECT 'validation_queue', 'QUEUE', id::text, before, after, {origin}, NULL, NULL FROM done ORDER BY id",
         queue = origin.own_table("validation_queue"),
         insert = origin.insert_audit(),
         origin = origin.columns(&mut values),

@@ -110,7 +110,7 @@ impl Staged {
         let mut values = Values::default();
         let fits = self.fits()?;
         let sql = format!(
-            "{insert} SELECT {name}, CASE s._a WHEN {inserted} THEN 'INSERT' ELSE 'UPDATE' END, {id}, b.image, {image}, {origin}, s._from \
+            "{insert} SELECT {name}, CASE s._a WHEN {inserted} THEN 'INSERT' ELSE 'UPDATE' END, {id}, b.image, {image}, {origin}, s._from, s._extracted \
              FROM {written} LEFT JOIN {versions} b ON b._n = s._n WHERE s._a IN ({STORED}) AND ({fits})",
             insert = origin.insert_audit(),
             name = Literal(&self.target.name),
@@ -228,7 +228,7 @@ impl Staged {
             .iter()
             .map(|c| format!("(b.image ->> {})", Literal(&c.name)));
         let sql = format!(
-            "{insert} SELECT {name}, 'DELETE', {id}, b.image, {after}, {origin}, s._from \
+            "{insert} SELECT {name}, 'DELETE', {id}, b.image, {after}, {origin}, s._from, s._extracted \
              FROM {versions} b JOIN {staged} s ON s._n = b._n AND s._a = {deleted}{marked}",
             insert = origin.insert_audit(),
             name = Literal(&self.target.name),

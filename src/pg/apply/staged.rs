@@ -55,14 +55,15 @@ pub struct Rows {
 /// The loader's own columns of the staged entries: the entry's number in the plan; what is to be
 /// done (`i`, `u`, `d`), or what must still be so (`s` as it was, `p` present, `m` missing); the
 /// digest that the row must have; what the plan says that the row to change holds, by column; the
-/// columns that are written; whether a delete marks; the origin.
-const OWN_COLUMNS: [(&str, &str); 7] = [
+/// columns that are written; whether a delete marks; when its record was extracted; the origin.
+const OWN_COLUMNS: [(&str, &str); 8] = [
     ("_n", "bigint"),
     ("_a", "\"char\""),
     ("_expect", "text"),
     ("_old", "jsonb"),
     ("_columns", "text"),
     ("_soft", "bool"),
+    ("_extracted", "timestamptz"),
     ("_from", "text"),
 ];
 

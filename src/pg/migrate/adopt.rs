@@ -72,6 +72,7 @@ pub(super) const COLUMNS: [(&str, &[(&str, Holds)]); 5] = [
             ("application", Uuid),
             ("plan_hash", Text),
             ("origin", AnyText),
+            ("extracted_at", Time),
         ],
     ),
     (
@@ -261,7 +262,7 @@ fn trials(schema: &str, id: &str) -> Result<Vec<Trial>> {
         let what = format!("writing {operation} into {schema}.audit_log");
         let mut values = Values::default();
         let write = format!(
-            "{} VALUES ('{NAME}', '{operation}', '[\"1\", \"a\"]', {before}, {after}, {}, 'staging/batch/t/1.json#0')",
+            "{} VALUES ('{NAME}', '{operation}', '[\"1\", \"a\"]', {before}, {after}, {}, 'staging/batch/t/1.json#0', pg_catalog.now())",
             origin.insert_audit(),
             origin.columns(&mut values)
         );

@@ -4,6 +4,7 @@
 mod fill;
 mod handover;
 mod marked;
+mod older;
 mod references;
 mod rules;
 mod unique;
@@ -12,6 +13,7 @@ mod unique;
 pub(super) use fill::Generated;
 
 pub use marked::to_marked_rows;
+pub use older::older;
 
 use crate::error::Result;
 use crate::pg::Session;
@@ -19,7 +21,7 @@ use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::pg::plan::trial;
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, list};
-use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, Stamp, TableConfig};
+use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Stamp, TableConfig};
 use crate::table::schema::{Check, Column, Identity, UniqueIndex};
 use crate::table::target::Target;
 
@@ -162,6 +164,7 @@ fn leaves_out(config: &TableConfig) -> bool {
     config.on_invalid == OnInvalid::Reject
         || config.on_duplicate == OnDuplicate::Reject
         || config.on_immutable == OnImmutable::Reject
+        || config.on_older == OnOlder::Reject
 }
 
 impl<'a> After<'a> {

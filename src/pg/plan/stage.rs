@@ -31,15 +31,20 @@ pub struct Stage<'a> {
     pub duplicates: bool,
     /// Whether the database refused values.
     pub findings: bool,
+    /// Whether it is known of any record when it was extracted.
+    pub extracted: bool,
 }
 
 /// What the database found wrong with records, of all tables.
 const FINDINGS: &str = "CREATE TEMPORARY TABLE loader_findings \
     (_t int, _n bigint, kind text, field text, given text, message text, vals text)";
 
+/// When records that stand behind each other were extracted, where what says it stands behind them.
+const EXTRACTED: &str =
+    "CREATE TEMPORARY TABLE loader_extracted (_t int, first bigint, last bigint, at timestamptz)";
+
 /// The loader's own columns of a staging table, in the order of [`STAGE_COLUMNS`].
-const OWN_COLUMNS: &str =
-    "_n bigint, _object int, _position bigint, _given text, _findings text, _rounded text";
+const OWN_COLUMNS: &str = "_n bigint, _object int, _position bigint, _given text, _findings text, _rounded text, _extracted timestamptz";
 
 /// Makes what staging needs in `session`, once.
 ///
@@ -47,8 +52,22 @@ const OWN_COLUMNS: &str =
 /// [`Database`](crate::ErrorKind::Database), for example without the TEMPORARY privilege.
 pub async fn prepare(session: &Session) -> Result<()> {
     trial::prepare(session).await?;
-    let doing = "making temporary tables";
-    session.run(&Statement::new(doing, FINDINGS)).await
+    for table in [FINDINGS, EXTRACTED] {
+        session
+            .run(&Statement::new("making temporary tables", table))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes COPY lines that say of records of all tables when they were extracted.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn extracted(session: &Session, lines: Bytes) -> Result<()> {
+    let copy = "COPY pg_temp.loader_extracted FROM STDIN";
+    let copy = Statement::new("staging when records were extracted", copy);
+    session.copy_in(&copy, lines).await
 }
 
 impl<'a> Stage<'a> {
@@ -72,6 +91,7 @@ impl<'a> Stage<'a> {
             rows: 0,
             duplicates: false,
             findings: false,
+            extracted: false,
         }
     }
 

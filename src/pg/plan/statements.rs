@@ -4,6 +4,7 @@ use super::check::{After, Asked, Generated};
 use super::compare::{Comparison, Found};
 use super::stage::Stage;
 use crate::pg::fixture::{assert_snapshot, printed, schema};
+use crate::sql::Qualified;
 use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
 
@@ -35,6 +36,7 @@ fn staging() {
         samples.take_over(&["r.c1::text".into()]),
         samples.cast_to_domain(volume),
         samples.find_outside_domain(volume),
+        samples.set_extracted(),
         samples.analyze(),
         samples.has_duplicates(),
         samples.find_duplicates(),
@@ -90,5 +92,12 @@ fn checking() {
         samples.conflicts(barcode, Asked::Again),
     ];
     statements.extend(samples.mark_late(&all));
+    let audit_log = Qualified {
+        schema: "public".into(),
+        name: "audit_log".into(),
+    };
+    statements.push(subjects.count_older(&audit_log, &[]));
+    statements
+        .push(samples.find_older(&audit_log, &["6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]));
     assert_snapshot("sql_check", &printed(statements));
 }

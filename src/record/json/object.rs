@@ -176,9 +176,16 @@ pub(super) fn provenance(fields: &Fields<'_>) -> Result<Provenance, String> {
             "fragment_id" => &mut provenance.fragment_id,
             "table_name" => &mut provenance.table_name,
             "batch_id" => &mut provenance.batch_id,
+            "extracted_at" => &mut provenance.extracted_at,
             _ => continue,
         };
         let Value::Json(raw) = value else { continue };
+        // What is no time is said to be none, and stands in nobody's way.
+        if name == "extracted_at" && *raw != "null" {
+            let text = serde_json::from_str(raw);
+            *slot = Some(text.unwrap_or_else(|_| (*raw).to_owned()));
+            continue;
+        }
         *slot = match raw.as_bytes().first() {
             Some(b'n') => None,
             Some(b'"') => {

@@ -155,6 +155,8 @@ impl TableEncoder {
             self.set = Some(set);
         }
         out.extend_from_slice(if soft { b"\tt\t" } else { b"\tf\t" });
+        push_copy_text(out, entry.extracted.as_deref());
+        out.push(b'\t');
         push_copy_text(out, Some(&entry.from.join(" ")));
         for column in &self.columns {
             out.push(b'\t');

@@ -10,7 +10,7 @@ use crate::plan::ViolationKind;
 use crate::plan::decision::writes_sql;
 use crate::plan::incoming::Finding;
 use crate::sql::{Ident, Literal, Statement, all, any, list};
-use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid};
+use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder};
 use crate::table::schema::Column;
 
 /// Whether generated columns are computed with the others.
@@ -160,10 +160,12 @@ impl After<'_> {
             OnImmutable::Block | OnImmutable::Reject => any(&parts.immutable),
         };
         let invalid = format!("{} OR {}", self.has_findings(), any(&parts.nulls));
+        let older = self.was_refused(" AND v.kind = 'older_record'");
         let left_out: Vec<&str> = [
             (config.on_invalid == OnInvalid::Reject, invalid.as_str()),
             (config.on_duplicate == OnDuplicate::Reject, twice),
             (config.on_immutable == OnImmutable::Reject, &immutable),
+            (config.on_older == OnOlder::Reject, &older),
         ]
         .into_iter()
         .filter_map(|(leaves, condition)| leaves.then_some(condition))
@@ -205,7 +207,8 @@ impl After<'_> {
 
     /// The condition that the database found something about record `s`.
     fn was_refused(&self, only: &str) -> String {
-        if !self.stage.findings {
+        let older = self.stage.extracted && self.target.config.on_older != OnOlder::Note;
+        if !self.stage.findings && !older {
             return "false".into();
         }
         format!(

@@ -8,7 +8,7 @@ use super::in_full;
 use crate::error::{Error, Result};
 use crate::pg::session::parsed;
 use crate::plan::Violation;
-use crate::plan::decision::{Current, Given, invalid_effect};
+use crate::plan::decision::{Current, Given, finding_effect};
 use crate::plan::incoming::{BLANK, Finding};
 use crate::plan::reading::Asked;
 use crate::planfile::order_key;
@@ -33,7 +33,8 @@ pub(super) const OTHER_POSITION: usize = 11;
 pub(super) const DIFFERS: usize = 12;
 const DIGEST: usize = 13;
 const MARKED: usize = 14;
-pub(super) const FIXED: usize = 15;
+pub(super) const EXTRACTED: usize = 15;
+pub(super) const FIXED: usize = 16;
 
 /// What stands for two values that are not sent, because they print alike.
 const ALIKE: &str = "";
@@ -201,8 +202,10 @@ impl Comparison<'_> {
         for json in found.into_iter().flatten() {
             let found: Vec<Finding> = serde_json::from_str(json)
                 .map_err(|e| Error::local("reading back what was found").caused_by(e))?;
-            let effect = invalid_effect(self.config);
-            violations.extend(found.into_iter().map(|f| f.violation(effect)));
+            violations.extend(found.into_iter().map(|finding| {
+                let effect = finding_effect(finding.kind, self.config);
+                finding.violation(effect)
+            }));
         }
         Ok(violations)
     }

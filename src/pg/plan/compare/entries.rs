@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::Comparison;
 use super::answer::{
-    DIFFERS, FIRST, LAST, N, OBJECT, OTHER_OBJECT, OTHER_POSITION, POSITION, Pending, VARIANTS,
+    DIFFERS, EXTRACTED, FIRST, LAST, N, OBJECT, OTHER_OBJECT, OTHER_POSITION, POSITION, Pending,
+    VARIANTS,
 };
 use crate::error::{Error, Result};
 use crate::plan::decision::{Current, Decision, Fate, Given, Wins, decide, invalid_effect};
 use crate::plan::{
-    Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What,
+    Action, Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What,
 };
 use crate::sql::copytext::CopyRow;
 use crate::table::config::OnDuplicate;
@@ -86,10 +87,15 @@ impl Comparison<'_> {
                 Some(_) => (key.clone(), from.clone()),
                 None => (std::mem::take(&mut key), std::mem::take(&mut from)),
             };
+            let extracted = match what.action() {
+                Action::Insert | Action::Update => record.first.get(EXTRACTED).map(str::to_owned),
+                Action::Delete | Action::Skip | Action::Violation => None,
+            };
             let entry = Entry {
                 table: self.stage.target.name.to_owned(),
                 key,
                 what,
+                extracted,
                 from,
             };
             order.truncate(of_record);

@@ -14,6 +14,9 @@ impl Stage<'_> {
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn finish(&mut self, session: &Session) -> Result<()> {
         self.check_domains(session).await?;
+        if self.extracted {
+            session.run(&self.set_extracted()).await?;
+        }
         session.run(&self.analyze()).await?;
         if self.surely_distinct {
             return Ok(());
@@ -34,6 +37,17 @@ impl Stage<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes over when records were extracted, where that was not known when they were staged.
+    pub(in crate::pg) fn set_extracted(&self) -> Statement {
+        let sql = format!(
+            "UPDATE {} s SET _extracted = e.at FROM (SELECT pg_catalog.generate_series(first, last) AS n, at \
+             FROM pg_temp.loader_extracted WHERE _t = {}) e WHERE e.n = s._n",
+            self.temporary(),
+            self.target.place
+        );
+        Statement::new(self.doing("staging"), sql)
     }
 
     pub(in crate::pg) fn analyze(&self) -> Statement {

@@ -12,21 +12,21 @@ const NOT_GIVEN: &str = "false";
 
 /// What each column says about the row.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(in crate::pg::plan::check) struct Parts {
     /// The values as they would be.
-    pub(super) values: Vec<String>,
+    pub(in crate::pg::plan::check) values: Vec<String>,
     /// That an update changes one of them.
-    pub(super) differs: Vec<String>,
+    pub(in crate::pg::plan::check) differs: Vec<String>,
     /// That it changes one of a foreign key.
-    pub(super) refers: Vec<String>,
+    pub(in crate::pg::plan::check) refers: Vec<String>,
     /// That a value is missing where there must be one.
-    pub(super) nulls: Vec<String>,
+    pub(in crate::pg::plan::check) nulls: Vec<String>,
     /// That an immutable value would change.
-    pub(super) immutable: Vec<String>,
+    pub(in crate::pg::plan::check) immutable: Vec<String>,
 }
 
 impl After<'_> {
-    pub(super) fn parts(&self) -> Parts {
+    pub(in crate::pg::plan::check) fn parts(&self) -> Parts {
         let mut parts = Parts::default();
         for (i, column) in self.target.table.columns.iter().enumerate() {
             // A generated column follows from the others, in the outer query.

@@ -1,0 +1,142 @@
+//! Records that were extracted before data which changed their rows already, and would change them again.
+
+use super::After;
+use crate::error::Result;
+use crate::pg::beside::{ABSENT, FOUND};
+use crate::pg::plan::snapshot::Snapshot;
+use crate::pg::plan::stage::Stage;
+use crate::pg::{Session, ledger};
+use crate::plan::decision::writes_sql;
+use crate::sql::{Qualified, Statement, Values, all, any};
+use crate::table::config::OnOlder;
+use crate::table::row::record_id;
+
+/// What was found of older records.
+#[derive(Debug, Default)]
+pub struct Older {
+    /// What a reviewer should know, each of a table by number.
+    pub notes: Vec<(usize, String)>,
+    /// The numbers of the tables of which such records stand among the findings.
+    pub tables: Vec<usize>,
+}
+
+/// Looks for such records in all tables.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn older(
+    snapshot: &Snapshot<'_>,
+    loader_schema: &str,
+    stages: &[Stage<'_>],
+) -> Result<Older> {
+    let mut older = Older::default();
+    let dated: Vec<&Stage<'_>> = stages.iter().filter(|s| s.extracted).collect();
+    if dated.is_empty() {
+        return Ok(older);
+    }
+    let session = snapshot.session;
+    // What was taken back changed no row.
+    let undone = ledger::undone(session, loader_schema).await?;
+    let audit_log = Qualified {
+        schema: loader_schema.to_owned(),
+        name: "audit_log".into(),
+    };
+    for stage in dated {
+        let after = After::new(stage);
+        if stage.target.config.on_older == OnOlder::Note {
+            let note = after.note_older(session, &audit_log, &undone).await?;
+            older
+                .notes
+                .extend(note.map(|note| (stage.target.place, note)));
+        } else if session
+            .execute(&after.find_older(&audit_log, &undone))
+            .await?
+            > 0
+        {
+            older.tables.push(stage.target.place);
+        }
+    }
+    Ok(older)
+}
+
+impl After<'_> {
+    /// How many there are, in words, with one of them.
+    async fn note_older(
+        &self,
+        session: &Session,
+        audit_log: &Qualified,
+        undone: &[String],
+    ) -> Result<Option<String>> {
+        let row = session.row(&self.count_older(audit_log, undone)).await?;
+        let records: u64 = row.parsed(0)?;
+        if records == 0 {
+            return Ok(None);
+        }
+        let (were, them) = match records {
+            1 => ("1 record was", "it"),
+            _ => (&*format!("{records} records were"), "them"),
+        };
+        Ok(Some(format!(
+            "{were} extracted before data that changed the same rows already, and {verb} loaded all the same, for example {} \
+             (extracted {}, the row's data {}); on_older can block {them} or leave {them} out",
+            session.name_row(&self.target.name, row.text(1)?),
+            row.text(2)?,
+            row.text(3)?,
+            verb = if records == 1 { "is" } else { "are" },
+        )))
+    }
+
+    /// How many there are, and of the first its key, its time and that of its row.
+    pub(in crate::pg) fn count_older(&self, audit_log: &Qualified, undone: &[String]) -> Statement {
+        let mut values = Values::default();
+        let older = self.select_older(audit_log, undone, &mut values);
+        let sql = format!(
+            "SELECT pg_catalog.count(*) OVER (), x.id, x.extracted::text, x.newest::text FROM ({older}) x \
+             UNION ALL SELECT 0, NULL, NULL, NULL LIMIT 1"
+        );
+        Statement::with(self.doing("looking for older data among"), sql, values)
+    }
+
+    /// Notes them among the findings.
+    pub(in crate::pg) fn find_older(&self, audit_log: &Qualified, undone: &[String]) -> Statement {
+        let mut values = Values::default();
+        let older = self.select_older(audit_log, undone, &mut values);
+        let sql = format!(
+            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message, vals) \
+             SELECT {}, x.n, 'older_record', 'extracted_at', x.extracted::text, \
+               'extracted before data that changed the row already; deliver what is newer, or see on_older', \
+               pg_catalog.json_build_object('the row''s data', x.newest::text)::text FROM ({older}) x",
+            self.target.place
+        );
+        Statement::with(self.doing("looking for older data among"), sql, values)
+    }
+
+    /// A query of them: their numbers, keys, times, and the time of the newest data of their rows.
+    fn select_older(
+        &self,
+        audit_log: &Qualified,
+        undone: &[String],
+        values: &mut Values,
+    ) -> String {
+        let (target, beside) = (self.target, self.stage.beside());
+        let of_record = record_id(target.key_columns().iter().map(|c| c.staged_text("s")));
+        let parts = self.parts();
+        let writes = writes_sql(&target.config, FOUND, ABSENT);
+        format!(
+            "SELECT r.n, r.id, r.extracted, d.newest FROM (\
+               SELECT DISTINCT ON (s._n) s._n AS n, s._extracted AS extracted, CASE WHEN {FOUND} THEN {of_row} ELSE {of_record} END AS id, \
+                 ({ABSENT} OR {differs}) AS changes \
+               FROM {from} WHERE {conditions} ORDER BY s._n{then_live_first}) r, \
+             LATERAL (SELECT pg_catalog.max(a.extracted_at) AS newest FROM {audit_log} a WHERE a.record_id = r.id \
+               AND a.table_name = {table} AND a.extracted_at > r.extracted AND a.application <> ALL ({undone}::uuid[])) d \
+             WHERE r.changes AND d.newest IS NOT NULL ORDER BY r.n",
+            of_row = target.record_id("t"),
+            differs = any(&parts.differs),
+            from = beside.each(),
+            conditions = all(["s._extracted IS NOT NULL".to_owned(), writes]),
+            then_live_first = beside.then_live_first(),
+            table = values.text(&target.name),
+            undone = values.texts(undone),
+        )
+    }
+}

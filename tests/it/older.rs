@@ -1,0 +1,236 @@
+//! Data that was extracted before what is there already: it is noticed, and refused where that is asked.
+
+use crate::support::World;
+
+fn world(settings: &str) -> World {
+    let world = World::in_folder(
+        "CREATE TABLE t (id text PRIMARY KEY, v text, w text); \
+         CREATE TABLE c (id text PRIMARY KEY, t text REFERENCES t)",
+        &format!(
+            "t: {{natural_key: [id]{settings}}}\nc: {{natural_key: [id], on_invalid: reject}}"
+        ),
+    );
+    world.set("LOADER_QUEUE", "off");
+    world
+}
+
+/// An envelope with one record.
+fn one(at: &str, record: &str) -> String {
+    format!("{{\"extracted_at\": \"{at}\", \"data\": {record}}}")
+}
+
+/// Delivers and applies a record that was extracted on that day of 2024.
+fn load(world: &World, batch: &str, day: &str, record: &str) {
+    let at = format!("2024-{day}T08:00:00Z");
+    world.put(batch, "t/1.json", one(&at, record));
+    world.apply(&world.plan(batch)).ok();
+}
+
+const OLDER: &str = "1 record was extracted before data that changed the same rows already";
+
+/// Whether a plan of this record says that it is older.
+fn is_noted(world: &World, batch: &str, day: &str, record: &str) -> bool {
+    let at = format!("2024-{day}T08:00:00Z");
+    world.put(batch, "t/1.json", one(&at, record));
+    world.plan(batch).stderr.contains(OLDER)
+}
+
+#[test]
+fn older_data_is_noted_on_every_page() {
+    let world = world("");
+    load(&world, "new", "01-10", r#"{"id": "a", "v": "new"}"#);
+    world.put(
+        "old",
+        "t/1.json",
+        one("2024-01-09T23:00:00Z", r#"{"id": "a", "v": "old"}"#),
+    );
+    let plan = world.plan("old");
+    assert_eq!(plan.lines(), ["~ t id=a: v=\"new\"→\"old\""]);
+    assert_eq!(plan.entries()[0]["extracted"], "2024-01-09 23:00:00+00");
+    assert!(plan.stderr.contains(OLDER), "{}", plan.stderr);
+    for format in ["text", "markdown", "html", "json"] {
+        let shown = world.show(&plan, &["--format", format]);
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains("extracted before data"), "{format}: {shown}");
+        assert!(shown.contains("data 2024-01-10"), "{format}: {shown}");
+    }
+    world.apply(&plan).ok();
+    let audit = world
+        .loader(&["audit", "--table", "t", "--json"])
+        .ok()
+        .json();
+    let times: Vec<_> = (audit["changes"].as_array().unwrap().iter())
+        .map(|c| c["extracted_at"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(times, ["2024-01-09 23:00:00+00", "2024-01-10 08:00:00+00"]);
+    world
+        .loader(&["audit", "--table", "t"])
+        .ok()
+        .says("(extracted 2024-01-09 23:00:00+00)");
+}
+
+#[test]
+fn only_what_would_change_a_row_again_is_older() {
+    let world = world("");
+    load(&world, "one", "01-10", r#"{"id": "a", "v": "1"}"#);
+    let noted = |batch: &str, day: &str, record: &str| is_noted(&world, batch, day, record);
+    assert!(!noted("later", "01-11", r#"{"id": "a", "v": "2"}"#));
+    assert!(!noted("same", "01-10", r#"{"id": "a", "v": "2"}"#));
+    assert!(!noted("unchanged", "01-09", r#"{"id": "a", "v": "1"}"#));
+    assert!(!noted("another", "01-09", r#"{"id": "b", "v": "2"}"#));
+    assert!(noted("older", "01-09", r#"{"id": "a", "w": "2"}"#));
+    // Of what says no time nothing is known, and nothing is said.
+    world.put("csv", "t.csv", "id,v\na,2\n");
+    assert!(!world.plan("csv").stderr.contains("extracted"));
+    world.apply(&world.plan("csv")).ok();
+    assert!(noted("still", "01-09", r#"{"id": "a", "v": "1"}"#));
+}
+
+#[test]
+fn a_rollback_takes_the_time_back_with_the_change() {
+    let world = world("");
+    load(&world, "one", "01-10", r#"{"id": "a", "v": "1"}"#);
+    load(&world, "two", "01-20", r#"{"id": "a", "v": "2"}"#);
+    assert!(is_noted(&world, "x", "01-15", r#"{"id": "a", "v": "3"}"#));
+    world
+        .loader(&["rollback", "--batch-id", "two", "--force"])
+        .ok();
+    assert!(!is_noted(&world, "x", "01-15", r#"{"id": "a", "v": "3"}"#));
+    assert!(is_noted(&world, "y", "01-09", r#"{"id": "a", "v": "3"}"#));
+    // Taking that back brings the change and its time again.
+    let history = world.loader(&["history", "--json"]).ok().json();
+    let rollback = history["applications"][0]["application"].as_str().unwrap();
+    world
+        .loader(&["rollback", "--application", rollback, "--force"])
+        .ok();
+    assert!(is_noted(&world, "x", "01-15", r#"{"id": "a", "v": "3"}"#));
+}
+
+#[test]
+fn settings_refuse_older_data() {
+    let world = world(", on_older: reject");
+    load(&world, "one", "01-10", r#"{"id": "a", "v": "1"}"#);
+    world
+        .loader(&["rollback", "--batch-id", "one", "--force"])
+        .ok();
+    load(&world, "two", "01-20", r#"{"id": "a", "v": "2"}"#);
+    world.sql("DELETE FROM t");
+    // Both would be inserted; the first one's row was changed by newer data before it was deleted.
+    let old = one("2024-01-15T08:00:00Z", r#"{"id": "a", "v": "3"}"#);
+    let other = one("2024-01-15T08:00:00Z", r#"{"id": "b", "v": "3"}"#);
+    world.put("x", "t/1.json", old);
+    world.put("x", "t/2.json", other);
+    world.put("x", "c.csv", "id,t\n1,a\n2,b\n");
+    let plan = world.plan("x");
+    assert_eq!(
+        plan.lines(),
+        [
+            "! t id=a: older_record extracted_at reject",
+            "+ t id=b: v=\"3\"",
+            "! c id=1: missing_parent t reject",
+            "+ c id=2: t=\"b\"",
+        ]
+    );
+    let shown = world.show(&plan, &[]);
+    assert!(shown.contains("2024-01-20 08:00:00+00"), "{shown}");
+    let lines = world.plan_with("x", &["--on-older", "block"]).lines();
+    assert_eq!(lines[0], "! t id=a: older_record extracted_at block");
+    let plan = world.plan_with("x", &["--on-older", "note"]);
+    assert_eq!(plan.lines()[0], "+ t id=a: v=\"3\"");
+    assert!(
+        plan.stderr
+            .contains("on_older: reject is replaced by note for this plan")
+    );
+    let run = world.loader_with(
+        &[
+            "plan",
+            "--batch-id",
+            "x",
+            "--out",
+            "p.json",
+            "--detailed-exitcode",
+        ],
+        &[("LOADER_ON_OLDER", "block")],
+    );
+    run.exits(4);
+    world
+        .loader_with(
+            &["plan", "--batch-id", "x"],
+            &[("LOADER_ON_OLDER", "never")],
+        )
+        .exits(1)
+        .says("LOADER_ON_OLDER is \"never\", which is none of note, block, reject");
+    world.configure("t:\n  natural_key: [id]\n  on_older: refuse\nc: {natural_key: [id]}\n");
+    world
+        .try_plan("x", &[])
+        .exits(1)
+        .says("unknown variant `refuse`")
+        .says("line 3");
+}
+
+#[test]
+fn each_record_has_the_time_of_its_own_envelope() {
+    let world = world("");
+    let file = [
+        r#"{"records": [{"id": "a"}, {"id": "b"}], "extracted_at": "2024-01-10T08:00:00+02:00"}"#,
+        r#"{"extracted_at": "2024-01-11T08:00:00.5Z", "records": [{"id": "c"}]}"#,
+        r#"{"records": [{"id": "d"}], "extracted_at": null}"#,
+    ];
+    world.put("b", "t/1.ndjson", file.join("\n"));
+    world.put(
+        "b",
+        "t/2.json",
+        format!("[{}]", one("2024-01-12T00:00:00Z", r#"{"id": "e"}"#)),
+    );
+    let plan = world.plan("b");
+    let times: Vec<String> = (plan.entries().iter())
+        .map(|e| format!("{} {}", e["key"]["id"], e["extracted"]))
+        .collect();
+    assert_eq!(
+        times,
+        [
+            r#""a" "2024-01-10 06:00:00+00""#,
+            r#""b" "2024-01-10 06:00:00+00""#,
+            r#""c" "2024-01-11 08:00:00.5+00""#,
+            r#""d" null"#,
+            r#""e" "2024-01-12 00:00:00+00""#,
+        ]
+    );
+    // Changing one changes what was approved.
+    let text = plan
+        .text
+        .replace("2024-01-12 00:00:00+00", "2025-01-12 00:00:00+00");
+    world.write("forged.json", text);
+    world.loader(&["apply", "forged.json", "--force"]).exits(6);
+}
+
+#[test]
+fn a_time_that_cannot_be_read_is_said() {
+    let world = world("");
+    for at in ["2024-01-10T08:00:00", "yesterday", "infinity"] {
+        world.put("b", "t/1.json", one(at, r#"{"id": "a", "v": "1"}"#));
+        let plan = world.plan("b");
+        assert!(
+            plan.stderr
+                .contains("when 1 record was extracted cannot be read")
+                && plan
+                    .stderr
+                    .contains(&format!("staging/b/t/1.json#1 is \"{at}\"")),
+            "{}",
+            plan.stderr
+        );
+        assert_eq!(plan.entries()[0]["extracted"], serde_json::Value::Null);
+    }
+    world
+        .try_plan("b", &["--on-older", "block"])
+        .exits(1)
+        .says("staging/b/t/1.json#1: the envelope's extracted_at is \"infinity\"");
+    world.configure("t: {natural_key: [id], time_zone: Europe/Berlin}");
+    world.put(
+        "b",
+        "t/1.json",
+        one("2024-01-10T08:00:00", r#"{"id": "a", "v": "1"}"#),
+    );
+    let plan = world.plan_with("b", &["--on-older", "block"]);
+    assert_eq!(plan.entries()[0]["extracted"], "2024-01-10 07:00:00+00");
+}
