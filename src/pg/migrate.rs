@@ -1,6 +1,8 @@
 //! The loader's own tables: made or adopted by `loader migrate`.
 
 mod adopt;
+#[cfg(test)]
+mod statements;
 
 use crate::error::{Error, Remedy, Result};
 use crate::pg::{Session, failed, must_be};
@@ -16,6 +18,8 @@ pub fn is_own(table: &str) -> bool {
     table == "loader_migrations" || adopt::COLUMNS.iter().any(|(own, _)| *own == table)
 }
 
+const DOING: &str = "preparing the loader's tables";
+
 /// Any number: two migrations of one database must not run at once.
 const MIGRATION_LOCK: i64 = 0x6c6f_6164_6d69_6772;
 
@@ -25,38 +29,51 @@ const MIGRATION_LOCK: i64 = 0x6c6f_6164_6d69_6772;
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) with all that adopted tables lack or refuse; [`Database`](crate::ErrorKind::Database).
 pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>> {
-    let doing = "preparing the loader's tables";
-    let lock = format!("SELECT pg_catalog.pg_advisory_lock({MIGRATION_LOCK})");
-    session.run(&Statement::new(doing, lock)).await?;
+    session.run(&lock()).await?;
     // `CREATE SCHEMA` asks for a privilege that a role may lack where the schema exists already.
-    if !session.holds(&has_schema(doing, schema)).await? {
-        let create = format!("CREATE SCHEMA IF NOT EXISTS {}", Ident(schema));
-        session.run(&Statement::new(doing, create)).await?;
+    if !session.holds(&has_schema(schema)).await? {
+        session.run(&create_schema(schema)).await?;
     }
-    let path = format!("SET search_path = {}", Ident(schema));
-    session.run(&Statement::new(doing, path)).await?;
+    session.run(&work_in(schema)).await?;
     let patience = session.patience;
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name("loader_migrations");
     let report = tokio::time::timeout(patience, runner.run_async(&mut session.client))
         .await
-        .map_err(|_| Error::unanswered(doing, patience))?
-        .map_err(|e| Error::database(format!("{doing}: {e}{}", source_of(&e))))?;
+        .map_err(|_| Error::unanswered(DOING, patience))?
+        .map_err(|e| Error::database(format!("{DOING}: {e}{}", source_of(&e))))?;
     adopt::check(session, schema).await?;
-    let unlock =
-        format!("SELECT pg_catalog.pg_advisory_unlock({MIGRATION_LOCK}); RESET search_path");
-    session.run(&Statement::new(doing, unlock)).await?;
+    session.run(&unlock()).await?;
     let names = report.applied_migrations().iter().map(ToString::to_string);
     Ok(names.collect())
 }
 
-fn has_schema(doing: &str, schema: &str) -> Statement {
+fn lock() -> Statement {
+    let sql = format!("SELECT pg_catalog.pg_advisory_lock({MIGRATION_LOCK})");
+    Statement::new(DOING, sql)
+}
+
+fn unlock() -> Statement {
+    let sql = format!("SELECT pg_catalog.pg_advisory_unlock({MIGRATION_LOCK}); RESET search_path");
+    Statement::new(DOING, sql)
+}
+
+fn create_schema(schema: &str) -> Statement {
+    let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", Ident(schema));
+    Statement::new(DOING, sql)
+}
+
+fn work_in(schema: &str) -> Statement {
+    Statement::new(DOING, format!("SET search_path = {}", Ident(schema)))
+}
+
+fn has_schema(schema: &str) -> Statement {
     let mut values = Values::default();
     let sql = format!(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {})",
         values.text(schema)
     );
-    Statement::with(doing, sql, values)
+    Statement::with(DOING, sql, values)
 }
 
 /// The causes behind an error, joined.
@@ -78,20 +95,8 @@ fn source_of(e: &dyn std::error::Error) -> String {
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where the loader's tables are missing.
 pub async fn lineage(session: &Session, schema: &str) -> Result<String> {
-    let table = format!("{}.loader_identity", Ident(schema));
-    let there = Statement::new(
-        "looking for the loader's tables",
-        format!(
-            "SELECT pg_catalog.to_regclass({}) IS NOT NULL",
-            Literal(&table)
-        ),
-    );
-    let read = Statement::new(
-        "reading the database's lineage",
-        format!("SELECT lineage FROM {table}"),
-    );
-    let lineage = if session.holds(&there).await? {
-        session.column(&read).await?
+    let lineage = if session.holds(&has_identity(schema)).await? {
+        session.column(&read_lineage(schema)).await?
     } else {
         Vec::new()
     };
@@ -103,16 +108,37 @@ pub async fn lineage(session: &Session, schema: &str) -> Result<String> {
     })
 }
 
+fn identity(schema: &str) -> String {
+    format!("{}.loader_identity", Ident(schema))
+}
+
+fn has_identity(schema: &str) -> Statement {
+    let sql = format!(
+        "SELECT pg_catalog.to_regclass({}) IS NOT NULL",
+        Literal(&identity(schema))
+    );
+    Statement::new("looking for the loader's tables", sql)
+}
+
+fn read_lineage(schema: &str) -> Statement {
+    let sql = format!("SELECT lineage FROM {}", identity(schema));
+    Statement::new("reading the database's lineage", sql)
+}
+
 /// Gives the database a new lineage, so that plans made for its original no longer apply.
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn new_lineage(session: &Session, schema: &str) -> Result<()> {
+    let set = set_lineage(schema);
+    let count = session.execute(&set).await?;
+    must_be(set.doing(), 1, count)
+}
+
+fn set_lineage(schema: &str) -> Statement {
     let sql = format!(
-        "UPDATE {}.loader_identity SET lineage = pg_catalog.gen_random_uuid()::text",
-        Ident(schema)
+        "UPDATE {} SET lineage = pg_catalog.gen_random_uuid()::text",
+        identity(schema)
     );
-    let doing = "giving the database a new lineage";
-    let set = session.execute(&Statement::new(doing, sql)).await?;
-    must_be(doing, 1, set)
+    Statement::new("giving the database a new lineage", sql)
 }

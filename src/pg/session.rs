@@ -3,6 +3,9 @@
 mod ask;
 mod failure;
 mod rows;
+mod settings;
+#[cfg(test)]
+mod statements;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +17,7 @@ use super::connect::Database;
 use super::pooler;
 use crate::error::{Error, Result};
 use crate::plan::masking::Mask;
-use crate::sql::{Ident, Statement, Values, list};
+use crate::sql::list;
 
 use failure::discreet;
 pub use failure::{failed, must_be};
@@ -77,35 +80,6 @@ impl Timeouts {
     }
 }
 
-/// What decides about the spelling of a value or the meaning of a statement. `search_path` stays
-/// the role's own: extension types and triggers need it. No standby is waited for, but where rows are
-/// written for good: making a temporary table is a commit too.
-const PINNED: &str = "\
-SET TimeZone = 'UTC';
-SET DateStyle = 'ISO, YMD';
-SET IntervalStyle = 'postgres';
-SET extra_float_digits = 1;
-SET bytea_output = 'hex';
-SET lc_monetary = 'C';
-SET xmloption = 'content';
-SET client_encoding = 'UTF8';
-SET standard_conforming_strings = on;
-SET transform_null_equals = off;
-SET array_nulls = on;
-SET quote_all_identifiers = off;
-SET row_security = off;
-SET default_transaction_read_only = off;
-SET default_transaction_isolation = 'read committed';
-SET default_transaction_deferrable = off;
-SET client_min_messages = error;
-SET idle_in_transaction_session_timeout = 0;
-SET synchronous_commit = local;
-SET jit = off;
-SET default_statistics_target = 10;
-SELECT pg_catalog.set_config('work_mem', '64MB', false)
-  WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 67108864;
-";
-
 impl Session {
     /// A pinned session with the database.
     ///
@@ -136,22 +110,9 @@ impl Session {
             patience: timeouts.patience(),
             mask: OnceLock::new(),
         };
-        let preparing = |sql: &str| Statement::new("preparing the session", sql);
-        session.run(&preparing(PINNED)).await?;
-        let limits = format!(
-            "SET lock_timeout = {}; SET statement_timeout = {};",
-            timeouts.lock.as_millis(),
-            timeouts.transaction.as_millis()
-        );
-        session.run(&preparing(&limits)).await?;
-        let server = session
-            .row(&Statement::new(
-                "asking for the server's version",
-                "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), \
-                 pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start \
-                 FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_catalog.pg_backend_pid())",
-            ))
-            .await?;
+        session.run(&settings::pinned()).await?;
+        session.run(&settings::limits(timeouts)).await?;
+        let server = session.row(&settings::server()).await?;
         let (version, encoding): (i32, &str) = (server.parsed(1)?, server.text(2)?);
         if version < 140_000 {
             return Err(Error::config(format!(
@@ -166,8 +127,7 @@ impl Session {
         }
         // A dead client must not hold its locks until the server happens to write to it.
         // Not every platform can check; then keepalives have to do.
-        let check = "SET client_connection_check_interval = '1s'";
-        let _ = session.run(&preparing(check)).await;
+        let _ = session.run(&settings::watched()).await;
         let backend = Backend {
             process: server.parsed(0)?,
             started: server.get(3).unwrap_or("not shown").to_owned(),
@@ -186,15 +146,7 @@ impl Session {
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn waits_for_standby(&self, backend: &Backend) -> Result<bool> {
-        let mut values = Values::default();
-        let sql = format!(
-            "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = {} AND backend_start::text = {} \
-             AND wait_event = 'SyncRep')",
-            backend.process,
-            values.text(&backend.started)
-        );
-        let doing = "asking what the lost attempt waits for";
-        self.holds(&Statement::with(doing, sql, values)).await
+        self.holds(&settings::waits_for_standby(backend)).await
     }
 
     /// From now on says nothing that may name a value of these sensitive columns.
@@ -223,15 +175,7 @@ impl Session {
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn terminate(&self, backend: &Backend) -> Result<()> {
-        let mut values = Values::default();
-        let sql = format!(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
-             WHERE pid = {} AND backend_start::text = {} AND usename = current_user",
-            backend.process,
-            values.text(&backend.started)
-        );
-        let terminate = Statement::with("ending the lost attempt", sql, values);
-        self.run(&terminate).await
+        self.run(&settings::terminate(backend)).await
     }
 
     /// Sets the search path under which a plan was made: these schemas, and no others.
@@ -240,19 +184,8 @@ impl Session {
     /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where the role cannot use one of them, or one is gone;
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn set_search_path(&self, schemas: &[String]) -> Result<()> {
-        let doing = "setting the search path";
-        let mut values = Values::default();
-        let sql = format!(
-            "SELECT pg_catalog.set_config('search_path', {}, false)",
-            values.text(list(schemas.iter().map(|s| Ident(s))))
-        );
-        self.run(&Statement::with(doing, sql, values)).await?;
-        let mut values = Values::default();
-        let sql = format!(
-            "SELECT pg_catalog.current_schemas(false)::text[] = {}",
-            values.texts(schemas)
-        );
-        if self.holds(&Statement::with(doing, sql, values)).await? {
+        self.run(&settings::search_path(schemas)).await?;
+        if self.holds(&settings::has_search_path(schemas)).await? {
             return Ok(());
         }
         Err(Error::plan_refused(format!(
@@ -268,11 +201,10 @@ impl Session {
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config) where it is another one.
     pub(super) async fn stays(&self, doing: &str) -> Result<()> {
-        let sql = format!(
-            "SELECT pg_catalog.pg_backend_pid() = {}",
-            self.backend.process
-        );
-        if self.holds(&Statement::new(doing, sql)).await? {
+        if self
+            .holds(&settings::is_served_by(&self.backend, doing))
+            .await?
+        {
             return Ok(());
         }
         Err(pooler::refused(doing))

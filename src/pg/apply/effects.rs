@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
+use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::write::Context;
-use crate::sql::{Literal, Statement, Values, list};
+use crate::sql::{Literal, Qualified, Statement, Values, list};
 
 /// Rows inserted, updated and deleted.
 type Counts = [i64; 3];
@@ -35,7 +36,8 @@ fn topmost(oid: &str) -> String {
     )
 }
 
-fn counted() -> Statement {
+/// The rows that the transaction touched, by table.
+pub(super) fn counted() -> Statement {
     let sql = format!(
         "SELECT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
            pg_catalog.sum(s.n_tup_ins), pg_catalog.sum(s.n_tup_upd), pg_catalog.sum(s.n_tup_del) \
@@ -48,8 +50,9 @@ fn counted() -> Statement {
     Statement::new(DOING, sql)
 }
 
-/// A table that was dropped has no name any more.
-fn uncounted() -> Statement {
+/// The tables that it may have emptied or redefined, or whose rows are not counted. One that was dropped has
+/// no name any more.
+pub(super) fn uncounted() -> Statement {
     let sql = "\
         SELECT l.relation, coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), '(dropped)') \
         FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation \
@@ -62,13 +65,20 @@ fn uncounted() -> Statement {
     Statement::new(DOING, sql)
 }
 
+/// Whether the server counts.
+pub(super) fn counts() -> Statement {
+    Statement::new(
+        DOING,
+        "SELECT pg_catalog.current_setting('track_counts') = 'on'",
+    )
+}
+
 /// What this transaction has touched so far.
 ///
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where the server does not count.
 pub(super) async fn touched(session: &Session) -> Result<Touched> {
-    let counting = "SELECT pg_catalog.current_setting('track_counts') = 'on'";
-    if !session.holds(&Statement::new(DOING, counting)).await? {
+    if !session.holds(&counts()).await? {
         return Err(Error::config(
             "the server does not count the rows that are written (track_counts is off), so that what triggers and \
              foreign keys change beside the plan would not be seen: turn it on, in the server's configuration or where \
@@ -120,15 +130,8 @@ async fn planned(
         (name, counts.map(n))
     });
     let written: Vec<_> = own.into_iter().chain(loaded).collect();
-    let oids = written.iter().map(|(name, _)| {
-        let name = name.to_string();
-        topmost(&format!(
-            "{}::pg_catalog.regclass::pg_catalog.oid",
-            Literal(&name)
-        ))
-    });
-    let sql = format!("SELECT {}", list(oids));
-    let row = context.session.row(&Statement::new(DOING, sql)).await?;
+    let names: Vec<&Qualified> = written.iter().map(|(name, _)| name).collect();
+    let row = context.session.row(&counted_for(&names)).await?;
     let mut planned: BTreeMap<u32, Counts> = BTreeMap::new();
     let mut loaders = BTreeSet::new();
     for (i, (_, counts)) in written.into_iter().enumerate() {
@@ -140,6 +143,18 @@ async fn planned(
         (0..3).for_each(|i| sum[i] += counts[i]);
     }
     Ok((planned, loaders))
+}
+
+/// The tables for which the rows of these count.
+pub(super) fn counted_for(names: &[&Qualified]) -> Statement {
+    let oids = names.iter().map(|name| {
+        let name = name.to_string();
+        topmost(&format!(
+            "{}::pg_catalog.regclass::pg_catalog.oid",
+            Literal(&name)
+        ))
+    });
+    Statement::new(DOING, format!("SELECT {}", list(oids)))
 }
 
 /// Rows that nobody planned must not be touched. It is asked last of all, when triggers on the
@@ -199,6 +214,11 @@ fn unplanned(what: &str, name: &str) -> Error {
 /// Whether something of somebody else's runs when the loader writes its own tables: then what was
 /// read back may have changed since.
 pub(super) async fn is_followed(context: &Context<'_>) -> Result<bool> {
+    context.session.holds(&followers(&context.origin)).await
+}
+
+/// Whether a table of the loader's own has rules or triggers.
+pub(super) fn followers(origin: &Origin<'_>) -> Statement {
     let own = [
         "audit_log",
         "validation_queue",
@@ -206,7 +226,7 @@ pub(super) async fn is_followed(context: &Context<'_>) -> Result<bool> {
         "loader_ledger",
     ];
     let mut values = Values::default();
-    let names = own.map(|table| context.origin.own_table(table).to_string());
+    let names = own.map(|table| origin.own_table(table).to_string());
     let sql = format!(
         "WITH RECURSIVE own(oid) AS (SELECT u.name::pg_catalog.regclass::pg_catalog.oid FROM pg_catalog.unnest({}) u(name) \
            UNION SELECT i.inhrelid FROM own JOIN pg_catalog.pg_inherits i ON i.inhparent = own.oid) \
@@ -215,8 +235,5 @@ pub(super) async fn is_followed(context: &Context<'_>) -> Result<bool> {
         values.texts(names)
     );
     let doing = "looking for triggers of the loader's own tables";
-    context
-        .session
-        .holds(&Statement::with(doing, sql, values))
-        .await
+    Statement::with(doing, sql, values)
 }

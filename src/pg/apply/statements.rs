@@ -6,10 +6,10 @@ use super::origin::Origin;
 use super::staged::Staged;
 use super::staged::fate::Fate;
 use super::write::Updates;
-use super::{queued, record, undone};
+use super::{effects, queued, record, undone};
 use crate::pg::fixture::{assert_snapshot, printed, schema};
 use crate::plan::{Counts, DriftState, Header, Kind, TablePlan};
-use crate::sql::Statement;
+use crate::sql::{Qualified, Statement};
 
 const ORIGIN: Origin<'_> = Origin {
     actor: "curator",
@@ -103,6 +103,20 @@ fn locking() {
     }
     statements.push(ask_others(&["public.samples".into()]));
     assert_snapshot("sql_lock", &printed(statements));
+}
+
+#[test]
+fn side_effects() {
+    let tables = staged();
+    let names: Vec<&Qualified> = tables.iter().map(|t| &t.target.table.name).collect();
+    let statements = [
+        effects::counts(),
+        effects::counted(),
+        effects::uncounted(),
+        effects::counted_for(&names),
+        effects::followers(&ORIGIN),
+    ];
+    assert_snapshot("sql_effects", &printed(statements));
 }
 
 #[test]

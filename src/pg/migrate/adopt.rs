@@ -110,13 +110,19 @@ pub(super) const COLUMNS: [(&str, &[(&str, Holds)]); 5] = [
 const DOING: &str = "checking the loader's tables";
 
 /// One thing that loads or rollbacks do with a table.
-struct Trial {
+pub(super) struct Trial {
     /// What it is, for people.
     what: String,
     /// Does it.
-    write: Statement,
+    pub(super) write: Statement,
     /// Asks whether it is there as it was written, as SQL.
     read: String,
+}
+
+impl Trial {
+    pub(super) fn read(&self) -> Statement {
+        Statement::new(&*self.what, &*self.read)
+    }
 }
 
 /// That loads and rollbacks can work with the loader's tables in `schema`.
@@ -128,11 +134,7 @@ pub(super) async fn check(session: &Session, schema: &str) -> Result<()> {
     // What is of another type would only be told a second time.
     if wrong.is_empty() {
         // Where something was loaded, it works; and what others put on the tables since need not run.
-        let sql = format!(
-            "SELECT EXISTS (SELECT FROM {}.loader_ledger)",
-            Ident(schema)
-        );
-        if session.holds(&Statement::new(DOING, sql)).await? {
+        if session.holds(&was_used(schema)).await? {
             return Ok(());
         }
         wrong = try_all(session, schema).await?;
@@ -149,21 +151,35 @@ pub(super) async fn check(session: &Session, schema: &str) -> Result<()> {
     .with_remedy(Remedy::OtherLoaderSchema))
 }
 
+/// Whether something was loaded with these tables.
+pub(super) fn was_used(schema: &str) -> Statement {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM {}.loader_ledger)",
+        Ident(schema)
+    );
+    Statement::new(DOING, sql)
+}
+
+/// A table's columns: type, as it is written, and whether it holds texts of any length.
+pub(super) fn columns_of(schema: &str, table: &str) -> Statement {
+    let sql = format!(
+        "SELECT a.attname, coalesce(b.typname, t.typname), pg_catalog.format_type(a.atttypid, a.atttypmod), \
+           CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END < 0 \
+         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+         LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype \
+         JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = {} AND c.relname = {} AND a.attnum > 0 AND NOT a.attisdropped",
+        Literal(schema),
+        Literal(table)
+    );
+    Statement::new(DOING, sql)
+}
+
 /// Columns that are missing or of another type.
 async fn columns(session: &Session, schema: &str) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for (table, columns) in COLUMNS {
-        let sql = format!(
-            "SELECT a.attname, coalesce(b.typname, t.typname), pg_catalog.format_type(a.atttypid, a.atttypmod), \
-               CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END < 0 \
-             FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-             LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype \
-             JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = {} AND c.relname = {} AND a.attnum > 0 AND NOT a.attisdropped",
-            Literal(schema),
-            Literal(table)
-        );
-        let found = session.rows(&Statement::new(DOING, sql)).await?;
+        let found = session.rows(&columns_of(schema, table)).await?;
         for (column, holds) in columns {
             let types = holds.types();
             let found = found.iter().find(|row| row.get(0) == Some(*column));
@@ -192,11 +208,11 @@ async fn columns(session: &Session, schema: &str) -> Result<Vec<String>> {
 
 /// What of that which loads and rollbacks do cannot be done. Everything is taken back.
 async fn try_all(session: &Session, schema: &str) -> Result<Vec<String>> {
-    let id = uuid::Uuid::new_v4().to_string();
+    let ids = [(); 3].map(|()| uuid::Uuid::new_v4().to_string());
     session.run(&Statement::new(DOING, "BEGIN")).await?;
     let tried = async {
         let mut wrong = Vec::new();
-        for trial in trials(schema, &id)? {
+        for trial in trials(schema, ids.each_ref().map(String::as_str))? {
             session
                 .run(&Statement::new(DOING, "SAVEPOINT trial"))
                 .await?;
@@ -229,9 +245,7 @@ async fn try_all(session: &Session, schema: &str) -> Result<Vec<String>> {
 
 async fn attempt(session: &Session, trial: &Trial) -> Result<bool> {
     session.run(&trial.write).await?;
-    session
-        .holds(&Statement::new(&*trial.what, &*trial.read))
-        .await
+    session.holds(&trial.read()).await
 }
 
 /// As long as a plan's.
@@ -240,8 +254,9 @@ const HASH: &str = "sha256:00000000000000000000000000000000000000000000000000000
 /// As long as the longest name in the database.
 const NAME: &str = "abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_123456789";
 
-/// What loads and rollbacks write, by what writes it there.
-fn trials(schema: &str, id: &str) -> Result<Vec<Trial>> {
+/// What loads and rollbacks write, by what writes it there: changes of application `id`, and in the ledger, which
+/// has each application once, `load` and `rollback`.
+pub(super) fn trials(schema: &str, [id, load, rollback]: [&str; 3]) -> Result<Vec<Trial>> {
     let origin = Origin {
         actor: NAME,
         batch_id: NAME,
@@ -303,11 +318,9 @@ fn trials(schema: &str, id: &str) -> Result<Vec<Trial>> {
             Literal(id)
         ),
     });
-    for kind in [Kind::Load, Kind::Rollback] {
-        // Of each application there is one.
-        let application = uuid::Uuid::new_v4().to_string();
+    for (kind, application) in [(Kind::Load, load), (Kind::Rollback, rollback)] {
         let origin = Origin {
-            application: &application,
+            application,
             ..origin.clone()
         };
         let header = Header {
@@ -320,7 +333,7 @@ fn trials(schema: &str, id: &str) -> Result<Vec<Trial>> {
             read: format!(
                 "SELECT pg_catalog.count(*) = 1 FROM {} WHERE application = {}::uuid AND kind = '{}' AND {}::uuid = ANY (undoes)",
                 origin.own_table("loader_ledger"),
-                Literal(&application),
+                Literal(application),
                 kind.word(),
                 Literal(id)
             ),

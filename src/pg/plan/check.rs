@@ -19,7 +19,6 @@ use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
-use crate::pg::plan::trial;
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Stamp, TableConfig};
 use crate::table::schema::{Check, Column, Identity, UniqueIndex};
@@ -244,11 +243,6 @@ impl<'a> After<'a> {
             values = list(values),
             rows = self.temporary(),
         ))
-    }
-
-    /// Whether a statement runs without an error.
-    async fn works(&self, session: &Session, sql: String) -> Result<bool> {
-        trial::works(session, &self.checking(sql)).await
     }
 
     /// Where something was `found`: records with findings are no longer valid, and do not count

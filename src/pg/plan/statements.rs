@@ -101,3 +101,25 @@ fn checking() {
         .push(samples.find_older(&audit_log, &["6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]));
     assert_snapshot("sql_check", &printed(statements));
 }
+
+#[test]
+fn rules() {
+    let schema = schema();
+    let stages = staged(&schema);
+    let samples = After::new(&stages[1]);
+    let table = &schema[1].table;
+    let (check, volume, doubled) = (&table.checks[0], &table.columns[3], &table.columns[4]);
+    let statements = [
+        samples.compute("now()", volume),
+        samples.evaluate("(volume * 2)::numeric"),
+        samples.find_failing(Some(doubled), "(volume * 2)::numeric", "cannot be computed"),
+        samples.set_unsound(),
+        samples.fill_in(doubled, "(volume * 2)::numeric"),
+        samples.count_broken(check, "true"),
+        samples.find_broken_at_once(check, "true", "does not hold"),
+        samples.find_broken_singly(check, "true", "does not hold"),
+        samples.fit_domain(volume, "true"),
+        samples.find_misfits(volume, "true", "null_value", "does not allow null"),
+    ];
+    assert_snapshot("sql_rules", &printed(statements));
+}

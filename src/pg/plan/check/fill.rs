@@ -6,12 +6,23 @@ use super::{After, CHANGED, COUNTS, GIVEN, N, NEW, REFERS, ROW, SOUND, TABLE, VA
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::{ABSENT, FOUND};
+use crate::pg::plan::trial;
 use crate::plan::ViolationKind;
 use crate::plan::decision::writes_sql;
 use crate::plan::incoming::Finding;
 use crate::sql::{Ident, Literal, Statement, all, any, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder};
 use crate::table::schema::Column;
+
+/// The condition of the rows that are written and of which expressions can be evaluated.
+pub(super) fn written_soundly() -> String {
+    format!("{SOUND} AND {CHANGED}")
+}
+
+/// A condition that holds wherever an expression can be evaluated.
+pub(super) fn evaluates(expression: &str) -> String {
+    format!("pg_catalog.num_nulls({expression}) >= 0")
+}
 
 /// Whether generated columns are computed with the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +44,7 @@ impl After<'_> {
         if generated.is_empty() {
             return session.run(&all).await.map(|()| 0);
         }
-        if self.works(session, all.text().to_owned()).await? {
+        if trial::works(session, &all).await? {
             return Ok(0);
         }
         // Some row's generated column cannot be computed: which?
@@ -45,12 +56,7 @@ impl After<'_> {
             found += self
                 .failing(session, Some(column), &computed, &message)
                 .await?;
-            let sql = format!(
-                "UPDATE {} SET {} = CASE WHEN {SOUND} THEN {computed} END",
-                self.temporary(),
-                Ident(&column.name)
-            );
-            session.run(&self.filling(sql)).await?;
+            session.run(&self.fill_in(column, &computed)).await?;
         }
         if found == 0 {
             // It is no row's fault: the database's own words.
@@ -58,6 +64,15 @@ impl After<'_> {
             session.run(&self.filling(sql)).await?;
         }
         Ok(found)
+    }
+
+    /// Computes a generated column where that can be done.
+    pub(in crate::pg) fn fill_in(&self, column: &Column, computed: &str) -> Statement {
+        self.filling(format!(
+            "UPDATE {} SET {} = CASE WHEN {SOUND} THEN {computed} END",
+            self.temporary(),
+            Ident(&column.name)
+        ))
     }
 
     fn filling(&self, sql: String) -> Statement {
@@ -72,32 +87,51 @@ impl After<'_> {
         expression: &str,
         message: &str,
     ) -> Result<u64> {
-        let condition = format!("{SOUND} AND {CHANGED}");
-        let holds = format!("pg_catalog.num_nulls({expression}) >= 0");
-        let attempt = format!(
-            "SELECT pg_catalog.count(*) FROM {} WHERE {condition} AND {holds}",
-            self.temporary()
-        );
-        if self.works(session, attempt).await? {
+        if trial::works(session, &self.evaluate(expression)).await? {
             return Ok(0);
         }
+        let find = self.find_failing(field, expression, message);
+        let found = session.execute(&find).await?;
+        session.run(&self.set_unsound()).await?;
+        Ok(found)
+    }
+
+    /// Evaluates an expression for all rows that are written.
+    pub(in crate::pg) fn evaluate(&self, expression: &str) -> Statement {
+        self.checking(format!(
+            "SELECT pg_catalog.count(*) FROM {} WHERE {} AND {}",
+            self.temporary(),
+            written_soundly(),
+            evaluates(expression)
+        ))
+    }
+
+    /// Notes the rows for which it fails.
+    pub(in crate::pg) fn find_failing(
+        &self,
+        field: Option<&Column>,
+        expression: &str,
+        message: &str,
+    ) -> Statement {
         let field = field.map_or("NULL::text".into(), |c| {
             format!("{}::text", Literal(&c.name))
         });
         let select = format!(
             "SELECT r.n, {field}, NULL::text, {}::text || ' (' || r.why || ')' FROM {}",
             Literal(message),
-            self.failing_rows(&condition, &holds)
+            self.failing_rows(&written_soundly(), &evaluates(expression))
         );
-        let found = session.execute(&self.find("check_failed", &select)).await?;
-        let unsound = self.checking(format!(
+        self.find("check_failed", &select)
+    }
+
+    /// Nothing more is evaluated of the rows for which something failed.
+    pub(in crate::pg) fn set_unsound(&self) -> Statement {
+        self.checking(format!(
             "UPDATE {} a SET {SOUND} = false FROM pg_temp.loader_findings v \
              WHERE v._t = {} AND v._n = a.{N} AND v.kind = 'check_failed' AND a.{SOUND}",
             self.temporary(),
             self.target.place
-        ));
-        session.run(&unsound).await?;
-        Ok(found)
+        ))
     }
 
     /// For `FROM`: the rows `r` with `condition` for which `holds` is false or fails, and why.
@@ -117,11 +151,15 @@ impl After<'_> {
         let mut unknown: Vec<bool> = columns.iter().map(is_numbered).collect();
         for (i, column) in columns.iter().enumerate() {
             if let (Some(default), false) = (&column.default, unknown[i]) {
-                let attempt = format!("SELECT ({default})::{}", column.base_type_sql);
-                unknown[i] = !self.works(session, attempt).await?;
+                let computed = self.compute(default, column);
+                unknown[i] = !trial::works(session, &computed).await?;
             }
         }
         Ok(unknown)
+    }
+
+    pub(in crate::pg) fn compute(&self, default: &str, column: &Column) -> Statement {
+        self.checking(format!("SELECT ({default})::{}", column.base_type_sql))
     }
 
     pub(in crate::pg) fn fill_all(&self, generated: Generated) -> Statement {

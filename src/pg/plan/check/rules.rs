@@ -1,9 +1,11 @@
 //! What is evaluated on one row: check constraints, partitions, domains, index expressions.
 
-use super::{After, CHANGED, GIVEN, N, NEW, SOUND, is_foreign_stamp};
+use super::fill::{evaluates, written_soundly};
+use super::{After, GIVEN, N, NEW, is_foreign_stamp};
 use crate::error::Result;
 use crate::pg::Session;
-use crate::sql::{Ident, Literal};
+use crate::pg::plan::trial;
+use crate::sql::{Ident, Literal, Statement};
 use crate::table::schema::{Asks, Check, Column};
 
 impl After<'_> {
@@ -38,32 +40,57 @@ impl After<'_> {
 
     /// Rows for which a constraint is false, or fails.
     async fn holds(&self, session: &Session, check: &Check, message: &str) -> Result<u64> {
-        let expression = &check.expression;
         let Some(known) = self.known(check) else {
             return Ok(0);
         };
-        let condition = format!("{SOUND} AND {CHANGED}{known}");
-        let broken = self.broken_rows(expression, &condition, message);
-        let attempt = format!("SELECT pg_catalog.count(*) FROM ({broken}) x");
-        let select = if self.works(session, attempt).await? {
-            broken
+        let condition = format!("{}{known}", written_soundly());
+        let count = self.count_broken(check, &condition);
+        let find = if trial::works(session, &count).await? {
+            self.find_broken_at_once(check, &condition, message)
         } else {
-            format!(
-                "SELECT r.n, {}::text || coalesce(' (' || r.why || ')', '') FROM {}",
-                Literal(message),
-                self.failing_rows(&condition, expression)
-            )
+            self.find_broken_singly(check, &condition, message)
         };
-        session.execute(&self.find_broken(&select, check)).await
+        session.execute(&find).await
     }
 
-    /// A query of the rows with `condition` for which `expression` is false.
-    fn broken_rows(&self, expression: &str, condition: &str, message: &str) -> String {
-        format!(
-            "SELECT {N}, {}::text FROM {} WHERE {condition} AND ({expression}) IS FALSE",
+    /// Evaluates a constraint for all rows with `condition`.
+    pub(in crate::pg) fn count_broken(&self, check: &Check, condition: &str) -> Statement {
+        self.checking(format!(
+            "SELECT pg_catalog.count(*) FROM {} WHERE {condition} AND ({}) IS FALSE",
+            self.temporary(),
+            check.expression
+        ))
+    }
+
+    /// Notes the rows with `condition` for which a constraint is false.
+    pub(in crate::pg) fn find_broken_at_once(
+        &self,
+        check: &Check,
+        condition: &str,
+        message: &str,
+    ) -> Statement {
+        let select = format!(
+            "SELECT {N}, {}::text FROM {} WHERE {condition} AND ({}) IS FALSE",
             Literal(message),
-            self.temporary()
-        )
+            self.temporary(),
+            check.expression
+        );
+        self.find_broken(&select, check)
+    }
+
+    /// Notes the rows with `condition` for which a constraint is false, or fails.
+    pub(in crate::pg) fn find_broken_singly(
+        &self,
+        check: &Check,
+        condition: &str,
+        message: &str,
+    ) -> Statement {
+        let select = format!(
+            "SELECT r.n, {}::text || coalesce(' (' || r.why || ')', '') FROM {}",
+            Literal(message),
+            self.failing_rows(condition, &check.expression)
+        );
+        self.find_broken(&select, check)
     }
 
     /// A further condition for the rows in which everything that a constraint reads is known;
@@ -115,46 +142,64 @@ impl After<'_> {
         if is_foreign_stamp(&self.target.config, column) {
             return Ok(0);
         }
-        let (name, ty) = (Ident(&column.name), &column.type_sql);
         let unknown = if self.unknown[i] {
             self.gave(i)
         } else {
             String::new()
         };
-        let rows = format!("{SOUND} AND {CHANGED} AND ({NEW} OR {name} IS NULL){unknown}");
-        let fits = format!("pg_catalog.num_nulls({name}::{ty}) >= 0");
-        let attempt = format!(
-            "SELECT pg_catalog.count(*) FROM {} WHERE {rows} AND {fits}",
-            self.temporary()
+        let name = Ident(&column.name);
+        let rows = format!(
+            "{} AND ({NEW} OR {name} IS NULL){unknown}",
+            written_soundly()
         );
-        if self.works(session, attempt).await? {
+        if trial::works(session, &self.fit_domain(column, &rows)).await? {
             return Ok(0);
         }
-        let mut found = 0;
-        for (kind, is, message) in [
-            (
-                "null_value",
-                "IS NULL",
-                format!("null, and the domain {ty} does not allow it"),
-            ),
-            (
-                "invalid_value",
-                "IS NOT NULL",
-                format!("the default does not fit the domain {ty}"),
-            ),
-        ] {
-            // Where the column or its domain is NOT NULL, that was found without asking.
-            if kind == "null_value" && column.not_null {
-                continue;
-            }
-            let select = format!(
-                "SELECT r.n, {}::text, NULL::text, {}::text || coalesce(' (' || r.why || ')', '') FROM {}",
-                Literal(&column.name),
-                Literal(&message),
-                self.failing_rows(&format!("{rows} AND {name} {is}"), &fits)
-            );
-            found += session.execute(&self.find(kind, &select)).await?;
-        }
+        // Where the column or its domain is NOT NULL, that was found without asking.
+        let mut found = if column.not_null {
+            0
+        } else {
+            let message = format!("null, and the domain {} does not allow it", column.type_sql);
+            let null = format!("{rows} AND {name} IS NULL");
+            let find = self.find_misfits(column, &null, "null_value", &message);
+            session.execute(&find).await?
+        };
+        let message = format!("the default does not fit the domain {}", column.type_sql);
+        let default = format!("{rows} AND {name} IS NOT NULL");
+        let find = self.find_misfits(column, &default, "invalid_value", &message);
+        found += session.execute(&find).await?;
         Ok(found)
     }
+
+    /// Makes the value of all `rows` one of the column's domain.
+    pub(in crate::pg) fn fit_domain(&self, column: &Column, rows: &str) -> Statement {
+        self.checking(format!(
+            "SELECT pg_catalog.count(*) FROM {} WHERE {rows} AND {}",
+            self.temporary(),
+            fits(column)
+        ))
+    }
+
+    /// Notes those of `rows` whose value the domain refuses.
+    pub(in crate::pg) fn find_misfits(
+        &self,
+        column: &Column,
+        rows: &str,
+        kind: &str,
+        message: &str,
+    ) -> Statement {
+        let select = format!(
+            "SELECT r.n, {}::text, NULL::text, {}::text || coalesce(' (' || r.why || ')', '') FROM {}",
+            Literal(&column.name),
+            Literal(message),
+            self.failing_rows(rows, &fits(column))
+        );
+        self.find(kind, &select)
+    }
+}
+
+/// A condition that fails for a value which the column's domain refuses, and holds for all others.
+fn fits(column: &Column) -> String {
+    let (name, ty) = (Ident(&column.name), &column.type_sql);
+    evaluates(&format!("{name}::{ty}"))
 }

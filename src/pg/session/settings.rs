@@ -1,0 +1,121 @@
+//! What a session is told and asked about itself.
+
+use super::{Backend, Timeouts};
+use crate::sql::{Ident, Statement, Values, list};
+
+/// What decides about the spelling of a value or the meaning of a statement. `search_path` stays
+/// the role's own: extension types and triggers need it. No standby is waited for, but where rows are
+/// written for good: making a temporary table is a commit too.
+const PINNED: &str = "\
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, YMD';
+SET IntervalStyle = 'postgres';
+SET extra_float_digits = 1;
+SET bytea_output = 'hex';
+SET lc_monetary = 'C';
+SET xmloption = 'content';
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SET transform_null_equals = off;
+SET array_nulls = on;
+SET quote_all_identifiers = off;
+SET row_security = off;
+SET default_transaction_read_only = off;
+SET default_transaction_isolation = 'read committed';
+SET default_transaction_deferrable = off;
+SET client_min_messages = error;
+SET idle_in_transaction_session_timeout = 0;
+SET synchronous_commit = local;
+SET jit = off;
+SET default_statistics_target = 10;
+SELECT pg_catalog.set_config('work_mem', '64MB', false)
+  WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 67108864;
+";
+
+const PREPARING: &str = "preparing the session";
+
+pub(super) fn pinned() -> Statement {
+    Statement::new(PREPARING, PINNED)
+}
+
+/// How long the server waits for locks, and works on one statement.
+pub(super) fn limits(timeouts: Timeouts) -> Statement {
+    let sql = format!(
+        "SET lock_timeout = {}; SET statement_timeout = {};",
+        timeouts.lock.as_millis(),
+        timeouts.transaction.as_millis()
+    );
+    Statement::new(PREPARING, sql)
+}
+
+/// Its process, version, encoding, and when the process began.
+pub(super) fn server() -> Statement {
+    Statement::new(
+        "asking for the server's version",
+        "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), \
+         pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start \
+         FROM pg_catalog.pg_stat_activity a WHERE a.pid = pg_catalog.pg_backend_pid())",
+    )
+}
+
+/// The server looks whether the client is still there.
+pub(super) fn watched() -> Statement {
+    Statement::new(PREPARING, "SET client_connection_check_interval = '1s'")
+}
+
+/// Whether another process has committed and waits for a standby.
+pub(super) fn waits_for_standby(backend: &Backend) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE {} AND wait_event = 'SyncRep')",
+        is(backend, &mut values)
+    );
+    Statement::with("asking what the lost attempt waits for", sql, values)
+}
+
+/// Ends another process of the same role.
+pub(super) fn terminate(backend: &Backend) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+         WHERE {} AND usename = current_user",
+        is(backend, &mut values)
+    );
+    Statement::with("ending the lost attempt", sql, values)
+}
+
+/// The condition that a process is this one, and no later one with its number.
+fn is(backend: &Backend, values: &mut Values) -> String {
+    format!(
+        "pid = {} AND backend_start::text = {}",
+        backend.process,
+        values.text(&backend.started)
+    )
+}
+
+const SEARCH_PATH: &str = "setting the search path";
+
+pub(super) fn search_path(schemas: &[String]) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT pg_catalog.set_config('search_path', {}, false)",
+        values.text(list(schemas.iter().map(|s| Ident(s))))
+    );
+    Statement::with(SEARCH_PATH, sql, values)
+}
+
+/// Whether the search path is these schemas, all of which can be used.
+pub(super) fn has_search_path(schemas: &[String]) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT pg_catalog.current_schemas(false)::text[] = {}",
+        values.texts(schemas)
+    );
+    Statement::with(SEARCH_PATH, sql, values)
+}
+
+/// Whether this process is the one that answers.
+pub(super) fn is_served_by(backend: &Backend, doing: &str) -> Statement {
+    let sql = format!("SELECT pg_catalog.pg_backend_pid() = {}", backend.process);
+    Statement::new(doing, sql)
+}
