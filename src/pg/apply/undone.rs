@@ -73,13 +73,14 @@ pub(in crate::pg) fn other_tables(origin: &Origin<'_>, header: &Header) -> State
 
 impl Staged {
     /// Some rows that the applications changed in effect and the plan has not, or that it has and they
-    /// did not change.
+    /// did not change: one that the first of them inserted and the last deleted was there neither before nor after.
     pub(in crate::pg) fn not_undone(&self, origin: &Origin<'_>, undoes: &[String]) -> Statement {
         let mut values = Values::default();
         let key = self.target.key_columns().into_iter();
         let sql = format!(
-            "WITH changed AS (SELECT a.record_id, (pg_catalog.array_agg(a.old_values ORDER BY a.id))[1] IS NOT NULL \
-                 OR (pg_catalog.array_agg(a.new_values ORDER BY a.id DESC))[1] IS NOT NULL AS remains \
+            "WITH changed AS (SELECT a.record_id, \
+                 pg_catalog.min(a.id) FILTER (WHERE a.old_values IS NULL) IS DISTINCT FROM pg_catalog.min(a.id) \
+                 OR pg_catalog.max(a.id) FILTER (WHERE a.new_values IS NULL) IS DISTINCT FROM pg_catalog.max(a.id) AS remains \
                FROM {audit} a WHERE {ours} AND table_name = {table} GROUP BY a.record_id), \
              planned AS (SELECT {id} AS record_id FROM {staged} s) \
              SELECT coalesce(c.record_id, p.record_id) FROM (SELECT record_id FROM changed WHERE remains) c \

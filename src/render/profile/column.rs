@@ -60,7 +60,7 @@ impl ColumnProfile {
 
     /// Takes the value of an inserted row.
     pub(super) fn given(&mut self, new: &str) {
-        self.values.add(beginning(new).to_owned());
+        self.values.add(beginning(new));
         if let Some(n) = self.measure(new) {
             self.all.add(n);
         }
@@ -77,10 +77,10 @@ impl ColumnProfile {
             (Some(_), None) => self.emptied += 1,
             (Some(old), Some(new)) => {
                 self.given(new);
-                self.changes
-                    .add((beginning(old).to_owned(), beginning(new).to_owned()));
+                let change = (beginning(old).to_owned(), beginning(new).to_owned());
+                self.changes.add(&change);
                 match kind(old, new) {
-                    Some(shift @ Kind::Shift(_)) => self.shifts.add(shift),
+                    Some(shift @ Kind::Shift(_)) => self.shifts.add(&shift),
                     Some(way) => *self.ways.entry(way).or_default() += 1,
                     None => {}
                 }

@@ -38,13 +38,18 @@ impl<T> Default for Frequent<T> {
 
 impl<T: Hash + Eq> Frequent<T> {
     /// Counts one more.
-    pub fn add(&mut self, value: T) {
+    pub fn add<Q>(&mut self, value: &Q)
+    where
+        T: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = T> + ?Sized,
+    {
         self.seen += 1;
         let first = self.seen;
-        if let Some(count) = self.counts.get_mut(&value) {
+        if let Some(count) = self.counts.get_mut(value) {
             count.least += 1;
         } else if self.counts.len() < ROOM {
-            self.counts.insert(value, Count { least: 1, first });
+            let count = Count { least: 1, first };
+            self.counts.insert(value.to_owned(), count);
         } else {
             self.full = true;
             self.counts.retain(|_, count| {
@@ -88,13 +93,13 @@ mod tests {
     fn few_are_counted_exactly_and_of_many_the_frequent_ones_are_found() {
         let mut few = Frequent::default();
         for v in ["a", "b", "a"] {
-            few.add(v);
+            few.add(&v);
         }
         assert_eq!(few.most(), [(&"a", 2), (&"b", 1)]);
         assert_eq!((few.different(), few.seen(), few.of("c")), (Some(2), 3, 0));
         let mut many = Frequent::default();
         for n in 0..10_000_u32 {
-            many.add(if n % 3 == 0 { 7 } else { n + 1_000 });
+            many.add(&if n % 3 == 0 { 7 } else { n + 1_000 });
         }
         assert_eq!(many.different(), None);
         let (value, at_least) = many.most()[0];

@@ -67,21 +67,47 @@ struct Number {
     exponent: i32,
 }
 
-impl Number {
-    fn read(text: &str) -> Option<Number> {
+/// A number as it is written.
+struct Written<'t> {
+    negative: bool,
+    whole: &'t str,
+    decimals: &'t str,
+    power: i32,
+}
+
+impl Written<'_> {
+    fn read(text: &str) -> Option<Written<'_>> {
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
         };
+        let is_digit = |b: &u8| b.is_ascii_digit();
+        if !rest.as_bytes().first().is_some_and(is_digit) {
+            return None;
+        }
         let (mantissa, power) = match rest.split_once('e') {
             Some((mantissa, power)) => (mantissa, power.parse::<i32>().ok()?),
             None => (rest, 0),
         };
         let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let plain = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || !plain(whole) || !plain(decimals) || mantissa.len() > 400 {
-            return None;
-        }
+        let is_plain = |part: &str| part.as_bytes().iter().all(is_digit);
+        (is_plain(whole) && is_plain(decimals) && mantissa.len() <= 400).then_some(Written {
+            negative,
+            whole,
+            decimals,
+            power,
+        })
+    }
+}
+
+impl Number {
+    fn read(text: &str) -> Option<Number> {
+        let Written {
+            negative,
+            whole,
+            decimals,
+            power,
+        } = Written::read(text)?;
         let all = format!("{whole}{decimals}");
         let digits = all.trim_start_matches('0');
         let significant = digits.trim_end_matches('0');
@@ -97,7 +123,7 @@ impl Number {
 
 /// A number as a floating-point one, to see how large it is.
 pub fn number(text: &str) -> Option<f64> {
-    Number::read(text)?;
+    Written::read(text)?;
     text.parse().ok().filter(|n: &f64| n.is_finite())
 }
 

@@ -1,10 +1,14 @@
 //! A sample of numbers, to see how they are spread.
 
+use std::cell::OnceCell;
+
 /// Keeps some of many numbers, chosen by their place alone, so that the same plan has the same sample.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
     /// Numbers with what decides whether they stay.
     kept: Vec<(u64, f64)>,
+    /// The numbers that are kept, in order, once somebody asked.
+    sorted: OnceCell<Vec<f64>>,
     seen: u64,
 }
 
@@ -17,6 +21,7 @@ impl Sample {
     /// Takes one more.
     pub fn add(&mut self, number: f64) {
         self.seen += 1;
+        self.sorted.take();
         let draw = mixed(self.seen);
         if self.kept.len() < KEPT {
             self.kept.push((draw, number));
@@ -41,10 +46,12 @@ impl Sample {
         (self.seen >= ENOUGH).then_some(*number)
     }
 
-    fn sorted(&self) -> Vec<f64> {
-        let mut numbers: Vec<f64> = self.kept.iter().map(|(_, n)| *n).collect();
-        numbers.sort_unstable_by(f64::total_cmp);
-        numbers
+    fn sorted(&self) -> &[f64] {
+        self.sorted.get_or_init(|| {
+            let mut numbers: Vec<f64> = self.kept.iter().map(|(_, n)| *n).collect();
+            numbers.sort_unstable_by(f64::total_cmp);
+            numbers
+        })
     }
 
     /// How the numbers are spread between `least` and `most`, as a row of bars.
