@@ -10,7 +10,7 @@
 //! use std::path::Path;
 //! use std::sync::Arc;
 //!
-//! use table_loader::ops::{self, Applied, ApplyRequest, Event, PlanRequest, RollbackRequest};
+//! use table_loader::ops::{self, Applied, ApplyRequest, Event, PlanRequest, RollbackRequest, TakenBack};
 //! use table_loader::planfile::PlanFile;
 //! use table_loader::config::Config;
 //! use table_loader::{Database, Timeouts};
@@ -46,7 +46,7 @@
 //! for application in ops::history(&database, Timeouts::default(), "public", None).await? {
 //!     println!("{} {}", application.applied_at, application.batch_id);
 //! }
-//! let undo = RollbackRequest::batch(database, "batch_20240115_143022");
+//! let undo = RollbackRequest::new(database, TakenBack::Batch("batch_20240115_143022".into()));
 //! ops::rollback(&undo, File::create("undo.json")?, &progress).await?;
 //! let undo = Arc::new(PlanFile::open(Path::new("undo.json"))?.executable()?);
 //! ops::apply(&undo, &how, pending(), &progress).await?;

@@ -29,7 +29,7 @@ pub use pending::{PlanState, pending};
 pub(crate) use plan::{PREFIX, REPORT};
 pub use plan::{PlanRequest, Queue, plan};
 pub use rehearse::{plan_rehearsed, rehearse};
-pub use rollback::{RollbackRequest, rollback};
+pub use rollback::{RollbackRequest, TakenBack, rollback};
 
 use crate::error::Result;
 pub use crate::pg::apply::{Report, RolledBack};

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::say;
 use super::settings::Settings;
 use crate::error::{Error, Result};
-use crate::ops::{self, RollbackRequest};
+use crate::ops::{self, RollbackRequest, TakenBack};
 use crate::plan::Kind;
 use crate::planfile::PlanFile;
 use crate::render::drift::About;
@@ -18,14 +18,9 @@ use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
 #[group(skip)]
-#[command(group = clap::ArgGroup::new("what").args(["batch_id", "application"]).required(true).multiple(true))]
 pub struct Args {
-    /// Roll back all loads of this batch that are in effect
-    #[arg(long, value_name = "ID")]
-    batch_id: Option<String>,
-    /// Roll back one application (see `loader history`)
-    #[arg(long, value_name = "ID")]
-    application: Option<String>,
+    #[command(flatten)]
+    what: What,
     /// Only write the plan of the rollback to this file; apply it with `loader apply`
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -37,11 +32,31 @@ pub struct Args {
     how: How,
 }
 
+#[derive(clap::Args, Debug)]
+#[group(required = true, multiple = false)]
+struct What {
+    /// Roll back all loads of this batch that are in effect
+    #[arg(long, value_name = "ID")]
+    batch_id: Option<String>,
+    /// Roll back one application (see `loader history`)
+    #[arg(long, value_name = "ID")]
+    application: Option<String>,
+}
+
+impl What {
+    fn taken_back(self) -> Result<TakenBack> {
+        match (self.batch_id, self.application) {
+            (Some(id), None) => Ok(TakenBack::Batch(id)),
+            (None, Some(id)) => Ok(TakenBack::Application(id)),
+            _ => Err(Error::config("name a batch or an application")),
+        }
+    }
+}
+
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let started = std::time::Instant::now();
     let request = RollbackRequest {
-        batch_id: args.batch_id,
-        application: args.application,
+        of: args.what.taken_back()?,
         database: settings.database()?,
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),
@@ -52,9 +67,9 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let events = |e| progress.tell(e);
     let about = About {
         kind: Kind::Rollback,
-        of: match (&request.batch_id, &request.application) {
-            (Some(batch), _) => format!("batch {batch}"),
-            (None, application) => format!("application {}", application.as_deref().unwrap_or("")),
+        of: match &request.of {
+            TakenBack::Batch(id) => format!("batch {id}"),
+            TakenBack::Application(id) => format!("application {id}"),
         },
         hash: None,
     };

@@ -26,10 +26,8 @@ use crate::table::target::Target;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RollbackRequest {
-    /// All loads of this batch that are in effect, or
-    pub batch_id: Option<String>,
-    /// this application.
-    pub application: Option<String>,
+    /// Which applications.
+    pub of: TakenBack,
     /// The database.
     pub database: Database,
     /// How long to wait.
@@ -42,27 +40,29 @@ pub struct RollbackRequest {
     pub max_retries: u32,
 }
 
+/// Which applications are taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakenBack {
+    /// All loads of this batch that are in effect.
+    Batch(String),
+    /// This one.
+    Application(String),
+}
+
+impl TakenBack {
+    fn batch_id(&self) -> Option<&str> {
+        match self {
+            TakenBack::Batch(id) => Some(id),
+            TakenBack::Application(_) => None,
+        }
+    }
+}
+
 impl RollbackRequest {
-    /// All loads of a batch that are in effect.
-    pub fn batch(database: Database, batch_id: impl Into<String>) -> RollbackRequest {
+    /// With the usual settings.
+    pub fn new(database: Database, of: TakenBack) -> RollbackRequest {
         RollbackRequest {
-            batch_id: Some(batch_id.into()),
-            ..RollbackRequest::nothing(database)
-        }
-    }
-
-    /// One application.
-    pub fn application(database: Database, id: impl Into<String>) -> RollbackRequest {
-        RollbackRequest {
-            application: Some(id.into()),
-            ..RollbackRequest::nothing(database)
-        }
-    }
-
-    fn nothing(database: Database) -> RollbackRequest {
-        RollbackRequest {
-            batch_id: None,
-            application: None,
+            of,
             database,
             timeouts: Timeouts::default(),
             limits: Vec::new(),
@@ -95,13 +95,8 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     events(Event::phase("connect"));
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
-    let all = ledger::applications(
-        &session,
-        &request.loader_schema,
-        request.batch_id.as_deref(),
-    )
-    .await?;
-    let chosen = choose(&all, request)?;
+    let all = ledger::applications(&session, &request.loader_schema, request.of.batch_id()).await?;
+    let chosen = choose(&all, &request.of)?;
     let mut ledgered = merge(&chosen)?;
     for ledger in &mut ledgered {
         ledger.columns = loaded_columns(&all, &chosen, &ledger.table);

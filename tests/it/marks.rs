@@ -65,14 +65,7 @@ fn a_boolean_marks_rows_and_false_and_null_live() {
         );
         // And taken back in turn, it lives again.
         world
-            .loader(&[
-                "rollback",
-                "--batch-id",
-                "b",
-                "--application",
-                &last(&world),
-                "--force",
-            ])
+            .loader(&["rollback", "--application", &last(&world), "--force"])
             .ok();
         assert_eq!(world.rows("SELECT gone FROM t WHERE id = 4"), [alive]);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use table_loader::ErrorKind;
 use table_loader::config::Config;
 use table_loader::ops::{
-    self, Applied, ApplyRequest, Checked, Event, PlanRequest, Queue, RollbackRequest,
+    self, Applied, ApplyRequest, Checked, Event, PlanRequest, Queue, RollbackRequest, TakenBack,
 };
 use table_loader::planfile::PlanFile;
 use table_loader::{Database, Timeouts};
@@ -62,7 +62,7 @@ fn a_round_through_the_library_tells_its_steps() {
         ))
     };
     assert_eq!(history().unwrap()[0].actor, "embedder");
-    let undo = RollbackRequest::batch(database(&world), "b1");
+    let undo = RollbackRequest::new(database(&world), TakenBack::Batch("b1".into()));
     wait(ops::rollback(&undo, create("undo.json"), &events)).unwrap();
     let undo = Arc::new(open("undo.json").unwrap());
     wait(ops::apply(&undo, &how, pending(), &events)).unwrap();

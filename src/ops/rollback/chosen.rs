@@ -2,32 +2,36 @@
 
 use std::collections::BTreeSet;
 
-use super::RollbackRequest;
+use super::TakenBack;
 use crate::error::{Error, Remedy, Result};
 use crate::pg::ledger::Application;
 use crate::plan::Kind;
 
 /// The applications to take back, newest first.
-pub(super) fn choose<'a>(
-    all: &'a [Application],
-    request: &RollbackRequest,
-) -> Result<Vec<&'a Application>> {
-    if let Some(id) = &request.application {
-        let found = all.iter().find(|a| a.application == *id);
-        return match found {
-            None => Err(
-                Error::config(format!("there is no application {id} in the ledger"))
-                    .with_remedy(Remedy::History),
-            ),
-            Some(a) => match &a.undone_by {
-                Some(by) => Err(Error::config(format!(
-                    "the application {id} was taken back already, by {by}"
-                ))),
-                None => Ok(vec![a]),
-            },
-        };
+pub(super) fn choose<'a>(all: &'a [Application], of: &TakenBack) -> Result<Vec<&'a Application>> {
+    match of {
+        TakenBack::Application(id) => Ok(vec![application(all, id)?]),
+        TakenBack::Batch(id) => loads_in_effect(all, id),
     }
-    let batch = request.batch_id.as_deref().unwrap_or_default();
+}
+
+fn application<'a>(all: &'a [Application], id: &str) -> Result<&'a Application> {
+    let Some(found) = all.iter().find(|a| a.application == id) else {
+        return Err(
+            Error::config(format!("there is no application {id} in the ledger"))
+                .with_remedy(Remedy::History),
+        );
+    };
+    match &found.undone_by {
+        Some(by) => Err(Error::config(format!(
+            "the application {id} was taken back already, by {by}"
+        ))),
+        None => Ok(found),
+    }
+}
+
+/// All loads of a batch, of which `all` are the applications, that are in effect.
+fn loads_in_effect<'a>(all: &'a [Application], batch: &str) -> Result<Vec<&'a Application>> {
     let known = !all.is_empty();
     let in_effect: BTreeSet<&str> = all
         .iter()
