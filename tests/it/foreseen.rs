@@ -33,6 +33,46 @@ fn a_generated_reference_that_would_dangle_is_a_violation() {
 }
 
 #[test]
+fn updates_are_ordered_by_what_the_database_generates_from_them_too() {
+    // Documents that refer to documents, by a column made from their body; and to others.
+    let world = World::new(
+        "CREATE TABLE docs (id int PRIMARY KEY, body jsonb NOT NULL, \
+           code text GENERATED ALWAYS AS (body ->> 'code') STORED UNIQUE, \
+           parent text GENERATED ALWAYS AS (body ->> 'parent') STORED REFERENCES docs (code)); \
+         INSERT INTO docs VALUES (1, '{\"code\": \"A\"}'), (2, '{\"code\": \"B\"}'), (3, '{\"code\": \"C\"}')",
+        "docs: {natural_key: [id]}",
+    );
+    let codes = || world.rows("SELECT id, code, parent FROM docs ORDER BY id");
+    let before = codes();
+    for (batch, after) in [
+        (
+            // Refers to a document that comes with it.
+            r#"[{"id": 1, "body": {"code": "A", "parent": "N"}}, {"id": 9, "body": {"code": "N"}}]"#,
+            ["1|A|N", "2|B|∅", "3|C|∅", "9|N|∅"].as_slice(),
+        ),
+        (
+            // Takes the code that another gives up, in either order.
+            r#"[{"id": 1, "body": {"code": "B"}}, {"id": 2, "body": {"code": "X"}}]"#,
+            &["1|B|∅", "2|X|∅", "3|C|∅"],
+        ),
+        (
+            r#"[{"id": 3, "body": {"code": "B"}}, {"id": 2, "body": {"code": "A"}}, {"id": 1, "body": {"code": "Y"}}]"#,
+            &["1|Y|∅", "2|A|∅", "3|B|∅"],
+        ),
+    ] {
+        world.deliver("b", "docs/1.json", batch);
+        let plan = world.plan("b");
+        assert_eq!(plan.count("violation"), 0, "{batch}: {:?}", plan.lines());
+        world.apply(&plan).ok();
+        assert_eq!(codes(), after, "{batch}");
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(codes(), before, "{batch}");
+    }
+}
+
+#[test]
 fn a_key_and_what_refers_to_it_change_together_only_where_that_can_be_deferred() {
     for (deferrable, violations) in [("", 1), (" DEFERRABLE", 0)] {
         let world = World::new(

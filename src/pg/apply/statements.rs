@@ -124,10 +124,10 @@ fn writing() {
     let [mut subjects, samples] = staged();
     let stamps = subjects.stamped("curator", "b1").unwrap();
     let mut statements: Vec<Statement> = vec![subjects.delete(), subjects.mark().unwrap()];
-    statements.extend(samples.mark_updates(&subjects, Updates::First).unwrap());
-    statements.extend(samples.mark_updates(&subjects, Updates::Last).unwrap());
+    statements.extend(samples.mark_updates(&subjects, Updates::First));
+    statements.extend(samples.mark_updates(&subjects, Updates::Last));
     statements.push(samples.create_handovers());
-    statements.extend(samples.handed_over().unwrap());
+    statements.extend(samples.handed_over());
     statements.extend([samples.next_step(1), samples.set_steps()]);
     statements.push(samples.sets_of_updates(Updates::Others));
     let sets: Vec<String> = subjects.column_sets(Fate::Update).cloned().collect();

@@ -12,7 +12,8 @@ use crate::error::Result;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
 use crate::pg::{Event, OnProgress, Session, must_be};
-use crate::sql::Statement;
+use crate::sql::{Ident, Statement, list};
+use crate::table::schema::Column;
 
 pub(in crate::pg) use order::Updates;
 
@@ -100,6 +101,59 @@ impl Context<'_> {
             format!("SET LOCAL seq_page_cost TO {cost}; SET LOCAL random_page_cost TO {cost}");
         let set = Statement::new("telling the planner what is in memory", sql);
         self.session.run(&set).await
+    }
+}
+
+impl Staged {
+    /// Whether an update may change a column.
+    fn may_change(&self, column: &Column) -> bool {
+        column.generation.is_some() || self.columns.contains(&column.name)
+    }
+
+    /// What row `t` holds in a column once update `s` is written, as SQL.
+    fn after(&self, column: &Column) -> String {
+        if let Some(expression) = &column.generation {
+            return self.generated(column, expression, |c| self.after(c));
+        }
+        let name = Ident(&column.name);
+        match self.columns.iter().position(|c| *c == column.name) {
+            Some(i) => format!(
+                "CASE WHEN {} THEN s.{} ELSE t.{name} END",
+                writes("s", i),
+                column.staged()
+            ),
+            None => format!("t.{name}"),
+        }
+    }
+
+    /// What the row that insert `ps` writes holds in a column, as SQL; `None` of one that the plan does not
+    /// give: to what the database gives by itself, nothing of this plan refers.
+    fn inserted(&self, name: &str) -> Option<String> {
+        let staged = |name: &str| Some(format!("ps.{}", self.staged_column(name)?));
+        let column = self.target.table.column(name)?;
+        match &column.generation {
+            None => staged(name),
+            Some(expression) => Some(self.generated(column, expression, |c| {
+                staged(&c.name).unwrap_or_else(|| format!("NULL::{}", c.base_type_sql))
+            })),
+        }
+    }
+
+    /// A generated column's value, where the others hold what `of` says.
+    fn generated(
+        &self,
+        column: &Column,
+        expression: &str,
+        of: impl Fn(&Column) -> String,
+    ) -> String {
+        let others = self.target.table.columns.iter();
+        let others = others.filter(|c| c.generation.is_none());
+        let others = others.map(|c| format!("{} AS {}", of(c), Ident(&c.name)));
+        format!(
+            "(SELECT ({expression})::{} FROM (SELECT {}) x)",
+            column.base_type_sql,
+            list(others)
+        )
     }
 }
 

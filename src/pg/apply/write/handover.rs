@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
 use crate::sql::{Ident, Statement, Temporary, all, any};
+use crate::table::schema::Column;
 
 /// The most steps: whoever would come later is a `unique_conflict` in the plan.
 pub(in crate::pg) const MOST_STEPS: u32 = 100;
@@ -13,7 +14,7 @@ pub(in crate::pg) const MOST_STEPS: u32 = 100;
 impl Context<'_> {
     /// Finds the step in which each update of the table is written. Returns the last one's number.
     pub(super) async fn find_steps(&self, staged: &Staged) -> Result<u32> {
-        let handed_over = staged.handed_over()?;
+        let handed_over = staged.handed_over();
         if staged.rows.update < 2 || handed_over.is_empty() {
             return Ok(0);
         }
@@ -71,9 +72,7 @@ impl Staged {
 
     /// Notes which update takes what which other gives up, for each unique index that is checked at
     /// once and whose columns some update writes.
-    pub(in crate::pg) fn handed_over(&self) -> Result<Vec<Statement>> {
-        let written = self.written()?;
-        let position = |c: &str| written.iter().position(|w| w.name == c);
+    pub(in crate::pg) fn handed_over(&self) -> Vec<Statement> {
         let indexes = self.target.table.unique.iter().filter(|i| i.is_plain());
         let mut statements = Vec::new();
         for index in indexes {
@@ -82,23 +81,13 @@ impl Staged {
                 .map(|n| self.target.table.column_by_number(*n))
                 .collect();
             let Some(columns) = columns else { continue };
-            let updates = |i: &usize| self.column_sets(Fate::Update).any(|set| bits(set)[*i]);
-            let set = columns.iter().filter_map(|c| position(&c.name));
-            let set: Vec<usize> = set.filter(updates).collect();
-            if set.is_empty() {
+            let takes: Vec<String> = columns.iter().filter_map(|c| self.updates_of(c)).collect();
+            if takes.is_empty() {
                 continue;
             }
             let equal = columns.iter().zip(&index.equality).map(|(c, equality)| {
-                let name = Ident(&c.name);
-                let new = match position(&c.name) {
-                    Some(i) => format!(
-                        "CASE WHEN {} THEN s.{} ELSE t.{name} END",
-                        writes("s", i),
-                        c.staged()
-                    ),
-                    None => format!("t.{name}"),
-                };
-                equality.equal(format_args!("f.{name}"), new)
+                let freed = format!("f.{}", Ident(&c.name));
+                equality.equal(freed, self.after(c))
             });
             statements.push(self.ordering(format!(
                 "INSERT INTO {handovers} SELECT s._n, fb._n FROM {staged} s \
@@ -111,11 +100,21 @@ impl Staged {
                 versions = self.versions(),
                 table = self.target.table.name,
                 update = Fate::Update,
-                takes = any(set.iter().map(|i| writes("s", *i))),
+                takes = any(takes),
                 equal = all(equal),
             )));
         }
-        Ok(statements)
+        statements
+    }
+
+    /// The condition that update `s` may change a column; `None` where none does.
+    fn updates_of(&self, column: &Column) -> Option<String> {
+        if column.generation.is_some() {
+            return Some("true".into());
+        }
+        let i = self.columns.iter().position(|c| *c == column.name)?;
+        let mut sets = self.column_sets(Fate::Update);
+        sets.any(|set| bits(set)[i]).then(|| writes("s", i))
     }
 
     pub(in crate::pg) fn next_step(&self, step: u32) -> Statement {

@@ -1,11 +1,11 @@
 //! Updates that cannot be written with the others, for the sake of their references.
 
-use super::{Context, THIS_VERSION, writes};
+use super::{Context, THIS_VERSION};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
 use crate::sql::{Ident, Statement, all};
-use crate::table::schema::ForeignKey;
+use crate::table::schema::{Column, ForeignKey};
 
 /// Which updates to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Context<'_> {
 
     async fn mark(&self, child: &Staged, parent: &Staged, which: Updates) -> Result<u64> {
         let mut marked = 0;
-        for statement in child.mark_updates(parent, which)? {
+        for statement in child.mark_updates(parent, which) {
             marked += self.session.execute(&statement).await?;
         }
         Ok(marked)
@@ -63,19 +63,13 @@ impl Context<'_> {
 
 impl Staged {
     /// Marks the updates that have to come before deletes of `parent`, or after inserts into it.
-    pub(in crate::pg) fn mark_updates(
-        &self,
-        parent: &Staged,
-        which: Updates,
-    ) -> Result<Vec<Statement>> {
+    pub(in crate::pg) fn mark_updates(&self, parent: &Staged, which: Updates) -> Vec<Statement> {
         let keys = self.target.table.foreign_keys.iter();
-        let mut statements = Vec::new();
-        for key in keys.filter(|k| k.parent == parent.target.table.name) {
-            if let Some(refers) = self.refers_to_written(parent, key, which)? {
-                statements.push(self.mark_those(parent, &refers, which));
-            }
-        }
-        Ok(statements)
+        let keys = keys.filter(|k| k.parent == parent.target.table.name);
+        let refers = keys.filter_map(|key| self.refers_to_written(parent, key, which));
+        refers
+            .map(|refers| self.mark_those(parent, &refers, which))
+            .collect()
     }
 
     /// The condition that staged row `s` of row `t` refers, by `key`, to what is deleted (row `p`)
@@ -85,36 +79,24 @@ impl Staged {
         parent: &Staged,
         key: &ForeignKey,
         which: Updates,
-    ) -> Result<Option<String>> {
-        let written = self.written()?;
-        let sets = |c: &str| written.iter().position(|w| w.name == c);
-        if !key.columns.iter().any(|c| sets(c).is_some()) {
-            return Ok(None);
+    ) -> Option<String> {
+        let columns = key.columns.iter().map(|c| self.target.table.column(c));
+        let columns: Vec<&Column> = columns.collect::<Option<_>>()?;
+        if !columns.iter().any(|c| self.may_change(c)) {
+            return None;
         }
         let mut equal = Vec::new();
-        for (name, parent_name, equality) in key.pairs() {
-            let now = format!("t.{}", Ident(name));
+        for ((name, parent_name, equality), column) in key.pairs().zip(columns) {
             let (left, right) = match which {
-                Updates::Last => {
-                    // What the database numbers by itself, nothing of this plan refers to.
-                    let Some(staged) = parent.staged_column(parent_name) else {
-                        return Ok(None);
-                    };
-                    let new = match sets(name) {
-                        Some(i) => format!(
-                            "CASE WHEN {} THEN s.{} ELSE {now} END",
-                            writes("s", i),
-                            written[i].staged()
-                        ),
-                        None => now,
-                    };
-                    (format!("ps.{staged}"), new)
-                }
-                _ => (format!("p.{}", Ident(parent_name)), now),
+                Updates::Last => (parent.inserted(parent_name)?, self.after(column)),
+                _ => (
+                    format!("p.{}", Ident(parent_name)),
+                    format!("t.{}", Ident(name)),
+                ),
             };
             equal.push(equality.equal(left, right));
         }
-        Ok(Some(all(equal)))
+        Some(all(equal))
     }
 
     fn mark_those(&self, parent: &Staged, refers: &str, which: Updates) -> Statement {
