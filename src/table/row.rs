@@ -2,8 +2,11 @@
 
 use std::fmt::Display;
 
+use sha2::{Digest, Sha256};
+
 use super::schema::{Column, Equality, ForeignKey, Table};
 use crate::sql::{Ident, Literal, all, list, text_array};
+use crate::text::hex;
 
 impl Equality {
     /// The condition that `left` and `right` are equal.
@@ -158,9 +161,13 @@ impl Table {
     /// The whole row `alias` as SQL: a text array of what the columns' types print, or null.
     /// `left_out` names columns that do not count.
     fn texts(&self, alias: &str, left_out: &[String]) -> String {
+        text_array(self.counted(left_out).map(|c| c.text(alias)))
+    }
+
+    /// The columns of a digest, in its order.
+    pub fn counted(&self, left_out: &[String]) -> impl Iterator<Item = &Column> {
         let columns = self.by_name().into_iter();
-        let counted = columns.filter(|c| !left_out.contains(&c.name));
-        text_array(counted.map(|c| c.text(alias)))
+        columns.filter(|c| !left_out.contains(&c.name))
     }
 
     /// The digest of the whole row `alias` as SQL: 32 hex digits, the first half of the SHA-256 of
@@ -223,9 +230,45 @@ pub struct Once {
     pub image: String,
 }
 
+/// What [`digest_of`] makes of these texts: PostgreSQL sends an array as its number of dimensions, whether
+/// there are nulls, the type of its elements (25 is text), their number, the first one's index, and each with
+/// its length before it, or -1 for null.
+pub fn digest_of_texts(texts: &[Option<&str>]) -> String {
+    let len = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    let mut digest = Sha256::new();
+    let has_nulls = i32::from(texts.iter().any(Option::is_none));
+    for n in [1, has_nulls, 25, len(texts.len()), 1] {
+        digest.update(n.to_be_bytes());
+    }
+    for text in texts {
+        digest.update(text.map_or(-1, |t| len(t.len())).to_be_bytes());
+        digest.update(text.unwrap_or_default());
+    }
+    hex(&digest.finalize()[..16])
+}
+
 /// The digest of an array of texts, as SQL: 32 hex digits.
 pub fn digest_of(texts: &str) -> String {
     format!(
         "pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(pg_catalog.array_send({texts})), 1, 16), 'hex')"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_what_postgresql_makes() {
+        // SELECT encode(substr(sha256(array_send(ARRAY[…]::text[])), 1, 16), 'hex')
+        for (texts, digest) in [
+            (
+                [Some("a"), None, Some("ä b"), Some("")].as_slice(),
+                "48b684be92df6a1b0e7978af66f21a52",
+            ),
+            (&[Some("a")], "8a0c5d039abb2bb4d3358625f99e4de7"),
+        ] {
+            assert_eq!(digest_of_texts(texts), digest);
+        }
+    }
 }

@@ -103,13 +103,6 @@ impl Staged {
             .digest("t", &self.target.config.ignore_drift)
     }
 
-    /// The columns whose drift matters.
-    fn compared(&self) -> BTreeSet<String> {
-        let ignored = &self.target.config.ignore_drift;
-        let columns = self.target.table.columns.iter().map(|c| &c.name);
-        columns.filter(|c| !ignored.contains(c)).cloned().collect()
-    }
-
     /// The columns that changes write.
     pub fn written(&self) -> Result<Vec<&Column>> {
         self.columns.iter().map(|name| self.column(name)).collect()

@@ -77,11 +77,19 @@ impl Staged {
     pub(in crate::pg) fn not_undone(&self, origin: &Origin<'_>, undoes: &[String]) -> Statement {
         let mut values = Values::default();
         let key = self.target.key_columns().into_iter();
+        // One application changes a row once, and in effect.
+        let (remains, each) = if undoes.len() == 1 {
+            ("true", "")
+        } else {
+            (
+                "pg_catalog.min(a.id) FILTER (WHERE a.old_values IS NULL) IS DISTINCT FROM pg_catalog.min(a.id) \
+                 OR pg_catalog.max(a.id) FILTER (WHERE a.new_values IS NULL) IS DISTINCT FROM pg_catalog.max(a.id)",
+                " GROUP BY a.record_id",
+            )
+        };
         let sql = format!(
-            "WITH changed AS (SELECT a.record_id, \
-                 pg_catalog.min(a.id) FILTER (WHERE a.old_values IS NULL) IS DISTINCT FROM pg_catalog.min(a.id) \
-                 OR pg_catalog.max(a.id) FILTER (WHERE a.new_values IS NULL) IS DISTINCT FROM pg_catalog.max(a.id) AS remains \
-               FROM {audit} a WHERE {ours} AND table_name = {table} GROUP BY a.record_id), \
+            "WITH changed AS (SELECT a.record_id, {remains} AS remains \
+               FROM {audit} a WHERE {ours} AND table_name = {table}{each}), \
              planned AS (SELECT {id} AS record_id FROM {staged} s) \
              SELECT coalesce(c.record_id, p.record_id) FROM (SELECT record_id FROM changed WHERE remains) c \
                FULL JOIN planned p ON p.record_id = c.record_id \

@@ -39,15 +39,23 @@ impl Undo<'_> {
                 c.base_type_sql
             )
         });
+        let (audit, ours) = (self.audit_log(), self.ours(&mut values));
+        let images = if self.applications.len() == 1 {
+            // One application changes a row once.
+            format!(
+                "SELECT record_id, old_values AS before, new_values AS after, id AS last FROM {audit} WHERE {ours}"
+            )
+        } else {
+            format!(
+                "SELECT f.record_id, f.old_values AS before, l.new_values AS after, l.id AS last FROM (\
+                   SELECT pg_catalog.min(id) AS first, pg_catalog.max(id) AS last FROM {audit} \
+                   WHERE {ours} GROUP BY record_id) r \
+                 JOIN {audit} f ON f.id = r.first JOIN {audit} l ON l.id = r.last"
+            )
+        };
         let sql = format!(
-            "WITH touched AS (SELECT pg_catalog.min(id) AS first, pg_catalog.max(id) AS last FROM {audit} \
-               WHERE {ours} GROUP BY record_id) \
-             INSERT INTO {undo} SELECT x.record_id, x.before, x.after, x.last, {cells} FROM (\
-               SELECT f.record_id, f.old_values AS before, l.new_values AS after, l.id AS last FROM touched r \
-               JOIN {audit} f ON f.id = r.first JOIN {audit} l ON l.id = r.last) x \
+            "INSERT INTO {undo} SELECT x.record_id, x.before, x.after, x.last, {cells} FROM ({images} OFFSET 0) x \
              WHERE x.before IS NOT NULL OR x.after IS NOT NULL",
-            audit = self.audit_log(),
-            ours = self.ours(&mut values),
             undo = self.temporary(),
             cells = list(cells),
         );

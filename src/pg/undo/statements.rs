@@ -19,10 +19,16 @@ fn taking_back() {
     let [subjects, samples] = tables.as_slice() else {
         panic!("two tables");
     };
+    let both = [
+        applications[0].clone(),
+        "7f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned(),
+    ];
+    let twice = Undo::described("public", &schema[1], &written, &both);
     let refers = &schema[1].table.foreign_keys[0];
     let statements = [
         samples.create(),
         samples.fill(),
+        twice.fill(),
         samples.count_audited(),
         samples.columns_of_images(),
         samples.broken(),

@@ -1,6 +1,6 @@
 //! A plan's entries as COPY lines.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
@@ -10,6 +10,7 @@ use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::{Entry, Skip, Value, What};
 use crate::sql::copytext::push_copy_text;
+use crate::table::row::digest_of_texts;
 use crate::table::schema::Column;
 
 /// Lines are sent when there are so many bytes of them.
@@ -38,8 +39,8 @@ struct TableEncoder {
     number: usize,
     key: Vec<String>,
     written: Vec<String>,
-    /// The columns whose values, where the plan says what a row holds, must be so.
-    compared: BTreeSet<String>,
+    /// The columns whose values, where the plan says what a row holds, must be so; in the order of digests.
+    compared: Vec<String>,
     /// Where each column of the staging table comes from.
     columns: Vec<StagedFrom>,
     lines: Vec<u8>,
@@ -67,11 +68,16 @@ impl Encoder {
     /// Takes entries of a table, whose staging table has these columns.
     pub(super) fn add(&mut self, staged: &Staged, columns: &[&Column]) {
         let columns = columns.iter().map(|c| staged_from(staged, &c.name));
+        let compared = staged
+            .target
+            .table
+            .counted(&staged.target.config.ignore_drift);
+        let compared = compared.map(|c| c.name.clone()).collect();
         let encoder = TableEncoder {
             number: staged.target.place,
             key: staged.target.config.natural_key.clone(),
             written: staged.columns.clone(),
-            compared: staged.compared(),
+            compared,
             columns: columns.collect(),
             lines: Vec::new(),
             rows: Rows::default(),
@@ -173,7 +179,8 @@ impl TableEncoder {
         Ok(())
     }
 
-    /// What the entry says that the row which it changes holds, as JSON.
+    /// What the entry says that the row which it changes holds, as JSON; `None` where its digest, with which the
+    /// row is compared anyway, is that of exactly these values.
     fn old(&self, entry: &Entry) -> Result<Option<String>> {
         let mut old: BTreeMap<&str, Option<&str>> = BTreeMap::new();
         match &entry.what {
@@ -190,7 +197,14 @@ impl TableEncoder {
         for (c, v) in &entry.key {
             old.insert(c, stored(v)?);
         }
-        old.retain(|c, _| self.compared.contains(*c));
+        if let What::Delete { expect, .. } = &entry.what {
+            let texts = self.compared.iter().map(|c| old.get(c.as_str()).copied());
+            let whole: Option<Vec<Option<&str>>> = texts.collect();
+            if whole.is_some_and(|texts| digest_of_texts(&texts) == expect.0) {
+                return Ok(None);
+            }
+        }
+        old.retain(|c, _| self.compared.iter().any(|compared| compared == c));
         serde_json::to_string(&old)
             .map(Some)
             .map_err(|e| Error::local("staging the plan").caused_by(e))
