@@ -21,8 +21,9 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::ledger::Application;
+use crate::pg::plan::snapshot::count_rows;
 use crate::pg::{Event, OnProgress, Session};
-use crate::plan::{Counts, Kind};
+use crate::plan::{Counts, Header, Kind};
 use crate::planfile::Executable;
 use crate::sql::Statement;
 
@@ -168,6 +169,22 @@ pub async fn attempt(
     })))
 }
 
+/// That a limit which is a part of a table's rows holds for the rows that it has now.
+async fn check_limits(session: &Session, header: &Header) -> Result<()> {
+    let limited = header.tables.iter();
+    for planned in limited.filter(|t| t.config.limits.needs_rows()) {
+        let rows = session.count(&count_rows(&planned.relation)).await?;
+        if let Some(exceeded) = planned.exceeded_of(rows).next() {
+            return Err(Error::plan_refused(format!(
+                "{}: {exceeded}; when the plan was made, the table had {} rows; make a new plan",
+                crate::text::escape(&planned.table),
+                planned.rows.unwrap_or_default()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// What an attempt wrote.
 enum Wrote {
     /// All that the plan says.
@@ -192,6 +209,7 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
     if differs {
         return Err(drifted(session, plan, tables).await?);
     }
+    check_limits(session, header).await?;
     if queued::changes_nothing(context, header).await? {
         return Ok(Wrote::Nothing);
     }

@@ -105,7 +105,11 @@ pub struct TablePlan {
 impl TablePlan {
     /// The limits that its changes exceed.
     pub fn exceeded(&self) -> impl Iterator<Item = Exceeded<'_>> {
-        let rows = self.rows.unwrap_or_default();
+        self.exceeded_of(self.rows.unwrap_or_default())
+    }
+
+    /// The limits that its changes exceed where the table has so many rows.
+    pub fn exceeded_of(&self, rows: u64) -> impl Iterator<Item = Exceeded<'_>> {
         self.config.limits.exceeded(&self.table, &self.counts, rows)
     }
 }

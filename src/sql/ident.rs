@@ -27,6 +27,15 @@ pub struct Qualified {
     pub name: String,
 }
 
+impl Qualified {
+    /// Whether a name in the configuration, with its schema or without, means this.
+    pub fn is_meant_by(&self, name: &str) -> bool {
+        let bare = name.strip_prefix(&self.schema);
+        let bare = bare.and_then(|rest| rest.strip_prefix('.'));
+        name == self.name || bare == Some(&self.name)
+    }
+}
+
 impl fmt::Display for Qualified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", Ident(&self.schema), Ident(&self.name))

@@ -372,6 +372,37 @@ fn an_edited_or_stale_rollback_is_refused() {
 }
 
 #[test]
+fn what_was_taken_back_is_not_taken_back_by_another_plan_though_all_rows_are_as_it_saw_them() {
+    let stage = pair("");
+    stage
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "b",
+            "--max-deletes",
+            "90%",
+            "--out",
+            "other.json",
+        ])
+        .exits(0);
+    stage.sql(
+        "CREATE TABLE loaded_parent AS TABLE parent; CREATE TABLE loaded_child AS TABLE child",
+    );
+    stage.roll_back("b").exits(0);
+    // Somebody else enters the same by hand: that is theirs now.
+    stage.sql(
+        "SET session_replication_role = replica; DELETE FROM parent; DELETE FROM child; \
+         INSERT INTO parent TABLE loaded_parent; INSERT INTO child TABLE loaded_child",
+    );
+    let now = stage.state();
+    stage
+        .loader(&["apply", "other.json", "--force"])
+        .exits(6)
+        .says_all(&["was taken back already"]);
+    assert_eq!(stage.state(), now);
+}
+
+#[test]
 fn soft_delete_marks_and_revives() {
     let stage = Stage::new(
         "CREATE TABLE t (id serial, k text, v text, deleted_at timestamptz, updated_at timestamptz DEFAULT '2001-01-01'); \

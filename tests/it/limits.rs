@@ -212,3 +212,27 @@ fn a_rehearsal_needs_the_role_that_applies_and_says_so() {
     run.says("permission denied for table t")
         .says("needs the role that applies");
 }
+
+#[test]
+fn a_part_of_the_rows_is_of_those_that_are_there_when_the_plan_is_applied_too() {
+    let world = world("update: 10%");
+    world.deliver(
+        "few",
+        "t/1.json",
+        r#"[{"id": 1, "v": "y"}, {"id": 2, "v": "y"}]"#,
+    );
+    let plan = world.plan("few");
+    assert_eq!(plan.count("update"), 2);
+    let forged = plan.forged(
+        |header| header.tables[0].rows = Some(1_000_000),
+        |_| {},
+        |_| {},
+    );
+    world.sql("DELETE FROM t WHERE id > 15");
+    for plan in [&plan, &forged] {
+        let run = world.writes_only_a_failure(|| world.apply(plan).exits(6));
+        run.says("2 rows to update, and at most 1 is allowed");
+    }
+    world.sql("INSERT INTO t (id) SELECT i FROM generate_series(16, 20) i");
+    world.apply(&plan).ok();
+}

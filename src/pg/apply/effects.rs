@@ -11,7 +11,9 @@ use crate::pg::Session;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::write::Context;
+use crate::pg::session::TextRow;
 use crate::sql::{Literal, Qualified, Statement, Values, list};
+use crate::text::escape;
 
 /// Rows inserted, updated and deleted.
 type Counts = [i64; 3];
@@ -19,9 +21,9 @@ type Counts = [i64; 3];
 /// What this transaction has touched so far.
 pub(super) struct Touched {
     /// Rows, by table.
-    rows: BTreeMap<u32, (String, Counts)>,
+    rows: BTreeMap<u32, (Qualified, Counts)>,
     /// Tables that may have been emptied or redefined, or whose rows are not counted.
-    uncounted: BTreeMap<u32, String>,
+    uncounted: BTreeMap<u32, Qualified>,
 }
 
 const DOING: &str = "counting the rows touched";
@@ -39,12 +41,12 @@ fn topmost(oid: &str) -> String {
 /// The rows that the transaction touched, by table.
 pub(super) fn counted() -> Statement {
     let sql = format!(
-        "SELECT c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
+        "SELECT c.oid, n.nspname, c.relname, \
            pg_catalog.sum(s.n_tup_ins), pg_catalog.sum(s.n_tup_upd), pg_catalog.sum(s.n_tup_del) \
          FROM pg_catalog.pg_stat_xact_user_tables s \
          JOIN pg_catalog.pg_class c ON c.oid = {} \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 AND n.oid <> pg_catalog.pg_my_temp_schema() GROUP BY 1, 2",
+         WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 AND n.oid <> pg_catalog.pg_my_temp_schema() GROUP BY 1, 2, 3",
         topmost("s.relid")
     );
     Statement::new(DOING, sql)
@@ -54,7 +56,7 @@ pub(super) fn counted() -> Statement {
 /// no name any more.
 pub(super) fn uncounted() -> Statement {
     let sql = "\
-        SELECT l.relation, coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), '(dropped)') \
+        SELECT l.relation, coalesce(n.nspname::text, '?'), coalesce(c.relname::text, '(dropped)') \
         FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation \
         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted \
@@ -87,15 +89,23 @@ pub(super) async fn touched(session: &Session) -> Result<Touched> {
     }
     let rows = session.rows(&counted()).await?;
     let rows = rows.into_iter().map(|row| {
-        let counts = [row.parsed(2)?, row.parsed(3)?, row.parsed(4)?];
-        Ok((row.parsed(0)?, (row.text(1)?.to_owned(), counts)))
+        let counts = [row.parsed(3)?, row.parsed(4)?, row.parsed(5)?];
+        Ok((row.parsed(0)?, (named(&row)?, counts)))
     });
     let uncounted = session.rows(&uncounted()).await?;
     let uncounted = uncounted.into_iter();
-    let uncounted = uncounted.map(|row| Ok((row.parsed(0)?, row.text(1)?.to_owned())));
+    let uncounted = uncounted.map(|row| Ok((row.parsed(0)?, named(&row)?)));
     Ok(Touched {
         rows: rows.collect::<Result<_>>()?,
         uncounted: uncounted.collect::<Result<_>>()?,
+    })
+}
+
+/// The table that a row names behind its oid.
+fn named(row: &TextRow) -> Result<Qualified> {
+    Ok(Qualified {
+        schema: row.text(1)?.to_owned(),
+        name: row.text(2)?.to_owned(),
     })
 }
 
@@ -168,10 +178,10 @@ pub(super) async fn check_side_effects(
     let (planned, own) = planned(context, tables, queue).await?;
     let allowed = tables.iter();
     let allowed = allowed.flat_map(|t| &t.target.config.allow_side_effects);
-    let allowed: BTreeSet<&str> = allowed.map(String::as_str).collect();
+    let allowed: Vec<&String> = allowed.collect();
     // Nobody but the loader writes to its own tables.
-    let is_allowed = |oid: &u32, name: &str| {
-        !own.contains(oid) && (allowed.contains(name) || allowed.contains(bare(name)))
+    let is_allowed = |oid: &u32, table: &Qualified| {
+        !own.contains(oid) && allowed.iter().any(|name| table.is_meant_by(name))
     };
     let after = touched(context.session).await?;
     for (oid, (name, counts)) in &after.rows {
@@ -197,17 +207,12 @@ pub(super) async fn check_side_effects(
     }
 }
 
-/// The name without its schema.
-fn bare(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name).trim_matches('"')
-}
-
-fn unplanned(what: &str, name: &str) -> Error {
+fn unplanned(what: &str, table: &Qualified) -> Error {
+    let (schema, name) = (escape(&table.schema), escape(&table.name));
     Error::blocked(format!(
-        "applying this plan would also {what} of table {name} that the plan does not mention \
+        "applying this plan would also {what} of table {schema}.{name} that the plan does not mention \
          (a trigger or a foreign key's ON DELETE or ON UPDATE action): nothing was written; \
-         if that is meant, add {} to allow_side_effects in tables.yaml and make a new plan",
-        bare(name)
+         if that is meant, add {name} to allow_side_effects in tables.yaml and make a new plan"
     ))
 }
 

@@ -48,10 +48,7 @@ impl<'a> Snapshot<'a> {
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn rows(&self, target: &Target) -> Result<u64> {
-        let table = &target.table.name;
-        let doing = format!("counting the rows of {table}");
-        let sql = format!("SELECT pg_catalog.count(*) FROM {table}");
-        self.session.count(&Statement::new(doing, sql)).await
+        self.session.count(&count_rows(&target.table.name)).await
     }
 
     /// Whether each natural key finds one row at most: a unique index says so, and no other table
@@ -66,6 +63,12 @@ impl<'a> Snapshot<'a> {
         }
         Ok(!self.session.holds(&has_heirs(target)).await?)
     }
+}
+
+/// How many rows a table has.
+pub(in crate::pg) fn count_rows(table: &Qualified) -> Statement {
+    let doing = format!("counting the rows of {table}");
+    Statement::new(doing, format!("SELECT pg_catalog.count(*) FROM {table}"))
 }
 
 fn lock(tables: &[&Qualified]) -> Statement {

@@ -210,7 +210,8 @@ impl After<'_> {
     ) -> Result<u64> {
         let mut found = 0;
         for key in &self.target.table.referrers {
-            if !key.keeps || !key.parent_columns.iter().any(|c| self.moves(c)) {
+            let moves = key.parent_columns.iter().any(|c| self.moves(c));
+            if !moves || !key.keeps && may_follow(key, all) {
                 continue;
             }
             // Whoever may not read the children must not be asked to where nothing moves.
@@ -237,18 +238,25 @@ impl After<'_> {
         asked: Asked,
     ) -> Statement {
         // A key that is checked after each statement cannot be followed by another table's statement.
-        let together = key.deferrable || key.child == self.target.table.name;
+        let together = key.keeps && (key.deferrable || key.child == self.target.table.name);
         let child = others
             .iter()
             .find(|c| together && c.target.table.name == key.child);
         let also_moved = child.map_or_else(String::new, |child| {
             format!(" AND NOT {}", child.changes(&key.columns, "c"))
         });
-        let message = format!(
-            "rows of {} refer to the value that this would change ({}); a deferrable key would allow both to change \
-             together, or a batch that makes those rows refer to others first",
-            key.child.name, key.name
-        );
+        let (child_name, name) = (&key.child.name, &key.name);
+        let message = if key.keeps {
+            format!(
+                "rows of {child_name} refer to the value that this would change ({name}); a deferrable key would allow both to \
+                 change together, or a batch that makes those rows refer to others first"
+            )
+        } else {
+            format!(
+                "rows of {child_name} refer to the value that this would change, and the database would change them too ({name}, \
+                 ON UPDATE), which the plan does not show; if that is meant, add {child_name} to allow_side_effects"
+            )
+        };
         let select = format!(
             "SELECT a.{N}, {field}, NULL::text, {message}::text FROM {after} a \
              JOIN {table} t ON t.ctid = a.{ROW} AND t.tableoid = a.{TABLE} \
@@ -264,6 +272,13 @@ impl After<'_> {
         );
         self.find("missing_parent", &select)
     }
+}
+
+/// Whether the rows that refer by this key may change with their parents, unseen.
+fn may_follow(key: &ForeignKey, all: &[After<'_>]) -> bool {
+    let allowed = all.iter();
+    let mut allowed = allowed.flat_map(|t| &t.target.config.allow_side_effects);
+    allowed.any(|name| key.child.is_meant_by(name))
 }
 
 /// The one column's name as SQL; null of several.
