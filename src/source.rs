@@ -4,6 +4,7 @@ mod error;
 mod folder;
 mod layout;
 mod location;
+pub mod pipe;
 mod s3;
 mod spool;
 

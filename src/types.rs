@@ -160,6 +160,8 @@ pub enum Kept {
 pub struct Refused {
     /// What is wrong.
     pub why: Cow<'static, str>,
+    /// Whether that may quote something of the value.
+    pub quotes: bool,
     /// An accepted spelling of this very value, where there is one.
     pub instead: Option<String>,
 }
@@ -199,18 +201,24 @@ impl<'a> Accepted<'a> {
 }
 
 impl Refused {
-    /// For want of an accepted spelling, only why.
+    /// For want of an accepted spelling, only why; nothing of the value is in that.
     pub fn because(why: impl Into<Cow<'static, str>>) -> Refused {
-        Refused {
-            why: why.into(),
-            instead: None,
-        }
+        Refused::instead(why, None)
     }
 
     fn instead(why: impl Into<Cow<'static, str>>, instead: Option<String>) -> Refused {
         Refused {
             why: why.into(),
+            quotes: false,
             instead,
+        }
+    }
+
+    /// Only why, with something of the value in it.
+    fn quoting(why: String) -> Refused {
+        Refused {
+            quotes: true,
+            ..Refused::because(why)
         }
     }
 

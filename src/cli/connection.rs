@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
@@ -11,6 +12,10 @@ use super::{pgpass, warn};
 use crate::error::{Error, Result};
 use crate::pg::url::{self, FORM};
 use crate::pg::{Database, Roots, SslMode};
+use crate::source::pipe;
+
+/// How long a password file that is no file after all is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The database that the URL and the variables name. What the URL leaves out is taken from `DB_*`,
 /// then from `PG*`, then from the password file.
@@ -67,7 +72,7 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
         && let Some(seconds) = env.number(&["PGCONNECT_TIMEOUT"], "a number of seconds")?
         && seconds > 0
     {
-        config.connect_timeout(std::time::Duration::from_secs(seconds));
+        config.connect_timeout(Duration::from_secs(seconds));
     }
     if config.get_password().is_none() {
         let given = env.first(&["DB_PASSWORD", "PGPASSWORD"])?;
@@ -171,12 +176,7 @@ fn from_file(config: &Config, named: Option<&String>, env: &Environment) -> Resu
         warn(refusal);
         return Ok(None);
     }
-    let text = std::fs::read_to_string(&file).map_err(|e| {
-        Error::io(
-            format_args!("reading the password file {}", file.display()),
-            e,
-        )
-    })?;
+    let text = pipe::text(&file, "the password file", PATIENCE)?;
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.as_str(),
         _ => "localhost",

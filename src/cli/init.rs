@@ -1,11 +1,13 @@
 //! `loader init`.
 
-use std::path::PathBuf;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
 
 use super::say;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops::{self, InitRequest};
+use crate::source::pipe;
 use crate::table::config;
 
 #[derive(clap::Args, Debug)]
@@ -46,12 +48,16 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let Some(path) = args.out else {
         return super::show_text("writing the tables", &text);
     };
-    let write = |path: &PathBuf, text: &str| {
-        std::fs::write(path, text)
-            .map_err(|e| Error::io(format_args!("writing {}", path.display()), e))
+    let patience = settings.timeouts().patience();
+    let write = |path: &Path, text: String| {
+        let doing = format!("writing {}", path.display());
+        if pipe::is_plain(path) {
+            return std::fs::write(path, text).map_err(|e| Error::io(doing, e));
+        }
+        pipe::fill(path, Cursor::new(text), &doing, patience)
     };
-    write(&path, &text)?;
-    write(&path.with_file_name(JSON_SCHEMA), &config::json_schema())?;
+    write(&path, text)?;
+    write(&path.with_file_name(JSON_SCHEMA), config::json_schema())?;
     say(format_args!(
         "{} was written; read its comments, then run: loader migrate (once per database), loader plan --batch-id …",
         path.display()

@@ -36,12 +36,17 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let name = match &args.out {
         // What stands there may be a pipe, which is not read again.
         Some(path) => {
-            to_file(path, &Recipients::default(), async |out| {
-                let made = ops::plan(&request, file.as_file(), &events).await?;
-                let mut whole = file.reopen().map_err(reading)?;
-                std::io::copy(&mut whole, out).map_err(|e| Error::io("writing the plan", e))?;
-                Ok(made)
-            })
+            to_file(
+                path,
+                &Recipients::default(),
+                settings.timeouts().patience(),
+                async |out| {
+                    let made = ops::plan(&request, file.as_file(), &events).await?;
+                    let mut whole = file.reopen().map_err(reading)?;
+                    std::io::copy(&mut whole, out).map_err(|e| Error::io("writing the plan", e))?;
+                    Ok(made)
+                },
+            )
             .await?;
             path.display().to_string()
         }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::{IsTerminal, Seek, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -16,6 +17,7 @@ use crate::ops::{self, ApplyRequest, PlanRequest, Queue};
 use crate::plan::Header;
 use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
+use crate::source::pipe;
 use crate::table::config::{OnOlder, Strategy};
 use crate::text::commands::InertJson;
 
@@ -185,7 +187,8 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     let made = match &args.out {
         Some(path) => {
-            let mut made = to_file(path, &args.recipients, make).await?;
+            let mut made =
+                to_file(path, &args.recipients, settings.timeouts().patience(), make).await?;
             made.rehearsal = rehearsed.take();
             tell(settings, &made, &path.display().to_string())?;
             made
@@ -258,10 +261,12 @@ async fn make(
 }
 
 /// Writes the plan beside `path` and puts it there when it is complete; where something other than a
-/// file stands there (a pipe, a device), the complete plan is written to that.
+/// file stands there (a pipe, a device), the complete plan is written to that, whose reader is waited for
+/// `patience` long at a time.
 pub async fn to_file(
     path: &std::path::Path,
     recipients: &Recipients,
+    patience: Duration,
     make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
 ) -> Result<Made> {
     let doing = format!("writing the plan to {}", path.display());
@@ -270,12 +275,8 @@ pub async fn to_file(
     if there.as_ref().is_ok_and(|m| !m.is_file()) {
         let mut whole = tempfile::tempfile().map_err(failed)?;
         let done = recipients.write(&whole, make).await?;
-        let mut out = std::fs::OpenOptions::new()
-            .write(true)
-            .open(path)
-            .map_err(failed)?;
         whole.rewind().map_err(failed)?;
-        std::io::copy(&mut whole, &mut out).map_err(failed)?;
+        pipe::fill(path, whole, &doing, patience)?;
         return Ok(done);
     }
     // A link goes on leading to the file.

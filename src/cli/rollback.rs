@@ -74,9 +74,12 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         hash: None,
     };
     if let Some(path) = &args.out {
-        let made = super::plan::to_file(path, &args.recipients, async |out| {
-            ops::rollback(&request, out, &events).await
-        })
+        let made = super::plan::to_file(
+            path,
+            &args.recipients,
+            settings.timeouts().patience(),
+            async |out| ops::rollback(&request, out, &events).await,
+        )
         .await;
         progress.end();
         let made = match made {

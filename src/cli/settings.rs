@@ -149,7 +149,7 @@ impl From<String> for Secret {
 impl Settings {
     /// `tables.yaml`.
     pub fn tables(&self) -> Result<Config> {
-        if self.config.is_file() || !self.config.exists() {
+        if !self.config.exists() {
             return Config::read(&self.config);
         }
         let patience = self.timeouts().patience();

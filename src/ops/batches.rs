@@ -122,6 +122,7 @@ pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
             let load = match application.undone_by {
                 None => Load::InEffect {
                     rejected: table.rejected,
+                    fragments: table.fragments,
                 },
                 Some(_) => Load::Undone,
             };
@@ -156,8 +157,8 @@ pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
 /// What the ledger says of one table of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Load {
-    /// It was loaded, and so many records were left out.
-    InEffect { rejected: u64 },
+    /// It was loaded from so many fragments, and so many records were left out.
+    InEffect { rejected: u64, fragments: u64 },
     /// It was loaded and rolled back.
     Undone,
 }
@@ -183,8 +184,13 @@ fn of_table(batch: &Batch, table: &str, load: Option<Load>, queue: Queue) -> &'s
         of_status.map(|q| q.count).sum::<u64>()
     };
     match load {
-        Some(Load::InEffect { rejected }) => {
-            let all = rejected == 0 && entries("pending") == 0 && entries("failed") == 0;
+        Some(Load::InEffect {
+            rejected,
+            fragments,
+        }) => {
+            // Earlier versions did not count them.
+            let late = fragments > 0 && batch.tables.get(table).is_some_and(|n| *n > fragments);
+            let all = rejected == 0 && !late && entries("pending") == 0 && entries("failed") == 0;
             if all { LOADED } else { PARTLY }
         }
         _ if !batch.tables.contains_key(table) => "no fragments",

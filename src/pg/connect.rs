@@ -6,6 +6,7 @@ mod tls;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use rustls::CertificateError;
@@ -19,6 +20,9 @@ use crate::error::{Error, Result};
 use crate::pg::failed;
 
 pub use mode::{Roots, SslMode};
+
+/// How long a pipe with certificates is waited for, where nothing else is said of connecting.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database and the way to it. Its `Debug` form does not show the password.
 #[derive(Clone)]
@@ -59,9 +63,12 @@ impl Database {
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             _ => tokio_postgres::config::SslMode::Require,
         });
+        let patience = config.get_connect_timeout().copied().unwrap_or(PATIENCE);
         let tls = match mode {
             SslMode::Disable => None,
-            _ => Some(MakeRustlsConnect::new(tls::client_config(mode, roots)?)),
+            _ => Some(MakeRustlsConnect::new(tls::client_config(
+                mode, roots, patience,
+            )?)),
         };
         Ok(Database { config, mode, tls })
     }

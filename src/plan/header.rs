@@ -292,6 +292,9 @@ pub struct Queued {
 /// One table in the ledger: what its rollback needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerTable {
+    /// How many fragments its records came from.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fragments: u64,
     /// Its name as configured.
     pub table: String,
     /// Its schema and name in the database.

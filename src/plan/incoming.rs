@@ -27,6 +27,9 @@ pub struct Finding {
     pub given: Option<String>,
     /// Why.
     pub message: String,
+    /// Whether that may quote a value.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quotes: bool,
     /// An accepted spelling of the value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<String>,
@@ -42,6 +45,7 @@ impl Finding {
             field: Some(field.to_owned()),
             given: None,
             message: message.into(),
+            quotes: false,
             instead: None,
             values: None,
         }
@@ -54,6 +58,7 @@ impl Finding {
             field: self.field,
             given: self.given,
             instead: self.instead,
+            quotes: self.quotes,
             values: values.map(|(c, v)| (c, Stored::from(v))).collect(),
             ..Violation::new(self.kind, effect, self.message)
         }
@@ -337,6 +342,7 @@ impl<'a> Incoming<'a> {
                             findings.push(Finding {
                                 given: shorten(value),
                                 instead: refused.instead,
+                                quotes: refused.quotes,
                                 ..Finding::new(ViolationKind::InvalidValue, column, refused.why)
                             });
                             cells[*i] = Cell::Given(None);

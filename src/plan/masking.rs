@@ -52,6 +52,9 @@ impl Sensitive {
     }
 }
 
+/// What stands in the place of a reason that may quote a sensitive value.
+const HIDDEN: &str = "the reason is not shown, because it may name a sensitive value";
+
 /// Hex digits that people see of a value, and that stand in a file.
 const SEEN: usize = 6;
 const FILED: usize = 16;
@@ -229,14 +232,26 @@ impl Mask {
         }
     }
 
-    /// What the database says about a value may repeat it in another spelling, so its words are
-    /// left out where they may be about a sensitive value; our own are kept without the value.
+    /// What the database says about a value may repeat it in another spelling, so such words are
+    /// left out where they may be about a sensitive value; those that quote none are kept.
     fn violation(&self, table: &Sensitive, mut secrets: Vec<String>, v: &mut Violation) {
         let about = match &v.field {
             // An unknown field may be a sensitive one, misspelt.
             Some(field) => table.has(field) || v.kind == ViolationKind::UnknownField,
             None => true,
         };
+        let speaks_of_others = match v.kind {
+            // It names the other row by its natural key.
+            ViolationKind::UniqueConflict => table.names_rows(),
+            // What is checked or computed may be made of any column.
+            ViolationKind::CheckFailed => true,
+            _ => false,
+        };
+        if about && v.kind != ViolationKind::UniqueConflict || speaks_of_others {
+            let unquoted = v.unquoted(|given| self.stand_in(given));
+            v.message = unquoted.unwrap_or_else(|| HIDDEN.to_owned());
+            v.quotes = false;
+        }
         if about {
             secrets.extend([&v.existing, &v.given].into_iter().flatten().cloned());
             self.text(&mut v.existing);
@@ -246,30 +261,6 @@ impl Mask {
         self.values(table, &mut v.values);
         if let Some(other) = &mut v.other {
             self.values(table, &mut other.values);
-        }
-        let ours = matches!(
-            v.kind,
-            ViolationKind::ImmutableField
-                | ViolationKind::NullValue
-                | ViolationKind::MissingKey
-                | ViolationKind::UnknownField
-                | ViolationKind::GeneratedField
-                | ViolationKind::DuplicateKey
-                | ViolationKind::AmbiguousKey
-                | ViolationKind::OlderRecord
-                | ViolationKind::NotQueued
-                | ViolationKind::MissingObject
-        );
-        let speaks_of_others = match v.kind {
-            // It names the other row by its natural key.
-            ViolationKind::UniqueConflict => table.names_rows(),
-            // What is checked or computed may be made of any column.
-            ViolationKind::CheckFailed => true,
-            _ => false,
-        };
-        if about && !ours || speaks_of_others {
-            v.message = "the reason is not shown, because it may name a sensitive value".into();
-            return;
         }
         // The longest first: one may be a part of another.
         secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
@@ -323,6 +314,7 @@ mod tests {
             what: What::Violation(Violation {
                 field: field.map(str::to_owned),
                 given: Some("123-45-6789".into()),
+                quotes: true,
                 ..Violation::new(kind, Effect::Block, message)
             }),
             extracted: None,
@@ -376,6 +368,53 @@ mod tests {
                 "{shown}"
             );
         }
+    }
+
+    #[test]
+    fn reasons_that_quote_no_value_are_shown() {
+        let other = "the row id=p-17 has it";
+        for (kind, message, shown) in [
+            (
+                ViolationKind::UniqueConflict,
+                &*format!("the unique key people_ssn_key would hold this value twice: {other}"),
+                "the unique key people_ssn_key would hold this value twice",
+            ),
+            (
+                ViolationKind::CheckFailed,
+                "the check constraint c does not hold: f(ssn) (123-45 is odd)",
+                "the check constraint c does not hold",
+            ),
+            (
+                ViolationKind::MissingParent,
+                "no row of cards has ssn = 123-45-6789, neither here nor there (fk)",
+                "no row of cards has ssn = •••S, neither here nor there (fk)",
+            ),
+            (
+                ViolationKind::MissingParent,
+                "the batch's own record (p-17)",
+                HIDDEN,
+            ),
+            (
+                ViolationKind::InvalidValue,
+                "\"123-45\" is too short",
+                HIDDEN,
+            ),
+        ] {
+            let mask = mask(b"k");
+            let shown = shown.replace("•••S", &mask.stand_in("123-45-6789"));
+            let mut entry = violation(kind, Some("ssn"), message);
+            mask.entry(&mut entry);
+            let What::Violation(v) = entry.what else {
+                panic!("a violation");
+            };
+            assert_eq!(v.message, shown);
+        }
+        let mut entry = violation(ViolationKind::InvalidValue, Some("ssn"), "not an integer");
+        if let What::Violation(v) = &mut entry.what {
+            v.quotes = false;
+        }
+        mask(b"k").entry(&mut entry);
+        assert!(format!("{entry:?}").contains("not an integer"));
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub struct Violation {
     /// Why, in words; the database's own where it spoke. Records that break a rule in one way have
     /// the same words, but for a value that the database repeats.
     pub message: String,
+    /// Whether the words may quote a value of the record or of another row.
+    pub quotes: bool,
     /// An accepted spelling of the given value, where there is one.
     pub instead: Option<String>,
     /// The values that it is about, where they are several: those that a check reads, or those by
@@ -130,7 +132,7 @@ pub struct Other {
 }
 
 impl Violation {
-    /// One of which nothing is known but this.
+    /// One of which nothing is known but this; no value is quoted in the words.
     pub fn new(kind: ViolationKind, effect: Effect, message: impl Into<String>) -> Violation {
         Violation {
             kind,
@@ -139,6 +141,7 @@ impl Violation {
             existing: None,
             given: None,
             message: message.into(),
+            quotes: false,
             instead: None,
             values: Values::new(),
             other: None,
@@ -168,6 +171,28 @@ impl Violation {
                 .into(),
             (_, Some(given)) => self.message.replace(&format!("\"{given}\""), "…").into(),
             (_, None) => self.message.as_str().into(),
+        }
+    }
+
+    /// As much of why as surely quotes no value, but for the one that is given, in whose place `stands_in`
+    /// stands; `None` where nothing is known to.
+    pub fn unquoted(&self, stands_in: impl Fn(&str) -> String) -> Option<String> {
+        if !self.quotes {
+            return Some(self.message.clone());
+        }
+        match (self.kind, &self.given) {
+            (ViolationKind::UniqueConflict, _) => Some(self.rule().into_owned()),
+            // Our own words stand before what the database says of the row.
+            (ViolationKind::CheckFailed, _) => {
+                let (ours, _) = self.message.split_once(": ")?;
+                Some(ours.to_owned())
+            }
+            (ViolationKind::MissingParent, Some(given)) => {
+                let (before, after) = self.message.split_once(&format!(" = {given}, "))?;
+                let ours = before.starts_with("no row of ");
+                ours.then(|| format!("{before} = {}, {after}", stands_in(given)))
+            }
+            _ => None,
         }
     }
 

@@ -75,6 +75,9 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     message: Option<String>,
+    /// Of a violation: whether these words may quote a value of the record or of another row.
+    #[serde(default, skip_serializing_if = "is_false")]
+    quotes: bool,
     /// Of a violation: an accepted spelling of the value, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -139,6 +142,7 @@ impl From<Entry> for EntryLine {
             existing: None,
             given: None,
             message: None,
+            quotes: false,
             instead: None,
             other: None,
             further: false,
@@ -186,6 +190,7 @@ impl From<Entry> for EntryLine {
                 line.existing = v.existing;
                 line.given = v.given;
                 line.message = Some(v.message);
+                line.quotes = v.quotes;
                 line.instead = v.instead;
                 line.values = (!v.values.is_empty()).then_some(v.values);
                 line.other = v.other;
@@ -234,6 +239,7 @@ impl TryFrom<EntryLine> for Entry {
                 existing: line.existing.take(),
                 given: line.given.take(),
                 message: line.message.take().ok_or_else(|| need("message"))?,
+                quotes: std::mem::take(&mut line.quotes),
                 instead: line.instead.take(),
                 values: line.values.take().unwrap_or_default(),
                 other: line.other.take(),
@@ -256,6 +262,7 @@ impl TryFrom<EntryLine> for Entry {
             ("existing", line.existing.is_some()),
             ("given", line.given.is_some()),
             ("message", line.message.is_some()),
+            ("quotes", line.quotes),
             ("instead", line.instead.is_some()),
             ("other", line.other.is_some()),
             ("further", line.further),

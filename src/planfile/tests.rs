@@ -68,10 +68,15 @@ fn violation() -> impl Strategy<Value = Violation> {
     ];
     let optional = || option::of(text());
     let other = option::of((text(), values()).prop_map(|(from, values)| Other { from, values }));
-    let more = (optional(), values(), other, any::<bool>());
+    let more = (optional(), values(), other, any::<[bool; 2]>());
     let words = (optional(), optional(), optional(), text());
     (kind, effect, words, more).prop_map(
-        |(kind, effect, (field, existing, given, message), (instead, values, other, further))| {
+        |(
+            kind,
+            effect,
+            (field, existing, given, message),
+            (instead, values, other, [further, quotes]),
+        )| {
             Violation {
                 kind,
                 effect,
@@ -79,6 +84,7 @@ fn violation() -> impl Strategy<Value = Violation> {
                 existing,
                 given,
                 message,
+                quotes,
                 instead,
                 values,
                 other,

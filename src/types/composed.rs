@@ -100,6 +100,7 @@ fn all<'a, 'k>(
         };
         let read = kind.read_by(value, by).map_err(|refused| Refused {
             why: format!("{}: {}", crate::text::escape(value), refused.why).into(),
+            quotes: true,
             instead: refused.instead,
         })?;
         kept = kept.max(read.kept);

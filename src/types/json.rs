@@ -9,7 +9,7 @@ use super::{Accepted, Read, Refused};
 pub fn unrepeated(text: &str) -> Read<'_> {
     match repeated(text) {
         None => Ok(Accepted::surely(text)),
-        Some(name) => Err(Refused::because(format!(
+        Some(name) => Err(Refused::quoting(format!(
             "an object in it has the name \"{}\" twice, and jsonb would keep one of the values",
             crate::text::escape(&name)
         ))),

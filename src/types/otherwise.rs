@@ -38,7 +38,7 @@ fn refused(text: &str, why: &'static str, instead: Option<String>) -> Refused {
     let words = || text.split(|c: char| !c.is_alphanumeric());
     let clock = words().find(|word| CLOCK.iter().any(|c| word.eq_ignore_ascii_case(c)));
     if let Some(word) = clock {
-        return Refused::because(format!(
+        return Refused::quoting(format!(
             "the word {word} stands for the time at which it is read"
         ));
     }

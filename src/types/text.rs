@@ -65,7 +65,8 @@ pub fn label<'a>(text: &'a str, labels: &[String]) -> Read<'a> {
     let like = |label: &&str| label.trim().eq_ignore_ascii_case(text.trim());
     let meant = all.clone().find(like).or_else(|| nearest(text, all));
     let meant = meant.map(|label| format!("; did you mean {}?", crate::text::escape(label)));
-    Err(Refused::because(format!(
+    // The nearest label says what the value is like.
+    Err(Refused::quoting(format!(
         "not one of the labels {}{more}{}",
         named.join(", "),
         meant.unwrap_or_default()

@@ -134,7 +134,7 @@ pub fn named(name: &str) -> Result<TimeZone, Refused> {
     let known = name == "UTC" || name.contains('/');
     match TimeZone::get(name) {
         Ok(zone) if known => Ok(zone),
-        _ => Err(Refused::because(format!(
+        _ => Err(Refused::quoting(format!(
             "{} is not a name of the time zone database, as Europe/Berlin or UTC",
             crate::text::escape(name)
         ))),
@@ -164,11 +164,11 @@ pub fn offset_at(zone: &TimeZone, local: DateTime) -> Result<Offset, Refused> {
     let name = || zone.iana_name().unwrap_or("its time zone");
     match zone.to_ambiguous_timestamp(local).offset() {
         AmbiguousOffset::Unambiguous { offset } => Ok(offset),
-        AmbiguousOffset::Gap { .. } => Err(Refused::because(format!(
+        AmbiguousOffset::Gap { .. } => Err(Refused::quoting(format!(
             "there was no such time in {}, where clocks were put forward",
             name()
         ))),
-        AmbiguousOffset::Fold { before, after } => Err(Refused::because(format!(
+        AmbiguousOffset::Fold { before, after } => Err(Refused::quoting(format!(
             "that time came twice in {}, where clocks were put back; give the offset, {} or {}",
             name(),
             offset_text(before),

@@ -214,6 +214,35 @@ fn what_is_no_file_is_read_within_bounds() {
             .exits(1)
             .says_all(&["/dev/zero: cannot read the recipients"]);
     }
+    for (file, says) in [
+        (
+            "held",
+            "cannot read the root certificates: nobody wrote to it for 3 s",
+        ),
+        (
+            "/dev/zero",
+            "cannot read the root certificates: it has more than 67108864 bytes",
+        ),
+    ] {
+        let url = format!(
+            "postgresql://x@127.0.0.1:1/x?sslmode=verify-full&sslrootcert={file}&connect_timeout=3"
+        );
+        let (run, taken) = timed(&stage, &["check", "two.json"], &url);
+        assert!(taken < Duration::from_secs(6), "{file}: {taken:?}");
+        let run = run.says_all(&[&format!("DB_SSLROOTCERT: {file}: {says}")]);
+        assert_ne!(run.code, Some(0));
+    }
+    // Nor is it written where nobody reads.
+    for args in [
+        &["plan", "--batch-id", "two", "--out", "pipe"][..],
+        &["load", "--batch-id", "two", "--out", "pipe", "--force"],
+        &["rollback", "--batch-id", "one", "--out", "pipe"],
+        &["init", "--out", "pipe", "--force"],
+    ] {
+        let (run, taken) = timed(&stage, args, &stage.url);
+        assert!(taken < Duration::from_secs(8), "{args:?}: {taken:?}");
+        run.exits(7).says_all(&["pipe: nobody read it for 3 s"]);
+    }
     // A plan that comes through a pipe is one.
     let plan = std::fs::read(stage.path("two.json")).unwrap();
     let pipe = stage.path("pipe");

@@ -137,6 +137,29 @@ fn batches_tells_how_far_each_has_come() {
         .says("does not say where the batch's id stands");
 }
 
+#[test]
+fn what_is_delivered_after_a_load_is_seen_without_a_queue() {
+    let world = with_batch();
+    let state = || {
+        let found = world.call(&["batches", "--json"]).run().exits(0).json();
+        found["batches"][0]["state"].as_str().unwrap().to_owned()
+    };
+    let load = || {
+        drop(
+            world
+                .call(&["load", "--batch-id", "b1", "--force"])
+                .run()
+                .exits(0),
+        )
+    };
+    load();
+    assert_eq!(state(), "loaded");
+    world.write("source/staging/b1/subjects/late.json", r#"{"gsid": "G77"}"#);
+    assert_eq!(state(), "partly loaded");
+    load();
+    assert_eq!(state(), "loaded");
+}
+
 /// What a batch is, its tables are.
 fn a_half_loaded_batch_is_no_loaded_one(world: &World) {
     world.sql("CREATE TABLE other (id text PRIMARY KEY)");

@@ -45,6 +45,10 @@ pub(in crate::pg) fn enter_in_ledger(
             .map(|c| (c.name.clone(), c.type_sql.clone()))
             .collect()
     };
+    let fragments = |table: &str| {
+        let staged = tables.iter().find(|t| t.target.name == table);
+        staged.map_or(0, |t| t.fragments)
+    };
     let tables: Vec<LedgerTable> = header
         .tables
         .iter()
@@ -56,6 +60,7 @@ pub(in crate::pg) fn enter_in_ledger(
             types: types(&t.table),
             counts: t.counts,
             rejected: t.rejected,
+            fragments: fragments(&t.table),
         })
         .collect();
     let tables = serde_json::to_string(&tables)

@@ -28,6 +28,8 @@ pub struct Staged {
     pub stamps: BTreeMap<String, Stamp>,
     /// Columns that its triggers may set again.
     pub triggered: Vec<String>,
+    /// How many fragments its records came from.
+    pub fragments: u64,
     /// How many rows of each action were staged.
     pub rows: Rows,
     /// Each action with each set of columns that some row of it writes.
@@ -192,6 +194,7 @@ impl Staged {
             target,
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             triggered: Vec::new(),
+            fragments: 0,
             rows: Rows::default(),
             sets: sets
                 .iter()
@@ -231,6 +234,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
             columns: planned.columns.clone(),
             stamps: plan.header.stamps(planned),
             triggered: planned.triggered.clone(),
+            fragments: 0,
             rows: Rows::default(),
             sets: ColumnSets::new(),
         });

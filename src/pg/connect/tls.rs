@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,16 +16,21 @@ use rustls::{
 
 use super::{Roots, SslMode};
 use crate::error::{Error, Result};
+use crate::source::pipe;
 
-/// How the server is verified.
+/// How the server is verified. A pipe with certificates is waited for `patience` long at a time.
 ///
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where trusted certificates are needed and cannot be read.
-pub(super) fn client_config(mode: SslMode, roots: &Roots) -> Result<ClientConfig> {
+pub(super) fn client_config(
+    mode: SslMode,
+    roots: &Roots,
+    patience: Duration,
+) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match mode {
         SslMode::VerifyCa | SslMode::VerifyFull => {
-            let trusted = trusted(roots)?;
+            let trusted = trusted(roots, patience)?;
             let mut store = RootCertStore::empty();
             store.add_parsable_certificates(trusted.iter().cloned());
             let inner =
@@ -57,11 +63,11 @@ fn describe(roots: &Roots) -> String {
     }
 }
 
-fn trusted(roots: &Roots) -> Result<Vec<CertificateDer<'static>>> {
+fn trusted(roots: &Roots, patience: Duration) -> Result<Vec<CertificateDer<'static>>> {
     let found = match roots {
-        Roots::File(path) => from_file(path)?,
+        Roots::File(path) => from_file(path, patience)?,
         Roots::Default => match default_file().filter(|f| f.exists()) {
-            Some(file) => from_file(&file)?,
+            Some(file) => from_file(&file, patience)?,
             None => rustls_native_certs::load_native_certs().certs,
         },
         Roots::System => rustls_native_certs::load_native_certs().certs,
@@ -76,17 +82,18 @@ fn trusted(roots: &Roots) -> Result<Vec<CertificateDer<'static>>> {
     Ok(found)
 }
 
-fn from_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let wrong = |e: rustls::pki_types::pem::Error| {
+fn from_file(path: &Path, patience: Duration) -> Result<Vec<CertificateDer<'static>>> {
+    let wrong = |e: &dyn std::fmt::Display| {
         Error::config(format!(
             "DB_SSLROOTCERT: cannot read the root certificates in {}: {e}; a PEM file is needed",
             path.display()
         ))
     };
-    CertificateDer::pem_file_iter(path)
-        .map_err(wrong)?
+    let text = pipe::text(path, "the root certificates", patience)
+        .map_err(|e| Error::new(e.kind(), "DB_SSLROOTCERT").caused_by(e))?;
+    CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
-        .map_err(wrong)
+        .map_err(|e| wrong(&e))
 }
 
 /// Where PostgreSQL's own programs look.

@@ -221,14 +221,24 @@ impl<'a> After<'a> {
 
     /// Notes findings: `select` yields record, field, given value and message.
     fn find(&self, kind: &str, select: &str) -> Statement {
+        self.note(kind, select, "true")
+    }
+
+    /// As [`After::find`], with messages in which no value is quoted.
+    fn find_unquoted(&self, kind: &str, select: &str) -> Statement {
+        self.note(kind, select, "false")
+    }
+
+    fn note(&self, kind: &str, select: &str, quotes: &str) -> Statement {
         self.checking(format!(
-            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) \
-             SELECT {}, x.n, '{kind}', x.field, x.given, x.message FROM ({select}) x(n, field, given, message)",
+            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message, quotes) \
+             SELECT {}, x.n, '{kind}', x.field, x.given, x.message, {quotes} FROM ({select}) x(n, field, given, message)",
             self.target.place
         ))
     }
 
-    /// Notes rows that break a check, with the values that it reads: `select` yields record and message.
+    /// Notes rows that break a check, with the values that it reads: `select` yields record, message, and
+    /// whether that may quote a value.
     fn find_broken(&self, select: &str, check: &Check) -> Statement {
         let columns = check.columns.iter();
         let columns = columns.filter_map(|n| self.target.table.column_by_number(*n));
@@ -236,9 +246,9 @@ impl<'a> After<'a> {
             .take(MOST_READ)
             .map(|c| format!("{}, {}", Literal(&c.name), c.text("a")));
         self.checking(format!(
-            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, message, vals) \
-             SELECT {place}, x.n, 'check_failed', x.message, pg_catalog.json_build_object({values})::text \
-             FROM ({select}) x(n, message) JOIN {rows} a ON a.{N} = x.n",
+            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, message, quotes, vals) \
+             SELECT {place}, x.n, 'check_failed', x.message, x.quotes, pg_catalog.json_build_object({values})::text \
+             FROM ({select}) x(n, message, quotes) JOIN {rows} a ON a.{N} = x.n",
             place = self.target.place,
             values = list(values),
             rows = self.temporary(),

@@ -146,7 +146,7 @@ impl<'c> Comparison<'c> {
         if stage.findings {
             from += &format!(
                 " LEFT JOIN (SELECT _n, pg_catalog.json_agg(pg_catalog.json_build_object('kind', kind, \
-                 'field', field, 'given', given, 'message', message, 'values', vals::json) ORDER BY kind, field, message)::text AS findings \
+                 'field', field, 'given', given, 'message', message, 'quotes', quotes, 'values', vals::json) ORDER BY kind, field, message)::text AS findings \
                  FROM pg_temp.loader_findings WHERE _t = {} GROUP BY _n) v ON v._n = s._n",
                 stage.target.place
             );

@@ -37,7 +37,7 @@ pub struct Stage<'a> {
 
 /// What the database found wrong with records, of all tables.
 const FINDINGS: &str = "CREATE TEMPORARY TABLE loader_findings \
-    (_t int, _n bigint, kind text, field text, given text, message text, vals text)";
+    (_t int, _n bigint, kind text, field text, given text, message text, vals text, quotes bool NOT NULL DEFAULT true)";
 
 /// When records that stand behind each other were extracted, where what says it stands behind them.
 const EXTRACTED: &str =

@@ -1,5 +1,6 @@
 //! All entries of a plan into its temporary tables, while it is read and verified again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -67,7 +68,7 @@ pub async fn stage(
         };
         session.copy_in(statement, lines).await?;
     }
-    let mut encoded = reader
+    let (mut encoded, fragments) = reader
         .await
         .map_err(|e| Error::local(DOING).caused_by(e))??;
     for staged in tables {
@@ -78,13 +79,18 @@ pub async fn stage(
                 staged.target.name
             ))
         })?;
+        staged.fragments = fragments.get(&staged.target.name).copied().unwrap_or(0);
         session.run(&staged.analyze()).await?;
     }
     told(of);
     Ok(())
 }
 
-fn read(plan: &PlanFile, mut encoder: Encoder, sender: &mpsc::Sender<Chunk>) -> Result<Encoded> {
+fn read(
+    plan: &PlanFile,
+    mut encoder: Encoder,
+    sender: &mpsc::Sender<Chunk>,
+) -> Result<(Encoded, HashMap<String, u64>)> {
     let send = |chunk| {
         sender
             .blocking_send(chunk)
@@ -95,11 +101,13 @@ fn read(plan: &PlanFile, mut encoder: Encoder, sender: &mpsc::Sender<Chunk>) -> 
     let undoes = plan.header.undoes.iter();
     let undoes: Vec<String> = undoes.map(|id| format!("application {id}")).collect();
     let mut records = 0u64;
+    let mut fragments: HashMap<String, u64> = HashMap::new();
     plan.stream(&mut |item| {
         match item {
             Item::Fragment(fragment) => {
                 records = records.saturating_add(fragment.records);
                 push_queue_entries(&mut queue, &fragment);
+                *fragments.entry(fragment.table).or_default() += 1;
             }
             Item::Entry(entry) => {
                 if !undoes.is_empty() && entry.from != undoes {
@@ -131,7 +139,7 @@ fn read(plan: &PlanFile, mut encoder: Encoder, sender: &mpsc::Sender<Chunk>) -> 
     if !rejected.is_empty() {
         send(Chunk::Rejected(rejected.into()))?;
     }
-    Ok(encoder.end())
+    Ok((encoder.end(), fragments))
 }
 
 fn disagrees(what: &str) -> Error {

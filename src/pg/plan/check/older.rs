@@ -102,9 +102,9 @@ impl After<'_> {
         let mut values = Values::default();
         let older = self.select_older(audit_log, undone, &mut values);
         let sql = format!(
-            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message, vals) \
+            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message, quotes, vals) \
              SELECT {}, x.n, 'older_record', 'extracted_at', x.extracted::text, \
-               'extracted before data that changed the row already; deliver what is newer, or see on_older', \
+               'extracted before data that changed the row already; deliver what is newer, or see on_older', false, \
                pg_catalog.json_build_object('the row''s data', x.newest::text)::text FROM ({older}) x",
             self.target.place
         );

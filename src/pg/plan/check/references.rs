@@ -198,7 +198,7 @@ impl After<'_> {
             self.temporary(),
             key.columns.len()
         );
-        self.find("missing_parent", &select)
+        self.find_unquoted("missing_parent", &select)
     }
 
     /// Rows whose change would leave rows that refer to them without a parent.
@@ -270,7 +270,7 @@ impl After<'_> {
             child = key.child,
             refers = key.refers("t", "c"),
         );
-        self.find("missing_parent", &select)
+        self.find_unquoted("missing_parent", &select)
     }
 }
 

@@ -70,7 +70,7 @@ impl After<'_> {
         message: &str,
     ) -> Statement {
         let select = format!(
-            "SELECT {N}, {}::text FROM {} WHERE {condition} AND ({}) IS FALSE",
+            "SELECT {N}, {}::text, false FROM {} WHERE {condition} AND ({}) IS FALSE",
             Literal(message),
             self.temporary(),
             check.expression
@@ -86,7 +86,7 @@ impl After<'_> {
         message: &str,
     ) -> Statement {
         let select = format!(
-            "SELECT r.n, {}::text || coalesce(' (' || r.why || ')', '') FROM {}",
+            "SELECT r.n, {}::text || coalesce(' (' || r.why || ')', ''), r.why IS NOT NULL FROM {}",
             Literal(message),
             self.failing_rows(condition, &check.expression)
         );
