@@ -21,5 +21,5 @@ pub use header::{
     Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out, records,
 };
 pub use inverse::AppliedChange;
-pub use value::{NewRow, Rounded, Row, Value, Values, display_key};
+pub use value::{NewRow, ReferredRow, Rounded, Row, Value, Values, display_key};
 pub use violation::{Effect, Other, Violation, ViolationKind};

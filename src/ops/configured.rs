@@ -86,13 +86,16 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
         let found = async {
             let table = catalog::table(&session, name).await?;
             let config = request.config.resolve(name, &table)?;
-            Ok::<_, Error>((table, config))
+            let parents = catalog::parents(&session, &config).await?;
+            let lookups = request.config.lookups(name, &table, &config, parents)?;
+            Ok::<_, Error>((table, config, lookups))
         };
         match found.await {
-            Ok((table, config)) => targets.push(Target {
+            Ok((table, config, lookups)) => targets.push(Target {
                 name: name.clone(),
                 table,
                 config,
+                lookups,
                 place: targets.len(),
             }),
             Err(e) if is_finding(&e) => checked.problems.push(format!("{e:#}")),
@@ -111,7 +114,7 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
     checked.migrated = !own.is_empty();
     let needs: Vec<Needs<'_>> = targets
         .iter()
-        .map(|t| (t.name.as_str(), &t.table, &t.config.depends_on[..]))
+        .map(|t| (t.name.as_str(), &t.table, &t.config))
         .collect();
     let names: BTreeSet<String> = targets.iter().map(|t| t.name.clone()).collect();
     let mut known = dependencies(&needs);
@@ -124,6 +127,19 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
         checked
             .notes
             .extend(notes.map(|note| format!("{}: {note}", target.name)));
+    }
+    for target in &targets {
+        let (lookups, columns) = (&target.lookups, &target.table.columns);
+        for lookup in lookups.all.iter().filter(|l| !l.unique) {
+            checked.notes.push(format!(
+                "{}: {} is looked up in {} by {}, which no unique key makes find one row at most; records for which \
+                 several are found cannot be loaded",
+                target.name,
+                columns[lookup.of].name,
+                lookup.table,
+                lookups.columns(lookup)
+            ));
+        }
     }
     let wanted = wanted(request.work, &targets, &own);
     checked.grants = missing_grants(&session, &wanted).await?;
@@ -201,6 +217,22 @@ fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str]
         want(Object::Table(table.name.clone()), loaded);
         for parent in table.foreign_keys.iter().map(|k| &k.parent) {
             want(Object::Table(parent.clone()), &["SELECT"]);
+        }
+    }
+    for target in targets {
+        for lookup in &target.lookups.all {
+            want(Object::Table(lookup.relation.clone()), &["SELECT"]);
+            if work == Work::Plan || !lookup.answers {
+                continue;
+            }
+            // What no foreign key holds is locked; and of new rows to which others refer, numbers are drawn.
+            if !lookup.held {
+                want(Object::Table(lookup.relation.clone()), &["UPDATE"]);
+            }
+            let is_loaded = targets.iter().any(|t| t.name == lookup.table);
+            if let Some(sequence) = lookup.target.sequence.as_ref().filter(|_| is_loaded) {
+                want(Object::Sequence(sequence.clone()), &["USAGE"]);
+            }
         }
     }
     for (table, privileges) in own {

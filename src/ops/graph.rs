@@ -17,7 +17,7 @@ pub async fn graph(database: &Database, timeouts: Timeouts, config: &Config) -> 
     let needs: Vec<Needs<'_>> = names
         .iter()
         .zip(&tables)
-        .map(|(name, table)| (name.as_str(), table, &config.tables[name].depends_on[..]))
+        .map(|(name, table)| (name.as_str(), table, &config.tables[name]))
         .collect();
     let mut dependencies = dependencies(&needs);
     let ordered = graph::order(&names.iter().cloned().collect(), &dependencies);

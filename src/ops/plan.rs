@@ -158,7 +158,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         None => Vec::new(),
     };
     read.fragments.iter().try_for_each(|f| writer.fragment(f))?;
-    let mut checked = check::prepare(&session, &stages).await?;
+    check::prepare(&session, &stages).await?;
     let mut locked: Vec<&Qualified> = targets.iter().map(|t| &t.table.name).collect();
     locked.extend(check::parents(&targets));
     let snapshot = Snapshot::begin(&session, &locked).await?;
@@ -170,6 +170,8 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             .transient());
         }
     }
+    snapshot.look_up(&mut stages).await?;
+    let mut checked = check::needed(&stages);
     let older = check::older(&snapshot, &request.loader_schema, &stages).await?;
     let mut found = check::run(&snapshot, &mut checked).await?;
     found.extend(older.tables);
@@ -235,6 +237,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             width: table.columns.len() as u64,
             rows: rows(&snapshot, target).await?,
             columns: Vec::new(),
+            numbers: numbers(stage),
             counts: Counts::default(),
             skips: Skips::default(),
             rejected: 0,
@@ -296,6 +299,15 @@ fn refuse_undated(targets: &[Target], read: &Read) -> Result<()> {
     )))
 }
 
+/// The columns whose numbers apply draws, because new rows of the batch refer to them.
+fn numbers(stage: &Stage<'_>) -> Vec<String> {
+    let columns = stage.referred.iter();
+    let columns = columns.map(|i| stage.target.table.columns[*i].name.clone());
+    let mut columns: Vec<String> = columns.collect();
+    columns.sort();
+    columns
+}
+
 /// The tables of which deletes only mark rows, with the column, among those that `targets` are and refer to.
 async fn marks(
     request: &PlanRequest,
@@ -306,7 +318,7 @@ async fn marks(
         .iter()
         .filter_map(|t| Some((t.table.name.clone(), t.mark()?.to_owned())));
     let mut marks: Vec<(Qualified, String)> = own.collect();
-    for key in targets.iter().flat_map(|t| &t.table.foreign_keys) {
+    for key in targets.iter().flat_map(Target::foreign_keys) {
         if targets.iter().any(|t| t.table.name == key.parent) {
             continue;
         }
@@ -341,7 +353,7 @@ async fn order(
     let needs: Vec<Needs<'_>> = listed
         .iter()
         .zip(&tables)
-        .map(|(name, table)| (name.as_str(), table, &config.tables[name].depends_on[..]))
+        .map(|(name, table)| (name.as_str(), table, &config.tables[name]))
         .collect();
     let dependencies = dependencies(&needs);
     if !request.only.is_empty()
@@ -369,21 +381,25 @@ async fn order(
         let table = by_name.remove(&name)?;
         Some((name, table))
     });
-    let targets = found.enumerate().map(|(place, (name, table))| {
-        let mut config = config.resolve(&name, &table)?;
+    let mut targets = Vec::new();
+    for (place, (name, table)) in found.enumerate() {
+        let mut own = config.resolve(&name, &table)?;
         if let Some(strategy) = request.strategy {
-            config.update_strategy = strategy;
+            own.update_strategy = strategy;
         }
         if let Some(on_older) = request.on_older {
-            config.on_older = on_older;
+            own.on_older = on_older;
         }
-        config.limits = limits::in_effect(config.limits, &name, &request.limits);
-        Ok(Target {
+        own.limits = limits::in_effect(own.limits, &name, &request.limits);
+        let parents = catalog::parents(session, &own).await?;
+        let lookups = config.lookups(&name, &table, &own, parents)?;
+        targets.push(Target {
             name,
             table,
-            config,
+            config: own,
+            lookups,
             place,
-        })
-    });
-    targets.collect()
+        });
+    }
+    Ok(targets)
 }

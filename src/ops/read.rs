@@ -18,8 +18,7 @@ use crate::record::{
     read_records_slice,
 };
 use crate::source::{Body, Fetched, SourceError};
-use crate::table::config::TableConfig;
-use crate::table::schema::Table;
+use crate::table::target::Target;
 use crate::text::hex;
 
 /// One object to be read.
@@ -89,10 +88,7 @@ pub async fn read_batch(
     let (to_parser, objects_in) = mpsc::channel::<Fetched>(2);
     let (to_copier, mut chunks) = mpsc::channel::<Chunk>(2);
     let names: Vec<String> = stages.iter().map(|s| s.target.name.clone()).collect();
-    let tables: Vec<(&Table, &TableConfig)> = stages
-        .iter()
-        .map(|s| (&s.target.table, &s.target.config))
-        .collect();
+    let tables: Vec<&Target> = stages.iter().map(|s| s.target).collect();
     let (read, copied) = std::thread::scope(|scope| {
         let parser = scope.spawn(|| {
             Parser::new(batch_id, &names, &tables, limits, events)
@@ -159,7 +155,7 @@ fn stopped() -> Error {
 struct Parser<'p> {
     batch_id: &'p str,
     names: &'p [String],
-    tables: &'p [(&'p Table, &'p TableConfig)],
+    tables: &'p [&'p Target],
     incoming: Vec<Incoming<'p>>,
     buffers: Vec<(Vec<u8>, u64)>,
     /// When records of envelopes of many were extracted, as COPY lines.
@@ -179,7 +175,7 @@ impl<'p> Parser<'p> {
     fn new(
         batch_id: &'p str,
         names: &'p [String],
-        tables: &'p [(&'p Table, &'p TableConfig)],
+        tables: &'p [&'p Target],
         limits: Bounds,
         events: OnProgress<'p>,
     ) -> Parser<'p> {
@@ -187,7 +183,7 @@ impl<'p> Parser<'p> {
             batch_id,
             names,
             tables,
-            incoming: tables.iter().map(|(t, c)| Incoming::new(t, c)).collect(),
+            incoming: tables.iter().map(|t| Incoming::new(t)).collect(),
             buffers: tables.iter().map(|_| (Vec::new(), 0)).collect(),
             moments: Vec::new(),
             limits,
@@ -303,7 +299,7 @@ impl<'p> Parser<'p> {
         body: Body,
         chunks: &mpsc::Sender<Chunk>,
     ) -> std::result::Result<Summary, ReadError<Stop>> {
-        let (table, config) = self.tables[object.table];
+        let Target { table, config, .. } = self.tables[object.table];
         let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
         let delivery = Delivery {
             format: object.format,

@@ -20,6 +20,7 @@ use crate::planfile::PlanWriter;
 use crate::sql::Qualified;
 use crate::table::graph;
 use crate::table::limits::{self, Allowance};
+use crate::table::lookup::Lookups;
 use crate::table::target::Target;
 
 /// What is to be taken back.
@@ -208,6 +209,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             width: table.columns.len() as u64,
             rows: rows(&snapshot, target).await?,
             columns: Vec::new(),
+            numbers: Vec::new(),
             counts: Counts::default(),
             skips: Skips::default(),
             rejected: 0,
@@ -320,7 +322,7 @@ async fn order(session: &Session, ledgered: Vec<LedgerTable>) -> Result<Vec<(Tar
     }
     let needs: Vec<Needs<'_>> = found
         .iter()
-        .map(|(l, table)| (l.table.as_str(), table, &l.config.depends_on[..]))
+        .map(|(l, table)| (l.table.as_str(), table, &l.config))
         .collect();
     let names: BTreeSet<String> = found.iter().map(|(l, _)| l.table.clone()).collect();
     let order = graph::order(&names, &dependencies(&needs))?;
@@ -330,6 +332,7 @@ async fn order(session: &Session, ledgered: Vec<LedgerTable>) -> Result<Vec<(Tar
             name: ledger.table,
             table,
             config: ledger.config,
+            lookups: Lookups::default(), // its rows have their numbers
             place,
         };
         let written = Written {

@@ -6,18 +6,19 @@ use crate::error::{Error, Result};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::sql::ident::nearest;
 use crate::sql::{Ident, list};
+use crate::table::config::TableConfig;
 use crate::table::graph::Dependency;
 use crate::table::limits::Allowance;
 use crate::table::schema::Table;
 use crate::table::target::{Guard, Target};
 
-/// A table by name, and the tables that must be loaded before it whatever its foreign keys say.
-pub(super) type Needs<'a> = (&'a str, &'a Table, &'a [String]);
+/// A table by name, with its configuration.
+pub(super) type Needs<'a> = (&'a str, &'a Table, &'a TableConfig);
 
-/// What the foreign keys between these tables and `depends_on` ask for.
+/// What the foreign keys between these tables, `references` and `depends_on` ask for.
 pub(super) fn dependencies(tables: &[Needs<'_>]) -> Vec<Dependency> {
     let mut dependencies = Vec::new();
-    for (name, table, depends_on) in tables {
+    for (name, table, config) in tables {
         for key in &table.foreign_keys {
             let parent = tables.iter().find(|(_, t, _)| t.name == key.parent);
             dependencies.extend(parent.map(|(parent, ..)| Dependency {
@@ -27,12 +28,24 @@ pub(super) fn dependencies(tables: &[Needs<'_>]) -> Vec<Dependency> {
                 deferrable: key.deferrable,
             }));
         }
-        dependencies.extend(depends_on.iter().map(|parent| Dependency {
+        let because = |parent: &String, because: &str, deferrable| Dependency {
             parent: parent.clone(),
             child: (*name).to_owned(),
-            because: "depends_on".into(),
-            deferrable: false,
-        }));
+            because: because.into(),
+            deferrable,
+        };
+        let parents = config.references.values().map(|r| &r.table);
+        let parents: BTreeSet<&String> = parents.collect();
+        for parent in parents {
+            let held = |d: &Dependency| d.child == *name && d.parent == *parent;
+            let is_here = tables.iter().any(|(other, ..)| other == parent);
+            if is_here && !dependencies.iter().any(held) {
+                // Nothing checks it before all is written.
+                dependencies.push(because(parent, "references", true));
+            }
+        }
+        let needed = config.depends_on.iter();
+        dependencies.extend(needed.map(|parent| because(parent, "depends_on", false)));
     }
     dependencies
 }

@@ -8,6 +8,7 @@ mod preconditions;
 pub(in crate::pg) mod queued;
 mod read_back;
 pub(in crate::pg) mod record;
+mod references;
 mod sequences;
 pub mod staged;
 #[cfg(test)]
@@ -213,6 +214,9 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
     if queued::changes_nothing(context, header).await? {
         return Ok(Wrote::Nothing);
     }
+    references::hold(session, tables).await?;
+    references::check(session, plan, tables).await?;
+    references::number(session, tables).await?;
     let before = effects::touched(session).await?;
     let defer = Statement::new("deferring constraints", "SET CONSTRAINTS ALL DEFERRED");
     session.run(&defer).await?;
@@ -233,6 +237,7 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
     let doing = "checking deferred constraints";
     let check = Statement::new(doing, "SET CONSTRAINTS ALL IMMEDIATE");
     session.run(&check).await?;
+    references::check(session, plan, tables).await?;
     for (tables, staged) in (1..).zip(tables) {
         on_progress(Event::phase_of("read back and audit", &staged.target.name));
         context.read_back(staged).await?;
@@ -279,8 +284,19 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
             .collect();
         return name_others(&locked.session, &names, e).await;
     }
+    let session = locked.session;
     // The plan's rows referred to rows that were there, and others were not.
     if e.code() == Some("23503") && plan.plan().header.undoes.is_empty() {
+        let gone = async {
+            let tables = staged_again(&session, plan).await?;
+            references::check(&session, plan, &tables).await
+        };
+        if tables.iter().any(|t| !t.target.lookups.is_empty())
+            && let Err(named) = gone.await
+            && named.kind() == ErrorKind::Drift
+        {
+            return named;
+        }
         return e.with_kind(ErrorKind::Drift).and(
             ": a row to which the plan's rows refer is gone since the plan was made, or a row has come that refers to one \
              which it deletes; nothing was written; make a new plan and have it reviewed",
@@ -289,13 +305,8 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     if e.code() != Some("23505") {
         return e;
     }
-    let session = locked.session;
     let again = async {
-        session
-            .run(&Statement::new("rolling back", "ROLLBACK"))
-            .await?;
-        let mut tables = staged::tables(&session, plan.plan()).await?;
-        staged::stage(&session, plan, &mut tables, &|_| ()).await?;
+        let tables = staged_again(&session, plan).await?;
         drift::drift(&session, plan, &tables).await
     };
     match again.await {
@@ -306,4 +317,13 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
             .with_remedy(Remedy::OneByOne),
         _ => e,
     }
+}
+
+/// The plan staged once more, outside the transaction that failed.
+async fn staged_again(session: &Session, plan: &Arc<Executable>) -> Result<Vec<Staged>> {
+    let end = Statement::new("rolling back", "ROLLBACK");
+    session.run(&end).await?;
+    let mut tables = staged::tables(session, plan.plan()).await?;
+    staged::stage(session, plan, &mut tables, &|_| ()).await?;
+    Ok(tables)
 }

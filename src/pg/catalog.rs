@@ -3,12 +3,15 @@
 mod decode;
 mod kinds;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
 use crate::sql::{Ident, Qualified, Statement, Values};
-use crate::table::config::Config;
+use crate::table::config::{Config, TableConfig};
+use crate::table::reference::Reference;
 use crate::table::schema::Table;
 use crate::text::hex;
 
@@ -66,6 +69,25 @@ pub async fn tables(session: &Session, config: &Config, names: &[String]) -> Res
         tables.push(table(session, name).await?);
     }
     Ok(tables)
+}
+
+/// The tables in which `references` are looked up, by the names that these have for them; one that is not
+/// there is missing.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn parents(session: &Session, config: &TableConfig) -> Result<BTreeMap<String, Table>> {
+    let references = config.references.values();
+    let names: BTreeSet<&str> = references.flat_map(Reference::tables).collect();
+    let mut found = BTreeMap::new();
+    for name in names {
+        match table(session, name).await {
+            Ok(parent) => drop(found.insert(name.to_owned(), parent)),
+            Err(e) if e.kind() == ErrorKind::Config => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(found)
 }
 
 /// The table that `name` (with or without a schema) means in this session.

@@ -76,6 +76,7 @@ samples:
         name: name.into(),
         table,
         config: config.remove(name).unwrap(),
+        lookups: Default::default(),
         place,
     };
     [

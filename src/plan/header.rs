@@ -86,6 +86,10 @@ pub struct TablePlan {
     pub rows: Option<u64>,
     /// The columns that its changes write, beside the key and the stamps; sorted.
     pub columns: Vec<String>,
+    /// The columns whose numbers are drawn before its new rows are inserted, because other new rows of the
+    /// plan refer to them; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numbers: Vec<String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
     /// Its records that change nothing, by why.

@@ -1,5 +1,7 @@
 //! A record as its table sees it: one COPY line for staging, with what is wrong about it.
 
+mod references;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -12,9 +14,11 @@ use crate::plan::{Effect, Value as Stored, Violation, ViolationKind};
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
-use crate::table::config::TableConfig;
 use crate::table::schema::{Column, Equality, Table};
+use crate::table::target::Target;
 use crate::types::{Kind, Spelled, Zoned};
+
+use references::References;
 
 /// What is wrong about a record, before the database has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +157,7 @@ pub const BLANK: char = '2';
 pub struct Incoming<'a> {
     table: &'a Table,
     fields: HashMap<&'a str, Field>,
+    references: References<'a>,
     keys: Vec<usize>,
     readings: Vec<Reading<'a>>,
     words: Words,
@@ -177,10 +182,13 @@ const MOST_KEYS: u64 = 1 << 20;
 
 impl Keys {
     /// Only of texts that are compared by their bytes is it known that they are stored as given.
-    fn new(table: &Table, config: &TableConfig) -> Keys {
-        let key = table.key(&config.natural_key);
+    fn new(target: &Target) -> Keys {
+        let key = target.key();
         let as_given = |(c, equality): &(&Column, Equality)| {
-            c.base_type == "text" && c.base_type_sql == "text" && equality.is_of_bytes()
+            c.base_type == "text"
+                && c.base_type_sql == "text"
+                && equality.is_of_bytes()
+                && !target.config.references.contains_key(&c.name)
         };
         Keys {
             hashes: key.iter().all(as_given).then(Vec::new),
@@ -210,8 +218,9 @@ impl Keys {
 pub const STAGE_COLUMNS: &str = "_n, _object, _position, _given, _findings, _rounded, _extracted";
 
 impl<'a> Incoming<'a> {
-    /// For records of `table` under `config`.
-    pub fn new(table: &'a Table, config: &'a TableConfig) -> Incoming<'a> {
+    /// For records of `target`.
+    pub fn new(target: &'a Target) -> Incoming<'a> {
+        let Target { table, config, .. } = target;
         let mut fields = HashMap::new();
         for (i, column) in table.columns.iter().enumerate() {
             let field = if config.is_stamp(&column.name) {
@@ -235,10 +244,17 @@ impl<'a> Incoming<'a> {
             };
             fields.insert(name, field);
         }
+        for (column, reference) in &config.references {
+            // The field of that name says the key, and not the number.
+            if reference.fields().contains(column.as_str()) {
+                fields.remove(column.as_str());
+            }
+        }
         let is_key = |name: &String| config.natural_key.contains(name);
         Incoming {
             table,
             fields,
+            references: References::new(target),
             keys: (0..table.columns.len())
                 .filter(|i| is_key(&table.columns[*i].name))
                 .collect(),
@@ -246,7 +262,7 @@ impl<'a> Incoming<'a> {
             words: Words::new(table, config),
             used: vec![false; table.columns.len()],
             given_columns: String::new(),
-            given: Keys::new(table, config),
+            given: Keys::new(target),
             times: Spelled::new(&config.own_spelling()).unwrap_or_default(),
             extraction: Extraction::default(),
         }
@@ -299,7 +315,11 @@ impl<'a> Incoming<'a> {
         let mut findings = Vec::new();
         let mut rounded = BTreeMap::new();
         let mut said = Vec::new();
+        let mut looked_up = self.references.none();
+        let mut found = Vec::new();
         for (name, value) in &record.fields {
+            let is_looked_up =
+                (self.references).read(name.as_ref(), value, &mut looked_up, &mut findings);
             match self.fields.get(name.as_ref()) {
                 Some(Field::Dropped) => {}
                 // What cannot be read refers to nothing.
@@ -310,6 +330,7 @@ impl<'a> Incoming<'a> {
                     given: shorten(value),
                     ..Finding::new(ViolationKind::GeneratedField, name, COMPUTED)
                 }),
+                None if is_looked_up => {}
                 None => findings.push(self.unknown(name, value)),
                 Some(Field::Column(i))
                     if *value == Value::Blank && self.table.columns[*i].blank_is_default() =>
@@ -351,7 +372,16 @@ impl<'a> Incoming<'a> {
                 }
             }
         }
-        for i in &self.keys {
+        for (i, whole) in self.references.given(&looked_up) {
+            self.used[i] = true;
+            if cells[i] == Cell::Absent {
+                cells[i] = Cell::Given(None);
+            }
+            if whole {
+                found.push(i);
+            }
+        }
+        for i in self.keys.iter().filter(|i| !found.contains(i)) {
             let name = &self.table.columns[*i].name;
             let said = findings.iter().any(|f| f.field.as_deref() == Some(name));
             let missing = match &cells[*i] {
@@ -390,7 +420,7 @@ impl<'a> Incoming<'a> {
         let place = (object, record.position);
         let extracted = record.extracted.and_then(|at| self.extracted(at, 1, place));
         push_copy_text(out, extracted.as_deref());
-        for cell in &cells {
+        for cell in cells.iter().chain(&looked_up) {
             out.push(b'\t');
             push_copy_text(out, cell.text());
         }

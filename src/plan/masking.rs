@@ -142,6 +142,10 @@ impl Mask {
                 self.text(&mut rounded.stored);
                 rounded.given = self.stand_in(&rounded.given);
             }
+            Value::Referred(row) => {
+                row.stored = self.stand_in(&row.stored);
+                row.key.values_mut().for_each(|v| self.value(v));
+            }
             Value::New(row) => row.key.values_mut().for_each(|v| self.value(v)),
         }
     }

@@ -25,8 +25,21 @@ pub enum Value {
     Text(String),
     /// What is not as it was given: the column keeps less, or `tables.yaml` says what it means.
     Rounded(Box<Rounded>),
+    /// What refers to a row that is there, which was looked up by a key.
+    Referred(Box<ReferredRow>),
     /// What the database will give a row that is new in this plan.
     New(Box<NewRow>),
+}
+
+/// A row that is there, and that was looked up by a key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReferredRow {
+    /// What the column keeps.
+    pub stored: String,
+    /// Its table as `references` in `tables.yaml` names it.
+    pub table: String,
+    /// The key by which it was looked up.
+    pub key: Values,
 }
 
 /// A value that its column does not keep as it was given.
@@ -71,19 +84,37 @@ impl Value {
             Value::Null => Ok(None),
             Value::Text(text) => Ok(Some(text)),
             Value::Rounded(rounded) => Ok(rounded.stored.as_deref()),
+            Value::Referred(row) => Ok(Some(&row.stored)),
             Value::New(row) => Err(row),
         }
     }
 
     /// The value for people, or `None` for null.
     pub fn words(&self) -> Option<Cow<'_, str>> {
-        match self.stored() {
-            Ok(text) => text.map(Cow::Borrowed),
-            Err(row) => Some(Cow::Owned(format!(
+        match self {
+            Value::Referred(row) => Some(Cow::Owned(format!(
+                "{} ({} {})",
+                row.stored,
+                row.table,
+                display_key(&row.key)
+            ))),
+            Value::New(row) => Some(Cow::Owned(format!(
                 "{} {}, new in this plan",
                 row.table,
                 display_key(&row.key)
             ))),
+            Value::Null => None,
+            Value::Text(text) => Some(Cow::Borrowed(text)),
+            Value::Rounded(rounded) => rounded.stored.as_deref().map(Cow::Borrowed),
+        }
+    }
+
+    /// The key of the row that it refers to, where it was looked up, and the name of its table.
+    pub fn referred_mut(&mut self) -> Option<(&str, &mut Values)> {
+        match self {
+            Value::Referred(row) => Some((&row.table, &mut row.key)),
+            Value::New(row) => Some((&row.table, &mut row.key)),
+            Value::Null | Value::Text(_) | Value::Rounded(_) => None,
         }
     }
 
@@ -136,6 +167,13 @@ impl Serialize for Value {
                 ..Object::default()
             }
             .serialize(s),
+            Value::Referred(row) => Object {
+                stored: Some(Some(Cow::Borrowed(&row.stored))),
+                table: Some(Cow::Borrowed(&row.table)),
+                key: Some(Cow::Borrowed(&row.key)),
+                ..Object::default()
+            }
+            .serialize(s),
             Value::New(row) => Object {
                 new: Some(Cow::Borrowed(&row.table)),
                 key: Some(Cow::Borrowed(&row.key)),
@@ -158,6 +196,8 @@ struct Object<'a> {
     stored: Option<Option<Cow<'a, str>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     given: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     new: Option<Cow<'a, str>>,
     #[serde(
@@ -202,17 +242,32 @@ impl<'de> Deserialize<'de> for Value {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
                 let object = Object::deserialize(MapAccessDeserializer::new(map))?;
-                match (object.stored, object.given, object.new, object.key) {
-                    (Some(stored), Some(given), None, None) => {
+                match (
+                    object.stored,
+                    object.given,
+                    object.table,
+                    object.new,
+                    object.key,
+                ) {
+                    (Some(Some(stored)), None, Some(table), None, Some(key)) => {
+                        Ok(Value::Referred(Box::new(ReferredRow {
+                            stored: stored.into_owned(),
+                            table: table.into_owned(),
+                            key: key.into_owned(),
+                        })))
+                    }
+                    (Some(stored), Some(given), None, None, None) => {
                         let stored = Value::from(stored.as_deref());
                         Ok(stored.rounded_from(given.into_owned()))
                     }
-                    (None, None, Some(table), Some(key)) => Ok(Value::New(Box::new(NewRow {
-                        table: table.into_owned(),
-                        key: key.into_owned(),
-                    }))),
+                    (None, None, None, Some(table), Some(key)) => {
+                        Ok(Value::New(Box::new(NewRow {
+                            table: table.into_owned(),
+                            key: key.into_owned(),
+                        })))
+                    }
                     _ => Err(A::Error::custom(
-                        "a value has \"stored\" and \"given\", or \"new\" and \"key\"",
+                        "a value has \"stored\" and \"given\", or \"stored\", \"table\" and \"key\", or \"new\" and \"key\"",
                     )),
                 }
             }
@@ -230,13 +285,20 @@ impl JsonSchema for Value {
         let values = generator.subschema_for::<Values>();
         json_schema!({
             "description": "A text as PostgreSQL prints it, or null; what is stored beside what was given, where the \
-                column keeps less or tables.yaml says what it means; or what the database will give a row that is new in this plan.",
+                column keeps less or tables.yaml says what it means; what is stored beside table and key of the row to \
+                which it refers, where that was looked up; or what the database will give a row that is new in this plan.",
             "oneOf": [
                 {"type": ["string", "null"]},
                 {
                     "type": "object",
                     "properties": {"stored": {"type": ["string", "null"]}, "given": {"type": "string"}},
                     "required": ["stored", "given"],
+                    "additionalProperties": false,
+                },
+                {
+                    "type": "object",
+                    "properties": {"stored": {"type": "string"}, "table": {"type": "string"}, "key": values},
+                    "required": ["stored", "table", "key"],
                     "additionalProperties": false,
                 },
                 {
@@ -261,6 +323,7 @@ mod tests {
             r#""5""#,
             r#"{"stored":"1.24","given":"1.239"}"#,
             r#"{"stored":null,"given":"NA"}"#,
+            r#"{"stored":"77","table":"customers","key":{"no":"C-1","region":null}}"#,
             r#"{"new":"customers","key":{"no":"C-1","region":null}}"#,
         ] {
             let value: Value = serde_json::from_str(json).unwrap();
@@ -273,6 +336,11 @@ mod tests {
         for (json, why) in [
             ("5", "invalid type: integer `5`, expected a text, null"),
             (r#"{"stored":"1"}"#, "\"stored\" and \"given\""),
+            (r#"{"stored":"1","table":"t"}"#, "\"table\" and \"key\""),
+            (
+                r#"{"stored":null,"table":"t","key":{}}"#,
+                "\"table\" and \"key\"",
+            ),
             (
                 r#"{"stored":"1","given":"1","new":"t"}"#,
                 "or \"new\" and \"key\"",

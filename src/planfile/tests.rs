@@ -156,6 +156,7 @@ fn header() -> Header {
         width: 3,
         rows: None,
         columns: Vec::new(),
+        numbers: Vec::new(),
         counts: Counts::default(),
         skips: Default::default(),
         rejected: 0,

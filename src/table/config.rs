@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::strict::unique_map;
 use crate::table::delivery::{Csv, Envelope, Excel};
 use crate::table::limits::Limits;
+use crate::table::reference::Reference;
 use crate::table::schema::{Column, Identity};
 use crate::types::spelling::{Encoding, Epoch, Spelling};
 
@@ -233,6 +234,13 @@ pub struct TableConfig {
     /// What becomes of records that were extracted before data which changed their rows already.
     #[serde(default, skip_serializing_if = "OnOlder::is_default")]
     pub on_older: OnOlder,
+    /// Columns that are looked up by a key of the table to which they refer.
+    #[serde(
+        default,
+        deserialize_with = "unique_map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub references: BTreeMap<String, Reference>,
     /// Tables that must be loaded before this one, beside those it refers to.
     #[serde(default)]
     pub depends_on: Vec<String>,

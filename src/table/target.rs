@@ -1,8 +1,9 @@
 //! A table of a batch or plan, with all that belongs together about it.
 
 use super::config::TableConfig;
+use super::lookup::Lookups;
 use super::mark::Mark;
-use super::schema::{Column, Equality, Table};
+use super::schema::{Column, Equality, ForeignKey, Table};
 use crate::sql::Ident;
 
 /// What keeps others from bringing a second row with a natural key while a plan is applied.
@@ -23,6 +24,8 @@ pub struct Target {
     pub table: Table,
     /// Its configuration in effect.
     pub config: TableConfig,
+    /// What is looked up for its records.
+    pub lookups: Lookups,
     /// Its place in the order of dependency, which tells its temporary tables from the others'.
     pub place: usize,
 }
@@ -64,10 +67,15 @@ impl Target {
         self.config.ignore_fields.contains(&column.name)
     }
 
-    /// Whether it refers to `parent` by a foreign key.
+    /// Its foreign keys, and its references that none of them holds.
+    pub fn foreign_keys(&self) -> impl Iterator<Item = &ForeignKey> {
+        self.table.foreign_keys.iter().chain(&self.lookups.loose)
+    }
+
+    /// Whether it refers to `parent`.
     pub fn refers_to(&self, parent: &Target) -> bool {
-        let mut keys = self.table.foreign_keys.iter();
-        keys.any(|key| key.parent == parent.table.name)
+        self.foreign_keys()
+            .any(|key| key.parent == parent.table.name)
     }
 
     /// What keeps others from bringing a second row with a natural key.

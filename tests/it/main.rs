@@ -30,6 +30,7 @@ mod pinned;
 mod poolers;
 mod public_data;
 mod queue;
+mod references;
 mod reviewed;
 mod s3_server;
 mod sealed;

@@ -49,6 +49,7 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         width,
         rows: None,
         columns: Vec::new(),
+        numbers: Vec::new(),
         counts: Counts::default(),
         skips: Default::default(),
         rejected: 0,

@@ -99,20 +99,35 @@ impl Plan {
     }
 }
 
+/// A value: what is stored; of a row that was looked up, its key: `<C-1>`, of a new one `+<C-1>`.
+fn shown(value: &Value) -> String {
+    let Some(key) = value.get("key") else {
+        return value.get("stored").unwrap_or(value).to_string();
+    };
+    let key = key.as_object().unwrap().values();
+    let parts: Vec<String> = key
+        .map(|v| v.as_str().map_or_else(|| shown(v), str::to_owned))
+        .collect();
+    let new = if value.get("new").is_some() { "+" } else { "" };
+    format!("{new}<{}>", parts.join(" "))
+}
+
 fn line(entry: &Value) -> String {
     let text = |name: &str| entry[name].as_str().unwrap_or_default();
     let pairs = |name: &str| {
         let map = entry[name].as_object().unwrap();
-        let stored = |value: &Value| value.get("stored").unwrap_or(value).clone();
         let pair = |(column, value): (&String, &Value)| match value.as_array() {
-            Some(both) => format!("{column}={}→{}", both[0], stored(&both[1])),
-            None => format!("{column}={}", stored(value)),
+            Some(both) => format!("{column}={}→{}", both[0], shown(&both[1])),
+            None => format!("{column}={}", shown(value)),
         };
         map.iter().map(pair).collect::<Vec<_>>().join(" ")
     };
     let keys = entry["key"].as_object().unwrap().iter();
     let key = keys.fold(String::new(), |mut key, (column, value)| {
-        let value = value.as_str().unwrap_or("null");
+        let value = match value {
+            Value::Object(_) => shown(value),
+            _ => value.as_str().unwrap_or("null").to_owned(),
+        };
         let _ = write!(key, " {column}={value}");
         key
     });

@@ -3,16 +3,19 @@
 mod encode;
 pub(in crate::pg) mod fate;
 mod fill;
+mod named;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::pg::Session;
 use crate::pg::beside::Beside;
+use crate::pg::{Session, catalog};
+use crate::plan::{Kind, TablePlan};
 use crate::planfile::PlanFile;
 use crate::sql::{Ident, Literal, Statement, Temporary, list};
 use crate::table::config::Stamp;
-use crate::table::schema::Column;
+use crate::table::lookup::{Lookup, Lookups};
+use crate::table::schema::{Column, Table};
 use crate::table::target::Target;
 
 use fate::Fate;
@@ -24,6 +27,8 @@ pub struct Staged {
     pub target: Target,
     /// The columns that changes write, in the order in which `_columns` says whether one does.
     pub columns: Vec<String>,
+    /// Those of them whose numbers are drawn for new rows that are not given one.
+    pub numbers: Vec<String>,
     /// Columns that every write sets, and to what.
     pub stamps: BTreeMap<String, Stamp>,
     /// Columns that its triggers may set again.
@@ -68,6 +73,14 @@ const OWN_COLUMNS: [(&str, &str); 8] = [
     ("_extracted", "timestamptz"),
     ("_from", "text"),
 ];
+
+/// The natural key of a staged row, as others name it.
+pub(in crate::pg) const KEY: &str = "_key";
+
+/// The staged column with the key by which a row was found that is there.
+pub(in crate::pg) fn by(lookup: &Lookup) -> String {
+    format!("b{}", lookup.number)
+}
 
 impl Staged {
     /// The staged entries.
@@ -152,6 +165,23 @@ impl Staged {
         Ok(columns)
     }
 
+    /// The lookups of columns that the plan gives.
+    pub(in crate::pg) fn lookups(&self) -> impl Iterator<Item = &Lookup> {
+        let columns = &self.target.table.columns;
+        let answers = self.target.lookups.answers();
+        answers.filter(|l| self.staged_column(&columns[l.of].name).is_some())
+    }
+
+    /// Further columns of the loader's own: the natural key of a row to which other new rows may refer; and
+    /// for each lookup the natural key of the new row that was found, or the key by which one was found that
+    /// is there.
+    fn more_columns(&self) -> Vec<(String, &'static str)> {
+        let key = (!self.numbers.is_empty()).then(|| (KEY.to_owned(), "text"));
+        let lookups = self.lookups();
+        let named = lookups.flat_map(|l| [(l.new_key(), "text"), (by(l), "jsonb")]);
+        key.into_iter().chain(named).collect()
+    }
+
     fn staging(&self, sql: String) -> Statement {
         Statement::new(
             format!("staging the plan for table {}", self.target.name),
@@ -159,12 +189,18 @@ impl Staged {
         )
     }
 
+    /// All columns of the loader's own, with their types.
+    fn own_columns(&self) -> impl Iterator<Item = (String, &'static str)> {
+        let own = OWN_COLUMNS.map(|(name, ty)| (name.to_owned(), ty));
+        own.into_iter().chain(self.more_columns())
+    }
+
     pub(in crate::pg) fn create(&self) -> Result<Statement> {
         let columns = self.staged_columns()?;
         Ok(self.staging(format!(
             "CREATE TEMPORARY TABLE {} ({}, {})",
             self.temporary().bare(),
-            list(OWN_COLUMNS.map(|(name, ty)| format!("{name} {ty}"))),
+            list(self.own_columns().map(|(name, ty)| format!("{name} {ty}"))),
             list(columns.iter().map(|c| c.defined_as(c.staged())))
         )))
     }
@@ -174,7 +210,7 @@ impl Staged {
         Ok(self.staging(format!(
             "COPY {} ({}, {}) FROM STDIN",
             self.temporary(),
-            list(OWN_COLUMNS.map(|(name, _)| name)),
+            list(self.own_columns().map(|(name, _)| name)),
             list(columns.iter().map(|c| c.staged()))
         )))
     }
@@ -193,6 +229,7 @@ impl Staged {
             stamps: target.config.stamps.clone().unwrap_or_default(),
             target,
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            numbers: Vec::new(),
             triggered: Vec::new(),
             fragments: 0,
             rows: Rows::default(),
@@ -204,6 +241,17 @@ impl Staged {
     }
 }
 
+/// What is looked up for the plan's rows of a table.
+async fn lookups(session: &Session, planned: &TablePlan, table: &Table) -> Result<Lookups> {
+    let found = catalog::parents(session, &planned.config).await?;
+    // Whether a row is marked as deleted was asked when the plan was made.
+    let parents = found.into_iter().map(|(name, t)| (name, (t, None)));
+    let lookups = Lookups::new(table, &planned.config.references, &parents.collect());
+    lookups.map_err(|(_, what)| {
+        Error::plan_refused(format!("{}: {what}; make a new plan", planned.table))
+    })
+}
+
 /// The plan's tables as they are now, their schemas compared with those it was made for.
 ///
 /// # Errors
@@ -211,7 +259,7 @@ impl Staged {
 pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
     let mut tables = Vec::new();
     for (place, planned) in plan.header.tables.iter().enumerate() {
-        let table = crate::pg::catalog::relation(session, &planned.relation)
+        let table = catalog::relation(session, &planned.relation)
             .await
             .map_err(|e| match e.kind() {
                 ErrorKind::Config => e.with_kind(ErrorKind::PlanRefused).and("; make a new plan"),
@@ -224,14 +272,27 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
                 planned.table
             )));
         }
+        let lookups = match plan.header.kind {
+            Kind::Load => lookups(session, planned, &table).await?,
+            // Its rows have their numbers.
+            Kind::Rollback => Lookups::default(),
+        };
+        let mut columns = planned.columns.clone();
+        let key = &planned.config.natural_key;
+        let drawn = planned.numbers.iter();
+        let drawn = drawn.filter(|c| !columns.contains(c) && !key.contains(c));
+        let drawn: Vec<String> = drawn.cloned().collect();
+        columns.extend(drawn);
         tables.push(Staged {
             target: Target {
                 name: planned.table.clone(),
                 table,
                 config: planned.config.clone(),
+                lookups,
                 place,
             },
-            columns: planned.columns.clone(),
+            columns,
+            numbers: planned.numbers.clone(),
             stamps: plan.header.stamps(planned),
             triggered: planned.triggered.clone(),
             fragments: 0,

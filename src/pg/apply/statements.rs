@@ -62,6 +62,7 @@ fn header() -> Header {
         width: 0,
         rows: None,
         columns: Vec::new(),
+        numbers: Vec::new(),
         counts,
         triggered: Vec::new(),
         warnings: Vec::new(),

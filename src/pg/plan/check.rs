@@ -84,21 +84,22 @@ const MOST_READ: usize = 20;
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
-pub async fn prepare<'a>(session: &Session, stages: &'a [Stage<'a>]) -> Result<Vec<After<'a>>> {
+pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
     for prepare in [PREPARE, handover::CREATE] {
         session
             .run(&Statement::new("preparing checks", prepare))
             .await?;
     }
-    let mut all = Vec::new();
-    for stage in stages {
-        let after = After::new(stage);
-        if after.is_needed(stages) {
-            session.run(&after.create()).await?;
-            all.push(after);
-        }
+    for after in needed(stages) {
+        session.run(&after.create()).await?;
     }
-    Ok(all)
+    Ok(())
+}
+
+/// The tables about which something has to be asked.
+pub fn needed<'a>(stages: &'a [Stage<'a>]) -> Vec<After<'a>> {
+    let all = stages.iter().map(After::new);
+    all.filter(|after| after.is_needed(stages)).collect()
 }
 
 /// Asks about all tables, parents first, until nothing new is found: what is left out takes with it
@@ -180,13 +181,13 @@ impl<'a> After<'a> {
     fn is_needed(&self, stages: &[Stage<'_>]) -> bool {
         let table = &self.target.table;
         let refers = |other: &Stage<'_>| {
-            let mut keys = other.target.table.foreign_keys.iter();
+            let mut keys = other.target.foreign_keys();
             keys.any(|k| k.parent == table.name)
         };
         let mut columns = table.columns.iter();
         !table.checks.is_empty()
             || !self.unique.is_empty()
-            || !table.foreign_keys.is_empty()
+            || self.target.foreign_keys().next().is_some()
             || !table.referrers.is_empty()
             || columns.any(|c| c.domain || c.generation.is_some())
             || stages.iter().any(refers)
@@ -290,7 +291,7 @@ impl<'a> After<'a> {
         if self.unique.is_empty() {
             return statements;
         }
-        for key in &self.target.table.foreign_keys {
+        for key in self.target.foreign_keys() {
             let later = |p: &&After<'_>| {
                 p.target.table.name == key.parent && p.target.place >= self.target.place
             };
@@ -333,9 +334,10 @@ fn is_foreign_stamp(config: &TableConfig, column: &Column) -> bool {
 /// The tables that checks read beside the batch's own, to be locked with them.
 pub fn parents(targets: &[Target]) -> impl Iterator<Item = &Qualified> {
     let own = move |name: &Qualified| targets.iter().any(|t| t.table.name == *name);
-    targets
-        .iter()
-        .flat_map(|t| &t.table.foreign_keys)
-        .map(|k| &k.parent)
+    let foreign_keys = targets.iter().flat_map(|t| &t.table.foreign_keys);
+    let lookups = targets.iter().flat_map(|t| &t.lookups.all);
+    let parents = foreign_keys.map(|k| &k.parent);
+    parents
+        .chain(lookups.map(|l| &l.relation))
         .filter(move |name| !own(name))
 }

@@ -104,7 +104,8 @@ impl<'c> Comparison<'c> {
     /// That the query has no more columns than a query can have.
     fn check_width(&self) -> Result<()> {
         const MOST: usize = 1_664;
-        let around = answer::FIXED + self.config.natural_key.len();
+        let lookups = self.stage.target.lookups.answers().count();
+        let around = answer::FIXED + self.config.natural_key.len() + lookups;
         let most = (MOST - around) / 2;
         if self.columns.len() <= most {
             return Ok(());
@@ -177,6 +178,9 @@ impl<'c> Comparison<'c> {
                     .map(|(c, _)| format!("f.{}", c.staged())),
             );
         }
+        let lookups = &stage.target.lookups;
+        let looked_up = lookups.answers().map(|lookup| lookups.json(lookup, "s"));
+        select.extend(looked_up);
         let order = match found {
             Found::OneRow => String::new(),
             Found::Rows => format!(" ORDER BY s._n{}", beside.then_live_first()),
@@ -200,9 +204,19 @@ impl Comparison<'_> {
         let columns = columns.filter(|(_, c)| !self.config.natural_key.contains(&c.name));
         let rows: Vec<String> = columns
             .map(|(i, c)| {
+                let lookups = &self.stage.target.lookups;
                 let of = |alias| {
                     let given = format!("pg_catalog.substr({alias}._given, {}, 1) = '1'", i + 1);
-                    format!("{given}, {}", c.staged_text(alias))
+                    let value = match lookups.of_column(i) {
+                        // As it stands in the plan.
+                        Some(lookup) => format!(
+                            "coalesce({}, pg_catalog.to_json({}))::text",
+                            lookups.json(lookup, alias),
+                            c.staged_text(alias)
+                        ),
+                        None => c.staged_text(alias),
+                    };
+                    format!("{given}, {value}")
                 };
                 format!("({}, {}, {})", Literal(&c.name), of("s"), of("o"))
             })

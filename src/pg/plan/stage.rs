@@ -4,6 +4,9 @@
 
 mod finish;
 mod judge;
+mod look_up;
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -33,6 +36,10 @@ pub struct Stage<'a> {
     pub findings: bool,
     /// Whether it is known of any record when it was extracted.
     pub extracted: bool,
+    /// Columns, by index, that have a value in place of the number that the database will give a new row.
+    pub provisional: BTreeSet<usize>,
+    /// Columns, by index, whose numbers rows of this batch refer to that are new themselves.
+    pub referred: BTreeSet<usize>,
 }
 
 /// What the database found wrong with records, of all tables.
@@ -92,6 +99,8 @@ impl<'a> Stage<'a> {
             duplicates: false,
             findings: false,
             extracted: false,
+            provisional: BTreeSet::new(),
+            referred: BTreeSet::new(),
         }
     }
 
@@ -126,17 +135,28 @@ impl<'a> Stage<'a> {
     }
 
     pub(in crate::pg) fn create(&self) -> Statement {
-        let columns = self.target.table.columns.iter();
+        let columns = self.read_columns().map(|c| c.defined_as(c.staged()));
+        let lookups = self.target.lookups.all.iter();
+        let found = lookups.flat_map(|l| {
+            let new_key = format!("{} text", l.new_key());
+            [l.target.defined_as(l.found()), new_key]
+        });
         let sql = format!(
             "CREATE TEMPORARY TABLE {} ({OWN_COLUMNS}, {})",
             self.temporary().bare(),
-            list(columns.map(|c| c.defined_as(c.staged())))
+            list(columns.chain(found))
         );
         Statement::new(self.doing("staging"), sql)
     }
 
+    /// What records are read into: the table's columns, and the fields by which is looked up.
+    fn read_columns(&self) -> impl Iterator<Item = &'a Column> + use<'a> {
+        let target = self.target;
+        target.table.columns.iter().chain(&target.lookups.fields)
+    }
+
     fn columns(&self) -> String {
-        let columns = list(self.target.table.columns.iter().map(Column::staged));
+        let columns = list(self.read_columns().map(Column::staged));
         format!("{STAGE_COLUMNS}, {columns}")
     }
 
@@ -162,7 +182,8 @@ impl<'a> Stage<'a> {
         }
         session.copy_in(&self.copy_into(self.raw()), lines).await?;
         let mut values = Vec::new();
-        for column in &self.target.table.columns {
+        let columns = self.read_columns();
+        for column in columns {
             if self.all_fit(session, column).await? {
                 values.push(self.cast(column));
                 continue;

@@ -8,7 +8,9 @@ use super::place::{locate, with_suggestion};
 use super::{Stamp, TableConfig};
 use crate::error::{Error, Remedy, Result};
 use crate::sql::ident::nearest;
+use crate::table::lookup::{Lookups, Wrong};
 use crate::table::mark::Mark;
+use crate::table::reference::Reference;
 use crate::table::schema::Table;
 use crate::types::Spelled;
 use crate::types::spelling::Spelling;
@@ -54,6 +56,7 @@ impl Config {
         let in_effect =
             |(name, table): (String, TableConfig)| (name, table.with_defaults(&defaults));
         config.tables = tables.into_iter().map(in_effect).collect();
+        config.hide_references();
         for (name, table) in &config.tables {
             config.check_names(name, table)?;
         }
@@ -84,6 +87,7 @@ impl Config {
             ("immutable_fields", config.immutable_fields.clone()),
             ("ignore_drift", config.ignore_drift.clone()),
             ("sensitive", config.sensitive.clone()),
+            ("references", config.references.keys().cloned().collect()),
             ("spelling", config.spelling.keys().cloned().collect()),
             ("stamps", stamp_names.collect()),
             (
@@ -125,7 +129,82 @@ impl Config {
                 return Err(self.error(name, "ignore_fields", column, &what));
             }
         }
+        for column in config.references.keys() {
+            let what = match table.column(column) {
+                Some(c) if config.is_stamp(&c.name) => "is a stamp",
+                Some(c) if config.ignore_fields.contains(&c.name) => "is in ignore_fields",
+                Some(c) if !config.takes(c) => "takes no value from a record",
+                _ => continue,
+            };
+            let what = format!("references: {column} of {name} {what}, and cannot be looked up");
+            return Err(self.error(name, "references", column, &what));
+        }
         Ok(config)
+    }
+
+    /// What is looked up for the records of `table`, whose configuration in effect is `config`, in the
+    /// tables `found` by the names that references have for them.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) with line and column.
+    pub(crate) fn lookups(
+        &self,
+        name: &str,
+        table: &Table,
+        config: &TableConfig,
+        found: BTreeMap<String, Table>,
+    ) -> Result<Lookups> {
+        let parents = found.into_iter().map(|(parent, table)| {
+            let configured = self.tables.get(&parent);
+            let mark = configured.and_then(|c| c.soft_delete.column());
+            let mark = mark.map(str::to_owned);
+            (parent, (table, mark))
+        });
+        let wrong = |(word, what): Wrong| self.error(name, "references", &word, &what);
+        let lookups = Lookups::new(table, &config.references, &parents.collect());
+        let lookups = lookups.map_err(wrong)?;
+        for lookup in lookups.answers() {
+            let column = &table.columns[lookup.of].name;
+            if lookup.relation == table.name && config.natural_key.contains(column) {
+                let what = format!(
+                    "references: {column} refers to its own table and is in the natural key of {name}: whether a row \
+                     is there could not be told before the rows to which it refers are"
+                );
+                return Err(self.error(name, "references", column, &what));
+            }
+        }
+        Ok(lookups)
+    }
+
+    /// What is looked up tells the key by which it is, and that of the row: where these are sensitive, it
+    /// is too.
+    fn hide_references(&mut self) {
+        loop {
+            let known = self.tables.clone();
+            let is_sensitive = |table: &str, column: &str| {
+                let table = known.get(table);
+                table.is_some_and(|t| t.sensitive.iter().any(|c| c == column))
+            };
+            let tells = |reference: &Reference| {
+                let mut tables = reference
+                    .tables()
+                    .into_iter()
+                    .filter_map(|t| known.get_key_value(t));
+                reference.any(&is_sensitive)
+                    || tables.any(|(name, t)| t.natural_key.iter().any(|c| is_sensitive(name, c)))
+            };
+            let mut more = false;
+            for table in self.tables.values_mut() {
+                let told = table.references.iter();
+                let told = told.filter(|(c, r)| !table.sensitive.contains(c) && tells(r));
+                let told: Vec<String> = told.map(|(column, _)| column.clone()).collect();
+                more |= !told.is_empty();
+                table.sensitive.extend(told);
+            }
+            if !more {
+                return;
+            }
+        }
     }
 
     /// The endings that files of delimited values of `table` have, beside the usual ones.
@@ -175,6 +254,12 @@ impl Config {
             if table.natural_key.iter().any(|k| k == stamp) {
                 let what = format!("{stamp} is in the natural key of {name} and cannot be a stamp");
                 return Err(self.error(name, "stamps", stamp, &what));
+            }
+        }
+        for (column, reference) in &table.references {
+            if reference.by.is_empty() {
+                let what = format!("references: {column} of {name}: by names no column");
+                return Err(self.error(name, "references", column, &what));
             }
         }
         for parent in &table.depends_on {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 
 use super::fate::Fate;
+use super::named::Named;
 use super::{ColumnSets, Rows, Staged};
 use crate::action::Action;
 use crate::error::{Error, Result};
@@ -43,6 +44,7 @@ struct TableEncoder {
     compared: Vec<String>,
     /// Where each column of the staging table comes from.
     columns: Vec<StagedFrom>,
+    named: Named,
     lines: Vec<u8>,
     rows: Rows,
     sets: ColumnSets,
@@ -79,6 +81,7 @@ impl Encoder {
             written: staged.columns.clone(),
             compared,
             columns: columns.collect(),
+            named: Named::new(staged),
             lines: Vec::new(),
             rows: Rows::default(),
             sets: ColumnSets::new(),
@@ -134,7 +137,14 @@ impl TableEncoder {
             What::Delete { expect, soft, .. } => (Some(expect), *soft),
             _ => (None, false),
         };
-        let cells = self.cells(entry)?;
+        let named = self.named.of(entry)?;
+        let mut cells = self.cells(entry)?;
+        if fate == Fate::Insert {
+            for at in &self.named.drawn {
+                // Its value is drawn when all is staged.
+                cells[*at].get_or_insert(None);
+            }
+        }
         let old = self.old(entry)?;
         match fate.action() {
             Action::Insert => self.rows.insert += 1,
@@ -164,11 +174,15 @@ impl TableEncoder {
         push_copy_text(out, entry.extracted.as_deref());
         out.push(b'\t');
         push_copy_text(out, Some(&entry.from.join(" ")));
+        for cell in &named {
+            out.push(b'\t');
+            push_copy_text(out, cell.as_deref());
+        }
         for column in &self.columns {
             out.push(b'\t');
             let cell = match column {
                 StagedFrom::Key(key) => match entry.key.get(key) {
-                    Some(value) => stored(value)?,
+                    Some(value) => value.stored().unwrap_or_default(),
                     None => None,
                 },
                 StagedFrom::Written(at) => cells[*at].flatten(),
@@ -223,14 +237,15 @@ impl TableEncoder {
             }
         };
         match &entry.what {
+            // What refers to a new row gets its number when that is drawn.
             What::Insert { values } => {
                 for (c, v) in values {
-                    set(c, stored(v)?);
+                    set(c, v.stored().unwrap_or_default());
                 }
             }
             What::Update { set: new, .. } => {
                 for (c, (_, v)) in new {
-                    set(c, stored(v)?);
+                    set(c, v.stored().unwrap_or_default());
                 }
                 unknown = unknown.or_else(|| self.key.iter().find(|k| new.contains_key(*k)));
             }
@@ -256,11 +271,11 @@ impl TableEncoder {
     }
 }
 
-/// The text of a value that is known before the plan is applied.
+/// The text of what a row holds that is there.
 fn stored(value: &Value) -> Result<Option<&str>> {
     value.stored().map_err(|row| {
         Error::plan_refused(format!(
-            "the plan refers to a row of {} that is new in it, which this version does not apply; make a new plan",
+            "the plan says that a row which is there refers to a row of {} that is new in it; make a new plan",
             row.table
         ))
     })

@@ -64,7 +64,7 @@ impl Context<'_> {
 impl Staged {
     /// Marks the updates that have to come before deletes of `parent`, or after inserts into it.
     pub(in crate::pg) fn mark_updates(&self, parent: &Staged, which: Updates) -> Vec<Statement> {
-        let keys = self.target.table.foreign_keys.iter();
+        let keys = self.target.foreign_keys();
         let keys = keys.filter(|k| k.parent == parent.target.table.name);
         let refers = keys.filter_map(|key| self.refers_to_written(parent, key, which));
         refers

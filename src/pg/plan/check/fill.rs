@@ -181,13 +181,7 @@ impl After<'_> {
         let mut twice = "false";
         if stage.duplicates {
             from += &format!(" LEFT JOIN {} d ON d._n = s._n", stage.duplicates_table());
-            let stands_for_key = match config.on_duplicate {
-                OnDuplicate::Last => {
-                    "(d._n IS NULL OR s._n = CASE WHEN d.variants = 1 THEN d.first ELSE d.last END)"
-                }
-                OnDuplicate::Block | OnDuplicate::Reject => "(d._n IS NULL OR s._n = d.first)",
-            };
-            conditions.push(stands_for_key.into());
+            conditions.push(stage.stands_for_key("s"));
             if config.on_duplicate != OnDuplicate::Last {
                 twice = "coalesce(d.variants, 1) > 1";
             }

@@ -19,7 +19,7 @@ pub async fn to_marked_rows(
 ) -> Result<Vec<(usize, String)>> {
     let mut notes = Vec::new();
     for after in all {
-        for key in &after.target.table.foreign_keys {
+        for key in after.target.foreign_keys() {
             let Some((parent, mark)) = marks.iter().find(|(table, _)| *table == key.parent) else {
                 continue;
             };

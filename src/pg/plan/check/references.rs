@@ -4,6 +4,7 @@ use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Literal, Statement, all, list};
+use crate::table::lookup::Lookup;
 use crate::table::row::keys_equal;
 use crate::table::schema::{Column, ForeignKey};
 
@@ -16,7 +17,12 @@ impl After<'_> {
         asked: Asked,
     ) -> Result<u64> {
         let mut found = 0;
-        for key in &self.target.table.foreign_keys {
+        for lookup in &self.target.lookups.all {
+            if let Some(renamed) = self.renamed(lookup, all, asked) {
+                found += session.execute(&renamed).await?;
+            }
+        }
+        for key in self.target.foreign_keys() {
             found += session.execute(&self.orphans(key, all, asked)).await?;
             let parent = all.iter().find(|p| p.target.table.name == key.parent);
             if let Some(strayed) = parent.and_then(|p| self.strayed(key, p, asked)) {
@@ -54,31 +60,111 @@ impl After<'_> {
                 moved = format!(" AND NOT {}", p.leaves(key, "p"));
             }
         }
-        let what = format!(
-            "no row of {} has {} = ",
-            key.parent.name,
-            key.parent_columns.join(", ")
-        );
+        let (beside, values) = self.shown(&columns, "a");
+        let value = format!("pg_catalog.concat_ws(', ', {})", list(values));
+        let has = |columns: &str| {
+            let what = format!("no row of {} has {columns} = ", key.parent.name);
+            Literal(&what).to_string()
+        };
+        let what = has(&key.parent_columns.join(", "));
+        let what = match columns.as_slice() {
+            [one] if let Some(lookup) = self.looked_up(one) => format!(
+                "CASE WHEN s.{} IS NOT NULL THEN {} ELSE {what} END",
+                said_name(lookup),
+                has(&self.target.lookups.columns(lookup))
+            ),
+            _ => what,
+        };
         let where_ = format!(
             ", neither in the database nor among the records of this plan that can be loaded ({})",
             key.name
         );
         let select = format!(
-            "SELECT a.{N}, {field}, {value}, {what} || {value} || {where_} FROM {after} a \
+            "SELECT a.{N}, {field}, {value}, {what} || {value} || {where_} FROM {after} a{beside} \
              WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {asked} AND {given} \
                AND NOT EXISTS (SELECT FROM {parent} p WHERE {refers}{moved}){in_plan}",
             field = only_column(&key.columns),
-            value = format_args!(
-                "pg_catalog.concat_ws(', ', {})",
-                list(columns.iter().map(|c| c.text("a")))
-            ),
-            what = Literal(&what),
             where_ = Literal(&where_),
             asked = asked.about("a"),
             after = self.temporary(),
             parent = key.parent,
         );
         self.find("missing_parent", &select)
+    }
+
+    /// The lookup whose answer is a column.
+    pub(super) fn looked_up(&self, column: &Column) -> Option<&Lookup> {
+        let mut columns = self.target.table.columns.iter();
+        let index = columns.position(|c| c == column)?;
+        self.target.lookups.of_column(index)
+    }
+
+    /// The values of columns of the row `alias` for people, and what has to be joined for that: what was
+    /// looked up is shown as the key by which it was, because the number means nothing or is none.
+    pub(super) fn shown(&self, columns: &[&Column], alias: &str) -> (String, Vec<String>) {
+        let lookups = &self.target.lookups;
+        let mut said = Vec::new();
+        let values = columns.iter().map(|column| {
+            let text = column.text(alias);
+            match self.looked_up(column) {
+                None => text,
+                Some(lookup) => {
+                    let name = said_name(lookup);
+                    said.push(format!(
+                        "CASE WHEN s.{} IS DISTINCT FROM NULL THEN {} END AS {name}",
+                        lookup.found(),
+                        lookups.said(lookup, "s")
+                    ));
+                    format!("coalesce(s.{name}, {text})")
+                }
+            }
+        });
+        let values = values.collect();
+        if said.is_empty() {
+            return (String::new(), values);
+        }
+        // Under names that no column of the table has.
+        let beside = format!(
+            " LEFT JOIN (SELECT s._n AS \"loader said n\", {} FROM {} s) s ON s.\"loader said n\" = {alias}.{N}",
+            list(said),
+            self.stage.temporary()
+        );
+        (beside, values)
+    }
+
+    /// Rows that would refer to a row by a key which this plan changes.
+    fn renamed(&self, lookup: &Lookup, all: &[After<'_>], asked: Asked) -> Option<Statement> {
+        let mut parents = all.iter();
+        let parent = parents.find(|p| p.target.table.name == lookup.relation)?;
+        let by: Vec<String> = (lookup.by.iter().map(|part| part.column.name.clone()))
+            .filter(|column| parent.moves(column))
+            .collect();
+        if by.is_empty() {
+            return None;
+        }
+        let message = format!(
+            "this plan gives the row of {} that has this {} another one; deliver that in a batch before",
+            lookup.table,
+            self.target.lookups.columns(lookup)
+        );
+        let select = format!(
+            "SELECT a.{N}, {field}::text, {said}, {message}::text FROM {after} a JOIN {stage} s ON s._n = a.{N} \
+             JOIN {table} p ON {found} WHERE a.{CHANGED} AND {asked} AND s.{new} IS NULL AND {changes}",
+            field = Literal(&self.target.table.columns[lookup.of].name),
+            said = self.target.lookups.said(lookup, "s"),
+            message = Literal(&message),
+            after = self.temporary(),
+            stage = self.stage.temporary(),
+            table = lookup.relation,
+            found = lookup.target.equality.equal(
+                format_args!("p.{}", Ident(&lookup.target.name)),
+                format_args!("s.{}", lookup.found())
+            ),
+            asked = asked.about("a"),
+            new = lookup.new_key(),
+            changes = parent.changes(&by, "p"),
+        );
+        Some(self.find("missing_parent", &select))
     }
 
     /// Rows that would refer to somebody else's row: the batch itself has a record with the value that
@@ -279,6 +365,11 @@ fn may_follow(key: &ForeignKey, all: &[After<'_>]) -> bool {
     let allowed = all.iter();
     let mut allowed = allowed.flat_map(|t| &t.target.config.allow_side_effects);
     allowed.any(|name| key.child.is_meant_by(name))
+}
+
+/// The name under which what a record says by a lookup's key is joined.
+pub(super) fn said_name(lookup: &Lookup) -> String {
+    format!("\"loader said {}\"", lookup.number)
 }
 
 /// The one column's name as SQL; null of several.

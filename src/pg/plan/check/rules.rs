@@ -121,19 +121,29 @@ impl After<'_> {
             if is_foreign_stamp(&self.target.config, c) {
                 return None;
             }
-            if self.unknown[i] {
-                conditions += &self.gave(i);
-            }
+            conditions += &self.is_known(i);
         }
         Some(conditions)
     }
 
-    /// A further condition: the row's value in a column whose default is not known is given.
-    fn gave(&self, i: usize) -> String {
-        format!(
-            " AND NOT ({NEW} AND pg_catalog.substr({GIVEN}, {}, 1) <> '1')",
-            i + 1
-        )
+    /// A further condition: the row's value in a column is known. It is not where it is a default that is
+    /// not known, or refers to a row that is new.
+    fn is_known(&self, i: usize) -> String {
+        let mut known = String::new();
+        if self.unknown[i] {
+            known += &format!(
+                " AND NOT ({NEW} AND pg_catalog.substr({GIVEN}, {}, 1) <> '1')",
+                i + 1
+            );
+        }
+        if let Some(lookup) = self.target.lookups.of_column(i) {
+            known += &format!(
+                " AND NOT EXISTS (SELECT FROM {} s WHERE s._n = {N} AND s.{} IS NOT NULL)",
+                self.stage.temporary(),
+                lookup.new_key()
+            );
+        }
+        known
     }
 
     /// New rows whose default, and rows whose null, a column's domain refuses. Given values were
@@ -142,16 +152,9 @@ impl After<'_> {
         if is_foreign_stamp(&self.target.config, column) {
             return Ok(0);
         }
-        let unknown = if self.unknown[i] {
-            self.gave(i)
-        } else {
-            String::new()
-        };
+        let known = self.is_known(i);
         let name = Ident(&column.name);
-        let rows = format!(
-            "{} AND ({NEW} OR {name} IS NULL){unknown}",
-            written_soundly()
-        );
+        let rows = format!("{} AND ({NEW} OR {name} IS NULL){known}", written_soundly());
         if trial::works(session, &self.fit_domain(column, &rows)).await? {
             return Ok(0);
         }

@@ -1,11 +1,12 @@
 //! Rows that would hold a value which another row holds, or would hold.
 
+use super::references::said_name;
 use super::{After, Asked, CHANGED, COUNTS, LATE, N, NEW, ROW, SOUND, TABLE, VALID, is_numbered};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::plan::stage::Stage;
-use crate::sql::{Literal, Statement, all, list};
-use crate::table::schema::UniqueIndex;
+use crate::sql::{Ident, Literal, Statement, all, list};
+use crate::table::schema::{Column, UniqueIndex};
 
 /// The unique indexes and exclusion constraints that records of this batch can violate: the natural
 /// key's own finds the row, and what the database numbers by itself does not collide.
@@ -82,6 +83,7 @@ impl After<'_> {
                 index.name
             )
         };
+        let (beside, values) = self.shown_values(index);
         let asked = match asked {
             Asked::First => "",
             Asked::Again => " AND a.valid",
@@ -100,7 +102,7 @@ impl After<'_> {
                WHEN o.n IS NOT NULL AND ko.n IS NULL THEN 'also in the record for ' || o.who \
                ELSE 'the row ' || coalesce(o.who, there.who) || ' has it' || CASE WHEN o.n IS NULL AND there.gives_up \
                  THEN {late} ELSE '' END END \
-             FROM a LEFT JOIN keeps ON keeps.n = a.n LEFT JOIN among ON among.n = a.n \
+             FROM a{beside} LEFT JOIN keeps ON keeps.n = a.n LEFT JOIN among ON among.n = a.n \
              LEFT JOIN a o ON o.n = among.other LEFT JOIN keeps ko ON ko.n = o.n LEFT JOIN there ON there.n = a.n \
              WHERE keeps.n IS NULL AND (o.n IS NOT NULL OR there.n IS NOT NULL){asked}",
             after = self.values_after(index),
@@ -111,7 +113,7 @@ impl After<'_> {
                 "{}::text",
                 Literal(&c.name)
             )),
-            values = list((0..count).map(|i| format!("coalesce(a.k{i}::text, 'null')"))),
+            values = list(values),
             message = Literal(&message),
             late = Literal(
                 " and gives it up only later in this plan; a deferrable key would allow that, or a batch that changes \
@@ -133,11 +135,11 @@ impl After<'_> {
             }
         };
         let keys = index.keys_sql.iter().enumerate();
+        let (beside, who) = self.who_would_be();
         format!(
             "SELECT * FROM (SELECT x.{N} AS n, x.{NEW} AS new, x.{LATE} AS late, x.{TABLE} AS tbl, x.{ROW} AS tid, \
-             x.{COUNTS} AS counts, x.{VALID} AS valid, {who} AS who, {keys} FROM {rows} x WHERE {CHANGED} AND {holds}) x \
+             x.{COUNTS} AS counts, x.{VALID} AS valid, {who} AS who, {keys} FROM {rows} x{beside} WHERE {CHANGED} AND {holds}) x \
              WHERE {not_null}",
-            who = self.who("x"),
             keys = list(keys.map(|(i, key)| format!("{} AS k{i}", guarded(format!("({key})"))))),
             rows = self.temporary(),
             holds = guarded(format!("({})", predicate(index))),
@@ -151,7 +153,7 @@ impl After<'_> {
         format!(
             "(SELECT * FROM (SELECT x.tableoid AS tbl, x.ctid AS tid, {who} AS who, {keys} FROM {table} x \
              WHERE ({holds})) x WHERE {not_null})",
-            who = self.who("x"),
+            who = self.who_is(),
             keys = list(keys.map(|(i, key)| format!("({key}) AS k{i}"))),
             table = self.target.table.name,
             holds = predicate(index),
@@ -159,18 +161,62 @@ impl After<'_> {
         )
     }
 
-    /// The natural key of row `alias`, for people.
-    fn who(&self, alias: &str) -> String {
+    /// What record `a` would hold in an index, for people, and what has to be joined for that.
+    fn shown_values(&self, index: &UniqueIndex) -> (String, Vec<String>) {
+        let table = &self.target.table;
+        let columns = index.columns.iter().map(|n| table.column_by_number(*n));
+        let columns: Vec<_> = columns
+            .map(|c| c.filter(|c| self.looked_up(c).is_some()))
+            .collect();
+        let looked_up: Vec<&Column> = columns.iter().flatten().copied().collect();
+        let (beside, _) = self.shown(&looked_up, "a");
+        let values = (0..index.keys_sql.len()).map(|i| {
+            let value = format!("coalesce(a.k{i}::text, 'null')");
+            match columns
+                .get(i)
+                .copied()
+                .flatten()
+                .and_then(|c| self.looked_up(c))
+            {
+                Some(lookup) => format!("coalesce(s.{}, {value})", said_name(lookup)),
+                None => value,
+            }
+        });
+        (beside.replace(N, "n"), values.collect())
+    }
+
+    /// The natural key of a row `x` that is there, for people.
+    fn who_is(&self) -> String {
         let key = self.target.key().into_iter();
         let parts = key.map(|(c, _)| {
-            format!(
-                "{} || '=' || coalesce({}, 'null')",
-                Literal(&c.name),
-                c.text(alias)
-            )
+            let text = match self.looked_up(c) {
+                Some(lookup) => {
+                    let number = format!("x.{}", Ident(&c.name));
+                    self.target.lookups.named(lookup, &number)
+                }
+                None => c.text("x"),
+            };
+            part(c, &text)
         });
         format!("pg_catalog.concat_ws(', ', {})", list(parts))
     }
+
+    /// The natural key of a row `x` as it would be, for people, and what has to be joined for that.
+    fn who_would_be(&self) -> (String, String) {
+        let key = self.target.key_columns();
+        let (beside, values) = self.shown(&key, "x");
+        let parts = key.iter().zip(values).map(|(c, value)| part(c, &value));
+        let who = format!("pg_catalog.concat_ws(', ', {})", list(parts));
+        (beside, who)
+    }
+}
+
+/// A column of a natural key with its value, as SQL.
+fn part(column: &Column, value: &str) -> String {
+    format!(
+        "{} || '=' || coalesce({value}, 'null')",
+        Literal(&column.name)
+    )
 }
 
 fn predicate(index: &UniqueIndex) -> &str {

@@ -7,10 +7,10 @@ use super::Comparison;
 use super::in_full;
 use crate::error::{Error, Result};
 use crate::pg::session::parsed;
-use crate::plan::Violation;
 use crate::plan::decision::{Current, Given, finding_effect};
 use crate::plan::incoming::{BLANK, Finding};
 use crate::plan::reading::Asked;
+use crate::plan::{Value, Violation, display_key};
 use crate::planfile::order_key;
 use crate::sql::copytext::CopyRow;
 use crate::types::Kind;
@@ -95,16 +95,33 @@ impl Comparison<'_> {
 
     /// What puts a record's entries in order: the key's text as the row spells it, else as the first
     /// record with this key does, nulls last; then that first record, then the record itself.
-    pub(super) fn order(&self, line: &CopyRow, n: u64) -> Result<Vec<u8>> {
+    pub(super) fn order(
+        &self,
+        line: &CopyRow,
+        n: u64,
+        looked_up: &[(&str, Value)],
+    ) -> Result<Vec<u8>> {
         let width = self.columns.len();
         let first = match line.get(FIRST) {
             Some(_) => self.parsed(line, FIRST)?,
             None => u64::MAX,
         };
+        // What has no number yet goes by the key that it has.
+        let new = looked_up.iter().filter_map(|(column, value)| {
+            let key = display_key(&value.stored().err()?.key);
+            Some((*column, key))
+        });
+        let new: Vec<(&str, String)> = new.collect();
         let key = self.config.natural_key.iter().enumerate().map(|(n, name)| {
             let at = self.rules.iter().position(|r| r.name == *name)?;
+            if let Some((_, key)) = new.iter().find(|(column, _)| column == name) {
+                return Some(key.as_str());
+            }
             line.get(FIXED + width + at)
-                .or_else(|| line.get(FIXED + 2 * width + n))
+                .or_else(|| {
+                    line.get(FIXED + 2 * width + n)
+                        .filter(|_| self.stage.duplicates)
+                })
                 .or_else(|| line.get(FIXED + at))
         });
         let mut order = order_key(key);
@@ -144,6 +161,29 @@ impl Comparison<'_> {
             digest: line.get(DIGEST)?,
             deleted: is_marked(line),
         })
+    }
+
+    /// The values that were looked up, by column.
+    pub(super) fn looked_up(&self, line: &CopyRow) -> Result<Vec<(&str, Value)>> {
+        let target = self.stage.target;
+        let mut at = FIXED + 2 * self.columns.len();
+        if self.stage.duplicates {
+            at += self.config.natural_key.len();
+        }
+        let mut found = Vec::new();
+        for (i, lookup) in target.lookups.answers().enumerate() {
+            if let Some(json) = line.get(at + i) {
+                let column = target.table.columns[lookup.of].name.as_str();
+                found.push((column, self.as_planned(json)?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A value of a column that is looked up, as the database makes it for the plan.
+    pub(super) fn as_planned(&self, json: &str) -> Result<Value> {
+        serde_json::from_str(json)
+            .map_err(|e| Error::local("reading back what was looked up").caused_by(e))
     }
 
     /// What was given and is stored otherwise.

@@ -66,9 +66,18 @@ impl Comparison<'_> {
         };
         let (object, position) = (self.parsed(line, OBJECT)?, self.parsed(line, POSITION)?);
         let mut from = vec![(self.origin)(object, position)];
+        let looked_up = self.looked_up(line)?;
         let mut key = self.key(&given, current.as_ref());
+        for (column, value) in &looked_up {
+            if let Some(known) = key.get_mut(*column) {
+                *known = value.clone();
+            }
+        }
         let mut rounded = self.rounded(line, &given)?;
-        let what = self.what(&mut decision, &mut rounded, &given, current.as_ref())?;
+        let mut what = self.what(&mut decision, &mut rounded, &given, current.as_ref())?;
+        for (column, value) in &looked_up {
+            name_rows(column, value, what.as_mut(), &mut decision.violations);
+        }
         if what.is_some() {
             note_rounded(&mut rounded, &mut key);
         }
@@ -79,7 +88,7 @@ impl Comparison<'_> {
         }
         let violations = decision.violations.into_iter().map(What::Violation);
         let mut whats = what.into_iter().chain(violations).peekable();
-        let mut order = self.order(line, record.n)?;
+        let mut order = self.order(line, record.n, &looked_up)?;
         let of_record = order.len();
         let mut i: u64 = 0;
         while let Some(what) = whats.next() {
@@ -156,11 +165,18 @@ impl Comparison<'_> {
         };
         let (mut own, mut other) = (Values::new(), Values::new());
         for (column, own_given, own_value, other_given, other_value) in differs {
+            let value = |text: Option<String>| match text {
+                Some(json) if self.config.references.contains_key(&column) => {
+                    self.as_planned(&json)
+                }
+                text => Ok(text.into()),
+            };
             if own_given {
-                own.insert(column.clone(), own_value.into());
+                own.insert(column.clone(), value(own_value)?);
             }
             if other_given {
-                other.insert(column, other_value.into());
+                let other_value = value(other_value)?;
+                other.insert(column, other_value);
             }
         }
         Ok((own, other))
@@ -255,6 +271,30 @@ impl Comparison<'_> {
                 })
             }
         })
+    }
+}
+
+/// Puts in place of what a column refers to the row that was looked up, by name: its number may be one
+/// that only the staging tables have.
+fn name_rows(column: &str, value: &Value, what: Option<&mut What>, violations: &mut [Violation]) {
+    match what {
+        Some(What::Insert { values }) => {
+            if let Some(known) = values.get_mut(column) {
+                *known = value.clone();
+            }
+        }
+        Some(What::Update { set, .. }) => {
+            if let Some((_, new)) = set.get_mut(column) {
+                *new = value.clone();
+            }
+        }
+        _ => {}
+    }
+    for violation in violations {
+        let about = violation.field.as_deref() == Some(column);
+        if about && violation.kind == ViolationKind::ImmutableField {
+            violation.given = value.words().map(std::borrow::Cow::into_owned);
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::plan::trial;
 use crate::sql::{Statement, all, list};
+use crate::table::config::OnDuplicate;
+use crate::table::schema::Column;
 
 impl Stage<'_> {
     /// Checks what only shows when all is staged: domains and duplicates; and gives the planner
@@ -21,9 +23,27 @@ impl Stage<'_> {
         if self.surely_distinct {
             return Ok(());
         }
+        // A key can be known in part only when it was looked up, and so can what records say.
+        if !self.target.lookups.is_empty() {
+            return session.run(&self.create_duplicates()).await;
+        }
         self.duplicates = session.holds(&self.has_duplicates()).await?;
         if self.duplicates {
+            session.run(&self.create_duplicates()).await?;
             session.run(&self.find_duplicates()).await?;
+        }
+        Ok(())
+    }
+
+    /// As the end of [`Stage::finish`], when everything was looked up.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn find_duplicates_at_last(&mut self, session: &Session) -> Result<()> {
+        session.run(&self.analyze()).await?;
+        if !self.surely_distinct && session.holds(&self.has_duplicates()).await? {
+            session.run(&self.find_duplicates()).await?;
+            self.duplicates = true;
         }
         Ok(())
     }
@@ -51,8 +71,10 @@ impl Stage<'_> {
     }
 
     pub(in crate::pg) fn analyze(&self) -> Statement {
-        let key = self.target.staged_key();
-        let sql = format!("ANALYZE {} ({key})", self.temporary());
+        let fields = self.target.lookups.fields.iter().map(Column::staged);
+        let key = std::iter::once(self.target.staged_key());
+        let columns = list(key.chain(fields));
+        let sql = format!("ANALYZE {} ({columns})", self.temporary());
         Statement::new(self.doing("comparing"), sql)
     }
 
@@ -82,6 +104,23 @@ impl Stage<'_> {
         ))
     }
 
+    pub(in crate::pg) fn create_duplicates(&self) -> Statement {
+        self.looking(format!(
+            "CREATE TEMPORARY TABLE {} (_n bigint, first bigint, last bigint, copies bigint, variants bigint, other bigint)",
+            self.duplicates_table().bare()
+        ))
+    }
+
+    /// That record `alias`, beside its duplicates `d`, stands for its key: the others with the same key
+    /// are no rows.
+    pub(in crate::pg) fn stands_for_key(&self, alias: &str) -> String {
+        let which = match self.target.config.on_duplicate {
+            OnDuplicate::Last => "CASE WHEN d.variants = 1 THEN d.first ELSE d.last END",
+            OnDuplicate::Block | OnDuplicate::Reject => "d.first",
+        };
+        format!("(d._n IS NULL OR {alias}._n = {which})")
+    }
+
     /// Keeps the records that have one key with others: the first and the last of them, how many
     /// they are, how many different ones, and of each another one that differs from it.
     pub(in crate::pg) fn find_duplicates(&self) -> Statement {
@@ -94,7 +133,7 @@ impl Stage<'_> {
             .chain(beside_key.map(|c| format!("s.{}", c.staged())));
         let table = self.duplicates_table();
         self.looking(format!(
-            "CREATE TEMPORARY TABLE {bare} AS \
+            "INSERT INTO {table} (_n, first, last, copies, variants, other) \
              WITH d AS (SELECT * FROM (SELECT s._n, pg_catalog.min(s._n) OVER w AS first, \
                  pg_catalog.max(s._n) OVER w AS last, pg_catalog.count(*) OVER w AS copies, \
                  pg_catalog.md5(ROW({content})::pg_catalog.text) AS content \
@@ -105,7 +144,6 @@ impl Stage<'_> {
              SELECT d._n, d.first, d.last, d.copies, v.variants, \
                CASE WHEN g.n = d.first THEN v.second ELSE d.first END AS other \
              FROM d JOIN g ON g.first = d.first AND g.content = d.content JOIN v ON v.first = d.first; ANALYZE {table}",
-            bare = table.bare(),
             content = list(content),
             stage = self.temporary(),
         ))

@@ -5,6 +5,7 @@ use super::{OWN_COLUMNS, Stage};
 use crate::plan::incoming::STAGE_COLUMNS;
 use crate::sql::{Literal, Statement, list};
 use crate::table::schema::Column;
+use crate::table::target::Target;
 use crate::types::Kind;
 
 impl Stage<'_> {
@@ -14,13 +15,13 @@ impl Stage<'_> {
 
     /// The table of raw texts, and for each column its judges.
     pub(in crate::pg) fn create_raw(&self) -> Statement {
-        let columns = self.target.table.columns.iter();
+        let columns = self.read_columns();
         let mut sql = format!(
             "CREATE TEMPORARY TABLE {} ({OWN_COLUMNS}, {});",
             self.raw().bare(),
             list(columns.map(|c| format!("{} text", c.staged())))
         );
-        for column in &self.target.table.columns {
+        for column in self.read_columns() {
             sql += &judges(&self.suffix(column), &column.base_type_sql, &column.kind);
         }
         self.judging(sql)
@@ -54,11 +55,20 @@ impl Stage<'_> {
             "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) SELECT {number}, r._n, 'invalid_value', {field}, {given}, w.why \
              FROM {raw} r, LATERAL (SELECT pg_temp.loader_why_{suffix}({cell})) w(why) WHERE w.why IS NOT NULL",
             number = self.target.place,
-            field = Literal(&column.name),
+            field = Literal(self.about(column)),
             given = shortened(&cell),
             raw = self.raw(),
             suffix = self.suffix(column),
         ))
+    }
+
+    /// The table's column that a staged column is about: one by which is looked up has no name there.
+    fn about<'c>(&'c self, column: &'c Column) -> &'c str {
+        let Target { table, lookups, .. } = self.target;
+        let field = lookups.fields.iter().position(|f| f == column);
+        let mut answers = lookups.answers();
+        let of = field.and_then(|f| answers.find(|l| lookups.fields_of(l).contains(&f)));
+        of.map_or(&column.name, |lookup| &table.columns[lookup.of].name)
     }
 
     /// Takes the raw rows over into the staging table.

@@ -41,7 +41,7 @@ impl After<'_> {
             ));
         }
         // What a generated column of a foreign key becomes, follows from whatever changes.
-        let mut keys = self.target.table.foreign_keys.iter();
+        let mut keys = self.target.foreign_keys();
         let generates = |name: &String| {
             let column = self.target.table.column(name);
             column.is_some_and(|c| c.generation.is_some())
@@ -91,6 +91,11 @@ impl After<'_> {
         } else {
             default
         };
+        let inserted = if stage.provisional.contains(&i) {
+            format!("coalesce(s.{}, {inserted})", column.staged())
+        } else {
+            inserted
+        };
         let updated = if stage.used[i] && column.blank_is_default() {
             // An empty cell is null there.
             let field = Field {
@@ -131,7 +136,7 @@ impl After<'_> {
             parts.immutable.push(format!("({FOUND} AND {changes})"));
             return row.clone();
         }
-        let mut foreign_keys = self.target.table.foreign_keys.iter();
+        let mut foreign_keys = self.target.foreign_keys();
         if foreign_keys.any(|k| k.columns.contains(&column.name)) {
             parts.refers.push(changes.clone());
         }

@@ -1,0 +1,288 @@
+//! References that were looked up: to rows that are there, which must have their keys still, and to rows
+//! that are new in the plan, whose numbers are drawn.
+
+use std::sync::Arc;
+
+use crate::action::Action;
+use crate::error::{Error, Result};
+use crate::pg::Session;
+use crate::pg::apply::drift::NAMED;
+use crate::pg::apply::staged::fate::Fate;
+use crate::pg::apply::staged::{KEY, Staged, by};
+use crate::plan::{DriftReport, DriftRow, DriftState};
+use crate::planfile::Executable;
+use crate::sql::{Ident, Literal, Statement, all};
+use crate::table::lookup::{Lookup, Lookups, Origin};
+use crate::table::schema::{Column, Identity};
+
+/// SQLSTATE of what a role may not do.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// Locks the rows which are there and were looked up, where no foreign key will.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database), naming the privilege that a lock needs.
+pub(super) async fn hold(session: &Session, tables: &[Staged]) -> Result<()> {
+    for staged in tables {
+        for lookup in staged.lookups().filter(|l| !l.held) {
+            if session.holds(&staged.names_rows(lookup)).await? {
+                staged.hold(session, lookup).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// That the rows which are there and were looked up have the keys by which they were. It is asked before
+/// anything is written; and again when all is, because what is written holds them only from then on.
+///
+/// # Errors
+/// [`Drift`](crate::ErrorKind::Drift) naming the keys.
+pub(super) async fn check(
+    session: &Session,
+    plan: &Arc<Executable>,
+    tables: &[Staged],
+) -> Result<()> {
+    let mut report = DriftReport {
+        kind: plan.plan().header.kind,
+        ..DriftReport::default()
+    };
+    for staged in tables {
+        for lookup in staged.lookups() {
+            for row in session.rows(&staged.renamed(lookup)).await? {
+                let key = serde_json::from_str(row.text(0)?);
+                report.rows.push(DriftRow {
+                    table: lookup.table.clone(),
+                    key: key.map_err(|e| Error::local("reading back a key").caused_by(e))?,
+                    state: if row.is(1) {
+                        DriftState::Changed
+                    } else {
+                        DriftState::Vanished
+                    },
+                    action: Some(Action::Skip),
+                    columns: Vec::new(),
+                    by: None,
+                });
+            }
+        }
+    }
+    if report.rows.is_empty() {
+        return Ok(());
+    }
+    plan.plan().mask().drift(&mut report);
+    Err(report.into())
+}
+
+/// Draws the numbers of new rows to which other new rows refer, and puts them where these do.
+///
+/// # Errors
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) where a row is referred to that the plan does not insert;
+/// [`Database`](crate::ErrorKind::Database).
+pub(super) async fn number(session: &Session, tables: &[Staged]) -> Result<()> {
+    for staged in tables {
+        for name in &staged.numbers {
+            let draw = staged.draw(name)?;
+            session.run(&draw).await.map_err(|e| {
+                match e.code() {
+                    Some(INSUFFICIENT_PRIVILEGE) => e.and(
+                        ": its numbers are drawn before its new rows are inserted, because other new rows refer to them, \
+                         and that needs the privilege USAGE on the sequence",
+                    ),
+                    _ => e,
+                }
+            })?;
+        }
+    }
+    for staged in tables {
+        for lookup in staged.lookups() {
+            if let Some(parent) = tables.iter().find(|t| t.target.name == lookup.table)
+                && let Some(put) = staged.put_numbers(lookup, parent)
+            {
+                session.run(&put).await?;
+            }
+            let missing = session.column(&staged.not_numbered(lookup)).await?;
+            if let Some(key) = missing.first() {
+                return Err(Error::plan_refused(format!(
+                    "the plan's rows of {} refer to a row of {} that is to be new in it ({}), and it does not insert that; \
+                     it was not made by the loader; make a new plan",
+                    staged.target.name,
+                    lookup.table,
+                    crate::text::escape(&session.name_row(&lookup.table, key))
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Staged {
+    fn referring(&self, lookup: &Lookup, sql: String) -> Statement {
+        let doing = format!(
+            "looking up the rows of {} to which rows of table {} refer",
+            lookup.table, self.target.name
+        );
+        Statement::new(doing, sql)
+    }
+
+    /// The column that a lookup is for.
+    fn referring_column(&self, lookup: &Lookup) -> &Column {
+        &self.target.table.columns[lookup.of]
+    }
+
+    /// Locks the rows that were looked up and that no foreign key holds.
+    async fn hold(&self, session: &Session, lookup: &Lookup) -> Result<()> {
+        let held = session.run(&self.hold_rows(lookup)).await;
+        held.map_err(|e| match e.code() {
+            Some(INSUFFICIENT_PRIVILEGE) => e.and(format_args!(
+                ": no foreign key of {} holds the rows of {} to which it refers, so that they have to be locked, which \
+                 needs a privilege: GRANT UPDATE ON {} to this role, or make a foreign key",
+                self.target.name, lookup.table, lookup.relation
+            )),
+            _ => e,
+        })
+    }
+
+    /// Whether rows were looked up that are there.
+    fn names_rows(&self, lookup: &Lookup) -> Statement {
+        let (staged, by) = (self.temporary(), by(lookup));
+        let sql = format!("SELECT EXISTS (SELECT FROM {staged} s WHERE s.{by} IS NOT NULL)");
+        self.referring(lookup, sql)
+    }
+
+    pub(in crate::pg) fn hold_rows(&self, lookup: &Lookup) -> Statement {
+        let number = format!("p.{}", Ident(&lookup.target.name));
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM (SELECT FROM {} p WHERE EXISTS (SELECT FROM {} s WHERE s.{} IS NOT NULL AND {}) \
+             ORDER BY {number} FOR KEY SHARE OF p) p",
+            lookup.relation,
+            self.temporary(),
+            by(lookup),
+            lookup.target.equality.equal(
+                &number,
+                format_args!("s.{}", self.referring_column(lookup).staged())
+            ),
+        );
+        self.referring(lookup, sql)
+    }
+
+    /// The keys that no longer find the rows which they found when the plan was made, and whether each
+    /// finds another one.
+    pub(in crate::pg) fn renamed(&self, lookup: &Lookup) -> Statement {
+        let lookups = &self.target.lookups;
+        let by = by(lookup);
+        let has_key = has_key(lookups, lookup, "p", &format!("s.{by}"));
+        let cell = format!("s.{}", self.referring_column(lookup).staged());
+        let number = format!("p.{}", Ident(&lookup.target.name));
+        let sql = format!(
+            "SELECT DISTINCT ON (s.{by}) s.{by}::text, EXISTS (SELECT FROM {parent} p WHERE {has_key}) FROM {staged} s \
+             WHERE s.{by} IS NOT NULL AND NOT EXISTS (SELECT FROM {parent} p WHERE {same} AND {has_key}) \
+             ORDER BY s.{by} LIMIT {NAMED}",
+            parent = lookup.relation,
+            staged = self.temporary(),
+            same = lookup.target.equality.equal(number, cell),
+        );
+        self.referring(lookup, sql)
+    }
+
+    /// Gives each new row that has no number the next one, in plan order.
+    pub(in crate::pg) fn draw(&self, name: &str) -> Result<Statement> {
+        let column = self.target.table.column(name);
+        let next = column.and_then(|column| {
+            Some(match (column.identity, &column.sequence, &column.default) {
+                (Identity::ByDefault | Identity::Always, Some(sequence), _) => format!(
+                    "pg_catalog.nextval({}::pg_catalog.regclass)",
+                    Literal(&sequence.to_string())
+                ),
+                (_, _, Some(default)) => format!("({default})"),
+                _ => return None,
+            })
+        });
+        let (Some(column), Some(next)) = (column, next) else {
+            return Err(Error::plan_refused(format!(
+                "new rows of the plan refer to {}.{name} of other new rows, which the database does not number; make a new \
+                 plan",
+                self.target.name
+            )));
+        };
+        let (staged, cell, ty) = (self.temporary(), column.staged(), &column.base_type_sql);
+        let sql = format!(
+            "UPDATE {staged} s SET {cell} = x.number FROM (SELECT o._n, {next}::{ty} AS number FROM (\
+               SELECT s._n FROM {staged} s WHERE s._a = {insert} AND s.{cell} IS NOT DISTINCT FROM NULL ORDER BY s._n OFFSET 0) o\
+             ) x WHERE x._n = s._n",
+            insert = Fate::Insert,
+        );
+        Ok(Statement::new(
+            format!(
+                "drawing the numbers of new rows of table {}",
+                self.target.name
+            ),
+            sql,
+        ))
+    }
+
+    /// Gives the rows that refer to new rows of `parent` the numbers of these.
+    pub(in crate::pg) fn put_numbers(&self, lookup: &Lookup, parent: &Staged) -> Option<Statement> {
+        if parent.numbers.is_empty() {
+            return None;
+        }
+        let number = parent.staged_column(&lookup.target.name)?;
+        let column = self.referring_column(lookup);
+        let sql = format!(
+            "UPDATE {staged} s SET {cell} = p.{number}::{ty} FROM {parents} p \
+             WHERE s.{new} IS NOT NULL AND p.{KEY} = s.{new} AND p._a = {insert}",
+            staged = self.temporary(),
+            cell = column.staged(),
+            ty = column.base_type_sql,
+            parents = parent.temporary(),
+            new = lookup.new_key(),
+            insert = Fate::Insert,
+        );
+        Some(self.referring(lookup, sql))
+    }
+
+    /// A row to which rows refer that are written, and which is not new.
+    pub(in crate::pg) fn not_numbered(&self, lookup: &Lookup) -> Statement {
+        let new = lookup.new_key();
+        let sql = format!(
+            "SELECT s.{new} FROM {} s WHERE s.{new} IS NOT NULL AND s.{} IS NOT DISTINCT FROM NULL \
+             AND s._a IN ({}, {}) ORDER BY s._n LIMIT 1",
+            self.temporary(),
+            self.referring_column(lookup).staged(),
+            Fate::Insert,
+            Fate::Update,
+        );
+        self.referring(lookup, sql)
+    }
+}
+
+/// The condition that row `p` of the table in which is looked up has the key that stands as JSON in `key`.
+fn has_key(lookups: &Lookups, lookup: &Lookup, p: &str, key: &str) -> String {
+    all(lookup.by.iter().map(|part| {
+        let column = format!("{p}.{}", Ident(&part.column.name));
+        let name = Literal(&part.column.name);
+        match part.from {
+            Origin::Field(_) => {
+                let value = format!("({key} ->> {name})::{}", part.column.base_type_sql);
+                part.equality.equal(column, value)
+            }
+            Origin::Lookup(inner) => {
+                let inner = &lookups.all[inner];
+                let number = format!(
+                    "({key} -> {name} ->> 'stored')::{}",
+                    inner.target.base_type_sql
+                );
+                let q = format!("p{}", inner.number);
+                format!(
+                    "{} AND EXISTS (SELECT FROM {} {q} WHERE {} AND {})",
+                    part.equality.equal(&column, &number),
+                    inner.relation,
+                    inner
+                        .target
+                        .equality
+                        .equal(format_args!("{q}.{}", Ident(&inner.target.name)), &column),
+                    has_key(lookups, inner, &q, &format!("({key} -> {name} -> 'key')"))
+                )
+            }
+        }
+    }))
+}

@@ -1,0 +1,145 @@
+//! What entries say of rows by name: of their own, to which others refer, and of those to which they do.
+
+use serde_json::{Map, Value as Json};
+
+use super::Staged;
+use crate::error::{Error, Result};
+use crate::plan::{Entry, ReferredRow, Value, Values, What};
+use crate::table::reference::{By, Reference};
+
+/// What is staged of the names in one table's entries.
+pub(super) struct Named {
+    table: String,
+    /// Whether other new rows may refer to its new rows.
+    is_referred: bool,
+    /// The columns whose numbers are drawn, by their place among those that are written.
+    pub(super) drawn: Vec<usize>,
+    /// The columns that are looked up.
+    references: Vec<(String, Reference)>,
+}
+
+impl Named {
+    pub(super) fn new(staged: &Staged) -> Named {
+        let columns = &staged.target.table.columns;
+        let config = &staged.target.config;
+        let written = |c: &String| staged.columns.iter().position(|w| w == c);
+        let references = staged.lookups().filter_map(|lookup| {
+            let column = &columns[lookup.of].name;
+            let reference = config.references.get(column)?;
+            Some((column.clone(), reference.clone()))
+        });
+        Named {
+            table: staged.target.name.clone(),
+            is_referred: !staged.numbers.is_empty(),
+            drawn: staged.numbers.iter().filter_map(written).collect(),
+            references: references.collect(),
+        }
+    }
+
+    /// What is staged of the names in an entry, in the order of `Staged::more_columns`.
+    pub(super) fn of(&self, entry: &Entry) -> Result<Vec<Option<String>>> {
+        self.check(entry)?;
+        let mut cells = Vec::new();
+        if self.is_referred {
+            let is_new = matches!(entry.what, What::Insert { .. });
+            cells.push(is_new.then(|| identity(&entry.key)));
+        }
+        for (column, _) in &self.references {
+            let (mut new, mut there) = (None, None);
+            match value(entry, column) {
+                Some(Value::New(row)) => new = Some(identity(&row.key)),
+                Some(Value::Referred(row)) => {
+                    let key = serde_json::to_string(&row.key);
+                    there = Some(key.map_err(|e| Error::local("staging the plan").caused_by(e))?);
+                }
+                _ => {}
+            }
+            cells.extend([new, there]);
+        }
+        Ok(cells)
+    }
+
+    /// That rows are named only where the plan's configuration says that they are looked up, and so.
+    fn check(&self, entry: &Entry) -> Result<()> {
+        let none = Values::new();
+        let (values, set) = match &entry.what {
+            What::Insert { values } => (values, None),
+            What::Update { set, .. } => (&none, Some(set)),
+            What::Delete { values, .. } => match values.iter().find(|(_, v)| is_named(v)) {
+                Some((column, _)) => return Err(self.refused(column)),
+                None => (&none, None),
+            },
+            What::Skip(_) | What::Violation(_) => (&none, None),
+        };
+        let set = set.into_iter().flatten().map(|(c, (_, new))| (c, new));
+        let all = entry.key.iter().chain(values).chain(set);
+        for (column, value) in all.filter(|(_, v)| is_named(v)) {
+            let mut references = self.references.iter();
+            let reference = references.find(|(c, _)| c == column);
+            let fits = reference.is_some_and(|(_, reference)| match value {
+                Value::New(row) => row.table == reference.table,
+                Value::Referred(row) => is_by(reference, row),
+                _ => true,
+            });
+            if !fits {
+                return Err(self.refused(column));
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, column: &str) -> Error {
+        Error::plan_refused(format!(
+            "the plan names a row to which {}.{column} refers otherwise than the configuration in it says that it is \
+             looked up; it was not made by the loader; make a new plan",
+            self.table
+        ))
+    }
+}
+
+fn is_named(value: &Value) -> bool {
+    matches!(value, Value::New(_) | Value::Referred(_))
+}
+
+/// Whether a row was looked up as `reference` says.
+fn is_by(reference: &Reference, row: &ReferredRow) -> bool {
+    row.table == reference.table
+        && row.key.len() == reference.by.len()
+        && reference
+            .by
+            .iter()
+            .all(|(column, by)| match (by, row.key.get(column)) {
+                (By::Field(_), Some(Value::Text(_))) => true,
+                (By::Reference(inner), Some(Value::Referred(row))) => is_by(inner, row),
+                _ => false,
+            })
+}
+
+/// The value that an entry gives a column.
+fn value<'e>(entry: &'e Entry, column: &str) -> Option<&'e Value> {
+    let beside_key = match &entry.what {
+        What::Insert { values } => values.get(column),
+        What::Update { set, .. } => set.get(column).map(|(_, new)| new),
+        _ => None,
+    };
+    entry.key.get(column).or(beside_key)
+}
+
+/// A natural key as one text: that of an entry, and that by which others name its row.
+fn identity(key: &Values) -> String {
+    fn json(value: &Value) -> Json {
+        match value.stored() {
+            Ok(text) => text.into(),
+            Err(row) => {
+                Json::from_iter([("new", row.table.clone().into()), ("key", all(&row.key))])
+            }
+        }
+    }
+    fn all(key: &Values) -> Json {
+        let pairs = key
+            .iter()
+            .map(|(column, value)| (column.clone(), json(value)));
+        Json::Object(Map::from_iter(pairs))
+    }
+    all(key).to_string()
+}

@@ -1,0 +1,359 @@
+//! Rows that records name by a key: looked up in the database, else among the batch's own records.
+//!
+//! A row that is new has no number yet. In its staged record, and in those of the records that name it, a
+//! value stands for it that no row has; it never leaves the staging tables.
+
+use super::Stage;
+use crate::error::Result;
+use crate::pg::Session;
+use crate::pg::beside::ABSENT;
+use crate::pg::plan::snapshot::Snapshot;
+use crate::plan::ViolationKind;
+use crate::sql::{Ident, Literal, Statement, all, list};
+use crate::table::lookup::{Lookup, provisional};
+use crate::table::row::keys_equal;
+use crate::table::schema::Column;
+
+impl Snapshot<'_> {
+    /// Looks up what the records of all tables name, in dependency order, and finds the records with one
+    /// key where that was to be known first.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn look_up(&self, stages: &mut [Stage<'_>]) -> Result<()> {
+        let session = self.session;
+        for i in 0..stages.len() {
+            let target = stages[i].target;
+            if target.lookups.is_empty() || stages[i].rows == 0 {
+                continue;
+            }
+            for lookup in &target.lookups.all {
+                // Its own new rows are numbered by their keys, to which no reference to it belongs.
+                if lookup.relation == target.table.name && !stages[i].duplicates {
+                    stages[i].find_duplicates_at_last(session).await?;
+                }
+                look_up(session, stages, i, lookup).await?;
+            }
+            if stages[i].duplicates {
+                session.run(&stages[i].forget_duplicates()).await?;
+                stages[i].duplicates = false;
+            }
+            stages[i].find_duplicates_at_last(session).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks up one thing for the records of `stages[i]`.
+async fn look_up(
+    session: &Session,
+    stages: &mut [Stage<'_>],
+    i: usize,
+    lookup: &Lookup,
+) -> Result<()> {
+    session.run(&stages[i].find_stored(lookup)).await?;
+    let mut found = 0;
+    if !lookup.unique {
+        found += session
+            .execute(&stages[i].find_several_stored(lookup))
+            .await?;
+    }
+    let parent = stages.iter().position(|s| s.target.name == lookup.table);
+    if let Some(p) = parent.filter(|p| stages[*p].rows > 0)
+        && session.holds(&stages[i].is_open(lookup)).await?
+    {
+        let columns = &stages[p].target.table.columns;
+        let number = columns.iter().position(|c| c.name == lookup.target.name);
+        if let Some(number) = number {
+            if stages[p].provisional.insert(number)
+                && let Some(statement) = stages[p].number(number)
+            {
+                session.run(&statement).await?;
+            }
+            if !lookup.is_by(&stages[p].target.config.natural_key) {
+                let several = stages[i].find_several_staged(lookup, &stages[p]);
+                found += session.execute(&several).await?;
+            }
+            let staged = stages[i].find_staged(lookup, &stages[p]);
+            if session.execute(&staged).await? > 0 {
+                stages[p].referred.insert(number);
+            }
+        }
+    }
+    found += session.execute(&stages[i].find_none(lookup)).await?;
+    if lookup.answers {
+        found += session.execute(&stages[i].find_disagreeing(lookup)).await?;
+    }
+    stages[i].findings |= found > 0;
+    Ok(())
+}
+
+impl Stage<'_> {
+    fn looking_up(&self, lookup: &Lookup, sql: String) -> Statement {
+        let doing = format!(
+            "looking up rows of {} for the records of table {}",
+            lookup.table, self.target.name
+        );
+        Statement::new(doing, sql)
+    }
+
+    /// The condition that row `p` of the table, or staged record `p` of it, has the key that record `s` names.
+    fn names(&self, lookup: &Lookup, column: impl Fn(&Column) -> String) -> String {
+        all(lookup.by.iter().map(|part| {
+            let value = self.target.lookups.value(part, "s");
+            part.equality
+                .equal(format_args!("p.{}", column(&part.column)), value)
+        }))
+    }
+
+    fn names_row(&self, lookup: &Lookup) -> String {
+        self.names(lookup, |c| Ident(&c.name).to_string())
+    }
+
+    /// What a record gets when something is found: the answer, and the column that it is for if the record
+    /// does not give that itself.
+    fn sets(&self, lookup: &Lookup, found: &str) -> String {
+        let set = format!("{} = {found}", lookup.found());
+        if !lookup.answers {
+            return set;
+        }
+        let column = &self.target.table.columns[lookup.of];
+        let (cell, ty) = (column.staged(), &column.base_type_sql);
+        format!("{set}, {cell} = coalesce(s.{cell}, ({found})::{ty})")
+    }
+
+    /// Looks up in the database. Where rows that are marked as deleted have the key too, a live one counts.
+    pub(in crate::pg) fn find_stored(&self, lookup: &Lookup) -> Statement {
+        let (stage, relation) = (self.temporary(), &lookup.relation);
+        let number = format!("p.{}", Ident(&lookup.target.name));
+        let names = self.names_row(lookup);
+        let sql = if lookup.unique {
+            format!(
+                "UPDATE {stage} s SET {} FROM {relation} p WHERE {names}",
+                self.sets(lookup, &number)
+            )
+        } else {
+            format!(
+                "UPDATE {stage} s SET {} FROM (SELECT DISTINCT ON (s._n) s._n, {number} AS number FROM {stage} s \
+                 JOIN {relation} p ON {names} ORDER BY s._n, {lives} DESC) x WHERE x._n = s._n",
+                self.sets(lookup, "x.number"),
+                lives = lookup.lives(),
+            )
+        };
+        self.looking_up(lookup, sql)
+    }
+
+    /// Whether some record names a row that was not found yet.
+    pub(in crate::pg) fn is_open(&self, lookup: &Lookup) -> Statement {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {} s WHERE {})",
+            self.temporary(),
+            self.open(lookup)
+        );
+        self.looking_up(lookup, sql)
+    }
+
+    /// The condition that record `s` names a row that was not found, though what it is named by was.
+    fn open(&self, lookup: &Lookup) -> String {
+        let lookups = &self.target.lookups;
+        let known = lookup.by.iter().map(|part| {
+            let value = lookups.value(part, "s");
+            format!("{value} IS DISTINCT FROM NULL")
+        });
+        format!(
+            "s.{} IS NOT DISTINCT FROM NULL AND {}",
+            lookup.found(),
+            all(known)
+        )
+    }
+
+    /// Gives staged records of rows that are not there a value in place of the number that the database
+    /// will give them; records with one key get one.
+    pub(in crate::pg) fn number(&self, column: usize) -> Option<Statement> {
+        let table = &self.target.table;
+        let number = &table.columns[column];
+        let (stage, cell, name) = (self.temporary(), number.staged(), Ident(&number.name));
+        let (mut from, mut first) = (self.beside().each(), "s._n");
+        if self.duplicates {
+            from += &format!(" LEFT JOIN {} d ON d._n = s._n", self.duplicates_table());
+            first = "coalesce(d.first, s._n)";
+        }
+        let lowest = format!(
+            "(SELECT least(0, (SELECT pg_catalog.min(t.{name}) FROM {} t), (SELECT pg_catalog.min(s.{cell}) FROM {stage} s)))",
+            table.name
+        );
+        let rank = format!("pg_catalog.dense_rank() OVER (ORDER BY {first})");
+        let value = provisional(number, &rank, &lowest)?;
+        let sql = format!(
+            "UPDATE {stage} s SET {cell} = x.number FROM (SELECT s._n, {value} AS number FROM {from} \
+             WHERE {ABSENT} AND s.{cell} IS NOT DISTINCT FROM NULL) x WHERE x._n = s._n"
+        );
+        let doing = format!("numbering the new rows of table {}", self.target.name);
+        Some(Statement::new(doing, sql))
+    }
+
+    /// For `FROM`: staged records `p` of rows that are new, each of which stands for its key.
+    fn new_rows(&self, lookup: &Lookup) -> (String, String) {
+        let (mut from, mut conditions) = (format!("{} p", self.temporary()), Vec::new());
+        if self.duplicates {
+            from += &format!(" LEFT JOIN {} d ON d._n = p._n", self.duplicates_table());
+            conditions.push(self.stands_for_key("p"));
+        }
+        // What is there was found in the database, if it has the key.
+        if !lookup.is_by(&self.target.config.natural_key) {
+            let table = &self.target.table.name;
+            let equal = keys_equal(&self.target.key(), "p", "t");
+            conditions.push(format!("NOT EXISTS (SELECT FROM {table} t WHERE {equal})"));
+        }
+        (from, all(conditions))
+    }
+
+    /// Looks up among the records of the batch.
+    pub(in crate::pg) fn find_staged(&self, lookup: &Lookup, parent: &Stage<'_>) -> Statement {
+        let (from, is_new) = parent.new_rows(lookup);
+        let number = format!("p.{}", lookup.target.staged());
+        let sql = format!(
+            "UPDATE {stage} s SET {sets}, {new_key} = {key} FROM {from} WHERE {open} AND {names} AND {is_new} \
+             AND {number} IS DISTINCT FROM NULL",
+            stage = self.temporary(),
+            sets = self.sets(lookup, &number),
+            new_key = lookup.new_key(),
+            key = parent.key_json("p"),
+            open = self.open(lookup),
+            names = self.names(lookup, |c| c.staged()),
+        );
+        self.looking_up(lookup, sql)
+    }
+
+    /// The natural key of record `alias` as JSON, as its entry in the plan has it.
+    fn key_json(&self, alias: &str) -> String {
+        let (table, lookups) = (&self.target.table, &self.target.lookups);
+        let parts = self.target.key_columns().into_iter().map(|column| {
+            let index = table.columns.iter().position(|c| c == column);
+            let text = format!("pg_catalog.to_json({})", column.staged_text(alias));
+            let value = match index.and_then(|i| lookups.of_column(i)) {
+                Some(inner) => format!("coalesce({}, {text})", lookups.json(inner, alias)),
+                None => text,
+            };
+            format!("{}, {value}", Literal(&column.name))
+        });
+        format!(
+            "pg_catalog.json_build_object({})::pg_catalog.text",
+            list(parts)
+        )
+    }
+
+    /// Notes records, selected by number, with what is wrong about a lookup.
+    fn note(&self, lookup: &Lookup, kind: ViolationKind, which: &str, message: &str) -> Statement {
+        let lookups = &self.target.lookups;
+        let column = &self.target.table.columns[lookup.of].name;
+        let sql = format!(
+            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) \
+             SELECT {place}, s._n, '{kind}', {field}, {said}, {message} FROM {stage} s WHERE {which}",
+            place = self.target.place,
+            kind = kind.word(),
+            field = Literal(column),
+            said = lookups.said(lookup, "s"),
+            stage = self.temporary(),
+        );
+        self.looking_up(lookup, sql)
+    }
+
+    /// Notes records that name rows of which several are there.
+    pub(in crate::pg) fn find_several_stored(&self, lookup: &Lookup) -> Statement {
+        let lives = lookup.lives();
+        let which = format!(
+            "s._n IN (SELECT s._n FROM {} s JOIN {} p ON {} GROUP BY s._n HAVING pg_catalog.count(*) > 1 \
+             AND pg_catalog.count(*) FILTER (WHERE {lives}) <> 1)",
+            self.temporary(),
+            lookup.relation,
+            self.names_row(lookup),
+        );
+        self.note(
+            lookup,
+            ViolationKind::AmbiguousKey,
+            &which,
+            &self.several(lookup),
+        )
+    }
+
+    /// Notes records that name new rows of which the batch has several.
+    pub(in crate::pg) fn find_several_staged(
+        &self,
+        lookup: &Lookup,
+        parent: &Stage<'_>,
+    ) -> Statement {
+        let (from, is_new) = parent.new_rows(lookup);
+        let which = format!(
+            "s._n IN (SELECT s._n FROM {} s, {from} WHERE {} AND {} AND {is_new} \
+             GROUP BY s._n HAVING pg_catalog.count(*) > 1)",
+            self.temporary(),
+            self.open(lookup),
+            self.names(lookup, |c| c.staged()),
+        );
+        self.note(
+            lookup,
+            ViolationKind::AmbiguousKey,
+            &which,
+            &self.several(lookup),
+        )
+    }
+
+    fn several(&self, lookup: &Lookup) -> String {
+        let message = format!(
+            "several rows of {} have this {}; a unique key on it would prevent that",
+            lookup.table,
+            self.target.lookups.columns(lookup)
+        );
+        Literal(&message).to_string()
+    }
+
+    /// Notes records that name rows which are neither there nor brought by the batch.
+    pub(in crate::pg) fn find_none(&self, lookup: &Lookup) -> Statement {
+        let lookups = &self.target.lookups;
+        let what = format!(
+            "no row of {} has {} = ",
+            lookup.table,
+            lookups.columns(lookup)
+        );
+        let message = format!(
+            "{}::text || {} || ', neither in the database nor among the new rows of this plan'",
+            Literal(&what),
+            lookups.said(lookup, "s"),
+        );
+        self.note(
+            lookup,
+            ViolationKind::MissingParent,
+            &self.open(lookup),
+            &message,
+        )
+    }
+
+    /// Notes records that give a number, and a key of another row.
+    pub(in crate::pg) fn find_disagreeing(&self, lookup: &Lookup) -> Statement {
+        let column = &self.target.table.columns[lookup.of];
+        let found = format!("s.{}", lookup.found());
+        let cell = format!("s.{}", column.staged());
+        let which = format!(
+            "{found} IS DISTINCT FROM NULL AND NOT {}",
+            lookup.target.equality.equal(&found, &cell)
+        );
+        let message = format!(
+            "the record gives {} as well, of another row than the row of {} that has this {}",
+            column.name,
+            lookup.table,
+            self.target.lookups.columns(lookup)
+        );
+        self.note(
+            lookup,
+            ViolationKind::InvalidValue,
+            &which,
+            &Literal(&message).to_string(),
+        )
+    }
+
+    fn forget_duplicates(&self) -> Statement {
+        let sql = format!("DELETE FROM {}", self.duplicates_table());
+        Statement::new(self.doing("looking for duplicate keys among"), sql)
+    }
+}

@@ -1,0 +1,304 @@
+//! What is looked up for the records of a table: references of `tables.yaml`, against the tables found.
+
+mod sql;
+
+use std::collections::BTreeMap;
+
+use super::mark::Mark;
+use super::reference::{By, Reference};
+use super::schema::{Column, Equality, ForeignKey, Identity, Table};
+use crate::sql::Qualified;
+use crate::sql::ident::nearest;
+
+/// What is looked up for the records of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lookups {
+    /// One after the other: what one needs stands before it.
+    pub all: Vec<Lookup>,
+    /// The fields of records by which is looked up, as columns of a staging table.
+    pub fields: Vec<Column>,
+    /// References that no foreign key holds, as if one did.
+    pub loose: Vec<ForeignKey>,
+}
+
+/// One row that is looked up for each record, by a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// Its number among the table's.
+    pub number: usize,
+    /// The column of the table for whose sake it is, by index.
+    pub of: usize,
+    /// Whether that column gets the answer; else another lookup does.
+    pub answers: bool,
+    /// The table in which is looked up, as `tables.yaml` names it.
+    pub table: String,
+    /// That table in the database.
+    pub relation: Qualified,
+    /// Its column to which is referred.
+    pub target: Column,
+    /// The columns by which is looked up.
+    pub by: Vec<Part>,
+    /// Whether a unique key makes these find one row at most.
+    pub unique: bool,
+    /// The column that marks its deleted rows, and how.
+    pub mark: Option<(Column, Mark)>,
+    /// Whether a foreign key holds the reference.
+    pub held: bool,
+}
+
+/// One column by which is looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The column of the table in which is looked up.
+    pub column: Column,
+    /// How its values are compared.
+    pub equality: Equality,
+    /// Where the value comes from.
+    pub from: Origin,
+}
+
+/// Where the value of a column comes from by which is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From a field, by its number among the table's.
+    Field(usize),
+    /// From another lookup, by its number.
+    Lookup(usize),
+}
+
+/// The tables in which is looked up, by the names that `tables.yaml` has for them; each with the column
+/// that marks its deleted rows.
+pub type Parents = BTreeMap<String, (Table, Option<String>)>;
+
+/// Why a reference cannot be: a word of it that stands in `tables.yaml`, and what is wrong.
+pub type Wrong = (String, String);
+
+/// Numbers of staging columns for fields; a table's own are below.
+const FIRST_FIELD: i16 = 10_000;
+
+impl Lookups {
+    /// What `references` (column to reference) ask of `table`.
+    ///
+    /// # Errors
+    /// [`Wrong`].
+    pub fn new(
+        table: &Table,
+        references: &BTreeMap<String, Reference>,
+        parents: &Parents,
+    ) -> Result<Lookups, Wrong> {
+        let mut lookups = Lookups::default();
+        // What refers to its own table needs the others' answers.
+        let (own, others): (Vec<_>, Vec<_>) = references.iter().partition(|(_, reference)| {
+            let parent = parents.get(&reference.table);
+            parent.is_some_and(|(parent, _)| parent.name == table.name)
+        });
+        for (column, reference) in others.into_iter().chain(own) {
+            let of = position(table, column).ok_or_else(|| not_a_column(table, column))?;
+            let answer = lookups.add(of, table, column, reference, parents)?;
+            let lookup = &mut lookups.all[answer];
+            lookup.answers = true;
+            if !lookup.held {
+                lookups.loose.push(ForeignKey {
+                    name: "references".into(),
+                    child: table.name.clone(),
+                    child_oid: table.oid,
+                    columns: vec![column.clone()],
+                    parent: lookup.relation.clone(),
+                    parent_columns: vec![lookup.target.name.clone()],
+                    deferrable: true,
+                    match_full: false,
+                    equality: vec![lookup.target.equality.clone()],
+                    keeps: false,
+                });
+            }
+        }
+        Ok(lookups)
+    }
+
+    /// Whether nothing is looked up.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The lookups whose answers are columns of the table.
+    pub fn answers(&self) -> impl Iterator<Item = &Lookup> {
+        self.all.iter().filter(|l| l.answers)
+    }
+
+    /// The lookup whose answer is the column at this index.
+    pub fn of_column(&self, index: usize) -> Option<&Lookup> {
+        self.answers().find(|l| l.of == index)
+    }
+
+    /// The fields by which `lookup` is looked up, by number.
+    pub fn fields_of(&self, lookup: &Lookup) -> Vec<usize> {
+        let parts = lookup.by.iter();
+        let fields = parts.flat_map(|part| match part.from {
+            Origin::Field(field) => vec![field],
+            Origin::Lookup(inner) => self.fields_of(&self.all[inner]),
+        });
+        fields.collect()
+    }
+
+    /// Adds the lookup of `reference` for `column` of `child`, and those that it needs. Returns its number.
+    fn add(
+        &mut self,
+        of: usize,
+        child: &Table,
+        column: &str,
+        reference: &Reference,
+        parents: &Parents,
+    ) -> Result<usize, Wrong> {
+        let wrong = |word: &str, what: String| (word.to_owned(), format!("references: {what}"));
+        let name = &reference.table;
+        let Some((parent, mark)) = parents.get(name) else {
+            return Err(wrong(name, format!("{name} is not in the database")));
+        };
+        let key = foreign_key(child, column, parent)?;
+        let target = match key {
+            Some((key, at)) => parent.column(&key.parent_columns[at]),
+            None => only_primary(parent),
+        };
+        let Some(target) = target.cloned() else {
+            return Err(wrong(
+                column,
+                format!(
+                    "{column} has no foreign key to {name}, and {name} has no primary key of one column to which it \
+                     could refer"
+                ),
+            ));
+        };
+        if provisional(&target, "1", "0").is_none() {
+            let what = format!(
+                "{column} refers to {name}.{} of type {}; what is looked up is an integer, a numeric, a uuid or a text",
+                target.name, target.type_sql
+            );
+            return Err(wrong(column, what));
+        }
+        if reference.by.is_empty() {
+            let what = format!("{column}: by names no column of {name} by which it is looked up");
+            return Err(wrong(column, what));
+        }
+        let names: Vec<String> = reference.by.keys().cloned().collect();
+        if let Some(none) = names.iter().find(|n| parent.column(n).is_none()) {
+            return Err(not_a_column(parent, none));
+        }
+        let mut by = Vec::new();
+        for (of_parent, equality) in parent.key(&names) {
+            let from = match &reference.by[&of_parent.name] {
+                By::Field(field) => Origin::Field(self.field(field, of_parent)),
+                By::Reference(inner) => {
+                    Origin::Lookup(self.add(of, parent, &of_parent.name, inner, parents)?)
+                }
+            };
+            by.push(Part {
+                column: of_parent.clone(),
+                equality,
+                from,
+            });
+        }
+        let is_in_by = |n: &i16| by.iter().any(|part| part.column.number == *n);
+        let mut unique = parent.unique.iter();
+        let unique = unique.any(|i| i.is_plain() && i.columns.iter().all(is_in_by));
+        let mark = mark.as_ref().and_then(|m| parent.column(m));
+        let mark = mark.and_then(|c| Some((c.clone(), Mark::of(c).ok()?)));
+        let number = self.all.len();
+        self.all.push(Lookup {
+            number,
+            of,
+            answers: false,
+            table: name.clone(),
+            relation: parent.name.clone(),
+            target,
+            by,
+            unique,
+            mark,
+            held: key.is_some(),
+        });
+        Ok(number)
+    }
+
+    /// The number of the field with the values of a column by which is looked up.
+    fn field(&mut self, name: &str, column: &Column) -> usize {
+        let same = |f: &Column| f.name == name && f.base_type_sql == column.base_type_sql;
+        if let Some(known) = self.fields.iter().position(same) {
+            return known;
+        }
+        let number = i16::try_from(self.fields.len()).unwrap_or(i16::MAX - FIRST_FIELD);
+        self.fields.push(Column {
+            number: FIRST_FIELD + number,
+            name: name.to_owned(),
+            not_null: false,
+            default: None,
+            sequence: None,
+            identity: Identity::None,
+            generated: false,
+            generation: None,
+            ..column.clone()
+        });
+        self.fields.len() - 1
+    }
+}
+
+fn position(table: &Table, column: &str) -> Option<usize> {
+    table.columns.iter().position(|c| c.name == column)
+}
+
+fn not_a_column(table: &Table, column: &str) -> Wrong {
+    let columns = table.columns.iter().map(|c| c.name.as_str());
+    let hint = match nearest(column, columns) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("it has {}", table.column_names().join(", ")),
+    };
+    let of = &table.name.name;
+    let what = format!("references: {column} is not a column of {of}; {hint}");
+    (column.to_owned(), what)
+}
+
+/// The foreign key of `column` to `parent`, and the column's place in it; that of one column if there
+/// are several. A foreign key to another table alone is [`Wrong`].
+fn foreign_key<'t>(
+    child: &'t Table,
+    column: &str,
+    parent: &Table,
+) -> Result<Option<(&'t ForeignKey, usize)>, Wrong> {
+    let keys = child.foreign_keys.iter();
+    let keys = keys.filter_map(|k| Some((k, k.columns.iter().position(|c| c == column)?)));
+    let keys: Vec<_> = keys.collect();
+    let to_parent = keys.iter().filter(|(key, _)| key.parent == parent.name);
+    let found = to_parent.min_by_key(|(key, _)| key.columns.len()).copied();
+    match (found, keys.first()) {
+        (None, Some((key, _))) => Err((
+            parent.name.name.clone(),
+            format!(
+                "references: {column} refers to {} ({}), not to {}",
+                key.parent.name, key.name, parent.name.name
+            ),
+        )),
+        (found, _) => Ok(found),
+    }
+}
+
+/// The one column of the primary key.
+fn only_primary(table: &Table) -> Option<&Column> {
+    let primary = table.unique.iter().find(|i| i.primary)?;
+    match primary.columns.as_slice() {
+        [one] => table.column_by_number(*one),
+        _ => None,
+    }
+}
+
+/// A value of `column` that no row of its table has, as SQL: it stands for the row that is the `rank`-th
+/// (SQL, from 1) of those that will be new. `lowest` is a number below which there is none. `None` for
+/// types that have no such value.
+pub fn provisional(column: &Column, rank: &str, lowest: &str) -> Option<String> {
+    let ty = &column.base_type_sql;
+    Some(match column.base_type.as_str() {
+        "int2" | "int4" | "int8" | "numeric" => format!("({lowest} - ({rank}))::{ty}"),
+        "uuid" => format!(
+            "('ffffffff-ffff-ffff-ffff-' || pg_catalog.lpad(pg_catalog.to_hex({rank}), 12, '0'))::{ty}"
+        ),
+        "text" | "varchar" => format!("(pg_catalog.chr(1) || ({rank}))::{ty}"),
+        _ => return None,
+    })
+}

@@ -1,0 +1,115 @@
+//! What is looked up for staged records, as SQL.
+
+use super::{Lookup, Lookups, Origin, Part};
+use crate::sql::{Ident, Literal, list};
+
+impl Lookup {
+    /// What it found for a staged record, as a staging column's name.
+    pub fn found(&self) -> String {
+        format!("l{}", self.number)
+    }
+
+    /// The natural key, as JSON, of the batch's own record whose new row it found, as a staging column's name.
+    pub fn new_key(&self) -> String {
+        format!("k{}", self.number)
+    }
+
+    /// The condition that a row `p` of its table is not marked as deleted.
+    pub fn lives(&self) -> String {
+        match &self.mark {
+            Some((column, mark)) => mark.lives(&format!("p.{}", Ident(&column.name))),
+            None => "true".into(),
+        }
+    }
+
+    /// Whether it is looked up by exactly these columns.
+    pub fn is_by(&self, columns: &[String]) -> bool {
+        columns.len() == self.by.len() && self.by.iter().all(|p| columns.contains(&p.column.name))
+    }
+}
+
+/// What staged record `alias` says of a lookup, as SQL.
+impl Lookups {
+    /// The value by which a part is looked up.
+    pub fn value(&self, part: &Part, alias: &str) -> String {
+        match part.from {
+            Origin::Field(field) => format!("{alias}.{}", self.fields[field].staged()),
+            Origin::Lookup(inner) => format!("{alias}.{}", self.all[inner].found()),
+        }
+    }
+
+    /// The key's values for people, `, ` between them.
+    pub fn said(&self, lookup: &Lookup, alias: &str) -> String {
+        let fields = self.fields_of(lookup);
+        let texts = fields.iter().map(|f| self.fields[*f].staged_text(alias));
+        format!("pg_catalog.concat_ws(', ', {})", list(texts))
+    }
+
+    /// The key of the row that is there with this number (SQL), as [`Lookups::said`] has it.
+    pub fn named(&self, lookup: &Lookup, number: &str) -> String {
+        let p = format!("p{}", lookup.number);
+        let parts = lookup.by.iter().map(|part| match part.from {
+            Origin::Field(_) => part.column.text(&p),
+            Origin::Lookup(inner) => {
+                let number = format!("{p}.{}", Ident(&part.column.name));
+                self.named(&self.all[inner], &number)
+            }
+        });
+        format!(
+            "(SELECT pg_catalog.concat_ws(', ', {}) FROM {} {p} WHERE {} LIMIT 1)",
+            list(parts),
+            lookup.relation,
+            lookup
+                .target
+                .equality
+                .equal(format_args!("{p}.{}", Ident(&lookup.target.name)), number)
+        )
+    }
+
+    /// The columns of the key for people, those of a table behind the column that refers to it.
+    pub fn columns(&self, lookup: &Lookup) -> String {
+        let parts = lookup.by.iter().map(|part| match part.from {
+            Origin::Field(_) => part.column.name.clone(),
+            Origin::Lookup(inner) => {
+                format!("{} ({})", part.column.name, self.columns(&self.all[inner]))
+            }
+        });
+        list(parts)
+    }
+
+    /// The key as a JSON object, of rows that are there.
+    fn key(&self, lookup: &Lookup, alias: &str) -> String {
+        let parts = lookup.by.iter().map(|part| {
+            let value = match part.from {
+                Origin::Field(field) => self.fields[field].staged_text(alias),
+                Origin::Lookup(inner) => self.there(&self.all[inner], alias),
+            };
+            format!("{}, {value}", Literal(&part.column.name))
+        });
+        format!("pg_catalog.json_build_object({})", list(parts))
+    }
+
+    /// What was found in the database, as JSON: see `plan::Value`.
+    fn there(&self, lookup: &Lookup, alias: &str) -> String {
+        format!(
+            "pg_catalog.json_build_object('stored', {}, 'table', {}::text, 'key', {})",
+            lookup
+                .target
+                .printed(&format!("{alias}.{}", lookup.found())),
+            Literal(&lookup.table),
+            self.key(lookup, alias)
+        )
+    }
+
+    /// What was found, as JSON: see `plan::Value`. Null where nothing was looked up.
+    pub fn json(&self, lookup: &Lookup, alias: &str) -> String {
+        format!(
+            "CASE WHEN {alias}.{new} IS NOT NULL THEN pg_catalog.json_build_object('new', {table}::text, 'key', {alias}.{new}::json) \
+             WHEN {alias}.{found} IS DISTINCT FROM NULL THEN {there} END",
+            new = lookup.new_key(),
+            found = lookup.found(),
+            table = Literal(&lookup.table),
+            there = self.there(lookup, alias),
+        )
+    }
+}

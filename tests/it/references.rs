@@ -1,0 +1,673 @@
+//! Rows named by natural key: deliveries that know nothing of the numbers that the database gives.
+
+use crate::support::{Plan, World};
+
+/// Customers, products, orders and items; the database numbers all but the items.
+const SHOP: &str = "\
+    CREATE TYPE kind AS ENUM ('thing', 'service'); \
+    CREATE TABLE customers (id serial PRIMARY KEY, customer_no text NOT NULL UNIQUE, name text); \
+    CREATE TABLE products (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), sku text NOT NULL UNIQUE, kind kind NOT NULL DEFAULT 'thing'); \
+    CREATE TABLE orders (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, order_no text NOT NULL UNIQUE, \
+      customer_id int REFERENCES customers, note text, CHECK (customer_id > 0)); \
+    CREATE TABLE items (order_id bigint NOT NULL REFERENCES orders, line int NOT NULL, product_id uuid NOT NULL REFERENCES products, \
+      quantity int NOT NULL DEFAULT 1, PRIMARY KEY (order_id, line)); \
+    CREATE VIEW bought AS SELECT customer_no, order_no, line, sku FROM items JOIN orders ON orders.id = order_id \
+      JOIN products ON products.id = product_id LEFT JOIN customers ON customers.id = customer_id; \
+    CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := coalesce(NEW.note, 'new'); RETURN NEW; END $$; \
+    CREATE TRIGGER noted BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION noted(); \
+    INSERT INTO customers (customer_no, name) VALUES ('C-0', 'first'); INSERT INTO products (sku) VALUES ('S-0')";
+
+const TABLES: &str = "\
+customers: {natural_key: [customer_no]}
+products: {natural_key: [sku]}
+orders:
+  natural_key: [order_no]
+  references:
+    customer_id: {table: customers, by: {customer_no: customer}}
+items:
+  natural_key: [order_id, line]
+  references:
+    order_id: {table: orders, by: {order_no: order}}
+    product_id: {table: products, by: {sku: sku}}
+";
+
+fn shop() -> World {
+    World::in_folder(SHOP, TABLES)
+}
+
+fn first_delivery(world: &World) {
+    world.deliver(
+        "b1",
+        "customers.csv",
+        "customer_no,name\nC-1,one\nC-2,two\n",
+    );
+    world.deliver("b1", "products.csv", "sku,kind\nS-1,thing\nS-2,service\n");
+    world.deliver(
+        "b1",
+        "orders.csv",
+        "order_no,customer\nO-1,C-1\nO-2,C-0\nO-3,\n",
+    );
+    world.deliver(
+        "b1",
+        "items.csv",
+        "order,line,sku,quantity\nO-1,1,S-1,2\nO-1,2,S-0,1\nO-2,1,S-2,5\n",
+    );
+}
+
+fn bought(world: &World) -> Vec<String> {
+    world.rows("SELECT * FROM bought ORDER BY order_no, line")
+}
+
+fn tables(world: &World) -> Vec<String> {
+    ["customers", "products", "orders", "items"]
+        .iter()
+        .flat_map(|t| world.rows(&format!("SELECT '{t}', x.* FROM {t} x ORDER BY x")))
+        .collect()
+}
+
+fn rollback(world: &World, batch: &str) {
+    world
+        .loader(&["rollback", "--batch-id", batch, "--force"])
+        .ok();
+}
+
+fn violations(plan: &Plan) -> Vec<String> {
+    let entries = plan.entries();
+    let found = entries.iter().filter(|e| e["action"] == "violation");
+    let text = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+    found
+        .map(|e| {
+            format!(
+                "{} {}: {}",
+                text(&e["kind"]),
+                text(&e["field"]),
+                text(&e["message"])
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_shop_is_loaded_without_a_number_and_taken_back() {
+    let world = shop();
+    let before = tables(&world);
+    first_delivery(&world);
+    let plan = world.plan("b1");
+    assert_eq!(
+        plan.news(),
+        [
+            "+ customers customer_no=C-1: name=\"one\"",
+            "+ customers customer_no=C-2: name=\"two\"",
+            "+ orders order_no=O-1: customer_id=+<C-1>",
+            "+ orders order_no=O-2: customer_id=<C-0>",
+            "+ orders order_no=O-3: customer_id=null",
+            "+ products sku=S-1: kind=\"thing\"",
+            "+ products sku=S-2: kind=\"service\"",
+            "+ items line=1 order_id=+<O-1>: product_id=+<S-1> quantity=\"2\"",
+            "+ items line=2 order_id=+<O-1>: product_id=<S-0> quantity=\"1\"",
+            "+ items line=1 order_id=+<O-2>: product_id=+<S-2> quantity=\"5\"",
+        ]
+    );
+    assert_eq!(plan.text, world.plan("b1").text);
+    world.apply(&plan).ok();
+    assert_eq!(
+        bought(&world),
+        ["C-1|O-1|1|S-1", "C-1|O-1|2|S-0", "C-0|O-2|1|S-2"]
+    );
+    let again = world.plan("b1");
+    assert_eq!(again.news(), [""; 0]);
+    // The second delivery changes and adds, and names what the first brought.
+    world.deliver("b2", "customers.csv", "customer_no,name\nC-3,three\n");
+    world.deliver(
+        "b2",
+        "orders.csv",
+        "order_no,customer,note\nO-1,C-2,moved\nO-2,C-3,moved\nO-4,C-1,x\n",
+    );
+    world.deliver(
+        "b2",
+        "items.csv",
+        "order,line,sku,quantity\nO-1,1,S-1,3\nO-4,1,S-1,1\n",
+    );
+    let after_first = tables(&world);
+    let plan = world.plan("b2");
+    assert_eq!(
+        plan.news(),
+        [
+            "+ customers customer_no=C-3: name=\"three\"",
+            "~ orders order_no=O-1: customer_id=\"2\"→<C-2> note=\"new\"→\"moved\"",
+            "~ orders order_no=O-2: customer_id=\"1\"→+<C-3> note=\"new\"→\"moved\"",
+            "+ orders order_no=O-4: customer_id=<C-1> note=\"x\"",
+            "~ items line=1 order_id=<O-1>: quantity=\"2\"→\"3\"",
+            "+ items line=1 order_id=+<O-4>: product_id=<S-1> quantity=\"1\"",
+        ]
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        bought(&world),
+        [
+            "C-2|O-1|1|S-1",
+            "C-2|O-1|2|S-0",
+            "C-3|O-2|1|S-2",
+            "C-1|O-4|1|S-1"
+        ]
+    );
+    assert_eq!(world.plan("b2").news(), [""; 0]);
+    rollback(&world, "b2");
+    assert_eq!(tables(&world), after_first);
+    rollback(&world, "b1");
+    assert_eq!(tables(&world), before);
+}
+
+#[test]
+fn the_audit_log_has_the_numbers() {
+    let world = shop();
+    first_delivery(&world);
+    world.apply(&world.plan("b1")).ok();
+    assert_eq!(
+        world.rows(
+            "SELECT new_values ->> 'customer_id' FROM audit_log WHERE table_name = 'orders' ORDER BY record_id"
+        ),
+        ["2", "1", "∅"]
+    );
+    assert_eq!(
+        world.value(
+            "SELECT count(*)::text FROM audit_log a JOIN items i ON a.record_id = array_to_json(ARRAY[i.order_id::text, i.line::text])::text \
+             WHERE a.table_name = 'items'"
+        ),
+        "3"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_said_in_keys() {
+    let world = shop();
+    world.deliver("b", "orders.csv", "order_no,customer\nO-1,C-9\n");
+    world.deliver(
+        "b",
+        "items.ndjson",
+        "{\"order\": \"O-8\", \"line\": 1, \"sku\": \"S-0\"}\n{\"order\": \"O-1\", \"line\": 1, \"sku\": \"S-9\"}\n",
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        violations(&plan),
+        [
+            "missing_parent customer_id: no row of customers has customer_no = C-9, neither in the database nor among the new rows of this plan",
+            "missing_parent product_id: no row of products has sku = S-9, neither in the database nor among the new rows of this plan",
+            "missing_parent order_id: no row of orders has order_no = O-8, neither in the database nor among the new rows of this plan",
+        ]
+    );
+    // Left out, it takes along what names it.
+    world.configure(
+        &TABLES
+            .replace("[order_no]\n", "[order_no]\n  on_invalid: reject\n")
+            .replace(
+                "[order_id, line]\n",
+                "[order_id, line]\n  on_invalid: reject\n",
+            ),
+    );
+    world.deliver(
+        "b",
+        "items.ndjson",
+        "{\"order\": \"O-1\", \"line\": 1, \"sku\": \"S-0\"}\n",
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "! orders order_no=O-1: missing_parent customer_id reject",
+            "! items line=1 order_id=+<O-1>: missing_parent order_id reject",
+        ]
+    );
+    assert!(
+        violations(&plan)[1].contains("no row of orders has order_no = O-1, neither in the database nor among the records of this plan that can be loaded"),
+        "{:?}",
+        violations(&plan)
+    );
+}
+
+#[test]
+fn a_number_and_a_key_must_agree() {
+    let world = shop();
+    world.sql("INSERT INTO customers (customer_no) VALUES ('C-1')");
+    world.deliver(
+        "b",
+        "orders.ndjson",
+        "{\"order_no\": \"O-1\", \"customer\": \"C-1\", \"customer_id\": 2}\n\
+         {\"order_no\": \"O-2\", \"customer\": \"C-1\", \"customer_id\": 1}\n\
+         {\"order_no\": \"O-3\", \"customer_id\": 1}\n\
+         {\"order_no\": \"O-4\", \"customer\": null, \"customer_id\": 1}\n\
+         {\"order_no\": \"O-5\"}\n\
+         {\"order_no\": \"O-6\", \"customer\": null}\n",
+    );
+    assert_eq!(
+        world.plan("b").lines(),
+        [
+            "+ orders order_no=O-1: customer_id=<C-1>",
+            "! orders order_no=O-2: invalid_value customer_id block",
+            "+ orders order_no=O-3: customer_id=\"1\"",
+            "+ orders order_no=O-4: customer_id=\"1\"",
+            "+ orders order_no=O-5",
+            "+ orders order_no=O-6: customer_id=null",
+        ]
+    );
+}
+
+#[test]
+fn a_table_refers_to_itself() {
+    let world = World::in_folder(
+        "CREATE TABLE people (id serial PRIMARY KEY, nick text UNIQUE NOT NULL, boss int REFERENCES people); \
+         INSERT INTO people (nick) VALUES ('old')",
+        "people: {natural_key: [nick], references: {boss: {table: people, by: {nick: boss}}}}",
+    );
+    world.deliver(
+        "b",
+        "people.csv",
+        "nick,boss\na,b\nb,c\nc,old\nd,d\nold,a\n",
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "+ people nick=a: boss=+<b>",
+            "+ people nick=b: boss=+<c>",
+            "+ people nick=c: boss=<old>",
+            "+ people nick=d: boss=+<d>",
+            "~ people nick=old: boss=null→+<a>",
+        ]
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT p.nick, b.nick FROM people p JOIN people b ON b.id = p.boss ORDER BY 1"),
+        ["a|b", "b|c", "c|old", "d|d", "old|a"]
+    );
+    assert_eq!(world.plan("b").news(), [""; 0]);
+    rollback(&world, "b");
+    assert_eq!(world.rows("SELECT nick, boss FROM people"), ["old|∅"]);
+}
+
+#[test]
+fn a_parent_that_was_renamed_since_is_drift_by_its_key() {
+    for (change, state) in [
+        (
+            "UPDATE customers SET customer_no = 'C-x' WHERE customer_no = 'C-0'",
+            "vanished",
+        ),
+        (
+            "UPDATE customers SET customer_no = 'C-x' WHERE customer_no = 'C-0'; INSERT INTO customers (customer_no) VALUES ('C-0')",
+            "changed",
+        ),
+        ("DELETE FROM customers", "vanished"),
+    ] {
+        let world = shop();
+        world.deliver("b", "orders.csv", "order_no,customer\nO-1,C-0\n");
+        let plan = world.plan("b");
+        world.sql(change);
+        let run = world.writes_only_a_failure(|| world.apply(&plan));
+        let run = run
+            .exits(3)
+            .says("customers")
+            .says("customer_no=C-0")
+            .says(state);
+        assert!(!run.stderr.contains("id=1"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn references_nest() {
+    let world = World::in_folder(
+        "CREATE TABLE a (id serial PRIMARY KEY, k text UNIQUE); \
+         CREATE TABLE b (id serial PRIMARY KEY, a_id int NOT NULL REFERENCES a, k text, UNIQUE (a_id, k)); \
+         CREATE TABLE c (b_id int REFERENCES b, k text PRIMARY KEY); \
+         INSERT INTO a (k) VALUES ('x'); INSERT INTO b (a_id, k) VALUES (1, 'old')",
+        "\
+a: {natural_key: [k]}
+b: {natural_key: [a_id, k], references: {a_id: {table: a, by: {k: a}}}}
+c:
+  natural_key: [k]
+  references:
+    b_id: {table: b, by: {a_id: {table: a, by: {k: a}}, k: b}}
+",
+    );
+    world.deliver("1", "a.csv", "k\ny\n");
+    world.deliver("1", "b.csv", "a,k\nx,new\ny,new\n");
+    world.deliver("1", "c.csv", "k,a,b\n1,x,old\n2,x,new\n3,y,new\n4,,\n");
+    let plan = world.plan("1");
+    assert_eq!(
+        plan.news(),
+        [
+            "+ a k=y",
+            "+ b a_id=<x> k=new",
+            "+ b a_id=+<y> k=new",
+            "+ c k=1: b_id=<<x> old>",
+            "+ c k=2: b_id=+<<x> new>",
+            "+ c k=3: b_id=+<+<y> new>",
+            "+ c k=4: b_id=null",
+        ]
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT c.k, a.k, b.k FROM c LEFT JOIN b ON b.id = b_id LEFT JOIN a ON a.id = a_id ORDER BY 1"),
+        ["1|x|old", "2|x|new", "3|y|new", "4|∅|∅"]
+    );
+    assert_eq!(world.plan("1").news(), [""; 0]);
+    rollback(&world, "1");
+    assert_eq!(world.rows("SELECT k FROM b"), ["old"]);
+    world.deliver("2", "c.csv", "k,a,b\n1,x,none\n2,z,old\n");
+    assert_eq!(
+        violations(&world.plan("2")),
+        [
+            "missing_parent b_id: no row of b has a_id (k), k = x, none, neither in the database nor among the new rows of this plan",
+            "missing_parent b_id: no row of a has k = z, neither in the database nor among the new rows of this plan",
+        ]
+    );
+}
+
+#[test]
+fn what_tables_yaml_cannot_mean_is_refused_with_its_place() {
+    let world = shop();
+    world.deliver("b", "orders.csv", "order_no,customer\nO-1,C-0\n");
+    for (reference, place, message) in [
+        (
+            "{table: customer, by: {customer_no: c}}",
+            "4:37: ",
+            "customer is not in the database",
+        ),
+        (
+            "{table: customers, by: {customer: c}}",
+            "4:53: ",
+            "customer is not a column of customers; did you mean customer_no?",
+        ),
+        ("{table: customers, by: {}}", "4:16: ", "by names no column"),
+        (
+            "{table: products, by: {sku: c}}",
+            "4:37: ",
+            "customer_id refers to customers (orders_customer_id_fkey), not to products",
+        ),
+        (
+            "{table: customers, by: {customer_no: 1}}",
+            "line 4 column",
+            "expected the name of a field, or a reference",
+        ),
+        (
+            "{table: customers, byy: {customer_no: c}}",
+            "line 4 column",
+            "did you mean `by`?",
+        ),
+        (
+            "{table: customers, by: {customer_no: c, customer_no: d}}",
+            "line 4 column",
+            "stands twice",
+        ),
+    ] {
+        world.configure(&format!(
+            "customers: {{natural_key: [customer_no]}}\norders:\n  natural_key: [order_no]\n  references: {{customer_id: {reference}}}\n"
+        ));
+        let run = world.try_plan("b", &[]).exits(1);
+        assert!(
+            run.stderr.contains(place) && run.stderr.contains(message),
+            "{reference}: {}",
+            run.stderr
+        );
+    }
+    for (column, message) in [
+        ("customer", "customer is not a column of orders"),
+        ("id", "takes no value from a record"),
+    ] {
+        world.configure(&format!(
+            "orders: {{natural_key: [order_no], references: {{{column}: {{table: customers, by: {{customer_no: c}}}}}}}}\n"
+        ));
+        world.try_plan("b", &[]).exits(1).says(message);
+    }
+    world.sql(
+        "CREATE TABLE tree (id serial PRIMARY KEY, up int REFERENCES tree, k text, UNIQUE (up, k))",
+    );
+    world
+        .configure("tree: {natural_key: [up, k], references: {up: {table: tree, by: {k: above}}}}");
+    world.deliver("t", "tree.csv", "k,above\na,b\n");
+    world
+        .try_plan("t", &[])
+        .exits(1)
+        .says("up refers to its own table and is in the natural key of tree");
+}
+
+#[test]
+fn several_rows_with_a_key_are_ambiguous_and_a_live_one_counts_first() {
+    let world = World::in_folder(
+        "CREATE TABLE p (id serial PRIMARY KEY, k text NOT NULL, deleted_at timestamptz); \
+         CREATE TABLE c (k text PRIMARY KEY, p int REFERENCES p); \
+         INSERT INTO p (k, deleted_at) VALUES ('both', now()), ('both', NULL), ('dead', now()), ('two', NULL), ('two', NULL)",
+        "p: {natural_key: [k], soft_delete: true}\nc: {natural_key: [k], references: {p: {table: p, by: {k: p}}}}",
+    );
+    world.deliver("b", "c.csv", "k,p\n1,both\n2,dead\n3,two\n");
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "+ c k=1: p=<both>",
+            "+ c k=2: p=<dead>",
+            "! c k=3: ambiguous_key p block",
+        ]
+    );
+    world.deliver("b", "c.csv", "k,p\n1,both\n2,dead\n");
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(world.rows("SELECT k, p FROM c ORDER BY 1"), ["1|2", "2|3"]);
+    world
+        .loader(&["config", "check"])
+        .exits(0)
+        .says("p is looked up in p by k, which no unique key makes find one row at most");
+}
+
+#[test]
+fn without_a_foreign_key_the_row_is_locked_and_the_grant_is_named() {
+    let world = World::in_folder(
+        "CREATE TABLE p (id serial PRIMARY KEY, k text NOT NULL UNIQUE); CREATE TABLE c (k text PRIMARY KEY, p int); \
+         INSERT INTO p (k) VALUES ('x')",
+        "p: {natural_key: [k]}\nc: {natural_key: [k], references: {p: {table: p, by: {k: p}}}}",
+    );
+    world.deliver("b", "p.csv", "k\ny\n");
+    world.deliver("b", "c.csv", "k,p\n1,x\n2,y\n3,y\n");
+    let plan = world.plan("b");
+    assert_eq!(plan.tables(), ["p", "c"]);
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT c.k, p.k FROM c JOIN p ON p.id = p ORDER BY 1"),
+        ["1|x", "2|y", "3|y"]
+    );
+    rollback(&world, "b");
+    assert_eq!(world.rows("SELECT k FROM p"), ["x"]);
+    world.deliver("two", "c.csv", "k,p\n1,x\n");
+    let plan = world.plan("two");
+    world.sql(
+        "CREATE ROLE references_loose LOGIN PASSWORD 'x'; GRANT ALL ON ALL TABLES IN SCHEMA public TO references_loose; \
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO references_loose; \
+         REVOKE ALL ON p FROM references_loose; GRANT SELECT ON p TO references_loose",
+    );
+    let as_role = world.url.replace("loader@", "references_loose@");
+    let args = ["apply", plan.name(), "--approve", &plan.hash()];
+    let run = world.loader_with(&args, &[("DATABASE_URL", &as_role)]);
+    run.exits(1).says("GRANT UPDATE ON \"public\".\"p\"");
+    let run = world.loader_with(
+        &["config", "check", "--for", "apply"],
+        &[("DATABASE_URL", &as_role)],
+    );
+    assert!(
+        run.stdout
+            .contains("GRANT INSERT, UPDATE, DELETE ON \"public\".\"p\""),
+        "{run}"
+    );
+    world.sql("DROP OWNED BY references_loose; DROP ROLE references_loose");
+}
+
+#[test]
+fn a_batch_that_renames_a_row_cannot_refer_to_it_by_either_name() {
+    let world = World::in_folder(
+        "CREATE TABLE p (id serial PRIMARY KEY, mail text UNIQUE, k text UNIQUE); \
+         CREATE TABLE c (k text PRIMARY KEY, p int REFERENCES p); INSERT INTO p (mail, k) VALUES ('m', 'old')",
+        "p: {natural_key: [mail]}\nc: {natural_key: [k], references: {p: {table: p, by: {k: p}}}}",
+    );
+    world.deliver("b", "p.csv", "mail,k\nm,new\nn,other\n");
+    world.deliver("b", "c.csv", "k,p\n1,old\n2,new\n3,other\n");
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "~ p mail=m: k=\"old\"→\"new\"",
+            "+ p mail=n: k=\"other\"",
+            "! c k=1: missing_parent p block",
+            "! c k=2: missing_parent p block",
+            "+ c k=3: p=+<n>",
+        ]
+    );
+    assert!(
+        violations(&plan)[0].contains("this plan gives the row of p that has this k another one")
+    );
+}
+
+#[test]
+fn a_plan_that_names_a_row_which_it_does_not_insert_is_refused() {
+    use table_loader::plan::{Value, What};
+    let world = shop();
+    first_delivery(&world);
+    let plan = world.plan("b1");
+    let rename = |key: &mut table_loader::plan::Values| {
+        if let Some(name) = key.values_mut().next() {
+            *name = Value::from("C-7");
+        }
+    };
+    let forged = plan.forged(
+        |_| (),
+        |_| (),
+        |entry| {
+            if let What::Insert { values } = &mut entry.what
+                && let Some(Value::New(row)) = values.get_mut("customer_id")
+            {
+                rename(&mut row.key);
+            }
+        },
+    );
+    world
+        .writes_only_a_failure(|| world.apply(&forged))
+        .exits(6)
+        .says("refer to a row of customers that is to be new in it")
+        .says("C-7");
+    // Another row's number under the right name.
+    world.sql("INSERT INTO customers (customer_no) VALUES ('C-8')");
+    let forged = plan.forged(
+        |_| (),
+        |_| (),
+        |entry| {
+            if let What::Insert { values } = &mut entry.what
+                && let Some(Value::Referred(row)) = values.get_mut("customer_id")
+            {
+                row.stored = "2".into();
+            }
+        },
+    );
+    world
+        .writes_only_a_failure(|| world.apply(&forged))
+        .exits(3)
+        .says("customer_no=C-0");
+    // A name where nothing is looked up.
+    let forged = plan.forged(
+        |_| (),
+        |_| (),
+        |entry| {
+            if let What::Insert { values } = &mut entry.what
+                && let Some(name) = values.get("customer_id").cloned()
+            {
+                values.insert("note".into(), name);
+            }
+        },
+    );
+    world
+        .writes_only_a_failure(|| world.apply(&forged))
+        .exits(6);
+}
+
+#[test]
+fn who_refers_to_a_sensitive_key_tells_it_to_nobody() {
+    let world = World::in_folder(
+        SHOP,
+        &TABLES.replace("[customer_no]}", "[customer_no], sensitive: [customer_no]}"),
+    );
+    world.deliver("b", "customers.csv", "customer_no\nC-secret\n");
+    world.deliver(
+        "b",
+        "orders.csv",
+        "order_no,customer\nO-1,C-secret\nO-2,C-0\nO-3,C-missing\n",
+    );
+    let plan = world.plan("b");
+    for format in ["text", "markdown", "html", "json"] {
+        let shown = world.show(&plan, &["--format", format]);
+        for secret in ["C-secret", "C-0", "C-missing"] {
+            assert!(!shown.contains(secret), "{format}: {secret}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn pages_show_the_key_beside_the_number() {
+    let world = shop();
+    first_delivery(&world);
+    let plan = world.plan("b1");
+    for format in ["text", "markdown", "html"] {
+        let shown = world.show(&plan, &["--format", format]);
+        for said in ["customer_no=C-0", "customer_no=C-1, new in this plan"] {
+            assert!(shown.contains(said), "{format}: {said}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn duplicates_are_found_when_their_references_are_known() {
+    let world = shop();
+    world.deliver("b", "orders.csv", "order_no,customer\nO-1,C-0\n");
+    world.deliver(
+        "b",
+        "items.csv",
+        "order,line,sku,quantity\nO-1,1,S-0,1\nO-1,1,S-0,1\nO-1,2,S-0,1\nO-1,2,S-0,2\n",
+    );
+    assert_eq!(
+        world.plan("b").lines(),
+        [
+            "+ orders order_no=O-1: customer_id=<C-0>",
+            "+ items line=1 order_id=+<O-1>: product_id=<S-0> quantity=\"1\"",
+            "= items line=1 order_id=+<O-1>: duplicate",
+            "! items line=2 order_id=+<O-1>: duplicate_key block",
+            "! items line=2 order_id=+<O-1>: duplicate_key block",
+        ]
+    );
+}
+
+#[test]
+fn tables_that_refer_to_each_other_draw_their_numbers_first() {
+    let world = World::in_folder(
+        "CREATE TABLE a (id serial PRIMARY KEY, k text UNIQUE, b int); \
+         CREATE TABLE b (id serial PRIMARY KEY, k text UNIQUE, a int NOT NULL REFERENCES a); \
+         ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b DEFERRABLE; INSERT INTO a (k) VALUES ('old')",
+        "a: {natural_key: [k], references: {b: {table: b, by: {k: b}}}}\n\
+         b: {natural_key: [k], references: {a: {table: a, by: {k: a}}}}",
+    );
+    world.deliver("1", "a.csv", "k,b\nx,y\nold,z\n");
+    world.deliver("1", "b.csv", "k,a\ny,x\nz,old\n");
+    let plan = world.plan("1");
+    assert_eq!(
+        plan.lines(),
+        [
+            "~ a k=old: b=null→+<z>",
+            "+ a k=x: b=+<y>",
+            "+ b k=y: a=+<x>",
+            "+ b k=z: a=<old>",
+        ]
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows(
+            "SELECT a.k, b.k, c.k FROM a JOIN b ON a.b = b.id JOIN a c ON c.id = b.a ORDER BY 1"
+        ),
+        ["old|z|old", "x|y|x"]
+    );
+    assert_eq!(world.plan("1").news(), [""; 0]);
+    rollback(&world, "1");
+    assert_eq!(world.rows("SELECT k, b FROM a"), ["old|∅"]);
+}
