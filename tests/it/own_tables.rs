@@ -87,7 +87,7 @@ fn a_rollback_that_cannot_restore_the_queue_is_refused() {
     world.writes_only_a_failure(|| {
         let run = world.loader(&["rollback", "--batch-id", "b", "--force"]);
         assert_ne!(run.code, Some(0), "{run:?}");
-        run.says("validation_queue")
+        run.says("restoring the validation queue")
     });
 }
 

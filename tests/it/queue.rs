@@ -281,3 +281,28 @@ fn what_our_own_apply_loaded_or_failed_does_not_stand_in_the_way() {
     );
     assert_eq!(world.plan("b").lines().len(), 2);
 }
+
+#[test]
+fn an_entry_that_cannot_be_put_back_fails_the_rollback() {
+    let world = world();
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    world.apply(&world.plan("b")).ok();
+    world.sql(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE TRIGGER keep BEFORE UPDATE ON validation_queue FOR EACH ROW EXECUTE FUNCTION keep()",
+    );
+    let back = ["rollback", "--batch-id", "b", "--force"];
+    world.writes_only_a_failure(|| {
+        let run = world.loader(&back).exits(1);
+        run.says("restoring the validation queue")
+    });
+    world.sql("DROP TRIGGER keep ON validation_queue");
+    // What somebody else set since is theirs, and stays.
+    world.sql("UPDATE validation_queue SET status = 'archived'");
+    world.loader(&back).ok();
+    assert_eq!(
+        world.rows("SELECT status FROM validation_queue"),
+        ["archived"]
+    );
+    assert_eq!(world.rows("SELECT count(*) FROM t"), ["0"]);
+}

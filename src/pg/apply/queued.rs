@@ -99,7 +99,11 @@ pub(super) async fn settle(context: &Context<'_>, header: &Header) -> Result<u64
     if header.undoes.is_empty() {
         return Ok(settled);
     }
-    Ok(settled + session.execute(&restore(origin, &header.undoes)).await?)
+    let ours = session.count(&lock_ours(origin, &header.undoes)).await?;
+    let restore = restore(origin, &header.undoes);
+    let restored = session.execute(&restore).await?;
+    must_be(restore.doing(), ours, restored)?;
+    Ok(settled + restored)
 }
 
 /// Whether the plan leaves everything as it is, the queue's verdicts too: then there is nothing that
@@ -153,22 +157,45 @@ fn verdicts(origin: &Origin<'_>, values: &mut Values) -> String {
 /// Sets the entries that the undone applications set to what stood before.
 pub(in crate::pg) fn restore(origin: &Origin<'_>, undoes: &[String]) -> Statement {
     let mut values = Values::default();
+    let states = before(origin, undoes, &mut values);
+    set(origin, RESTORING, &states, &ours(), values)
+}
+
+/// Locks the entries that the undone applications set and nobody since, and counts them.
+pub(in crate::pg) fn lock_ours(origin: &Origin<'_>, undoes: &[String]) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM (SELECT FROM {} q JOIN ({}) n ON n.id = q.id WHERE {} \
+         FOR NO KEY UPDATE OF q) x",
+        origin.own_table("validation_queue"),
+        before(origin, undoes, &mut values),
+        ours(),
+    );
+    Statement::with(RESTORING, sql, values)
+}
+
+const RESTORING: &str = "restoring the validation queue";
+
+/// The condition that an entry is as the undone applications left it: what somebody else set since is
+/// theirs.
+fn ours() -> String {
+    format!("{IMAGE} = n.left_as")
+}
+
+/// What stood before in the entries that the undone applications set, and what they left.
+fn before(origin: &Origin<'_>, undoes: &[String], values: &mut Values) -> String {
     let of_undone = format!(
         "FROM {audit} WHERE application = ANY ({undone}::uuid[]) AND operation = 'QUEUE' ORDER BY record_id",
         audit = origin.own_table("audit_log"),
         undone = values.texts(undoes),
     );
-    let states = format!(
+    format!(
         "SELECT f.record_id::bigint AS id, f.old_values ->> 'status' AS status, \
            (f.old_values ->> 'loaded_at')::timestamptz AS loaded_at, f.old_values ->> 'error_message' AS error_message, \
            (f.old_values ->> 'application')::uuid AS application, l.new_values AS left_as \
          FROM (SELECT DISTINCT ON (record_id) record_id, old_values {of_undone}, id) f \
          JOIN (SELECT DISTINCT ON (record_id) record_id, new_values {of_undone}, id DESC) l ON l.record_id = f.record_id",
-    );
-    // What somebody else set since is theirs.
-    let ours = format!("{IMAGE} = n.left_as");
-    let doing = "restoring the validation queue";
-    set(origin, doing, &states, &ours, values)
+    )
 }
 
 /// What the audit log keeps of entry `q`.

@@ -115,9 +115,8 @@ pub async fn record_failure(
     batch_id: &str,
     reason: &str,
 ) -> Result<()> {
-    session
-        .run(&log_failure(schema, kind, batch_id, reason))
-        .await
+    let log = log_failure(schema, kind, batch_id, reason);
+    must_be(log.doing(), 1, session.execute(&log).await?)
 }
 
 pub(in crate::pg) fn log_failure(

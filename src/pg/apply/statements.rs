@@ -221,6 +221,7 @@ fn recording() {
         queued::lock_entries("public"),
         queued::name_drift("public"),
         queued::update(&ORIGIN),
+        queued::lock_ours(&ORIGIN, &["1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]),
         queued::restore(&ORIGIN, &["1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]),
     ];
     assert_snapshot("sql_record", &printed(statements));
