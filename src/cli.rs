@@ -18,6 +18,7 @@ mod limits;
 mod load;
 mod log;
 mod migrate;
+mod notes;
 mod pending;
 mod pgpass;
 mod plan;

@@ -34,7 +34,7 @@ use crate::text::hex;
 
 pub use head::header_json;
 pub use line::entry_json;
-pub use notes::{Notes, Outcome, Rehearsal, annotate};
+pub use notes::{Made, Notes, Outcome, Rehearsal, annotate};
 pub use order::order_key;
 pub use parse::Item;
 pub use read::{Executable, PlanFile};

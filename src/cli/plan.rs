@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::keys::{Made, Recipients};
 use super::limits::{LimitArgs, SizeArgs};
+use super::notes::NotesArgs;
 use super::progress::Progress;
 use super::settings::Settings;
 use super::{colour, print_json, say, warn};
@@ -30,6 +31,8 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     recipients: Recipients,
+    #[command(flatten)]
+    notes: NotesArgs,
     /// Also apply the plan and roll it back, so that triggers and deferred constraints are exercised; the outcome is
     /// recorded in the plan's notes. Needs the role that applies
     #[arg(long)]
@@ -165,12 +168,16 @@ impl BatchArgs {
             max_value: self.sizes.max_value,
             max_retries: settings.max_retries,
             concurrency: self.concurrency.clamp(1, 256),
+            made: None,
         })
     }
 }
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
-    let request = args.what.request(settings)?;
+    let request = PlanRequest {
+        made: args.notes.made(settings)?,
+        ..args.what.request(settings)?
+    };
     let rehearsal = if args.rehearse {
         Some(super::apply::request(settings, true)?)
     } else {

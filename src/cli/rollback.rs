@@ -6,6 +6,7 @@ use super::apply::{How, apply};
 use super::approval::attended;
 use super::keys::Recipients;
 use super::limits::LimitArgs;
+use super::notes::NotesArgs;
 use super::progress::Progress;
 use super::say;
 use super::settings::Settings;
@@ -26,6 +27,8 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     recipients: Recipients,
+    #[command(flatten)]
+    notes: NotesArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -62,6 +65,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         loader_schema: settings.loader_schema.clone(),
         limits: args.limits.allowances(),
         max_retries: settings.max_retries,
+        made: args.notes.made(settings)?,
     };
     let progress = Progress::start(settings);
     let events = |e| progress.tell(e);

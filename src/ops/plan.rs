@@ -52,7 +52,7 @@ pub async fn plan(
         draft(request, events).await
     })
     .await?;
-    writer.finish(header, out)
+    writer.noted(request.made.clone()).finish(header, out)
 }
 
 /// All of the plan, not yet written.

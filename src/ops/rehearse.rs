@@ -23,13 +23,20 @@ pub async fn plan_rehearsed(
 ) -> Result<(Header, String, Rehearsal)> {
     let spool = |e: std::io::Error| Error::io("making a temporary file for the plan", e);
     let file = tempfile::tempfile().map_err(spool)?;
-    let (header, hash) = plan(request, &file, events).await?;
+    let unnoted = PlanRequest {
+        made: None,
+        ..request.clone()
+    };
+    let (header, hash) = plan(&unnoted, &file, events).await?;
     let kept = file.try_clone().map_err(spool)?;
     let made = PlanFile::verify(file, "the plan".into())?;
     let rehearsal = rehearse(made, rehearsal, events).await?;
-    let notes = Notes { rehearsal };
+    let notes = Notes {
+        made: request.made.clone(),
+        rehearsal: Some(rehearsal.clone()),
+    };
     annotate(&kept, &notes, out)?;
-    Ok((header, hash, notes.rehearsal))
+    Ok((header, hash, rehearsal))
 }
 
 /// Does everything that an apply of the plan does, but the commit.

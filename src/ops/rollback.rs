@@ -16,7 +16,7 @@ use crate::pg::undo::{Undo, Written};
 use crate::pg::{Database, Session, Timeouts, catalog};
 use crate::plan::masking::Mask;
 use crate::plan::{Counts, DriftReport, Entry, Header, Kind, LedgerTable, Skips, TablePlan};
-use crate::planfile::PlanWriter;
+use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
 use crate::table::graph;
 use crate::table::limits::{self, Allowance};
@@ -39,6 +39,8 @@ pub struct RollbackRequest {
     pub limits: Vec<Allowance>,
     /// How often to try again after a failure that may pass.
     pub max_retries: u32,
+    /// What the plan's notes say of how it came about.
+    pub made: Option<Made>,
 }
 
 /// Which applications are taken back.
@@ -69,6 +71,7 @@ impl RollbackRequest {
             limits: Vec::new(),
             max_retries: 3,
             loader_schema: "public".into(),
+            made: None,
         }
     }
 }
@@ -88,7 +91,7 @@ pub async fn rollback(
         draft(request, events).await
     })
     .await?;
-    writer.finish(header, out)
+    writer.noted(request.made.clone()).finish(header, out)
 }
 
 /// All of the plan, not yet written.

@@ -12,8 +12,42 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Notes {
+    /// How the plan came about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
     /// How a rehearsal of the plan ended.
-    pub rehearsal: Rehearsal,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
+}
+
+/// When, by whom and where a plan was made, as its maker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Made {
+    /// The time (RFC 3339, UTC, seconds).
+    pub at: String,
+    /// Who.
+    pub by: String,
+    /// The machine.
+    pub on: String,
+    /// The database: host, port and name.
+    pub database: String,
+    /// The loader's version.
+    pub version: String,
+}
+
+impl Made {
+    /// In a line, for people.
+    pub fn words(&self) -> String {
+        let Made {
+            at,
+            by,
+            on,
+            database,
+            version,
+        } = self;
+        format!("made {at} by {by} on {on} for {database}, with loader {version}")
+    }
 }
 
 /// How a rehearsal ended.

@@ -11,7 +11,7 @@ use super::counted::Counted;
 use super::head::header_json;
 use super::line::EntryLine;
 use super::order::Unordered;
-use super::{FORMAT, Sections, plan_hash};
+use super::{FORMAT, Made, Notes, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Entry, Fragment, Header, What};
 
@@ -88,6 +88,7 @@ pub struct PlanWriter {
     line: Vec<u8>,
     counted: Counted,
     columns: BTreeMap<String, BTreeSet<String>>,
+    notes: Option<Notes>,
 }
 
 impl PlanWriter {
@@ -103,7 +104,18 @@ impl PlanWriter {
             line: Vec::new(),
             counted: Counted::default(),
             columns: BTreeMap::new(),
+            notes: None,
         })
+    }
+
+    /// The plan with notes of how it came about.
+    #[must_use]
+    pub fn noted(mut self, made: Option<Made>) -> PlanWriter {
+        self.notes = made.map(|made| Notes {
+            made: Some(made),
+            rehearsal: None,
+        });
+        self
     }
 
     /// Adds one object that was read.
@@ -192,10 +204,12 @@ impl PlanWriter {
         };
         let hash = plan_hash(&header, &sections)
             .map_err(|e| Error::local("writing the plan").caused_by(e))?;
+        let notes = self.notes.map(|notes| ("notes", serde_json::json!(notes)));
+        let notes: Vec<_> = notes.into_iter().collect();
         write_file(
             out,
             (&header, &hash),
-            &[],
+            &notes,
             (self.fragments, self.changes, None),
         )?;
         Ok((header, hash))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::select::Group;
 use crate::plan::{Header, Kind, Violation};
-use crate::planfile::{Notes, Outcome};
+use crate::planfile::{Notes, Outcome, Rehearsal};
 use crate::text::cut::fit;
 
 /// What stands between a plan and its apply.
@@ -111,8 +111,10 @@ pub fn shown(header: &Header, notes: &str) -> serde_json::Value {
     let hidden = serde_json::json!({"hidden": "it may hold sensitive values"});
     match serde_json::from_str::<Notes>(notes) {
         Ok(mut notes) => {
-            if notes.rehearsal.outcome == Outcome::Refused && header.has_sensitive() {
-                notes.rehearsal.message = "not shown, because it may hold sensitive values".into();
+            if let Some(told) = &mut notes.rehearsal
+                && is_hidden(header, told)
+            {
+                told.message = "not shown, because it may hold sensitive values".into();
             }
             serde_json::to_value(notes).unwrap_or(hidden)
         }
@@ -121,24 +123,31 @@ pub fn shown(header: &Header, notes: &str) -> serde_json::Value {
     }
 }
 
+/// Whether the database's own words about a rehearsal may repeat sensitive values.
+fn is_hidden(header: &Header, rehearsal: &Rehearsal) -> bool {
+    rehearsal.outcome == Outcome::Refused && header.has_sensitive()
+}
+
+fn rehearsed(header: &Header, rehearsal: &Rehearsal) -> String {
+    let outcome = rehearsal.outcome.words();
+    if is_hidden(header, rehearsal) {
+        return format!(
+            "rehearsed: {outcome}; why stands in the file, and may hold sensitive values"
+        );
+    }
+    let lines = rehearsal.message.lines().map(str::trim);
+    let message = fit(&lines.collect::<Vec<_>>().join(" "), 2_000);
+    format!("rehearsed: {outcome}: {message}")
+}
+
 /// What the notes say, in a line. The database's own words may repeat values that are not to be shown.
 pub fn noted(header: &Header, notes: &str) -> String {
     match serde_json::from_str::<Notes>(notes) {
-        Ok(Notes { rehearsal })
-            if rehearsal.outcome == Outcome::Refused && header.has_sensitive() =>
-        {
-            format!(
-                "rehearsed: {}; why stands in the file, and may hold sensitive values",
-                rehearsal.outcome.words()
-            )
-        }
-        Ok(Notes { rehearsal }) => {
-            let lines = rehearsal.message.lines().map(str::trim);
-            format!(
-                "rehearsed: {}: {}",
-                rehearsal.outcome.words(),
-                fit(&lines.collect::<Vec<_>>().join(" "), 2_000)
-            )
+        Ok(Notes { made, rehearsal }) => {
+            let made = made.map(|made| fit(&made.words(), 500));
+            let rehearsed = rehearsal.map(|rehearsal| rehearsed(header, &rehearsal));
+            let parts: Vec<String> = made.into_iter().chain(rehearsed).collect();
+            parts.join("; ")
         }
         Err(_) => format!("notes: {}", fit(notes, 200)),
     }

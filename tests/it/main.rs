@@ -13,6 +13,7 @@ mod support;
 mod approval;
 mod biobank;
 mod bombs;
+mod circumstances;
 mod deliveries;
 mod drift;
 mod effects;

@@ -27,6 +27,21 @@ fn flags_stand_in_for_variables() {
         .exits(4)
         .says("has no entries for batch b1");
     with_place(&plan, "off").exits(0);
+    let noted = [
+        "plan",
+        "--batch-id",
+        "b1",
+        "-o",
+        "noted.json",
+        "--notes",
+        "on",
+    ];
+    with_place(&noted, "off").exits(0);
+    assert!(
+        std::fs::read_to_string(world.path("noted.json"))
+            .unwrap()
+            .contains("\"made\"")
+    );
     with_place(&["batches"], "off").exits(0).says("waiting");
     with_place(&["batches"], "required")
         .exits(0)

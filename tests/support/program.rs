@@ -14,6 +14,8 @@ pub fn loader(folder: &Path) -> Command {
     }
     command
         .env("HOME", folder)
+        // So that one plan is like another.
+        .env("LOADER_NOTES", "off")
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

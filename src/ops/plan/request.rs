@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
+use crate::planfile::Made;
 use crate::source::Location;
 use crate::table::config::{Config, OnOlder, Strategy};
 use crate::table::limits::Allowance;
@@ -64,6 +65,8 @@ pub struct PlanRequest {
     pub max_retries: u32,
     /// Objects fetched at once.
     pub concurrency: usize,
+    /// What the plan's notes say of how it came about.
+    pub made: Option<Made>,
 }
 
 impl PlanRequest {
@@ -96,6 +99,7 @@ impl PlanRequest {
             max_value: 64 << 20,
             max_retries: 3,
             concurrency: 32,
+            made: None,
         }
     }
 
