@@ -186,6 +186,9 @@ pub struct Skips {
     /// A later record with the same key wins.
     #[serde(skip_serializing_if = "is_zero")]
     pub superseded: u64,
+    /// Somebody said that they are to be left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
 }
 
 /// Whether a number goes without saying.
@@ -201,13 +204,14 @@ impl Skips {
 
     /// How many there are of those that are not loaded although they say something else than the rows,
     /// each with its word.
-    fn others(&self) -> [(u64, &'static str); 5] {
+    fn others(&self) -> [(u64, &'static str); 6] {
         [
             (self.exists, "exists"),
             (self.conflict, "conflict"),
             (self.missing, "missing"),
             (self.duplicate, "duplicate"),
             (self.superseded, "superseded"),
+            (self.left_out, "left out by name"),
         ]
     }
 
@@ -221,6 +225,7 @@ impl Skips {
             missing: self.missing.saturating_add(other.missing),
             duplicate: self.duplicate.saturating_add(other.duplicate),
             superseded: self.superseded.saturating_add(other.superseded),
+            left_out: self.left_out.saturating_add(other.left_out),
         }
     }
 

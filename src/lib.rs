@@ -97,10 +97,10 @@ pub use source::Location;
 /// `tables.yaml`: as it is read, and as a plan keeps it.
 pub mod config {
     pub use crate::table::config::{
-        Config, GivenNumbers, OnDuplicate, OnImmutable, OnInvalid, OnOlder, Resolution, SoftDelete,
-        Stamp, Strategy, TableConfig, json_schema,
+        Config, GivenNumbers, OnDuplicate, OnImmutable, OnInvalid, OnOlder, OnUnknown, Resolution,
+        SoftDelete, Stamp, Strategy, TableConfig, json_schema,
     };
-    pub use crate::table::delivery::{Csv, Empty, Encoding, Envelope, Excel, Quote, Sign};
+    pub use crate::table::delivery::{Csv, Empty, Encoding, Envelope, Excel, Quote, Records, Sign};
     pub use crate::table::limits::{Allowance, Exceeded, Limit, Limits};
     pub use crate::types::spelling::{Encoding as Bytes, Epoch, Spelling};
 }

@@ -26,8 +26,8 @@ pub use history::{AuditFilter, Change, audit, history};
 pub use init::{InitRequest, init};
 pub use load::{LoadResults, TableResults, load};
 pub use pending::{PlanState, pending};
+pub use plan::{LeftOut, PlanRequest, Queue, plan};
 pub(crate) use plan::{PREFIX, REPORT};
-pub use plan::{PlanRequest, Queue, plan};
 pub use rehearse::{plan_rehearsed, rehearse};
 pub use rollback::{RollbackRequest, TakenBack, rollback};
 

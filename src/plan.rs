@@ -5,6 +5,7 @@ pub(crate) mod decision;
 mod drift;
 mod entry;
 mod header;
+pub(crate) mod ignored;
 pub(crate) mod incoming;
 mod inverse;
 pub(crate) mod masking;
@@ -16,7 +17,7 @@ pub(crate) mod words;
 pub use crate::action::{Action, Counts, Skips};
 pub use crate::sql::Qualified;
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
-pub use entry::{Entry, Fingerprint, Skip, What};
+pub use entry::{Entry, Fingerprint, Skip, What, Why};
 pub use header::{
     Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out, records,
 };

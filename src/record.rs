@@ -174,6 +174,8 @@ pub struct Delivery<'a> {
     /// What `tables.yaml` says about envelopes. Without a word, an object with `data` or `records`
     /// is one where the table has no such column and no other of its fields is a column.
     pub envelope: Option<&'a delivery::Envelope>,
+    /// Where it says that the records of JSON files stand.
+    pub records: Option<&'a delivery::Records>,
     /// What it says about delimited values.
     pub csv: &'a delivery::Csv,
     /// What it says about workbooks.
@@ -192,6 +194,7 @@ impl Delivery<'_> {
             format,
             columns: Columns(&[]),
             envelope: None,
+            records: None,
             csv: &UNSAID.0,
             excel: &UNSAID.1,
             most: Most::default(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use super::input;
 use super::keys::{Made, Recipients};
 use super::limits::{LimitArgs, SizeArgs};
 use super::notes::NotesArgs;
@@ -14,7 +15,7 @@ use super::progress::Progress;
 use super::settings::Settings;
 use super::{colour, print_json, say, warn};
 use crate::error::{Error, Result};
-use crate::ops::{self, ApplyRequest, PlanRequest, Queue};
+use crate::ops::{self, ApplyRequest, LeftOut, PlanRequest, Queue};
 use crate::plan::Header;
 use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
@@ -60,6 +61,10 @@ pub struct BatchArgs {
     /// each table's on_older
     #[arg(long, env = "LOADER_ON_OLDER", value_enum)]
     on_older: Option<OnOlderArg>,
+    /// Leave out the records in this file: a line each, as table and natural key, or as JSON with table, key, reason
+    /// and by
+    #[arg(long, value_name = "FILE")]
+    leave_out: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -156,6 +161,14 @@ impl BatchArgs {
                 OnOlderArg::Block => OnOlder::Block,
                 OnOlderArg::Reject => OnOlder::Reject,
             }),
+            leave_out: match &self.leave_out {
+                None => Vec::new(),
+                Some(path) => {
+                    let patience = settings.timeouts().patience();
+                    let text = input::text(path, "the records to leave out", patience)?;
+                    LeftOut::parse(&path.display().to_string(), &text)?
+                }
+            },
             limits: self.limits.allowances(),
             database: settings.database()?,
             timeouts: settings.timeouts(),

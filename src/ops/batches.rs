@@ -121,7 +121,7 @@ pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
         for table in &application.tables {
             let load = match application.undone_by {
                 None => Load::InEffect {
-                    rejected: table.rejected,
+                    rejected: table.rejected + table.left_out,
                     fragments: table.fragments,
                 },
                 Some(_) => Load::Undone,

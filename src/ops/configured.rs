@@ -124,6 +124,7 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
     }
     for target in &targets {
         let notes = unguarded(target).into_iter();
+        let notes = notes.chain(request.config.no_columns(&target.name, &target.table));
         checked
             .notes
             .extend(notes.map(|note| format!("{}: {note}", target.name)));

@@ -1,5 +1,6 @@
 //! Planning: reads the batch and the current rows, writes nothing but the plan.
 
+mod leave_out;
 mod notes;
 mod objects;
 mod queued;
@@ -29,11 +30,13 @@ use crate::table::limits;
 use crate::table::schema::Table;
 use crate::table::target::Target;
 
+use leave_out::{leave_out, note};
 use notes::{notes, of_table, replaced, undated};
 use objects::sort_objects;
 use queued::match_queue;
 use request::check_batch_id;
 
+pub use leave_out::LeftOut;
 pub(crate) use request::{PREFIX, REPORT};
 pub use request::{PlanRequest, Queue};
 
@@ -138,6 +141,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     )
     .await?;
     refuse_undated(&targets, &read)?;
+    leave_out(&session, &request.leave_out, &request.only, &mut stages).await?;
     let of: u64 = stages.iter().map(|s| s.rows).sum();
     events(Event::Checking { records: of });
     for stage in &mut stages {
@@ -218,8 +222,13 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         compared += stage.rows;
     }
     let mut tables = Vec::with_capacity(targets.len());
-    let read_of_tables = read.words.iter().zip(&read.unreadable);
-    for (stage, (words, unreadable)) in stages.iter().zip(read_of_tables) {
+    for (number, stage) in stages.iter().enumerate() {
+        let (words, unreadable) = (&read.words[number], read.unreadable[number].as_ref());
+        let named = |object: usize| {
+            read.fragments
+                .get(object)
+                .map_or("?".into(), |f| f.key.clone())
+        };
         let target = stage.target;
         let Target {
             name,
@@ -248,9 +257,12 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 notes(target, &stage.used, &targets, &read.fragments),
                 of_table(&marked, target),
                 of_table(&older.notes, target),
-                undated(unreadable.as_ref(), &|(object, position)| {
-                    origin(object, position)
-                }),
+                request.config.no_columns(name, table),
+                note(&session, &request.leave_out, target)
+                    .into_iter()
+                    .collect(),
+                read.ignored[number].notes(&named),
+                undated(unreadable, &|(object, position)| origin(object, position)),
                 words.notes(table, &|(object, position)| origin(object, position)),
             ]
             .concat(),

@@ -11,6 +11,7 @@ use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
 use crate::pg::plan::stage::{self, Stage};
 use crate::plan::Fragment;
+use crate::plan::ignored::Ignored;
 use crate::plan::incoming::{Incoming, Seen, Unreadable};
 use crate::plan::words::Words;
 use crate::record::{
@@ -41,6 +42,8 @@ pub struct Read {
     pub records: u64,
     /// Words that some columns refused and others stored, one a table.
     pub words: Vec<Words>,
+    /// Fields that are no columns and are not loaded, one a table.
+    pub ignored: Vec<Ignored>,
     /// Extraction times that cannot be read, one a table.
     pub unreadable: Vec<Option<Unreadable>>,
 }
@@ -136,6 +139,7 @@ pub async fn read_batch(
         stage.extracted = seen.extraction.known;
         read.words.push(seen.words);
         read.unreadable.push(seen.extraction.unreadable);
+        read.ignored.push(seen.ignored);
     }
     Ok(read)
 }
@@ -204,6 +208,7 @@ impl<'p> Parser<'p> {
             records: 0,
             words: Vec::new(),
             unreadable: Vec::new(),
+            ignored: Vec::new(),
         };
         let mut unreadable = Vec::new();
         for (number, object) in objects.iter().enumerate() {
@@ -300,11 +305,14 @@ impl<'p> Parser<'p> {
         chunks: &mpsc::Sender<Chunk>,
     ) -> std::result::Result<Summary, ReadError<Stop>> {
         let Target { table, config, .. } = self.tables[object.table];
-        let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        let columns = table.columns.iter().map(|c| &c.name);
+        let columns = columns.chain(config.columns.keys()).map(String::as_str);
+        let columns: Vec<&str> = columns.collect();
         let delivery = Delivery {
             format: object.format,
             columns: Columns(&columns),
             envelope: config.envelope.as_ref(),
+            records: config.records.as_ref(),
             csv: &config.csv,
             excel: &config.excel,
             most: self.limits.most,

@@ -76,6 +76,8 @@ impl Rule {
 pub enum Wins {
     /// Never: a row keeps its natural key.
     Never,
+    /// Never: it is set in new rows alone.
+    InNewRow,
     /// Where it is given, null included.
     Given,
     /// Where it is given and not null.
@@ -102,6 +104,7 @@ impl Wins {
         let is = |name: &String| name == column;
         match config.conflict_resolution {
             _ if config.natural_key.iter().any(is) => Wins::Never,
+            _ if config.insert_only_fields.iter().any(is) => Wins::InNewRow,
             _ if config.soft_delete.column() == Some(column) => Wins::Revives(mark),
             _ if config.immutable_fields.iter().any(is) => Wins::NotNull,
             Resolution::Replace => Wins::Given,
@@ -113,7 +116,7 @@ impl Wins {
     /// row is marked.
     fn over<'g>(self, given: Given<'g>, deleted: bool) -> Option<Option<&'g str>> {
         match (self, given) {
-            (Wins::Never, _) => None,
+            (Wins::Never | Wins::InNewRow, _) => None,
             (_, Given::Value(value)) => Some(Some(value)),
             (Wins::Given, Given::Null | Given::Blank) => Some(None),
             (Wins::Revives(mark), _) if deleted => Some(mark.alive()),
@@ -126,7 +129,7 @@ impl Wins {
     pub fn sql(self, field: &Field) -> String {
         let Field { given, value, row } = field;
         match self {
-            Wins::Never => "false".into(),
+            Wins::Never | Wins::InNewRow => "false".into(),
             Wins::Given => given.clone(),
             Wins::NotNull => format!("{value} IS DISTINCT FROM NULL"),
             Wins::Revives(mark) => {
@@ -228,6 +231,7 @@ pub fn decide(
 /// The effect of a violation of this kind that was found before anything is decided.
 pub fn finding_effect(kind: ViolationKind, config: &TableConfig) -> Effect {
     match (kind, config.on_older) {
+        (ViolationKind::RequiredField, _) => Effect::Reject,
         (ViolationKind::OlderRecord, OnOlder::Reject) => Effect::Reject,
         (ViolationKind::OlderRecord, _) => Effect::Block,
         _ => invalid_effect(config),

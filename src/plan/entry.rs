@@ -1,6 +1,8 @@
 //! One line of a plan: what becomes of one row or record.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -96,6 +98,32 @@ pub enum Skip {
     Duplicate,
     /// A later record with the same key wins (`on_duplicate: last`).
     Superseded,
+    /// Somebody said that it is to be left out.
+    LeftOut(Why),
+}
+
+/// Why a record is left out by name, as who said so.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Why {
+    /// The reason, where one is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who said so, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("left out by name")?;
+        if let Some(reason) = &self.reason {
+            write!(f, ": {}", crate::text::escape(reason))?;
+        }
+        match &self.by {
+            Some(by) => write!(f, " ({})", crate::text::escape(by)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Skip {
@@ -108,6 +136,7 @@ impl Skip {
             Skip::Missing => "missing",
             Skip::Duplicate => "duplicate",
             Skip::Superseded => "superseded",
+            Skip::LeftOut(_) => "left_out",
         }
     }
 
@@ -120,19 +149,21 @@ impl Skip {
             Skip::Missing => &mut skips.missing,
             Skip::Duplicate => &mut skips.duplicate,
             Skip::Superseded => &mut skips.superseded,
+            Skip::LeftOut(_) => &mut skips.left_out,
         }
     }
 
     /// Why, for people.
-    pub fn why(&self) -> &'static str {
-        match self {
+    pub fn why(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Skip::LeftOut(why) => return why.to_string().into(),
             Skip::Unchanged(_) => "unchanged",
             Skip::Exists => "exists, and the table is insert_only",
             Skip::Conflict => "exists, and the existing row is kept",
             Skip::Missing => "does not exist, and the table is update_only",
             Skip::Duplicate => "an identical copy of another record",
             Skip::Superseded => "a later record with the same key wins",
-        }
+        })
     }
 }
 

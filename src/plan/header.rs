@@ -296,6 +296,9 @@ pub struct Queued {
 /// One table in the ledger: what its rollback needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerTable {
+    /// Its records that were left out by name.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
     /// How many fragments its records came from.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub fragments: u64,

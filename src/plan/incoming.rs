@@ -8,12 +8,14 @@ use std::hash::{BuildHasher, RandomState};
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::ignored::Ignored;
 use crate::plan::reading::{Reading, word};
 use crate::plan::words::{Place, Words};
 use crate::plan::{Effect, Value as Stored, Violation, ViolationKind};
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
+use crate::table::config::OnUnknown;
 use crate::table::schema::{Column, Equality, Table};
 use crate::table::target::Target;
 use crate::types::{Kind, Spelled, Zoned};
@@ -81,6 +83,10 @@ const EXTRACTED: Kind = Kind::Timestamp(Zoned::Yes, 6);
 const COMPUTED: &str =
     "the database computes this column; leave it out of the records, or list it in ignore_fields";
 
+/// How the fields begin that the loader itself puts beside rejected records: such a file can be delivered
+/// again as it is.
+pub const OURS: &str = "loader:";
+
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy)]
 enum Field {
@@ -101,6 +107,8 @@ pub struct Seen {
     pub words: Words,
     /// What is known of when they were extracted.
     pub extraction: Extraction,
+    /// Fields that are no columns and are not loaded.
+    pub ignored: Ignored,
 }
 
 /// What is known of when the records of a table were extracted.
@@ -165,6 +173,10 @@ pub struct Incoming<'a> {
     used: Vec<bool>,
     given_columns: String,
     given: Keys,
+    /// Columns without which a record is left out.
+    required: Vec<usize>,
+    on_unknown: OnUnknown,
+    ignored: Ignored,
     /// How extraction times are spelled.
     times: Spelled,
     extraction: Extraction,
@@ -215,7 +227,8 @@ impl Keys {
 }
 
 /// The loader's own columns of a staging table, in order.
-pub const STAGE_COLUMNS: &str = "_n, _object, _position, _given, _findings, _rounded, _extracted";
+pub const STAGE_COLUMNS: &str =
+    "_n, _object, _position, _given, _findings, _rounded, _extracted, _left_out";
 
 impl<'a> Incoming<'a> {
     /// For records of `target`.
@@ -244,6 +257,11 @@ impl<'a> Incoming<'a> {
             };
             fields.insert(name, field);
         }
+        for (name, column) in &config.columns {
+            if let Some(field) = fields.get(column.as_str()).copied() {
+                fields.insert(name, field);
+            }
+        }
         for (column, reference) in &config.references {
             // The field of that name says the key, and not the number.
             if reference.fields().contains(column.as_str()) {
@@ -263,6 +281,11 @@ impl<'a> Incoming<'a> {
             used: vec![false; table.columns.len()],
             given_columns: String::new(),
             given: Keys::new(target),
+            required: (0..table.columns.len())
+                .filter(|i| config.required_fields.contains(&table.columns[*i].name))
+                .collect(),
+            on_unknown: config.on_unknown,
+            ignored: Ignored::default(),
             times: Spelled::new(&config.own_spelling()).unwrap_or_default(),
             extraction: Extraction::default(),
         }
@@ -275,6 +298,7 @@ impl<'a> Incoming<'a> {
             surely_distinct: self.given.surely_distinct(),
             words: self.words,
             extraction: self.extraction,
+            ignored: self.ignored,
         }
     }
 
@@ -331,7 +355,19 @@ impl<'a> Incoming<'a> {
                     ..Finding::new(ViolationKind::GeneratedField, name, COMPUTED)
                 }),
                 None if is_looked_up => {}
-                None => findings.push(self.unknown(name, value)),
+                None if name.starts_with(OURS) => {}
+                None => match self.on_unknown {
+                    OnUnknown::Block => findings.push(self.unknown(name, value)),
+                    OnUnknown::Ignore => self.ignored.add(name, object),
+                },
+                Some(Field::Column(i)) if cells[*i] != Cell::Absent => findings.push(Finding {
+                    given: shorten(value),
+                    ..Finding::new(
+                        ViolationKind::InvalidValue,
+                        &self.table.columns[*i].name,
+                        "given by two fields of the record, one of which `columns` in tables.yaml names",
+                    )
+                }),
                 Some(Field::Column(i))
                     if *value == Value::Blank && self.table.columns[*i].blank_is_default() =>
                 {
@@ -381,6 +417,22 @@ impl<'a> Incoming<'a> {
                 found.push(i);
             }
         }
+        for i in self.required.iter().filter(|i| !found.contains(i)) {
+            let name = &self.table.columns[*i].name;
+            let said = findings.iter().any(|f| f.field.as_deref() == Some(name));
+            let missing = match &cells[*i] {
+                Cell::Absent => "the record has no such field, and without it is left out",
+                Cell::Blank => "an empty cell, without which a record is left out",
+                Cell::Given(None) => "null, and without it a record is left out",
+                Cell::Given(Some(text)) if text.is_empty() => {
+                    "an empty text, without which a record is left out"
+                }
+                Cell::Given(Some(_)) => continue,
+            };
+            if !said {
+                findings.push(Finding::new(ViolationKind::RequiredField, name, missing));
+            }
+        }
         for i in self.keys.iter().filter(|i| !found.contains(i)) {
             let name = &self.table.columns[*i].name;
             let said = findings.iter().any(|f| f.field.as_deref() == Some(name));
@@ -420,6 +472,8 @@ impl<'a> Incoming<'a> {
         let place = (object, record.position);
         let extracted = record.extracted.and_then(|at| self.extracted(at, 1, place));
         push_copy_text(out, extracted.as_deref());
+        out.push(b'\t');
+        push_copy_text(out, None);
         for cell in cells.iter().chain(&looked_up) {
             out.push(b'\t');
             push_copy_text(out, cell.text());

@@ -20,6 +20,8 @@ pub enum ViolationKind {
     InvalidValue,
     /// A column that must have a value has none.
     NullValue,
+    /// A column without which a record is left out is absent, null or empty.
+    RequiredField,
     /// A column of the natural key is absent or null.
     MissingKey,
     /// The field is no column of the table.
@@ -51,6 +53,7 @@ impl ViolationKind {
             ViolationKind::ImmutableField => "immutable_field",
             ViolationKind::InvalidValue => "invalid_value",
             ViolationKind::NullValue => "null_value",
+            ViolationKind::RequiredField => "required_field",
             ViolationKind::MissingKey => "missing_key",
             ViolationKind::UnknownField => "unknown_field",
             ViolationKind::GeneratedField => "generated_field",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::plan::{
-    Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What,
+    Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What, Why,
 };
 use crate::strict::unique_map;
 
@@ -71,10 +71,14 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     given: Option<String>,
-    /// Of a violation: why, in words.
+    /// Of a violation, and of a record that is left out by name: why, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     message: Option<String>,
+    /// Of a record that is left out by name: who said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    by: Option<String>,
     /// Of a violation: whether these words may quote a value of the record or of another row.
     #[serde(default, skip_serializing_if = "is_false")]
     quotes: bool,
@@ -111,6 +115,7 @@ enum Reason {
     Missing,
     Duplicate,
     Superseded,
+    LeftOut,
 }
 
 fn is_false(b: &bool) -> bool {
@@ -142,6 +147,7 @@ impl From<Entry> for EntryLine {
             existing: None,
             given: None,
             message: None,
+            by: None,
             quotes: false,
             instead: None,
             other: None,
@@ -181,6 +187,10 @@ impl From<Entry> for EntryLine {
                     Skip::Missing => Reason::Missing,
                     Skip::Duplicate => Reason::Duplicate,
                     Skip::Superseded => Reason::Superseded,
+                    Skip::LeftOut(why) => {
+                        (line.message, line.by) = (why.reason, why.by);
+                        Reason::LeftOut
+                    }
                 });
             }
             What::Violation(v) => {
@@ -231,6 +241,10 @@ impl TryFrom<EntryLine> for Entry {
                 Reason::Missing => Skip::Missing,
                 Reason::Duplicate => Skip::Duplicate,
                 Reason::Superseded => Skip::Superseded,
+                Reason::LeftOut => Skip::LeftOut(Why {
+                    reason: line.message.take(),
+                    by: line.by.take(),
+                }),
             }),
             Action::Violation => What::Violation(Violation {
                 kind: line.kind.take().ok_or_else(|| need("kind"))?,
@@ -262,6 +276,7 @@ impl TryFrom<EntryLine> for Entry {
             ("existing", line.existing.is_some()),
             ("given", line.given.is_some()),
             ("message", line.message.is_some()),
+            ("by", line.by.is_some()),
             ("quotes", line.quotes),
             ("instead", line.instead.is_some()),
             ("other", line.other.is_some()),

@@ -9,7 +9,7 @@ use super::*;
 use crate::action::Counts;
 use crate::plan::{
     Effect, Entry, Fingerprint, Fragment, Kind, NewRow, Other, Queued, Skip, TablePlan,
-    TargetDatabase, Value, Values, Violation, ViolationKind, What,
+    TargetDatabase, Value, Values, Violation, ViolationKind, What, Why,
 };
 use crate::sql::Qualified;
 use crate::table::config::Config;
@@ -51,6 +51,8 @@ fn skip() -> impl Strategy<Value = Skip> {
         Just(Skip::Missing),
         Just(Skip::Duplicate),
         Just(Skip::Superseded),
+        (option::of(text()), option::of(text()))
+            .prop_map(|(reason, by)| Skip::LeftOut(Why { reason, by })),
     ]
 }
 
@@ -59,6 +61,7 @@ fn violation() -> impl Strategy<Value = Violation> {
         Just(ViolationKind::ImmutableField),
         Just(ViolationKind::NullValue),
         Just(ViolationKind::OlderRecord),
+        Just(ViolationKind::RequiredField),
         Just(ViolationKind::MissingObject),
     ];
     let effect = prop_oneof![

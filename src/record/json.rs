@@ -4,6 +4,7 @@
 //! fault has its place; a record's own text is `serde_json`'s.
 
 mod object;
+mod placed;
 mod text;
 
 use std::ops::Range;
@@ -29,10 +30,14 @@ pub(super) fn read<E>(
         sink,
         summary: Summary::default(),
         lines: false,
+        first: false,
         width: 0,
         most: delivery.most.record,
     };
-    reader.file()?;
+    match delivery.records {
+        Some(records) => reader.placed(records)?,
+        None => reader.file()?,
+    }
     Ok(reader.summary)
 }
 
@@ -45,6 +50,8 @@ struct Reader<'a, 's, W, E> {
     summary: Summary,
     /// Whether the object that is read is one of several that begin on lines of their own.
     lines: bool,
+    /// Whether no member of the object that is walked through was seen yet.
+    first: bool,
     /// Number of fields in the last record: a guess at the next one's.
     width: usize,
     /// The most bytes of a record.

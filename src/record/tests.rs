@@ -211,6 +211,7 @@ fn of<'a>(columns: &'a [&'a str], envelope: Option<&'a delivery::Envelope>) -> D
         format: Format::Json,
         columns: Columns(columns),
         envelope,
+        records: None,
         csv: &UNSAID.0,
         excel: &UNSAID.1,
         most: Most::default(),

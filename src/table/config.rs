@@ -1,215 +1,61 @@
 //! `tables.yaml`: what the loader knows about each table beyond what the database says.
 
 mod checked;
+mod choices;
 mod file;
 mod place;
+mod soft_delete;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::strict::unique_map;
-use crate::table::delivery::{Csv, Envelope, Excel};
+use crate::table::delivery::{Csv, Envelope, Excel, Records};
 use crate::table::limits::Limits;
 use crate::table::reference::Reference;
 use crate::table::schema::{Column, Identity};
 use crate::types::spelling::{Encoding, Epoch, Spelling};
 
 pub use checked::Config;
+pub use choices::{
+    GivenNumbers, OnDuplicate, OnImmutable, OnInvalid, OnOlder, OnUnknown, Resolution, Stamp,
+    Strategy,
+};
 pub use file::json_schema;
-
-/// What to do with existing and missing rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// Insert what is absent, update what exists.
-    #[default]
-    Upsert,
-    /// Insert what is absent, skip what exists.
-    InsertOnly,
-    /// Update what exists, skip what is absent.
-    UpdateOnly,
-}
-
-/// How an existing row and a record combine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Resolution {
-    /// Given values win, but null never replaces a value.
-    #[default]
-    Merge,
-    /// Given values win, null included.
-    Replace,
-    /// The existing row stays.
-    Skip,
-}
-
-/// What a violation of an immutable column does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnImmutable {
-    /// The plan cannot be applied.
-    #[default]
-    Block,
-    /// The record is left out.
-    Reject,
-    /// The existing value stays, the record's other columns are applied.
-    Keep,
-}
-
-/// What any other violation does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnInvalid {
-    /// The plan cannot be applied.
-    #[default]
-    Block,
-    /// The record is left out, and those that depend on it.
-    Reject,
-}
-
-/// What becomes of different records with one natural key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnDuplicate {
-    /// The plan cannot be applied.
-    #[default]
-    Block,
-    /// All of them are left out.
-    Reject,
-    /// The last one, in object and position order, wins.
-    Last,
-}
-
-/// What becomes of records that were extracted before data which changed their rows already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnOlder {
-    /// They are loaded, and the plan says how many there are.
-    #[default]
-    Note,
-    /// The plan cannot be applied.
-    Block,
-    /// They are left out.
-    Reject,
-}
-
-impl OnOlder {
-    /// The word in `tables.yaml`.
-    pub fn word(self) -> &'static str {
-        match self {
-            OnOlder::Note => "note",
-            OnOlder::Block => "block",
-            OnOlder::Reject => "reject",
-        }
-    }
-
-    fn is_default(&self) -> bool {
-        *self == OnOlder::default()
-    }
-}
-
-/// What becomes of a value that is given for a column which a sequence numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum GivenNumbers {
-    /// It is stored, and the sequence is moved behind it.
-    #[default]
-    Advance,
-    /// It is a violation.
-    Refuse,
-}
-
-/// What a stamp column is set to by every load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Stamp {
-    /// The time of the applying transaction.
-    Now,
-    /// Who applies.
-    Actor,
-    /// The batch's id.
-    BatchId,
-}
-
-/// Whether deletes mark rows, and in which column.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum SoftDelete {
-    /// Rows are removed.
-    #[default]
-    Off,
-    /// Rows are marked in the column `deleted_at`.
-    On,
-    /// Rows are marked in this column.
-    Column(String),
-}
-
-impl Serialize for SoftDelete {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        match self {
-            SoftDelete::Off => s.serialize_bool(false),
-            SoftDelete::On => s.serialize_bool(true),
-            SoftDelete::Column(name) => s.serialize_str(name),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for SoftDelete {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = SoftDelete;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false or the name of a column")
-            }
-            fn visit_bool<E>(self, on: bool) -> Result<SoftDelete, E> {
-                Ok(if on { SoftDelete::On } else { SoftDelete::Off })
-            }
-            fn visit_str<E>(self, column: &str) -> Result<SoftDelete, E> {
-                Ok(SoftDelete::Column(column.to_owned()))
-            }
-        }
-        d.deserialize_any(Visitor)
-    }
-}
-
-impl JsonSchema for SoftDelete {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "SoftDelete".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({
-            "description": "Whether deletes mark rows (in `deleted_at`, or in the column named) instead of removing them.",
-            "type": ["boolean", "string"],
-        })
-    }
-}
-
-impl SoftDelete {
-    /// The column that marks a deleted row.
-    pub fn column(&self) -> Option<&str> {
-        match self {
-            SoftDelete::Off => None,
-            SoftDelete::On => Some("deleted_at"),
-            SoftDelete::Column(name) => Some(name),
-        }
-    }
-}
+pub use soft_delete::SoftDelete;
 
 /// One table's configuration.
 // In a plan it stands as it was in effect: with the default stamps filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["natural_key"]))]
 pub struct TableConfig {
     /// The columns that identify a row.
+    // Only what holds for all tables has none.
+    #[serde(default)]
     #[schemars(length(min = 1))]
     pub natural_key: Vec<String>,
     /// Columns that may be set on insert and never changed.
     #[serde(default)]
     pub immutable_fields: Vec<String>,
+    /// Columns that a record sets in a new row, and that it leaves alone in an existing one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub insert_only_fields: Vec<String>,
+    /// Columns without which a record is left out: where they are absent, null or empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required_fields: Vec<String>,
+    /// What becomes of fields that are no columns.
+    #[serde(default, skip_serializing_if = "OnUnknown::is_default")]
+    pub on_unknown: OnUnknown,
+    /// Fields that have other names in the delivery than their columns, each with its column.
+    #[serde(
+        default,
+        deserialize_with = "unique_map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub columns: BTreeMap<String, String>,
     /// What to do with existing and missing rows.
     #[serde(default)]
     pub update_strategy: Strategy,
@@ -261,6 +107,10 @@ pub struct TableConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Envelope")]
     pub envelope: Option<Envelope>,
+    /// Where the records of a JSON file stand: a JSON pointer to their array, or the field into which the keys of an object of records are put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Records")]
+    pub records: Option<Records>,
     /// How its files of delimited values are written.
     #[serde(default, skip_serializing_if = "Csv::is_default")]
     pub csv: Csv,
@@ -307,12 +157,6 @@ pub struct TableConfig {
     /// The most rows that one plan may insert, update or delete; more is for `--max-inserts` and its siblings to allow.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
-}
-
-impl GivenNumbers {
-    fn is_default(&self) -> bool {
-        *self == GivenNumbers::default()
-    }
 }
 
 fn yes() -> bool {
@@ -365,22 +209,6 @@ impl TableConfig {
         match self.spelling.get(column) {
             Some(own) => own.or(&table),
             None => table,
-        }
-    }
-
-    /// What the table says, and where it says nothing what holds for all tables.
-    fn with_defaults(self, defaults: &Spelling) -> TableConfig {
-        let spelling = self.own_spelling().or(defaults);
-        TableConfig {
-            formats: spelling.formats,
-            time_zone: spelling.time_zone,
-            epoch: spelling.epoch,
-            decimal_comma: spelling.decimal_comma,
-            bytes: spelling.bytes,
-            null_words: spelling.null_words,
-            true_words: spelling.true_words,
-            false_words: spelling.false_words,
-            ..self
         }
     }
 
@@ -483,6 +311,81 @@ mod tests {
         assert!(e.starts_with("tables.yaml: 3:3: formats: %"), "{e}");
         let e = error("a: {natural_key: [id], spelling: {c: {timezone: UTC}}}");
         assert!(e.contains("did you mean `time_zone`?"), "{e}");
+    }
+
+    #[test]
+    fn what_holds_for_all_tables_can_be_all_but_what_is_one_tables_own() {
+        let text = "defaults: {on_invalid: reject, immutable_fields: [created_at], csv: {delimiter: ;}, limits: {delete: 0}, \
+                      on_older: block, stamps: {updated_by: actor}}\n\
+                    a: {natural_key: [id]}\n\
+                    b: {natural_key: [id], on_invalid: block, immutable_fields: [], csv: {}, on_older: note}\n";
+        let config = Config::parse("t", text).unwrap();
+        let (a, b) = (&config.tables["a"], &config.tables["b"]);
+        assert_eq!(a.on_invalid, OnInvalid::Reject);
+        assert_eq!(a.immutable_fields, ["created_at"]);
+        assert_eq!((a.on_older, b.on_older), (OnOlder::Block, OnOlder::Note));
+        assert!(!a.csv.is_default() && b.csv.is_default() && b.immutable_fields.is_empty());
+        assert_eq!(b.on_invalid, OnInvalid::Block);
+        assert!(!b.limits.is_empty());
+        assert_eq!(b.stamps().count(), 1);
+        let e = error("defaults:\n  natural_key: [id]\na: {natural_key: [id]}");
+        assert_eq!(
+            e,
+            "tables.yaml: 2:3: defaults: natural_key is for each table to say"
+        );
+        let e = error("defaults:\n  on_invalidd: reject\na: {natural_key: [id]}");
+        assert!(
+            e.contains("line 2 column 3") && e.contains("did you mean `on_invalid`?"),
+            "{e}"
+        );
+        let e = error("lcl:\n  on_invalid: reject\n");
+        assert!(e.contains("1:1: lcl has no natural_key"), "{e}");
+    }
+
+    #[test]
+    fn what_a_table_expects_contradicts_nothing() {
+        for (said, says) in [
+            (
+                "immutable_fields: [v], insert_only_fields: [v]",
+                "v stands in both immutable_fields and insert_only_fields of a",
+            ),
+            (
+                "insert_only_fields: [id]",
+                "id is in the natural key of a and never changes; take it out of insert_only_fields",
+            ),
+            (
+                "stamps: {v: now}, insert_only_fields: [v]",
+                "v is a stamp of a and set by every load",
+            ),
+            (
+                "required_fields: [v, v]",
+                "v stands twice in required_fields of a",
+            ),
+            (
+                "columns: {x: v, y: v}",
+                "columns: x and y are both v of a; name one field",
+            ),
+            (
+                "envelope: data, records: /x",
+                "records and envelope of a both say where records stand",
+            ),
+            ("records: items", "is not a JSON pointer"),
+            ("records: {key_in: x}", "unknown field `key_in`"),
+        ] {
+            let e = error(&format!(
+                "a:\n  natural_key: [id]\n  {}\n",
+                said.replace(", s", "\n  s")
+                    .replace(", i", "\n  i")
+                    .replace(", r", "\n  r")
+            ));
+            assert!(
+                e.contains(says)
+                    && (e.contains("tables.yaml: 3:")
+                        || e.contains("tables.yaml: 4:")
+                        || e.contains("line 3")),
+                "{said}: {e}"
+            );
+        }
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! How a table's records are delivered, as `tables.yaml` says.
 
+mod records;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+pub use records::{Pointer, Records};
 
 /// Which field of a JSON object holds the record or the records, where the file does not show it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,7 +25,7 @@ fn all_that_is_wrong_is_found_in_one_run_with_its_place() {
     world.sql("CREATE TABLE loose (k text, v text)");
     world.write(
         "tables.yaml",
-        "subjects: {natural_key: [gsid], immutable_fields: [crated_by]}\n\
+        "subjects: {natural_key: [gsid], insert_only_fields: [crated_by]}\n\
          loose: {natural_key: [k]}\n\
          gone: {natural_key: [id]}\n",
     );

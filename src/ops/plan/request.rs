@@ -1,5 +1,6 @@
 //! What is to be planned.
 
+use super::leave_out::LeftOut;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
 use crate::planfile::Made;
@@ -41,6 +42,8 @@ pub struct PlanRequest {
     pub strategy: Option<Strategy>,
     /// In place of each table's own `on_older`.
     pub on_older: Option<OnOlder>,
+    /// Records that are left out by name.
+    pub leave_out: Vec<LeftOut>,
     /// In place of the tables' own limits.
     pub limits: Vec<Allowance>,
     /// The database.
@@ -87,6 +90,7 @@ impl PlanRequest {
             only: Vec::new(),
             strategy: None,
             on_older: None,
+            leave_out: Vec::new(),
             limits: Vec::new(),
             database,
             timeouts: Timeouts::default(),

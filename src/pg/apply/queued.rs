@@ -132,7 +132,8 @@ pub(in crate::pg) fn count_unsettled(origin: &Origin<'_>) -> Statement {
     Statement::with("looking at the validation queue", sql, values)
 }
 
-/// Entries of the plan's fragments become `loaded`, or `failed` where a record was left out.
+/// Entries of the plan's fragments become `loaded`, `failed` where a record was left out for what is wrong
+/// about it, or `skipped` where all were left out by name.
 pub(in crate::pg) fn update(origin: &Origin<'_>) -> Statement {
     let mut values = Values::default();
     let states = verdicts(origin, &mut values);
@@ -143,13 +144,14 @@ pub(in crate::pg) fn update(origin: &Origin<'_>) -> Statement {
 /// What becomes of the entries of the plan's fragments.
 fn verdicts(origin: &Origin<'_>, values: &mut Values) -> String {
     format!(
-        "SELECT e.id, CASE WHEN r.message IS NULL THEN 'loaded' ELSE 'failed' END AS status, \
-           CASE WHEN r.message IS NULL THEN pg_catalog.now() END AS loaded_at, \
+        "SELECT e.id, r.status, CASE r.status WHEN 'loaded' THEN pg_catalog.now() END AS loaded_at, \
            r.message AS error_message, {}::uuid AS application \
-         FROM (SELECT DISTINCT id, object FROM pg_temp.loader_queue_entries) e \
-         LEFT JOIN (SELECT object, pg_catalog.min(message) || CASE WHEN pg_catalog.count(*) > 1 \
+         FROM (SELECT DISTINCT id, object, records FROM pg_temp.loader_queue_entries) e, \
+         LATERAL (SELECT CASE WHEN pg_catalog.bool_or(r.failed) THEN 'failed' \
+             WHEN pg_catalog.count(*) > 0 AND pg_catalog.count(*) = e.records THEN 'skipped' ELSE 'loaded' END AS status, \
+             pg_catalog.min(r.message) || CASE WHEN pg_catalog.count(*) > 1 \
              THEN ' and ' || pg_catalog.count(*) - 1 || ' more' ELSE '' END AS message \
-           FROM pg_temp.loader_rejected GROUP BY object) r ON r.object = e.object",
+           FROM pg_temp.loader_rejected r WHERE r.object = e.object) r",
         values.text(origin.application)
     )
 }

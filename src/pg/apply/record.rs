@@ -60,6 +60,7 @@ pub(in crate::pg) fn enter_in_ledger(
             types: types(&t.table),
             counts: t.counts,
             rejected: t.rejected,
+            left_out: t.skips.left_out,
             fragments: fragments(&t.table),
         })
         .collect();

@@ -315,6 +315,7 @@ impl<'a> After<'a> {
             c.name == column && (*used || c.generation.is_some() || config.is_stamp(column))
         }) && !config.natural_key.iter().any(|k| k == column)
             && !config.immutable_fields.iter().any(|k| k == column)
+            && !config.insert_only_fields.iter().any(|k| k == column)
     }
 }
 

@@ -161,7 +161,7 @@ impl<'c> Comparison<'c> {
             ),
             format!("CASE WHEN {FOUND} THEN {digest} END"),
             format!("NOT ({})", beside.live()),
-            "s._extracted".to_owned(),
+            "s._extracted, s._left_out".to_owned(),
         ];
         let columns = || {
             let columns = self.columns.iter().map(|i| &table.columns[*i]);

@@ -2,6 +2,7 @@
 //! PostgreSQL judges every value. What it refuses is found value by value, without a round trip
 //! for each.
 
+mod aside;
 mod finish;
 mod judge;
 mod look_up;
@@ -34,6 +35,8 @@ pub struct Stage<'a> {
     pub duplicates: bool,
     /// Whether the database refused values.
     pub findings: bool,
+    /// Whether records are left out by name.
+    pub leaves_out: bool,
     /// Whether it is known of any record when it was extracted.
     pub extracted: bool,
     /// Columns, by index, that have a value in place of the number that the database will give a new row.
@@ -51,7 +54,7 @@ const EXTRACTED: &str =
     "CREATE TEMPORARY TABLE loader_extracted (_t int, first bigint, last bigint, at timestamptz)";
 
 /// The loader's own columns of a staging table, in the order of [`STAGE_COLUMNS`].
-const OWN_COLUMNS: &str = "_n bigint, _object int, _position bigint, _given text, _findings text, _rounded text, _extracted timestamptz";
+const OWN_COLUMNS: &str = "_n bigint, _object int, _position bigint, _given text, _findings text, _rounded text, _extracted timestamptz, _left_out text";
 
 /// Makes what staging needs in `session`, once.
 ///
@@ -98,6 +101,7 @@ impl<'a> Stage<'a> {
             rows: 0,
             duplicates: false,
             findings: false,
+            leaves_out: false,
             extracted: false,
             provisional: BTreeSet::new(),
             referred: BTreeSet::new(),

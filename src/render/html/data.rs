@@ -1,6 +1,7 @@
 //! A plan's entries as the page's script reads them: JSON in which no value ends the element that
 //! holds it. Names that repeat are numbers, and come last.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -64,7 +65,7 @@ struct Row {
     r: Vec<(usize, Value)>,
     /// A word on the whole row.
     #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'static str>,
+    note: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     violation: Option<Broken>,
     /// Where it comes from: object, position.
@@ -133,11 +134,11 @@ impl Writer {
                         )
                     })
                     .collect();
-                row.note = revives.then_some("was deleted; comes back");
+                row.note = revives.then_some("was deleted; comes back".into());
             }
             What::Delete { values, soft, .. } => {
                 row.v = self.values(values);
-                row.note = soft.then_some("marked as deleted");
+                row.note = soft.then_some("marked as deleted".into());
             }
             What::Skip(skip) => row.note = Some(skip.why()),
             What::Violation(v) => {

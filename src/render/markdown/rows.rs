@@ -98,7 +98,7 @@ pub fn row(group: &Group) -> Row {
             format!("{}{}", list(values, false), rounded.concat())
         }
         What::Skip(skip) => {
-            let mut said = vec![words(skip.why(), 200)];
+            let mut said = vec![words(&skip.why(), 200)];
             said.extend(entry.rounded().into_iter().map(rounding));
             said.join("<br>")
         }

@@ -1,9 +1,9 @@
 //! `tables.yaml` read and checked, by itself and against a table found in the database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::file::{DEFAULTS, File};
+use super::file::{DEFAULTS, File, OWN, Said, with_defaults};
 use super::place::{locate, with_suggestion};
 use super::{Stamp, TableConfig};
 use crate::error::{Error, Remedy, Result};
@@ -22,6 +22,8 @@ pub struct Config {
     text: String,
     /// Configuration by table name as written.
     pub tables: BTreeMap<String, TableConfig>,
+    /// The settings of each table that it has only because they hold for all.
+    inherited: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Config {
@@ -45,22 +47,69 @@ impl Config {
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config) with file, line and column.
     pub fn parse(path: &str, text: &str) -> Result<Config> {
-        let File { defaults, tables } = serde_yaml::from_str::<File>(text)
-            .map_err(|e| Error::config(format!("{path}: {}", with_suggestion(&e.to_string()))))?;
+        let wrong = |e: serde_yaml::Error| {
+            Error::config(format!("{path}: {}", with_suggestion(&e.to_string())))
+        };
+        let File { defaults, tables } = serde_yaml::from_str::<File>(text).map_err(wrong)?;
         let mut config = Config {
             path: path.to_owned(),
             text: text.to_owned(),
-            tables: BTreeMap::new(),
+            tables,
+            inherited: BTreeMap::new(),
         };
-        config.check_spelling(DEFAULTS, &defaults)?;
-        let in_effect =
-            |(name, table): (String, TableConfig)| (name, table.with_defaults(&defaults));
-        config.tables = tables.into_iter().map(in_effect).collect();
+        if let Some(defaults) = defaults {
+            config.inherit(&defaults, &serde_yaml::from_str(text).map_err(wrong)?)?;
+        }
         config.hide_references();
         for (name, table) in &config.tables {
             config.check_names(name, table)?;
         }
         Ok(config)
+    }
+
+    /// Gives the tables what holds for all of them and they do not say themselves.
+    fn inherit(&mut self, defaults: &TableConfig, said: &Said) -> Result<()> {
+        let nothing = BTreeMap::new();
+        let of_all = said.get(DEFAULTS).unwrap_or(&nothing);
+        if let Some(own) = OWN.iter().find(|own| of_all.contains_key(**own)) {
+            let what = format!("{DEFAULTS}: {own} is for each table to say");
+            return Err(self.error(DEFAULTS, own, "", &what));
+        }
+        self.check_spelling(DEFAULTS, &defaults.own_spelling())?;
+        for (name, table) in &mut self.tables {
+            let own = said.get(name).unwrap_or(&nothing);
+            *table = with_defaults(table, own, defaults, of_all.keys())
+                .map_err(|e| Error::config(format!("{}: {DEFAULTS}: {e}", self.path)))?;
+            let inherited = of_all.keys().filter(|s| !own.contains_key(*s));
+            self.inherited
+                .insert(name.clone(), inherited.cloned().collect());
+        }
+        Ok(())
+    }
+
+    /// Whether a table has a setting only because it holds for all.
+    fn is_inherited(&self, table: &str, setting: &str) -> bool {
+        let inherited = self.inherited.get(table);
+        inherited.is_some_and(|settings| settings.contains(setting))
+    }
+
+    /// What should be known of the immutable fields of a table: those that are no columns of it protect
+    /// nothing.
+    pub(crate) fn no_columns(&self, name: &str, table: &Table) -> Vec<String> {
+        let own = self
+            .tables
+            .get(name)
+            .filter(|_| !self.is_inherited(name, "immutable_fields"));
+        let fields = own.iter().flat_map(|config| &config.immutable_fields);
+        let fields = fields.filter(|field| table.column(field).is_none());
+        let note = |field: &String| {
+            let near = nearest(field, table.columns.iter().map(|c| c.name.as_str()));
+            let near = near
+                .map(|n| format!("; did you mean {n}?"))
+                .unwrap_or_default();
+            format!("immutable_fields: {field} is not a column of the table{near}")
+        };
+        fields.map(note).collect()
     }
 
     /// The configuration of `table` as it is in effect for the table found in the database.
@@ -70,6 +119,29 @@ impl Config {
     pub(crate) fn resolve(&self, name: &str, table: &Table) -> Result<TableConfig> {
         let raw = self.tables.get(name).ok_or_else(|| self.unknown(name))?;
         let mut config = raw.clone();
+        let is_column = |column: &String| table.column(column).is_some();
+        config.immutable_fields.retain(is_column);
+        // What holds for all tables is about those columns of it that a table has.
+        for (setting, columns) in [
+            ("insert_only_fields", &mut config.insert_only_fields),
+            ("required_fields", &mut config.required_fields),
+            ("ignore_drift", &mut config.ignore_drift),
+            ("sensitive", &mut config.sensitive),
+        ] {
+            if self.is_inherited(name, setting) {
+                columns.retain(is_column);
+            }
+        }
+        if self.is_inherited(name, "stamps")
+            && let Some(stamps) = &mut config.stamps
+        {
+            stamps.retain(|column, _| is_column(column));
+        }
+        if self.is_inherited(name, "ignore_fields") {
+            config
+                .ignore_fields
+                .retain(|field| !table.column(field).is_some_and(|c| raw.takes(c)));
+        }
         if config.stamps.is_none() {
             let updated_at = table
                 .column("updated_at")
@@ -84,7 +156,9 @@ impl Config {
         let stamp_names = config.stamps().map(|(n, _)| n.to_owned());
         let columns = [
             ("natural_key", config.natural_key.clone()),
-            ("immutable_fields", config.immutable_fields.clone()),
+            ("insert_only_fields", config.insert_only_fields.clone()),
+            ("required_fields", config.required_fields.clone()),
+            ("columns", config.columns.values().cloned().collect()),
             ("ignore_drift", config.ignore_drift.clone()),
             ("sensitive", config.sensitive.clone()),
             ("references", config.references.keys().cloned().collect()),
@@ -235,6 +309,8 @@ impl Config {
         let lists = [
             ("natural_key", &table.natural_key),
             ("immutable_fields", &table.immutable_fields),
+            ("insert_only_fields", &table.insert_only_fields),
+            ("required_fields", &table.required_fields),
             ("depends_on", &table.depends_on),
             ("ignore_fields", &table.ignore_fields),
         ];
@@ -246,6 +322,7 @@ impl Config {
                 }
             }
         }
+        self.check_fields(name, table)?;
         self.check_spelling(name, &table.own_spelling())?;
         for spelling in table.spelling.values() {
             self.check_spelling(name, spelling)?;
@@ -270,6 +347,45 @@ impl Config {
                 let what = format!("{name} depends on {parent}, which is not configured{hint}");
                 return Err(self.error(name, "depends_on", parent, &what));
             }
+        }
+        Ok(())
+    }
+
+    /// That what is said of single fields does not contradict itself.
+    fn check_fields(&self, name: &str, table: &TableConfig) -> Result<()> {
+        for column in &table.insert_only_fields {
+            let what = if table.immutable_fields.contains(column) {
+                format!(
+                    "{column} stands in both immutable_fields and insert_only_fields of {name}; a difference is a \
+                     violation, or it is passed over"
+                )
+            } else if table.natural_key.contains(column) {
+                format!(
+                    "{column} is in the natural key of {name} and never changes; take it out of insert_only_fields"
+                )
+            } else if table.is_stamp(column) {
+                format!(
+                    "{column} is a stamp of {name} and set by every load; take it out of insert_only_fields"
+                )
+            } else {
+                continue;
+            };
+            return Err(self.error(name, "insert_only_fields", column, &what));
+        }
+        let mut fields: BTreeMap<&String, &String> = BTreeMap::new();
+        for (field, column) in &table.columns {
+            if let Some(other) = fields.insert(column, field) {
+                let what = format!(
+                    "columns: {other} and {field} are both {column} of {name}; name one field"
+                );
+                return Err(self.error(name, "columns", field, &what));
+            }
+        }
+        if table.records.is_some() && table.envelope.is_some() {
+            let what = format!(
+                "records and envelope of {name} both say where records stand; say one of them"
+            );
+            return Err(self.error(name, "records", "", &what));
         }
         Ok(())
     }

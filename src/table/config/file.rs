@@ -5,15 +5,54 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::TableConfig;
-use crate::types::spelling::Spelling;
 
 /// What stands in `tables.yaml`.
 #[derive(Default)]
 pub(super) struct File {
-    pub(super) defaults: Spelling,
+    /// What holds for all tables.
+    pub(super) defaults: Option<TableConfig>,
     pub(super) tables: BTreeMap<String, TableConfig>,
+}
+
+/// What each part of the file says, by name.
+pub(super) type Said = BTreeMap<String, BTreeMap<String, IgnoredAny>>;
+
+/// What each table says for itself alone.
+pub(super) const OWN: [&str; 5] = [
+    "natural_key",
+    "depends_on",
+    "references",
+    "columns",
+    "spelling",
+];
+
+/// `table`, and what `defaults` say where it does not; `own` are the settings that it says itself, `of_all`
+/// those that they say.
+///
+/// # Errors
+/// Where one of them cannot be written down and read again.
+pub(super) fn with_defaults<'s>(
+    table: &TableConfig,
+    own: &BTreeMap<String, IgnoredAny>,
+    defaults: &TableConfig,
+    of_all: impl Iterator<Item = &'s String>,
+) -> serde_json::Result<TableConfig> {
+    let (mut table, defaults) = (
+        serde_json::to_value(table)?,
+        serde_json::to_value(defaults)?,
+    );
+    for setting in of_all.filter(|setting| !own.contains_key(*setting)) {
+        // What is as it is without a word is not written down.
+        match (table.as_object_mut(), defaults.get(setting)) {
+            (Some(table), Some(value)) => drop(table.insert(setting.clone(), value.clone())),
+            (Some(table), None) => drop(table.remove(setting)),
+            (None, _) => {}
+        }
+    }
+    serde_json::from_value(table)
 }
 
 /// The key beside the tables' names that says what holds for all of them.
@@ -39,7 +78,7 @@ impl<'de> Deserialize<'de> for File {
                         return Err(serde::de::Error::custom(twice));
                     }
                     if key == DEFAULTS {
-                        file.defaults = map.next_value()?;
+                        file.defaults = Some(map.next_value()?);
                     } else {
                         file.tables.insert(key, map.next_value()?);
                     }
@@ -57,9 +96,20 @@ impl JsonSchema for File {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut defaults = TableConfig::json_schema(generator).to_value();
+        defaults["description"] =
+            "What holds for all tables, where they do not say otherwise.".into();
+        if let Some(fields) = defaults.as_object_mut() {
+            fields.remove("required");
+        }
+        for own in OWN {
+            if let Some(properties) = defaults["properties"].as_object_mut() {
+                properties.remove(own);
+            }
+        }
         json_schema!({
             "type": "object",
-            "properties": { DEFAULTS: generator.subschema_for::<Spelling>() },
+            "properties": { DEFAULTS: defaults },
             "additionalProperties": generator.subschema_for::<TableConfig>(),
         })
     }

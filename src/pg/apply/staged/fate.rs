@@ -55,7 +55,8 @@ impl Fate {
             What::Skip(Skip::Unchanged(_)) => Fate::Unchanged,
             What::Skip(Skip::Exists | Skip::Conflict) => Fate::Present,
             What::Skip(Skip::Missing) => Fate::Missing,
-            What::Skip(Skip::Duplicate | Skip::Superseded) | What::Violation(_) => return None,
+            What::Skip(Skip::Duplicate | Skip::Superseded | Skip::LeftOut(_))
+            | What::Violation(_) => return None,
         })
     }
 

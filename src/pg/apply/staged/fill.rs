@@ -11,7 +11,7 @@ use super::encode::{CHUNK, Encoded, Encoder, Lines};
 use crate::error::{Error, Result};
 use crate::pg::{Event, OnProgress, Session};
 use crate::plan::masking::Mask;
-use crate::plan::{Effect, Entry, Fragment, What};
+use crate::plan::{Effect, Entry, Fragment, Skip, What};
 use crate::planfile::{Executable, Item, PlanFile};
 use crate::sql::Statement;
 use crate::sql::copytext::push_copy_text;
@@ -26,8 +26,8 @@ enum Chunk {
 const DOING: &str = "staging the plan";
 
 /// The queue's entries of the plan's fragments, and why records of a fragment were left out.
-const PREPARE: &str = "CREATE TEMPORARY TABLE loader_queue_entries (id bigint, object text, status text, expect text); \
-                       CREATE TEMPORARY TABLE loader_rejected (object text, message text)";
+const PREPARE: &str = "CREATE TEMPORARY TABLE loader_queue_entries (id bigint, object text, records bigint, status text, expect text); \
+                       CREATE TEMPORARY TABLE loader_rejected (object text, failed bool, message text)";
 
 /// Stages all entries of the plan. When it returns, the plan's hash has been found right again.
 ///
@@ -152,7 +152,7 @@ fn push_queue_entries(out: &mut Vec<u8>, fragment: &Fragment) {
     for seen in &fragment.queue {
         out.extend_from_slice(format!("{}\t", seen.id).as_bytes());
         push_copy_text(out, Some(&fragment.key));
-        out.push(b'\t');
+        out.extend_from_slice(format!("\t{}\t", fragment.records).as_bytes());
         push_copy_text(out, Some(&seen.status));
         out.push(b'\t');
         push_copy_text(out, Some(&seen.expect.0));
@@ -160,25 +160,30 @@ fn push_queue_entries(out: &mut Vec<u8>, fragment: &Fragment) {
     }
 }
 
-/// Why the entry's record was left out, where it was, for each object that it came from.
+/// Why the entry's record was left out, where it was, for each object that it came from, and whether for
+/// what is wrong about it.
 fn push_rejected(out: &mut Vec<u8>, entry: &Entry, mask: &Mask) {
-    let rejects = |what: &What| matches!(what, What::Violation(v) if v.effect == Effect::Reject);
-    if !rejects(&entry.what) {
-        return;
-    }
+    let failed = match &entry.what {
+        What::Violation(v) if v.effect == Effect::Reject => true,
+        What::Skip(Skip::LeftOut(_)) => false,
+        _ => return,
+    };
     // The queue's message is for everybody.
     let mut masked = entry.clone();
     mask.entry(&mut masked);
-    let What::Violation(v) = &masked.what else {
-        return;
-    };
     for from in &entry.from {
         let object = from.rsplit_once('#').map_or(from.as_str(), |(o, _)| o);
         push_copy_text(out, Some(object));
-        out.push(b'\t');
-        let field = v.field.as_deref();
-        let field = field.map_or_else(String::new, |f| format!(" {f}:"));
-        let message = format!("{}:{field} {} ({from})", v.kind.word(), v.why());
+        out.extend_from_slice(if failed { b"\tt\t" } else { b"\tf\t" });
+        let message = match &masked.what {
+            What::Violation(v) => {
+                let field = v.field.as_deref();
+                let field = field.map_or_else(String::new, |f| format!(" {f}:"));
+                format!("{}:{field} {} ({from})", v.kind.word(), v.why())
+            }
+            What::Skip(skip) => format!("{} ({from})", skip.why()),
+            _ => continue,
+        };
         push_copy_text(out, Some(&message));
         out.push(b'\n');
     }

@@ -121,7 +121,11 @@ impl After<'_> {
         let (target, beside) = (self.target, self.stage.beside());
         let of_record = record_id(target.key_columns().iter().map(|c| c.staged_text("s")));
         let parts = self.parts();
-        let writes = writes_sql(&target.config, FOUND, ABSENT);
+        let mut conditions = vec![
+            "s._extracted IS NOT NULL".to_owned(),
+            writes_sql(&target.config, FOUND, ABSENT),
+        ];
+        conditions.extend(self.stage.is_for_its_row());
         format!(
             "SELECT r.n, r.id, r.extracted, d.newest FROM (\
                SELECT DISTINCT ON (s._n) s._n AS n, s._extracted AS extracted, CASE WHEN {FOUND} THEN {of_row} ELSE {of_record} END AS id, \
@@ -133,7 +137,7 @@ impl After<'_> {
             of_row = target.record_id("t"),
             differs = any(&parts.differs),
             from = beside.each(),
-            conditions = all(["s._extracted IS NOT NULL".to_owned(), writes]),
+            conditions = all(conditions),
             then_live_first = beside.then_live_first(),
             table = values.text(&target.name),
             undone = values.texts(undone),

@@ -34,7 +34,8 @@ pub(super) const DIFFERS: usize = 12;
 const DIGEST: usize = 13;
 const MARKED: usize = 14;
 pub(super) const EXTRACTED: usize = 15;
-pub(super) const FIXED: usize = 16;
+pub(super) const LEFT_OUT: usize = 16;
+pub(super) const FIXED: usize = 17;
 
 /// What stands for two values that are not sent, because they print alike.
 const ALIKE: &str = "";

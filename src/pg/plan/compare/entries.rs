@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use super::Comparison;
 use super::answer::{
-    DIFFERS, EXTRACTED, FIRST, LAST, N, OBJECT, OTHER_OBJECT, OTHER_POSITION, POSITION, Pending,
-    VARIANTS,
+    DIFFERS, EXTRACTED, FIRST, LAST, LEFT_OUT, N, OBJECT, OTHER_OBJECT, OTHER_POSITION, POSITION,
+    Pending, VARIANTS,
 };
 use crate::error::{Error, Result};
 use crate::plan::decision::{Current, Decision, Fate, Given, Wins, decide, invalid_effect};
 use crate::plan::{
     Action, Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What,
+    Why,
 };
 use crate::sql::copytext::CopyRow;
 use crate::table::config::OnDuplicate;
@@ -39,6 +40,7 @@ impl Comparison<'_> {
             return Ok(());
         };
         let line = &record.first;
+        let left_out = self.left_out(line)?;
         let mut violations = self.findings(line)?;
         if record.found() && record.ambiguous() {
             violations.push(self.violation(
@@ -51,7 +53,11 @@ impl Comparison<'_> {
         violations.extend(self.uncertain(line, &given)?);
         let of_key = self.rounded_key(line, &given)?;
         let duplicate = self.duplicate(line, record.n, of_key, &mut violations)?;
-        let mut decision = match duplicate {
+        let mut decision = match left_out.or(duplicate) {
+            Some(skip @ Skip::LeftOut(_)) => Decision {
+                fate: Fate::Skip(skip),
+                violations: Vec::new(),
+            },
             Some(skip) if violations.is_empty() => Decision {
                 fate: Fate::Skip(skip),
                 violations,
@@ -80,6 +86,13 @@ impl Comparison<'_> {
         }
         if what.is_some() {
             note_rounded(&mut rounded, &mut key);
+        }
+        // What is left out in any case blocks nothing.
+        let mut found = decision.violations.iter();
+        if found.any(|v| v.kind == ViolationKind::RequiredField) {
+            for violation in &mut decision.violations {
+                violation.effect = Effect::Reject;
+            }
         }
         // The record is counted by the gravest of its violations, which stands first.
         decision.violations.sort_by_key(|v| v.effect);
@@ -114,6 +127,16 @@ impl Comparison<'_> {
         }
         self.spare.extend(record.into_lines());
         Ok(())
+    }
+
+    /// That the record is left out by name, where it is.
+    fn left_out(&self, line: &CopyRow) -> Result<Option<Skip>> {
+        let Some(json) = line.get(LEFT_OUT) else {
+            return Ok(None);
+        };
+        let why: Why = serde_json::from_str(json)
+            .map_err(|e| Error::local("reading back why a record is left out").caused_by(e))?;
+        Ok(Some(Skip::LeftOut(why)))
     }
 
     /// What follows from other records with the same key: `None` if this one stands for the key.

@@ -82,12 +82,16 @@ impl Stage<'_> {
         Statement::new(self.doing("looking for duplicate keys among"), sql)
     }
 
-    /// The condition that a record has a key, and its key, by the equality that decides about it.
+    /// The condition that a record has a key and stands for it, and its key, by the equality that decides
+    /// about it.
     fn key(&self) -> (String, String) {
         let key = self.target.key();
-        let given = all(key
+        let mut given: Vec<String> = key
             .iter()
-            .map(|(c, _)| format!("s.{} IS DISTINCT FROM NULL", c.staged())));
+            .map(|(c, _)| format!("s.{} IS DISTINCT FROM NULL", c.staged()))
+            .collect();
+        given.extend(self.is_for_its_row());
+        let given = all(given);
         let by = list(
             key.iter()
                 .map(|(c, equality)| format!("s.{}{}", c.staged(), equality.collate())),

@@ -121,7 +121,7 @@ impl After<'_> {
         let row = &field.row;
         let is_given = field.given != NOT_GIVEN;
         let other = match rule.wins {
-            Wins::Never => return row.clone(),
+            Wins::Never | Wins::InNewRow => return row.clone(),
             _ if is_given => format!(
                 "{} IS DISTINCT FROM {}",
                 column.staged_text("s"),

@@ -1,0 +1,301 @@
+//! Records that are left out by name: each by its table and natural key, with the reason.
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::error::{Error, Result};
+use crate::pg::Session;
+use crate::pg::plan::stage::Stage;
+use crate::plan::Why;
+use crate::plan::reading::Reading;
+use crate::record::Value;
+use crate::sql::copytext::push_copy_text;
+use crate::table::target::Target;
+
+/// One record that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// Its table.
+    pub table: String,
+    /// Its natural key.
+    pub key: Key,
+    /// Why, and who said so.
+    pub why: Why,
+    /// Where that is said, for messages: a file and a line.
+    pub said: String,
+}
+
+/// A natural key as somebody names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// One value for each column of the key, in its order.
+    Values(Vec<Option<String>>),
+    /// Values by column.
+    Columns(Vec<(String, Option<String>)>),
+}
+
+/// A line that is a JSON object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    table: String,
+    key: Json,
+    reason: Option<String>,
+    by: Option<String>,
+}
+
+impl LeftOut {
+    /// The records that `text`, the content of the file `name`, says are left out: one a line, as the table and
+    /// the key (its value, or a JSON array of several) with a blank between, or as a JSON object with `table`,
+    /// `key`, and optionally `reason` and `by`. Empty lines and those that begin with `#` say nothing.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) with the first line that is neither.
+    pub fn parse(name: &str, text: &str) -> Result<Vec<LeftOut>> {
+        let lines = text
+            .lines()
+            .enumerate()
+            .map(|(i, line)| (i + 1, line.trim()));
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        lines
+            .map(|(n, line)| {
+                let said = format!("{name}: line {n}");
+                let wrong = |what: String| Error::config(format!("{said}: {what}"));
+                let line = if line.starts_with('{') {
+                    serde_json::from_str(line).map_err(|e| {
+                        wrong(format!(
+                            "{e}; write {{\"table\": …, \"key\": …, \"reason\": …}}"
+                        ))
+                    })?
+                } else {
+                    let (table, key) = line.split_once(char::is_whitespace).ok_or_else(|| {
+                        wrong("no key; write the table, a blank and the key".to_owned())
+                    })?;
+                    let key = key.trim_start();
+                    let array = key.starts_with('[').then(|| serde_json::from_str(key).ok());
+                    Line {
+                        table: table.to_owned(),
+                        key: array.flatten().unwrap_or_else(|| key.into()),
+                        reason: None,
+                        by: None,
+                    }
+                };
+                Ok(LeftOut {
+                    key: key(line.key).map_err(wrong)?,
+                    table: line.table,
+                    why: Why {
+                        reason: line.reason,
+                        by: line.by,
+                    },
+                    said,
+                })
+            })
+            .collect()
+    }
+}
+
+fn key(json: Json) -> std::result::Result<Key, String> {
+    let single = |json: Json| match json {
+        Json::Null => Ok(None),
+        Json::String(text) => Ok(Some(text)),
+        Json::Number(number) => Ok(Some(number.to_string())),
+        Json::Bool(truth) => Ok(Some(truth.to_string())),
+        Json::Array(_) | Json::Object(_) => Err("a value of the key is no single value".to_owned()),
+    };
+    match json {
+        Json::Array(values) => {
+            let values: std::result::Result<_, _> = values.into_iter().map(single).collect();
+            values.map(Key::Values)
+        }
+        Json::Object(values) => {
+            let values = values.into_iter().map(|(c, v)| Ok((c, single(v)?)));
+            let values: std::result::Result<_, String> = values.collect();
+            values.map(Key::Columns)
+        }
+        one => Ok(Key::Values(vec![single(one)?])),
+    }
+}
+
+/// Sets aside the records that are left out by name. Each name must be that of one.
+///
+/// # Errors
+/// [`Config`](crate::ErrorKind::Config) with all that name no record of the batch; [`Database`](crate::ErrorKind::Database).
+pub(super) async fn leave_out(
+    session: &Session,
+    named: &[LeftOut],
+    only: &[String],
+    stages: &mut [Stage<'_>],
+) -> Result<()> {
+    let mut wrong = Vec::new();
+    let asked = |left: &&LeftOut| only.is_empty() || only.contains(&left.table);
+    let planned: Vec<&str> = stages.iter().map(|s| s.target.name.as_str()).collect();
+    let elsewhere = named.iter().filter(asked);
+    let elsewhere = elsewhere.filter(|left| !planned.contains(&left.table.as_str()));
+    wrong.extend(elsewhere.map(|left| {
+        format!(
+            "{}: the batch has no table {}",
+            left.said,
+            crate::text::escape(&left.table)
+        )
+    }));
+    for stage in stages {
+        let own = named.iter().enumerate();
+        let own = own.filter(|(_, left)| left.table == stage.target.name);
+        let mut lines = Vec::new();
+        for (n, left) in own {
+            match line(n, left, stage.target) {
+                Ok(line) => lines.extend(line),
+                Err(what) => wrong.push(format!("{}: {what}", left.said)),
+            }
+        }
+        if lines.is_empty() {
+            continue;
+        }
+        for n in stage.leave_out(session, lines.into()).await? {
+            let left = n.parse::<usize>().ok().and_then(|n| named.get(n));
+            let said = left.map_or("?", |left| left.said.as_str());
+            wrong.push(format!(
+                "{said}: no record of {} in the batch has this key",
+                stage.target.name
+            ));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let shown = wrong.len().min(20);
+    let more = match wrong.len() - shown {
+        0 => String::new(),
+        n => format!("\n  and {n} more"),
+    };
+    Err(Error::config(format!(
+        "records that are to be left out are not found as they are named:\n  {}{more}",
+        wrong[..shown].join("\n  ")
+    )))
+}
+
+/// The most keys that a note names.
+const NAMED: usize = 10;
+
+/// What a reviewer should know of the records of `target` that are left out by name.
+pub(super) fn note(session: &Session, named: &[LeftOut], target: &Target) -> Option<String> {
+    let own: Vec<&LeftOut> = named
+        .iter()
+        .filter(|left| left.table == target.name)
+        .collect();
+    let shown = own.iter().take(NAMED).map(|left| {
+        let values = values(left, target)
+            .into_iter()
+            .map(|(_, value)| value.clone());
+        let values: Vec<Option<String>> = values.collect();
+        let id = match values.as_slice() {
+            [Some(one)] => one.clone(),
+            several => serde_json::to_string(several).unwrap_or_default(),
+        };
+        let why = [&left.why.reason, &left.why.by].into_iter().flatten();
+        let why: Vec<String> = why.map(|why| crate::text::escape(why)).collect();
+        let key = session.name_row(&target.name, &id);
+        if why.is_empty() {
+            key
+        } else {
+            format!("{key} ({})", why.join(", "))
+        }
+    });
+    let shown: Vec<String> = shown.collect();
+    let more = match own.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let keys = match own.len() {
+        0 => return None,
+        1 => "1 key is".to_owned(),
+        n => format!("{n} keys are"),
+    };
+    Some(format!(
+        "{keys} left out by name: {}{more}",
+        shown.join(", ")
+    ))
+}
+
+/// The values of a key in the order of the natural key of `target`; none where it is another key's.
+fn values<'l>(left: &'l LeftOut, target: &'l Target) -> Vec<(&'l String, &'l Option<String>)> {
+    let names = &target.config.natural_key;
+    match &left.key {
+        Key::Values(values) if values.len() == names.len() => names.iter().zip(values).collect(),
+        Key::Columns(columns) if columns.len() == names.len() => {
+            let find = |name| columns.iter().find(|(column, _)| column == name);
+            let found = names.iter().map(|name| Some((name, &find(name)?.1)));
+            found.collect::<Option<_>>().unwrap_or_default()
+        }
+        Key::Values(_) | Key::Columns(_) => Vec::new(),
+    }
+}
+
+/// The COPY line of the `n`-th record that is left out, one of `target`.
+fn line(n: usize, left: &LeftOut, target: &Target) -> std::result::Result<Vec<u8>, String> {
+    let values = values(left, target);
+    if values.is_empty() {
+        return Err(format!(
+            "the natural key of {} is {}",
+            target.name,
+            target.config.natural_key.join(", ")
+        ));
+    }
+    let looked_up = |(name, _): &&(&String, _)| target.config.references.contains_key(*name);
+    if let Some((name, _)) = values.iter().find(looked_up) {
+        return Err(format!(
+            "{name} is looked up, and records cannot be named by what is not known yet"
+        ));
+    }
+    let why = serde_json::to_string(&left.why).map_err(|e| e.to_string())?;
+    let mut out = format!("{n}\t").into_bytes();
+    push_copy_text(&mut out, Some(&why));
+    for (column, _) in target.key() {
+        let text = values.iter().find(|(name, _)| **name == column.name);
+        let text = text.and_then(|(_, text)| text.as_deref());
+        let given = text.map(Value::Cell).ok_or("null is in no key")?;
+        let read = Reading::new(column, &target.config).read(&given);
+        let read = read.map_err(|refused| format!("{}: {}", column.name, refused.why))?;
+        out.push(b'\t');
+        push_copy_text(&mut out, read.text.as_deref());
+    }
+    out.push(b'\n');
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_names_a_record() {
+        let text = "# why\n\nt G1\nt [\"a\", 1]\r\n{\"table\": \"t u\", \"key\": {\"a\": 1, \"b\": null}, \"reason\": \"r\", \"by\": \"w\"}\nt [half\n";
+        let found = LeftOut::parse("f", text).unwrap();
+        let value = |text: &str| Some(text.to_owned());
+        let keys: Vec<&Key> = found.iter().map(|l| &l.key).collect();
+        assert_eq!(
+            keys,
+            [
+                &Key::Values(vec![value("G1")]),
+                &Key::Values(vec![value("a"), value("1")]),
+                &Key::Columns(vec![("a".into(), value("1")), ("b".into(), None)]),
+                &Key::Values(vec![value("[half")]),
+            ]
+        );
+        assert_eq!(found[2].why.to_string(), "left out by name: r (w)");
+        assert_eq!(
+            (found[0].said.as_str(), found[3].said.as_str()),
+            ("f: line 3", "f: line 6")
+        );
+        for (text, says) in [
+            ("t", "f: line 1: no key"),
+            ("\n{\"table\": 1}", "f: line 2: invalid type"),
+            ("{\"table\": \"t\", \"key\": [[1]]}", "no single value"),
+            ("{\"table\": \"t\", \"keys\": 1}", "unknown field `keys`"),
+        ] {
+            let error = LeftOut::parse("f", text).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Records of a file that `tables.yaml` says where to find: deeper in it, or under their keys.
+
+use std::borrow::Cow;
+
+use super::object::fields;
+use super::{Reader, Window};
+use crate::record::{ReadError, Record, Value};
+use crate::table::delivery::{Pointer, Records};
+
+impl<W: Window, E> Reader<'_, '_, W, E> {
+    /// Reads a file whose records stand where `records` says.
+    pub(super) fn placed(&mut self, records: &Records) -> Result<(), ReadError<E>> {
+        match records {
+            Records::At(names) => self.at(names, names)?,
+            Records::KeyInto(field) => self.keyed(field)?,
+        }
+        self.text.record = None;
+        match self.text.next()? {
+            None => Ok(()),
+            Some(_) => Err(self.text.unexpected(0, "the end after the records"))?,
+        }
+    }
+
+    /// Reads the array to which `names`, what is left of `all`, lead.
+    fn at(&mut self, names: &[String], all: &[String]) -> Result<(), ReadError<E>> {
+        let Some((wanted, deeper)) = names.split_first() else {
+            return match self.text.next()? {
+                Some(b'[') => self.array(Self::record),
+                _ => Err(self
+                    .text
+                    .unexpected(0, "an array of records, as `records` in tables.yaml says"))?,
+            };
+        };
+        let mut found = false;
+        self.expect_members()?;
+        while let Some(name) = self.member()? {
+            if name != *wanted {
+                let end = self.text.value(0)?;
+                self.text.consume(end);
+            } else if found {
+                Err(self
+                    .text
+                    .fault(0, format!("the field {wanted:?} is given twice")))?;
+            } else {
+                found = true;
+                self.at(deeper, all)?;
+            }
+        }
+        if found {
+            return Ok(());
+        }
+        let at = Pointer(all);
+        let message = format!(
+            "no field {wanted:?} in the object before this, and `records` in tables.yaml says that the records are at {at}"
+        );
+        Err(self.text.fault(0, message))?
+    }
+
+    /// Reads the object whose members are records, and puts their keys into `field`.
+    fn keyed(&mut self, field: &str) -> Result<(), ReadError<E>> {
+        let mut keys = std::collections::HashSet::new();
+        self.expect_members()?;
+        loop {
+            self.text.record = Some(self.summary.records + 1);
+            let mut at = 0;
+            let Some(name) = self.text.name(&mut at, self.summary.records == 0)? else {
+                self.text.consume(at);
+                return Ok(());
+            };
+            if !self.text.starts(at, b'{') {
+                Err(self.text.unexpected(at, "a record (an object)"))?;
+            }
+            let end = self.text.value(at)?;
+            self.bound(end)?;
+            let (key, text) = (self.text.utf8(name)?, self.text.utf8(at..end)?);
+            if !keys.insert(key.to_owned()) {
+                Err(self.text.fault(0, format!("the key {key} is given twice")))?;
+            }
+            let mut fields =
+                fields(text, self.width).map_err(|wrong| self.text.fault_in(text, wrong))?;
+            if fields.iter().any(|(name, _)| name == field) {
+                let message = format!(
+                    "the record has a field {field:?}, into which `records` in tables.yaml puts its key"
+                );
+                Err(self.text.fault(at, message))?;
+            }
+            fields.push((Cow::Borrowed(field), Value::Json(key)));
+            self.width = fields.len();
+            let record = Record {
+                position: self.summary.records + 1,
+                fields,
+                extracted: None,
+            };
+            (self.sink)(record).map_err(ReadError::Sink)?;
+            self.done(end);
+        }
+    }
+
+    /// Moves into the object that is next.
+    fn expect_members(&mut self) -> Result<(), ReadError<E>> {
+        match self.text.next()? {
+            Some(b'{') => self.text.consume(1),
+            _ => Err(self
+                .text
+                .unexpected(0, "an object, as `records` in tables.yaml says"))?,
+        }
+        self.first = true;
+        Ok(())
+    }
+
+    /// Moves to the value of the next member of the object, and returns its name; `None` behind the object.
+    fn member(&mut self) -> Result<Option<String>, ReadError<E>> {
+        let mut at = 0;
+        let first = std::mem::replace(&mut self.first, false);
+        let name = match self.text.name(&mut at, first)? {
+            None => None,
+            Some(name) => {
+                let name = serde_json::from_str(self.text.utf8(name)?);
+                Some(name.unwrap_or_default())
+            }
+        };
+        self.text.consume(at);
+        Ok(name)
+    }
+}

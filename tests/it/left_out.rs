@@ -1,0 +1,108 @@
+//! Records that are left out by name: the plan says so, and so does the queue.
+
+use crate::support::World;
+
+fn world() -> World {
+    World::in_folder(
+        "CREATE TABLE p (id int PRIMARY KEY, v text); \
+         CREATE TABLE c (a citext_like, b int, p int REFERENCES p, PRIMARY KEY (a, b))"
+            .replace("citext_like", "text")
+            .as_str(),
+        "p: {natural_key: [id]}\nc: {natural_key: [a, b], on_invalid: reject}",
+    )
+}
+
+#[test]
+fn records_that_are_named_are_left_out_with_the_reason() {
+    let world = world();
+    world.deliver("b", "p/1.json", r#"{"id": 1, "v": "x"}"#);
+    world.deliver("b", "p/2.json", r#"[{"id": "002", "v": "y"}, {"id": 3}]"#);
+    world.deliver("b", "p/3.json", r#"{"id": 4, "v": 7, "w": "unknown"}"#);
+    world.deliver("b", "c.csv", "a,b,p\nk,1,1\nk,2,3\nl,3,3\n");
+    world.write(
+        "out.txt",
+        "# by the meeting of Monday\n\
+         {\"table\": \"p\", \"key\": 1, \"reason\": \"withdrew consent\", \"by\": \"Ada\"}\n\
+         p 2\n\
+         p [4]\n\
+         c [\"k\", 2]\n",
+    );
+    let plan = world.plan_with("b", &["--leave-out", "out.txt"]);
+    assert_eq!(
+        plan.lines(),
+        [
+            "= p id=1: left_out",
+            "= p id=2: left_out",
+            "+ p id=3",
+            "= p id=4: left_out",
+            "! c a=k b=1: missing_parent p reject",
+            "= c a=k b=2: left_out",
+            "+ c a=l b=3: p=\"3\"",
+        ]
+    );
+    assert_eq!(plan.entries()[0]["message"], "withdrew consent");
+    assert_eq!(plan.entries()[0]["by"], "Ada");
+    for format in ["text", "markdown", "html", "json"] {
+        for more in [&[][..], &["--action", "skip"]] {
+            let shown = world.show(&plan, &[&["--format", format], more].concat());
+            let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(shown.contains("withdrew consent"), "{format}: {shown}");
+        }
+    }
+    let run = world.loader(&["show", plan.name()]).ok();
+    run.says("4 skipped")
+        .says("3 keys are left out by name: 1 (withdrew consent, Ada), 2, 4");
+    world.apply(&plan).ok();
+    assert_eq!(world.rows("SELECT id FROM p"), ["3"]);
+    assert_eq!(
+        world.rows("SELECT s3_key, status, error_message FROM validation_queue ORDER BY 1"),
+        [
+            "staging/b/c.csv|failed|left out by name (staging/b/c.csv#3) and 1 more",
+            "staging/b/p/1.json|skipped|left out by name: withdrew consent (Ada) (staging/b/p/1.json#1)",
+            "staging/b/p/2.json|loaded|left out by name (staging/b/p/2.json#1)",
+            "staging/b/p/3.json|skipped|left out by name (staging/b/p/3.json#1)",
+        ]
+    );
+    let state = world.loader(&["batches", "--json"]).ok().json();
+    assert_eq!(state["batches"][0]["state"], "partly loaded");
+    // What was left out can be loaded later, and a rollback puts the queue back.
+    let plan = world.plan_with("b", &["--table-name", "p", "--leave-out", "out.txt"]);
+    assert_eq!(plan.count("insert"), 0);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(
+        world.rows("SELECT DISTINCT status, error_message FROM validation_queue"),
+        ["pending|∅"]
+    );
+}
+
+#[test]
+fn what_is_named_wrong_loads_nothing() {
+    let world = world();
+    world.deliver("b", "p/1.json", r#"{"id": 1, "v": "x"}"#);
+    for (content, says) in [
+        (
+            "p 1\np 9",
+            "out.txt: line 2: no record of p in the batch has this key",
+        ),
+        ("p one", "out.txt: line 1: id: not a whole number"),
+        ("p [1, 2]", "out.txt: line 1: the natural key of p is id"),
+        ("q 1", "out.txt: line 1: the batch has no table q"),
+        (
+            "p",
+            "out.txt: line 1: no key; write the table, a blank and the key",
+        ),
+        ("{\"table\": \"p\"}", "out.txt: line 1: missing field `key`"),
+    ] {
+        world.write("out.txt", content);
+        world
+            .try_plan("b", &["--leave-out", "out.txt"])
+            .exits(1)
+            .says(says);
+    }
+    world
+        .try_plan("b", &["--leave-out", "none.txt"])
+        .exits(1)
+        .says("none.txt: cannot read the records to leave out");
+}
