@@ -15,6 +15,7 @@ mod pooler;
 pub mod privileges;
 pub mod progress;
 pub mod queue;
+pub mod referred;
 pub mod session;
 pub mod undo;
 pub mod url;

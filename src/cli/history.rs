@@ -5,7 +5,7 @@ use std::io::Write;
 use super::settings::Settings;
 use super::{Shown, colour, show_json};
 use crate::error::{Error, Result};
-use crate::ops::{self, AuditFilter};
+use crate::ops::{self, AuditFilter, Change};
 use crate::pg::ledger::Application;
 use crate::plan::{Counts, Row};
 use crate::text::commands::inert;
@@ -150,12 +150,12 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
             c.changed_at,
             c.operation,
             escape(&c.table),
-            escape(&c.key),
+            c.named.clone().unwrap_or_else(|| escape(&c.key)),
             escape(&c.changed_by),
             escape(&c.batch_id)
         )
         .map_err(failed)?;
-        for line in differences(c.before.as_ref(), c.after.as_ref()) {
+        for line in differences(c) {
             writeln!(out, "    {}", inert(&line)).map_err(failed)?;
         }
     }
@@ -170,11 +170,15 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
 }
 
 /// The columns that differ, as `column: old → new`.
-fn differences(before: Option<&Row>, after: Option<&Row>) -> Vec<String> {
-    let show = |v: Option<&Option<String>>| match v {
+fn differences(change: &Change) -> Vec<String> {
+    let (before, after) = (change.before.as_ref(), change.after.as_ref());
+    let show = |column: &String, v: Option<&Option<String>>| match v {
         None => "(absent)".to_owned(),
         Some(None) => "null".to_owned(),
-        Some(Some(v)) => format!("\"{}\"", escape(v)),
+        Some(Some(v)) => match change.referred.get(column).and_then(|rows| rows.get(v)) {
+            Some(row) => escape(row),
+            None => format!("\"{}\"", escape(v)),
+        },
     };
     let names = before.into_iter().chain(after).flat_map(Row::keys);
     let names: std::collections::BTreeSet<&String> = names.collect();
@@ -188,8 +192,12 @@ fn differences(before: Option<&Row>, after: Option<&Row>) -> Vec<String> {
             let (one_sided, column) = (before.is_none() || after.is_none(), escape(name));
             match (old == new, one_sided) {
                 (true, _) => None,
-                (false, true) => Some(format!("{column}: {}", show(old.or(new)))),
-                (false, false) => Some(format!("{column}: {} → {}", show(old), show(new))),
+                (false, true) => Some(format!("{column}: {}", show(name, old.or(new)))),
+                (false, false) => Some(format!(
+                    "{column}: {} → {}",
+                    show(name, old),
+                    show(name, new)
+                )),
             }
         })
         .collect()

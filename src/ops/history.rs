@@ -1,13 +1,16 @@
 //! What happened: applications, and the changes of rows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::pg::ledger::{self, Application};
-use crate::pg::{Session, Timeouts, audit};
-use crate::plan::Row;
+use crate::pg::referred::{self, Referred};
+use crate::pg::{Session, Timeouts, audit, catalog};
 use crate::plan::masking::Mask;
+use crate::plan::{Row, Values, display_key};
 use crate::table::config::Config;
 
 /// The applications of a batch, or all, newest first.
@@ -56,6 +59,12 @@ pub struct Change {
     pub table: String,
     /// The row's natural key.
     pub key: String,
+    /// The natural key for people, where it refers to rows by their numbers: with the keys that these have now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
+    /// Of columns that are looked up, the rows to which their values refer now, by value and for people.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub referred: BTreeMap<String, BTreeMap<String, String>>,
     /// The batch.
     pub batch_id: String,
     /// The application.
@@ -106,11 +115,25 @@ pub async fn audit(
         mask.row(table, &mut values);
         Some(values)
     };
-    Ok(rows
-        .into_iter()
-        .map(|row| Change {
-            before: image(&row.table, row.before.as_deref()),
-            after: image(&row.table, row.after.as_deref()),
+    let mut names = BTreeMap::new();
+    let tables: BTreeSet<&str> = rows.iter().map(|row| row.table.as_str()).collect();
+    for table in tables {
+        let images = rows.iter().filter(|row| row.table == table);
+        let images = images.flat_map(|row| [row.before.as_deref(), row.after.as_deref()]);
+        let images: Vec<Row> = images.filter_map(|json| image(table, json)).collect();
+        let named = Named::find(&session, &applications, table, &images).await;
+        names.extend(named.map(|named| (table.to_owned(), named)));
+    }
+    let changes = rows.into_iter().map(|row| {
+        let before = image(&row.table, row.before.as_deref());
+        let after = image(&row.table, row.after.as_deref());
+        let names = names.get(&row.table);
+        let images = [before.as_ref(), after.as_ref()];
+        Change {
+            named: names.and_then(|n| n.key(after.as_ref().or(before.as_ref())?)),
+            referred: names.map_or_else(BTreeMap::new, |n| n.values(images.into_iter().flatten())),
+            before,
+            after,
             key: mask.record_id(&row.table, &row.record_id),
             undone_by: applications
                 .iter()
@@ -124,8 +147,70 @@ pub async fn audit(
             application: row.application,
             origin: row.origin,
             extracted_at: row.extracted_at,
+        }
+    });
+    Ok(changes.collect())
+}
+
+/// What a table's rows refer to, by name.
+struct Named {
+    natural_key: Vec<String>,
+    columns: Vec<String>,
+    referred: Referred,
+}
+
+impl Named {
+    /// As the latest application of the table says that rows are looked up.
+    async fn find(
+        session: &Session,
+        applications: &[Application],
+        name: &str,
+        images: &[Row],
+    ) -> Option<Named> {
+        let mut tables = applications.iter().flat_map(|a| &a.tables);
+        let known = tables.find(|t| t.table == name && !t.config.references.is_empty())?;
+        let table = catalog::relation(session, &known.relation).await.ok()?;
+        let lookups = referred::lookups(session, &known.config, &table).await;
+        let mut numbers = BTreeMap::new();
+        for image in images {
+            let values = image.iter().map(|(c, v)| (c.clone(), v.clone().into()));
+            referred::collect(&table, &lookups, &values.collect(), &mut numbers);
+        }
+        Some(Named {
+            natural_key: known.config.natural_key.clone(),
+            columns: numbers.keys().cloned().collect(),
+            referred: Referred::find(session, &table, &lookups, &numbers).await,
         })
-        .collect())
+    }
+
+    /// The natural key of a row, if it refers to others.
+    fn key(&self, image: &Row) -> Option<String> {
+        let key = self.natural_key.iter();
+        let key = key.map(|c| Some((c.clone(), image.get(c)?.clone().into())));
+        let mut key: Values = key.collect::<Option<_>>()?;
+        let before = key.clone();
+        self.referred.put(&mut key);
+        (key != before).then(|| display_key(&key))
+    }
+
+    /// The rows to which these images refer.
+    fn values<'r>(
+        &self,
+        images: impl Iterator<Item = &'r Row>,
+    ) -> BTreeMap<String, BTreeMap<String, String>> {
+        let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for image in images {
+            for column in &self.columns {
+                let number = image.get(column).and_then(Option::as_ref);
+                let row = number.and_then(|n| Some((n, self.referred.row(column, n)?.words()?)));
+                if let Some((number, words)) = row {
+                    let of_column = found.entry(column.clone()).or_default();
+                    of_column.insert(number.clone(), words.into_owned());
+                }
+            }
+        }
+        found
+    }
 }
 
 /// How the audit log may spell a key that was given: as it is, and, of a JSON array, with each of its

@@ -2,7 +2,7 @@
 
 mod chosen;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use self::chosen::{choose, loaded_columns};
@@ -12,15 +12,17 @@ use super::{Event, OnProgress};
 use crate::error::{Error, Remedy, Result};
 use crate::pg::ledger::{self, Application};
 use crate::pg::plan::snapshot::Snapshot;
+use crate::pg::referred::{self, Referred};
 use crate::pg::undo::{Undo, Written};
 use crate::pg::{Database, Session, Timeouts, catalog};
 use crate::plan::masking::Mask;
-use crate::plan::{Counts, DriftReport, Entry, Header, Kind, LedgerTable, Skips, TablePlan};
+use crate::plan::{
+    Counts, DriftReport, DriftRow, Entry, Header, Kind, LedgerTable, Skips, TablePlan,
+};
 use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
 use crate::table::graph;
 use crate::table::limits::{self, Allowance};
-use crate::table::lookup::Lookups;
 use crate::table::target::Target;
 
 /// What is to be taken back.
@@ -223,6 +225,9 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     events(Event::phase("write the plan"));
     snapshot.end().await?;
     if drift.count() > 0 {
+        for (target, _) in &undone {
+            name_rows(&session, target, &mut drift).await;
+        }
         mask.drift(&mut drift);
         return Err(drift.into());
     }
@@ -246,6 +251,23 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         tables,
     };
     Ok((writer, header))
+}
+
+/// Names the rows to which the keys of a table's rows refer.
+async fn name_rows(session: &Session, target: &Target, drift: &mut DriftReport) {
+    let Target { table, lookups, .. } = target;
+    let mut numbers = BTreeMap::new();
+    let is_here = |row: &&mut DriftRow| row.table == target.name;
+    for row in drift.rows.iter_mut().filter(is_here) {
+        referred::collect(table, lookups, &row.key, &mut numbers);
+    }
+    if numbers.is_empty() {
+        return;
+    }
+    let found = Referred::find(session, table, lookups, &numbers).await;
+    for row in drift.rows.iter_mut().filter(is_here) {
+        found.put(&mut row.key);
+    }
 }
 
 /// The tables of all applications, each once, with what they wrote in sum.
@@ -330,12 +352,15 @@ async fn order(session: &Session, ledgered: Vec<LedgerTable>) -> Result<Vec<(Tar
     let names: BTreeSet<String> = found.iter().map(|(l, _)| l.table.clone()).collect();
     let order = graph::order(&names, &dependencies(&needs))?;
     found.sort_by_key(|(l, _)| order.iter().position(|n| *n == l.table));
-    let ordered = (0..).zip(found).map(|(place, (ledger, table))| {
+    let mut ordered = Vec::with_capacity(found.len());
+    for (place, (ledger, table)) in found.into_iter().enumerate() {
+        // Its rows have their numbers; but people know them by name.
+        let lookups = referred::lookups(session, &ledger.config, &table).await;
         let target = Target {
             name: ledger.table,
             table,
             config: ledger.config,
-            lookups: Lookups::default(), // its rows have their numbers
+            lookups,
             place,
         };
         let written = Written {
@@ -343,9 +368,9 @@ async fn order(session: &Session, ledgered: Vec<LedgerTable>) -> Result<Vec<(Tar
             types: ledger.types,
             counts: ledger.counts,
         };
-        (target, written)
-    });
-    Ok(ordered.collect())
+        ordered.push((target, written));
+    }
+    Ok(ordered)
 }
 
 fn warnings(target: &Target) -> Vec<String> {

@@ -1,8 +1,11 @@
 //! One schema of two tables, for the snapshots of every builder's SQL: subjects are marked as deleted,
 //! samples refer to them and have everything that is checked.
 
+use std::collections::BTreeMap;
+
 use crate::sql::{Qualified, Statement};
 use crate::table::config::Config;
+use crate::table::lookup::Lookups;
 use crate::table::schema::{
     Asks, Check, Column, Equality, ForeignKey, Identity, Shape, Table, UniqueIndex,
 };
@@ -83,6 +86,32 @@ samples:
         target("subjects", subjects, 0),
         target("samples", samples, 1),
     ]
+}
+
+/// The same, where a sample's subject is looked up by its sex and by who made it.
+pub(super) fn looked_up() -> [Target; 2] {
+    let [subjects, mut samples] = schema();
+    let text = "
+samples:
+  natural_key: [subject, number]
+  references: {subject: {table: subjects, by: {sex: sex, created_by: {table: subjects, by: {gsid: maker}}}}}
+";
+    let config = Config::parse("tables.yaml", text).unwrap();
+    samples.config.references = config.tables["samples"].references.clone();
+    let mut parent = subjects.table.clone();
+    parent.foreign_keys = vec![ForeignKey {
+        name: "subjects_created_by_fkey".into(),
+        child: qualified("subjects"),
+        columns: vec!["created_by".into()],
+        ..samples.table.foreign_keys[0].clone()
+    }];
+    let parents = [(
+        "subjects".to_owned(),
+        (parent, Some("deleted_at".to_owned())),
+    )];
+    let parents = BTreeMap::from(parents);
+    samples.lookups = Lookups::new(&samples.table, &samples.config.references, &parents).unwrap();
+    [subjects, samples]
 }
 
 /// All statements, for a snapshot.

@@ -156,9 +156,14 @@ impl Session {
 
     /// The natural key of a row of `table` as the audit log writes it, for people.
     pub fn name_row(&self, table: &str, record_id: &str) -> String {
+        crate::text::escape(&self.record_id(table, record_id))
+    }
+
+    /// A row's natural key as the audit log has it, with stand-ins for what is sensitive.
+    pub fn record_id(&self, table: &str, record_id: &str) -> String {
         match self.mask.get() {
-            Some(mask) => crate::text::escape(&mask.record_id(table, record_id)),
-            None => crate::text::escape(record_id),
+            Some(mask) => mask.record_id(table, record_id),
+            None => record_id.to_owned(),
         }
     }
 

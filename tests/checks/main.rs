@@ -18,6 +18,7 @@ mod corpus;
 mod every_type;
 mod fragments;
 mod kinds;
+mod numbered;
 mod property;
 mod random;
 mod spelling;

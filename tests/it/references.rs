@@ -671,3 +671,130 @@ fn tables_that_refer_to_each_other_draw_their_numbers_first() {
     rollback(&world, "1");
     assert_eq!(world.rows("SELECT k, b FROM a"), ["old|∅"]);
 }
+
+#[test]
+fn the_audit_log_is_shown_with_keys_beside_the_numbers() {
+    let world = shop();
+    first_delivery(&world);
+    world.apply(&world.plan("b1")).ok();
+    let order = world.value("SELECT id FROM orders WHERE order_no = 'O-1'");
+    let shown = world.loader(&["audit", "--table", "items"]).ok().stdout;
+    for said in [
+        format!("INSERT items line=1, order_id={order} (orders order_no=O-1) by curator"),
+        format!("order_id: {order} (orders order_no=O-1)"),
+        "(products sku=S-1)".to_owned(),
+    ] {
+        assert!(shown.contains(&said), "{said}: {shown}");
+    }
+    let json = world
+        .loader(&["audit", "--table", "orders", "--json"])
+        .ok()
+        .json();
+    let changes = json["changes"].as_array().unwrap();
+    let one = changes.iter().find(|c| c["key"] == "O-1").unwrap();
+    assert_eq!(one["after"]["customer_id"], "2");
+    assert_eq!(
+        one["referred"]["customer_id"]["2"],
+        "2 (customers customer_no=C-1)"
+    );
+    // What is gone has no name any more.
+    rollback(&world, "b1");
+    let shown = world.loader(&["audit", "--table", "items"]).ok().stdout;
+    assert!(shown.contains(&format!("order_id: \"{order}\"")), "{shown}");
+}
+
+#[test]
+fn a_refused_rollback_speaks_of_keys() {
+    let world = shop();
+    first_delivery(&world);
+    world.apply(&world.plan("b1")).ok();
+    world.sql("UPDATE items SET quantity = 9 WHERE line = 2");
+    let run = world.loader(&["rollback", "--batch-id", "b1", "--force"]);
+    run.exits(3).says("(orders order_no=O-1)").says("quantity");
+    world.sql("UPDATE items SET quantity = 1 WHERE line = 2");
+    world.sql(
+        "CREATE TABLE notes (order_id bigint, line int, FOREIGN KEY (order_id, line) REFERENCES items); \
+         INSERT INTO notes SELECT order_id, line FROM items WHERE line = 2",
+    );
+    world.configure(&format!(
+        "{TABLES}notes:\n  natural_key: [order_id, line]\n  references: {{order_id: {{table: items, by: {{order_id: {{table: orders, by: {{order_no: order}}}}, line: line}}}}}}\n"
+    ));
+    world.deliver("b2", "orders.csv", "order_no,customer\nO-7,C-0\n");
+    world.deliver(
+        "b2",
+        "items.csv",
+        "order,line,sku,quantity\nO-2,7,S-0,1\nO-7,7,S-0,1\n",
+    );
+    world.deliver("b2", "notes.csv", "order,line\nO-1,1\nO-7,7\n");
+    // The key of an item, of which a part is looked up itself.
+    assert_eq!(
+        world.plan("b2").news()[3..],
+        [
+            "+ notes line=1 order_id=<1 <O-1>>",
+            "+ notes line=7 order_id=+<7 +<O-7>>"
+        ]
+    );
+    world.apply(&world.plan("b2")).ok();
+    assert_eq!(world.plan("b2").news(), [""; 0]);
+    world.sql("INSERT INTO notes SELECT order_id, line FROM items WHERE line = 7");
+    let run = world.loader(&["rollback", "--batch-id", "b2", "--force"]);
+    assert_ne!(run.code, Some(0));
+    assert!(
+        run.stderr
+            .contains("refers to a row of items that would be deleted"),
+        "{run}"
+    );
+}
+
+#[test]
+fn a_parent_renamed_while_the_plan_is_applied_is_drift() {
+    let world = shop();
+    world.deliver("b", "orders.csv", "order_no,customer\nO-1,C-0\n");
+    let plan = world.plan("b");
+    let mut other = world.connect();
+    let mut renaming = other.transaction().unwrap();
+    renaming
+        .batch_execute("UPDATE customers SET customer_no = 'C-x' WHERE customer_no = 'C-0'")
+        .unwrap();
+    let applying = world.spawn(&["apply", plan.name(), "--approve", &plan.hash()]);
+    // It was looked up; what is inserted waits for the row to which it refers.
+    world
+        .wait_for("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'");
+    renaming.commit().unwrap();
+    applying.finish().exits(3).says("customer_no=C-0");
+    assert_eq!(world.value("SELECT count(*) FROM orders"), "0");
+}
+
+#[test]
+fn numbers_of_an_identity_are_drawn_only_with_the_right_to() {
+    let world = World::in_folder(
+        "CREATE TABLE p (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, k text UNIQUE); \
+         CREATE TABLE c (k text PRIMARY KEY, p int REFERENCES p)",
+        "p: {natural_key: [k]}\nc: {natural_key: [k], references: {p: {table: p, by: {k: p}}}}",
+    );
+    world.deliver("b", "p.csv", "k\nx\n");
+    world.deliver("b", "c.csv", "k,p\n1,x\n");
+    let plan = world.plan("b");
+    let role = "references_identity";
+    world.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; \
+         GRANT USAGE ON SEQUENCE audit_log_id_seq, batch_load_log_id_seq TO {role}"
+    ));
+    let url = world.url.replace("loader@", &format!("{role}@"));
+    let args = ["apply", plan.name(), "--approve", &plan.hash()];
+    let as_role = [("DATABASE_URL", url.as_str())];
+    world
+        .loader_with(&args, &as_role)
+        .exits(1)
+        .says("needs the privilege USAGE on the sequence");
+    let missing = world.loader_with(&["config", "check", "--for", "apply"], &as_role);
+    let grant = format!("GRANT USAGE ON SEQUENCE \"public\".\"p_id_seq\" TO \"{role}\"");
+    assert!(missing.stdout.contains(&grant), "{missing}");
+    world.sql(&grant);
+    world.loader_with(&args, &as_role).exits(0);
+    assert_eq!(
+        world.rows("SELECT c.k, p.k FROM c JOIN p ON p.id = p"),
+        ["1|x"]
+    );
+    world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}

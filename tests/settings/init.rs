@@ -79,6 +79,35 @@ dna:
 }
 
 #[test]
+fn init_writes_references_to_numbers() {
+    let world = World::empty();
+    world.sql(
+        "CREATE TABLE customers (id serial PRIMARY KEY, customer_no text NOT NULL UNIQUE); \
+         CREATE TABLE orders (id serial PRIMARY KEY, customer_id int NOT NULL REFERENCES customers, no text NOT NULL, \
+           UNIQUE (customer_id, no)); \
+         CREATE TABLE items (order_id int REFERENCES orders, line int, PRIMARY KEY (order_id, line)); \
+         CREATE TABLE people (id serial PRIMARY KEY, nick text NOT NULL UNIQUE, boss int REFERENCES people, \
+           customer_id int REFERENCES customers, customer text)",
+    );
+    let text = world.call(&["init"]).run().exits(0).stdout;
+    for expect in [
+        "    customer_id: {table: customers, by: {customer_no: customer}}\n",
+        "    order_id: {table: orders, by: {customer_id: {table: customers, by: {customer_no: order_customer_customer_no}}, no: order_no}}\n",
+        "    boss: {table: people, by: {nick: boss_nick}}\n",
+        "    customer_id: {table: customers, by: {customer_no: customer_customer_no}}\n",
+    ] {
+        assert!(text.contains(expect), "no {expect:?} in {text}");
+    }
+    assert!(
+        !text.contains("must be delivered with these numbers"),
+        "{text}"
+    );
+    world.write("tables.yaml", &text);
+    world.call(&["migrate"]).run().exits(0);
+    world.call(&["config", "check"]).run().exits(0);
+}
+
+#[test]
 fn init_explains_what_it_cannot_decide() {
     let world = World::empty();
     world.sql(

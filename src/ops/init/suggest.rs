@@ -1,5 +1,7 @@
 //! A first configuration of tables, from what the database says about them.
 
+mod references;
+
 use std::fmt::Write;
 
 use crate::sql::ident::Qualified;
@@ -171,6 +173,7 @@ fn block(name: &str, table: &Table, index: &UniqueIndex, all: &[(String, Table)]
     if !immutable.is_empty() {
         let _ = writeln!(out, "  immutable_fields: [{}]", words(&immutable));
     }
+    out += &references::suggested(table, &names, all);
     if let Some(mark) = mark(table) {
         let _ = writeln!(
             out,
@@ -258,7 +261,11 @@ fn key_reasons(
             escape(&column.name)
         ));
     }
+    let names: Vec<&str> = key.iter().map(|c| c.name.as_str()).collect();
     for column in key {
+        if references::is_suggested(table, &names, column, all) {
+            continue;
+        }
         if let Some(parent) = numbered_parent(table, column, all) {
             lines.push(format!(
                 "{} refers to {}, which the database numbers: records must be delivered with these numbers",

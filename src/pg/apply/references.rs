@@ -81,7 +81,9 @@ pub(super) async fn check(
 pub(super) async fn number(session: &Session, tables: &[Staged]) -> Result<()> {
     for staged in tables {
         for name in &staged.numbers {
-            let draw = staged.draw(name)?;
+            let Some(draw) = staged.draw(name) else {
+                continue; // it is given, or looked up itself
+            };
             session.run(&draw).await.map_err(|e| {
                 match e.code() {
                     Some(INSUFFICIENT_PRIVILEGE) => e.and(
@@ -184,25 +186,19 @@ impl Staged {
         self.referring(lookup, sql)
     }
 
-    /// Gives each new row that has no number the next one, in plan order.
-    pub(in crate::pg) fn draw(&self, name: &str) -> Result<Statement> {
-        let column = self.target.table.column(name);
-        let next = column.and_then(|column| {
-            Some(match (column.identity, &column.sequence, &column.default) {
-                (Identity::ByDefault | Identity::Always, Some(sequence), _) => format!(
-                    "pg_catalog.nextval({}::pg_catalog.regclass)",
-                    Literal(&sequence.to_string())
-                ),
-                (_, _, Some(default)) => format!("({default})"),
-                _ => return None,
-            })
-        });
-        let (Some(column), Some(next)) = (column, next) else {
-            return Err(Error::plan_refused(format!(
-                "new rows of the plan refer to {}.{name} of other new rows, which the database does not number; make a new \
-                 plan",
-                self.target.name
-            )));
+    /// Gives each new row that has no number the next one, in plan order; `None` where the database has none.
+    pub(in crate::pg) fn draw(&self, name: &str) -> Option<Statement> {
+        let column = self.target.table.column(name)?;
+        if self.target.config.references.contains_key(name) {
+            return None;
+        }
+        let next = match (column.identity, &column.sequence, &column.default) {
+            (Identity::ByDefault | Identity::Always, Some(sequence), _) => format!(
+                "pg_catalog.nextval({}::pg_catalog.regclass)",
+                Literal(&sequence.to_string())
+            ),
+            (_, _, Some(default)) => format!("({default})"),
+            _ => return None,
         };
         let (staged, cell, ty) = (self.temporary(), column.staged(), &column.base_type_sql);
         let sql = format!(
@@ -211,7 +207,7 @@ impl Staged {
              ) x WHERE x._n = s._n",
             insert = Fate::Insert,
         );
-        Ok(Statement::new(
+        Some(Statement::new(
             format!(
                 "drawing the numbers of new rows of table {}",
                 self.target.name

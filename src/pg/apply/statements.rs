@@ -7,7 +7,7 @@ use super::staged::Staged;
 use super::staged::fate::Fate;
 use super::write::Updates;
 use super::{effects, queued, record, undone};
-use crate::pg::fixture::{assert_snapshot, printed, schema};
+use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
 use crate::plan::{Counts, DriftState, Header, Kind, TablePlan};
 use crate::sql::{Qualified, Statement};
 
@@ -225,4 +225,26 @@ fn recording() {
         queued::restore(&ORIGIN, &["1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]),
     ];
     assert_snapshot("sql_record", &printed(statements));
+}
+
+#[test]
+fn referring_by_key() {
+    let [subjects, samples] = looked_up();
+    let mut subjects = Staged::described(subjects, &["sex"], &[(Fate::Insert, "1")]);
+    subjects.numbers = vec!["gsid".into()];
+    let samples = Staged::described(samples, &["barcode"], &[(Fate::Insert, "1")]);
+    let lookup = samples.lookups().next().unwrap();
+    let mut numbered = samples.target.clone();
+    numbered.table.columns[2].default = Some("nextval('barcodes'::regclass)".into());
+    let numbered = Staged::described(numbered, &["barcode"], &[(Fate::Insert, "1")]);
+    let statements = [
+        subjects.create().unwrap(),
+        samples.create().unwrap(),
+        samples.hold_rows(lookup),
+        samples.renamed(lookup),
+        numbered.draw("barcode").unwrap(),
+        samples.put_numbers(lookup, &subjects).unwrap(),
+        samples.not_numbered(lookup),
+    ];
+    assert_snapshot("sql_references", &printed(statements));
 }

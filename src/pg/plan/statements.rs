@@ -3,7 +3,7 @@
 use super::check::{After, Asked, Generated};
 use super::compare::{Comparison, Found};
 use super::stage::Stage;
-use crate::pg::fixture::{assert_snapshot, printed, schema};
+use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
 use crate::sql::Qualified;
 use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
@@ -122,4 +122,36 @@ fn rules() {
         samples.find_misfits(volume, "true", "null_value", "does not allow null"),
     ];
     assert_snapshot("sql_rules", &printed(statements));
+}
+
+#[test]
+fn looking_up() {
+    let schema = looked_up();
+    let mut stages = staged(&schema);
+    stages[0].duplicates = true;
+    let [subjects, samples] = stages.as_slice() else {
+        panic!("two tables");
+    };
+    let [maker, subject] = schema[1].lookups.all.as_slice() else {
+        panic!("two lookups");
+    };
+    let origin = |_, _| String::new();
+    let mut sink = |_: &[u8], _| Ok(());
+    let compared = Comparison::new(samples, &origin, &mut sink).statement(Found::OneRow);
+    let statements = [
+        samples.create(),
+        samples.create_duplicates(),
+        samples.find_stored(maker),
+        samples.find_stored(subject),
+        samples.is_open(subject),
+        samples.find_several_stored(subject),
+        subjects.number(0).unwrap(),
+        samples.find_several_staged(subject, subjects),
+        samples.find_staged(maker, subjects),
+        samples.find_staged(subject, subjects),
+        samples.find_none(subject),
+        samples.find_disagreeing(subject),
+        compared,
+    ];
+    assert_snapshot("sql_look_up", &printed(statements));
 }

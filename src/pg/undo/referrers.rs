@@ -2,10 +2,11 @@
 
 use super::Undo;
 use crate::error::Result;
-use crate::pg::Session;
+use crate::pg::{Session, referred};
 use crate::sql::{Literal, Statement, Values, any};
 use crate::table::row::keys_equal;
 use crate::table::schema::ForeignKey;
+use crate::table::target::Target;
 
 /// At most so many rows of each foreign key are named.
 const NAMED: usize = 100;
@@ -26,35 +27,45 @@ impl Undo<'_> {
             if session.holds(&can_read_child(key)).await? {
                 let child = all.iter().find(|u| u.target.table.name == key.child);
                 let found = session.column(&self.referring(key, child)).await?;
-                let found = found.into_iter();
-                named.extend(found.map(|id| self.name_referrer(session, key, child, id)));
+                for id in found {
+                    named.push(self.name_referrer(session, key, child, id).await?);
+                }
             }
         }
         Ok(named)
     }
 
-    fn name_referrer(
+    async fn name_referrer(
         &self,
         session: &Session,
         key: &ForeignKey,
         child: Option<&Undo<'_>>,
         id: String,
-    ) -> String {
+    ) -> Result<String> {
         let marked = if child.is_some_and(|c| c.target.mark().is_some()) {
             ", and deletes from that table are only marked: give both tables soft_delete, or neither"
         } else {
             ""
         };
-        format!(
-            "{} {} refers to a row of {} that would be deleted ({}){marked}",
+        let row = match child {
+            Some(child) => {
+                let Target {
+                    name,
+                    table,
+                    config,
+                    lookups,
+                    ..
+                } = child.target;
+                referred::name_row(session, name, (table, config, lookups), &id).await?
+            }
+            None => id, // its place, not its key
+        };
+        Ok(format!(
+            "{} {row} refers to a row of {} that would be deleted ({}){marked}",
             crate::text::escape(&key.child.name),
-            match child {
-                Some(child) => session.name_row(&child.target.name, &id),
-                None => id, // its place, not its key
-            },
             crate::text::escape(&self.target.name),
             crate::text::escape(&key.name)
-        )
+        ))
     }
 
     /// The rows that refer to what would be deleted; `child` is their table, where it is taken back

@@ -66,6 +66,31 @@ impl Lookups {
         )
     }
 
+    /// The row that is there with this number (SQL), as JSON: see `plan::Value`; null where none is.
+    pub fn named_json(&self, lookup: &Lookup, number: &str) -> String {
+        let p = format!("p{}", lookup.number);
+        let target = format!("{p}.{}", Ident(&lookup.target.name));
+        let parts = lookup.by.iter().map(|part| {
+            let value = match part.from {
+                Origin::Field(_) => part.column.text(&p),
+                Origin::Lookup(inner) => {
+                    let number = format!("{p}.{}", Ident(&part.column.name));
+                    self.named_json(&self.all[inner], &number)
+                }
+            };
+            format!("{}, {value}", Literal(&part.column.name))
+        });
+        format!(
+            "(SELECT pg_catalog.json_build_object('stored', {stored}, 'table', {table}::text, 'key', \
+               pg_catalog.json_build_object({key})) FROM {relation} {p} WHERE {same} LIMIT 1)",
+            stored = lookup.target.printed(&target),
+            table = Literal(&lookup.table),
+            key = list(parts),
+            relation = lookup.relation,
+            same = lookup.target.equality.equal(&target, number),
+        )
+    }
+
     /// The columns of the key for people, those of a table behind the column that refers to it.
     pub fn columns(&self, lookup: &Lookup) -> String {
         let parts = lookup.by.iter().map(|part| match part.from {

@@ -22,6 +22,7 @@ impl Named {
     pub(super) fn new(staged: &Staged) -> Named {
         let columns = &staged.target.table.columns;
         let config = &staged.target.config;
+        let is_drawn = |c: &&String| !config.references.contains_key(*c);
         let written = |c: &String| staged.columns.iter().position(|w| w == c);
         let references = staged.lookups().filter_map(|lookup| {
             let column = &columns[lookup.of].name;
@@ -31,7 +32,9 @@ impl Named {
         Named {
             table: staged.target.name.clone(),
             is_referred: !staged.numbers.is_empty(),
-            drawn: staged.numbers.iter().filter_map(written).collect(),
+            drawn: (staged.numbers.iter().filter(is_drawn))
+                .filter_map(written)
+                .collect(),
             references: references.collect(),
         }
     }

@@ -1,0 +1,151 @@
+//! Rows by name: what numbers in keys and images refer to, as far as it is there and may be read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Result;
+use crate::pg::{Session, catalog};
+use crate::plan::{Value, Values, display_key};
+use crate::sql::{Literal, Statement, Values as Bound, all};
+use crate::table::config::TableConfig;
+use crate::table::lookup::{Lookup, Lookups};
+use crate::table::schema::Table;
+
+/// Of each column that is looked up, the rows to which its numbers refer.
+#[derive(Debug, Clone, Default)]
+pub struct Referred(BTreeMap<String, BTreeMap<String, Value>>);
+
+/// What is looked up for a table, to name rows; nothing where that cannot be known any more.
+pub async fn lookups(session: &Session, config: &TableConfig, table: &Table) -> Lookups {
+    if config.references.is_empty() {
+        return Lookups::default();
+    }
+    let Ok(found) = catalog::parents(session, config).await else {
+        return Lookups::default();
+    };
+    let parents = found.into_iter().map(|(name, t)| (name, (t, None)));
+    Lookups::new(table, &config.references, &parents.collect()).unwrap_or_default()
+}
+
+impl Referred {
+    /// The rows to which `numbers` (column to those in it) refer now. What is gone, or must not be read,
+    /// has no name.
+    pub async fn find(
+        session: &Session,
+        table: &Table,
+        lookups: &Lookups,
+        numbers: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Referred {
+        let mut found = BTreeMap::new();
+        for lookup in lookups.answers() {
+            let column = &table.columns[lookup.of].name;
+            let Some(numbers) = numbers.get(column) else {
+                continue;
+            };
+            // A statement that fails would end the transaction in which it is asked.
+            if !session.holds(&may_be_read(lookups)).await.unwrap_or(false) {
+                continue;
+            }
+            if let Ok(rows) = session.rows(&named(lookups, lookup, numbers)).await {
+                let rows = rows.into_iter().filter_map(|mut row| {
+                    let json = row.take(1)?;
+                    Some((row.take(0)?, serde_json::from_str(&json).ok()?))
+                });
+                found.insert(column.clone(), rows.collect());
+            }
+        }
+        Referred(found)
+    }
+
+    /// The row to which a number in a column refers.
+    pub fn row(&self, column: &str, number: &str) -> Option<&Value> {
+        self.0.get(column)?.get(number)
+    }
+
+    /// Puts the rows to which numbers in a key refer in their place.
+    pub fn put(&self, key: &mut Values) {
+        for (column, value) in key {
+            if let Value::Text(number) = value
+                && let Some(row) = self.row(column, number)
+            {
+                *value = row.clone();
+            }
+        }
+    }
+}
+
+/// Collects the numbers that a key has in columns which are looked up.
+pub fn collect(
+    table: &Table,
+    lookups: &Lookups,
+    key: &Values,
+    numbers: &mut BTreeMap<String, BTreeSet<String>>,
+) {
+    for lookup in lookups.answers() {
+        let column = &table.columns[lookup.of].name;
+        if let Some(Value::Text(number)) = key.get(column) {
+            let of_column = numbers.entry(column.clone()).or_default();
+            of_column.insert(number.clone());
+        }
+    }
+}
+
+/// The natural key of a row of the audit log as values; `None` where it is not one of these columns.
+pub fn key_of(natural_key: &[String], record_id: &str) -> Option<Values> {
+    let parts: Vec<Option<String>> = match natural_key {
+        [_] => vec![Some(record_id.to_owned())],
+        _ => serde_json::from_str(record_id).ok()?,
+    };
+    (parts.len() == natural_key.len()).then(|| {
+        let parts = parts.into_iter().map(Value::from);
+        natural_key.iter().cloned().zip(parts).collect()
+    })
+}
+
+/// A row of a table by its natural key for people, with the rows to which that refers by theirs.
+///
+/// # Errors
+/// None: what cannot be named stands as it is.
+pub async fn name_row(
+    session: &Session,
+    name: &str,
+    (table, config, lookups): (&Table, &TableConfig, &Lookups),
+    record_id: &str,
+) -> Result<String> {
+    let masked = session.record_id(name, record_id);
+    let mut numbers = BTreeMap::new();
+    let key = key_of(&config.natural_key, &masked);
+    if let Some(mut key) = key {
+        collect(table, lookups, &key, &mut numbers);
+        if !numbers.is_empty() {
+            let referred = Referred::find(session, table, lookups, &numbers).await;
+            referred.put(&mut key);
+            return Ok(display_key(&key));
+        }
+    }
+    Ok(crate::text::escape(&masked))
+}
+
+/// Whether the role may read the tables in which is looked up.
+fn may_be_read(lookups: &Lookups) -> Statement {
+    let may = lookups.all.iter().map(|lookup| {
+        let (schema, table) = (&lookup.relation.schema, lookup.relation.to_string());
+        format!(
+            "pg_catalog.has_schema_privilege({}, 'USAGE') AND pg_catalog.has_table_privilege({}, 'SELECT')",
+            Literal(schema),
+            Literal(&table)
+        )
+    });
+    Statement::new("asking for privileges", format!("SELECT {}", all(may)))
+}
+
+fn named(lookups: &Lookups, lookup: &Lookup, numbers: &BTreeSet<String>) -> Statement {
+    let mut values = Bound::default();
+    let number = format!("(x.n)::{}", lookup.target.base_type_sql);
+    let sql = format!(
+        "SELECT x.n, {}::text FROM pg_catalog.unnest({}) x(n)",
+        lookups.named_json(lookup, &number),
+        values.texts(numbers),
+    );
+    let doing = format!("looking up rows of {} by their numbers", lookup.table);
+    Statement::with(doing, sql, values)
+}
