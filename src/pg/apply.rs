@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::ledger::Application;
 use crate::pg::plan::snapshot::count_rows;
 use crate::pg::{Event, OnProgress, Session};
-use crate::plan::{Counts, Header, Kind};
+use crate::plan::{Counts, DriftReport, Header, Kind};
 use crate::planfile::Executable;
 use crate::sql::Statement;
 
@@ -287,15 +287,10 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     let session = locked.session;
     // The plan's rows referred to rows that were there, and others were not.
     if e.code() == Some("23503") && plan.plan().header.undoes.is_empty() {
-        let gone = async {
-            let tables = staged_again(&session, plan).await?;
-            references::check(&session, plan, &tables).await
-        };
         if tables.iter().any(|t| !t.target.lookups.is_empty())
-            && let Err(named) = gone.await
-            && named.kind() == ErrorKind::Drift
+            && let Ok(Some(report)) = drift_again(&session, plan).await
         {
-            return named;
+            return report.into();
         }
         return e.with_kind(ErrorKind::Drift).and(
             ": a row to which the plan's rows refer is gone since the plan was made, or a row has come that refers to one \
@@ -305,11 +300,7 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     if e.code() != Some("23505") {
         return e;
     }
-    let again = async {
-        let tables = staged_again(&session, plan).await?;
-        drift::drift(&session, plan, &tables).await
-    };
-    match again.await {
+    match drift_again(&session, plan).await {
         Ok(Some(report)) => report.into(),
         // One load cannot have done that, but several in turn can.
         _ if plan.plan().header.undoes.len() > 1 => e
@@ -319,11 +310,11 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     }
 }
 
-/// The plan staged once more, outside the transaction that failed.
-async fn staged_again(session: &Session, plan: &Arc<Executable>) -> Result<Vec<Staged>> {
+/// What is no longer as the plan says, outside the transaction that failed.
+async fn drift_again(session: &Session, plan: &Arc<Executable>) -> Result<Option<DriftReport>> {
     let end = Statement::new("rolling back", "ROLLBACK");
     session.run(&end).await?;
     let mut tables = staged::tables(session, plan.plan()).await?;
     staged::stage(session, plan, &mut tables, &|_| ()).await?;
-    Ok(tables)
+    drift::drift(session, plan, &tables).await
 }

@@ -89,6 +89,15 @@ impl Value {
         }
     }
 
+    /// The text to store where it says something by itself: the number of a row that was looked up does not.
+    pub fn own(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            Value::Rounded(rounded) => rounded.stored.as_deref(),
+            Value::Null | Value::Referred(_) | Value::New(_) => None,
+        }
+    }
+
     /// The value for people, or `None` for null.
     pub fn words(&self) -> Option<Cow<'_, str>> {
         match self {

@@ -99,7 +99,7 @@ impl TableProfile {
         match &entry.what {
             What::Insert { values } => {
                 for (name, value) in values {
-                    if let Ok(Some(new)) = value.stored() {
+                    if let Some(new) = value.own() {
                         self.column_mut(name).given(new);
                     }
                 }

@@ -105,14 +105,14 @@ impl<'p> Unusual<'p> {
             What::Insert { values } => {
                 self.key(entry, table, &mut marks);
                 for (name, value) in values {
-                    if let (Some(column), Ok(Some(new))) = (table.column(name), value.stored()) {
+                    if let (Some(column), Some(new)) = (table.column(name), value.own()) {
                         self.given(column, new, &mut marks);
                     }
                 }
             }
             What::Update { set, .. } => {
                 for (name, (old, new)) in set {
-                    let (Some(column), Ok(Some(new))) = (table.column(name), new.stored()) else {
+                    let (Some(column), Some(new)) = (table.column(name), new.own()) else {
                         continue;
                     };
                     let before = marks.len();

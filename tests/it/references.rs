@@ -798,3 +798,41 @@ fn numbers_of_an_identity_are_drawn_only_with_the_right_to() {
     );
     world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
+
+#[test]
+fn an_encrypted_plan_names_rows_only_to_who_has_a_key() {
+    let world = World::in_folder(
+        SHOP,
+        &TABLES.replace("[customer_no]}", "[customer_no], sensitive: [customer_no]}"),
+    );
+    world.deliver("b", "customers.csv", "customer_no\nC-secret\n");
+    world.deliver(
+        "b",
+        "orders.csv",
+        "order_no,customer\nO-1,C-secret\nO-2,C-0\n",
+    );
+    let identity = age::x25519::Identity::generate();
+    let recipient = identity.to_public().to_string();
+    let key = age::secrecy::ExposeSecret::expose_secret(&identity.to_string()).to_owned();
+    world.write("key.txt", key);
+    let plan = world.plan_with("b", &["--recipient", &recipient]);
+    assert!(!plan.text.contains("C-secret") && !plan.text.contains("C-0"));
+    let shown = world.show(&plan, &[]);
+    assert!(
+        shown.contains("new in this plan") && !shown.contains("C-secret"),
+        "{shown}"
+    );
+    world
+        .apply_with(&plan, &["--approve", &plan.hash(), "--identity", "key.txt"])
+        .ok();
+    assert_eq!(
+        world.rows("SELECT order_no, customer_no FROM orders JOIN customers c ON c.id = customer_id ORDER BY 1"),
+        ["O-1|C-secret", "O-2|C-0"]
+    );
+    // What is said of a renamed parent neither says which.
+    world.deliver("b2", "orders.csv", "order_no,customer\nO-3,C-0\n");
+    let plan = world.plan("b2");
+    world.sql("UPDATE customers SET customer_no = 'C-other' WHERE customer_no = 'C-0'");
+    let run = world.apply(&plan).exits(3).says("customers");
+    assert!(!run.stderr.contains("C-0"), "{run}");
+}

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::apply::queued;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{self, ABSENT, Fate, Fates};
+use crate::pg::apply::{queued, references};
 use crate::pg::beside;
 use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Value, Values, What};
 use crate::planfile::{Executable, Item};
@@ -140,6 +140,7 @@ pub async fn drift(
     }
     let schema = &plan.plan().header.target.loader_schema;
     let mut rows = queued::drift(session, schema).await?;
+    rows.extend(references::renamed(session, tables, &plan.plan().mask()).await?);
     if found.is_empty() && rows.is_empty() {
         return Ok(None);
     }

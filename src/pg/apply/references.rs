@@ -9,7 +9,8 @@ use crate::pg::Session;
 use crate::pg::apply::drift::NAMED;
 use crate::pg::apply::staged::fate::Fate;
 use crate::pg::apply::staged::{KEY, Staged, by};
-use crate::plan::{DriftReport, DriftRow, DriftState};
+use crate::plan::masking::Mask;
+use crate::plan::{DriftReport, DriftRow, DriftState, Value, Values};
 use crate::planfile::Executable;
 use crate::sql::{Ident, Literal, Statement, all};
 use crate::table::lookup::{Lookup, Lookups, Origin};
@@ -45,15 +46,40 @@ pub(super) async fn check(
 ) -> Result<()> {
     let mut report = DriftReport {
         kind: plan.plan().header.kind,
-        ..DriftReport::default()
+        rows: renamed(session, tables, &plan.plan().mask()).await?,
+        more: 0,
     };
+    if report.rows.is_empty() {
+        return Ok(());
+    }
+    plan.plan().mask().drift(&mut report);
+    Err(report.into())
+}
+
+/// The keys that find no row, or another one than when the plan was made.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub(super) async fn renamed(
+    session: &Session,
+    tables: &[Staged],
+    mask: &Mask,
+) -> Result<Vec<DriftRow>> {
+    let mut found = Vec::new();
     for staged in tables {
         for lookup in staged.lookups() {
             for row in session.rows(&staged.renamed(lookup)).await? {
-                let key = serde_json::from_str(row.text(0)?);
-                report.rows.push(DriftRow {
+                let key: serde_json::Result<Values> = serde_json::from_str(row.text(0)?);
+                let mut key = key.map_err(|e| Error::local("reading back a key").caused_by(e))?;
+                // The plan may know nothing else of the table in which is looked up.
+                if staged.is_sensitive(lookup) {
+                    for value in key.values_mut() {
+                        *value = Value::from(value.words().map(|w| mask.stand_in(&w)));
+                    }
+                }
+                found.push(DriftRow {
                     table: lookup.table.clone(),
-                    key: key.map_err(|e| Error::local("reading back a key").caused_by(e))?,
+                    key,
                     state: if row.is(1) {
                         DriftState::Changed
                     } else {
@@ -66,11 +92,7 @@ pub(super) async fn check(
             }
         }
     }
-    if report.rows.is_empty() {
-        return Ok(());
-    }
-    plan.plan().mask().drift(&mut report);
-    Err(report.into())
+    Ok(found)
 }
 
 /// Draws the numbers of new rows to which other new rows refer, and puts them where these do.
@@ -129,6 +151,12 @@ impl Staged {
     /// The column that a lookup is for.
     fn referring_column(&self, lookup: &Lookup) -> &Column {
         &self.target.table.columns[lookup.of]
+    }
+
+    /// Whether what is looked up must not be seen.
+    fn is_sensitive(&self, lookup: &Lookup) -> bool {
+        let column = &self.referring_column(lookup).name;
+        self.target.config.sensitive.contains(column)
     }
 
     /// Locks the rows that were looked up and that no foreign key holds.

@@ -187,7 +187,7 @@ impl After<'_> {
             }
         }
         conditions.push(writes_sql(config, FOUND, ABSENT));
-        conditions.extend(stage.is_for_its_row());
+        conditions.extend(stage.is_for_its_row("s"));
         let immutable = match config.on_immutable {
             OnImmutable::Keep => "false".into(),
             OnImmutable::Block | OnImmutable::Reject => any(&parts.immutable),

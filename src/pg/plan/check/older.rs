@@ -125,7 +125,7 @@ impl After<'_> {
             "s._extracted IS NOT NULL".to_owned(),
             writes_sql(&target.config, FOUND, ABSENT),
         ];
-        conditions.extend(self.stage.is_for_its_row());
+        conditions.extend(self.stage.is_for_its_row("s"));
         format!(
             "SELECT r.n, r.id, r.extracted, d.newest FROM (\
                SELECT DISTINCT ON (s._n) s._n AS n, s._extracted AS extracted, CASE WHEN {FOUND} THEN {of_row} ELSE {of_record} END AS id, \

@@ -12,19 +12,19 @@ use crate::sql::{Ident, Literal, Statement, Temporary, list};
 use crate::table::row::keys_equal;
 
 impl Stage<'_> {
-    /// The condition that record `s` is not set aside; `None` where none is. Those are that lack what their
+    /// The condition that record `alias` is not set aside; `None` where none is. Those are that lack what their
     /// table requires, or are left out by name.
-    pub fn is_for_its_row(&self) -> Option<String> {
+    pub fn is_for_its_row(&self, alias: &str) -> Option<String> {
         let mut conditions = Vec::new();
         if !self.target.config.required_fields.is_empty() {
             let begins = Finding::begins(ViolationKind::RequiredField);
             conditions.push(format!(
-                "coalesce(pg_catalog.strpos(s._findings, {}) > 0, false)",
+                "coalesce(pg_catalog.strpos({alias}._findings, {}) > 0, false)",
                 Literal(&begins)
             ));
         }
         if self.leaves_out {
-            conditions.push("s._left_out IS NOT NULL".to_owned());
+            conditions.push(format!("{alias}._left_out IS NOT NULL"));
         }
         (!conditions.is_empty()).then(|| format!("NOT ({})", conditions.join(" OR ")))
     }

@@ -90,7 +90,7 @@ impl Stage<'_> {
             .iter()
             .map(|(c, _)| format!("s.{} IS DISTINCT FROM NULL", c.staged()))
             .collect();
-        given.extend(self.is_for_its_row());
+        given.extend(self.is_for_its_row("s"));
         let given = all(given);
         let by = list(
             key.iter()

@@ -199,6 +199,7 @@ impl Stage<'_> {
             from += &format!(" LEFT JOIN {} d ON d._n = p._n", self.duplicates_table());
             conditions.push(self.stands_for_key("p"));
         }
+        conditions.extend(self.is_for_its_row("p"));
         // What is there was found in the database, if it has the key.
         if !lookup.is_by(&self.target.config.natural_key) {
             let table = &self.target.table.name;
