@@ -186,6 +186,9 @@ pub struct Skips {
     /// A later record with the same key wins.
     #[serde(skip_serializing_if = "is_zero")]
     pub superseded: u64,
+    /// The row is to be deleted, and is not there.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gone: u64,
     /// Somebody said that they are to be left out.
     #[serde(skip_serializing_if = "is_zero")]
     pub left_out: u64,
@@ -204,13 +207,14 @@ impl Skips {
 
     /// How many there are of those that are not loaded although they say something else than the rows,
     /// each with its word.
-    fn others(&self) -> [(u64, &'static str); 6] {
+    fn others(&self) -> [(u64, &'static str); 7] {
         [
             (self.exists, "exists"),
             (self.conflict, "conflict"),
             (self.missing, "missing"),
             (self.duplicate, "duplicate"),
             (self.superseded, "superseded"),
+            (self.gone, "gone"),
             (self.left_out, "left out by name"),
         ]
     }
@@ -225,6 +229,7 @@ impl Skips {
             missing: self.missing.saturating_add(other.missing),
             duplicate: self.duplicate.saturating_add(other.duplicate),
             superseded: self.superseded.saturating_add(other.superseded),
+            gone: self.gone.saturating_add(other.gone),
             left_out: self.left_out.saturating_add(other.left_out),
         }
     }

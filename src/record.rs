@@ -46,6 +46,8 @@ pub struct Record<'a> {
     /// When it was extracted, as the envelope that holds it alone says; what one of many says, stands in
     /// [`Summary::extracted`].
     pub extracted: Option<&'a str>,
+    /// Whether it names a row that is to be deleted, as its envelope says.
+    pub deletes: bool,
 }
 
 /// What an envelope says beside its records, as far as the loader uses it.
@@ -59,6 +61,22 @@ pub struct Provenance {
     pub batch_id: Option<String>,
     /// When it was extracted from its source, as it says.
     pub extracted_at: Option<String>,
+    /// What its records are for: `upsert` (or nothing) or `delete`.
+    pub op: Option<String>,
+}
+
+impl Provenance {
+    /// Whether its records name rows that are to be deleted.
+    fn deletes(&self) -> Result<bool, String> {
+        match self.op.as_deref() {
+            None | Some("upsert") => Ok(false),
+            Some("delete") => Ok(true),
+            Some(other) => Err(format!(
+                "the envelope's op is \"{}\", which is none of upsert, delete",
+                crate::text::escape(other)
+            )),
+        }
+    }
 }
 
 /// When records that stand behind each other in one object were extracted.

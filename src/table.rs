@@ -1,5 +1,6 @@
 //! Tables: as found in the database, as configured, their limits and their order.
 
+pub mod complete;
 pub mod config;
 pub mod delivery;
 pub mod graph;

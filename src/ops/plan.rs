@@ -4,7 +4,6 @@ mod leave_out;
 mod notes;
 mod objects;
 mod queued;
-mod report;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +22,7 @@ use crate::plan::masking::Mask;
 use crate::plan::{Counts, Header, Kind, Skips, TablePlan};
 use crate::planfile::PlanWriter;
 use crate::record::Most;
-use crate::source::{self, Pattern, Source};
+use crate::source::{self, Source};
 use crate::sql::Qualified;
 use crate::table::config::OnOlder;
 use crate::table::graph;
@@ -32,15 +31,17 @@ use crate::table::schema::Table;
 use crate::table::target::Target;
 
 use leave_out::{leave_out, note};
-use notes::{notes, of_table, replaced, undated};
+use notes::{complete, notes, of_table, replaced, undated};
 use objects::sort_objects;
 use queued::match_queue;
 use request::check_batch_id;
 
 pub use leave_out::LeftOut;
-pub use report::ReportUse;
 pub(crate) use request::{PREFIX, REPORT};
 pub use request::{PlanRequest, Queue};
+
+/// Where the records come from that name rows which a complete delivery does not bring.
+const NOT_DELIVERED: &str = "not delivered";
 
 /// Makes a plan and writes it to `out`. Returns its header and hash.
 ///
@@ -60,39 +61,19 @@ pub async fn plan(
     writer.noted(request.made.clone()).finish(header, out)
 }
 
-/// Where batches lie, as `prefix` says.
-///
-/// # Errors
-/// [`Config`](crate::ErrorKind::Config).
-pub(super) fn pattern(prefix: &str) -> Result<Pattern> {
-    Pattern::parse(prefix).map_err(|why| Error::config(format!("the prefix \"{prefix}\": {why}")))
-}
-
 /// All of the plan, not yet written.
 async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWriter, Header)> {
     events(Event::phase("list"));
     let source = Source::open(&request.source).await?;
-    let place = pattern(&request.prefix)?.of_batch(&request.batch_id);
-    let mut listed = Vec::new();
-    for folder in place.folders(request.config.tables.keys()) {
-        let before = listed.len() as u64;
-        let told = |found| {
-            events(Event::Listing {
-                objects: before + found,
-            })
-        };
-        listed.extend(source.list_telling(&folder, &told).await?);
-    }
-    listed.sort_unstable();
+    let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
+    let prefix = format!("{}/", prefix.trim_end_matches('/'));
+    let listed = source
+        .list_telling(&prefix, &|found| events(Event::Listing { objects: found }))
+        .await?;
     events(Event::Listed {
         objects: listed.len() as u64,
     });
-    let (listed, mut found) = (
-        listed.clone(),
-        sort_objects(request, &source, &place, listed)?,
-    );
-    let names: BTreeSet<String> = found.iter().map(|(t, ..)| t.clone()).collect();
-    let reports = report::read(request, &source, &listed, names.iter()).await?;
+    let mut found = sort_objects(request, &source, &prefix, listed)?;
     events(Event::phase("connect"));
     let session = Session::open(&request.database, request.timeouts).await?;
     let tables = request.config.tables.iter();
@@ -113,8 +94,8 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             Some(all)
         }
     };
-    let mut targets = order(request, &session, &names).await?;
-    reports.exclude(&mut targets)?;
+    let names: BTreeSet<String> = found.iter().map(|(t, ..)| t.clone()).collect();
+    let targets = order(request, &session, &names).await?;
     let place = |name: &String| targets.iter().position(|t| t.name == *name);
     // What is not asked for is not read.
     found.retain(|(table, ..)| place(table).is_some());
@@ -125,12 +106,13 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         stages.push(Stage::new(&session, target).await?);
     }
     let (mut objects, mut infos) = (Vec::new(), Vec::new());
-    for (table, format, info) in found {
+    for (table, format, deletes, info) in found {
         let table = place(&table)
             .ok_or_else(|| Error::local(format!("{}: no table {table} is planned", info.key)))?;
         objects.push(Object {
             table,
             format,
+            deletes,
             key: info.key.clone(),
         });
         infos.push(info);
@@ -163,7 +145,6 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     )
     .await?;
     refuse_undated(&targets, &read)?;
-    reports.count(&read.fragments, &request.only)?;
     leave_out(&session, &request.leave_out, &request.only, &mut stages).await?;
     let of: u64 = stages.iter().map(|s| s.rows).sum();
     events(Event::Checking { records: of });
@@ -198,6 +179,10 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         }
     }
     snapshot.look_up(&mut stages).await?;
+    let mut unknown = Vec::with_capacity(stages.len());
+    for stage in &mut stages {
+        unknown.push(snapshot.complete(stage, read.fragments.len()).await?);
+    }
     let mut checked = check::needed(&stages);
     let older = check::older(&snapshot, &request.loader_schema, &stages).await?;
     let mut found = check::run(&snapshot, &mut checked).await?;
@@ -208,9 +193,10 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     for number in found {
         stages[number].findings = true;
     }
-    let origin = |object: usize, position: u64| {
-        let key = read.fragments.get(object).map_or("?", |f| f.key.as_str());
-        format!("{key}#{position}")
+    // Behind the objects come the rows that a complete delivery does not bring.
+    let origin = |object: usize, position: u64| match read.fragments.get(object) {
+        Some(fragment) => format!("{}#{position}", fragment.key),
+        None => NOT_DELIVERED.to_owned(),
     };
     let mut problems = problems.into_iter().peekable();
     let mut compared = 0;
@@ -280,8 +266,8 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 notes(target, &stage.used, &targets, &read.fragments),
                 of_table(&marked, target),
                 of_table(&older.notes, target),
+                complete(target, unknown[number]),
                 request.config.no_columns(name, table),
-                reports.notes(name),
                 note(&session, &request.leave_out, target)
                     .into_iter()
                     .collect(),

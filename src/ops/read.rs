@@ -28,6 +28,8 @@ pub struct Object {
     pub table: usize,
     /// How its bytes are written.
     pub format: Format,
+    /// Whether its records name rows that are to be deleted.
+    pub deletes: bool,
     /// Its key below the root.
     pub key: String,
 }
@@ -137,6 +139,7 @@ pub async fn read_batch(
         stage.used = seen.used;
         stage.surely_distinct = seen.surely_distinct;
         stage.extracted = seen.extraction.known;
+        stage.deletes = seen.deletes;
         read.words.push(seen.words);
         read.unreadable.push(seen.extraction.unreadable);
         read.ignored.push(seen.ignored);
@@ -317,7 +320,8 @@ impl<'p> Parser<'p> {
             excel: &config.excel,
             most: self.limits.most,
         };
-        let mut sink = |record: Record<'_>| {
+        let mut sink = |mut record: Record<'_>| {
+            record.deletes |= object.deletes;
             self.records += 1;
             if self.records > self.limits.records {
                 return Err(Stop::TooMany);

@@ -175,7 +175,7 @@ async fn check_limits(session: &Session, header: &Header) -> Result<()> {
     let limited = header.tables.iter();
     for planned in limited.filter(|t| t.config.limits.needs_rows()) {
         let rows = session.count(&count_rows(&planned.relation)).await?;
-        if let Some(exceeded) = planned.exceeded_of(rows).next() {
+        if let Some(exceeded) = planned.exceeded_of(header.kind, rows).next() {
             return Err(Error::plan_refused(format!(
                 "{}: {exceeded}; when the plan was made, the table had {} rows; make a new plan",
                 crate::text::escape(&planned.table),

@@ -25,6 +25,7 @@ pub(super) fn schema() -> [Target; 2] {
         match_full: false,
         equality: vec![equality(None)],
         keeps: true,
+        outlives_parent: true,
     };
     let mut subjects = table(101, "subjects");
     subjects.columns = vec![

@@ -1,6 +1,6 @@
 //! What becomes of one record: the table of SPEC §5, and nothing else.
 
-use crate::plan::{Effect, Skip, Violation, ViolationKind};
+use crate::plan::{Effect, Fingerprint, Skip, Violation, ViolationKind};
 use crate::table::config::{OnImmutable, OnInvalid, OnOlder, Resolution, Strategy, TableConfig};
 use crate::table::mark::Mark;
 use crate::table::schema::Column;
@@ -192,6 +192,8 @@ pub enum Fate {
         /// Whether the row was marked as deleted.
         revives: bool,
     },
+    /// Delete the row.
+    Delete,
     /// Change nothing.
     Skip(Skip),
     /// Do nothing, because a violation forbids it.
@@ -224,6 +226,29 @@ pub fn decide(
     let left_out = found.iter().any(|v| v.effect != Effect::Keep);
     Decision {
         fate: if left_out { Fate::LeaveOut } else { action },
+        violations: found,
+    }
+}
+
+/// Decides about one record that names a row to be deleted: `found` are the violations known already,
+/// `current` is its row.
+pub fn decide_delete(
+    config: &TableConfig,
+    current: Option<&Current<'_>>,
+    found: Vec<Violation>,
+) -> Decision {
+    let left_out = found.iter().any(|v| v.effect != Effect::Keep);
+    let fate = match (current, skipped(config, true)) {
+        _ if left_out => Fate::LeaveOut,
+        (None, _) => Fate::Skip(Skip::Gone),
+        (Some(row), _) if row.deleted => {
+            Fate::Skip(Skip::Unchanged(Fingerprint(row.digest.to_owned())))
+        }
+        (Some(_), Some(skip)) => Fate::Skip(skip),
+        (Some(_), None) => Fate::Delete,
+    };
+    Decision {
+        fate,
         violations: found,
     }
 }

@@ -98,6 +98,8 @@ pub enum Skip {
     Duplicate,
     /// A later record with the same key wins (`on_duplicate: last`).
     Superseded,
+    /// Its row is to be deleted, and is not there.
+    Gone,
     /// Somebody said that it is to be left out.
     LeftOut(Why),
 }
@@ -136,6 +138,7 @@ impl Skip {
             Skip::Missing => "missing",
             Skip::Duplicate => "duplicate",
             Skip::Superseded => "superseded",
+            Skip::Gone => "gone",
             Skip::LeftOut(_) => "left_out",
         }
     }
@@ -149,6 +152,7 @@ impl Skip {
             Skip::Missing => &mut skips.missing,
             Skip::Duplicate => &mut skips.duplicate,
             Skip::Superseded => &mut skips.superseded,
+            Skip::Gone => &mut skips.gone,
             Skip::LeftOut(_) => &mut skips.left_out,
         }
     }
@@ -163,6 +167,7 @@ impl Skip {
             Skip::Missing => "does not exist, and the table is update_only",
             Skip::Duplicate => "an identical copy of another record",
             Skip::Superseded => "a later record with the same key wins",
+            Skip::Gone => "to be deleted, and not there",
         })
     }
 }

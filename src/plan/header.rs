@@ -10,7 +10,7 @@ use crate::action::{Counts, Skips, is_zero};
 use crate::sql::Qualified;
 use crate::strict::unique_map;
 use crate::table::config::{Stamp, TableConfig};
-use crate::table::limits::Exceeded;
+use crate::table::limits::{Exceeded, Limit};
 
 /// Whether a plan loads a batch or takes applications back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -108,13 +108,18 @@ pub struct TablePlan {
 
 impl TablePlan {
     /// The limits that its changes exceed.
-    pub fn exceeded(&self) -> impl Iterator<Item = Exceeded<'_>> {
-        self.exceeded_of(self.rows.unwrap_or_default())
+    pub fn exceeded(&self, kind: Kind) -> impl Iterator<Item = Exceeded<'_>> {
+        self.exceeded_of(kind, self.rows.unwrap_or_default())
     }
 
     /// The limits that its changes exceed where the table has so many rows.
-    pub fn exceeded_of(&self, rows: u64) -> impl Iterator<Item = Exceeded<'_>> {
-        self.config.limits.exceeded(&self.table, &self.counts, rows)
+    pub fn exceeded_of(&self, kind: Kind, rows: u64) -> impl Iterator<Item = Exceeded<'_>> {
+        let mut limits = self.config.limits;
+        if kind == Kind::Load {
+            // A load deletes nothing unless that is allowed.
+            limits.delete.get_or_insert(Limit::Rows(0));
+        }
+        limits.exceeded(&self.table, &self.counts, rows)
     }
 }
 
@@ -205,7 +210,7 @@ impl Header {
 
     /// The limits that it exceeds.
     pub fn exceeded(&self) -> impl Iterator<Item = Exceeded<'_>> {
-        self.tables.iter().flat_map(TablePlan::exceeded)
+        self.tables.iter().flat_map(|t| t.exceeded(self.kind))
     }
 
     /// What stands against applying it, in words; `None` where nothing does.

@@ -3,7 +3,7 @@
 mod references;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,8 @@ pub struct Seen {
     pub words: Words,
     /// What is known of when they were extracted.
     pub extraction: Extraction,
+    /// Whether some record names a row to be deleted.
+    pub deletes: bool,
     /// Fields that are no columns and are not loaded.
     pub ignored: Ignored,
 }
@@ -180,6 +182,10 @@ pub struct Incoming<'a> {
     /// How extraction times are spelled.
     times: Spelled,
     extraction: Extraction,
+    /// The fields that say which row a record is for.
+    key_fields: BTreeSet<&'a str>,
+    /// Whether any record so far names a row to be deleted.
+    deletes: bool,
 }
 
 /// Hashes of the keys, by which it is known that no two of them are one key: then the database need
@@ -228,7 +234,7 @@ impl Keys {
 
 /// The loader's own columns of a staging table, in order.
 pub const STAGE_COLUMNS: &str =
-    "_n, _object, _position, _given, _findings, _rounded, _extracted, _left_out";
+    "_n, _object, _position, _given, _findings, _rounded, _extracted, _left_out, _goes";
 
 impl<'a> Incoming<'a> {
     /// For records of `target`.
@@ -245,11 +251,6 @@ impl<'a> Incoming<'a> {
             };
             fields.insert(column.name.as_str(), field);
         }
-        for (name, column) in &config.columns {
-            if let Some(field) = fields.get(column.as_str()).copied() {
-                fields.insert(name, field);
-            }
-        }
         let referred = |c: &Column| {
             let mut keys = table.referrers.iter();
             keys.any(|key| key.parent_columns.contains(&c.name))
@@ -262,6 +263,11 @@ impl<'a> Incoming<'a> {
             };
             fields.insert(name, field);
         }
+        for (name, column) in &config.columns {
+            if let Some(field) = fields.get(column.as_str()).copied() {
+                fields.insert(name, field);
+            }
+        }
         for (column, reference) in &config.references {
             // The field of that name says the key, and not the number.
             if reference.fields().contains(column.as_str()) {
@@ -269,7 +275,16 @@ impl<'a> Incoming<'a> {
             }
         }
         let is_key = |name: &String| config.natural_key.contains(name);
+        let by_reference = config.references.iter().filter(|(c, _)| is_key(c));
+        let by_reference = by_reference.flat_map(|(_, reference)| reference.fields());
+        let by_column = fields.iter().filter_map(|(name, field)| match field {
+            Field::Column(i) if is_key(&table.columns[*i].name) => Some(*name),
+            _ => None,
+        });
+        let key_fields = by_column.chain(by_reference).collect();
         Incoming {
+            key_fields,
+            deletes: false,
             table,
             fields,
             references: References::new(target),
@@ -298,6 +313,7 @@ impl<'a> Incoming<'a> {
             surely_distinct: self.given.surely_distinct(),
             words: self.words,
             extraction: self.extraction,
+            deletes: self.deletes,
             ignored: self.ignored,
         }
     }
@@ -341,7 +357,12 @@ impl<'a> Incoming<'a> {
         let mut said = Vec::new();
         let mut looked_up = self.references.none();
         let mut found = Vec::new();
+        self.deletes |= record.deletes;
         for (name, value) in &record.fields {
+            // Of a row that is to be deleted nothing matters but its key.
+            if record.deletes && !self.key_fields.contains(name.as_ref()) {
+                continue;
+            }
             let is_looked_up =
                 (self.references).read(name.as_ref(), value, &mut looked_up, &mut findings);
             match self.fields.get(name.as_ref()) {
@@ -417,7 +438,8 @@ impl<'a> Incoming<'a> {
                 found.push(i);
             }
         }
-        for i in self.required.iter().filter(|i| !found.contains(i)) {
+        let required = self.required.iter().filter(|_| !record.deletes);
+        for i in required.filter(|i| !found.contains(i)) {
             let name = &self.table.columns[*i].name;
             let said = findings.iter().any(|f| f.field.as_deref() == Some(name));
             let missing = match &cells[*i] {
@@ -474,6 +496,7 @@ impl<'a> Incoming<'a> {
         push_copy_text(out, extracted.as_deref());
         out.push(b'\t');
         push_copy_text(out, None);
+        out.extend_from_slice(if record.deletes { b"\tt" } else { b"\tf" });
         for cell in cells.iter().chain(&looked_up) {
             out.push(b'\t');
             push_copy_text(out, cell.text());

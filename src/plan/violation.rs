@@ -36,6 +36,8 @@ pub enum ViolationKind {
     UniqueConflict,
     /// The row referred to does not exist and is not in the plan.
     MissingParent,
+    /// Other rows refer to the row that is to be deleted.
+    StillReferred,
     /// A check constraint fails.
     CheckFailed,
     /// The record was extracted before data that changed its row already.
@@ -61,6 +63,7 @@ impl ViolationKind {
             ViolationKind::AmbiguousKey => "ambiguous_key",
             ViolationKind::UniqueConflict => "unique_conflict",
             ViolationKind::MissingParent => "missing_parent",
+            ViolationKind::StillReferred => "still_referred",
             ViolationKind::CheckFailed => "check_failed",
             ViolationKind::OlderRecord => "older_record",
             ViolationKind::NotQueued => "not_queued",

@@ -115,6 +115,7 @@ enum Reason {
     Missing,
     Duplicate,
     Superseded,
+    Gone,
     LeftOut,
 }
 
@@ -187,6 +188,7 @@ impl From<Entry> for EntryLine {
                     Skip::Missing => Reason::Missing,
                     Skip::Duplicate => Reason::Duplicate,
                     Skip::Superseded => Reason::Superseded,
+                    Skip::Gone => Reason::Gone,
                     Skip::LeftOut(why) => {
                         (line.message, line.by) = (why.reason, why.by);
                         Reason::LeftOut
@@ -241,6 +243,7 @@ impl TryFrom<EntryLine> for Entry {
                 Reason::Missing => Skip::Missing,
                 Reason::Duplicate => Skip::Duplicate,
                 Reason::Superseded => Skip::Superseded,
+                Reason::Gone => Skip::Gone,
                 Reason::LeftOut => Skip::LeftOut(Why {
                     reason: line.message.take(),
                     by: line.by.take(),

@@ -190,7 +190,7 @@ impl PlanWriter {
             table.columns = columns.into_iter().collect();
             // A plan that is written again says so already.
             let exceeded: Vec<String> = table
-                .exceeded()
+                .exceeded(header.kind)
                 .map(|e| format!("limit exceeded: {e}"))
                 .filter(|warning| !table.warnings.contains(warning))
                 .collect();

@@ -105,6 +105,7 @@ fn read_rows<E>(
             position,
             fields,
             extracted: None,
+            deletes: false,
         })
         .map_err(ReadError::Sink)?;
         summary.records += 1;

@@ -31,6 +31,7 @@ pub(super) fn read<E>(
         summary: Summary::default(),
         lines: false,
         first: false,
+        deletes: false,
         width: 0,
         most: delivery.most.record,
     };
@@ -52,6 +53,8 @@ struct Reader<'a, 's, W, E> {
     lines: bool,
     /// Whether no member of the object that is walked through was seen yet.
     first: bool,
+    /// Whether the records of the envelope that is read are to be deleted.
+    deletes: bool,
     /// Number of fields in the last record: a guess at the next one's.
     width: usize,
     /// The most bytes of a record.
@@ -154,14 +157,20 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
             Holds::Record | Holds::Many(_) => whole,
         };
         self.width = fields.len();
-        let extracted = match &holds {
-            Holds::One(_) => self.summary.provenance.extracted_at.as_deref(),
-            Holds::Record | Holds::Many(_) => None,
+        let (extracted, deletes) = match &holds {
+            Holds::One(_) => {
+                let said = &self.summary.provenance;
+                let deletes = said.deletes();
+                let deletes = deletes.map_err(|message| self.text.fault(0, message))?;
+                (said.extracted_at.as_deref(), deletes)
+            }
+            Holds::Record | Holds::Many(_) => (None, false),
         };
         let record = Record {
             position,
             fields,
             extracted,
+            deletes,
         };
         (self.sink)(record).map_err(ReadError::Sink)?;
         self.holds = Some(holds);
@@ -182,6 +191,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
             position,
             fields,
             extracted: None,
+            deletes: self.deletes,
         };
         (self.sink)(record).map_err(ReadError::Sink)?;
         self.done(end);
@@ -231,6 +241,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         self.holds = Some(holds);
         let first = self.summary.records + 1;
         let mut around = self.around(list, &name, "")?;
+        self.deletes = self.deletes_around(&format!("{around}}}"))?;
         self.text.consume(at);
         self.array(Self::record)?;
         let mut at = 0;
@@ -253,6 +264,13 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
             Err(self.text.fault(0, message))?;
         }
         let said = provenance(&around).map_err(|message| self.text.fault(0, message))?;
+        let deletes = said.deletes();
+        if deletes.map_err(|message| self.text.fault(0, message))? != self.deletes {
+            let message = format!(
+                "the envelope's op stands behind `{list}`; it must stand before the records"
+            );
+            Err(self.text.fault(0, message))?;
+        }
         self.summary.note(&said, first);
         let records = first..=self.summary.records;
         if let (Some(at), false) = (&said.extracted_at, records.is_empty()) {
@@ -261,6 +279,14 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         self.summary.provenance = said;
         self.text.consume(at);
         Ok(())
+    }
+
+    /// Whether the records of an envelope of many are to be deleted, by what stands before them.
+    fn deletes_around(&self, before: &str) -> Result<bool, Fault> {
+        let before = fields(before, self.width);
+        let before = before.map_err(|wrong| self.text.fault(wrong.at, wrong.message))?;
+        let said = provenance(&before).and_then(|said| said.deletes());
+        said.map_err(|message| self.text.fault(0, message))
     }
 
     /// That the next is an object, which begins a record.

@@ -184,6 +184,7 @@ fn what_an_envelope_says_may_come_after_its_records() {
         table_name: Some("t".into()),
         batch_id: Some("b".into()),
         extracted_at: None,
+        op: None,
     };
     assert_eq!(summary.provenance, provenance);
     assert_eq!(summary.disagreement("t", "b"), None);

@@ -97,6 +97,7 @@ pub(super) fn read<E>(
             position: row,
             fields,
             extracted: None,
+            deletes: false,
         };
         sink(record).map_err(ReadError::Sink)?;
         summary.records += 1;

@@ -1,6 +1,5 @@
 //! What an object is, by its key.
 
-use super::pattern::{Found, Place};
 use crate::record::Format;
 use crate::table::delivery::Sign;
 
@@ -15,6 +14,8 @@ pub enum Layout {
         format: Format,
         /// Whether the object is compressed.
         gzip: bool,
+        /// Whether its records name rows that are to be deleted.
+        deletes: bool,
     },
     /// Not a fragment: hidden, or named in `ignore`.
     Ignored,
@@ -22,22 +23,20 @@ pub enum Layout {
     Unknown(String),
 }
 
-/// What the object `key` of the batch at `place` is.
+/// What the object `key` of the batch below `prefix` is.
 ///
-/// Where the place says nothing of tables, fragments are `<place><table>/<name>`, with more folders between
-/// the two or not, and `<place><table>.<extension>`. The extension is `json`, `ndjson`, `jsonl`, `csv`, `tsv`, `xlsx` or one that
+/// Fragments are `<prefix><table>/<name>`, with more folders between the two or not, and
+/// `<prefix><table>.<extension>`; those below `<prefix><table>/delete/` name rows that are to be deleted. The extension is `json`, `ndjson`, `jsonl`, `csv`, `tsv`, `xlsx` or one that
 /// `extensions` says the table's delimited values have, and `.gz` may follow it. Names in `ignore`
 /// are the last part of a key.
 pub fn layout<'c>(
-    place: &Place,
+    prefix: &str,
     key: &str,
     ignore: &[String],
     extensions: impl Fn(&str) -> &'c [String],
 ) -> Layout {
-    let found = place.find(key);
-    let path = match found {
-        Some(Found::Path(path)) => path,
-        Some(Found::Table(_)) | None => key,
+    let Some(path) = below(prefix, key) else {
+        return Layout::Unknown(format!("it is not below {prefix}"));
     };
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     if path.split('/').any(|part| part.starts_with("..")) {
@@ -49,12 +48,8 @@ pub fn layout<'c>(
     }
     let plain = strip_extension(name, "gz").unwrap_or(name);
     let (stem, extension) = plain.rsplit_once('.').unwrap_or((plain, ""));
-    let table = match (found, folders.split('/').next()) {
-        (None, _) => {
-            return Layout::Unknown(format!("it is not below {place}, as the prefix says"));
-        }
-        (Some(Found::Table(table)), _) => table,
-        (_, Some(table)) if !folders.is_empty() => table,
+    let table = match folders.split('/').next() {
+        Some(table) if !folders.is_empty() => table,
         _ => stem,
     };
     let Some(format) = known(extension).or_else(|| {
@@ -75,12 +70,21 @@ pub fn layout<'c>(
         table: table.to_owned(),
         format,
         gzip: is_gzip(name),
+        deletes: folders.split('/').nth(1) == Some("delete"),
     }
 }
 
 /// Whether an object is compressed, which its extension says.
 pub(super) fn is_gzip(key: &str) -> bool {
     strip_extension(key, "gz").is_some()
+}
+
+/// The path of `key` below the folder `prefix`; `a/b` is not below `a/bc` or the reverse.
+fn below<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
+    match prefix.strip_suffix('/').unwrap_or(prefix) {
+        "" => Some(key),
+        folder => key.strip_prefix(folder)?.strip_prefix('/'),
+    }
 }
 
 /// The format of files with this extension.
@@ -105,18 +109,13 @@ fn strip_extension<'a>(name: &'a str, extension: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Pattern;
     use proptest::prelude::*;
 
     const CSV: Format = Format::Csv(Sign::COMMA);
 
-    fn place(prefix: &str) -> Place {
-        Pattern::parse(prefix).unwrap().of_batch("b")
-    }
-
     fn of(key: &str) -> Layout {
         let ignore = ["validation_report.json".to_owned()];
-        layout(&place("staging/b1/"), key, &ignore, |_| &[])
+        layout("staging/b1/", key, &ignore, |_| &[])
     }
 
     #[track_caller]
@@ -126,7 +125,8 @@ mod tests {
             Layout::Fragment {
                 table: table.into(),
                 format,
-                gzip
+                gzip,
+                deletes: false
             }
         );
     }
@@ -148,16 +148,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_deleted_stands_in_a_folder_of_its_own() {
+        for (key, expected) in [
+            ("staging/b1/lcl/delete/1.csv", true),
+            ("staging/b1/lcl/delete/2024/1.json.gz", true),
+            ("staging/b1/lcl/1.csv", false),
+            ("staging/b1/lcl/2024/delete/1.csv", false),
+            ("staging/b1/lcl/delete.csv", false),
+            ("staging/b1/delete/1.csv", false),
+        ] {
+            let Layout::Fragment { table, deletes, .. } = of(key) else {
+                panic!("{key}");
+            };
+            assert_eq!(
+                (deletes, table == "lcl"),
+                (expected, key.contains("lcl")),
+                "{key}"
+            );
+        }
+    }
+
+    #[test]
     fn other_endings_are_those_of_the_table() {
         let said = ["txt".to_owned(), ".dat".to_owned()];
         let of = |key: &str| {
             let extensions = |table: &str| if table == "t" { said.as_slice() } else { &[] };
-            layout(&place("b/"), key, &[], extensions)
+            layout("b/", key, &[], extensions)
         };
         let found = |gzip| Layout::Fragment {
             table: "t".into(),
             format: CSV,
             gzip,
+            deletes: false,
         };
         assert_eq!(of("b/t.txt"), found(false));
         assert_eq!(of("b/t/a/x.DAT.gz"), found(true));
@@ -201,15 +223,15 @@ mod tests {
     #[test]
     fn a_prefix_is_a_folder() {
         assert_eq!(
-            layout(&place("staging/b1"), "staging/b1/t/x.csv", &[], |_| &[]),
-            layout(&place("b/"), "b/t/x.csv", &[], |_| &[])
+            layout("staging/b1", "staging/b1/t/x.csv", &[], |_| &[]),
+            layout("b/", "b/t/x.csv", &[], |_| &[])
         );
         assert!(matches!(
-            layout(&place("staging/b1"), "staging/b10/t/x.csv", &[], |_| &[]),
+            layout("staging/b1", "staging/b10/t/x.csv", &[], |_| &[]),
             Layout::Unknown(_)
         ));
         assert!(matches!(
-            layout(&place(""), "t/x.csv", &[], |_| &[]),
+            layout("", "t/x.csv", &[], |_| &[]),
             Layout::Fragment { .. }
         ));
     }
@@ -222,14 +244,14 @@ mod tests {
         ) {
             let format = if extension == "csv" { CSV } else { Format::Json };
             let end = if gzip { format!("{extension}.gz") } else { extension };
-            let expect = Layout::Fragment { table: table.clone(), format, gzip };
-            prop_assert_eq!(layout(&place("p/"), &format!("p/{table}/{name}.{end}"), &[], |_| &[]), expect.clone());
-            prop_assert_eq!(layout(&place("p/"), &format!("p/{table}.{end}"), &[], |_| &[]), expect);
+            let expect = Layout::Fragment { table: table.clone(), format, gzip, deletes: false };
+            prop_assert_eq!(layout("p/", &format!("p/{table}/{name}.{end}"), &[], |_| &[]), expect.clone());
+            prop_assert_eq!(layout("p/", &format!("p/{table}.{end}"), &[], |_| &[]), expect);
         }
 
         #[test]
         fn no_key_panics(prefix in "[a/.]{0,4}", key in "[a/.jsongzé]{0,12}") {
-            layout(&place(&prefix), &key, &[], |_| &[]);
+            layout(&prefix, &key, &[], |_| &[]);
         }
     }
 }

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::strict::unique_map;
+use crate::table::complete::Complete;
 use crate::table::delivery::{Csv, Envelope, Excel, Records};
 use crate::table::limits::Limits;
 use crate::table::reference::Reference;
@@ -87,6 +88,10 @@ pub struct TableConfig {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub references: BTreeMap<String, Reference>,
+    /// Whether a delivery is the whole truth of the table, or of a part of it: then rows that it does not
+    /// bring are deleted, and nulls empty their columns.
+    #[serde(default, skip_serializing_if = "Complete::is_no")]
+    pub complete: Complete,
     /// Tables that must be loaded before this one, beside those it refers to.
     #[serde(default)]
     pub depends_on: Vec<String>,

@@ -172,6 +172,9 @@ pub struct ForeignKey {
     pub equality: Vec<Equality>,
     /// Whether a value that is referred to must stay (`NO ACTION`, `RESTRICT`).
     pub keeps: bool,
+    /// Whether rows that refer stand against a delete of what they refer to, instead of changing or going
+    /// with it.
+    pub outlives_parent: bool,
 }
 
 /// What evaluates an expression on each row that is written.

@@ -134,15 +134,7 @@ fn objects_that_are_no_fragments_are_named_and_not_passed_over() {
     world.put("b", "subjects/", "");
     assert_eq!(
         world
-            .plan_with(
-                "b",
-                &[
-                    "--ignore",
-                    "_SUCCESS,validation_report.json",
-                    "--validation-report",
-                    "off"
-                ]
-            )
+            .plan_with("b", &["--ignore", "_SUCCESS,validation_report.json"])
             .lines(),
         ["+ subjects id=1"]
     );

@@ -4,6 +4,7 @@ use crate::ops::targets::unguarded;
 use crate::plan::Fragment;
 use crate::plan::incoming::Unreadable;
 use crate::plan::words::Place;
+use crate::table::complete::Complete;
 use crate::table::config::OnOlder;
 use crate::table::target::Target;
 
@@ -22,6 +23,34 @@ pub(super) fn notes(
         without_records(&target.name, fragments),
     ]
     .concat()
+}
+
+/// That a delivery is the whole truth of its table, or of which part; `unknown` records of it have no key
+/// that can be read.
+pub(super) fn complete(target: &Target, unknown: u64) -> Vec<String> {
+    let of = match &target.config.complete {
+        Complete::No => return Vec::new(),
+        Complete::All => String::new(),
+        Complete::Where(scope) => {
+            let scope = scope.iter().map(|(c, v)| format!("{c} = {v}"));
+            format!(", where {}", scope.collect::<Vec<_>>().join(" and "))
+        }
+    };
+    let mut notes = vec![format!(
+        "the delivery is all there is of the table{of} (complete): rows that it does not bring are deleted, and nulls \
+         empty their columns"
+    )];
+    if unknown > 0 {
+        notes.push(format!(
+            "{} no key that can be read, so that it is not known which rows the delivery does not bring: none of them is \
+             deleted",
+            match unknown {
+                1 => "1 record has".to_owned(),
+                n => format!("{n} records have"),
+            }
+        ));
+    }
+    notes
 }
 
 /// Sequences that are moved, because records give what they number.

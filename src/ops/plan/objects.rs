@@ -5,25 +5,30 @@ use std::collections::BTreeSet;
 use super::PlanRequest;
 use crate::error::{Error, Remedy, Result};
 use crate::record::Format;
-use crate::source::{Layout, ObjectInfo, Place, Source, layout};
+use crate::source::{Layout, ObjectInfo, Source, layout};
 use crate::sql::ident::nearest;
 
-/// A fragment: its table, how it is written, the object.
-pub(super) type Found = (String, Format, ObjectInfo);
+/// A fragment: its table, how it is written, whether it says what to delete, the object.
+pub(super) type Found = (String, Format, bool, ObjectInfo);
 
 /// The fragments among the objects listed, by table.
 pub(super) fn sort_objects(
     request: &PlanRequest,
     source: &Source,
-    place: &Place,
+    prefix: &str,
     listed: Vec<ObjectInfo>,
 ) -> Result<Vec<Found>> {
     let (mut found, mut strange) = (Vec::new(), Vec::new());
     for info in listed {
-        match layout(place, &info.key, &request.ignore, |table| {
+        match layout(prefix, &info.key, &request.ignore, |table| {
             request.config.extensions(table)
         }) {
-            Layout::Fragment { table, format, .. } => found.push((table, format, info)),
+            Layout::Fragment {
+                table,
+                format,
+                deletes,
+                ..
+            } => found.push((table, format, deletes, info)),
             Layout::Ignored => {}
             Layout::Unknown(reason) => strange.push(format!("{}: {reason}", info.key)),
         }
@@ -42,7 +47,7 @@ pub(super) fn sort_objects(
         return Err(Error::unreadable(format!(
             "there are no fragments of batch {} at {}",
             request.batch_id,
-            source.display(&place.to_string())
+            source.display(prefix)
         ))
         .with_remedy(Remedy::OtherPlace));
     }

@@ -124,7 +124,7 @@ fn side_effects() {
 fn writing() {
     let [mut subjects, samples] = staged();
     let stamps = subjects.stamped("curator", "b1").unwrap();
-    let mut statements: Vec<Statement> = vec![subjects.delete(), subjects.mark().unwrap()];
+    let mut statements: Vec<Statement> = vec![subjects.delete(), subjects.mark(&stamps).unwrap()];
     statements.extend(samples.mark_updates(&subjects, Updates::First));
     statements.extend(samples.mark_updates(&subjects, Updates::Last));
     statements.push(samples.create_handovers());

@@ -1,6 +1,7 @@
 //! What would go wrong at apply: check constraints, unique keys and foreign keys, asked of
 //! PostgreSQL for all rows at once, on the rows as they would be.
 
+mod deleted;
 mod fill;
 mod handover;
 mod marked;
@@ -53,6 +54,8 @@ const SOUND: &str = "\"loader sound\"";
 const VALID: &str = "\"loader valid\"";
 /// The record is not left out: others can rely on its row, and collide with it.
 const COUNTS: &str = "\"loader counts\"";
+/// The row that the record names is removed.
+const GOES: &str = "\"loader goes\"";
 /// Which columns the record gave.
 const GIVEN: &str = "\"loader given\"";
 /// The row that it updates.
@@ -128,8 +131,9 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
         for after in all {
             let mut here = after.parents(session, all, asked).await?;
             after.mark_invalid(session, here, &mut tables).await?;
-            let more =
-                after.unique(session, asked).await? + after.children(session, all, asked).await?;
+            let mut more = after.unique(session, asked).await?;
+            more += after.children(session, all, asked).await?;
+            more += after.still_referred(session, all, asked).await?;
             after.mark_invalid(session, more, &mut tables).await?;
             here += more;
             found += here;
@@ -197,7 +201,7 @@ impl<'a> After<'a> {
         let columns = self.target.table.columns.iter();
         let sql = format!(
             "CREATE TEMPORARY TABLE {bare} ({N} bigint PRIMARY KEY, {NEW} bool, {CHANGED} bool, {REFERS} bool, \
-             {SOUND} bool, {VALID} bool, {COUNTS} bool, {GIVEN} text, {TABLE} oid, {ROW} tid, {columns}, \
+             {SOUND} bool, {VALID} bool, {COUNTS} bool, {GOES} bool, {GIVEN} text, {TABLE} oid, {ROW} tid, {columns}, \
              {LATE} bool NOT NULL DEFAULT false)",
             bare = self.temporary().bare(),
             columns = list(columns.map(|c| c.defined_as(Ident(&c.name)))),

@@ -154,6 +154,14 @@ impl<'c> Comparison<'c> {
             findings = "v.findings";
         }
         let digest = table.digest("t", &self.config.ignore_drift);
+        let deleted = if stage.deletes {
+            format!(
+                "s._goes, CASE WHEN s._goes AND {FOUND} THEN {} END",
+                table.image("t")
+            )
+        } else {
+            "NULL, NULL".to_owned()
+        };
         let mut select = vec![
             format!(
                 "s._n, s._object, s._position, s._given, s._findings, s._rounded, {findings}, {}",
@@ -162,6 +170,7 @@ impl<'c> Comparison<'c> {
             format!("CASE WHEN {FOUND} THEN {digest} END"),
             format!("NOT ({})", beside.live()),
             "s._extracted, s._left_out".to_owned(),
+            deleted,
         ];
         let columns = || {
             let columns = self.columns.iter().map(|i| &table.columns[*i]);

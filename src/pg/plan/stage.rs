@@ -3,6 +3,7 @@
 //! for each.
 
 mod aside;
+mod complete;
 mod finish;
 mod judge;
 mod look_up;
@@ -39,6 +40,8 @@ pub struct Stage<'a> {
     pub leaves_out: bool,
     /// Whether it is known of any record when it was extracted.
     pub extracted: bool,
+    /// Whether records name rows that are to be deleted.
+    pub deletes: bool,
     /// Columns, by index, that have a value in place of the number that the database will give a new row.
     pub provisional: BTreeSet<usize>,
     /// Columns, by index, whose numbers rows of this batch refer to that are new themselves.
@@ -54,7 +57,7 @@ const EXTRACTED: &str =
     "CREATE TEMPORARY TABLE loader_extracted (_t int, first bigint, last bigint, at timestamptz)";
 
 /// The loader's own columns of a staging table, in the order of [`STAGE_COLUMNS`].
-const OWN_COLUMNS: &str = "_n bigint, _object int, _position bigint, _given text, _findings text, _rounded text, _extracted timestamptz, _left_out text";
+const OWN_COLUMNS: &str = "_n bigint, _object int, _position bigint, _given text, _findings text, _rounded text, _extracted timestamptz, _left_out text, _goes bool";
 
 /// Makes what staging needs in `session`, once.
 ///
@@ -103,6 +106,7 @@ impl<'a> Stage<'a> {
             findings: false,
             leaves_out: false,
             extracted: false,
+            deletes: false,
             provisional: BTreeSet::new(),
             referred: BTreeSet::new(),
         }

@@ -5,6 +5,7 @@ use super::compare::{Comparison, Found};
 use super::stage::Stage;
 use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
 use crate::sql::Qualified;
+use crate::table::complete::Complete;
 use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
 
@@ -154,4 +155,24 @@ fn looking_up() {
         compared,
     ];
     assert_snapshot("sql_look_up", &printed(statements));
+}
+
+#[test]
+fn deleting() {
+    let mut schema = schema();
+    schema[1].config.complete = Complete::Where([("barcode".into(), "B-1".into())].into());
+    let mut stages = staged(&schema);
+    stages.iter_mut().for_each(|stage| stage.deletes = true);
+    let all: Vec<After<'_>> = stages.iter().map(After::new).collect();
+    let origin = |_, _| String::new();
+    let mut sink = |_: &[u8], _| Ok(());
+    let statements = [
+        stages[1].count_unreadable(),
+        stages[1].stage_missing(3),
+        all[1].fill_all(Generated::Computed),
+        all[0].still_referring(&schema[1].table.foreign_keys[0], &all, Asked::First),
+        all[1].conflicts(&schema[1].table.unique[1], Asked::First),
+        Comparison::new(&stages[1], &origin, &mut sink).statement(Found::OneRow),
+    ];
+    assert_snapshot("sql_delete", &printed(statements));
 }

@@ -61,6 +61,7 @@ fn check(config: &str, given: &str, current: Option<&str>, expect: &str) {
             let verb = if revives { "revive" } else { "update" };
             format!("{verb} {}", set.join(" "))
         }
+        Fate::Delete => "delete".to_owned(),
         Fate::Skip(s) => format!("skip {}", s.reason()),
         Fate::LeaveOut => "out".to_owned(),
     };

@@ -177,6 +177,7 @@ pub(super) fn provenance(fields: &Fields<'_>) -> Result<Provenance, String> {
             "table_name" => &mut provenance.table_name,
             "batch_id" => &mut provenance.batch_id,
             "extracted_at" => &mut provenance.extracted_at,
+            "op" => &mut provenance.op,
             _ => continue,
         };
         let Value::Json(raw) = value else { continue };

@@ -90,6 +90,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
                 position: self.summary.records + 1,
                 fields,
                 extracted: None,
+                deletes: false,
             };
             (self.sink)(record).map_err(ReadError::Sink)?;
             self.done(end);

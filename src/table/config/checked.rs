@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::file::{DEFAULTS, File, OWN, Said, with_defaults};
 use super::place::{locate, with_suggestion};
-use super::{Stamp, TableConfig};
+use super::{Resolution, Stamp, TableConfig};
 use crate::error::{Error, Remedy, Result};
 use crate::sql::ident::nearest;
 use crate::table::lookup::{Lookups, Wrong};
@@ -80,22 +80,6 @@ impl Config {
             let own = said.get(name).unwrap_or(&nothing);
             *table = with_defaults(table, own, defaults, of_all.keys())
                 .map_err(|e| Error::config(format!("{}: {DEFAULTS}: {e}", self.path)))?;
-            // What a table says itself of a column goes before what holds for all.
-            let (immutable, insert_only) = ("immutable_fields", "insert_only_fields");
-            if own.contains_key(insert_only) && !own.contains_key(immutable) {
-                let other = &table.insert_only_fields;
-                table.immutable_fields.retain(|c| !other.contains(c));
-            }
-            if !own.contains_key(insert_only) {
-                let own_immutable = own.contains_key(immutable);
-                let said = |c: &String| {
-                    table.natural_key.contains(c)
-                        || table.is_stamp(c)
-                        || own_immutable && table.immutable_fields.contains(c)
-                };
-                let rest = table.insert_only_fields.iter().filter(|c| !said(c));
-                table.insert_only_fields = rest.cloned().collect();
-            }
             let inherited = of_all.keys().filter(|s| !own.contains_key(*s));
             self.inherited
                 .insert(name.clone(), inherited.cloned().collect());
@@ -169,6 +153,10 @@ impl Config {
                     .collect(),
             );
         }
+        // What is the whole truth says null where it means it.
+        if !config.complete.is_no() && config.conflict_resolution == Resolution::Merge {
+            config.conflict_resolution = Resolution::Replace;
+        }
         let stamp_names = config.stamps().map(|(n, _)| n.to_owned());
         let columns = [
             ("natural_key", config.natural_key.clone()),
@@ -180,6 +168,7 @@ impl Config {
             ("references", config.references.keys().cloned().collect()),
             ("spelling", config.spelling.keys().cloned().collect()),
             ("stamps", stamp_names.collect()),
+            ("complete", config.complete.columns().cloned().collect()),
             (
                 "soft_delete",
                 config

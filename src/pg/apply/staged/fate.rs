@@ -54,7 +54,7 @@ impl Fate {
             What::Delete { .. } => Fate::Delete,
             What::Skip(Skip::Unchanged(_)) => Fate::Unchanged,
             What::Skip(Skip::Exists | Skip::Conflict) => Fate::Present,
-            What::Skip(Skip::Missing) => Fate::Missing,
+            What::Skip(Skip::Missing | Skip::Gone) => Fate::Missing,
             What::Skip(Skip::Duplicate | Skip::Superseded | Skip::LeftOut(_))
             | What::Violation(_) => return None,
         })

@@ -16,7 +16,8 @@ impl Context<'_> {
         self.begins("delete", staged);
         let delete = staged.delete();
         let mut touched = self.session.execute(&delete).await?;
-        if let Some(mark) = staged.mark() {
+        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
+        if let Some(mark) = staged.mark(&stamps) {
             touched += self.session.execute(&mark).await?;
         }
         must_be(delete.doing(), staged.rows.delete, touched)
@@ -46,12 +47,18 @@ impl Staged {
     }
 
     /// Marks the rows that are, where deletes of this table can.
-    pub(in crate::pg) fn mark(&self) -> Option<Statement> {
+    pub(in crate::pg) fn mark(&self, stamps: &[(String, String)]) -> Option<Statement> {
         let (column, mark) = self.target.marks()?;
         let (column, now) = (Ident(&column.name), mark.now());
         let (table, deletes) = (&self.target.table.name, self.deletes());
+        let stamps = stamps
+            .iter()
+            .filter(|(name, _)| *name != column.to_string());
+        let stamps: String = stamps
+            .map(|(name, value)| format!(", {name} = {value}"))
+            .collect();
         Some(self.deleting(format!(
-            "UPDATE {table} t SET {column} = {now} FROM {deletes} WHERE {THIS_VERSION} AND s._soft"
+            "UPDATE {table} t SET {column} = {now}{stamps} FROM {deletes} WHERE {THIS_VERSION} AND s._soft"
         )))
     }
 }

@@ -2,7 +2,9 @@
 
 mod values;
 
-use super::{After, CHANGED, COUNTS, GIVEN, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, is_numbered};
+use super::{
+    After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, is_numbered,
+};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::{ABSENT, FOUND};
@@ -204,14 +206,24 @@ impl After<'_> {
         .filter_map(|(leaves, condition)| leaves.then_some(condition))
         .collect();
         let sql = format!(
-            "INSERT INTO {after} SELECT {N}, {NEW}, {CHANGED}, {REFERS}, {SOUND}, {VALID}, {COUNTS}, {GIVEN}, {TABLE}, {ROW}, {columns} FROM (\
-               SELECT DISTINCT ON (s._n) s._n AS {N}, {ABSENT} AS {NEW}, ({ABSENT} OR {differs}) AS {CHANGED}, \
-                 ({FOUND} AND {refers}) AS {REFERS}, NOT ({unsound}) AS {SOUND}, \
-                 NOT ({invalid} OR {twice} OR {immutable}) AS {VALID}, NOT {left_out} AS {COUNTS}, \
+            "INSERT INTO {after} SELECT {N}, {NEW}, {CHANGED}, {REFERS}, {SOUND}, {VALID}, {COUNTS}, {GOES}, {GIVEN}, {TABLE}, {ROW}, {columns} FROM (\
+               SELECT DISTINCT ON (s._n) s._n AS {N}, {stays}{ABSENT} AS {NEW}, {stays}({ABSENT} OR {differs}) AS {CHANGED}, \
+                 ({stays}{FOUND} AND {refers}) AS {REFERS}, NOT ({unsound}) AS {SOUND}, \
+                 NOT ({invalid} OR {twice} OR {immutable}) AS {VALID}, {stays}NOT {left_out} AS {COUNTS}, {goes} AS {GOES}, \
                  s._given AS {GIVEN}, t.tableoid AS {TABLE}, t.ctid AS {ROW}, {values} \
                FROM {from} WHERE {conditions} ORDER BY s._n{then_live_first}) x",
             after = self.temporary(),
             columns = list(columns),
+            stays = if stage.deletes {
+                "NOT s._goes AND "
+            } else {
+                ""
+            },
+            // A row that is only marked stays where it is.
+            goes = match self.target.mark() {
+                None if stage.deletes => format!("s._goes AND {FOUND}"),
+                _ => "false".into(),
+            },
             differs = any(&parts.differs),
             refers = any(&parts.refers),
             unsound = self.is_unsound(),

@@ -257,7 +257,7 @@ impl After<'_> {
     }
 
     /// The condition that this plan changes one of these columns of the row `alias` of this table.
-    fn changes(&self, columns: &[String], alias: &str) -> String {
+    pub(super) fn changes(&self, columns: &[String], alias: &str) -> String {
         let same = all(columns
             .iter()
             .map(|c| format!("q.{0} IS NOT DISTINCT FROM {alias}.{0}", Ident(c))));
@@ -361,7 +361,7 @@ impl After<'_> {
 }
 
 /// Whether the rows that refer by this key may change with their parents, unseen.
-fn may_follow(key: &ForeignKey, all: &[After<'_>]) -> bool {
+pub(super) fn may_follow(key: &ForeignKey, all: &[After<'_>]) -> bool {
     let allowed = all.iter();
     let mut allowed = allowed.flat_map(|t| &t.target.config.allow_side_effects);
     allowed.any(|name| key.child.is_meant_by(name))

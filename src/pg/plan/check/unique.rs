@@ -1,7 +1,9 @@
 //! Rows that would hold a value which another row holds, or would hold.
 
 use super::references::said_name;
-use super::{After, Asked, CHANGED, COUNTS, LATE, N, NEW, ROW, SOUND, TABLE, VALID, is_numbered};
+use super::{
+    After, Asked, CHANGED, COUNTS, GOES, LATE, N, NEW, ROW, SOUND, TABLE, VALID, is_numbered,
+};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::plan::stage::Stage;
@@ -96,7 +98,7 @@ impl After<'_> {
              there AS (SELECT DISTINCT ON (a.n) a.n, t.who, EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl) AS gives_up \
                FROM a JOIN {now} t ON {equal} \
                WHERE (a.tbl, a.tid) IS DISTINCT FROM (t.tbl, t.tid) \
-                 AND NOT EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl AND {freed}) \
+                 AND NOT EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl AND {freed}){gone} \
                ORDER BY a.n, t.who) \
              SELECT a.n, {field}, pg_catalog.concat_ws(', ', {values}), {message} || CASE \
                WHEN o.n IS NOT NULL AND ko.n IS NULL THEN 'also in the record for ' || o.who \
@@ -108,6 +110,15 @@ impl After<'_> {
             after = self.values_after(index),
             rows = self.temporary(),
             now = self.values_now(index),
+            // Deletes come before all else that is written to the table.
+            gone = if self.stage.deletes {
+                format!(
+                    " AND NOT EXISTS (SELECT FROM {} g WHERE g.{GOES} AND g.{VALID} AND g.{ROW} = t.tid AND g.{TABLE} = t.tbl)",
+                    self.temporary()
+                )
+            } else {
+                String::new()
+            },
             equal = equal(index, "a", "t"),
             field = field.map_or("NULL::text".into(), |c| format!(
                 "{}::text",

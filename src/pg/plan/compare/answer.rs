@@ -35,7 +35,9 @@ const DIGEST: usize = 13;
 const MARKED: usize = 14;
 pub(super) const EXTRACTED: usize = 15;
 pub(super) const LEFT_OUT: usize = 16;
-pub(super) const FIXED: usize = 17;
+pub(super) const GOES: usize = 17;
+pub(super) const IMAGE: usize = 18;
+pub(super) const FIXED: usize = 19;
 
 /// What stands for two values that are not sent, because they print alike.
 const ALIKE: &str = "";

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use super::Comparison;
 use super::answer::{
-    DIFFERS, EXTRACTED, FIRST, LAST, LEFT_OUT, N, OBJECT, OTHER_OBJECT, OTHER_POSITION, POSITION,
-    Pending, VARIANTS,
+    DIFFERS, EXTRACTED, FIRST, GOES, IMAGE, LAST, LEFT_OUT, N, OBJECT, OTHER_OBJECT,
+    OTHER_POSITION, POSITION, Pending, VARIANTS,
 };
 use crate::error::{Error, Result};
-use crate::plan::decision::{Current, Decision, Fate, Given, Wins, decide, invalid_effect};
+use crate::plan::decision::{
+    Current, Decision, Fate, Given, Wins, decide, decide_delete, invalid_effect,
+};
 use crate::plan::{
-    Action, Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What,
-    Why,
+    Action, Effect, Entry, Fingerprint, Other, Row, Skip, Value, Values, Violation, ViolationKind,
+    What, Why,
 };
 use crate::sql::copytext::CopyRow;
 use crate::table::config::OnDuplicate;
@@ -62,6 +64,9 @@ impl Comparison<'_> {
                 fate: Fate::Skip(skip),
                 violations,
             },
+            _ if line.get(GOES) == Some("t") => {
+                decide_delete(self.config, current.as_ref(), violations)
+            }
             _ => decide(
                 self.config,
                 &self.rules,
@@ -80,7 +85,10 @@ impl Comparison<'_> {
             }
         }
         let mut rounded = self.rounded(line, &given)?;
-        let mut what = self.what(&mut decision, &mut rounded, &given, current.as_ref())?;
+        let mut what = match decision.fate {
+            Fate::Delete => Some(self.delete(line, current.as_ref())?),
+            _ => self.what(&mut decision, &mut rounded, &given, current.as_ref())?,
+        };
         for (column, value) in &looked_up {
             name_rows(column, value, what.as_mut(), &mut decision.violations);
         }
@@ -247,6 +255,20 @@ impl Comparison<'_> {
         .collect()
     }
 
+    /// The delete of the row that a record found.
+    fn delete(&self, line: &CopyRow, current: Option<&Current<'_>>) -> Result<What> {
+        let row = current.ok_or_else(|| Error::local("a delete without a row"))?;
+        let image: Row = serde_json::from_str(line.get(IMAGE).unwrap_or_default())
+            .map_err(|e| Error::local("reading back a row to be deleted").caused_by(e))?;
+        let beside_key = image.into_iter();
+        let beside_key = beside_key.filter(|(c, _)| !self.config.natural_key.contains(c));
+        Ok(What::Delete {
+            expect: Fingerprint(row.digest.to_owned()),
+            values: beside_key.map(|(c, v)| (c, v.into())).collect(),
+            soft: self.stage.target.mark().is_some(),
+        })
+    }
+
     fn what(
         &self,
         decision: &mut Decision,
@@ -256,7 +278,7 @@ impl Comparison<'_> {
     ) -> Result<Option<What>> {
         let action = std::mem::replace(&mut decision.fate, Fate::LeaveOut);
         Ok(match action {
-            Fate::LeaveOut => None,
+            Fate::LeaveOut | Fate::Delete => None,
             Fate::Skip(skip) => Some(What::Skip(skip)),
             Fate::Insert => {
                 let mut values: Values = self

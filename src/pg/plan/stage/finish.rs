@@ -132,7 +132,8 @@ impl Stage<'_> {
         // Two spellings of one key are one key: they alone make no other record.
         let columns = self.target.table.columns.iter();
         let beside_key = columns.filter(|c| !self.target.config.natural_key.contains(&c.name));
-        let content = ["s._given".to_owned(), "s._findings".to_owned()]
+        let content = ["s._given", "s._findings", "s._goes"]
+            .map(str::to_owned)
             .into_iter()
             .chain(beside_key.map(|c| format!("s.{}", c.staged())));
         let table = self.duplicates_table();

@@ -186,7 +186,7 @@ impl Stage<'_> {
         let value = provisional(number, &rank, &lowest)?;
         let sql = format!(
             "UPDATE {stage} s SET {cell} = x.number FROM (SELECT s._n, {value} AS number FROM {from} \
-             WHERE {ABSENT} AND s.{cell} IS NOT DISTINCT FROM NULL) x WHERE x._n = s._n"
+             WHERE {ABSENT} AND NOT s._goes AND s.{cell} IS NOT DISTINCT FROM NULL) x WHERE x._n = s._n"
         );
         let doing = format!("numbering the new rows of table {}", self.target.name);
         Some(Statement::new(doing, sql))
@@ -194,7 +194,10 @@ impl Stage<'_> {
 
     /// For `FROM`: staged records `p` of rows that are new, each of which stands for its key.
     fn new_rows(&self, lookup: &Lookup) -> (String, String) {
-        let (mut from, mut conditions) = (format!("{} p", self.temporary()), Vec::new());
+        let (mut from, mut conditions) = (
+            format!("{} p", self.temporary()),
+            vec!["NOT p._goes".to_owned()],
+        );
         if self.duplicates {
             from += &format!(" LEFT JOIN {} d ON d._n = p._n", self.duplicates_table());
             conditions.push(self.stands_for_key("p"));

@@ -1,0 +1,105 @@
+//! Rows that are to be deleted and to which others would still refer.
+
+use super::references::may_follow;
+use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, TABLE, VALID};
+use crate::error::Result;
+use crate::pg::Session;
+use crate::sql::{Literal, Statement};
+use crate::table::schema::ForeignKey;
+
+/// At most so many of the rows that refer are named.
+const NAMED: usize = 3;
+
+impl After<'_> {
+    /// Records that name a row to be deleted, to which rows would still refer.
+    pub(super) async fn still_referred(
+        &self,
+        session: &Session,
+        all: &[After<'_>],
+        asked: Asked,
+    ) -> Result<u64> {
+        let mut found = 0;
+        if !self.stage.deletes || self.target.mark().is_some() {
+            return Ok(found); // a marked row can still be referred to
+        }
+        for key in &self.target.table.referrers {
+            if key.outlives_parent || !may_follow(key, all) {
+                found += session
+                    .execute(&self.still_referring(key, all, asked))
+                    .await?;
+            }
+        }
+        Ok(found)
+    }
+
+    pub(in crate::pg) fn still_referring(
+        &self,
+        key: &ForeignKey,
+        all: &[After<'_>],
+        asked: Asked,
+    ) -> Statement {
+        let child = all.iter().find(|c| c.target.table.name == key.child);
+        let mut stays = "true".to_owned();
+        let mut would_refer = String::new();
+        let mut named = "NULL".to_owned();
+        if let Some(child) = child {
+            stays = format!(
+                "NOT {} AND NOT {}",
+                child.goes("c"),
+                child.changes(&key.columns, "c")
+            );
+            would_refer = format!(
+                " UNION ALL SELECT {} FROM {} c WHERE c.{CHANGED} AND c.{COUNTS} AND {}",
+                child.named_as("c"),
+                child.temporary(),
+                key.refers("t", "c")
+            );
+            named = child.named_as("c");
+        }
+        let (name, fk) = (&key.child.name, &key.name);
+        let end = if key.outlives_parent {
+            format!("; have these deleted too, or make them refer to others first ({fk})")
+        } else {
+            format!(
+                ", and the database would change or delete them ({fk}, ON DELETE), which the plan does not show; if \
+                 that is meant, add {name} to allow_side_effects"
+            )
+        };
+        let select = format!(
+            "SELECT a.{N}, NULL::text, NULL::text, {refers_to} || coalesce(' (' || r.who || ')', '') || {end} \
+             FROM {after} a JOIN {table} t ON t.ctid = a.{ROW} AND t.tableoid = a.{TABLE}, \
+             LATERAL (SELECT pg_catalog.count(*) AS n, pg_catalog.string_agg(x.who, '; ') AS who FROM (\
+               SELECT {named} AS who FROM {child_table} c WHERE {refers} AND {stays}{would_refer} \
+               ORDER BY who LIMIT {NAMED}) x) r \
+             WHERE a.{GOES} AND {asked} AND r.n > 0",
+            refers_to = Literal(&format!("rows of {name} refer to it")),
+            end = Literal(&end),
+            after = self.temporary(),
+            table = self.target.table.name,
+            child_table = key.child,
+            refers = key.refers("t", "c"),
+            asked = asked.about("a"),
+        );
+        self.find("still_referred", &select)
+    }
+
+    /// The condition that this plan deletes the row `alias` of this table.
+    pub(super) fn goes(&self, alias: &str) -> String {
+        if !self.stage.deletes {
+            return "false".into();
+        }
+        format!(
+            "EXISTS (SELECT FROM {} q WHERE q.{GOES} AND q.{VALID} AND q.{ROW} = {alias}.ctid AND q.{TABLE} = {alias}.tableoid)",
+            self.temporary()
+        )
+    }
+
+    /// The key of a row for people, as SQL; null where it may not be shown beside rows of another table.
+    fn named_as(&self, alias: &str) -> String {
+        if self.target.config.sensitive.is_empty() {
+            self.target.record_id(alias)
+        } else {
+            "NULL::text".into()
+        }
+    }
+}

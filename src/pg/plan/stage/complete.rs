@@ -1,0 +1,89 @@
+//! Rows that a complete delivery does not bring: staged as records that name a row to be deleted.
+
+use super::Stage;
+use crate::error::Result;
+use crate::pg::plan::snapshot::Snapshot;
+use crate::sql::{Ident, Literal, Statement, all, any, list};
+use crate::table::complete::Complete;
+use crate::table::row::keys_equal;
+
+impl Snapshot<'_> {
+    /// Stages the rows of a table that its delivery does not bring, where that is all there is, as records of
+    /// the object number `object`. Returns how many records have no key that can be read: then it is not
+    /// known which rows are not brought, and none is staged.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn complete(&self, stage: &mut Stage<'_>, object: usize) -> Result<u64> {
+        if stage.target.config.complete.is_no() {
+            return Ok(0);
+        }
+        let unreadable = self.session.count(&stage.count_unreadable()).await?;
+        if unreadable > 0 {
+            return Ok(unreadable);
+        }
+        let staged = self.session.execute(&stage.stage_missing(object)).await?;
+        stage.rows += staged;
+        stage.deletes |= staged > 0;
+        Ok(0)
+    }
+}
+
+impl Stage<'_> {
+    fn completing(&self, sql: String) -> Statement {
+        Statement::new(
+            format!(
+                "looking for rows of table {} that are not delivered",
+                self.target.name
+            ),
+            sql,
+        )
+    }
+
+    pub(in crate::pg) fn count_unreadable(&self) -> Statement {
+        let key = self.target.key_columns().into_iter();
+        let absent = any(key.map(|c| format!("s.{} IS NOT DISTINCT FROM NULL", c.staged())));
+        self.completing(format!(
+            "SELECT pg_catalog.count(*) FROM {} s WHERE {absent}",
+            self.temporary()
+        ))
+    }
+
+    pub(in crate::pg) fn stage_missing(&self, object: usize) -> Statement {
+        let (table, stage) = (&self.target.table, self.temporary());
+        let key = self.target.key_columns();
+        let live = self.beside().live();
+        let given: String = table
+            .columns
+            .iter()
+            .map(|c| if key.contains(&c) { '1' } else { '0' })
+            .collect();
+        let scope = match &self.target.config.complete {
+            Complete::No => vec!["false".to_owned()],
+            Complete::All => Vec::new(),
+            Complete::Where(scope) => {
+                let columns = scope
+                    .iter()
+                    .filter_map(|(c, v)| Some((table.column(c)?, v)));
+                let conditions = columns.map(|(column, value)| {
+                    let value = format!("{}::{}", Literal(value), column.base_type_sql);
+                    let name = format!("t.{}", Ident(&column.name));
+                    column.equality.equal(name, value)
+                });
+                conditions.collect()
+            }
+        };
+        self.completing(format!(
+            "INSERT INTO {stage} (_n, _object, _position, _given, _goes, {staged}) \
+             SELECT pg_catalog.row_number() OVER (ORDER BY {texts}) + (SELECT coalesce(pg_catalog.max(_n), 0) FROM {stage}), \
+               {object}, 0, '{given}', true, {names} \
+             FROM {name} t WHERE {live} AND {scope} AND NOT EXISTS (SELECT FROM {stage} s WHERE {same_key})",
+            staged = list(key.iter().map(|c| c.staged())),
+            texts = list(key.iter().map(|c| c.text("t"))),
+            names = list(key.iter().map(|c| format!("t.{}", Ident(&c.name)))),
+            name = table.name,
+            scope = all(scope),
+            same_key = keys_equal(&self.target.key(), "s", "t"),
+        ))
+    }
+}

@@ -1,0 +1,390 @@
+//! Records that name a row to be deleted, and deliveries that are all there is of their table.
+
+use crate::support::{Plan, World};
+
+const SCHEMA: &str = "\
+    CREATE TABLE parents (id int PRIMARY KEY, code text UNIQUE, v text, updated_at timestamptz); \
+    CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents); \
+    INSERT INTO parents VALUES (1, 'A', 'x', '2020-01-01'), (2, 'B', NULL, '2020-01-01'), (3, 'C', 'z', '2020-01-01'); \
+    INSERT INTO children VALUES (10, 1), (20, 2)";
+
+fn world(parents: &str) -> World {
+    World::new(
+        SCHEMA,
+        &format!("parents: {{natural_key: [id]{parents}}}\nchildren: {{natural_key: [id]}}"),
+    )
+}
+
+/// The plan of batch `b`, in which deletes are allowed.
+fn allowed(world: &World) -> Plan {
+    world.plan_with("b", &["--max-deletes", "100"])
+}
+
+/// What becomes of which row, and why where nothing does.
+fn heads(plan: &Plan) -> Vec<String> {
+    let head = |line: String| match line.as_bytes()[0] {
+        b'=' | b'!' => line,
+        _ => line.split(':').next().unwrap_or_default().to_owned(),
+    };
+    plan.lines().into_iter().map(head).collect()
+}
+
+fn content(world: &World) -> Vec<String> {
+    let parents = world.rows("SELECT id, code, v, updated_at FROM parents ORDER BY id");
+    [
+        parents,
+        world.rows("SELECT id, parent FROM children ORDER BY id"),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_record_may_say_that_its_row_goes() {
+    for (file, content_of) in [
+        (
+            "parents/1.json",
+            r#"{"op": "delete", "data": {"id": 3, "v": "whatever", "nonsense": [1]}}"#,
+        ),
+        (
+            "parents/1.json",
+            r#"{"op": "delete", "records": [{"id": 3}]}"#,
+        ),
+        ("parents/delete/1.csv", "id,v\n3,x\n"),
+        ("parents/delete/2024/1.json", r#"[{"id": "3"}]"#),
+    ] {
+        let world = world("");
+        let before = content(&world);
+        world.deliver("b", file, content_of);
+        // Unless that is allowed, a load deletes nothing.
+        let plan = world.plan("b");
+        assert!(
+            plan.stderr
+                .contains("1 row to delete, and at most 0 are allowed"),
+            "{}",
+            plan.stderr
+        );
+        world.writes_nothing(|| world.apply(&plan).exits(4));
+        let plan = allowed(&world);
+        assert_eq!(heads(&plan), ["- parents id=3"], "{content_of}");
+        assert_eq!(
+            plan.json()["changes"][0]["values"],
+            serde_json::json!({"code": "C", "v": "z", "updated_at": "2020-01-01 00:00:00+00"})
+        );
+        let shown = world.show(&plan, &[]);
+        assert!(shown.contains("- id=3"), "{shown}");
+        world.apply(&plan).ok();
+        assert_eq!(world.rows("SELECT id FROM parents ORDER BY id"), ["1", "2"]);
+        // It is gone: the same delivery changes nothing.
+        assert_eq!(world.plan("b").lines(), ["= parents id=3: gone"]);
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(content(&world), before);
+    }
+}
+
+#[test]
+fn what_stands_against_a_delete_is_found_when_the_plan_is_made() {
+    let world = world("");
+    let delete = r#"{"op": "delete", "data": {"id": 1}}"#;
+    // A row refers to it.
+    world.deliver("b", "parents/1.json", delete);
+    let plan = allowed(&world);
+    assert_eq!(heads(&plan), ["! parents id=1: still_referred block"]);
+    assert!(plan.text.contains("children"), "{}", plan.text);
+    // Which is deleted too, or refers to another row from now on.
+    for child in [
+        r#"{"op": "delete", "data": {"id": 10}}"#,
+        r#"{"id": 10, "parent": 3}"#,
+    ] {
+        world.deliver("b", "children/1.json", child);
+        let plan = allowed(&world);
+        assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+        let before = content(&world);
+        world.apply(&plan).ok();
+        assert_eq!(world.rows("SELECT id FROM parents ORDER BY id"), ["2", "3"]);
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(content(&world), before);
+    }
+    // A record begins to refer to it.
+    world.deliver(
+        "b",
+        "children/1.json",
+        r#"[{"id": 10, "parent": 3}, {"id": 30, "parent": 1}]"#,
+    );
+    let plan = allowed(&world);
+    assert_eq!(plan.count("violation"), 1, "{:?}", plan.lines());
+    // The record that would take the reference away is wrong itself.
+    world.deliver(
+        "b",
+        "children/1.json",
+        r#"{"op": "delete", "data": {"id": "ten"}}"#,
+    );
+    let plan = allowed(&world);
+    let lines = plan.lines();
+    assert!(
+        lines.contains(&"! parents id=1: still_referred block".to_owned()),
+        "{lines:?}"
+    );
+    // Two records for one row.
+    world.deliver("c", "parents/1.json", delete);
+    world.deliver("c", "parents/2.json", r#"{"id": 1, "v": "y"}"#);
+    let plan = world.plan_with("c", &["--max-deletes", "9"]);
+    assert_eq!(plan.count("violation"), 2, "{:?}", plan.lines());
+    assert!(plan.text.contains("duplicate_key"), "{}", plan.text);
+    // No key.
+    world.deliver(
+        "d",
+        "parents/1.json",
+        r#"{"op": "delete", "data": {"v": "x"}}"#,
+    );
+    let plan = world.plan_with("d", &["--max-deletes", "9"]);
+    assert!(plan.text.contains("missing_key"), "{}", plan.text);
+}
+
+#[test]
+fn what_the_database_would_delete_or_change_too_is_allowed_only_by_name() {
+    for (action, also, violations) in [
+        ("CASCADE", "", 1),
+        ("SET NULL", "", 1),
+        ("CASCADE", ", allow_side_effects: [children]", 0),
+        ("RESTRICT", ", allow_side_effects: [children]", 1),
+    ] {
+        let world = World::new(
+            &SCHEMA.replace(
+                "REFERENCES parents",
+                &format!("REFERENCES parents ON DELETE {action}"),
+            ),
+            &format!("parents: {{natural_key: [id]{also}}}"),
+        );
+        world.deliver("b", "parents/delete/1.csv", "id\n1\n3\n");
+        let plan = allowed(&world);
+        assert_eq!(
+            plan.count("violation"),
+            violations,
+            "{action}{also}: {:?}",
+            plan.lines()
+        );
+        if violations == 0 {
+            world.apply(&plan).ok();
+            assert_eq!(world.rows("SELECT id FROM children"), ["20"]);
+        }
+    }
+}
+
+#[test]
+fn what_a_deleted_row_held_another_may_take() {
+    let world = world("");
+    let before = content(&world);
+    world.deliver("b", "parents/delete/1.csv", "id\n3\n");
+    world.deliver("b", "parents/1.json", r#"{"id": 4, "code": "C"}"#);
+    let plan = allowed(&world);
+    assert_eq!(heads(&plan), ["- parents id=3", "+ parents id=4"]);
+    world.apply(&plan).ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(content(&world), before);
+    world.deliver("b", "parents/1.json", r#"{"id": 2, "code": "C"}"#);
+    let plan = allowed(&world);
+    assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+    world.apply(&plan).ok();
+}
+
+#[test]
+fn a_row_that_changed_since_is_not_deleted() {
+    let world = world("");
+    world.deliver("b", "parents/delete/1.csv", "id\n3\n9\n");
+    let plan = allowed(&world);
+    assert_eq!(heads(&plan), ["- parents id=3", "= parents id=9: gone"]);
+    for (change, back) in [
+        (
+            "UPDATE parents SET v = 'mine' WHERE id = 3",
+            "UPDATE parents SET v = 'z' WHERE id = 3",
+        ),
+        (
+            "INSERT INTO parents (id) VALUES (9)",
+            "DELETE FROM parents WHERE id = 9",
+        ),
+    ] {
+        world.sql(change);
+        world.writes_only_a_failure(|| world.apply(&plan).exits(3));
+        world.sql(back);
+    }
+    world.apply(&plan).ok();
+}
+
+#[test]
+fn where_deletes_mark_rows_they_do() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text, deleted_at timestamptz, updated_at timestamptz); \
+         CREATE TABLE u (id int REFERENCES t); \
+         INSERT INTO t VALUES (1, 'x', NULL, '2020-01-01'), (2, 'y', '2021-01-01', '2020-01-01'); INSERT INTO u VALUES (1)",
+        "t: {natural_key: [id], soft_delete: true}",
+    );
+    world.deliver("b", "t/delete/1.csv", "id\n1\n2\n");
+    let plan = allowed(&world);
+    assert_eq!(heads(&plan), ["- t id=1", "= t id=2: unchanged"]);
+    world.apply(&plan).ok();
+    let live = "SELECT id FROM t WHERE deleted_at IS NULL";
+    assert_eq!(world.rows(live), Vec::<String>::new());
+    assert_eq!(
+        world.rows("SELECT updated_at > now() - interval '1 hour' FROM t WHERE id = 1"),
+        ["t"]
+    );
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows(live), ["1"]);
+    assert_eq!(
+        world.rows("SELECT updated_at FROM t WHERE id = 1"),
+        ["2020-01-01 00:00:00+00"]
+    );
+}
+
+#[test]
+fn an_op_that_is_not_known_or_comes_too_late_is_refused() {
+    for (text, says) in [
+        (
+            r#"{"op": "remove", "data": {"id": 3}}"#,
+            "the envelope's op is \"remove\", which is none of upsert, delete",
+        ),
+        (
+            r#"{"records": [{"id": 3}], "op": "delete"}"#,
+            "op stands behind",
+        ),
+        (
+            r#"{"op": "purge", "records": [{"id": 3}]}"#,
+            "none of upsert, delete",
+        ),
+    ] {
+        let world = world("");
+        world.deliver("b", "parents/1.json", text);
+        world.try_plan("b", &[]).exits(1).says(says);
+    }
+    let world = world("");
+    world.deliver(
+        "b",
+        "parents/1.json",
+        r#"{"op": "upsert", "data": {"id": 3, "v": "n"}}"#,
+    );
+    assert_eq!(world.plan("b").count("update"), 1);
+}
+
+#[test]
+fn a_complete_delivery_is_all_there_is() {
+    let world = world(", complete: true");
+    let before = content(&world);
+    world.deliver(
+        "b",
+        "children/1.json",
+        r#"{"op": "delete", "data": {"id": 20}}"#,
+    );
+    world.deliver("b", "parents/1.csv", "id,v\n1,\n3,z\n4,new\n");
+    let plan = world.plan("b");
+    assert!(
+        plan.stderr
+            .contains("1 row to delete, and at most 0 are allowed"),
+        "{}",
+        plan.stderr
+    );
+    let plan = allowed(&world);
+    assert_eq!(
+        heads(&plan),
+        [
+            "~ parents id=1",
+            "- parents id=2",
+            "= parents id=3: unchanged",
+            "+ parents id=4",
+            "- children id=20",
+        ]
+    );
+    assert!(
+        plan.text.contains("all there is of the table"),
+        "{}",
+        plan.text
+    );
+    // A row that appears after the plan was made is left alone.
+    world.sql("INSERT INTO parents (id) VALUES (77)");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT id, code, v FROM parents ORDER BY id"),
+        ["1|A|∅", "3|C|z", "4|∅|new", "77|∅|∅"]
+    );
+    world.sql("DELETE FROM parents WHERE id = 77");
+    let again = world.plan("b");
+    assert_eq!(
+        again.count("delete") + again.count("update") + again.count("insert"),
+        0,
+        "{:?}",
+        again.lines()
+    );
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(content(&world), before);
+}
+
+#[test]
+fn what_a_delivery_brings_is_not_missing_whatever_is_wrong_about_it() {
+    let world = world(", complete: true, on_invalid: reject");
+    world.sql("DELETE FROM children");
+    world.deliver(
+        "b",
+        "parents/1.json",
+        r#"[{"id": 1, "nope": 1}, {"id": 2}]"#,
+    );
+    let plan = allowed(&world);
+    assert_eq!(plan.count("delete"), 1, "{:?}", plan.lines());
+    assert!(heads(&plan).contains(&"- parents id=3".to_owned()));
+    // Whose key cannot be read, may be any of them.
+    world.deliver("b", "parents/1.json", r#"[{"id": "one"}, {"id": 2}]"#);
+    let plan = allowed(&world);
+    assert_eq!(plan.count("delete"), 0, "{:?}", plan.lines());
+    assert!(
+        plan.text.contains("1 record has no key that can be read"),
+        "{}",
+        plan.text
+    );
+    // A table of which nothing was delivered, or that is not asked for, is as it was.
+    world.deliver("c", "children/1.json", r#"{"id": 30, "parent": 1}"#);
+    assert_eq!(
+        world
+            .plan_with("c", &["--max-deletes", "9"])
+            .count("delete"),
+        0
+    );
+    world.deliver("b", "children/1.json", r#"{"id": 30, "parent": 1}"#);
+    world
+        .try_plan("b", &["--table-name", "children"])
+        .exits(1)
+        .says("which the batch brings too");
+}
+
+#[test]
+fn a_complete_delivery_may_be_of_a_part_of_its_table() {
+    let config =
+        |scope: &str| format!("parents: {{natural_key: [id], complete: {{where: {scope}}}}}");
+    let world = World::new(SCHEMA, &config("{v: x}"));
+    world.sql("DELETE FROM children; INSERT INTO parents VALUES (5, 'E', 'x')");
+    world.deliver("b", "parents/1.csv", "id,v\n5,x\n");
+    let plan = allowed(&world);
+    assert_eq!(
+        heads(&plan),
+        ["- parents id=1", "= parents id=5: unchanged"]
+    );
+    assert!(plan.text.contains("where v = x"), "{}", plan.text);
+    for (scope, says) in [
+        ("{vv: x}", "vv is not a column of parents; did you mean v?"),
+        ("{}", "names no column"),
+        ("[v]", "invalid type"),
+        ("{updated_at: never}", "never"),
+    ] {
+        world.write("tables.yaml", config(scope));
+        let run = world.try_plan("b", &[]);
+        assert_ne!(run.code, Some(0), "{scope}");
+        run.says(says);
+    }
+}
