@@ -104,8 +104,9 @@ impl<'c> Comparison<'c> {
     /// That the query has no more columns than a query can have.
     fn check_width(&self) -> Result<()> {
         const MOST: usize = 1_664;
-        let lookups = self.stage.target.lookups.answers().count();
-        let around = answer::FIXED + self.config.natural_key.len() + lookups;
+        let lookups = &self.stage.target.lookups;
+        let sent = lookups.answers().map(|l| lookups.sent(l, "s").len());
+        let around = answer::FIXED + self.config.natural_key.len() + sent.sum::<usize>();
         let most = (MOST - around) / 2;
         if self.columns.len() <= most {
             return Ok(());
@@ -188,8 +189,7 @@ impl<'c> Comparison<'c> {
             );
         }
         let lookups = &stage.target.lookups;
-        let looked_up = lookups.answers().map(|lookup| lookups.json(lookup, "s"));
-        select.extend(looked_up);
+        select.extend(lookups.answers().flat_map(|l| lookups.sent(l, "s")));
         let order = match found {
             Found::OneRow => String::new(),
             Found::Rows => format!(" ORDER BY s._n{}", beside.then_live_first()),

@@ -126,6 +126,26 @@ impl Lookups {
         )
     }
 
+    /// What a lookup is read back from: the natural key of the new row, then what [`Lookups::there`] is made of.
+    pub fn sent(&self, lookup: &Lookup, alias: &str) -> Vec<String> {
+        let mut sent = vec![format!("{alias}.{}", lookup.new_key())];
+        self.send(lookup, alias, &mut sent);
+        sent
+    }
+
+    /// What was found, and the values by which it was, each in its place.
+    fn send(&self, lookup: &Lookup, alias: &str, sent: &mut Vec<String>) {
+        sent.push(format!("{alias}.{}", lookup.found()));
+        for part in &lookup.by {
+            match part.from {
+                Origin::Field(field) => {
+                    sent.push(format!("{alias}.{}", self.fields[field].staged()));
+                }
+                Origin::Lookup(inner) => self.send(&self.all[inner], alias, sent),
+            }
+        }
+    }
+
     /// What was found, as JSON: see `plan::Value`. Null where nothing was looked up.
     pub fn json(&self, lookup: &Lookup, alias: &str) -> String {
         format!(

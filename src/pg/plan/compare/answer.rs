@@ -10,9 +10,10 @@ use crate::pg::session::parsed;
 use crate::plan::decision::{Current, Given, finding_effect};
 use crate::plan::incoming::{BLANK, Finding};
 use crate::plan::reading::Asked;
-use crate::plan::{Value, Violation, display_key};
+use crate::plan::{NewRow, ReferredRow, Value, Values, Violation, display_key};
 use crate::planfile::order_key;
 use crate::sql::copytext::CopyRow;
+use crate::table::lookup::{Lookup, Origin};
 use crate::types::Kind;
 
 // Where the loader's own columns stand in an answer; the table's columns follow, first as staged,
@@ -84,6 +85,10 @@ impl Pending {
     pub(super) fn into_lines(self) -> impl Iterator<Item = CopyRow> {
         [Some(self.first), self.second].into_iter().flatten()
     }
+}
+
+fn read_back(e: serde_json::Error) -> Error {
+    Error::local("reading back what was looked up").caused_by(e)
 }
 
 fn is_marked(line: &CopyRow) -> bool {
@@ -174,19 +179,54 @@ impl Comparison<'_> {
             at += self.config.natural_key.len();
         }
         let mut found = Vec::new();
-        for (i, lookup) in target.lookups.answers().enumerate() {
-            if let Some(json) = line.get(at + i) {
-                let column = target.table.columns[lookup.of].name.as_str();
-                found.push((column, self.as_planned(json)?));
+        for lookup in target.lookups.answers() {
+            let column = target.table.columns[lookup.of].name.as_str();
+            let new = line.get(at);
+            at += 1;
+            let there = self.there(lookup, line, &mut at);
+            match (new, there) {
+                (Some(key), _) => {
+                    let key = serde_json::from_str(key).map_err(read_back)?;
+                    let table = lookup.table.clone();
+                    found.push((column, Value::New(Box::new(NewRow { table, key }))));
+                }
+                (None, Some(row)) => found.push((column, Value::Referred(Box::new(row)))),
+                (None, None) => {}
             }
         }
         Ok(found)
     }
 
+    /// The row that was found in the database, if one was; `at` goes behind what tells of it.
+    fn there(&self, lookup: &Lookup, line: &CopyRow, at: &mut usize) -> Option<ReferredRow> {
+        let stored = line.get(*at);
+        *at += 1;
+        let mut key = Values::new();
+        for part in &lookup.by {
+            let value = match part.from {
+                Origin::Field(_) => {
+                    let text = line.get(*at);
+                    *at += 1;
+                    text.into()
+                }
+                Origin::Lookup(inner) => {
+                    let inner = &self.stage.target.lookups.all[inner];
+                    let row = self.there(inner, line, at);
+                    row.map_or(Value::Null, |row| Value::Referred(Box::new(row)))
+                }
+            };
+            key.insert(part.column.name.clone(), value);
+        }
+        Some(ReferredRow {
+            stored: stored?.to_owned(),
+            table: lookup.table.clone(),
+            key,
+        })
+    }
+
     /// A value of a column that is looked up, as the database makes it for the plan.
     pub(super) fn as_planned(&self, json: &str) -> Result<Value> {
-        serde_json::from_str(json)
-            .map_err(|e| Error::local("reading back what was looked up").caused_by(e))
+        serde_json::from_str(json).map_err(read_back)
     }
 
     /// What was given and is stored otherwise.
