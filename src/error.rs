@@ -82,6 +82,8 @@ pub enum Remedy {
     AlsoTable(String),
     /// Say that there is no validator.
     NoQueue,
+    /// Have the batch validated, or say which reports pass, or that they have no say.
+    Report,
     /// Name the configuration, or have a first one made.
     NoConfig,
     /// Say which database.

@@ -4,6 +4,7 @@ mod error;
 mod folder;
 mod layout;
 mod location;
+mod pattern;
 pub mod pipe;
 mod s3;
 mod spool;
@@ -15,6 +16,7 @@ use futures_util::{Stream, StreamExt, stream};
 pub use error::SourceError;
 pub use layout::{Layout, layout};
 pub use location::Location;
+pub use pattern::{Pattern, Place};
 
 use folder::Folder;
 use s3::Bucket;

@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::settings::Settings;
 use super::{colour, print_json, say, warn};
 use crate::error::{Error, Result};
-use crate::ops::{self, ApplyRequest, LeftOut, PlanRequest, Queue};
+use crate::ops::{self, ApplyRequest, LeftOut, PlanRequest, Queue, ReportUse};
 use crate::plan::Header;
 use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
@@ -61,6 +61,18 @@ pub struct BatchArgs {
     /// each table's on_older
     #[arg(long, env = "LOADER_ON_OLDER", value_enum)]
     on_older: Option<OnOlderArg>,
+    /// Whether the validator's report beside the fragments, validation_report.json, has a say
+    #[arg(long, env = "LOADER_VALIDATION_REPORT", value_enum, default_value_t = ReportArg::IfPresent)]
+    validation_report: ReportArg,
+    /// The statuses of a report with which a batch is loaded (repeatable)
+    #[arg(
+        long,
+        env = "LOADER_VALIDATION_STATUS",
+        value_delimiter = ',',
+        default_value = "VALIDATED",
+        value_name = "STATUS"
+    )]
+    validation_status: Vec<String>,
     /// Leave out the records in this file: a line each, as table and natural key, or as JSON with table, key, reason
     /// and by
     #[arg(long, value_name = "FILE")]
@@ -83,7 +95,8 @@ pub struct BatchArgs {
 /// Where batches are, and whether the queue has a say.
 #[derive(clap::Args, Debug, Clone)]
 pub struct Place {
-    /// The path of the fragments below the source
+    /// Where batches lie below the source: a path with {batch_id}, and with {table} where a fragment's table is not
+    /// the name of its folder or file in there
     #[arg(
         long,
         env = "LOADER_PREFIX",
@@ -91,7 +104,7 @@ pub struct Place {
         value_name = "PATH"
     )]
     pub prefix: String,
-    /// Names of other objects to ignore (repeatable); validation_report.json is always ignored
+    /// Names of other objects to ignore (repeatable); validation_report.json is never a fragment
     #[arg(
         long,
         env = "LOADER_IGNORE",
@@ -135,6 +148,13 @@ enum StrategyArg {
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum ReportArg {
+    Required,
+    IfPresent,
+    Off,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 enum OnOlderArg {
     Note,
     Block,
@@ -161,6 +181,12 @@ impl BatchArgs {
                 OnOlderArg::Block => OnOlder::Block,
                 OnOlderArg::Reject => OnOlder::Reject,
             }),
+            report: match self.validation_report {
+                ReportArg::Required => ReportUse::Required,
+                ReportArg::IfPresent => ReportUse::IfPresent,
+                ReportArg::Off => ReportUse::Off,
+            },
+            report_status: self.validation_status.clone(),
             leave_out: match &self.leave_out {
                 None => Vec::new(),
                 Some(path) => {

@@ -53,6 +53,9 @@ fn advice(remedy: &Remedy) -> String {
         Remedy::NoQueue => {
             "if there is no validator, say so with --queue off or LOADER_QUEUE=off".into()
         }
+        Remedy::Report => "have the batch validated, or say what passes with --validation-status (LOADER_VALIDATION_STATUS), or \
+             that reports have no say with --validation-report off (LOADER_VALIDATION_REPORT=off)"
+            .into(),
         Remedy::NoConfig => "name the file with --config or LOADER_CONFIG, or have a first one written by \
              `loader init --out tables.yaml`"
             .into(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::plan::{PREFIX, Queue, REPORT};
+use super::plan::{PREFIX, Queue, REPORT, pattern};
 use super::{PlanRequest, history};
 use crate::error::{Error, Result};
 use crate::pg::{Database, Session, Timeouts, queue};
@@ -219,44 +219,42 @@ fn state(batch: &Batch) -> &'static str {
 }
 
 async fn list(request: &BatchesRequest, found: &mut BTreeMap<String, Batch>) -> Result<()> {
-    let (head, tail) = request.prefix.split_once("{batch_id}").ok_or_else(|| {
-        Error::config(format!(
-            "the prefix \"{}\" does not say where the batch's id stands; write {{batch_id}} there",
-            request.prefix
-        ))
-    })?;
+    let pattern = pattern(&request.prefix)?;
+    if !pattern.names_batches() {
+        return Err(Error::config(format!(
+            "the prefix \"{pattern}\" does not say where the batch's id stands; write {{batch_id}} there"
+        )));
+    }
     let source = Source::open(&request.source).await?;
-    let below = match &request.batch_id {
-        Some(id) => request.prefix.replace("{batch_id}", id),
-        None => head.to_owned(),
+    let tables = request.config.iter().flat_map(|c| c.tables.keys());
+    let folders = match &request.batch_id {
+        Some(id) if request.config.is_some() => pattern.of_batch(id).folders(tables),
+        _ => vec![pattern.folder().to_owned()],
     };
-    let objects = source.list(&below).await?;
+    let mut objects = Vec::new();
+    for folder in folders {
+        objects.extend(source.list(&folder).await?);
+    }
     for object in objects {
         // What does not lie where batches lie is not ours.
-        let Some(rest) = object.key.strip_prefix(head) else {
-            continue;
-        };
-        let end = if tail.is_empty() {
-            rest.find('/')
-        } else {
-            rest.find(tail)
-        };
-        let Some(id) = end
-            .map(|e| &rest[..e])
-            .filter(|id| PlanRequest::is_batch_id(id))
-        else {
+        let id = pattern.batch_of(&object.key);
+        let Some(id) = id.filter(|id| PlanRequest::is_batch_id(id)) else {
             continue;
         };
         if request.batch_id.as_deref().is_some_and(|only| only != id) {
             continue;
         }
-        let prefix = request.prefix.replace("{batch_id}", id);
         let extensions = |table: &str| match &request.config {
             Some(config) => config.extensions(table),
             None => &[],
         };
         let batch = found.entry(id.to_owned()).or_default();
-        match layout(&prefix, &object.key, &request.ignore, extensions) {
+        match layout(
+            &pattern.of_batch(id),
+            &object.key,
+            &request.ignore,
+            extensions,
+        ) {
             Layout::Fragment { table, .. } => {
                 *batch.tables.entry(table).or_default() += 1;
                 batch.total_fragments += 1;

@@ -4,6 +4,7 @@ mod leave_out;
 mod notes;
 mod objects;
 mod queued;
+mod report;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ use crate::plan::masking::Mask;
 use crate::plan::{Counts, Header, Kind, Skips, TablePlan};
 use crate::planfile::PlanWriter;
 use crate::record::Most;
-use crate::source::{self, Source};
+use crate::source::{self, Pattern, Source};
 use crate::sql::Qualified;
 use crate::table::config::OnOlder;
 use crate::table::graph;
@@ -37,6 +38,7 @@ use queued::match_queue;
 use request::check_batch_id;
 
 pub use leave_out::LeftOut;
+pub use report::ReportUse;
 pub(crate) use request::{PREFIX, REPORT};
 pub use request::{PlanRequest, Queue};
 
@@ -61,19 +63,39 @@ pub async fn plan(
     writer.noted(request.made.clone()).finish(header, out)
 }
 
+/// Where batches lie, as `prefix` says.
+///
+/// # Errors
+/// [`Config`](crate::ErrorKind::Config).
+pub(super) fn pattern(prefix: &str) -> Result<Pattern> {
+    Pattern::parse(prefix).map_err(|why| Error::config(format!("the prefix \"{prefix}\": {why}")))
+}
+
 /// All of the plan, not yet written.
 async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWriter, Header)> {
     events(Event::phase("list"));
     let source = Source::open(&request.source).await?;
-    let prefix = request.prefix.replace("{batch_id}", &request.batch_id);
-    let prefix = format!("{}/", prefix.trim_end_matches('/'));
-    let listed = source
-        .list_telling(&prefix, &|found| events(Event::Listing { objects: found }))
-        .await?;
+    let place = pattern(&request.prefix)?.of_batch(&request.batch_id);
+    let mut listed = Vec::new();
+    for folder in place.folders(request.config.tables.keys()) {
+        let before = listed.len() as u64;
+        let told = |found| {
+            events(Event::Listing {
+                objects: before + found,
+            })
+        };
+        listed.extend(source.list_telling(&folder, &told).await?);
+    }
+    listed.sort_unstable();
     events(Event::Listed {
         objects: listed.len() as u64,
     });
-    let mut found = sort_objects(request, &source, &prefix, listed)?;
+    let (listed, mut found) = (
+        listed.clone(),
+        sort_objects(request, &source, &place, listed)?,
+    );
+    let names: BTreeSet<String> = found.iter().map(|(t, ..)| t.clone()).collect();
+    let reports = report::read(request, &source, &listed, names.iter()).await?;
     events(Event::phase("connect"));
     let session = Session::open(&request.database, request.timeouts).await?;
     let tables = request.config.tables.iter();
@@ -94,8 +116,8 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             Some(all)
         }
     };
-    let names: BTreeSet<String> = found.iter().map(|(t, ..)| t.clone()).collect();
-    let targets = order(request, &session, &names).await?;
+    let mut targets = order(request, &session, &names).await?;
+    reports.exclude(&mut targets)?;
     let place = |name: &String| targets.iter().position(|t| t.name == *name);
     // What is not asked for is not read.
     found.retain(|(table, ..)| place(table).is_some());
@@ -145,6 +167,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     )
     .await?;
     refuse_undated(&targets, &read)?;
+    reports.count(&read.fragments, &request.only)?;
     leave_out(&session, &request.leave_out, &request.only, &mut stages).await?;
     let of: u64 = stages.iter().map(|s| s.rows).sum();
     events(Event::Checking { records: of });
@@ -268,6 +291,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 of_table(&older.notes, target),
                 complete(target, unknown[number]),
                 request.config.no_columns(name, table),
+                reports.notes(name),
                 note(&session, &request.leave_out, target)
                     .into_iter()
                     .collect(),

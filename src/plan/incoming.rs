@@ -251,6 +251,11 @@ impl<'a> Incoming<'a> {
             };
             fields.insert(column.name.as_str(), field);
         }
+        for (name, column) in &config.columns {
+            if let Some(field) = fields.get(column.as_str()).copied() {
+                fields.insert(name, field);
+            }
+        }
         let referred = |c: &Column| {
             let mut keys = table.referrers.iter();
             keys.any(|key| key.parent_columns.contains(&c.name))
@@ -262,11 +267,6 @@ impl<'a> Incoming<'a> {
                 None => Field::Dropped,
             };
             fields.insert(name, field);
-        }
-        for (name, column) in &config.columns {
-            if let Some(field) = fields.get(column.as_str()).copied() {
-                fields.insert(name, field);
-            }
         }
         for (column, reference) in &config.references {
             // The field of that name says the key, and not the number.

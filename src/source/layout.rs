@@ -1,5 +1,6 @@
 //! What an object is, by its key.
 
+use super::pattern::{Found, Place};
 use crate::record::Format;
 use crate::table::delivery::Sign;
 
@@ -23,20 +24,23 @@ pub enum Layout {
     Unknown(String),
 }
 
-/// What the object `key` of the batch below `prefix` is.
+/// What the object `key` of the batch at `place` is.
 ///
-/// Fragments are `<prefix><table>/<name>`, with more folders between the two or not, and
-/// `<prefix><table>.<extension>`; those below `<prefix><table>/delete/` name rows that are to be deleted. The extension is `json`, `ndjson`, `jsonl`, `csv`, `tsv`, `xlsx` or one that
+/// Where the place says nothing of tables, fragments are `<place><table>/<name>`, with more folders between
+/// the two or not, and `<place><table>.<extension>`; those below a folder `delete` behind the table name rows
+/// that are to be deleted. The extension is `json`, `ndjson`, `jsonl`, `csv`, `tsv`, `xlsx` or one that
 /// `extensions` says the table's delimited values have, and `.gz` may follow it. Names in `ignore`
 /// are the last part of a key.
 pub fn layout<'c>(
-    prefix: &str,
+    place: &Place,
     key: &str,
     ignore: &[String],
     extensions: impl Fn(&str) -> &'c [String],
 ) -> Layout {
-    let Some(path) = below(prefix, key) else {
-        return Layout::Unknown(format!("it is not below {prefix}"));
+    let found = place.find(key);
+    let path = match found {
+        Some(Found::Path(path)) => path,
+        Some(Found::Table(..)) | None => key,
     };
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     if path.split('/').any(|part| part.starts_with("..")) {
@@ -48,8 +52,12 @@ pub fn layout<'c>(
     }
     let plain = strip_extension(name, "gz").unwrap_or(name);
     let (stem, extension) = plain.rsplit_once('.').unwrap_or((plain, ""));
-    let table = match folders.split('/').next() {
-        Some(table) if !folders.is_empty() => table,
+    let table = match (found, folders.split('/').next()) {
+        (None, _) => {
+            return Layout::Unknown(format!("it is not below {place}, as the prefix says"));
+        }
+        (Some(Found::Table(table, _)), _) => table,
+        (_, Some(table)) if !folders.is_empty() => table,
         _ => stem,
     };
     let Some(format) = known(extension).or_else(|| {
@@ -70,21 +78,16 @@ pub fn layout<'c>(
         table: table.to_owned(),
         format,
         gzip: is_gzip(name),
-        deletes: folders.split('/').nth(1) == Some("delete"),
+        deletes: match found {
+            Some(Found::Table(_, rest)) => rest.starts_with("delete/"),
+            _ => folders.split('/').nth(1) == Some("delete"),
+        },
     }
 }
 
 /// Whether an object is compressed, which its extension says.
 pub(super) fn is_gzip(key: &str) -> bool {
     strip_extension(key, "gz").is_some()
-}
-
-/// The path of `key` below the folder `prefix`; `a/b` is not below `a/bc` or the reverse.
-fn below<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
-    match prefix.strip_suffix('/').unwrap_or(prefix) {
-        "" => Some(key),
-        folder => key.strip_prefix(folder)?.strip_prefix('/'),
-    }
 }
 
 /// The format of files with this extension.
@@ -109,13 +112,18 @@ fn strip_extension<'a>(name: &'a str, extension: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Pattern;
     use proptest::prelude::*;
 
     const CSV: Format = Format::Csv(Sign::COMMA);
 
+    fn place(prefix: &str) -> Place {
+        Pattern::parse(prefix).unwrap().of_batch("b")
+    }
+
     fn of(key: &str) -> Layout {
         let ignore = ["validation_report.json".to_owned()];
-        layout("staging/b1/", key, &ignore, |_| &[])
+        layout(&place("staging/b1/"), key, &ignore, |_| &[])
     }
 
     #[track_caller]
@@ -173,7 +181,7 @@ mod tests {
         let said = ["txt".to_owned(), ".dat".to_owned()];
         let of = |key: &str| {
             let extensions = |table: &str| if table == "t" { said.as_slice() } else { &[] };
-            layout("b/", key, &[], extensions)
+            layout(&place("b/"), key, &[], extensions)
         };
         let found = |gzip| Layout::Fragment {
             table: "t".into(),
@@ -223,15 +231,15 @@ mod tests {
     #[test]
     fn a_prefix_is_a_folder() {
         assert_eq!(
-            layout("staging/b1", "staging/b1/t/x.csv", &[], |_| &[]),
-            layout("b/", "b/t/x.csv", &[], |_| &[])
+            layout(&place("staging/b1"), "staging/b1/t/x.csv", &[], |_| &[]),
+            layout(&place("b/"), "b/t/x.csv", &[], |_| &[])
         );
         assert!(matches!(
-            layout("staging/b1", "staging/b10/t/x.csv", &[], |_| &[]),
+            layout(&place("staging/b1"), "staging/b10/t/x.csv", &[], |_| &[]),
             Layout::Unknown(_)
         ));
         assert!(matches!(
-            layout("", "t/x.csv", &[], |_| &[]),
+            layout(&place(""), "t/x.csv", &[], |_| &[]),
             Layout::Fragment { .. }
         ));
     }
@@ -245,13 +253,13 @@ mod tests {
             let format = if extension == "csv" { CSV } else { Format::Json };
             let end = if gzip { format!("{extension}.gz") } else { extension };
             let expect = Layout::Fragment { table: table.clone(), format, gzip, deletes: false };
-            prop_assert_eq!(layout("p/", &format!("p/{table}/{name}.{end}"), &[], |_| &[]), expect.clone());
-            prop_assert_eq!(layout("p/", &format!("p/{table}.{end}"), &[], |_| &[]), expect);
+            prop_assert_eq!(layout(&place("p/"), &format!("p/{table}/{name}.{end}"), &[], |_| &[]), expect.clone());
+            prop_assert_eq!(layout(&place("p/"), &format!("p/{table}.{end}"), &[], |_| &[]), expect);
         }
 
         #[test]
         fn no_key_panics(prefix in "[a/.]{0,4}", key in "[a/.jsongzé]{0,12}") {
-            layout(&prefix, &key, &[], |_| &[]);
+            layout(&place(&prefix), &key, &[], |_| &[]);
         }
     }
 }

@@ -290,7 +290,11 @@ fn a_batch_of_two_thousand_fragments_and_large_files_is_loaded_exactly() {
         };
         d.world.deliver(BATCH, &format!("specimen/{part}"), content);
     }
-    d.world.put(BATCH, "validation_report.json", "{}");
+    d.world.put(
+        BATCH,
+        "validation_report.json",
+        r#"{"status": "VALIDATED"}"#,
+    );
     let world = &d.world;
 
     let plan = world.writes_nothing(|| world.plan(BATCH));

@@ -134,7 +134,15 @@ fn objects_that_are_no_fragments_are_named_and_not_passed_over() {
     world.put("b", "subjects/", "");
     assert_eq!(
         world
-            .plan_with("b", &["--ignore", "_SUCCESS,validation_report.json"])
+            .plan_with(
+                "b",
+                &[
+                    "--ignore",
+                    "_SUCCESS,validation_report.json",
+                    "--validation-report",
+                    "off"
+                ]
+            )
             .lines(),
         ["+ subjects id=1"]
     );

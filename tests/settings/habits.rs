@@ -102,7 +102,10 @@ fn a_detailed_exit_code_tells_plans_that_cannot_be_applied() {
 #[test]
 fn a_report_of_a_validator_is_never_a_fragment_whatever_else_is_ignored() {
     let world = with_batch();
-    world.write("source/staging/b1/validation_report.json", "{}");
+    world.write(
+        "source/staging/b1/validation_report.json",
+        r#"{"status": "VALIDATED"}"#,
+    );
     world.write("source/staging/b1/README.txt", "");
     let args = [&PLAN[..], &["p.json", "--ignore", "README.txt"]].concat();
     world.call(&args).run().exits(0);

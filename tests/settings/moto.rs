@@ -43,6 +43,7 @@ impl Moto {
             .env("AWS_ACCESS_KEY_ID", "anybody")
             .env("AWS_SECRET_ACCESS_KEY", "anything")
             .env("AWS_REGION", "us-east-1")
+            .env("LOADER_VALIDATION_REPORT", "off")
     }
 
     fn plan(&self, world: &World, batch: &str) -> Call {

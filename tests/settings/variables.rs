@@ -415,6 +415,7 @@ fn the_loaders_own_variables_say_where_things_are() {
             .env("LOADER_CONFIG", "t.yaml")
             .env("LOADER_PREFIX", "elsewhere/{batch_id}/")
             .env("LOADER_IGNORE", "notes.txt,validation_report.json")
+            .env("LOADER_VALIDATION_REPORT", "off")
             .env("LOADER_SCHEMA", "ours")
             .env("LOADER_ACTOR", "curator")
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::PlanRequest;
 use crate::error::{Error, Remedy, Result};
 use crate::record::Format;
-use crate::source::{Layout, ObjectInfo, Source, layout};
+use crate::source::{Layout, ObjectInfo, Place, Source, layout};
 use crate::sql::ident::nearest;
 
 /// A fragment: its table, how it is written, whether it says what to delete, the object.
@@ -15,12 +15,12 @@ pub(super) type Found = (String, Format, bool, ObjectInfo);
 pub(super) fn sort_objects(
     request: &PlanRequest,
     source: &Source,
-    prefix: &str,
+    place: &Place,
     listed: Vec<ObjectInfo>,
 ) -> Result<Vec<Found>> {
     let (mut found, mut strange) = (Vec::new(), Vec::new());
     for info in listed {
-        match layout(prefix, &info.key, &request.ignore, |table| {
+        match layout(place, &info.key, &request.ignore, |table| {
             request.config.extensions(table)
         }) {
             Layout::Fragment {
@@ -47,7 +47,7 @@ pub(super) fn sort_objects(
         return Err(Error::unreadable(format!(
             "there are no fragments of batch {} at {}",
             request.batch_id,
-            source.display(prefix)
+            source.display(&place.to_string())
         ))
         .with_remedy(Remedy::OtherPlace));
     }

@@ -1,6 +1,7 @@
 //! What is to be planned.
 
 use super::leave_out::LeftOut;
+use super::report::ReportUse;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
 use crate::planfile::Made;
@@ -30,7 +31,8 @@ pub struct PlanRequest {
     pub batch_id: String,
     /// Where its fragments are.
     pub source: Location,
-    /// Where below the source's root; `{batch_id}` is replaced.
+    /// Where below the source's root; `{batch_id}` stands for the batch, and `{table}` for the table where
+    /// fragments do not lie as `<table>/<name>` or `<table>.<extension>` in the batch's folder.
     pub prefix: String,
     /// Names of objects that are no fragments.
     pub ignore: Vec<String>,
@@ -54,6 +56,10 @@ pub struct PlanRequest {
     pub loader_schema: String,
     /// Whether the validation queue has a say.
     pub queue: Queue,
+    /// Whether the validator's report has a say.
+    pub report: ReportUse,
+    /// The statuses of a report with which a batch is loaded.
+    pub report_status: Vec<String>,
     /// The most records that a batch may have.
     pub max_records: u64,
     /// The most records that are sent to the database at once, in no case more than make 1 MiB.
@@ -96,6 +102,8 @@ impl PlanRequest {
             timeouts: Timeouts::default(),
             loader_schema: "public".into(),
             queue: Queue::Required,
+            report: ReportUse::IfPresent,
+            report_status: vec!["VALIDATED".into()],
             max_records: 10_000,
             batch_size: None,
             max_object: 1 << 30,

@@ -80,6 +80,22 @@ impl Config {
             let own = said.get(name).unwrap_or(&nothing);
             *table = with_defaults(table, own, defaults, of_all.keys())
                 .map_err(|e| Error::config(format!("{}: {DEFAULTS}: {e}", self.path)))?;
+            // What a table says itself of a column goes before what holds for all.
+            let (immutable, insert_only) = ("immutable_fields", "insert_only_fields");
+            if own.contains_key(insert_only) && !own.contains_key(immutable) {
+                let other = &table.insert_only_fields;
+                table.immutable_fields.retain(|c| !other.contains(c));
+            }
+            if !own.contains_key(insert_only) {
+                let own_immutable = own.contains_key(immutable);
+                let said = |c: &String| {
+                    table.natural_key.contains(c)
+                        || table.is_stamp(c)
+                        || own_immutable && table.immutable_fields.contains(c)
+                };
+                let rest = table.insert_only_fields.iter().filter(|c| !said(c));
+                table.insert_only_fields = rest.cloned().collect();
+            }
             let inherited = of_all.keys().filter(|s| !own.contains_key(*s));
             self.inherited
                 .insert(name.clone(), inherited.cloned().collect());
