@@ -23,6 +23,7 @@ mod pending;
 mod pgpass;
 mod plan;
 mod progress;
+mod rejects;
 mod report;
 mod rollback;
 mod settings;

@@ -14,6 +14,7 @@ mod pending;
 mod plan;
 mod read;
 mod rehearse;
+mod rejects;
 mod retry;
 mod rollback;
 mod targets;
@@ -29,6 +30,7 @@ pub use pending::{PlanState, pending};
 pub use plan::{LeftOut, PlanRequest, Queue, ReportUse, plan};
 pub(crate) use plan::{PREFIX, REPORT};
 pub use rehearse::{plan_rehearsed, rehearse};
+pub use rejects::{Sensitive, rejects};
 pub use rollback::{RollbackRequest, TakenBack, rollback};
 
 use crate::error::Result;

@@ -35,6 +35,7 @@ use crate::text::hex;
 pub use head::header_json;
 pub use line::entry_json;
 pub use notes::{Made, Notes, Outcome, Rehearsal, annotate};
+pub(crate) use order::Unordered;
 pub use order::order_key;
 pub use parse::Item;
 pub use read::{Executable, PlanFile};

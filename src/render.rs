@@ -9,6 +9,7 @@ pub mod html;
 pub mod json;
 pub mod markdown;
 pub mod profile;
+pub mod rejects;
 pub mod select;
 pub mod text;
 pub mod unusual;

@@ -8,6 +8,7 @@ use super::approval::attended;
 use super::keys::Recipients;
 use super::plan::{BatchArgs, to_file};
 use super::progress::Progress;
+use super::rejects::RejectsArgs;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops;
@@ -22,12 +23,15 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    rejects: RejectsArgs,
+    #[command(flatten)]
     how: How,
 }
 
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let started = Instant::now();
     let request = args.what.request(settings)?;
+    args.rejects.are_asked_for()?;
     let progress = Progress::start(settings);
     let events = |e| progress.tell(e);
     let file =
@@ -56,6 +60,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         }
     };
     let plan = PlanFile::verify(file.reopen().map_err(reading)?, name.clone())?;
+    args.rejects.write(&request, &plan).await?;
     progress.end();
     settings.clock.phase("show", None);
     let asks = args.how.asks(&plan);

@@ -12,6 +12,7 @@ use super::keys::{Made, Recipients};
 use super::limits::{LimitArgs, SizeArgs};
 use super::notes::NotesArgs;
 use super::progress::Progress;
+use super::rejects::RejectsArgs;
 use super::settings::Settings;
 use super::{colour, print_json, say, warn};
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     recipients: Recipients,
+    #[command(flatten)]
+    rejects: RejectsArgs,
     #[command(flatten)]
     notes: NotesArgs,
     /// Also apply the plan and roll it back, so that triggers and deferred constraints are exercised; the outcome is
@@ -226,8 +229,20 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let progress = Progress::start(settings);
     let rehearsal = rehearsal.as_ref();
     let rehearsed = RefCell::new(None);
+    let with_rejects = args.rejects.are_asked_for()?;
     let make = async |out: &mut dyn Write| {
-        let (header, hash, ended) = make(&request, rehearsal, out, &progress).await?;
+        let (header, hash, ended) = if with_rejects {
+            let doing = |e| Error::io("making a temporary file", e);
+            let mut whole = tempfile::tempfile().map_err(doing)?;
+            let made = make(&request, rehearsal, &whole, &progress).await?;
+            let plan = PlanFile::verify(whole.try_clone().map_err(doing)?, "the plan".into())?;
+            args.rejects.write(&request, &plan).await?;
+            whole.rewind().map_err(doing)?;
+            std::io::copy(&mut whole, out).map_err(|e| Error::io("writing the plan", e))?;
+            made
+        } else {
+            make(&request, rehearsal, out, &progress).await?
+        };
         *rehearsed.borrow_mut() = ended;
         Ok((header, hash))
     };

@@ -28,7 +28,7 @@ pub fn order_key<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Vec<u8> {
 const RUN: usize = 8 << 20;
 
 /// Lines with their keys.
-pub(super) struct Unordered {
+pub(crate) struct Unordered {
     /// Keys and lines, one after the other.
     text: Vec<u8>,
     held: Vec<Held>,
@@ -45,7 +45,7 @@ struct Held {
 }
 
 impl Unordered {
-    pub(super) fn new() -> Unordered {
+    pub(crate) fn new() -> Unordered {
         Unordered {
             text: Vec::new(),
             held: Vec::new(),
@@ -55,7 +55,7 @@ impl Unordered {
     }
 
     /// Takes a line.
-    pub(super) fn push(&mut self, key: &[u8], line: &[u8]) -> Result<()> {
+    pub(crate) fn push(&mut self, key: &[u8], line: &[u8]) -> Result<()> {
         let size = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(std::io::Error::other);
         self.held.push(Held {
             start: self.text.len(),
@@ -71,7 +71,7 @@ impl Unordered {
     }
 
     /// Gives all lines to `sink` in the order of their keys, and forgets them.
-    pub(super) fn drain(&mut self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub(crate) fn drain(&mut self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         if self.runs.is_empty() {
             self.sort();
             for held in self.held.drain(..) {

@@ -192,6 +192,11 @@ impl fmt::Display for Misfit {
     }
 }
 
+/// The text that a JSON string says; `None` for what is none, or holds what no text can.
+pub fn plain_text(raw: &str) -> Option<String> {
+    serde_json::from_str(raw).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

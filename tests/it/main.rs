@@ -37,6 +37,7 @@ mod poolers;
 mod public_data;
 mod queue;
 mod references;
+mod rejects;
 mod reports;
 mod reviewed;
 mod s3_server;

@@ -38,6 +38,20 @@ fn the_workflow_is_well_formed() {
 }
 
 #[test]
+fn what_the_pages_configure_is_a_configuration() {
+    for page in ["docs/coming-from-another-loader.md", "docs/deliveries.md"] {
+        let text = std::fs::read_to_string(page).unwrap();
+        let blocks = text.split("```yaml\n").skip(1);
+        let blocks: Vec<&str> = blocks.map(|b| b.split("```").next().unwrap()).collect();
+        assert!(!blocks.is_empty(), "{page}");
+        for block in blocks {
+            let config = table_loader::config::Config::parse(page, block);
+            assert!(config.is_ok(), "{page}: {config:?}\n{block}");
+        }
+    }
+}
+
+#[test]
 fn the_compose_file_names_only_settings_that_there_are() {
     let compose = yaml("compose.yaml");
     let services = compose["services"].as_mapping().unwrap();

@@ -1,0 +1,160 @@
+//! Rejected records as files, for who delivered them.
+
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+
+use super::say;
+use crate::error::{Error, Result};
+use crate::ops::{self, PlanRequest, Sensitive};
+use crate::planfile::PlanFile;
+use crate::render::rejects::{Form, Rejects};
+
+/// Where rejected records are written.
+#[derive(clap::Args, Debug, Clone)]
+pub struct RejectsArgs {
+    /// Write the records that are not loaded to this file, .csv or .ndjson, as they were delivered, with line, rule
+    /// and reason; or to a file for each object in this folder
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Write sensitive values in it as they are, not masked
+    #[arg(long, requires = "rejects")]
+    rejects_plain: bool,
+}
+
+/// Where they go.
+enum Target<'a> {
+    File(&'a Path, Form),
+    Folder(&'a Path),
+}
+
+impl RejectsArgs {
+    /// Whether they are asked for.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) where the file's name does not say how it is to be written.
+    pub fn are_asked_for(&self) -> Result<bool> {
+        self.rejects
+            .as_deref()
+            .map(target)
+            .transpose()
+            .map(|t| t.is_some())
+    }
+
+    /// Writes the records of `plan`, made as `request` says, that are not loaded.
+    ///
+    /// # Errors
+    /// As [`ops::rejects`]; [`Io`](crate::ErrorKind::Io) where a file cannot be written.
+    pub async fn write(&self, request: &PlanRequest, plan: &PlanFile) -> Result<()> {
+        let Some(path) = self.rejects.as_deref() else {
+            return Ok(());
+        };
+        let target = target(path)?;
+        let sensitive = if self.rejects_plain {
+            Sensitive::Plain
+        } else {
+            Sensitive::Masked
+        };
+        let failed = |e| {
+            Error::io(
+                format_args!("writing rejected records to {}", path.display()),
+                e,
+            )
+        };
+        let mut all = Rejects::new().map_err(failed)?;
+        // The records of one object come together.
+        let mut object = String::new();
+        let mut records = 0;
+        ops::rejects(request, plan, sensitive, &mut |rejected| {
+            if let Target::Folder(folder) = target
+                && rejected.object != object
+            {
+                let before = std::mem::replace(&mut all, Rejects::new().map_err(failed)?);
+                if before.count > 0 {
+                    of_object(folder, &object, before)?;
+                }
+                object = rejected.object.clone();
+            }
+            records += 1;
+            all.push(&rejected).map_err(failed)
+        })
+        .await?;
+        match target {
+            Target::File(path, form) => to_file(path, form, all)?,
+            Target::Folder(folder) if all.count > 0 => of_object(folder, &object, all)?,
+            Target::Folder(_) => {}
+        }
+        say(format_args!(
+            "{}: {}",
+            match records {
+                0 => "No rejected record".to_owned(),
+                1 => "1 rejected record".to_owned(),
+                n => format!("{n} rejected records"),
+            },
+            path.display()
+        ));
+        Ok(())
+    }
+}
+
+fn target(path: &Path) -> Result<Target<'_>> {
+    let ending = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
+    if path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') {
+        return Ok(Target::Folder(path));
+    }
+    match ending.to_ascii_lowercase().as_str() {
+        "csv" => Ok(Target::File(path, Form::Csv)),
+        "ndjson" | "jsonl" => Ok(Target::File(path, Form::Ndjson)),
+        _ => Err(Error::config(format!(
+            "--rejects is \"{}\", which neither ends in .csv or .ndjson nor is a folder (end it with a slash to have it made)",
+            path.display()
+        ))),
+    }
+}
+
+/// The file of one object's records, at the object's path below the folder, in the object's form.
+fn of_object(folder: &Path, object: &str, rejects: Rejects) -> Result<()> {
+    let below = Path::new(object);
+    if !below
+        .components()
+        .all(|c| matches!(c, Component::Normal(_)))
+    {
+        return Err(Error::local(format!(
+            "{object}: it has no path below a folder"
+        )));
+    }
+    let json = [".json", ".ndjson", ".jsonl"];
+    let plain = object
+        .strip_suffix(".gz")
+        .unwrap_or(object)
+        .to_ascii_lowercase();
+    let (form, ending) = if json.iter().any(|ending| plain.ends_with(ending)) {
+        (Form::Ndjson, "rejected.ndjson")
+    } else {
+        (Form::Csv, "rejected.csv")
+    };
+    to_file(&folder.join(format!("{object}.{ending}")), form, rejects)
+}
+
+/// The file is there as a whole, or not at all.
+fn to_file(path: &Path, form: Form, rejects: Rejects) -> Result<()> {
+    let failed = |e| {
+        Error::io(
+            format_args!("writing rejected records to {}", path.display()),
+            e,
+        )
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut out = std::io::BufWriter::new(tempfile::NamedTempFile::new_in(folder).map_err(failed)?);
+    rejects.write(form, &mut out).map_err(failed)?;
+    out.flush().map_err(failed)?;
+    let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! The records of a plan that are not loaded, as they were delivered: the objects are read once more.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Lines, Seek, SeekFrom, Write};
+
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{PlanRequest, pattern};
+use crate::error::{Error, Result};
+use crate::pg::{Session, catalog};
+use crate::plan::masking::Mask;
+use crate::plan::{Effect, Entry, Fragment, What};
+use crate::planfile::{Item, PlanFile, Unordered};
+use crate::record::value::plain_text;
+use crate::record::{
+    Columns, Delivery, Most, ReadError, Record, Value, read_records, read_records_slice,
+};
+use crate::render::rejects::{Delivered, Rejected};
+use crate::source::{self, Body, Layout, ObjectInfo, Source, layout};
+use crate::table::config::TableConfig;
+use crate::text::hex;
+
+/// Whether sensitive values are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sensitive {
+    /// Stand-ins are.
+    Masked,
+    /// They are.
+    Plain,
+}
+
+/// One rule that a record breaks.
+#[derive(Serialize, Deserialize)]
+struct Broken {
+    object: usize,
+    position: u64,
+    rule: String,
+    reason: String,
+}
+
+/// Gives the records of `plan`, made as `request` says, that are not loaded to `sink`, object by object and
+/// in the order in which they stand there.
+///
+/// # Errors
+/// [`Source`](crate::ErrorKind::Source) where an object is not what it was when the plan was made;
+/// [`Database`](crate::ErrorKind::Database), [`Io`](crate::ErrorKind::Io), and whatever `sink` returns.
+pub async fn rejects(
+    request: &PlanRequest,
+    plan: &PlanFile,
+    sensitive: Sensitive,
+    sink: &mut dyn FnMut(Rejected) -> Result<()>,
+) -> Result<()> {
+    let tables = plan.header.tables.iter();
+    let key = uuid::Uuid::new_v4();
+    let mask = match sensitive {
+        Sensitive::Masked => Mask::new(
+            key.as_bytes(),
+            tables.map(|t| (t.table.as_str(), &t.config)),
+        ),
+        Sensitive::Plain => Mask::new(key.as_bytes(), []),
+    };
+    let (fragments, broken) = broken(plan, &mask)?;
+    let mut broken = Ahead::new(broken)?;
+    if broken.next.is_none() {
+        return Ok(());
+    }
+    let session = Session::open(&request.database, request.timeouts).await?;
+    let mut columns: HashMap<&str, Vec<String>> = HashMap::new();
+    for table in &plan.header.tables {
+        let found = catalog::relation(&session, &table.relation).await?;
+        let names = found.columns.iter().map(|c| c.name.clone());
+        let names = names.chain(table.config.columns.keys().cloned());
+        columns.insert(&table.table, names.collect());
+    }
+    let source = Source::open(&request.source).await?;
+    let place = pattern(&request.prefix)?.of_batch(&request.batch_id);
+    let mut listed: HashMap<String, ObjectInfo> = HashMap::new();
+    for folder in place.folders(request.config.tables.keys()) {
+        let found = source.list(&folder).await?;
+        listed.extend(found.into_iter().map(|info| (info.key.clone(), info)));
+    }
+    let bounds = source::Bounds {
+        object: request.max_object,
+        unpacked: request.max_unpacked,
+    };
+    while let Some(Broken { object, .. }) = broken.next {
+        let fragment = fragments
+            .get(object)
+            .ok_or_else(|| Error::local("no such object"))?;
+        let changed = || {
+            Error::unreadable(format!(
+                "{}: it is not what it was when the plan was made",
+                fragment.key
+            ))
+        };
+        let info = listed.remove(&fragment.key).ok_or_else(changed)?;
+        let mut fetched = std::pin::pin!(source.fetch_all(vec![info], 1, bounds));
+        let fetched = fetched.next().await.ok_or_else(changed)??;
+        if hex(&fetched.sha256) != fragment.sha256 {
+            return Err(changed());
+        }
+        let table = plan.header.table(&fragment.table).ok_or_else(changed)?;
+        let names: Vec<&str> = columns[table.table.as_str()]
+            .iter()
+            .map(String::as_str)
+            .collect();
+        let extensions = |_: &str| table.config.csv.extensions.as_slice();
+        let Layout::Fragment { format, .. } = layout(&place, &fragment.key, &[], extensions) else {
+            return Err(changed());
+        };
+        let delivery = Delivery {
+            format,
+            columns: Columns(&names),
+            envelope: table.config.envelope.as_ref(),
+            records: table.config.records.as_ref(),
+            csv: &table.config.csv,
+            excel: &table.config.excel,
+            most: Most {
+                record: request.max_value,
+                unpacked: request.max_unpacked,
+            },
+        };
+        let mut take = |record: Record<'_>| -> Result<()> {
+            let (mut rules, mut reasons) = (Vec::new(), Vec::new());
+            while let Some(of_record) = broken.next_of(object, record.position)? {
+                rules.push(of_record.rule);
+                reasons.push(of_record.reason);
+            }
+            if rules.is_empty() {
+                return Ok(());
+            }
+            rules.dedup();
+            let fields = record.fields.iter().map(|(name, value)| {
+                let shown = shown(name, value, &names, &table.config, &mask);
+                (name.clone().into_owned(), shown)
+            });
+            sink(Rejected {
+                object: fragment.key.clone(),
+                position: record.position,
+                rule: rules.join("; "),
+                reason: reasons.join("; "),
+                fields: fields.collect(),
+            })
+        };
+        let read = match fetched.body {
+            Body::Memory(bytes) => read_records_slice(&bytes, &delivery, &mut take),
+            Body::File(file) => read_records(BufReader::new(file), &delivery, &mut take),
+        };
+        match read {
+            Ok(_) => {}
+            Err(ReadError::Sink(e)) => return Err(e),
+            Err(_) => return Err(changed()),
+        }
+        if broken.next.as_ref().is_some_and(|b| b.object == object) {
+            return Err(changed());
+        }
+    }
+    Ok(())
+}
+
+/// The plan's objects, and a file with the rules that their records break, in the order in which the records
+/// stand.
+fn broken(plan: &PlanFile, mask: &Mask) -> Result<(Vec<Fragment>, File)> {
+    let doing = |e| Error::io("collecting rejected records", e);
+    let mut fragments = Vec::new();
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    let mut unordered = Unordered::new();
+    let mut n: u64 = 0;
+    plan.stream(&mut |item| {
+        let entry = match item {
+            Item::Fragment(fragment) => {
+                numbers.insert(fragment.key.clone(), fragments.len());
+                fragments.push(fragment);
+                return Ok(());
+            }
+            Item::Entry(entry) => entry,
+        };
+        let Some(broken) = of_entry(entry, mask, &numbers) else {
+            return Ok(());
+        };
+        n += 1;
+        let order = [broken.object as u64, broken.position, n];
+        let order: Vec<u8> = order.iter().flat_map(|n| n.to_be_bytes()).collect();
+        let mut line = serde_json::to_vec(&broken)
+            .map_err(|e| Error::local("collecting rejected records").caused_by(e))?;
+        line.push(b'\n');
+        unordered.push(&order, &line).map_err(doing)
+    })?;
+    let mut file = BufWriter::new(tempfile::tempfile().map_err(doing)?);
+    unordered
+        .drain(&mut |line| file.write_all(line))
+        .map_err(doing)?;
+    let mut file = file.into_inner().map_err(|e| doing(e.into_error()))?;
+    file.seek(SeekFrom::Start(0)).map_err(doing)?;
+    Ok((fragments, file))
+}
+
+/// The rule that an entry's record breaks, where it is not loaded for it.
+fn of_entry(mut entry: Entry, mask: &Mask, numbers: &HashMap<String, usize>) -> Option<Broken> {
+    mask.entry(&mut entry);
+    let What::Violation(v) = entry.what else {
+        return None;
+    };
+    if v.effect == Effect::Keep || v.is_of_object() {
+        return None;
+    }
+    let (object, position) = entry.from.first()?.rsplit_once('#')?;
+    Some(Broken {
+        object: *numbers.get(object)?,
+        position: position.parse().ok()?,
+        rule: v.kind.word().to_owned(),
+        reason: match &v.field {
+            Some(field) => format!("{field}: {}", v.why()),
+            None => v.why(),
+        },
+    })
+}
+
+/// What stands for a field's value: of sensitive columns, and of what no column is known of in a table that
+/// has such, a stand-in.
+fn shown(
+    name: &str,
+    value: &Value<'_>,
+    known: &[&str],
+    config: &TableConfig,
+    mask: &Mask,
+) -> Delivered {
+    let shown = match value {
+        Value::Blank | Value::Json("null") => return Delivered::Nothing,
+        Value::Cell(text) | Value::Moment(text) => Delivered::Text((*text).to_owned()),
+        Value::Number(number) => Delivered::Json((*number).to_owned()),
+        Value::Json(raw) => match plain_text(raw) {
+            Some(text) => Delivered::Text(text),
+            None => Delivered::Json((*raw).to_owned()),
+        },
+    };
+    let column = config.columns.get(name).map_or(name, String::as_str);
+    let sensitive = config.sensitive.iter().any(|c| c == column);
+    if mask.is_idle() || config.sensitive.is_empty() || !sensitive && known.contains(&name) {
+        return shown;
+    }
+    match shown {
+        Delivered::Text(text) | Delivered::Json(text) => Delivered::Text(mask.stand_in(&text)),
+        Delivered::Nothing => Delivered::Nothing,
+    }
+}
+
+/// The rules that are broken, the next one in view.
+struct Ahead {
+    lines: Lines<BufReader<File>>,
+    next: Option<Broken>,
+}
+
+impl Ahead {
+    fn new(file: File) -> Result<Ahead> {
+        let mut ahead = Ahead {
+            lines: BufReader::new(file).lines(),
+            next: None,
+        };
+        ahead.advance()?;
+        Ok(ahead)
+    }
+
+    fn advance(&mut self) -> Result<Option<Broken>> {
+        let doing = "reading rejected records";
+        let line = self
+            .lines
+            .next()
+            .transpose()
+            .map_err(|e| Error::io(doing, e))?;
+        let next = line.map(|line| serde_json::from_str(&line)).transpose();
+        let next = next.map_err(|e| Error::local(doing).caused_by(e))?;
+        Ok(std::mem::replace(&mut self.next, next))
+    }
+
+    /// The next one, where it is of that record.
+    fn next_of(&mut self, object: usize, position: u64) -> Result<Option<Broken>> {
+        match &self.next {
+            Some(next) if next.object == object && next.position == position => self.advance(),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Rejected records come back as a file: as they were delivered, with line, reason and rule.
+
+use crate::support::World;
+
+fn world(settings: &str) -> World {
+    let world = World::in_folder(
+        "CREATE TABLE t (id text PRIMARY KEY, n int, v text)",
+        &format!("t: {{natural_key: [id], on_invalid: reject{settings}}}"),
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put(
+        "b",
+        "t/1.csv",
+        "id,n,v\na,1,x\nb,many,\"y, z\"\nc,,\nd,1e99,\n,7,q\n",
+    );
+    world.put(
+        "b",
+        "t/2.ndjson",
+        "{\"id\": \"e\", \"n\": {\"x\": [1, 2.50]}, \"w\": \"\"}\n{\"id\": \"f\"}\n{\"id\": \"g\", \"n\": \"9\\u00e9\"}\n",
+    );
+    world
+}
+
+fn read(world: &World, name: &str) -> String {
+    std::fs::read_to_string(world.path(name)).unwrap()
+}
+
+#[test]
+fn what_is_not_loaded_comes_back_and_can_be_delivered_again() {
+    let world = world("");
+    let plan = world.plan_with("b", &["--rejects", "back.csv"]);
+    assert!(
+        plan.stderr.contains("5 rejected records: back.csv"),
+        "{}",
+        plan.stderr
+    );
+    let csv = read(&world, "back.csv");
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(
+        lines[0],
+        "id,n,v,w,loader:object,loader:position,loader:rule,loader:reason"
+    );
+    assert!(
+        lines[1].starts_with(
+            "b,many,\"y, z\",,staging/b/t/1.csv,3,invalid_value,n: not a whole number"
+        ),
+        "{csv}"
+    );
+    assert!(
+        lines[2].starts_with("d,1e99,,,staging/b/t/1.csv,5,invalid_value,"),
+        "{csv}"
+    );
+    assert!(
+        lines[3].starts_with(",7,q,,staging/b/t/1.csv,6,missing_key,"),
+        "{csv}"
+    );
+    assert!(
+        lines[4].starts_with("e,\"{\"\"x\"\": [1, 2.50]}\",,\"\",staging/b/t/2.ndjson,1,invalid_value; unknown_field,"),
+        "{csv}"
+    );
+    assert!(
+        lines[5].starts_with("g,9é,,,staging/b/t/2.ndjson,3,invalid_value,"),
+        "{csv}"
+    );
+    world.apply(&plan).ok();
+
+    world.plan_with("b", &["--rejects", "back.ndjson"]);
+    let json = read(&world, "back.ndjson");
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["id"], &first["n"], &first["loader:position"]),
+        (&"b".into(), &"many".into(), &3.into())
+    );
+    assert!(json.contains("\"n\":{\"x\": [1, 2.50]}"), "{json}");
+
+    // Mended, the file is a delivery.
+    let mended = csv
+        .replace("many", "2")
+        .replace("1e99", "3")
+        .replace("\n,7,q", "\nh,7,q")
+        .replace("9é", "9");
+    let mended: Vec<&str> = mended.lines().filter(|l| !l.starts_with("e,")).collect();
+    world.put(
+        "c",
+        "t.csv",
+        mended
+            .join("\n")
+            .replace(",w,", ",")
+            .replace(",,staging", ",staging"),
+    );
+    let again = world.plan("c");
+    assert_eq!(
+        again.lines(),
+        [
+            "+ t id=b: n=\"2\" v=\"y, z\"",
+            "+ t id=d: n=\"3\" v=null",
+            "+ t id=g: n=\"9\" v=null",
+            "+ t id=h: n=\"7\" v=\"q\"",
+        ]
+    );
+}
+
+#[test]
+fn each_object_has_its_file_in_a_folder() {
+    let world = world("");
+    let run = world
+        .try_plan("b", &["--out", "p.json", "--rejects", "back/"])
+        .ok();
+    run.says("5 rejected records: back/");
+    let csv = read(&world, "back/staging/b/t/1.csv.rejected.csv");
+    assert_eq!(csv.lines().count(), 4, "{csv}");
+    let json = read(&world, "back/staging/b/t/2.ndjson.rejected.ndjson");
+    assert_eq!(json.lines().count(), 2, "{json}");
+    // Of a plan that blocks all are told, too; and where there are none, that is said.
+    world.configure("t: {natural_key: [id]}");
+    world
+        .try_plan("b", &["--rejects", "x.csv"])
+        .ok()
+        .says("5 rejected records");
+    world.put("d", "t.csv", "id\nz\n");
+    world
+        .try_plan("d", &["--rejects", "x.csv"])
+        .ok()
+        .says("No rejected record: x.csv");
+    assert_eq!(read(&world, "x.csv").lines().count(), 1);
+    world
+        .try_plan("d", &["--rejects", "x.txt"])
+        .exits(1)
+        .says("--rejects is \"x.txt\", which neither ends in .csv or .ndjson nor is a folder");
+    world
+        .loader(&[
+            "load",
+            "--batch-id",
+            "d",
+            "--force",
+            "--rejects",
+            "y.ndjson",
+        ])
+        .ok();
+    assert_eq!(read(&world, "y.ndjson"), "");
+}
+
+#[test]
+fn sensitive_values_are_masked_unless_that_is_said() {
+    let world = world(", sensitive: [v, id]");
+    world.put(
+        "b",
+        "t/3.csv",
+        "id,n,v,vv\nsecret-1,many,secret-2,secret-3\n",
+    );
+    world.try_plan("b", &["--rejects", "masked.csv"]).ok();
+    let masked = read(&world, "masked.csv");
+    assert!(
+        !masked.contains("secret") && masked.contains("•••") && masked.contains("many"),
+        "{masked}"
+    );
+    world
+        .try_plan("b", &["--rejects", "plain.csv", "--rejects-plain"])
+        .ok();
+    let plain = read(&world, "plain.csv");
+    for secret in ["secret-1", "secret-2", "secret-3"] {
+        assert!(plain.contains(secret), "{plain}");
+    }
+    world
+        .try_plan("b", &["--rejects-plain"])
+        .exits(1)
+        .says("--rejects");
+}
