@@ -24,8 +24,7 @@ pub struct Entry {
     pub key: Values,
     /// What it is.
     pub what: What,
-    /// Of a row that is inserted or updated: when what it gets was extracted from its source, in UTC,
-    /// where that is known.
+    /// Of a change: when what says so was extracted from its source, in UTC, where that is known.
     pub extracted: Option<String>,
     /// Where it comes from: `object#position`, or the application it takes back.
     pub from: Vec<String>,

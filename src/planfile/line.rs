@@ -97,7 +97,7 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Fingerprint")]
     expect: Option<Fingerprint>,
-    /// Of an insert and an update: when its record was extracted, in UTC, where that is known.
+    /// Of a change: when its record was extracted, in UTC, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     extracted: Option<String>,
@@ -264,8 +264,8 @@ impl TryFrom<EntryLine> for Entry {
             }),
         };
         let extracted = match action {
-            Action::Insert | Action::Update => line.extracted.take(),
-            Action::Delete | Action::Skip | Action::Violation => None,
+            Action::Insert | Action::Update | Action::Delete => line.extracted.take(),
+            Action::Skip | Action::Violation => None,
         };
         let left_over = [
             ("values", line.values.is_some()),

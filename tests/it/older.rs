@@ -234,3 +234,54 @@ fn a_time_that_cannot_be_read_is_said() {
     let plan = world.plan_with("b", &["--on-older", "block"]);
     assert_eq!(plan.entries()[0]["extracted"], "2024-01-10 07:00:00+00");
 }
+
+#[test]
+fn rows_that_go_have_a_time_too() {
+    let world = world(", limits: {delete: 9}");
+    load(&world, "one", "01-10", r#"{"id": "a", "v": "1"}"#);
+    let gone = |day: &str| {
+        format!(
+            "{{\"extracted_at\": \"2024-{day}T08:00:00Z\", \"op\": \"delete\", \"data\": {{\"id\": \"a\"}}}}"
+        )
+    };
+    // An older delivery would delete what newer data brought.
+    world.put("old", "t/1.json", gone("01-09"));
+    assert!(world.plan("old").stderr.contains(OLDER));
+    let lines = world.plan_with("old", &["--on-older", "reject"]).lines();
+    assert_eq!(lines, ["! t id=a: older_record extracted_at reject"]);
+    world.put("new", "t/1.json", gone("01-20"));
+    let plan = world.plan("new");
+    assert!(!plan.stderr.contains(OLDER), "{}", plan.stderr);
+    assert_eq!(plan.entries()[0]["extracted"], "2024-01-20 08:00:00+00");
+    world.apply(&plan).ok();
+    // What was deleted by newer data would come back.
+    assert!(is_noted(
+        &world,
+        "again",
+        "01-15",
+        r#"{"id": "a", "v": "1"}"#
+    ));
+    assert!(!is_noted(
+        &world,
+        "later",
+        "01-21",
+        r#"{"id": "a", "v": "1"}"#
+    ));
+    // A delivery of everything that is older than a row does not know of it.
+    load(&world, "two", "01-22", r#"{"id": "b", "v": "1"}"#);
+    world.configure(
+        "t: {natural_key: [id], limits: {delete: 9}, complete: true}\nc: {natural_key: [id]}",
+    );
+    world.put(
+        "all",
+        "t/1.json",
+        r#"{"records": [{"id": "c"}], "extracted_at": "2024-01-21T00:00:00Z"}"#,
+    );
+    let plan = world.plan("all");
+    assert!(
+        plan.lines().iter().any(|l| l.starts_with("- t id=b")),
+        "{:?}",
+        plan.lines()
+    );
+    assert!(plan.stderr.contains(OLDER), "{}", plan.stderr);
+}

@@ -221,6 +221,9 @@ impl After<'_> {
             },
             // A row that is only marked stays where it is.
             goes = match self.target.mark() {
+                None if stage.deletes && config.on_older == OnOlder::Reject => {
+                    format!("s._goes AND {FOUND} AND NOT ({older})")
+                }
                 None if stage.deletes => format!("s._goes AND {FOUND}"),
                 _ => "false".into(),
             },

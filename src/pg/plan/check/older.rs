@@ -123,18 +123,19 @@ impl After<'_> {
         let parts = self.parts();
         let mut conditions = vec![
             "s._extracted IS NOT NULL".to_owned(),
-            writes_sql(&target.config, FOUND, ABSENT),
+            format!("(s._goes OR {})", writes_sql(&target.config, FOUND, ABSENT)),
         ];
         conditions.extend(self.stage.is_for_its_row("s"));
         format!(
             "SELECT r.n, r.id, r.extracted, d.newest FROM (\
                SELECT DISTINCT ON (s._n) s._n AS n, s._extracted AS extracted, CASE WHEN {FOUND} THEN {of_row} ELSE {of_record} END AS id, \
-                 ({ABSENT} OR {differs}) AS changes \
+                 CASE WHEN s._goes THEN {FOUND} AND {live} ELSE {ABSENT} OR {differs} END AS changes \
                FROM {from} WHERE {conditions} ORDER BY s._n{then_live_first}) r, \
              LATERAL (SELECT pg_catalog.max(a.extracted_at) AS newest FROM {audit_log} a WHERE a.record_id = r.id \
                AND a.table_name = {table} AND a.extracted_at > r.extracted AND a.application <> ALL ({undone}::uuid[])) d \
              WHERE r.changes AND d.newest IS NOT NULL ORDER BY r.n",
             of_row = target.record_id("t"),
+            live = beside.live(),
             differs = any(&parts.differs),
             from = beside.each(),
             conditions = all(conditions),

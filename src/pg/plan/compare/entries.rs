@@ -118,8 +118,10 @@ impl Comparison<'_> {
                 None => (std::mem::take(&mut key), std::mem::take(&mut from)),
             };
             let extracted = match what.action() {
-                Action::Insert | Action::Update => record.first.get(EXTRACTED).map(str::to_owned),
-                Action::Delete | Action::Skip | Action::Violation => None,
+                Action::Insert | Action::Update | Action::Delete => {
+                    record.first.get(EXTRACTED).map(str::to_owned)
+                }
+                Action::Skip | Action::Violation => None,
             };
             let entry = Entry {
                 table: self.stage.target.name.to_owned(),

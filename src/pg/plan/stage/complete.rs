@@ -74,9 +74,9 @@ impl Stage<'_> {
             }
         };
         self.completing(format!(
-            "INSERT INTO {stage} (_n, _object, _position, _given, _goes, {staged}) \
+            "INSERT INTO {stage} (_n, _object, _position, _given, _goes, _extracted, {staged}) \
              SELECT pg_catalog.row_number() OVER (ORDER BY {texts}) + (SELECT coalesce(pg_catalog.max(_n), 0) FROM {stage}), \
-               {object}, 0, '{given}', true, {names} \
+               {object}, 0, '{given}', true, (SELECT pg_catalog.min(_extracted) FROM {stage}), {names} \
              FROM {name} t WHERE {live} AND {scope} AND NOT EXISTS (SELECT FROM {stage} s WHERE {same_key})",
             staged = list(key.iter().map(|c| c.staged())),
             texts = list(key.iter().map(|c| c.text("t"))),
