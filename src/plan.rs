@@ -9,6 +9,7 @@ pub(crate) mod ignored;
 pub(crate) mod incoming;
 mod inverse;
 pub(crate) mod masking;
+pub(crate) mod passed_over;
 pub(crate) mod reading;
 mod value;
 mod violation;
@@ -22,5 +23,6 @@ pub use header::{
     Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out, records,
 };
 pub use inverse::AppliedChange;
+pub use passed_over::PassedOver;
 pub use value::{NewRow, ReferredRow, Rounded, Row, Value, Values, display_key};
 pub use violation::{Effect, Other, Violation, ViolationKind};

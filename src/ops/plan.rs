@@ -223,6 +223,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     };
     let mut problems = problems.into_iter().peekable();
     let mut compared = 0;
+    let mut passed_over = Vec::with_capacity(stages.len());
     for stage in &stages {
         while let Some(entry) = problems.next_if(|e| e.table == stage.target.name) {
             writer.entry(entry)?;
@@ -239,7 +240,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         if stage.rows > 0 {
             told(0);
         }
-        snapshot
+        let passed = snapshot
             .compare(stage, &origin, &mut |key, entry| {
                 entries += 1;
                 if entries % 1_000 == 0 && entries < stage.rows {
@@ -248,6 +249,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 writer.unordered(key, entry)
             })
             .await?;
+        passed_over.push(passed);
         events(Event::phase_of("put in order", &stage.target.name));
         writer.put_in_order()?;
         told(stage.rows);
@@ -283,6 +285,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             skips: Skips::default(),
             rejected: 0,
             triggered: Vec::new(),
+            passed_over: passed_over[number].clone(),
             warnings: [
                 limits::replaced(&own.limits, &config.limits),
                 replaced(own.on_older, config.on_older),

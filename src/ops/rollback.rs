@@ -219,6 +219,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             skips: Skips::default(),
             rejected: 0,
             triggered: triggered(target, written),
+            passed_over: Default::default(),
             warnings: [replaced, warnings(target)].concat(),
         });
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Fingerprint;
+use super::{Fingerprint, PassedOver};
 use crate::action::{Counts, Skips, is_zero};
 use crate::sql::Qualified;
 use crate::strict::unique_map;
@@ -102,11 +102,19 @@ pub struct TablePlan {
     /// hold in the end is not insisted on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggered: Vec<String>,
+    /// What stays as it was although it is not as the delivery.
+    #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
+    pub passed_over: PassedOver,
     /// What a reviewer should know about this table beyond its entries.
     pub warnings: Vec<String>,
 }
 
 impl TablePlan {
+    /// What a reviewer should know beyond its entries, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        [self.warnings.clone(), self.passed_over.words()].concat()
+    }
+
     /// The limits that its changes exceed.
     pub fn exceeded(&self, kind: Kind) -> impl Iterator<Item = Exceeded<'_>> {
         self.exceeded_of(kind, self.rows.unwrap_or_default())

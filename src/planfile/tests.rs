@@ -164,6 +164,7 @@ fn header() -> Header {
         skips: Default::default(),
         rejected: 0,
         triggered: vec!["u".into()],
+        passed_over: Default::default(),
         warnings: vec!["mind the\ngap".into()],
     });
     Header {

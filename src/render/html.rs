@@ -300,7 +300,7 @@ fn overview(header: &Header) -> Markup {
                             }
                         }
                     }
-                    @for warning in &table.warnings {
+                    @for warning in &table.notes() {
                         tr.note { td colspan="7" { "Note: " (escape(warning)) } }
                     }
                 } }

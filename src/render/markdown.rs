@@ -127,13 +127,13 @@ fn head(plan: &PlanFile) -> String {
     let notes = header
         .tables
         .iter()
-        .flat_map(|t| t.warnings.iter().map(move |w| (t, w)));
+        .flat_map(|t| t.notes().into_iter().map(move |w| (t, w)));
     for (i, (table, warning)) in notes.enumerate().take(20) {
         let gap = if i == 0 { "\n" } else { "" };
         text += &format!(
             "{gap}- {}: {}\n",
             code(&table.table, 63),
-            words(warning, 300)
+            words(&warning, 300)
         );
     }
     if let Some(notes) = &plan.notes {

@@ -265,7 +265,7 @@ fn title(table: &TablePlan, style: Style) -> String {
         4,
         style.width,
     );
-    for warning in &table.warnings {
+    for warning in &table.notes() {
         wrap(
             &mut text,
             "  ",

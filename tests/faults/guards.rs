@@ -310,3 +310,40 @@ fn an_attempt_that_has_not_ended_is_waited_for_before_the_ledger_is_asked() {
         }
     }
 }
+
+#[test]
+fn another_server_process_than_the_one_that_was_prepared_is_noticed() {
+    // As behind a pooler that could not be told from a server when the session began.
+    let stage = delivered("");
+    stage.plan("b");
+    let proxy = Proxy::start(shared().port());
+    let url = proxy.url(&stage.url);
+    for (args, begins) in [
+        (&PLAN[..], "BEGIN ISOLATION LEVEL REPEATABLE READ"),
+        (&APPLY, "BEGIN ISOLATION LEVEL READ COMMITTED"),
+    ] {
+        proxy.set(None);
+        stage.loader_with(args, &[("DATABASE_URL", &url)]).exits(0);
+        let seen = proxy.seen();
+        let at = seen.iter().position(|m| m.text.contains(begins));
+        stage.sql(
+            "TRUNCATE t, loader_ledger, audit_log, batch_load_log; \
+             INSERT INTO t VALUES ('a', 'old'), ('b', 'old'), ('c', 'old'); \
+             UPDATE validation_queue SET status = 'pending', loaded_at = NULL, error_message = NULL, application = NULL",
+        );
+        stage.plan("b");
+        let before = stage.state();
+        proxy.set(Some(Cut {
+            at: at.unwrap_or_else(|| panic!("{begins}: {seen:?}")),
+            place: Place::Before,
+            way: Way::Switches,
+            stays_down: false,
+        }));
+        stage
+            .loader_with(args, &[("DATABASE_URL", &url)])
+            .exits(1)
+            .says_all(&["pool_mode"]);
+        assert!(proxy.has_cut());
+        assert_eq!(stage.state(), before);
+    }
+}

@@ -33,6 +33,8 @@ pub enum Way {
     Meanwhile,
     /// Not at all: `ROLLBACK` goes through in place of the message.
     RollsBack,
+    /// Not at all: another server process gets this message and all that follow, as behind a pooler.
+    Switches,
 }
 
 /// What happens at which message.
@@ -216,10 +218,12 @@ fn serve(client: TcpStream, port: u16, state: &Arc<Mutex<Shared>>) -> std::io::R
 /// Copies what the client says, frame by frame, up to the cut.
 fn questions(
     mut client: &TcpStream,
-    mut server: &TcpStream,
-    line: &Line,
-    state: &Mutex<Shared>,
+    server: &TcpStream,
+    line: &Arc<Line>,
+    state: &Arc<Mutex<Shared>>,
 ) -> std::io::Result<()> {
+    let mut server = server.try_clone()?;
+    let mut start = Vec::new();
     let mut starting = true;
     while let Some((kind, frame)) = frame(&mut client, starting)? {
         if kind == b'0' && frame[4..8] == 80_877_103_u32.to_be_bytes() {
@@ -229,6 +233,9 @@ fn questions(
         if kind == b'0' && frame[4..8] == 80_877_102_u32.to_be_bytes() {
             server.write_all(&frame)?; // a request to cancel
             return Ok(());
+        }
+        if kind == b'0' {
+            start.clone_from(&frame);
         }
         starting = false;
         let due = {
@@ -248,7 +255,7 @@ fn questions(
         };
         if let Some((part, way)) = through(state, true, frame.len()) {
             server.write_all(&frame[..part])?;
-            end(client, server, line, way);
+            end(client, &server, line, way);
             return Ok(());
         }
         match due {
@@ -256,6 +263,13 @@ fn questions(
             Some(cut) if cut.way == Way::Meanwhile => {
                 let work = state.lock().unwrap().meanwhile.clone();
                 work.unwrap()();
+                server.write_all(&frame)?;
+            }
+            Some(cut) if cut.way == Way::Switches => {
+                server = another(server.peer_addr()?, &start)?;
+                let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
+                let (state, line) = (Arc::clone(state), Arc::clone(line));
+                thread::spawn(move || answers(&mut from, &mut to, &line, &state));
                 server.write_all(&frame)?;
             }
             Some(cut) if cut.way == Way::RollsBack => {
@@ -277,12 +291,24 @@ fn questions(
                     // Until the client gives up.
                     std::io::copy(&mut client, &mut std::io::sink())?;
                 }
-                end(client, server, line, cut.way);
+                end(client, &server, line, cut.way);
                 return Ok(());
             }
         }
     }
     Ok(())
+}
+
+/// A connection that has begun as another did.
+fn another(server: SocketAddr, start: &[u8]) -> std::io::Result<TcpStream> {
+    let mut server = TcpStream::connect(server)?;
+    server.write_all(start)?;
+    while let Some((kind, _)) = frame(&mut server, false)? {
+        if kind == b'Z' {
+            break;
+        }
+    }
+    Ok(server)
 }
 
 /// Copies what the server says, frame by frame.
@@ -346,7 +372,7 @@ fn end(client: &TcpStream, server: &TcpStream, line: &Line, way: Way) {
                 let _ = side.shutdown(Shutdown::Read);
             }
         }
-        Way::Meanwhile => {}
+        Way::Meanwhile | Way::Switches => {}
     }
 }
 

@@ -388,3 +388,44 @@ fn a_complete_delivery_may_be_of_a_part_of_its_table() {
         run.says(says);
     }
 }
+
+#[test]
+fn what_a_delivery_passes_over_is_counted() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, phone text, mail text, n int NOT NULL DEFAULT 0); \
+         INSERT INTO t VALUES (1, '1', 'a', 1), (2, '2', NULL, 1), (3, '3', 'c', 1), (4, NULL, NULL, 1), (5, '5', 'e', 1)",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver(
+        "b",
+        "t/1.csv",
+        "id,phone,mail,n\n1,,b,\n2,,,2\n4,,,1\n9,,,1\n",
+    );
+    let plan = world.plan("b");
+    let passed = |plan: &Plan| plan.json()["header"]["tables"][0]["passed_over"].clone();
+    // Rows 3 and 5; the telephone numbers of 1 and 2; an empty cell for the number of 1.
+    assert_eq!(
+        passed(&plan),
+        serde_json::json!({"rows": 2, "nulls": {"n": 1, "phone": 2}})
+    );
+    for format in ["text", "markdown", "html"] {
+        let shown = world.show(&plan, &["--format", format]);
+        for says in [
+            "2 rows of the table are not in the delivery and stay as they are",
+            "n 1, phone 2",
+        ] {
+            assert!(shown.contains(says), "{format}: {shown}");
+        }
+    }
+    // Nulls that win are changes.
+    world.configure("t: {natural_key: [id], conflict_resolution: replace}");
+    let plan = world.plan("b");
+    assert_eq!(
+        passed(&plan),
+        serde_json::json!({"rows": 2}),
+        "{:?}",
+        plan.lines()
+    );
+    world.configure("t: {natural_key: [id], complete: true}");
+    assert_eq!(passed(&allowed(&world)), serde_json::Value::Null);
+}

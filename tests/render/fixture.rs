@@ -36,7 +36,10 @@ pub fn values(pairs: &[(&str, Option<&str>)]) -> Values {
 }
 
 pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePlan {
-    let config: TableConfig = serde_json::from_str(config).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(config).unwrap();
+    // Unless it is said, a load deletes nothing.
+    config["limits"] = serde_json::json!({"delete": 1000});
+    let config: TableConfig = serde_json::from_value(config).unwrap();
     TablePlan {
         table: name.into(),
         relation: Qualified {
@@ -54,6 +57,7 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         skips: Default::default(),
         rejected: 0,
         triggered: Vec::new(),
+        passed_over: Default::default(),
         warnings: Vec::new(),
     }
 }

@@ -65,6 +65,7 @@ fn header() -> Header {
         numbers: Vec::new(),
         counts,
         triggered: Vec::new(),
+        passed_over: Default::default(),
         warnings: Vec::new(),
     });
     Header {

@@ -4,18 +4,21 @@
 mod answer;
 mod entries;
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
 use crate::pg::beside::FOUND;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
-use crate::plan::Entry;
 use crate::plan::decision::{Field, Rule, Wins};
+use crate::plan::passed_over::MOST;
+use crate::plan::{Entry, PassedOver};
 use crate::sql::copytext::CopyRow;
 use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::config::TableConfig;
 use crate::table::schema::Column;
 
-use answer::Pending;
+use answer::{IGNORED, Pending};
 
 impl Snapshot<'_> {
     /// Decides about every staged record of one table and gives the entries to `sink`, in any order,
@@ -29,7 +32,7 @@ impl Snapshot<'_> {
         stage: &Stage<'_>,
         origin: &dyn Fn(usize, u64) -> String,
         sink: Sink<'_>,
-    ) -> Result<()> {
+    ) -> Result<PassedOver> {
         let found = if self.finds_one_row(stage.target).await? {
             Found::OneRow
         } else {
@@ -43,7 +46,43 @@ impl Snapshot<'_> {
         while lines.next(&mut row).await? {
             comparison.row(&mut row)?;
         }
-        comparison.flush()
+        comparison.flush()?;
+        let Comparison {
+            found_rows,
+            ignored,
+            ..
+        } = comparison;
+        let columns = &stage.target.table.columns;
+        let nulls = ignored.into_iter();
+        let nulls = nulls.map(|(i, n)| (columns[i].name.clone(), n));
+        Ok(PassedOver {
+            rows: self.not_brought(stage, found_rows).await?,
+            nulls: nulls.collect(),
+        })
+    }
+
+    /// How many rows that live the delivery does not bring, where it brings `found` of them.
+    async fn not_brought(&self, stage: &Stage<'_>, found: u64) -> Result<u64> {
+        if !stage.target.config.complete.is_no() || stage.rows == 0 {
+            return Ok(0);
+        }
+        let there = self.session.count(&stage.count_rows(found + MOST)).await?;
+        Ok(there.saturating_sub(found))
+    }
+}
+
+impl Stage<'_> {
+    /// How many rows of the table live, counted up to `most`.
+    pub(in crate::pg) fn count_rows(&self, most: u64) -> Statement {
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM (SELECT FROM {} t WHERE {} LIMIT {most}) x",
+            self.target.table.name,
+            self.beside().live()
+        );
+        Statement::new(
+            format!("counting the rows of table {}", self.target.name),
+            sql,
+        )
     }
 }
 
@@ -71,6 +110,10 @@ pub(in crate::pg) struct Comparison<'c> {
     pending: Option<Pending>,
     /// Rows whose memory can be used again.
     spare: Vec<CopyRow>,
+    /// How many rows that live were found.
+    found_rows: u64,
+    /// Nulls that did not win over a value, by column.
+    ignored: BTreeMap<usize, u64>,
 }
 
 impl<'c> Comparison<'c> {
@@ -98,6 +141,8 @@ impl<'c> Comparison<'c> {
             rules,
             pending: None,
             spare: Vec::new(),
+            found_rows: 0,
+            ignored: BTreeMap::new(),
         }
     }
 
@@ -276,8 +321,16 @@ fn current_value(column: &Column, rule: &Rule) -> String {
     if in_full(rule) {
         return stored;
     }
+    let ignored = if rule.wins == Wins::NotNull {
+        format!(
+            "CASE WHEN s.{} IS NOT DISTINCT FROM NULL AND {stored} IS DISTINCT FROM NULL THEN '{IGNORED}' END",
+            column.staged()
+        )
+    } else {
+        "NULL".to_owned()
+    };
     format!(
-        "CASE WHEN {} THEN NULL WHEN {stored} IS NOT DISTINCT FROM NULL THEN '-' ELSE '=' || {} END",
+        "CASE WHEN {} THEN {ignored} WHEN {stored} IS NOT DISTINCT FROM NULL THEN '-' ELSE '=' || {} END",
         not_sent(column, rule),
         column.text("t")
     )

@@ -40,6 +40,9 @@ pub(super) const GOES: usize = 17;
 pub(super) const IMAGE: usize = 18;
 pub(super) const FIXED: usize = 19;
 
+/// What stands for the value of a row that is not sent, because the record's null does not win over it.
+pub(super) const IGNORED: &str = "0";
+
 /// What stands for two values that are not sent, because they print alike.
 const ALIKE: &str = "";
 
@@ -160,7 +163,7 @@ impl Comparison<'_> {
             let text = line.get(FIXED + width + at);
             match text {
                 text if in_full(&self.rules[at]) => text,
-                None => Some(ALIKE),
+                None | Some(IGNORED) => Some(ALIKE),
                 Some(text) => text.strip_prefix('='),
             }
         };
@@ -275,7 +278,22 @@ impl Comparison<'_> {
     pub(super) fn alike(&self, line: &CopyRow, at: usize) -> bool {
         !in_full(&self.rules[at])
             && line.get(DIGEST).is_some()
-            && line.get(FIXED + self.columns.len() + at).is_none()
+            && matches!(
+                line.get(FIXED + self.columns.len() + at),
+                None | Some(IGNORED)
+            )
+    }
+
+    /// The columns, by index, in which the record says null and the row keeps its value.
+    pub(super) fn ignored(&self, line: &CopyRow) -> impl Iterator<Item = usize> {
+        let width = self.columns.len();
+        let given = line.get(GIVEN).map_or(&[][..], str::as_bytes);
+        let columns = self.columns.iter().enumerate();
+        columns.filter_map(move |(at, i)| {
+            let says = given.get(*i).is_some_and(|letter| *letter != b'0');
+            let keeps = line.get(FIXED + width + at) == Some(IGNORED) && !in_full(&self.rules[at]);
+            (says && keeps).then_some(*i)
+        })
     }
 
     /// What was found before: by the loader when reading, by the database when staging.

@@ -102,6 +102,10 @@ impl Comparison<'_> {
                 violation.effect = Effect::Reject;
             }
         }
+        let is_loaded = matches!(
+            what,
+            Some(What::Update { .. } | What::Skip(Skip::Unchanged(_)))
+        );
         // The record is counted by the gravest of its violations, which stands first.
         decision.violations.sort_by_key(|v| v.effect);
         for violation in decision.violations.iter_mut().skip(1) {
@@ -135,7 +139,26 @@ impl Comparison<'_> {
             (self.sink)(&order, entry)?;
             i += 1;
         }
+        self.count_passed_over(&record, is_loaded)?;
         self.spare.extend(record.into_lines());
+        Ok(())
+    }
+
+    /// Counts the row that a record found, and the nulls that do not win over what it holds.
+    fn count_passed_over(&mut self, record: &Pending, is_loaded: bool) -> Result<()> {
+        let line = &record.first;
+        let stands_for_key = match line.get(FIRST) {
+            None => true,
+            Some(_) => self.parsed::<u64>(line, FIRST)? == record.n,
+        };
+        if stands_for_key && record.found() && !record.deleted() {
+            self.found_rows += 1;
+        }
+        if is_loaded {
+            for column in self.ignored(line).collect::<Vec<_>>() {
+                *self.ignored.entry(column).or_default() += 1;
+            }
+        }
         Ok(())
     }
 
