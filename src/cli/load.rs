@@ -60,7 +60,9 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         }
     };
     let plan = PlanFile::verify(file.reopen().map_err(reading)?, name.clone())?;
-    args.rejects.write(&request, &plan).await?;
+    args.rejects
+        .write(&request, &plan, settings.timeouts().patience())
+        .await?;
     progress.end();
     settings.clock.phase("show", None);
     let asks = args.how.asks(&plan);

@@ -236,7 +236,9 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             let mut whole = tempfile::tempfile().map_err(doing)?;
             let made = make(&request, rehearsal, &whole, &progress).await?;
             let plan = PlanFile::verify(whole.try_clone().map_err(doing)?, "the plan".into())?;
-            args.rejects.write(&request, &plan).await?;
+            args.rejects
+                .write(&request, &plan, settings.timeouts().patience())
+                .await?;
             whole.rewind().map_err(doing)?;
             std::io::copy(&mut whole, out).map_err(|e| Error::io("writing the plan", e))?;
             made

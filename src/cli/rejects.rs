@@ -1,13 +1,15 @@
 //! Rejected records as files, for who delivered them.
 
-use std::io::Write;
+use std::io::{BufWriter, Seek};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use super::say;
 use crate::error::{Error, Result};
 use crate::ops::{self, PlanRequest, Sensitive};
 use crate::planfile::PlanFile;
 use crate::render::rejects::{Form, Rejects};
+use crate::source::pipe;
 
 /// Where rejected records are written.
 #[derive(clap::Args, Debug, Clone)]
@@ -44,7 +46,12 @@ impl RejectsArgs {
     ///
     /// # Errors
     /// As [`ops::rejects`]; [`Io`](crate::ErrorKind::Io) where a file cannot be written.
-    pub async fn write(&self, request: &PlanRequest, plan: &PlanFile) -> Result<()> {
+    pub async fn write(
+        &self,
+        request: &PlanRequest,
+        plan: &PlanFile,
+        patience: Duration,
+    ) -> Result<()> {
         let Some(path) = self.rejects.as_deref() else {
             return Ok(());
         };
@@ -70,7 +77,7 @@ impl RejectsArgs {
             {
                 let before = std::mem::replace(&mut all, Rejects::new().map_err(failed)?);
                 if before.count > 0 {
-                    of_object(folder, &object, before)?;
+                    of_object(folder, &object, before, patience)?;
                 }
                 object = rejected.object.clone();
             }
@@ -79,8 +86,8 @@ impl RejectsArgs {
         })
         .await?;
         match target {
-            Target::File(path, form) => to_file(path, form, all)?,
-            Target::Folder(folder) if all.count > 0 => of_object(folder, &object, all)?,
+            Target::File(path, form) => to_file(path, form, all, patience)?,
+            Target::Folder(folder) if all.count > 0 => of_object(folder, &object, all, patience)?,
             Target::Folder(_) => {}
         }
         say(format_args!(
@@ -115,7 +122,7 @@ fn target(path: &Path) -> Result<Target<'_>> {
 }
 
 /// The file of one object's records, at the object's path below the folder, in the object's form.
-fn of_object(folder: &Path, object: &str, rejects: Rejects) -> Result<()> {
+fn of_object(folder: &Path, object: &str, rejects: Rejects, patience: Duration) -> Result<()> {
     let below = Path::new(object);
     if !below
         .components()
@@ -135,26 +142,35 @@ fn of_object(folder: &Path, object: &str, rejects: Rejects) -> Result<()> {
     } else {
         (Form::Csv, "rejected.csv")
     };
-    to_file(&folder.join(format!("{object}.{ending}")), form, rejects)
+    let path = folder.join(format!("{object}.{ending}"));
+    to_file(&path, form, rejects, patience)
 }
 
-/// The file is there as a whole, or not at all.
-fn to_file(path: &Path, form: Form, rejects: Rejects) -> Result<()> {
-    let failed = |e| {
-        Error::io(
-            format_args!("writing rejected records to {}", path.display()),
-            e,
-        )
+/// The file is there as a whole, or not at all; what is a pipe is written to.
+fn to_file(path: &Path, form: Form, rejects: Rejects, patience: Duration) -> Result<()> {
+    let doing = format!("writing rejected records to {}", path.display());
+    let failed = |e| Error::io(&doing, e);
+    if !pipe::is_plain(path) {
+        let mut whole = BufWriter::new(tempfile::tempfile().map_err(failed)?);
+        rejects.write(form, &mut whole).map_err(failed)?;
+        let mut whole = whole.into_inner().map_err(|e| failed(e.into_error()))?;
+        whole.rewind().map_err(failed)?;
+        return pipe::fill(path, whole, &doing, patience);
+    }
+    // A link goes on leading to the file.
+    let path = if path.exists() {
+        std::fs::canonicalize(path).map_err(failed)?
+    } else {
+        path.to_owned()
     };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut out = std::io::BufWriter::new(tempfile::NamedTempFile::new_in(folder).map_err(failed)?);
+    let mut out = BufWriter::new(tempfile::NamedTempFile::new_in(folder).map_err(failed)?);
     rejects.write(form, &mut out).map_err(failed)?;
-    out.flush().map_err(failed)?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    file.persist(path).map_err(|e| failed(e.error))?;
+    file.persist(&path).map_err(|e| failed(e.error))?;
     Ok(())
 }

@@ -26,7 +26,7 @@ fn loaded() -> Stage {
 }
 
 /// Every command that talks to a server, as none of them changes anything.
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &["plan", "--batch-id", "two", "--out", "made.json"],
     &[
         "plan",
@@ -47,6 +47,7 @@ const COMMANDS: [&[&str]; 13] = [
     &["pending"],
     &["graph"],
     &["init"],
+    &["config", "check"],
 ];
 
 fn timed(stage: &Stage, args: &[&str], url: &str) -> (Run, Duration) {

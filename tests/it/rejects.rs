@@ -140,6 +140,38 @@ fn each_object_has_its_file_in_a_folder() {
     assert_eq!(read(&world, "y.ndjson"), "");
 }
 
+#[cfg(unix)]
+#[test]
+fn links_lead_to_the_file_and_pipes_are_written_to() {
+    let world = world("");
+    world.write("real.csv", "");
+    std::os::unix::fs::symlink(world.path("real.csv"), world.path("link.csv")).unwrap();
+    world.try_plan("b", &["--rejects", "link.csv"]).ok();
+    let csv = read(&world, "real.csv");
+    assert!(
+        world.path("link.csv").is_symlink() && csv.lines().count() == 6,
+        "{csv}"
+    );
+    let pipe = world.path("pipe.csv");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let reader = std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap());
+    world.try_plan("b", &["--rejects", "pipe.csv"]).ok();
+    assert_eq!(reader.join().unwrap(), csv);
+    world
+        .call(&["plan", "--batch-id", "b", "--rejects", "pipe.csv"])
+        .env("TRANSACTION_TIMEOUT", "2")
+        .env("LOADER_LOCK_TIMEOUT", "1")
+        .run()
+        .exits(7)
+        .says("writing rejected records to pipe.csv: nobody read it for");
+}
+
 #[test]
 fn sensitive_values_are_masked_unless_that_is_said() {
     let world = world(", sensitive: [v, id]");

@@ -53,6 +53,7 @@ impl LeftOut {
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config) with the first line that is neither.
     pub fn parse(name: &str, text: &str) -> Result<Vec<LeftOut>> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text
             .lines()
             .enumerate()

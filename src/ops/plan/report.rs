@@ -71,7 +71,10 @@ pub(super) async fn read<'t>(
         let object = object?;
         let key = object.object.key;
         let says = match &object.body {
-            Body::Memory(bytes) => serde_json::from_slice::<Says>(bytes),
+            Body::Memory(bytes) => {
+                const MARK: &[u8] = b"\xef\xbb\xbf";
+                serde_json::from_slice::<Says>(bytes.strip_prefix(MARK).unwrap_or(bytes))
+            }
             Body::File(_) => {
                 return Err(Error::unreadable(format!("{key}: too large for a report")));
             }
