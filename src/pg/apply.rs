@@ -237,7 +237,7 @@ async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged])
     let doing = "checking deferred constraints";
     let check = Statement::new(doing, "SET CONSTRAINTS ALL IMMEDIATE");
     session.run(&check).await?;
-    references::check(session, plan, tables).await?;
+    references::check_again(session, plan, tables).await?;
     for (tables, staged) in (1..).zip(tables) {
         on_progress(Event::phase_of("read back and audit", &staged.target.name));
         context.read_back(staged).await?;

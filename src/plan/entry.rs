@@ -41,7 +41,7 @@ pub enum What {
     /// The row exists and these columns will change.
     Update {
         /// Column to old and new value.
-        set: BTreeMap<String, (Option<String>, Value)>,
+        set: BTreeMap<String, (Value, Value)>,
         /// The row as it must be found.
         expect: Fingerprint,
         /// Whether it brings back a row that was marked as deleted.

@@ -57,7 +57,7 @@ impl AppliedChange {
                     .filter(|(c, _)| writes(c))
                     .filter_map(|(c, old)| {
                         let new = after.remove(&c)?;
-                        (old != new).then(|| (c, (old, new.into())))
+                        (old != new).then(|| (c, (old.into(), new.into())))
                     })
                     .collect();
                 Some(if set.is_empty() {

@@ -221,7 +221,7 @@ impl Mask {
             What::Insert { values } => self.values(table, values),
             What::Update { set, expect, .. } => {
                 for (_, (old, new)) in set.iter_mut().filter(|(c, _)| table.has(c)) {
-                    self.text(old);
+                    self.value(old);
                     self.value(new);
                 }
                 digest(expect);

@@ -11,7 +11,7 @@ use crate::plan::{
 };
 use crate::strict::unique_map;
 
-type Pair = (Option<String>, Value);
+type Pair = (Value, Value);
 
 /// A change, a skip or a violation.
 #[derive(Serialize, Deserialize, JsonSchema)]

@@ -98,7 +98,7 @@ fn violation() -> impl Strategy<Value = Violation> {
 }
 
 fn what() -> impl Strategy<Value = What> {
-    let pair = (option::of(text()), value());
+    let pair = (value(), value());
     let update = (btree_map(text(), pair, 0..3), digest(), any::<bool>());
     prop_oneof![
         values().prop_map(|values| What::Insert { values }),

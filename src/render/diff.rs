@@ -94,7 +94,7 @@ fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
         }
         What::Update { set, .. } => said.extend(
             set.iter()
-                .map(|(c, (a, b))| ((0, c.clone()), Said::Change(a.clone(), words(b)))),
+                .map(|(c, (a, b))| ((0, c.clone()), Said::Change(words(a), words(b)))),
         ),
         What::Delete { values, .. } => said.extend(
             values

@@ -107,7 +107,7 @@ impl TableProfile {
             What::Update { set, .. } => {
                 self.updates += 1;
                 for (name, (old, new)) in set {
-                    let new = new.words();
+                    let (old, new) = (old.words(), new.words());
                     self.column_mut(name)
                         .changed(old.as_deref(), new.as_deref());
                 }

@@ -368,7 +368,7 @@ fn weight(entry: &Entry) -> usize {
     all(&entry.key)
         + match &entry.what {
             What::Insert { values, .. } | What::Delete { values, .. } => all(values),
-            What::Update { set, .. } => set.values().map(|(a, b)| len(a) + size(b)).sum(),
+            What::Update { set, .. } => set.values().map(|(a, b)| size(a) + size(b)).sum(),
             What::Violation(v) => {
                 let other = v.other.as_ref().map_or(0, |other| all(&other.values));
                 len(&v.existing) + len(&v.given) + v.message.len() + all(&v.values) + other

@@ -116,7 +116,7 @@ impl<'p> Unusual<'p> {
                         continue;
                     };
                     let before = marks.len();
-                    if let Some(old) = old {
+                    if let Some(old) = old.own() {
                         self.changed(column, old, new, &mut marks);
                     }
                     // One reason for a value is enough.
@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn update(key: &str, column: &str, old: &str, new: &str) -> Entry {
-        let change = (Some(old.to_owned()), Value::from(new));
+        let change = (Value::from(old), Value::from(new));
         entry(
             key,
             What::Update {

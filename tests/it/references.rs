@@ -134,8 +134,8 @@ fn a_shop_is_loaded_without_a_number_and_taken_back() {
         plan.news(),
         [
             "+ customers customer_no=C-3: name=\"three\"",
-            "~ orders order_no=O-1: customer_id=\"2\"→<C-2> note=\"new\"→\"moved\"",
-            "~ orders order_no=O-2: customer_id=\"1\"→+<C-3> note=\"new\"→\"moved\"",
+            "~ orders order_no=O-1: customer_id=<C-1>→<C-2> note=\"new\"→\"moved\"",
+            "~ orders order_no=O-2: customer_id=<C-0>→+<C-3> note=\"new\"→\"moved\"",
             "+ orders order_no=O-4: customer_id=<C-1> note=\"x\"",
             "~ items line=1 order_id=<O-1>: quantity=\"2\"→\"3\"",
             "+ items line=1 order_id=+<O-4>: product_id=<S-1> quantity=\"1\"",
@@ -835,4 +835,44 @@ fn an_encrypted_plan_names_rows_only_to_who_has_a_key() {
     world.sql("UPDATE customers SET customer_no = 'C-other' WHERE customer_no = 'C-0'");
     let run = world.apply(&plan).exits(3).says("customers");
     assert!(!run.stderr.contains("C-0"), "{run}");
+}
+
+#[test]
+fn what_a_row_refers_to_until_then_is_named_and_must_be_so() {
+    let world = shop();
+    world.sql(
+        "INSERT INTO customers (customer_no) VALUES ('C-1'); INSERT INTO orders (order_no, customer_id) VALUES ('O-1', 1), ('O-2', 1)",
+    );
+    world.deliver("b", "orders.csv", "order_no,customer\nO-1,C-1\nO-2,C-0\n");
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.news(),
+        ["~ orders order_no=O-1: customer_id=<C-0>→<C-1>"]
+    );
+    let shown = world.show(&plan, &[]);
+    assert!(
+        shown.contains("\"1 (customers customer_no=C-0)\" → \"2 (customers customer_no=C-1)\""),
+        "{shown}"
+    );
+    // Who reviewed this saw another customer.
+    world.sql("UPDATE customers SET customer_no = 'C-x' WHERE id = 1");
+    world
+        .writes_only_a_failure(|| world.apply(&plan))
+        .exits(3)
+        .says("customer_no=C-0");
+    world.sql("UPDATE customers SET customer_no = 'C-0' WHERE id = 1");
+    world.apply(&plan).ok();
+    world.configure(&TABLES.replace(
+        "[order_no]\n",
+        "[order_no]\n  immutable_fields: [customer_id]\n",
+    ));
+    let violation = &world
+        .loader(&["plan", "--batch-id", "b", "--queue", "off"])
+        .ok()
+        .json();
+    assert_eq!(violation["header"]["summary"]["violation"], 0);
+    world.deliver("c", "orders.csv", "order_no,customer\nO-1,C-0\n");
+    let entry = &world.plan("c").entries()[0];
+    assert_eq!(entry["existing"], "2 (customers customer_no=C-1)");
+    assert_eq!(entry["given"], "1 (customers customer_no=C-0)");
 }

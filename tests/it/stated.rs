@@ -34,7 +34,7 @@ fn with_old(plan: &Plan, old: Option<&str>) -> Plan {
         |entry| {
             if let What::Update { set, .. } = &mut entry.what {
                 for (was, _) in set.values_mut() {
-                    *was = old.map(str::to_owned);
+                    *was = old.into();
                 }
             }
         },

@@ -82,7 +82,7 @@ pub fn update(changes: &[(&str, Option<&str>, Option<&str>)]) -> What {
     What::Update {
         set: changes
             .iter()
-            .map(|(c, a, b)| ((*c).to_owned(), (a.map(str::to_owned), (*b).into())))
+            .map(|(c, a, b)| ((*c).to_owned(), ((*a).into(), (*b).into())))
             .collect(),
         expect: digest(),
         revives: false,
@@ -229,9 +229,12 @@ pub fn everything(blocked: bool) -> Plan {
             set: [
                 (
                     "deleted_at".into(),
-                    (value("2024-01-01 00:00:00+00"), Value::Null),
+                    (value("2024-01-01 00:00:00+00").into(), Value::Null),
                 ),
-                ("ssn".into(), (value("078-05-1120"), "219-09-9999".into())),
+                (
+                    "ssn".into(),
+                    (value("078-05-1120").into(), "219-09-9999".into()),
+                ),
             ]
             .into(),
             expect: digest(),

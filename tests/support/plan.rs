@@ -117,7 +117,7 @@ fn line(entry: &Value) -> String {
     let pairs = |name: &str| {
         let map = entry[name].as_object().unwrap();
         let pair = |(column, value): (&String, &Value)| match value.as_array() {
-            Some(both) => format!("{column}={}→{}", both[0], shown(&both[1])),
+            Some(both) => format!("{column}={}→{}", shown(&both[0]), shown(&both[1])),
             None => format!("{column}={}", shown(value)),
         };
         map.iter().map(pair).collect::<Vec<_>>().join(" ")

@@ -178,6 +178,7 @@ fn recall(plan: &Arc<Executable>, found: &mut BTreeMap<u64, (&Staged, DriftRow)>
             });
         };
         let text = |value: &Value| value.words().map(std::borrow::Cow::into_owned);
+        let stored = |value: &Value| value.stored().ok()?.map(str::to_owned);
         match entry.what {
             What::Insert { values } => {
                 values
@@ -186,7 +187,7 @@ fn recall(plan: &Arc<Executable>, found: &mut BTreeMap<u64, (&Staged, DriftRow)>
             }
             What::Update { set, .. } => {
                 set.into_iter()
-                    .for_each(|(c, (old, new))| planned(c, Some(old), Some(text(&new))));
+                    .for_each(|(c, (old, new))| planned(c, Some(stored(&old)), Some(text(&new))));
             }
             What::Delete { values, .. } => {
                 values

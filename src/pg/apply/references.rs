@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::apply::drift::NAMED;
 use crate::pg::apply::staged::fate::Fate;
-use crate::pg::apply::staged::{KEY, Staged, by};
+use crate::pg::apply::staged::{KEY, Staged, by, until};
 use crate::plan::masking::Mask;
 use crate::plan::{DriftReport, DriftRow, DriftState, Value, Values};
 use crate::planfile::Executable;
@@ -34,8 +34,8 @@ pub(super) async fn hold(session: &Session, tables: &[Staged]) -> Result<()> {
     Ok(())
 }
 
-/// That the rows which are there and were looked up have the keys by which they were. It is asked before
-/// anything is written; and again when all is, because what is written holds them only from then on.
+/// That the rows which are there and were looked up have the keys by which they were, and those that the plan
+/// shows of the rows to which changed ones refer.
 ///
 /// # Errors
 /// [`Drift`](crate::ErrorKind::Drift) naming the keys.
@@ -44,14 +44,34 @@ pub(super) async fn check(
     plan: &Arc<Executable>,
     tables: &[Staged],
 ) -> Result<()> {
-    let mut report = DriftReport {
-        kind: plan.plan().header.kind,
-        rows: renamed(session, tables, &plan.plan().mask()).await?,
-        more: 0,
-    };
-    if report.rows.is_empty() {
+    refuse(plan, renamed(session, tables, &plan.plan().mask()).await?)
+}
+
+/// That the rows which were looked up have these keys, when everything is written: what is written holds them
+/// only from then on.
+///
+/// # Errors
+/// As [`check`].
+pub(super) async fn check_again(
+    session: &Session,
+    plan: &Arc<Executable>,
+    tables: &[Staged],
+) -> Result<()> {
+    refuse(
+        plan,
+        gone(session, tables, &plan.plan().mask(), Staged::renamed).await?,
+    )
+}
+
+fn refuse(plan: &Arc<Executable>, rows: Vec<DriftRow>) -> Result<()> {
+    if rows.is_empty() {
         return Ok(());
     }
+    let mut report = DriftReport {
+        kind: plan.plan().header.kind,
+        rows,
+        more: 0,
+    };
     plan.plan().mask().drift(&mut report);
     Err(report.into())
 }
@@ -65,10 +85,22 @@ pub(super) async fn renamed(
     tables: &[Staged],
     mask: &Mask,
 ) -> Result<Vec<DriftRow>> {
+    let mut found = gone(session, tables, mask, Staged::renamed).await?;
+    found.extend(gone(session, tables, mask, Staged::renamed_until_then).await?);
+    Ok(found)
+}
+
+/// The keys that `ask` finds, of all lookups.
+async fn gone(
+    session: &Session,
+    tables: &[Staged],
+    mask: &Mask,
+    ask: fn(&Staged, &Lookup) -> Statement,
+) -> Result<Vec<DriftRow>> {
     let mut found = Vec::new();
     for staged in tables {
         for lookup in staged.lookups() {
-            for row in session.rows(&staged.renamed(lookup)).await? {
+            for row in session.rows(&ask(staged, lookup)).await? {
                 let key: serde_json::Result<Values> = serde_json::from_str(row.text(0)?);
                 let mut key = key.map_err(|e| Error::local("reading back a key").caused_by(e))?;
                 // The plan may know nothing else of the table in which is looked up.
@@ -198,18 +230,31 @@ impl Staged {
     /// The keys that no longer find the rows which they found when the plan was made, and whether each
     /// finds another one.
     pub(in crate::pg) fn renamed(&self, lookup: &Lookup) -> Statement {
-        let lookups = &self.target.lookups;
-        let by = by(lookup);
-        let has_key = has_key(lookups, lookup, "p", &format!("s.{by}"));
+        let key = format!("s.{}", by(lookup));
         let cell = format!("s.{}", self.referring_column(lookup).staged());
-        let number = format!("p.{}", Ident(&lookup.target.name));
+        self.without_row(lookup, &key, &cell)
+    }
+
+    /// The same of the rows to which changed rows refer until then.
+    pub(in crate::pg) fn renamed_until_then(&self, lookup: &Lookup) -> Statement {
+        let row = format!("s.{}", until(lookup));
+        let number = format!("({row} ->> 'stored')::{}", lookup.target.base_type_sql);
+        self.without_row(lookup, &format!("({row} -> 'key')"), &number)
+    }
+
+    /// The keys, JSON in `key`, that do not find the row with this number, and whether each finds another one.
+    fn without_row(&self, lookup: &Lookup, key: &str, number: &str) -> Statement {
+        let has_key = has_key(&self.target.lookups, lookup, "p", key);
         let sql = format!(
-            "SELECT DISTINCT ON (s.{by}) s.{by}::text, EXISTS (SELECT FROM {parent} p WHERE {has_key}) FROM {staged} s \
-             WHERE s.{by} IS NOT NULL AND NOT EXISTS (SELECT FROM {parent} p WHERE {same} AND {has_key}) \
-             ORDER BY s.{by} LIMIT {NAMED}",
+            "SELECT DISTINCT ON ({key}) {key}::text, EXISTS (SELECT FROM {parent} p WHERE {has_key}) FROM {staged} s \
+             WHERE {key} IS NOT NULL AND NOT EXISTS (SELECT FROM {parent} p WHERE {same} AND {has_key}) \
+             ORDER BY {key} LIMIT {NAMED}",
             parent = lookup.relation,
             staged = self.temporary(),
-            same = lookup.target.equality.equal(number, cell),
+            same = lookup
+                .target
+                .equality
+                .equal(format_args!("p.{}", Ident(&lookup.target.name)), number),
         );
         self.referring(lookup, sql)
     }

@@ -77,6 +77,11 @@ const OWN_COLUMNS: [(&str, &str); 8] = [
 /// The natural key of a staged row, as others name it.
 pub(in crate::pg) const KEY: &str = "_key";
 
+/// The staged column with the row to which a row refers until it is changed, as the plan has it.
+pub(in crate::pg) fn until(lookup: &Lookup) -> String {
+    format!("o{}", lookup.number)
+}
+
 /// The staged column with the key by which a row was found that is there.
 pub(in crate::pg) fn by(lookup: &Lookup) -> String {
     format!("b{}", lookup.number)
@@ -174,11 +179,12 @@ impl Staged {
 
     /// Further columns of the loader's own: the natural key of a row to which other new rows may refer; and
     /// for each lookup the natural key of the new row that was found, or the key by which one was found that
-    /// is there.
+    /// is there, and the row to which the plan says that a column refers which it changes.
     fn more_columns(&self) -> Vec<(String, &'static str)> {
         let key = (!self.numbers.is_empty()).then(|| (KEY.to_owned(), "text"));
         let lookups = self.lookups();
-        let named = lookups.flat_map(|l| [(l.new_key(), "text"), (by(l), "jsonb")]);
+        let named =
+            lookups.flat_map(|l| [(l.new_key(), "text"), (by(l), "jsonb"), (until(l), "jsonb")]);
         key.into_iter().chain(named).collect()
     }
 

@@ -150,7 +150,7 @@ impl<'c> Comparison<'c> {
     fn check_width(&self) -> Result<()> {
         const MOST: usize = 1_664;
         let lookups = &self.stage.target.lookups;
-        let sent = lookups.answers().map(|l| lookups.sent(l, "s").len());
+        let sent = lookups.answers().map(|l| lookups.sent(l, "s").len() + 1);
         let around = answer::FIXED + self.config.natural_key.len() + sent.sum::<usize>();
         let most = (MOST - around) / 2;
         if self.columns.len() <= most {
@@ -234,7 +234,18 @@ impl<'c> Comparison<'c> {
             );
         }
         let lookups = &stage.target.lookups;
-        select.extend(lookups.answers().flat_map(|l| lookups.sent(l, "s")));
+        for lookup in lookups.answers() {
+            select.extend(lookups.sent(lookup, "s"));
+            // The row to which a changed column refers until then.
+            let column = &table.columns[lookup.of];
+            let number = format!("t.{}", Ident(&column.name));
+            select.push(format!(
+                "CASE WHEN {FOUND} AND pg_catalog.substr(s._given, {}, 1) = '1' AND {number} IS DISTINCT FROM s.{} THEN {} END",
+                lookup.of + 1,
+                column.staged(),
+                lookups.named_json(lookup, &number)
+            ));
+        }
         let order = match found {
             Found::OneRow => String::new(),
             Found::Rows => format!(" ORDER BY s._n{}", beside.then_live_first()),

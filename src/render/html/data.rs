@@ -129,7 +129,7 @@ impl Writer {
                     .map(|(c, (a, b))| {
                         (
                             self.columns.number(c),
-                            self.value(a.as_deref()),
+                            self.value(a.words().as_deref()),
                             self.value(b.words().as_deref()),
                         )
                     })

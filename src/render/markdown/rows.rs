@@ -79,7 +79,7 @@ pub fn row(group: &Group) -> Row {
             let mut changes: Vec<String> = set
                 .iter()
                 .map(|(c, (old, new))| {
-                    let new = new.words();
+                    let (old, new) = (old.words(), new.words());
                     format!("{}: {}", code(c, 63), pair(old.as_deref(), new.as_deref()))
                 })
                 .collect();

@@ -144,7 +144,7 @@ pub fn entry_text(
             };
             put(first, &format!("{title}{of}{revived}"));
             for (column, (old, new)) in set {
-                let change = quoted_pair(old.as_deref(), new.words().as_deref());
+                let change = quoted_pair(old.words().as_deref(), new.words().as_deref());
                 put(INDENT, &format!("{}: {change}", escape(column)));
             }
             put_rounded(&mut put, entry);

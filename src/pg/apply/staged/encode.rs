@@ -199,7 +199,9 @@ impl TableEncoder {
         let mut old: BTreeMap<&str, Option<&str>> = BTreeMap::new();
         match &entry.what {
             What::Update { set, .. } => {
-                old.extend(set.iter().map(|(c, (old, _))| (c.as_str(), old.as_deref())));
+                for (c, (was, _)) in set {
+                    old.insert(c, stored(was)?);
+                }
             }
             What::Delete { values, .. } => {
                 for (c, v) in values {

@@ -51,13 +51,15 @@ impl Named {
             let (mut new, mut there) = (None, None);
             match value(entry, column) {
                 Some(Value::New(row)) => new = Some(identity(&row.key)),
-                Some(Value::Referred(row)) => {
-                    let key = serde_json::to_string(&row.key);
-                    there = Some(key.map_err(|e| Error::local("staging the plan").caused_by(e))?);
-                }
+                Some(Value::Referred(row)) => there = Some(json(&row.key)?),
                 _ => {}
             }
-            cells.extend([new, there]);
+            let until = match &entry.what {
+                What::Update { set, .. } => set.get(column).map(|(old, _)| old),
+                _ => None,
+            };
+            let until = until.filter(|old| is_named(old)).map(json).transpose()?;
+            cells.extend([new, there, until]);
         }
         Ok(cells)
     }
@@ -74,7 +76,8 @@ impl Named {
             },
             What::Skip(_) | What::Violation(_) => (&none, None),
         };
-        let set = set.into_iter().flatten().map(|(c, (_, new))| (c, new));
+        let set = set.into_iter().flatten();
+        let set = set.flat_map(|(c, (old, new))| [(c, old), (c, new)]);
         let all = entry.key.iter().chain(values).chain(set);
         for (column, value) in all.filter(|(_, v)| is_named(v)) {
             let mut references = self.references.iter();
@@ -98,6 +101,10 @@ impl Named {
             self.table
         ))
     }
+}
+
+fn json(what: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(what).map_err(|e| Error::local("staging the plan").caused_by(e))
 }
 
 fn is_named(value: &Value) -> bool {

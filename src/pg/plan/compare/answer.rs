@@ -43,6 +43,15 @@ pub(super) const FIXED: usize = 19;
 /// What stands for the value of a row that is not sent, because the record's null does not win over it.
 pub(super) const IGNORED: &str = "0";
 
+/// What was looked up for a column.
+pub(super) struct LookedUp<'c> {
+    pub(super) column: &'c str,
+    /// The row that the record names.
+    pub(super) value: Option<Value>,
+    /// The row to which its row refers until then, where that changes.
+    pub(super) old: Option<Value>,
+}
+
 /// What stands for two values that are not sent, because they print alike.
 const ALIKE: &str = "";
 
@@ -110,7 +119,7 @@ impl Comparison<'_> {
         &self,
         line: &CopyRow,
         n: u64,
-        looked_up: &[(&str, Value)],
+        looked_up: &[LookedUp<'_>],
     ) -> Result<Vec<u8>> {
         let width = self.columns.len();
         let first = match line.get(FIRST) {
@@ -118,9 +127,9 @@ impl Comparison<'_> {
             None => u64::MAX,
         };
         // What has no number yet goes by the key that it has.
-        let new = looked_up.iter().filter_map(|(column, value)| {
-            let key = display_key(&value.stored().err()?.key);
-            Some((*column, key))
+        let new = looked_up.iter().filter_map(|found| {
+            let row = found.value.as_ref()?.stored().err()?;
+            Some((found.column, display_key(&row.key)))
         });
         let new: Vec<(&str, String)> = new.collect();
         let key = self.config.natural_key.iter().enumerate().map(|(n, name)| {
@@ -174,8 +183,8 @@ impl Comparison<'_> {
         })
     }
 
-    /// The values that were looked up, by column.
-    pub(super) fn looked_up(&self, line: &CopyRow) -> Result<Vec<(&str, Value)>> {
+    /// What was looked up for a record, and the rows to which its row refers.
+    pub(super) fn looked_up(&self, line: &CopyRow) -> Result<Vec<LookedUp<'_>>> {
         let target = self.stage.target;
         let mut at = FIXED + 2 * self.columns.len();
         if self.stage.duplicates {
@@ -187,15 +196,16 @@ impl Comparison<'_> {
             let new = line.get(at);
             at += 1;
             let there = self.there(lookup, line, &mut at);
-            match (new, there) {
-                (Some(key), _) => {
-                    let key = serde_json::from_str(key).map_err(read_back)?;
-                    let table = lookup.table.clone();
-                    found.push((column, Value::New(Box::new(NewRow { table, key }))));
-                }
-                (None, Some(row)) => found.push((column, Value::Referred(Box::new(row)))),
-                (None, None) => {}
-            }
+            let old = line.get(at).map(|json| self.as_planned(json)).transpose()?;
+            at += 1;
+            let value = match new {
+                Some(key) => Some(Value::New(Box::new(NewRow {
+                    table: lookup.table.clone(),
+                    key: serde_json::from_str(key).map_err(read_back)?,
+                }))),
+                None => there.map(|row| Value::Referred(Box::new(row))),
+            };
+            found.push(LookedUp { column, value, old });
         }
         Ok(found)
     }

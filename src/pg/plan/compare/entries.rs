@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Comparison;
 use super::answer::{
-    DIFFERS, EXTRACTED, FIRST, GOES, IMAGE, LAST, LEFT_OUT, N, OBJECT, OTHER_OBJECT,
+    DIFFERS, EXTRACTED, FIRST, GOES, IMAGE, LAST, LEFT_OUT, LookedUp, N, OBJECT, OTHER_OBJECT,
     OTHER_POSITION, POSITION, Pending, VARIANTS,
 };
 use crate::error::{Error, Result};
@@ -79,8 +79,8 @@ impl Comparison<'_> {
         let mut from = vec![(self.origin)(object, position)];
         let looked_up = self.looked_up(line)?;
         let mut key = self.key(&given, current.as_ref());
-        for (column, value) in &looked_up {
-            if let Some(known) = key.get_mut(*column) {
+        for found in &looked_up {
+            if let (Some(known), Some(value)) = (key.get_mut(found.column), &found.value) {
                 *known = value.clone();
             }
         }
@@ -89,8 +89,8 @@ impl Comparison<'_> {
             Fate::Delete => Some(self.delete(line, current.as_ref())?),
             _ => self.what(&mut decision, &mut rounded, &given, current.as_ref())?,
         };
-        for (column, value) in &looked_up {
-            name_rows(column, value, what.as_mut(), &mut decision.violations);
+        for found in &looked_up {
+            found.put(what.as_mut(), &mut decision.violations);
         }
         if what.is_some() {
             note_rounded(&mut rounded, &mut key);
@@ -325,7 +325,7 @@ impl Comparison<'_> {
                 let set: BTreeMap<_, _> = set
                     .into_iter()
                     .map(|(i, new)| {
-                        let old = row.values[i].map(str::to_owned);
+                        let old = Value::from(row.values[i]);
                         let name = &self.rules[i].name;
                         let new = match (rounded.remove(name), Value::from(new)) {
                             (Some(given), new) => new.rounded_from(given),
@@ -344,26 +344,35 @@ impl Comparison<'_> {
     }
 }
 
-/// Puts in place of what a column refers to the row that was looked up, by name: its number may be one
-/// that only the staging tables have.
-fn name_rows(column: &str, value: &Value, what: Option<&mut What>, violations: &mut [Violation]) {
-    match what {
-        Some(What::Insert { values }) => {
-            if let Some(known) = values.get_mut(column) {
+impl LookedUp<'_> {
+    /// Puts rows by name in place of their numbers: that of a new one only the staging tables have.
+    fn put(&self, what: Option<&mut What>, violations: &mut [Violation]) {
+        let replace = |known: &mut Value, by: &Option<Value>| {
+            if let Some(value) = by {
                 *known = value.clone();
             }
-        }
-        Some(What::Update { set, .. }) => {
-            if let Some((_, new)) = set.get_mut(column) {
-                *new = value.clone();
+        };
+        match what {
+            Some(What::Insert { values }) => {
+                if let Some(known) = values.get_mut(self.column) {
+                    replace(known, &self.value);
+                }
             }
+            Some(What::Update { set, .. }) => {
+                if let Some((old, new)) = set.get_mut(self.column) {
+                    replace(old, &self.old);
+                    replace(new, &self.value);
+                }
+            }
+            _ => {}
         }
-        _ => {}
-    }
-    for violation in violations {
-        let about = violation.field.as_deref() == Some(column);
-        if about && violation.kind == ViolationKind::ImmutableField {
-            violation.given = value.words().map(std::borrow::Cow::into_owned);
+        let words = |value: &Option<Value>| Some(value.as_ref()?.words()?.into_owned());
+        for violation in violations {
+            let about = violation.field.as_deref() == Some(self.column);
+            if about && violation.kind == ViolationKind::ImmutableField {
+                violation.given = words(&self.value).or(violation.given.take());
+                violation.existing = words(&self.old).or(violation.existing.take());
+            }
         }
     }
 }
