@@ -2,7 +2,7 @@
 //! prints them, or null.
 
 pub(crate) mod decision;
-mod drift;
+pub(crate) mod drift;
 mod entry;
 mod header;
 pub(crate) mod ignored;

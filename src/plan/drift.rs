@@ -9,6 +9,9 @@ use crate::error::{Error, ErrorKind};
 use crate::text::cut::quoted;
 use crate::text::escape;
 
+/// At most this many drifted rows of a table are named; the rest is counted.
+pub const NAMED: usize = 10_000;
+
 /// How a row differs from what the plan saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,81 +1,33 @@
 //! A record as its table sees it: one COPY line for staging, with what is wrong about it.
 
+mod cell;
+mod finding;
+mod keys;
 mod references;
+mod seen;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
 
-use serde::{Deserialize, Serialize};
-
+use crate::plan::ViolationKind;
 use crate::plan::ignored::Ignored;
 use crate::plan::reading::{Reading, word};
 use crate::plan::words::{Place, Words};
-use crate::plan::{Effect, Value as Stored, Violation, ViolationKind};
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
 use crate::table::config::OnUnknown;
-use crate::table::schema::{Column, Equality, Table};
+use crate::table::schema::{Column, Table};
 use crate::table::target::Target;
 use crate::types::{Kind, Spelled, Zoned};
 
+pub use cell::BLANK;
+use cell::Cell;
+pub use finding::Finding;
+use finding::shorten;
+use keys::Keys;
 use references::References;
-
-/// What is wrong about a record, before the database has looked at it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// Which rule it breaks.
-    pub kind: ViolationKind,
-    /// The field it is about.
-    pub field: Option<String>,
-    /// The value as given, cut where it is very long.
-    pub given: Option<String>,
-    /// Why.
-    pub message: String,
-    /// Whether that may quote a value.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub quotes: bool,
-    /// An accepted spelling of the value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instead: Option<String>,
-    /// The values that it is about, where they are several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<BTreeMap<String, Option<String>>>,
-}
-
-impl Finding {
-    fn new(kind: ViolationKind, field: &str, message: impl Into<String>) -> Finding {
-        Finding {
-            kind,
-            field: Some(field.to_owned()),
-            given: None,
-            message: message.into(),
-            quotes: false,
-            instead: None,
-            values: None,
-        }
-    }
-
-    /// The violation that it is.
-    pub fn violation(self, effect: Effect) -> Violation {
-        let values = self.values.into_iter().flatten();
-        Violation {
-            field: self.field,
-            given: self.given,
-            instead: self.instead,
-            quotes: self.quotes,
-            values: values.map(|(c, v)| (c, Stored::from(v))).collect(),
-            ..Violation::new(self.kind, effect, self.message)
-        }
-    }
-
-    /// How each finding of this kind begins as JSON, and no text in one can go on: its quotes would
-    /// be escaped.
-    pub fn begins(kind: ViolationKind) -> String {
-        format!("{{\"kind\":\"{}\"", kind.word())
-    }
-}
+pub use seen::{Extraction, Seen, Unreadable};
 
 /// What an extraction time is.
 const EXTRACTED: Kind = Kind::Timestamp(Zoned::Yes, 6);
@@ -96,72 +48,6 @@ enum Field {
     Said(usize),
     Dropped,
 }
-
-/// What reading the records of one table has shown.
-pub struct Seen {
-    /// Columns that some record gave.
-    pub used: Vec<bool>,
-    /// Whether surely no two records have one key.
-    pub surely_distinct: bool,
-    /// Words that some columns refused and others stored.
-    pub words: Words,
-    /// What is known of when they were extracted.
-    pub extraction: Extraction,
-    /// Whether some record names a row to be deleted.
-    pub deletes: bool,
-    /// Fields that are no columns and are not loaded.
-    pub ignored: Ignored,
-}
-
-/// What is known of when the records of a table were extracted.
-#[derive(Debug, Default)]
-pub struct Extraction {
-    /// Whether it is known of any.
-    pub known: bool,
-    /// What is given for records and cannot be read.
-    pub unreadable: Option<Unreadable>,
-}
-
-/// Extraction times that cannot be read.
-#[derive(Debug)]
-pub struct Unreadable {
-    /// Of how many records.
-    pub records: u64,
-    /// Where the first stands: the number of its object, and its position there.
-    pub first: Place,
-    /// What is given there, and why it is no time.
-    pub why: String,
-}
-
-/// What a record says in one column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Cell<'v> {
-    Absent,
-    /// An empty cell, which is the column's default in a new row.
-    Blank,
-    Given(Option<Cow<'v, str>>),
-}
-
-impl Cell<'_> {
-    /// The letter by which staging knows it.
-    fn letter(&self) -> char {
-        match self {
-            Cell::Absent => '0',
-            Cell::Given(_) => '1',
-            Cell::Blank => BLANK,
-        }
-    }
-
-    fn text(&self) -> Option<&str> {
-        match self {
-            Cell::Given(text) => text.as_deref(),
-            Cell::Absent | Cell::Blank => None,
-        }
-    }
-}
-
-/// What `_given` has for an empty cell that is the column's default in a new row.
-pub const BLANK: char = '2';
 
 /// Turns the records of one table into COPY lines.
 pub struct Incoming<'a> {
@@ -186,50 +72,6 @@ pub struct Incoming<'a> {
     key_fields: BTreeSet<&'a str>,
     /// Whether any record so far names a row to be deleted.
     deletes: bool,
-}
-
-/// Hashes of the keys, by which it is known that no two of them are one key: then the database need
-/// not look for records with one key.
-struct Keys {
-    hashes: Option<Vec<u64>>,
-    hasher: RandomState,
-}
-
-/// Behind so many records of a batch (8 MB of hashes) the database looks.
-const MOST_KEYS: u64 = 1 << 20;
-
-impl Keys {
-    /// Only of texts that are compared by their bytes is it known that they are stored as given.
-    fn new(target: &Target) -> Keys {
-        let key = target.key();
-        let as_given = |(c, equality): &(&Column, Equality)| {
-            c.base_type == "text"
-                && c.base_type_sql == "text"
-                && equality.is_of_bytes()
-                && !target.config.references.contains_key(&c.name)
-        };
-        Keys {
-            hashes: key.iter().all(as_given).then(Vec::new),
-            hasher: RandomState::new(),
-        }
-    }
-
-    /// Takes the key of the `n`-th record of the batch.
-    fn push<'k>(&mut self, n: u64, key: impl Iterator<Item = Option<&'k str>>) {
-        match &mut self.hashes {
-            Some(hashes) if n <= MOST_KEYS => {
-                hashes.push(self.hasher.hash_one(key.collect::<Vec<_>>()));
-            }
-            hashes => *hashes = None,
-        }
-    }
-
-    fn surely_distinct(self) -> bool {
-        self.hashes.is_some_and(|mut hashes| {
-            hashes.sort_unstable();
-            hashes.is_sorted_by(|a, b| a < b)
-        })
-    }
 }
 
 /// The loader's own columns of a staging table, in order.
@@ -521,94 +363,6 @@ impl<'a> Incoming<'a> {
                 &name.replace('\0', "\u{fffd}"),
                 message,
             )
-        }
-    }
-}
-
-/// The longest value that a violation repeats, in characters.
-const LONGEST: usize = 2_000;
-
-/// A value for people: its text, cut where it is very long; null is `None`.
-fn shorten(value: &Value<'_>) -> Option<String> {
-    let text = match value {
-        Value::Json("null") | Value::Blank => return None,
-        Value::Json(raw) => serde_json::from_str::<String>(raw)
-            .ok()
-            .filter(|s| !s.contains('\0'))
-            .unwrap_or_else(|| (*raw).to_owned()),
-        Value::Cell(cell) | Value::Number(cell) | Value::Moment(cell) => {
-            (*cell).replace('\0', "\u{fffd}")
-        }
-    };
-    match text.char_indices().nth(LONGEST) {
-        None => Some(text),
-        Some((end, _)) => Some(format!("{}… ({} bytes)", &text[..end], text.len())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_finding_is_told_by_how_it_begins() {
-        let begins = Finding::begins(ViolationKind::InvalidValue);
-        let finding = |kind, given: &str| Finding {
-            given: Some(given.into()),
-            ..Finding::new(kind, "invalid_value", begins.clone())
-        };
-        let contains =
-            |finding: Finding| serde_json::to_string(&finding).unwrap().contains(&begins);
-        assert!(contains(finding(ViolationKind::InvalidValue, "x")));
-        assert!(!contains(finding(
-            ViolationKind::UnknownField,
-            "invalid_value"
-        )));
-        assert!(!contains(finding(ViolationKind::UnknownField, &begins)));
-    }
-
-    #[test]
-    fn keys_are_surely_distinct_until_one_comes_again() {
-        let distinct = |keys: &[(u64, [Option<&str>; 2])]| {
-            let mut given = Keys {
-                hashes: Some(Vec::new()),
-                hasher: RandomState::new(),
-            };
-            for (n, key) in keys {
-                given.push(*n, key.iter().copied());
-            }
-            given.surely_distinct()
-        };
-        let different = [
-            (1, [Some("a"), Some("bc")]),
-            (2, [Some("ab"), Some("c")]),
-            (3, [Some("abc"), None]),
-            (4, [None, Some("abc")]),
-        ];
-        assert!(distinct(&different));
-        let again = [(MOST_KEYS, [Some("ab"), Some("c")])];
-        assert!(!distinct(&[different.as_slice(), &again].concat()));
-        // What was not taken can be anything.
-        let late = [(MOST_KEYS + 1, [Some("d"), Some("d")])];
-        assert!(!distinct(&[different.as_slice(), &late].concat()));
-        assert!(!distinct(&[late.as_slice(), &different].concat()));
-    }
-
-    #[test]
-    fn only_bytes_are_known_to_differ() {
-        let equality = |operator: &str, collation: Option<&str>| Equality {
-            schema: "pg_catalog".into(),
-            operator: operator.into(),
-            collation: collation.map(str::to_owned),
-        };
-        assert!(equality("=", Some("pg_catalog.\"default\"")).is_of_bytes());
-        assert!(equality("=", Some("pg_catalog.\"C\"")).is_of_bytes());
-        for (operator, collation) in [
-            ("=", Some("public.ignoring_case")),
-            ("=", None),
-            ("~=~", Some("pg_catalog.\"default\"")),
-        ] {
-            assert!(!equality(operator, collation).is_of_bytes());
         }
     }
 }

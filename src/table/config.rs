@@ -4,6 +4,7 @@ mod checked;
 mod choices;
 mod file;
 mod place;
+mod references;
 mod soft_delete;
 
 use std::collections::BTreeMap;

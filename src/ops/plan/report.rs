@@ -4,24 +4,13 @@
 use futures_util::StreamExt;
 use serde::Deserialize;
 
-use super::PlanRequest;
+use super::{PlanRequest, ReportUse};
 use crate::error::{Error, Remedy, Result};
 use crate::ops::REPORT;
 use crate::plan::{Fragment, records};
 use crate::source::{Body, Bounds, ObjectInfo, Source};
 use crate::table::target::Target;
 use crate::text::escape;
-
-/// Whether the validator's report has a say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportUse {
-    /// There must be one.
-    Required,
-    /// Where there is one.
-    IfPresent,
-    /// It has none.
-    Off,
-}
 
 /// What one report says; all else in it is not for the loader.
 #[derive(Debug, Deserialize)]

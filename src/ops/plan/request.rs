@@ -1,7 +1,6 @@
 //! What is to be planned.
 
 use super::leave_out::LeftOut;
-use super::report::ReportUse;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
 use crate::planfile::Made;
@@ -20,6 +19,17 @@ pub enum Queue {
     /// The batch must have entries, and none of them failed.
     Required,
     /// There is no validator.
+    Off,
+}
+
+/// Whether the validator's report has a say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportUse {
+    /// There must be one.
+    Required,
+    /// Where there is one.
+    IfPresent,
+    /// It has none.
     Off,
 }
 

@@ -11,12 +11,10 @@ use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{self, ABSENT, Fate, Fates};
 use crate::pg::apply::{queued, references};
 use crate::pg::beside;
+use crate::plan::drift::NAMED;
 use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Value, Values, What};
 use crate::planfile::{Executable, Item};
 use crate::sql::Statement;
-
-/// At most this many drifted rows of a table are named; the rest is counted.
-pub(in crate::pg) const NAMED: usize = 10_000;
 
 /// Whose expectations are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,109 @@
+//! The tables of a batch, in the order in which they are loaded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::PlanRequest;
+use crate::error::{Error, Remedy, Result};
+use crate::ops::targets::{Needs, check_limits, dependencies};
+use crate::pg::{Session, catalog};
+use crate::sql::Qualified;
+use crate::table::graph;
+use crate::table::limits;
+use crate::table::schema::Table;
+use crate::table::target::Target;
+
+/// The tables of which deletes only mark rows, with the column, among those that `targets` are and refer to.
+pub(super) async fn marks(
+    request: &PlanRequest,
+    session: &Session,
+    targets: &[Target],
+) -> Result<Vec<(Qualified, String)>> {
+    let own = targets
+        .iter()
+        .filter_map(|t| Some((t.table.name.clone(), t.mark()?.to_owned())));
+    let mut marks: Vec<(Qualified, String)> = own.collect();
+    for key in targets.iter().flat_map(Target::foreign_keys) {
+        if targets.iter().any(|t| t.table.name == key.parent) {
+            continue;
+        }
+        let names = [
+            key.parent.name.clone(),
+            format!("{}.{}", key.parent.schema, key.parent.name),
+        ];
+        let configured = names
+            .iter()
+            .find_map(|name| request.config.tables.get_key_value(name));
+        let Some((name, Some(mark))) = configured.map(|(n, c)| (n, c.soft_delete.column())) else {
+            continue;
+        };
+        let parent = catalog::table(session, name).await?;
+        if parent.name == key.parent && parent.column(mark).is_some() {
+            marks.push((parent.name, mark.to_owned()));
+        }
+    }
+    Ok(marks)
+}
+
+/// The tables in dependency order. With a subset of the batch's tables, a parent that is left out is
+/// refused.
+pub(super) async fn order(
+    request: &PlanRequest,
+    session: &Session,
+    names: &BTreeSet<String>,
+) -> Result<Vec<Target>> {
+    let config = &request.config;
+    let listed: Vec<String> = names.iter().cloned().collect();
+    let tables = catalog::tables(session, config, &listed).await?;
+    let needs: Vec<Needs<'_>> = listed
+        .iter()
+        .zip(&tables)
+        .map(|(name, table)| (name.as_str(), table, &config.tables[name]))
+        .collect();
+    let dependencies = dependencies(&needs);
+    if !request.only.is_empty()
+        && let Some(d) = dependencies.iter().find(|d| {
+            request.only.contains(&d.child)
+                && !request.only.contains(&d.parent)
+                && names.contains(&d.parent)
+        })
+    {
+        return Err(Error::config(format!(
+            "table {} depends on {} ({}), which the batch brings too",
+            d.child, d.parent, d.because
+        ))
+        .with_remedy(Remedy::AlsoTable(d.parent.clone())));
+    }
+    let wanted = names
+        .iter()
+        .filter(|n| request.only.is_empty() || request.only.contains(n))
+        .cloned()
+        .collect();
+    let ordered = graph::order(&wanted, &dependencies)?;
+    check_limits(&request.limits, &ordered)?;
+    let mut by_name: BTreeMap<String, Table> = listed.into_iter().zip(tables).collect();
+    let found = ordered.into_iter().filter_map(|name| {
+        let table = by_name.remove(&name)?;
+        Some((name, table))
+    });
+    let mut targets = Vec::new();
+    for (place, (name, table)) in found.enumerate() {
+        let mut own = config.resolve(&name, &table)?;
+        if let Some(strategy) = request.strategy {
+            own.update_strategy = strategy;
+        }
+        if let Some(on_older) = request.on_older {
+            own.on_older = on_older;
+        }
+        own.limits = limits::in_effect(own.limits, &name, &request.limits);
+        let parents = catalog::parents(session, &own).await?;
+        let lookups = config.lookups(&name, &table, &own, parents)?;
+        targets.push(Target {
+            name,
+            table,
+            config: own,
+            lookups,
+            place,
+        });
+    }
+    Ok(targets)
+}
