@@ -95,10 +95,17 @@ fn source_of(e: &dyn std::error::Error) -> String {
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where the loader's tables are missing.
 pub async fn lineage(session: &Session, schema: &str) -> Result<String> {
-    let lineage = if session.holds(&has_identity(schema)).await? {
-        session.column(&read_lineage(schema)).await?
-    } else {
-        Vec::new()
+    let missing = session.column(&missing_columns(schema)).await?;
+    let lineage = match missing.as_slice() {
+        [] => session.column(&read_lineage(schema)).await?,
+        missing if missing.iter().any(|c| c == "loader_identity.lineage") => Vec::new(),
+        missing => {
+            return Err(Error::config(format!(
+                "the loader's tables in the schema {schema} are those of an earlier version: {} is not there",
+                missing.join(", ")
+            ))
+            .with_remedy(Remedy::Migrate));
+        }
     };
     lineage.into_iter().next().ok_or_else(|| {
         Error::config(format!(
@@ -112,12 +119,22 @@ fn identity(schema: &str) -> String {
     format!("{}.loader_identity", Ident(schema))
 }
 
-fn has_identity(schema: &str) -> Statement {
+/// The columns of the loader's tables that are not there.
+fn missing_columns(schema: &str) -> Statement {
+    let mut values = Values::default();
+    let wanted = || {
+        let tables = adopt::COLUMNS.iter();
+        tables.flat_map(|(table, columns)| columns.iter().map(move |(column, _)| (*table, *column)))
+    };
     let sql = format!(
-        "SELECT pg_catalog.to_regclass({}) IS NOT NULL",
-        Literal(&identity(schema))
+        "SELECT w.t || '.' || w.c FROM ROWS FROM (pg_catalog.unnest({}), pg_catalog.unnest({})) w(t, c) \
+         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attname = w.c AND NOT a.attisdropped \
+           AND a.attrelid = pg_catalog.to_regclass({} || '.' || w.t)) ORDER BY 1",
+        values.texts(wanted().map(|(table, _)| table)),
+        values.texts(wanted().map(|(_, column)| column)),
+        Literal(&Ident(schema).to_string()),
     );
-    Statement::new("looking for the loader's tables", sql)
+    Statement::with("looking for the loader's tables", sql, values)
 }
 
 fn read_lineage(schema: &str) -> Statement {

@@ -25,6 +25,25 @@ fn trigger(world: &World, table: &str, when: &str, body: &str) {
 }
 
 #[test]
+fn tables_of_an_earlier_version_are_told_from_none() {
+    let world = World::in_folder(
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "t: {natural_key: [id]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "t.csv", "id\n1\n");
+    world.sql("ALTER TABLE audit_log DROP COLUMN extracted_at; DELETE FROM loader_migrations WHERE version > 1");
+    for args in [&["plan", "--batch-id", "b"][..], &["history"], &["batches"]] {
+        world
+            .loader(args)
+            .exits(1)
+            .says("are those of an earlier version: audit_log.extracted_at is not there; run `loader migrate` once");
+    }
+    world.loader(&["migrate"]).ok();
+    world.apply(&world.plan("b")).ok();
+}
+
+#[test]
 fn what_a_trigger_swallows_in_the_loaders_own_tables_is_noticed_before_the_commit() {
     for (table, event) in [
         ("loader_ledger", "INSERT"),

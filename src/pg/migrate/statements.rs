@@ -2,7 +2,7 @@
 
 use super::adopt::{columns_of, trials, was_used};
 use super::{
-    create_schema, has_identity, has_schema, lock, read_lineage, set_lineage, unlock, work_in,
+    create_schema, has_schema, lock, missing_columns, read_lineage, set_lineage, unlock, work_in,
 };
 use crate::pg::fixture::{assert_snapshot, printed};
 
@@ -15,7 +15,7 @@ fn migrating() {
         create_schema(schema),
         work_in(schema),
         unlock(),
-        has_identity(schema),
+        missing_columns(schema),
         read_lineage(schema),
         set_lineage(schema),
         was_used(schema),

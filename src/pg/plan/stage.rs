@@ -65,12 +65,10 @@ const OWN_COLUMNS: &str = "_n bigint, _object int, _position bigint, _given text
 /// [`Database`](crate::ErrorKind::Database), for example without the TEMPORARY privilege.
 pub async fn prepare(session: &Session) -> Result<()> {
     trial::prepare(session).await?;
-    for table in [FINDINGS, EXTRACTED] {
-        session
-            .run(&Statement::new("making temporary tables", table))
-            .await?;
-    }
-    Ok(())
+    let tables = format!("{FINDINGS}; {EXTRACTED}");
+    session
+        .run(&Statement::new("making temporary tables", tables))
+        .await
 }
 
 /// Takes COPY lines that say of records of all tables when they were extracted.
