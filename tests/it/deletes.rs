@@ -348,6 +348,22 @@ fn what_a_delivery_brings_is_not_missing_whatever_is_wrong_about_it() {
         "{}",
         plan.text
     );
+    // What was left out by name is not missing.
+    world.deliver("b", "parents/1.json", r#"[{"id": 1}, {"id": 2}]"#);
+    world.write("out.txt", "parents 2\n");
+    let plan = world.plan_with("b", &["--max-deletes", "9", "--leave-out", "out.txt"]);
+    assert_eq!(
+        heads(&plan),
+        [
+            "= parents id=1: unchanged",
+            "= parents id=2: left_out",
+            "- parents id=3"
+        ]
+    );
+    // A delivery without any record is one.
+    world.deliver("e", "parents/1.csv", "id,v\n");
+    let plan = world.plan_with("e", &["--max-deletes", "9"]);
+    assert_eq!(plan.count("delete"), 3);
     // A table of which nothing was delivered, or that is not asked for, is as it was.
     world.deliver("c", "children/1.json", r#"{"id": 30, "parent": 1}"#);
     assert_eq!(
@@ -365,9 +381,8 @@ fn what_a_delivery_brings_is_not_missing_whatever_is_wrong_about_it() {
 
 #[test]
 fn a_complete_delivery_may_be_of_a_part_of_its_table() {
-    let config =
-        |scope: &str| format!("parents: {{natural_key: [id], complete: {{where: {scope}}}}}");
-    let world = World::new(SCHEMA, &config("{v: x}"));
+    let config = |what: &str| format!("parents: {{natural_key: [id], complete: {what}}}");
+    let world = World::new(SCHEMA, &config("{where: {v: x}}"));
     world.sql("DELETE FROM children; INSERT INTO parents VALUES (5, 'E', 'x')");
     world.deliver("b", "parents/1.csv", "id,v\n5,x\n");
     let plan = allowed(&world);
@@ -377,10 +392,23 @@ fn a_complete_delivery_may_be_of_a_part_of_its_table() {
     );
     assert!(plan.text.contains("where v = x"), "{}", plan.text);
     for (scope, says) in [
-        ("{vv: x}", "vv is not a column of parents; did you mean v?"),
-        ("{}", "names no column"),
-        ("[v]", "invalid type"),
-        ("{updated_at: never}", "never"),
+        (
+            "{where: {vv: x}}",
+            "vv is not a column of parents; did you mean v?",
+        ),
+        ("{where: {}}", "names no column"),
+        ("{where: [v]}", "invalid type"),
+        ("{of: {v: x}}", "unknown field"),
+        ("sometimes", "true, false or {where: {column: value}}"),
+        ("{where: {updated_at: never}}", "never"),
+        (
+            "true, update_strategy: insert_only",
+            "tables.yaml: 1:30: complete says",
+        ),
+        (
+            "true, conflict_resolution: skip",
+            "conflict_resolution: skip",
+        ),
     ] {
         world.write("tables.yaml", config(scope));
         let run = world.try_plan("b", &[]);

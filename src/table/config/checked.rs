@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::file::{DEFAULTS, File, OWN, Said, with_defaults};
 use super::place::{locate, with_suggestion};
-use super::{Resolution, Stamp, TableConfig};
+use super::{Resolution, Stamp, Strategy, TableConfig};
 use crate::error::{Error, Remedy, Result};
 use crate::sql::ident::nearest;
 use crate::table::mark::Mark;
@@ -286,6 +286,17 @@ impl Config {
                 let what = format!("{stamp} is in the natural key of {name} and cannot be a stamp");
                 return Err(self.error(name, "stamps", stamp, &what));
             }
+        }
+        let keeps = match (table.update_strategy, table.conflict_resolution) {
+            (Strategy::InsertOnly, _) => Some("update_strategy: insert_only"),
+            (_, Resolution::Skip) => Some("conflict_resolution: skip"),
+            _ => None,
+        };
+        if let Some(keeps) = keeps.filter(|_| !table.complete.is_no()) {
+            let what = format!(
+                "complete says that rows of {name} are deleted and changed, and {keeps} that none is"
+            );
+            return Err(self.error(name, "complete", "", &what));
         }
         for (column, reference) in &table.references {
             if reference.by.is_empty() {
