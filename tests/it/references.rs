@@ -876,3 +876,38 @@ fn what_a_row_refers_to_until_then_is_named_and_must_be_so() {
     assert_eq!(entry["existing"], "2 (customers customer_no=C-1)");
     assert_eq!(entry["given"], "1 (customers customer_no=C-0)");
 }
+
+#[test]
+fn rows_that_go_are_named_by_key_too() {
+    let world = shop();
+    first_delivery(&world);
+    world.apply(&world.plan("b1")).ok();
+    world.deliver("b2", "items/delete/1.csv", "order,line\nO-1,2\n");
+    let plan = world.plan_with("b2", &["--max-deletes", "items=1"]);
+    assert_eq!(plan.count("delete"), 1, "{}", plan.lines().join("\n"));
+    assert!(
+        plan.lines()[0].starts_with("- items line=2 order_id=<O-1>"),
+        "{:?}",
+        plan.lines()
+    );
+    world.apply(&plan).ok();
+    assert_eq!(bought(&world), ["C-1|O-1|1|S-1", "C-0|O-2|1|S-2"]);
+    rollback(&world, "b2");
+    assert_eq!(bought(&world).len(), 3);
+    // All there is of a table: what it does not bring goes, found by the keys of others.
+    world.configure(&TABLES.replace("[order_id, line]\n", "[order_id, line]\n  complete: true\n"));
+    world.deliver(
+        "b3",
+        "items.csv",
+        "order,line,sku,quantity\nO-1,1,S-1,2\nO-1,2,S-0,1\n",
+    );
+    let plan = world.plan_with("b3", &["--max-deletes", "items=1"]);
+    assert_eq!(
+        (plan.count("delete"), plan.count("violation")),
+        (1, 0),
+        "{}",
+        plan.lines().join("\n")
+    );
+    world.apply(&plan).ok();
+    assert_eq!(bought(&world), ["C-1|O-1|1|S-1", "C-1|O-1|2|S-0"]);
+}

@@ -79,15 +79,21 @@ impl After<'_> {
             ", neither in the database nor among the records of this plan that can be loaded ({})",
             key.name
         );
-        let select = format!(
-            "SELECT a.{N}, {field}, {value}, {what} || {value} || {where_} FROM {after} a{beside} \
-             WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {asked} AND {given} \
+        let mut rows = format!(
+            "{after} a WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {asked} AND {given} \
                AND NOT EXISTS (SELECT FROM {parent} p WHERE {refers}{moved}){in_plan}",
-            field = only_column(&key.columns),
-            where_ = Literal(&where_),
             asked = asked.about("a"),
             after = self.temporary(),
             parent = key.parent,
+        );
+        if !beside.is_empty() {
+            // What people are told is looked for when there is something to tell.
+            rows = format!("(SELECT a.* FROM {rows} OFFSET 0) a{beside}");
+        }
+        let select = format!(
+            "SELECT a.{N}, {field}, {value}, {what} || {value} || {where_} FROM {rows}",
+            field = only_column(&key.columns),
+            where_ = Literal(&where_),
         );
         self.find("missing_parent", &select)
     }

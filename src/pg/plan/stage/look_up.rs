@@ -51,7 +51,9 @@ async fn look_up(
     i: usize,
     lookup: &Lookup,
 ) -> Result<()> {
-    session.run(&stages[i].find_stored(lookup)).await?;
+    let stored = session.execute(&stages[i].find_stored(lookup)).await?;
+    // Each record is updated once: then all of them are found.
+    let mut is_open = stored < stages[i].rows;
     let mut found = 0;
     if !lookup.unique {
         found += session
@@ -59,9 +61,8 @@ async fn look_up(
             .await?;
     }
     let parent = stages.iter().position(|s| s.target.name == lookup.table);
-    if let Some(p) = parent.filter(|p| stages[*p].rows > 0)
-        && session.holds(&stages[i].is_open(lookup)).await?
-    {
+    is_open = is_open && session.holds(&stages[i].is_open(lookup)).await?;
+    if let Some(p) = parent.filter(|p| is_open && stages[*p].rows > 0) {
         let columns = &stages[p].target.table.columns;
         let number = columns.iter().position(|c| c.name == lookup.target.name);
         if let Some(number) = number {
@@ -80,7 +81,9 @@ async fn look_up(
             }
         }
     }
-    found += session.execute(&stages[i].find_none(lookup)).await?;
+    if is_open {
+        found += session.execute(&stages[i].find_none(lookup)).await?;
+    }
     if lookup.answers {
         found += session.execute(&stages[i].find_disagreeing(lookup)).await?;
     }
