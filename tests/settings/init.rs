@@ -92,7 +92,7 @@ fn init_writes_references_to_numbers() {
     let text = world.call(&["init"]).run().exits(0).stdout;
     for expect in [
         "    customer_id: {table: customers, by: {customer_no: customer}}\n",
-        "    order_id: {table: orders, by: {customer_id: {table: customers, by: {customer_no: order_customer_customer_no}}, no: order_no}}\n",
+        "    order_id: {table: orders, by: {customer_id: {table: customers, by: {customer_no: order_customer_customer_no}}, \"no\": order_no}}\n",
         "    boss: {table: people, by: {nick: boss_nick}}\n",
         "    customer_id: {table: customers, by: {customer_no: customer_customer_no}}\n",
     ] {
