@@ -46,7 +46,7 @@ pub struct Record<'a> {
     /// Field names, each once, with their values, in the order of delivery.
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
     /// When it was extracted, as the envelope that holds it alone says; what one of many says, stands in
-    /// [`Summary::extracted`].
+    /// the summary of its object.
     pub extracted: Option<&'a str>,
     /// Whether it names a row that is to be deleted, as its envelope says.
     pub deletes: bool,

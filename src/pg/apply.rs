@@ -297,7 +297,7 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
              which it deletes; nothing was written; make a new plan and have it reviewed",
         );
     }
-    if e.code() != Some("23505") {
+    if !matches!(e.code(), Some("23505" | "23P01")) {
         return e;
     }
     match drift_again(&session, plan).await {
@@ -306,6 +306,10 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
         _ if plan.plan().header.undoes.len() > 1 => e
             .and(": between these loads, rows took over values of a unique key from each other")
             .with_remedy(Remedy::OneByOne),
+        _ if plan.plan().header.undoes.is_empty() => e.with_kind(ErrorKind::Drift).and(
+            ": another row has taken a value that must be unique, since the plan was made; nothing was written; make a new \
+             plan and have it reviewed",
+        ),
         _ => e,
     }
 }

@@ -13,7 +13,7 @@ use crate::text::escape;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PassedOver {
-    /// Rows that the delivery does not bring, counted up to [`MOST`].
+    /// Rows that the delivery does not bring, counted up to 100,001.
     #[serde(skip_serializing_if = "is_zero")]
     pub rows: u64,
     /// By column: values that stay because the delivery says null, which `merge` ignores.

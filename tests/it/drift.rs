@@ -385,3 +385,32 @@ fn a_parent_that_somebody_deleted_is_drift() {
     world.sql("INSERT INTO p VALUES (2)");
     world.apply(&plan).ok();
 }
+
+#[test]
+fn a_unique_value_that_another_row_took_since_is_drift() {
+    for unique in [
+        "UNIQUE (code)",
+        "UNIQUE (code) DEFERRABLE INITIALLY DEFERRED",
+        "EXCLUDE (code WITH =)",
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (id int PRIMARY KEY, code int, {unique}); INSERT INTO t VALUES (1, 1)"
+            ),
+            "t: {natural_key: [id]}",
+        );
+        world.deliver(
+            "b",
+            "t/1.json",
+            r#"[{"id": 1, "code": 37}, {"id": 2, "code": 38}]"#,
+        );
+        let plan = world.plan("b");
+        for code in [37, 38] {
+            world.sql(&format!("INSERT INTO t VALUES (9, {code})"));
+            let run = world.writes_only_a_failure(|| world.apply(&plan).exits(3));
+            run.says("since the plan was made").says("make a new plan");
+            world.sql("DELETE FROM t WHERE id = 9");
+        }
+        world.apply(&plan).ok();
+    }
+}
