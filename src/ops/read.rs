@@ -140,6 +140,7 @@ pub async fn read_batch(
         stage.surely_distinct = seen.surely_distinct;
         stage.extracted = seen.extraction.known;
         stage.deletes = seen.deletes;
+        stage.twice = seen.twice;
         read.words.push(seen.words);
         read.unreadable.push(seen.extraction.unreadable);
         read.ignored.push(seen.ignored);

@@ -72,6 +72,8 @@ pub struct Incoming<'a> {
     key_fields: BTreeSet<&'a str>,
     /// Whether any record so far names a row to be deleted.
     deletes: bool,
+    /// Columns of which any record so far gives both a value and what it is looked up by.
+    twice: BTreeSet<usize>,
 }
 
 /// The loader's own columns of a staging table, in order.
@@ -127,6 +129,7 @@ impl<'a> Incoming<'a> {
         Incoming {
             key_fields,
             deletes: false,
+            twice: BTreeSet::new(),
             table,
             fields,
             references: References::new(target),
@@ -156,6 +159,7 @@ impl<'a> Incoming<'a> {
             words: self.words,
             extraction: self.extraction,
             deletes: self.deletes,
+            twice: self.twice,
             ignored: self.ignored,
         }
     }
@@ -275,6 +279,8 @@ impl<'a> Incoming<'a> {
             self.used[i] = true;
             if cells[i] == Cell::Absent {
                 cells[i] = Cell::Given(None);
+            } else if cells[i].text().is_some() {
+                self.twice.insert(i);
             }
             if whole {
                 found.push(i);

@@ -296,6 +296,8 @@ fn questions(
             }
         }
     }
+    // It may be another than the one with which it began.
+    let _ = server.shutdown(Shutdown::Both);
     Ok(())
 }
 

@@ -42,6 +42,8 @@ pub struct Stage<'a> {
     pub extracted: bool,
     /// Whether records name rows that are to be deleted.
     pub deletes: bool,
+    /// Columns, by index, of which records give both a value and what it is looked up by.
+    pub twice: BTreeSet<usize>,
     /// Columns, by index, that have a value in place of the number that the database will give a new row.
     pub provisional: BTreeSet<usize>,
     /// Columns, by index, whose numbers rows of this batch refer to that are new themselves.
@@ -105,6 +107,7 @@ impl<'a> Stage<'a> {
             leaves_out: false,
             extracted: false,
             deletes: false,
+            twice: BTreeSet::new(),
             provisional: BTreeSet::new(),
             referred: BTreeSet::new(),
         }

@@ -144,6 +144,7 @@ fn looking_up() {
         samples.create_duplicates(),
         samples.find_stored(maker),
         samples.find_stored(subject),
+        samples.find_stored_together(&[maker, subject]),
         samples.is_open(subject),
         samples.find_several_stored(subject),
         subjects.number(0).unwrap(),

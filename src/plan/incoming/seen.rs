@@ -1,5 +1,7 @@
 //! What reading the records of one table has shown.
 
+use std::collections::BTreeSet;
+
 use crate::plan::ignored::Ignored;
 use crate::plan::words::{Place, Words};
 
@@ -15,6 +17,8 @@ pub struct Seen {
     pub extraction: Extraction,
     /// Whether some record names a row to be deleted.
     pub deletes: bool,
+    /// Columns, by index, of which some record gives both a value and what it is looked up by.
+    pub twice: BTreeSet<usize>,
     /// Fields that are no columns and are not loaded.
     pub ignored: Ignored,
 }

@@ -10,7 +10,7 @@ use crate::pg::beside::ABSENT;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::plan::ViolationKind;
 use crate::sql::{Ident, Literal, Statement, all, list};
-use crate::table::lookup::{Lookup, provisional};
+use crate::table::lookup::{Lookup, Origin, provisional};
 use crate::table::row::keys_equal;
 use crate::table::schema::Column;
 
@@ -27,12 +27,22 @@ impl Snapshot<'_> {
             if target.lookups.is_empty() || stages[i].rows == 0 {
                 continue;
             }
+            let together = stages[i].looked_up_together();
+            let found = match together.len() {
+                0 | 1 => 0,
+                _ => {
+                    session
+                        .execute(&stages[i].find_stored_together(&together))
+                        .await?
+                }
+            };
             for lookup in &target.lookups.all {
                 // Its own new rows are numbered by their keys, to which no reference to it belongs.
                 if lookup.relation == target.table.name && !stages[i].duplicates {
                     stages[i].find_duplicates_at_last(session).await?;
                 }
-                look_up(session, stages, i, lookup).await?;
+                let known = if together.contains(&lookup) { found } else { 0 };
+                look_up(session, stages, i, lookup, known).await?;
             }
             if stages[i].duplicates {
                 session.run(&stages[i].forget_duplicates()).await?;
@@ -44,16 +54,20 @@ impl Snapshot<'_> {
     }
 }
 
-/// Looks up one thing for the records of `stages[i]`.
+/// Looks up one thing for the records of `stages[i]`, of so many of which it is `known`.
 async fn look_up(
     session: &Session,
     stages: &mut [Stage<'_>],
     i: usize,
     lookup: &Lookup,
+    known: u64,
 ) -> Result<()> {
-    let stored = session.execute(&stages[i].find_stored(lookup)).await?;
     // Each record is updated once: then all of them are found.
-    let mut is_open = stored < stages[i].rows;
+    let mut is_open = known < stages[i].rows;
+    if is_open {
+        let stored = session.execute(&stages[i].find_stored(lookup)).await?;
+        is_open = known + stored < stages[i].rows;
+    }
     let mut found = 0;
     if !lookup.unique {
         found += session
@@ -84,14 +98,14 @@ async fn look_up(
     if is_open {
         found += session.execute(&stages[i].find_none(lookup)).await?;
     }
-    if lookup.answers {
+    if lookup.answers && stages[i].twice.contains(&lookup.of) {
         found += session.execute(&stages[i].find_disagreeing(lookup)).await?;
     }
     stages[i].findings |= found > 0;
     Ok(())
 }
 
-impl Stage<'_> {
+impl<'a> Stage<'a> {
     fn looking_up(&self, lookup: &Lookup, sql: String) -> Statement {
         let doing = format!(
             "looking up rows of {} for the records of table {}",
@@ -102,15 +116,45 @@ impl Stage<'_> {
 
     /// The condition that row `p` of the table, or staged record `p` of it, has the key that record `s` names.
     fn names(&self, lookup: &Lookup, column: impl Fn(&Column) -> String) -> String {
+        self.names_as(lookup, |c| format!("p.{}", column(c)))
+    }
+
+    fn names_as(&self, lookup: &Lookup, column: impl Fn(&Column) -> String) -> String {
         all(lookup.by.iter().map(|part| {
             let value = self.target.lookups.value(part, "s");
-            part.equality
-                .equal(format_args!("p.{}", column(&part.column)), value)
+            part.equality.equal(column(&part.column), value)
         }))
     }
 
     fn names_row(&self, lookup: &Lookup) -> String {
         self.names(lookup, |c| Ident(&c.name).to_string())
+    }
+
+    /// The lookups that find one row at most, and that wait for no other.
+    fn looked_up_together(&self) -> Vec<&'a Lookup> {
+        let waits = |lookup: &&Lookup| {
+            let mut by = lookup.by.iter();
+            by.any(|part| matches!(part.from, Origin::Lookup(_)))
+        };
+        let lookups = self.target.lookups.all.iter();
+        lookups.filter(|l| l.unique && !waits(l)).collect()
+    }
+
+    /// Looks up several things in the database at once, for the records of which all are there: a record is
+    /// written anew each time.
+    pub(in crate::pg) fn find_stored_together(&self, lookups: &[&Lookup]) -> Statement {
+        let each = || lookups.iter().enumerate();
+        let sets = each().map(|(i, l)| self.sets(l, &format!("p{i}.{}", Ident(&l.target.name))));
+        let from = each().map(|(i, l)| format!("{} p{i}", l.relation));
+        let names = each().map(|(i, l)| self.names_as(l, |c| format!("p{i}.{}", Ident(&c.name))));
+        let sql = format!(
+            "UPDATE {} s SET {} FROM {} WHERE {}",
+            self.temporary(),
+            list(sets),
+            list(from),
+            all(names)
+        );
+        Statement::new(self.doing("looking up rows for the"), sql)
     }
 
     /// What a record gets when something is found: the answer, and the column that it is for if the record
@@ -132,8 +176,9 @@ impl Stage<'_> {
         let names = self.names_row(lookup);
         let sql = if lookup.unique {
             format!(
-                "UPDATE {stage} s SET {} FROM {relation} p WHERE {names}",
-                self.sets(lookup, &number)
+                "UPDATE {stage} s SET {} FROM {relation} p WHERE s.{} IS NOT DISTINCT FROM NULL AND {names}",
+                self.sets(lookup, &number),
+                lookup.found()
             )
         } else {
             format!(
