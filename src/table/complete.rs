@@ -19,14 +19,29 @@ pub enum Complete {
     All,
     /// It is all of the rows that have these values in these columns.
     Where(BTreeMap<String, String>),
+    /// It is all of the rows that have the values which one of its records has in these columns.
+    OfEach(Vec<String>),
 }
 
-/// `{where: {column: value}}`.
+/// `{where: {column: value}}` or `{of_each: [column]}`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Scope {
-    #[serde(rename = "where", deserialize_with = "unique_map")]
-    of: BTreeMap<String, String>,
+    #[serde(
+        default,
+        rename = "where",
+        deserialize_with = "some_map",
+        skip_serializing_if = "Option::is_none"
+    )]
+    of: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of_each: Option<Vec<String>>,
+}
+
+fn some_map<'de, D: serde::Deserializer<'de>>(
+    d: D,
+) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    unique_map(d).map(Some)
 }
 
 impl Complete {
@@ -36,12 +51,12 @@ impl Complete {
     }
 
     /// The columns whose values say which rows a delivery is all of.
-    pub fn columns(&self) -> impl Iterator<Item = &String> {
-        let scope = match self {
-            Complete::No | Complete::All => None,
-            Complete::Where(scope) => Some(scope.keys()),
-        };
-        scope.into_iter().flatten()
+    pub fn columns(&self) -> Vec<String> {
+        match self {
+            Complete::No | Complete::All => Vec::new(),
+            Complete::Where(scope) => scope.keys().cloned().collect(),
+            Complete::OfEach(columns) => columns.clone(),
+        }
     }
 }
 
@@ -50,7 +65,16 @@ impl Serialize for Complete {
         match self {
             Complete::No => s.serialize_bool(false),
             Complete::All => s.serialize_bool(true),
-            Complete::Where(of) => Scope { of: of.clone() }.serialize(s),
+            Complete::Where(of) => Scope {
+                of: Some(of.clone()),
+                of_each: None,
+            }
+            .serialize(s),
+            Complete::OfEach(columns) => Scope {
+                of: None,
+                of_each: Some(columns.clone()),
+            }
+            .serialize(s),
         }
     }
 }
@@ -61,19 +85,23 @@ impl<'de> Deserialize<'de> for Complete {
         impl<'de> serde::de::Visitor<'de> for Visitor {
             type Value = Complete;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false or {where: {column: value}}")
+                f.write_str("true, false, {where: {column: value}} or {of_each: [column]}")
             }
             fn visit_bool<E>(self, all: bool) -> Result<Complete, E> {
                 Ok(if all { Complete::All } else { Complete::No })
             }
             fn visit_map<M: serde::de::MapAccess<'de>>(self, map: M) -> Result<Complete, M::Error> {
                 let scope = Scope::deserialize(MapAccessDeserializer::new(map))?;
-                if scope.of.is_empty() {
-                    return Err(serde::de::Error::custom(
-                        "`where` names no column; for all rows say `complete: true`",
-                    ));
+                match (scope.of, scope.of_each) {
+                    (Some(of), None) if !of.is_empty() => Ok(Complete::Where(of)),
+                    (None, Some(columns)) if !columns.is_empty() => Ok(Complete::OfEach(columns)),
+                    (Some(_), Some(_)) => Err(serde::de::Error::custom(
+                        "`where` and `of_each` in one: a delivery is complete in one way",
+                    )),
+                    _ => Err(serde::de::Error::custom(
+                        "it names no column; for all rows say `complete: true`",
+                    )),
                 }
-                Ok(Complete::Where(scope.of))
             }
         }
         d.deserialize_any(Visitor)
@@ -87,13 +115,19 @@ impl JsonSchema for Complete {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         schemars::json_schema!({
-            "description": "Whether a delivery is the whole truth of its table (`true`), or of the rows with these values in these columns (`{where: {site: LYN}}`): rows that it does not bring are deleted, and nulls empty their columns.",
+            "description": "Whether a delivery is the whole truth of its table (`true`), or of the rows with these values in these columns (`{where: {site: LYN}}`), or with the values that one of its records has there (`{of_each: [site]}`): rows that it does not bring are deleted, and nulls empty their columns.",
             "oneOf": [
                 {"type": "boolean"},
                 {
                     "type": "object",
                     "properties": {"where": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}}},
                     "required": ["where"],
+                    "additionalProperties": false,
+                },
+                {
+                    "type": "object",
+                    "properties": {"of_each": {"type": "array", "minItems": 1, "items": {"type": "string"}}},
+                    "required": ["of_each"],
                     "additionalProperties": false,
                 },
             ],

@@ -397,9 +397,16 @@ fn a_complete_delivery_may_be_of_a_part_of_its_table() {
             "vv is not a column of parents; did you mean v?",
         ),
         ("{where: {}}", "names no column"),
+        ("{of_each: []}", "names no column"),
+        ("{of_each: [vv]}", "vv is not a column of parents"),
+        ("{of_each: [v], where: {v: x}}", "in one way"),
+        ("{of_each: [v]}, on_invalid: reject", "may be left out"),
         ("{where: [v]}", "invalid type"),
         ("{of: {v: x}}", "unknown field"),
-        ("sometimes", "true, false or {where: {column: value}}"),
+        (
+            "sometimes",
+            "true, false, {where: {column: value}} or {of_each: [column]}",
+        ),
         ("{where: {updated_at: never}}", "never"),
         (
             "true, update_strategy: insert_only",
@@ -456,4 +463,47 @@ fn what_a_delivery_passes_over_is_counted() {
     );
     world.configure("t: {natural_key: [id], complete: true}");
     assert_eq!(passed(&allowed(&world)), serde_json::Value::Null);
+}
+
+#[test]
+fn a_complete_delivery_may_be_of_what_it_brings() {
+    let world = World::new(
+        "CREATE TABLE ids (center int, local_id text, kind text, subject int, PRIMARY KEY (center, local_id, kind)); \
+         INSERT INTO ids VALUES (8, 'P-1', 'main', 1), (8, 'P-1', 'other', 1), (8, 'P-2', 'main', 2), (42, 'P-3', 'main', 3)",
+        "ids: {natural_key: [center, local_id, kind], complete: {of_each: [local_id, kind]}, limits: {delete: 2}}",
+    );
+    // P-1 moved to another center, and P-3 is as it was.
+    world.deliver(
+        "b",
+        "ids/1.csv",
+        "center,local_id,kind,subject\n42,P-1,main,1\n42,P-3,main,3\n",
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        heads(&plan),
+        [
+            "+ ids center=42 kind=main local_id=P-1",
+            "= ids center=42 kind=main local_id=P-3: unchanged",
+            "- ids center=8 kind=main local_id=P-1",
+        ]
+    );
+    assert!(
+        plan.text.contains("for each local_id, kind that it brings"),
+        "{}",
+        plan.text
+    );
+    world.apply(&plan).ok();
+    assert_eq!(world.plan("b").count("skip"), 2);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT count(*) FROM ids"), ["4"]);
+    // A record that is wrong takes no place.
+    world.deliver(
+        "c",
+        "ids/1.csv",
+        "center,local_id,kind,subject\n42,P-2,main,two\n",
+    );
+    let plan = world.plan("c");
+    assert_eq!((plan.count("violation"), plan.count("delete")), (1, 0));
 }

@@ -31,6 +31,9 @@ pub(super) fn complete(target: &Target, unknown: u64) -> Vec<String> {
     let of = match &target.config.complete {
         Complete::No => return Vec::new(),
         Complete::All => String::new(),
+        Complete::OfEach(columns) => {
+            format!(" for each {} that it brings", columns.join(", "))
+        }
         Complete::Where(scope) => {
             let scope = scope.iter().map(|(c, v)| format!("{c} = {v}"));
             format!(", where {}", scope.collect::<Vec<_>>().join(" and "))

@@ -5,9 +5,12 @@ use std::path::Path;
 
 use super::file::{DEFAULTS, File, OWN, Said, with_defaults};
 use super::place::{locate, with_suggestion};
-use super::{Resolution, Stamp, Strategy, TableConfig};
+use super::{
+    OnDuplicate, OnImmutable, OnInvalid, OnOlder, Resolution, Stamp, Strategy, TableConfig,
+};
 use crate::error::{Error, Remedy, Result};
 use crate::sql::ident::nearest;
+use crate::table::complete::Complete;
 use crate::table::mark::Mark;
 use crate::table::schema::Table;
 use crate::types::Spelled;
@@ -182,7 +185,7 @@ impl Config {
             ("references", config.references.keys().cloned().collect()),
             ("spelling", config.spelling.keys().cloned().collect()),
             ("stamps", stamp_names.collect()),
-            ("complete", config.complete.columns().cloned().collect()),
+            ("complete", config.complete.columns()),
             (
                 "soft_delete",
                 config
@@ -295,6 +298,18 @@ impl Config {
         if let Some(keeps) = keeps.filter(|_| !table.complete.is_no()) {
             let what = format!(
                 "complete says that rows of {name} are deleted and changed, and {keeps} that none is"
+            );
+            return Err(self.error(name, "complete", "", &what));
+        }
+        // What its record would replace is not known to be replaced where that may be left out.
+        let may_be_left_out = table.on_invalid == OnInvalid::Reject
+            || table.on_duplicate == OnDuplicate::Reject
+            || table.on_immutable == OnImmutable::Reject
+            || table.on_older == OnOlder::Reject;
+        if matches!(table.complete, Complete::OfEach(_)) && may_be_left_out {
+            let what = format!(
+                "complete: of_each deletes what records of {name} take the place of, and some of them may be left out \
+                 (reject): say block for this table"
             );
             return Err(self.error(name, "complete", "", &what));
         }

@@ -72,6 +72,17 @@ impl Stage<'_> {
                 });
                 conditions.collect()
             }
+            Complete::OfEach(names) => {
+                let columns = names.iter().filter_map(|c| table.column(c));
+                let same = columns.map(|c| {
+                    let name = format!("t.{}", Ident(&c.name));
+                    c.equality.equal(name, format!("s.{}", c.staged()))
+                });
+                vec![format!(
+                    "EXISTS (SELECT FROM {stage} s WHERE s._findings IS NULL AND s._left_out IS NULL AND NOT s._goes AND {})",
+                    all(same)
+                )]
+            }
         };
         self.completing(format!(
             "INSERT INTO {stage} (_n, _object, _position, _given, _goes, _extracted, {staged}) \
