@@ -239,6 +239,10 @@ impl<'c> Comparison<'c> {
             // The row to which a changed column refers until then.
             let column = &table.columns[lookup.of];
             let number = format!("t.{}", Ident(&column.name));
+            if self.config.natural_key.contains(&column.name) {
+                select.push("NULL".to_owned()); // a row found by its key refers to the same
+                continue;
+            }
             select.push(format!(
                 "CASE WHEN {FOUND} AND pg_catalog.substr(s._given, {}, 1) = '1' AND {number} IS DISTINCT FROM s.{} THEN {} END",
                 lookup.of + 1,

@@ -19,13 +19,16 @@ impl Stage<'_> {
         if self.extracted {
             session.run(&self.set_extracted()).await?;
         }
+        // A key can be known in part only when it was looked up, and so can what records say.
+        if !self.target.lookups.is_empty() {
+            if !self.surely_distinct {
+                session.run(&self.create_duplicates()).await?;
+            }
+            return Ok(());
+        }
         session.run(&self.analyze()).await?;
         if self.surely_distinct {
             return Ok(());
-        }
-        // A key can be known in part only when it was looked up, and so can what records say.
-        if !self.target.lookups.is_empty() {
-            return session.run(&self.create_duplicates()).await;
         }
         self.duplicates = session.holds(&self.has_duplicates()).await?;
         if self.duplicates {
