@@ -306,10 +306,15 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
         _ if plan.plan().header.undoes.len() > 1 => e
             .and(": between these loads, rows took over values of a unique key from each other")
             .with_remedy(Remedy::OneByOne),
-        _ if plan.plan().header.undoes.is_empty() => e.with_kind(ErrorKind::Drift).and(
+        // A trigger may have given the value.
+        _ if plan.plan().header.undoes.is_empty()
+            && tables.iter().all(|t| t.target.table.triggers.is_empty()) =>
+        {
+            e.with_kind(ErrorKind::Drift).and(
             ": another row has taken a value that must be unique, since the plan was made; nothing was written; make a new \
              plan and have it reviewed",
-        ),
+            )
+        }
         _ => e,
     }
 }

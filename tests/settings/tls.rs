@@ -189,7 +189,7 @@ fn the_root_certificate_in_the_home_folder_is_found_as_by_psql() {
 fn a_wrong_file_of_authorities_is_named() {
     let mode = ("DB_SSLMODE", "verify-full");
     check("tls_only", &[mode, ("DB_SSLROOTCERT", "none.pem")], 1)
-        .says("DB_SSLROOTCERT: cannot read the root certificates in none.pem");
+        .says("DB_SSLROOTCERT: none.pem: cannot read the root certificates");
     let (world, run) = migrate("tls_only");
     world.write("empty.pem", "nothing\n");
     run.env(mode.0, mode.1)

@@ -90,7 +90,7 @@ fn from_file(path: &Path, patience: Duration) -> Result<Vec<CertificateDer<'stat
         ))
     };
     let text = pipe::text(path, "the root certificates", patience)
-        .map_err(|e| Error::new(e.kind(), "DB_SSLROOTCERT").caused_by(e))?;
+        .map_err(|e| Error::new(e.kind(), format!("DB_SSLROOTCERT: {e:#}")))?;
     CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|e| wrong(&e))
