@@ -3,6 +3,8 @@
 //! A row that is new has no number yet. In its staged record, and in those of the records that name it, a
 //! value stands for it that no row has; it never leaves the staging tables.
 
+mod together;
+
 use super::Stage;
 use crate::error::Result;
 use crate::pg::Session;
@@ -10,7 +12,7 @@ use crate::pg::beside::ABSENT;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::plan::ViolationKind;
 use crate::sql::{Ident, Literal, Statement, all, list};
-use crate::table::lookup::{Lookup, Origin, provisional};
+use crate::table::lookup::{Lookup, provisional};
 use crate::table::row::keys_equal;
 use crate::table::schema::Column;
 
@@ -105,7 +107,7 @@ async fn look_up(
     Ok(())
 }
 
-impl<'a> Stage<'a> {
+impl Stage<'_> {
     fn looking_up(&self, lookup: &Lookup, sql: String) -> Statement {
         let doing = format!(
             "looking up rows of {} for the records of table {}",
@@ -128,33 +130,6 @@ impl<'a> Stage<'a> {
 
     fn names_row(&self, lookup: &Lookup) -> String {
         self.names(lookup, |c| Ident(&c.name).to_string())
-    }
-
-    /// The lookups that find one row at most, and that wait for no other.
-    fn looked_up_together(&self) -> Vec<&'a Lookup> {
-        let waits = |lookup: &&Lookup| {
-            let mut by = lookup.by.iter();
-            by.any(|part| matches!(part.from, Origin::Lookup(_)))
-        };
-        let lookups = self.target.lookups.all.iter();
-        lookups.filter(|l| l.unique && !waits(l)).collect()
-    }
-
-    /// Looks up several things in the database at once, for the records of which all are there: a record is
-    /// written anew each time.
-    pub(in crate::pg) fn find_stored_together(&self, lookups: &[&Lookup]) -> Statement {
-        let each = || lookups.iter().enumerate();
-        let sets = each().map(|(i, l)| self.sets(l, &format!("p{i}.{}", Ident(&l.target.name))));
-        let from = each().map(|(i, l)| format!("{} p{i}", l.relation));
-        let names = each().map(|(i, l)| self.names_as(l, |c| format!("p{i}.{}", Ident(&c.name))));
-        let sql = format!(
-            "UPDATE {} s SET {} FROM {} WHERE {}",
-            self.temporary(),
-            list(sets),
-            list(from),
-            all(names)
-        );
-        Statement::new(self.doing("looking up rows for the"), sql)
     }
 
     /// What a record gets when something is found: the answer, and the column that it is for if the record
