@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod migrate;
 mod notes;
+mod output;
 mod pending;
 mod pgpass;
 mod plan;

@@ -18,6 +18,7 @@ use std::io::{self, BufRead, Seek};
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
+use crate::table::config::TableConfig;
 use crate::table::delivery;
 pub use bound::{Bound, Most, TooLarge};
 use window::Buffered;
@@ -137,6 +138,26 @@ pub struct Delivery<'a> {
 
 /// Nothing said about delimited values and workbooks.
 static UNSAID: LazyLock<(delivery::Csv, delivery::Excel)> = LazyLock::new(Default::default);
+
+impl<'a> Delivery<'a> {
+    /// As a table's configuration says.
+    pub fn of(
+        config: &'a TableConfig,
+        format: Format,
+        columns: Columns<'a>,
+        most: Most,
+    ) -> Delivery<'a> {
+        Delivery {
+            format,
+            columns,
+            envelope: config.envelope.as_ref(),
+            records: config.records.as_ref(),
+            csv: &config.csv,
+            excel: &config.excel,
+            most,
+        }
+    }
+}
 
 impl Delivery<'_> {
     /// In `format`, for a table of which nothing is known.

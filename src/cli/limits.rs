@@ -6,13 +6,13 @@ use crate::table::limits::{Allowance, Limit};
 /// Limits for one plan, in place of those in `tables.yaml`.
 #[derive(clap::Args, Debug, Clone)]
 pub struct LimitArgs {
-    /// Allow a plan to insert at most this many rows: 500, or 10% of the table, or TABLE=500 for one table (repeatable)
+    /// Allow a plan to insert at most this many rows of each table: 500, or 10% of the table, or TABLE=500 for one table (repeatable)
     #[arg(long, value_name = "[TABLE=]LIMIT", value_parser = given)]
     max_inserts: Vec<Given>,
-    /// Allow a plan to update at most this many rows
+    /// Allow a plan to update at most this many rows of each table
     #[arg(long, value_name = "[TABLE=]LIMIT", value_parser = given)]
     max_updates: Vec<Given>,
-    /// Allow a plan to delete at most this many rows
+    /// Allow a plan to delete at most this many rows of each table
     #[arg(long, value_name = "[TABLE=]LIMIT", value_parser = given)]
     max_deletes: Vec<Given>,
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::keys::{Made, Recipients};
 use super::notes::NotesArgs;
+use super::output::Output;
 use super::progress::Progress;
 use super::rejects::RejectsArgs;
 use super::settings::Settings;
@@ -18,7 +19,6 @@ use crate::ops::{self, ApplyRequest, PlanRequest};
 use crate::plan::Header;
 use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
-use crate::source::pipe;
 use crate::text::commands::InertJson;
 
 pub use batch::{BatchArgs, Place};
@@ -163,34 +163,10 @@ pub async fn to_file(
     make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
 ) -> Result<Made> {
     let doing = format!("writing the plan to {}", path.display());
-    let failed = |e: std::io::Error| Error::io(&doing, e);
-    let there = std::fs::metadata(path);
-    if there.as_ref().is_ok_and(|m| !m.is_file()) {
-        let mut whole = tempfile::tempfile().map_err(failed)?;
-        let done = recipients.write(&whole, make).await?;
-        whole.rewind().map_err(failed)?;
-        pipe::fill(path, whole, &doing, patience)?;
-        return Ok(done);
-    }
-    // A link goes on leading to the file.
-    let path = match there {
-        Ok(_) => std::fs::canonicalize(path).map_err(failed)?,
-        Err(_) => path.to_owned(),
-    };
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => std::path::Path::new("."),
-    };
-    if !folder.is_dir() {
-        return Err(Error::local(format!(
-            "{doing}: there is no folder {}",
-            folder.display()
-        )));
-    }
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    let done = recipients.write(file.as_file(), make).await.map_err(|e| {
+    let out = Output::new(path, doing, "table-loader-plan/", patience)?;
+    let done = recipients.write(out.file(), make).await.map_err(|e| {
         // It must not be taken for the plan that was not made.
-        if path.exists() {
+        if out.replaces() {
             e.and(format_args!(
                 "; {} is still what it was before",
                 path.display()
@@ -200,13 +176,10 @@ pub async fn to_file(
         }
     })?;
     // Sensitive values in plain stay with who made the plan.
-    #[cfg(unix)]
     if done.masked_hash.is_some() || !done.header.has_sensitive() {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).map_err(failed)?;
+        out.for_everybody()?;
     }
-    file.persist(&path).map_err(|e| failed(e.error))?;
+    out.finish()?;
     Ok(done)
 }
 

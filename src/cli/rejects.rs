@@ -1,9 +1,10 @@
 //! Rejected records as files, for who delivered them.
 
-use std::io::{BufWriter, Seek};
+use std::io::{BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use super::output::{Output, folder_of};
 use super::say;
 use crate::error::{Error, Result};
 use crate::ops::{self, PlanRequest, Sensitive};
@@ -150,27 +151,13 @@ fn of_object(folder: &Path, object: &str, rejects: Rejects, patience: Duration) 
 fn to_file(path: &Path, form: Form, rejects: Rejects, patience: Duration) -> Result<()> {
     let doing = format!("writing rejected records to {}", path.display());
     let failed = |e| Error::io(&doing, e);
-    if !pipe::is_plain(path) {
-        let mut whole = BufWriter::new(tempfile::tempfile().map_err(failed)?);
-        rejects.write(form, &mut whole).map_err(failed)?;
-        let mut whole = whole.into_inner().map_err(|e| failed(e.into_error()))?;
-        whole.rewind().map_err(failed)?;
-        return pipe::fill(path, whole, &doing, patience);
+    if pipe::is_plain(path) {
+        std::fs::create_dir_all(folder_of(path)).map_err(failed)?;
     }
-    // A link goes on leading to the file.
-    let path = if path.exists() {
-        std::fs::canonicalize(path).map_err(failed)?
-    } else {
-        path.to_owned()
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut out = BufWriter::new(tempfile::NamedTempFile::new_in(folder).map_err(failed)?);
-    rejects.write(form, &mut out).map_err(failed)?;
-    let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    file.persist(&path).map_err(|e| failed(e.error))?;
-    Ok(())
+    let out = Output::new(path, doing.clone(), "loader:object", patience)?;
+    let mut written = BufWriter::new(out.file());
+    rejects.write(form, &mut written).map_err(failed)?;
+    written.flush().map_err(failed)?;
+    drop(written);
+    out.finish()
 }

@@ -23,8 +23,7 @@ use crate::pg::{Session, catalog, queue};
 use crate::plan::masking::Mask;
 use crate::plan::{Counts, Header, Kind, Skips, TablePlan};
 use crate::planfile::PlanWriter;
-use crate::record::Most;
-use crate::source::{self, Pattern, Source};
+use crate::source::{Pattern, Source};
 use crate::sql::Qualified;
 use crate::table::config::OnOlder;
 use crate::table::limits;
@@ -32,6 +31,7 @@ use crate::table::target::Target;
 
 use leave_out::{leave_out, note};
 use notes::{complete, notes, of_table, replaced, undated};
+pub(super) use objects::list;
 use objects::sort_objects;
 use order::{marks, order};
 use queued::match_queue;
@@ -75,26 +75,14 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     events(Event::phase("list"));
     let source = Source::open(&request.source).await?;
     let place = pattern(&request.prefix)?.of_batch(&request.batch_id);
-    let mut listed = Vec::new();
-    for folder in place.folders(request.config.tables.keys()) {
-        let before = listed.len() as u64;
-        let told = |found| {
-            events(Event::Listing {
-                objects: before + found,
-            })
-        };
-        listed.extend(source.list_telling(&folder, &told).await?);
-    }
-    listed.sort_unstable();
+    let listed = list(&source, &place, &request.config, events).await?;
     events(Event::Listed {
         objects: listed.len() as u64,
     });
-    let (listed, mut found) = (
-        listed.clone(),
-        sort_objects(request, &source, &place, listed)?,
-    );
+    let reports = report::among(&listed);
+    let mut found = sort_objects(request, &source, &place, listed)?;
     let names: BTreeSet<String> = found.iter().map(|(t, ..)| t.clone()).collect();
-    let reports = report::read(request, &source, &listed, names.iter()).await?;
+    let reports = report::read(request, &source, reports, names.iter()).await?;
     events(Event::phase("connect"));
     let session = Session::open(&request.database, request.timeouts).await?;
     let tables = request.config.tables.iter();
@@ -143,11 +131,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     let fitting = usize::try_from((24 << 20) / largest).unwrap_or(usize::MAX);
     let concurrency = fitting.clamp(2, request.concurrency.max(2));
     events(Event::phase("read and stage"));
-    let bounds = source::Bounds {
-        object: request.max_object,
-        unpacked: request.max_unpacked,
-    };
-    let fetched = source.fetch_all(infos, concurrency, bounds);
+    let fetched = source.fetch_all(infos, concurrency, request.object_bounds());
     let mut read = read_batch(
         &session,
         &request.batch_id,
@@ -157,10 +141,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         Bounds {
             records: request.max_records,
             at_once: request.batch_size.unwrap_or(u64::MAX),
-            most: Most {
-                record: request.max_value,
-                unpacked: request.max_unpacked,
-            },
+            most: request.most(),
         },
         events,
     )
@@ -201,9 +182,9 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         }
     }
     snapshot.look_up(&mut stages).await?;
-    let mut unknown = Vec::with_capacity(stages.len());
+    let mut missing = Vec::with_capacity(stages.len());
     for stage in &mut stages {
-        unknown.push(snapshot.complete(stage, read.fragments.len()).await?);
+        missing.push(snapshot.complete(stage, read.fragments.len()).await?);
     }
     let mut checked = check::needed(&stages);
     let older = check::older(&snapshot, &request.loader_schema, &stages).await?;
@@ -291,7 +272,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 notes(target, &stage.used, &targets, &read.fragments),
                 of_table(&marked, target),
                 of_table(&older.notes, target),
-                complete(target, unknown[number]),
+                complete(target, missing[number]),
                 request.config.no_columns(name, table),
                 reports.notes(name),
                 note(&session, &request.leave_out, target)

@@ -140,6 +140,7 @@ pub async fn read_batch(
         stage.surely_distinct = seen.surely_distinct;
         stage.extracted = seen.extraction.known;
         stage.deletes = seen.deletes;
+        stage.brings = seen.brings;
         stage.twice = seen.twice;
         read.words.push(seen.words);
         read.unreadable.push(seen.extraction.unreadable);
@@ -309,18 +310,8 @@ impl<'p> Parser<'p> {
         chunks: &mpsc::Sender<Chunk>,
     ) -> std::result::Result<Summary, ReadError<Stop>> {
         let Target { table, config, .. } = self.tables[object.table];
-        let columns = table.columns.iter().map(|c| &c.name);
-        let columns = columns.chain(config.columns.keys()).map(String::as_str);
-        let columns: Vec<&str> = columns.collect();
-        let delivery = Delivery {
-            format: object.format,
-            columns: Columns(&columns),
-            envelope: config.envelope.as_ref(),
-            records: config.records.as_ref(),
-            csv: &config.csv,
-            excel: &config.excel,
-            most: self.limits.most,
-        };
+        let columns: Vec<&str> = config.field_names(table).collect();
+        let delivery = Delivery::of(config, object.format, Columns(&columns), self.limits.most);
         let mut sink = |mut record: Record<'_>| {
             record.deletes |= object.deletes;
             self.records += 1;

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, BufWriter, Lines, Seek, SeekFrom, Write};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{PlanRequest, pattern};
+use super::plan::{PlanRequest, list, pattern};
 use crate::error::{Error, Result};
 use crate::pg::{Session, catalog};
 use crate::plan::masking::Mask;
@@ -15,10 +15,10 @@ use crate::plan::{Effect, Entry, Fragment, What};
 use crate::planfile::{Item, PlanFile, Unordered};
 use crate::record::value::plain_text;
 use crate::record::{
-    Columns, Delivery, Most, ReadError, Record, Value, read_records, read_records_slice,
+    Columns, Delivery, ReadError, Record, Value, read_records, read_records_slice,
 };
 use crate::render::rejects::{Delivered, Rejected};
-use crate::source::{self, Body, Layout, ObjectInfo, Source, layout};
+use crate::source::{Body, Layout, ObjectInfo, Source, layout};
 use crate::table::config::TableConfig;
 use crate::text::hex;
 
@@ -70,21 +70,14 @@ pub async fn rejects(
     let mut columns: HashMap<&str, Vec<String>> = HashMap::new();
     for table in &plan.header.tables {
         let found = catalog::relation(&session, &table.relation).await?;
-        let names = found.columns.iter().map(|c| c.name.clone());
-        let names = names.chain(table.config.columns.keys().cloned());
-        columns.insert(&table.table, names.collect());
+        let names = table.config.field_names(&found);
+        columns.insert(&table.table, names.map(str::to_owned).collect());
     }
     let source = Source::open(&request.source).await?;
     let place = pattern(&request.prefix)?.of_batch(&request.batch_id);
-    let mut listed: HashMap<String, ObjectInfo> = HashMap::new();
-    for folder in place.folders(request.config.tables.keys()) {
-        let found = source.list(&folder).await?;
-        listed.extend(found.into_iter().map(|info| (info.key.clone(), info)));
-    }
-    let bounds = source::Bounds {
-        object: request.max_object,
-        unpacked: request.max_unpacked,
-    };
+    let listed = list(&source, &place, &request.config, &|_| ()).await?;
+    let listed = listed.into_iter().map(|info| (info.key.clone(), info));
+    let mut listed: HashMap<String, ObjectInfo> = listed.collect();
     while let Some(Broken { object, .. }) = broken.next {
         let fragment = fragments
             .get(object)
@@ -96,7 +89,7 @@ pub async fn rejects(
             ))
         };
         let info = listed.remove(&fragment.key).ok_or_else(changed)?;
-        let mut fetched = std::pin::pin!(source.fetch_all(vec![info], 1, bounds));
+        let mut fetched = std::pin::pin!(source.fetch_all(vec![info], 1, request.object_bounds()));
         let fetched = fetched.next().await.ok_or_else(changed)??;
         if hex(&fetched.sha256) != fragment.sha256 {
             return Err(changed());
@@ -110,18 +103,7 @@ pub async fn rejects(
         let Layout::Fragment { format, .. } = layout(&place, &fragment.key, &[], extensions) else {
             return Err(changed());
         };
-        let delivery = Delivery {
-            format,
-            columns: Columns(&names),
-            envelope: table.config.envelope.as_ref(),
-            records: table.config.records.as_ref(),
-            csv: &table.config.csv,
-            excel: &table.config.excel,
-            most: Most {
-                record: request.max_value,
-                unpacked: request.max_unpacked,
-            },
-        };
+        let delivery = Delivery::of(&table.config, format, Columns(&names), request.most());
         let mut take = |record: Record<'_>| -> Result<()> {
             let (mut rules, mut reasons) = (Vec::new(), Vec::new());
             while let Some(of_record) = broken.next_of(object, record.position)? {

@@ -26,6 +26,7 @@ pub(super) fn schema() -> [Target; 2] {
         equality: vec![equality(None)],
         keeps: true,
         outlives_parent: true,
+        follows: false,
     };
     let mut subjects = table(101, "subjects");
     subjects.columns = vec![

@@ -72,6 +72,8 @@ pub struct Incoming<'a> {
     key_fields: BTreeSet<&'a str>,
     /// Whether any record so far names a row to be deleted.
     deletes: bool,
+    /// Whether any record so far does not.
+    brings: bool,
     /// Columns of which any record so far gives both a value and what it is looked up by.
     twice: BTreeSet<usize>,
 }
@@ -129,6 +131,7 @@ impl<'a> Incoming<'a> {
         Incoming {
             key_fields,
             deletes: false,
+            brings: false,
             twice: BTreeSet::new(),
             table,
             fields,
@@ -159,6 +162,7 @@ impl<'a> Incoming<'a> {
             words: self.words,
             extraction: self.extraction,
             deletes: self.deletes,
+            brings: self.brings,
             twice: self.twice,
             ignored: self.ignored,
         }
@@ -204,6 +208,7 @@ impl<'a> Incoming<'a> {
         let mut looked_up = self.references.none();
         let mut found = Vec::new();
         self.deletes |= record.deletes;
+        self.brings |= !record.deletes;
         for (name, value) in &record.fields {
             // Of a row that is to be deleted nothing matters but its key.
             if record.deletes && !self.key_fields.contains(name.as_ref()) {

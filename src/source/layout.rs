@@ -24,6 +24,9 @@ pub enum Layout {
     Unknown(String),
 }
 
+/// The folder below a table's in which records name rows that are to be deleted.
+const DELETE: &str = "delete";
+
 /// What the object `key` of the batch at `place` is.
 ///
 /// Where the place says nothing of tables, fragments are `<place><table>/<name>`, with more folders between
@@ -71,6 +74,20 @@ pub fn layout<'c>(
                 .to_owned(),
         );
     };
+    // The folder in which it lies below its table's.
+    let within = match found {
+        Some(Found::Table(_, rest)) => rest.split_once('/').map(|(folder, _)| folder),
+        _ => folders.split('/').nth(1),
+    };
+    let deletes = within == Some(DELETE);
+    if let Some(folder) = within
+        && !deletes
+        && folder.to_ascii_lowercase().starts_with(DELETE)
+    {
+        return Layout::Unknown(format!(
+            "its folder is called {folder}, and rows to be deleted are named below {DELETE}/"
+        ));
+    }
     if table.is_empty() || path.starts_with('/') {
         return Layout::Unknown("the name of its table is empty".to_owned());
     }
@@ -78,10 +95,7 @@ pub fn layout<'c>(
         table: table.to_owned(),
         format,
         gzip: is_gzip(name),
-        deletes: match found {
-            Some(Found::Table(_, rest)) => rest.starts_with("delete/"),
-            _ => folders.split('/').nth(1) == Some("delete"),
-        },
+        deletes,
     }
 }
 
@@ -173,6 +187,18 @@ mod tests {
                 (expected, key.contains("lcl")),
                 "{key}"
             );
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_nearly_that_one_is_refused() {
+        for key in [
+            "lcl/Delete/1.csv",
+            "lcl/deletes/1.csv",
+            "lcl/DELETED/2024/1.json",
+        ] {
+            let of = of(&format!("staging/b1/{key}"));
+            assert!(matches!(of, Layout::Unknown(_)), "{key}: {of:?}");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::table::complete::Complete;
 use crate::table::delivery::{Csv, Envelope, Excel, Records};
 use crate::table::limits::Limits;
 use crate::table::reference::Reference;
-use crate::table::schema::{Column, Identity};
+use crate::table::schema::{Column, Identity, Table};
 use crate::types::spelling::{Encoding, Epoch, Spelling};
 
 pub use checked::Config;
@@ -187,6 +187,12 @@ mod stamps {
 }
 
 impl TableConfig {
+    /// The names that fields have which are columns of `table`.
+    pub fn field_names<'t>(&'t self, table: &'t Table) -> impl Iterator<Item = &'t str> {
+        let columns = table.columns.iter().map(|c| &c.name);
+        columns.chain(self.columns.keys()).map(String::as_str)
+    }
+
     /// The stamps in effect.
     pub fn stamps(&self) -> impl Iterator<Item = (&str, Stamp)> {
         self.stamps

@@ -110,6 +110,7 @@ impl Lookups {
                     equality: vec![lookup.target.equality.clone()],
                     keeps: false,
                     outlives_parent: false,
+                    follows: false,
                 });
             }
         }

@@ -175,6 +175,8 @@ pub struct ForeignKey {
     /// Whether rows that refer stand against a delete of what they refer to, instead of changing or going
     /// with it.
     pub outlives_parent: bool,
+    /// Whether rows that refer change with what they refer to, and back with it.
+    pub follows: bool,
 }
 
 /// What evaluates an expression on each row that is written.

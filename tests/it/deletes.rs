@@ -145,32 +145,28 @@ fn what_stands_against_a_delete_is_found_when_the_plan_is_made() {
 }
 
 #[test]
-fn what_the_database_would_delete_or_change_too_is_allowed_only_by_name() {
-    for (action, also, violations) in [
-        ("CASCADE", "", 1),
-        ("SET NULL", "", 1),
-        ("CASCADE", ", allow_side_effects: [children]", 0),
-        ("RESTRICT", ", allow_side_effects: [children]", 1),
-    ] {
+fn what_the_database_would_delete_or_change_too_is_never_left_to_it() {
+    for action in ["CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT"] {
         let world = World::new(
             &SCHEMA.replace(
                 "REFERENCES parents",
                 &format!("REFERENCES parents ON DELETE {action}"),
             ),
-            &format!("parents: {{natural_key: [id]{also}}}"),
+            "parents: {natural_key: [id], allow_side_effects: [children]}\nchildren: {natural_key: [id]}",
         );
         world.deliver("b", "parents/delete/1.csv", "id\n1\n3\n");
         let plan = allowed(&world);
-        assert_eq!(
-            plan.count("violation"),
-            violations,
-            "{action}{also}: {:?}",
-            plan.lines()
-        );
-        if violations == 0 {
-            world.apply(&plan).ok();
-            assert_eq!(world.rows("SELECT id FROM children"), ["20"]);
-        }
+        assert_eq!(plan.count("violation"), 1, "{action}: {:?}", plan.lines());
+        // Named, it is deleted, audited, and put back.
+        let before = content(&world);
+        world.deliver("b", "children/delete/1.csv", "id\n10\n");
+        let plan = allowed(&world);
+        assert_eq!((plan.count("delete"), plan.count("violation")), (3, 0));
+        world.apply(&plan).ok();
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(content(&world), before);
     }
 }
 
@@ -360,10 +356,24 @@ fn what_a_delivery_brings_is_not_missing_whatever_is_wrong_about_it() {
             "- parents id=3"
         ]
     );
-    // A delivery without any record is one.
-    world.deliver("e", "parents/1.csv", "id,v\n");
-    let plan = world.plan_with("e", &["--max-deletes", "9"]);
-    assert_eq!(plan.count("delete"), 3);
+    // A delivery without any record, or of deletes alone, is none: a file that was cut off looks so.
+    for (file, content_of, deletes) in [
+        ("parents/1.csv", "id,v\n", 0),
+        ("parents/1.csv", "", 0),
+        ("parents/1.json", "[]", 0),
+        ("parents/delete/1.csv", "id\n3\n", 1),
+        (
+            "parents/1.json",
+            r#"{"op": "delete", "data": {"id": 3}}"#,
+            1,
+        ),
+    ] {
+        let batch = format!("e{}", content_of.len());
+        world.deliver(&batch, file, content_of);
+        let plan = world.plan_with(&batch, &["--max-deletes", "9"]);
+        assert_eq!(plan.count("delete"), deletes, "{file}: {content_of}");
+        assert!(plan.text.contains("it brings no record"), "{}", plan.text);
+    }
     // A table of which nothing was delivered, or that is not asked for, is as it was.
     world.deliver("c", "children/1.json", r#"{"id": 30, "parent": 1}"#);
     assert_eq!(
@@ -506,4 +516,43 @@ fn a_complete_delivery_may_be_of_what_it_brings() {
     );
     let plan = world.plan("c");
     assert_eq!((plan.count("violation"), plan.count("delete")), (1, 0));
+}
+
+#[test]
+fn a_parent_and_its_children_go_together_by_key_too() {
+    let world = World::new(
+        "CREATE TABLE orders (id serial PRIMARY KEY, order_no text UNIQUE); \
+         CREATE TABLE items (order_id int REFERENCES orders, line int, v text, PRIMARY KEY (order_id, line)); \
+         INSERT INTO orders (order_no) VALUES ('O-1'), ('O-2'); INSERT INTO items VALUES (1, 1, 'a'), (1, 2, 'b'), (2, 1, 'c')",
+        "orders: {natural_key: [order_no]}\n\
+         items: {natural_key: [order_id, line], references: {order_id: {table: orders, by: {order_no: order}}}}",
+    );
+    let content = || {
+        [
+            world.rows("SELECT id, order_no FROM orders ORDER BY 1"),
+            world.rows("SELECT order_id, line, v FROM items ORDER BY 1, 2"),
+        ]
+        .concat()
+    };
+    let before = content();
+    world.deliver("b", "orders/delete/1.csv", "order_no\nO-1\n");
+    world.deliver("b", "items/delete/1.csv", "order,line\nO-1,1\nO-1,2\n");
+    let plan = allowed(&world);
+    assert_eq!((plan.count("delete"), plan.count("violation")), (3, 0));
+    world.apply(&plan).ok();
+    assert_eq!(content(), ["2|O-2", "2|1|c"]);
+    // All of it is gone, what is named by a parent that is gone too.
+    let again = world.plan("b");
+    assert_eq!(
+        (again.count("skip"), again.count("violation")),
+        (3, 0),
+        "{:?}",
+        again.lines()
+    );
+    world.apply(&again).ok();
+    let id = world.rows("SELECT application FROM loader_ledger ORDER BY applied_at LIMIT 1");
+    world
+        .loader(&["rollback", "--application", &id[0], "--force"])
+        .ok();
+    assert_eq!(content(), before);
 }

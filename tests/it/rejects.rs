@@ -198,3 +198,26 @@ fn sensitive_values_are_masked_unless_that_is_said() {
         .exits(1)
         .says("--rejects");
 }
+
+#[test]
+fn no_other_file_is_written_over() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "t: {natural_key: [id], on_invalid: reject}",
+    );
+    world.deliver("b", "t/1.csv", "id\n1\nx\n");
+    world.write("mine.csv", "a,b\n1,2\n");
+    for (flag, file) in [("--rejects", "mine.csv"), ("--out", "tables.yaml")] {
+        let before = std::fs::read(world.path(file)).unwrap();
+        let run = world.try_plan("b", &[flag, file]);
+        run.exits(1).says("a file is there that is something else");
+        assert_eq!(std::fs::read(world.path(file)).unwrap(), before, "{flag}");
+    }
+    // What was written before is written again, and an empty file is none.
+    world.write("empty.json", "");
+    for _ in 0..2 {
+        let args = ["--rejects", "out.csv", "--out", "plan.json"];
+        world.try_plan("b", &args).exits(0);
+        world.try_plan("b", &["--out", "empty.json"]).exits(0);
+    }
+}

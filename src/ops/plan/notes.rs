@@ -1,6 +1,7 @@
 //! What a reviewer should know about a table beyond its entries.
 
 use crate::ops::targets::unguarded;
+use crate::pg::plan::stage::Missing;
 use crate::plan::Fragment;
 use crate::plan::incoming::Unreadable;
 use crate::plan::words::Place;
@@ -25,9 +26,9 @@ pub(super) fn notes(
     .concat()
 }
 
-/// That a delivery is the whole truth of its table, or of which part; `unknown` records of it have no key
-/// that can be read.
-pub(super) fn complete(target: &Target, unknown: u64) -> Vec<String> {
+/// That a delivery is the whole truth of its table, or of which part, and what became of the rows that it
+/// does not bring.
+pub(super) fn complete(target: &Target, missing: Missing) -> Vec<String> {
     let of = match &target.config.complete {
         Complete::No => return Vec::new(),
         Complete::All => String::new(),
@@ -39,21 +40,24 @@ pub(super) fn complete(target: &Target, unknown: u64) -> Vec<String> {
             format!(", where {}", scope.collect::<Vec<_>>().join(" and "))
         }
     };
-    let mut notes = vec![format!(
-        "the delivery is all there is of the table{of} (complete): rows that it does not bring are deleted, and nulls \
-         empty their columns"
-    )];
-    if unknown > 0 {
-        notes.push(format!(
-            "{} no key that can be read, so that it is not known which rows the delivery does not bring: none of them is \
-             deleted",
-            match unknown {
-                1 => "1 record has".to_owned(),
-                n => format!("{n} records have"),
-            }
-        ));
-    }
-    notes
+    let all = format!("the delivery is all there is of the table{of} (complete)");
+    let why_not = match missing {
+        Missing::NotAsked | Missing::Staged => {
+            return vec![format!(
+                "{all}: rows that it does not bring are deleted, and nulls empty their columns"
+            )];
+        }
+        Missing::NoRecord => "it brings no record, so that no row counts as missing".to_owned(),
+        Missing::Unknown(1) => {
+            "1 record has no key that can be read, so that no row is known to be missing".to_owned()
+        }
+        Missing::Unknown(n) => {
+            format!(
+                "{n} records have no key that can be read, so that no row is known to be missing"
+            )
+        }
+    };
+    vec![format!("{all}, but {why_not}: none is deleted for it")]
 }
 
 /// Sequences that are moved, because records give what they number.

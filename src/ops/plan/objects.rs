@@ -4,12 +4,35 @@ use std::collections::BTreeSet;
 
 use super::PlanRequest;
 use crate::error::{Error, Remedy, Result};
+use crate::ops::{Event, OnProgress};
 use crate::record::Format;
 use crate::source::{Layout, ObjectInfo, Place, Source, layout};
 use crate::sql::ident::nearest;
+use crate::table::config::Config;
 
 /// A fragment: its table, how it is written, whether it says what to delete, the object.
 pub(super) type Found = (String, Format, bool, ObjectInfo);
+
+/// The objects where a batch lies, by key.
+pub(in crate::ops) async fn list(
+    source: &Source,
+    place: &Place,
+    config: &Config,
+    events: OnProgress<'_>,
+) -> Result<Vec<ObjectInfo>> {
+    let mut listed = Vec::new();
+    for folder in place.folders(config.tables.keys()) {
+        let before = listed.len() as u64;
+        let told = |found| {
+            events(Event::Listing {
+                objects: before + found,
+            })
+        };
+        listed.extend(source.list_telling(&folder, &told).await?);
+    }
+    listed.sort_unstable();
+    Ok(listed)
+}
 
 /// The fragments among the objects listed, by table.
 pub(super) fn sort_objects(

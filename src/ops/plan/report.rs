@@ -27,7 +27,13 @@ struct Says {
 #[derive(Debug, Default)]
 pub(super) struct Reports(Vec<(String, Says)>);
 
-/// Reads the reports among the objects listed. `tables` are those of which the batch has fragments.
+/// The reports among the objects listed.
+pub(super) fn among(listed: &[ObjectInfo]) -> Vec<ObjectInfo> {
+    let is_report = |info: &&ObjectInfo| info.key.rsplit('/').next() == Some(REPORT);
+    listed.iter().filter(is_report).cloned().collect()
+}
+
+/// Reads the reports that were found. `tables` are those of which the batch has fragments.
 ///
 /// # Errors
 /// [`Source`](crate::ErrorKind::Source) where one cannot be read or is another batch's; [`Blocked`](crate::ErrorKind::Blocked) where
@@ -35,14 +41,12 @@ pub(super) struct Reports(Vec<(String, Says)>);
 pub(super) async fn read<'t>(
     request: &PlanRequest,
     source: &Source,
-    listed: &[ObjectInfo],
+    found: Vec<ObjectInfo>,
     tables: impl Iterator<Item = &'t String> + Clone,
 ) -> Result<Reports> {
     if request.report == ReportUse::Off {
         return Ok(Reports::default());
     }
-    let is_report = |info: &&ObjectInfo| info.key.rsplit('/').next() == Some(REPORT);
-    let found: Vec<ObjectInfo> = listed.iter().filter(is_report).cloned().collect();
     if found.is_empty() && request.report == ReportUse::Required {
         return Err(Error::blocked(format!(
             "there is no {REPORT} beside the fragments of batch {}",

@@ -4,7 +4,8 @@ use super::leave_out::LeftOut;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
 use crate::planfile::Made;
-use crate::source::Location;
+use crate::record::Most;
+use crate::source::{self, Location};
 use crate::table::config::{Config, OnOlder, Strategy};
 use crate::table::limits::Allowance;
 
@@ -133,6 +134,22 @@ impl PlanRequest {
             && text
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    }
+
+    /// How large objects may be.
+    pub(in crate::ops) fn object_bounds(&self) -> source::Bounds {
+        source::Bounds {
+            object: self.max_object,
+            unpacked: self.max_unpacked,
+        }
+    }
+
+    /// How large records may be.
+    pub(in crate::ops) fn most(&self) -> Most {
+        Most {
+            record: self.max_value,
+            unpacked: self.max_unpacked,
+        }
     }
 }
 

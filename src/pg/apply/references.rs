@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::pg::apply::staged::fate::Fate;
+use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::staged::{KEY, Staged, by, until};
 use crate::plan::drift::NAMED;
 use crate::plan::masking::Mask;
@@ -59,7 +59,13 @@ pub(super) async fn check_again(
 ) -> Result<()> {
     refuse(
         plan,
-        gone(session, tables, &plan.plan().mask(), Staged::renamed).await?,
+        gone(
+            session,
+            tables,
+            &plan.plan().mask(),
+            Staged::renamed_of_stored,
+        )
+        .await?,
     )
 }
 
@@ -233,6 +239,14 @@ impl Staged {
         let key = format!("s.{}", by(lookup));
         let cell = format!("s.{}", self.referring_column(lookup).staged());
         self.without_row(lookup, &key, &cell)
+    }
+
+    /// The same of rows that are there when everything is written: what rows referred to that are deleted, may
+    /// be deleted too.
+    pub(in crate::pg) fn renamed_of_stored(&self, lookup: &Lookup) -> Statement {
+        let stored = format!("(CASE WHEN s._a IN ({STORED}) THEN s.{} END)", by(lookup));
+        let cell = format!("s.{}", self.referring_column(lookup).staged());
+        self.without_row(lookup, &stored, &cell)
     }
 
     /// The same of the rows to which changed rows refer until then.

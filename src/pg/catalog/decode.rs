@@ -120,6 +120,7 @@ pub(super) fn foreign_key(row: &Row) -> ForeignKey {
             .collect(),
         keeps: row.get(12),
         outlives_parent: row.get(14),
+        follows: row.get(15),
     }
 }
 

@@ -21,6 +21,8 @@ use crate::sql::{Statement, Temporary, list};
 use crate::table::schema::Column;
 use crate::table::target::Target;
 
+pub use complete::Missing;
+
 /// One table's staging area.
 pub struct Stage<'a> {
     /// Its table.
@@ -42,6 +44,8 @@ pub struct Stage<'a> {
     pub extracted: bool,
     /// Whether records name rows that are to be deleted.
     pub deletes: bool,
+    /// Whether some record does not.
+    pub brings: bool,
     /// Columns, by index, of which records give both a value and what it is looked up by.
     pub twice: BTreeSet<usize>,
     /// Columns, by index, that have a value in place of the number that the database will give a new row.
@@ -107,6 +111,7 @@ impl<'a> Stage<'a> {
             leaves_out: false,
             extracted: false,
             deletes: false,
+            brings: false,
             twice: BTreeSet::new(),
             provisional: BTreeSet::new(),
             referred: BTreeSet::new(),

@@ -17,6 +17,8 @@ pub struct Seen {
     pub extraction: Extraction,
     /// Whether some record names a row to be deleted.
     pub deletes: bool,
+    /// Whether some record does not.
+    pub brings: bool,
     /// Columns, by index, of which some record gives both a value and what it is looked up by.
     pub twice: BTreeSet<usize>,
     /// Fields that are no columns and are not loaded.

@@ -1,6 +1,5 @@
 //! Rows that are to be deleted and to which others would still refer.
 
-use super::references::may_follow;
 use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, TABLE, VALID};
 use crate::error::Result;
 use crate::pg::Session;
@@ -23,11 +22,8 @@ impl After<'_> {
             return Ok(found); // a marked row can still be referred to
         }
         for key in &self.target.table.referrers {
-            if key.outlives_parent || !may_follow(key, all) {
-                found += session
-                    .execute(&self.still_referring(key, all, asked))
-                    .await?;
-            }
+            let find = self.still_referring(key, all, asked);
+            found += session.execute(&find).await?;
         }
         Ok(found)
     }
@@ -61,8 +57,8 @@ impl After<'_> {
             format!("; have these deleted too, or make them refer to others first ({fk})")
         } else {
             format!(
-                ", and the database would change or delete them ({fk}, ON DELETE), which the plan does not show; if \
-                 that is meant, add {name} to allow_side_effects"
+                ", and the database would change or delete them unseen ({fk}, ON DELETE), so that no rollback could put them \
+                 back; have these deleted too, or make them refer to others first"
             )
         };
         let select = format!(

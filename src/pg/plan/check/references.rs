@@ -303,7 +303,7 @@ impl After<'_> {
         let mut found = 0;
         for key in &self.target.table.referrers {
             let moves = key.parent_columns.iter().any(|c| self.moves(c));
-            if !moves || !key.keeps && may_follow(key, all) {
+            if !moves || key.follows && may_follow(key, all) {
                 continue;
             }
             // Whoever may not read the children must not be asked to where nothing moves.
@@ -343,10 +343,15 @@ impl After<'_> {
                 "rows of {child_name} refer to the value that this would change ({name}); a deferrable key would allow both to \
                  change together, or a batch that makes those rows refer to others first"
             )
-        } else {
+        } else if key.follows {
             format!(
                 "rows of {child_name} refer to the value that this would change, and the database would change them too ({name}, \
                  ON UPDATE), which the plan does not show; if that is meant, add {child_name} to allow_side_effects"
+            )
+        } else {
+            format!(
+                "rows of {child_name} refer to the value that this would change, and the database would take that from them \
+                 ({name}, ON UPDATE), which no rollback could give back; make those rows refer to others first"
             )
         };
         let select = format!(
@@ -367,7 +372,7 @@ impl After<'_> {
 }
 
 /// Whether the rows that refer by this key may change with their parents, unseen.
-pub(super) fn may_follow(key: &ForeignKey, all: &[After<'_>]) -> bool {
+fn may_follow(key: &ForeignKey, all: &[After<'_>]) -> bool {
     let allowed = all.iter();
     let mut allowed = allowed.flat_map(|t| &t.target.config.allow_side_effects);
     allowed.any(|name| key.child.is_meant_by(name))

@@ -7,25 +7,40 @@ use crate::sql::{Ident, Literal, Statement, all, any, list};
 use crate::table::complete::Complete;
 use crate::table::row::keys_equal;
 
+/// What became of the rows that a delivery does not bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// They stay: it is not all there is.
+    NotAsked,
+    /// They stay: it brings no record but of rows to be deleted, as a file does that was cut off.
+    NoRecord,
+    /// They stay: so many records have no key that can be read, so that it is not known which they are.
+    Unknown(u64),
+    /// They are staged as rows to be deleted.
+    Staged,
+}
+
 impl Snapshot<'_> {
     /// Stages the rows of a table that its delivery does not bring, where that is all there is, as records of
-    /// the object number `object`. Returns how many records have no key that can be read: then it is not
-    /// known which rows are not brought, and none is staged.
+    /// the object number `object`.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn complete(&self, stage: &mut Stage<'_>, object: usize) -> Result<u64> {
+    pub async fn complete(&self, stage: &mut Stage<'_>, object: usize) -> Result<Missing> {
         if stage.target.config.complete.is_no() {
-            return Ok(0);
+            return Ok(Missing::NotAsked);
+        }
+        if !stage.brings {
+            return Ok(Missing::NoRecord);
         }
         let unreadable = self.session.count(&stage.count_unreadable()).await?;
         if unreadable > 0 {
-            return Ok(unreadable);
+            return Ok(Missing::Unknown(unreadable));
         }
         let staged = self.session.execute(&stage.stage_missing(object)).await?;
         stage.rows += staged;
         stage.deletes |= staged > 0;
-        Ok(0)
+        Ok(Missing::Staged)
     }
 }
 
@@ -44,7 +59,7 @@ impl Stage<'_> {
         let key = self.target.key_columns().into_iter();
         let absent = any(key.map(|c| format!("s.{} IS NOT DISTINCT FROM NULL", c.staged())));
         self.completing(format!(
-            "SELECT pg_catalog.count(*) FROM {} s WHERE {absent}",
+            "SELECT pg_catalog.count(*) FROM {} s WHERE NOT s._goes AND {absent}",
             self.temporary()
         ))
     }

@@ -335,7 +335,8 @@ impl Stage<'_> {
         Literal(&message).to_string()
     }
 
-    /// Notes records that name rows which are neither there nor brought by the batch.
+    /// Notes records that name rows which are neither there nor brought by the batch. A row that is to be
+    /// deleted is not there either, then.
     pub(in crate::pg) fn find_none(&self, lookup: &Lookup) -> Statement {
         let lookups = &self.target.lookups;
         let what = format!(
@@ -351,7 +352,7 @@ impl Stage<'_> {
         self.note(
             lookup,
             ViolationKind::MissingParent,
-            &self.open(lookup),
+            &format!("{} AND NOT s._goes", self.open(lookup)),
             &message,
         )
     }
