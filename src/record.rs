@@ -186,11 +186,13 @@ pub struct Summary {
     pub table_names: Vec<Named>,
     /// Batches that envelopes named: at most the first two different ones.
     pub batch_ids: Vec<Named>,
+    /// What envelopes say that their records are for: at most the first two different words.
+    pub ops: Vec<Named>,
     /// When the records of envelopes of many were extracted, which may stand behind them.
     pub extracted: Vec<Extracted>,
 }
 
-/// A table or batch named by an envelope.
+/// A table, a batch or an operation named by an envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The name as given.
@@ -199,12 +201,12 @@ pub struct Named {
     pub position: u64,
 }
 
-/// An envelope that names another table or batch than the path of its object.
+/// An envelope that names another table, batch or operation than the path of its object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disagreement {
     /// Position of the first record in that envelope.
     pub position: u64,
-    /// `table_name` or `batch_id`.
+    /// `table_name`, `batch_id` or `op`.
     pub field: &'static str,
     /// What the envelope says.
     pub named: String,
@@ -282,8 +284,9 @@ pub fn read_records_slice<E>(
 }
 
 impl Summary {
-    /// The first envelope that names another table or batch than the path, if any.
-    pub fn disagreement(&self, table: &str, batch: &str) -> Option<Disagreement> {
+    /// The first envelope that names another table or batch than the path, if any, or another operation
+    /// where the path says one.
+    pub fn disagreement(&self, table: &str, batch: &str, op: Option<&str>) -> Option<Disagreement> {
         let other = |field, given: &[Named], path: &str| {
             let named = given.iter().find(|named| named.name != path)?;
             Some(Disagreement {
@@ -295,6 +298,7 @@ impl Summary {
         };
         other("table_name", &self.table_names, table)
             .or_else(|| other("batch_id", &self.batch_ids, batch))
+            .or_else(|| other("op", &self.ops, op?))
     }
 
     /// Takes when an envelope's records were extracted.
@@ -314,6 +318,7 @@ impl Summary {
         for (known, name) in [
             (&mut self.table_names, &said.table_name),
             (&mut self.batch_ids, &said.batch_id),
+            (&mut self.ops, &said.op),
         ] {
             if let Some(name) = name
                 && known.len() < 2

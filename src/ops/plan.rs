@@ -185,6 +185,9 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     let mut missing = Vec::with_capacity(stages.len());
     for stage in &mut stages {
         missing.push(snapshot.complete(stage, read.fragments.len()).await?);
+        if stage.deletes {
+            snapshot.deletes_of(stage.target).await?;
+        }
     }
     let mut checked = check::needed(&stages);
     let older = check::older(&snapshot, &request.loader_schema, &stages).await?;

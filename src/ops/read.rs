@@ -257,7 +257,8 @@ impl<'p> Parser<'p> {
             {
                 return Err(stopped());
             }
-            if let Some(d) = summary.disagreement(name, self.batch_id) {
+            let op = object.deletes.then_some("delete");
+            if let Some(d) = summary.disagreement(name, self.batch_id, op) {
                 unreadable.push(format!("{}: {d}", object.key));
             }
             read.fragments.push(Fragment {

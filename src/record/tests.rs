@@ -187,19 +187,19 @@ fn what_an_envelope_says_may_come_after_its_records() {
         op: None,
     };
     assert_eq!(summary.provenance, provenance);
-    assert_eq!(summary.disagreement("t", "b"), None);
-    assert_eq!(summary.disagreement("u", "b").unwrap().position, 1);
+    assert_eq!(summary.disagreement("t", "b", None), None);
+    assert_eq!(summary.disagreement("u", "b", None).unwrap().position, 1);
     let late = check(
         r#"[{"records": [{}, {}], "batch_id": "x"}, {"records": [{}], "batch_id": "b"}]"#,
         &["0", "1", "2"],
     );
-    assert_eq!(late.disagreement("t", "b").unwrap().position, 1);
+    assert_eq!(late.disagreement("t", "b", None).unwrap().position, 1);
     assert_eq!(
         late.provenance,
         Provenance::default(),
         "of several, none is the file's"
     );
-    let disagreement = late.disagreement("t", "x").unwrap();
+    let disagreement = late.disagreement("t", "x", None).unwrap();
     assert_eq!(
         disagreement.to_string(),
         r#"record 3: its envelope's batch_id is "b", but its path says "x""#

@@ -193,6 +193,16 @@ impl TableConfig {
         columns.chain(self.columns.keys()).map(String::as_str)
     }
 
+    /// Whether a row that is there keeps what it holds in a column, whatever records say.
+    pub fn keeps(&self, column: &str) -> bool {
+        let names = [
+            &self.natural_key,
+            &self.immutable_fields,
+            &self.insert_only_fields,
+        ];
+        names.into_iter().flatten().any(|name| name == column)
+    }
+
     /// The stamps in effect.
     pub fn stamps(&self) -> impl Iterator<Item = (&str, Stamp)> {
         self.stamps

@@ -109,7 +109,7 @@ impl Lookups {
                     match_full: false,
                     equality: vec![lookup.target.equality.clone()],
                     keeps: false,
-                    outlives_parent: false,
+                    outlives_parent: true,
                     follows: false,
                 });
             }

@@ -556,3 +556,116 @@ fn a_parent_and_its_children_go_together_by_key_too() {
         .ok();
     assert_eq!(content(), before);
 }
+
+#[test]
+fn rows_of_inheriting_tables_are_not_deleted_through_their_parent() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE heir (more text) INHERITS (t); \
+         INSERT INTO t VALUES (1, 'a'); INSERT INTO heir VALUES (2, 'b', 'c')",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver("b", "t/delete/1.csv", "id\n2\n");
+    world
+        .try_plan("b", &["--max-deletes", "9"])
+        .exits(1)
+        .says("other tables inherit from table t");
+    world.configure("t: {natural_key: [id], complete: true}");
+    world.deliver("c", "t/1.csv", "id,v\n1,a\n");
+    world
+        .try_plan("c", &["--max-deletes", "9"])
+        .exits(1)
+        .says("other tables inherit from table t");
+    // Its own rows can be changed, and by the heir's name its rows can go.
+    world.configure("t: {natural_key: [id]}\nheir: {natural_key: [id]}");
+    world.deliver("d", "t/1.csv", "id,v\n1,z\n");
+    world.deliver("d", "heir/delete/1.csv", "id\n2\n");
+    let plan = world.plan_with("d", &["--max-deletes", "9"]);
+    world.apply(&plan).ok();
+    world
+        .loader(&["rollback", "--batch-id", "d", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT * FROM heir"), ["2|b|c"]);
+}
+
+#[test]
+fn an_envelope_and_a_path_that_say_two_things_are_refused() {
+    let world = world("");
+    world.deliver(
+        "b",
+        "parents/delete/1.json",
+        r#"[{"op": "delete", "data": {"id": 1}}, {"op": "upsert", "data": {"id": 3, "v": "n"}}]"#,
+    );
+    world
+        .try_plan("b", &[])
+        .exits(1)
+        .says(r#"record 2: its envelope's op is "upsert", but its path says "delete""#);
+}
+
+#[test]
+fn what_a_row_will_not_hold_makes_no_delivery_complete_of_it() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, grp text, v text); \
+         INSERT INTO t VALUES (1, 'A', 'x'), (2, 'B', 'y'), (3, 'B', 'z')",
+        "t: {natural_key: [id], complete: {of_each: [grp]}, on_duplicate: last}",
+    );
+    // Of two records with one key the last is the row's: nothing is said of group A.
+    world.deliver("b", "t/1.csv", "id,grp,v\n2,A,y\n2,B,y\n3,B,z\n");
+    let plan = allowed(&world);
+    assert_eq!(plan.count("delete"), 0, "{:?}", plan.lines());
+    // What updates do not write, the row does not hold.
+    for keeps in [
+        "insert_only_fields: [grp]",
+        "immutable_fields: [grp], on_immutable: keep",
+    ] {
+        world.configure(&format!(
+            "t: {{natural_key: [id], complete: {{of_each: [grp]}}, {keeps}}}"
+        ));
+        world.deliver("b", "t/1.csv", "id,grp,v\n1,B,x\n");
+        let plan = allowed(&world);
+        assert_eq!(plan.count("delete"), 0, "{keeps}: {:?}", plan.lines());
+        world.deliver("b", "t/1.csv", "id,grp,v\n1,B,x\n2,B,y\n");
+        let plan = allowed(&world);
+        assert!(heads(&plan).contains(&"- t id=3".to_owned()), "{keeps}");
+    }
+}
+
+#[test]
+fn a_scope_that_no_column_has_is_named() {
+    let world = world(", complete: {where: {id: one}}");
+    world.deliver("b", "parents/1.csv", "id,v\n3,z\n");
+    world
+        .try_plan("b", &[])
+        .exits(1)
+        .says("complete of table parents: where: id: \"one\" is no integer");
+}
+
+#[test]
+fn who_refers_without_a_foreign_key_is_seen_in_the_batch() {
+    let world = World::new(
+        "CREATE TABLE customers (id serial PRIMARY KEY, no text UNIQUE); \
+         CREATE TABLE orders (no text PRIMARY KEY, customer_id int, v text); \
+         INSERT INTO customers (no) VALUES ('A'), ('B'); INSERT INTO orders VALUES ('O-1', 1), ('O-2', 1)",
+        "customers: {natural_key: [no]}\n\
+         orders: {natural_key: [no], references: {customer_id: {table: customers, by: {no: customer}}}}",
+    );
+    world.deliver("b", "customers/delete/1.csv", "no\nA\n");
+    world.deliver("b", "orders/1.csv", "no,v\nO-1,new\n");
+    let plan = allowed(&world);
+    assert!(
+        plan.text
+            .contains("rows of orders refer to it (O-1; O-2)"),
+        "{}",
+        plan.text
+    );
+    world.deliver("b", "orders/1.csv", "no,customer\nO-1,B\nO-2,B\n");
+    let plan = allowed(&world);
+    assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+    world.apply(&plan).ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(
+        world.rows("SELECT no, customer_id FROM orders ORDER BY 1"),
+        ["O-1|1", "O-2|1"]
+    );
+}

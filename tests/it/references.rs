@@ -911,3 +911,29 @@ fn rows_that_go_are_named_by_key_too() {
     world.apply(&plan).ok();
     assert_eq!(bought(&world), ["C-1|O-1|1|S-1", "C-1|O-1|2|S-0"]);
 }
+
+#[test]
+fn keys_of_any_kind_of_text_and_without_a_unique_index_are_looked_up() {
+    let world = World::new(
+        "CREATE EXTENSION citext; CREATE TABLE p (id serial PRIMARY KEY, no citext UNIQUE, name text); \
+         CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p, q int REFERENCES p); \
+         INSERT INTO p (no, name) VALUES ('Ab', 'one'), ('Cd', 'two'), ('Ef', 'two')",
+        "c: {natural_key: [id], references: {p: {table: p, by: {no: no}}, q: {table: p, by: {name: name}}}}\n\
+         p: {natural_key: [no]}",
+    );
+    world.deliver(
+        "b",
+        "c/1.json",
+        r#"[{"id": 1, "no": "aB", "name": "one"}, {"id": 2, "no": "CD"}]"#,
+    );
+    let plan = world.plan("b");
+    assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT * FROM c ORDER BY id"),
+        ["1|1|1", "2|2|∅"]
+    );
+    world.deliver("b", "c/1.json", r#"[{"id": 3, "name": "two"}]"#);
+    let plan = world.plan("b");
+    assert!(plan.text.contains("ambiguous_key"), "{}", plan.text);
+}

@@ -9,7 +9,9 @@ WITH RECURSIVE reached(oid) AS (
     UNION ALL SELECT g.rngsubtype FROM pg_catalog.pg_range g WHERE p.oid IN (g.rngtypid, g.rngmultitypid)
     UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a
       WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped) n(oid))
-SELECT p.oid, p.typtype::text, p.typnamespace = 'pg_catalog'::pg_catalog.regnamespace, p.typname::text,
+-- A base type that the server reads and prints as it does text, as citext, is one for all that is said about values.
+SELECT p.oid, p.typtype::text, p.typnamespace = 'pg_catalog'::pg_catalog.regnamespace OR k.like_text,
+  CASE WHEN k.like_text THEN 'text' ELSE p.typname::text END,
   p.typbasetype, p.typtypmod, e.oid, e.typdelim::text,
   (SELECT g.rngsubtype FROM pg_catalog.pg_range g WHERE p.oid IN (g.rngtypid, g.rngmultitypid)),
   ARRAY(SELECT a.atttypid FROM pg_catalog.pg_attribute a
@@ -19,4 +21,7 @@ SELECT p.oid, p.typtype::text, p.typnamespace = 'pg_catalog'::pg_catalog.regname
   i.provolatile = 'i',
   ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid = p.oid ORDER BY l.enumsortorder)
 FROM reached r JOIN pg_catalog.pg_type p ON p.oid = r.oid JOIN pg_catalog.pg_proc i ON i.oid = p.typinput
+JOIN pg_catalog.pg_proc o ON o.oid = p.typoutput
+CROSS JOIN LATERAL (SELECT p.typtype = 'b' AND i.prosrc = 'textin' AND o.prosrc = 'textout'
+  AND ARRAY[i.prolang, o.prolang] <@ ARRAY(SELECT n.oid FROM pg_catalog.pg_language n WHERE n.lanname = 'internal') AS like_text) k
 LEFT JOIN pg_catalog.pg_type e ON e.oid = p.typelem AND e.typarray = p.oid

@@ -317,9 +317,7 @@ impl<'a> After<'a> {
         let mut columns = self.target.table.columns.iter().zip(&self.stage.used);
         columns.any(|(c, used)| {
             c.name == column && (*used || c.generation.is_some() || config.is_stamp(column))
-        }) && !config.natural_key.iter().any(|k| k == column)
-            && !config.immutable_fields.iter().any(|k| k == column)
-            && !config.insert_only_fields.iter().any(|k| k == column)
+        }) && !config.keeps(column)
     }
 }
 

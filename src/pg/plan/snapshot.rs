@@ -51,6 +51,22 @@ impl<'a> Snapshot<'a> {
         self.session.count(&count_rows(&target.table.name)).await
     }
 
+    /// That rows of a table can be deleted and put back: a row of a table that inherits from it would come
+    /// back to this one, and without what it has beside it.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config), [`Database`](crate::ErrorKind::Database).
+    pub async fn deletes_of(&self, target: &Target) -> Result<()> {
+        if target.mark().is_none() && self.session.holds(&has_heirs(target)).await? {
+            return Err(Error::config(format!(
+                "other tables inherit from table {}, so that a rollback could not put back a row as it was which this \
+                 batch deletes; deliver deletes for the inheriting tables by their own names",
+                target.name
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether each natural key finds one row at most: a unique index says so, and no other table
     /// inherits from this one without it.
     ///

@@ -21,7 +21,9 @@ impl After<'_> {
         if !self.stage.deletes || self.target.mark().is_some() {
             return Ok(found); // a marked row can still be referred to
         }
-        for key in &self.target.table.referrers {
+        let loose = all.iter().flat_map(|child| &child.target.lookups.loose);
+        let loose = loose.filter(|key| key.parent == self.target.table.name);
+        for key in self.target.table.referrers.iter().chain(loose) {
             let find = self.still_referring(key, all, asked);
             found += session.execute(&find).await?;
         }
@@ -45,7 +47,7 @@ impl After<'_> {
                 child.changes(&key.columns, "c")
             );
             would_refer = format!(
-                " UNION ALL SELECT {} FROM {} c WHERE c.{CHANGED} AND c.{COUNTS} AND {}",
+                " UNION SELECT {} FROM {} c WHERE c.{CHANGED} AND c.{COUNTS} AND {}",
                 child.named_as("c"),
                 child.temporary(),
                 key.refers("t", "c")

@@ -1,11 +1,14 @@
 //! Rows that a complete delivery does not bring: staged as records that name a row to be deleted.
 
 use super::Stage;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::pg::Session;
 use crate::pg::plan::snapshot::Snapshot;
+use crate::pg::plan::trial;
 use crate::sql::{Ident, Literal, Statement, all, any, list};
 use crate::table::complete::Complete;
 use crate::table::row::keys_equal;
+use crate::table::schema::Column;
 
 /// What became of the rows that a delivery does not bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,7 @@ impl Snapshot<'_> {
         if !stage.brings {
             return Ok(Missing::NoRecord);
         }
+        stage.scope_fits(self.session).await?;
         let unreadable = self.session.count(&stage.count_unreadable()).await?;
         if unreadable > 0 {
             return Ok(Missing::Unknown(unreadable));
@@ -45,6 +49,30 @@ impl Snapshot<'_> {
 }
 
 impl Stage<'_> {
+    /// That the values of `complete: {where: …}` are values of their columns.
+    async fn scope_fits(&self, session: &Session) -> Result<()> {
+        for (column, value) in self.scope() {
+            let cast = format!("SELECT {}::{}", Literal(value), column.base_type_sql);
+            if !trial::works(session, &self.completing(cast)).await? {
+                return Err(Error::config(format!(
+                    "complete of table {}: where: {}: {value:?} is no {}",
+                    self.target.name, column.name, column.type_sql
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns and values of `complete: {where: …}`.
+    fn scope(&self) -> impl Iterator<Item = (&Column, &String)> {
+        let scope = match &self.target.config.complete {
+            Complete::Where(scope) => Some(scope),
+            _ => None,
+        };
+        let scope = scope.into_iter().flatten();
+        scope.filter_map(|(c, v)| Some((self.target.table.column(c)?, v)))
+    }
+
     fn completing(&self, sql: String) -> Statement {
         Statement::new(
             format!(
@@ -64,6 +92,31 @@ impl Stage<'_> {
         ))
     }
 
+    /// For `FROM`, with its conditions: records `s` whose rows will have what these say in `columns`.
+    fn rows_with(&self, columns: &[&Column]) -> String {
+        let (target, mut from) = (self.target, format!("{} s", self.temporary()));
+        let mut conditions: Vec<String> =
+            ["s._findings IS NULL", "s._left_out IS NULL", "NOT s._goes"]
+                .map(str::to_owned)
+                .into();
+        if self.duplicates {
+            from += &format!(" LEFT JOIN {} d ON d._n = s._n", self.duplicates_table());
+            conditions.push(self.stands_for_key("s"));
+        }
+        // What is set in new rows alone, a row that is there keeps.
+        let kept = columns.iter().filter(|c| target.config.keeps(&c.name));
+        conditions.extend(kept.map(|c| {
+            format!(
+                "NOT EXISTS (SELECT FROM {} o WHERE {} AND ({}) IS NOT TRUE)",
+                target.table.name,
+                keys_equal(&target.key(), "s", "o"),
+                c.equality
+                    .equal(format!("o.{}", Ident(&c.name)), format!("s.{}", c.staged()))
+            )
+        }));
+        format!("{from} WHERE {}", all(conditions))
+    }
+
     pub(in crate::pg) fn stage_missing(&self, object: usize) -> Statement {
         let (table, stage) = (&self.target.table, self.temporary());
         let key = self.target.key_columns();
@@ -76,11 +129,8 @@ impl Stage<'_> {
         let scope = match &self.target.config.complete {
             Complete::No => vec!["false".to_owned()],
             Complete::All => Vec::new(),
-            Complete::Where(scope) => {
-                let columns = scope
-                    .iter()
-                    .filter_map(|(c, v)| Some((table.column(c)?, v)));
-                let conditions = columns.map(|(column, value)| {
+            Complete::Where(_) => {
+                let conditions = self.scope().map(|(column, value)| {
                     let value = format!("{}::{}", Literal(value), column.base_type_sql);
                     let name = format!("t.{}", Ident(&column.name));
                     column.equality.equal(name, value)
@@ -89,12 +139,14 @@ impl Stage<'_> {
             }
             Complete::OfEach(names) => {
                 let columns = names.iter().filter_map(|c| table.column(c));
-                let same = columns.map(|c| {
+                let columns: Vec<&Column> = columns.collect();
+                let same = columns.iter().map(|c| {
                     let name = format!("t.{}", Ident(&c.name));
                     c.equality.equal(name, format!("s.{}", c.staged()))
                 });
                 vec![format!(
-                    "EXISTS (SELECT FROM {stage} s WHERE s._findings IS NULL AND s._left_out IS NULL AND NOT s._goes AND {})",
+                    "EXISTS (SELECT FROM {} AND {})",
+                    self.rows_with(&columns),
                     all(same)
                 )]
             }

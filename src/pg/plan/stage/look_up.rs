@@ -158,7 +158,7 @@ impl Stage<'_> {
         } else {
             format!(
                 "UPDATE {stage} s SET {} FROM (SELECT DISTINCT ON (s._n) s._n, {number} AS number FROM {stage} s \
-                 JOIN {relation} p ON {names} ORDER BY s._n, {lives} DESC) x WHERE x._n = s._n",
+                 JOIN {relation} p ON {names} ORDER BY s._n, NOT ({lives})) x WHERE x._n = s._n",
                 self.sets(lookup, "x.number"),
                 lives = lookup.lives(),
             )
