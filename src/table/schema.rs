@@ -145,7 +145,23 @@ pub struct UniqueIndex {
 impl UniqueIndex {
     /// Whether it is over columns alone, of all rows, and checked at once.
     pub fn is_plain(&self) -> bool {
-        self.immediate && self.predicate.is_none() && !self.columns.contains(&0)
+        self.is_handed_over() && self.predicate.is_none()
+    }
+
+    /// The condition that the row `alias` of `table` is in it, as SQL.
+    pub fn contains(&self, table: &Qualified, alias: &str) -> String {
+        match &self.predicate {
+            None => "true".into(),
+            Some(predicate) => format!(
+                "EXISTS (SELECT FROM {table} x WHERE x.ctid = {alias}.ctid AND x.tableoid = {alias}.tableoid AND ({predicate}))"
+            ),
+        }
+    }
+
+    /// Whether it is over columns alone and checked at once: then it is found which row takes what another
+    /// gives up.
+    pub fn is_handed_over(&self) -> bool {
+        self.immediate && !self.columns.contains(&0)
     }
 }
 

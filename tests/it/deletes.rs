@@ -652,8 +652,7 @@ fn who_refers_without_a_foreign_key_is_seen_in_the_batch() {
     world.deliver("b", "orders/1.csv", "no,v\nO-1,new\n");
     let plan = allowed(&world);
     assert!(
-        plan.text
-            .contains("rows of orders refer to it (O-1; O-2)"),
+        plan.text.contains("rows of orders refer to it (O-1; O-2)"),
         "{}",
         plan.text
     );

@@ -27,6 +27,7 @@ mod left_out;
 mod limits;
 mod logging;
 mod marks;
+mod moves;
 mod numbers;
 mod older;
 mod order;

@@ -5,9 +5,9 @@ use super::locked::{ask_others, lock_tables};
 use super::origin::Origin;
 use super::staged::Staged;
 use super::staged::fate::Fate;
-use super::write::Updates;
 use super::{effects, queued, record, undone};
 use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
+use crate::pg::phase::Phase;
 use crate::plan::{Counts, DriftState, Header, Kind, TablePlan};
 use crate::sql::{Qualified, Statement};
 
@@ -126,26 +126,25 @@ fn writing() {
     let [mut subjects, samples] = staged();
     let stamps = subjects.stamped("curator", "b1").unwrap();
     let mut statements: Vec<Statement> = vec![subjects.delete(), subjects.mark(&stamps).unwrap()];
-    statements.extend(samples.mark_updates(&subjects, Updates::First));
-    statements.extend(samples.mark_updates(&subjects, Updates::Last));
+    statements.extend(samples.leaving(&subjects, Phase::Update));
+    statements.push(subjects.create_early());
+    statements.extend(samples.needed_early(&subjects));
+    statements.extend(samples.needed_earlier(&subjects));
+    statements.extend(samples.last(&subjects));
     statements.push(samples.create_handovers());
     statements.extend(samples.handed_over());
     statements.extend([samples.next_step(1), samples.set_steps()]);
-    statements.push(samples.sets_of_updates(Updates::Others));
+    statements.push(samples.sets_of_updates(Phase::Update));
     let sets: Vec<String> = subjects.column_sets(Fate::Update).cloned().collect();
-    statements.extend(
-        subjects
-            .updates(&sets, Updates::All, None, &stamps)
-            .unwrap(),
-    );
+    statements.extend(subjects.updates(&sets, None, None, &stamps).unwrap());
     subjects.target.table.column_triggers = true;
     statements.extend(
         subjects
-            .updates(&sets, Updates::Others, Some(1), &stamps)
+            .updates(&sets, Some(Phase::Update), Some(1), &stamps)
             .unwrap(),
     );
-    statements.push(subjects.insert(&stamps).unwrap());
-    statements.push(samples.insert(&[]).unwrap());
+    statements.push(subjects.insert(None, &stamps).unwrap());
+    statements.push(samples.insert(Some(Phase::EarlyInsert), &[]).unwrap());
     assert_snapshot("sql_write", &printed(statements));
 }
 

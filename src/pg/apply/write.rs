@@ -11,11 +11,31 @@ mod update;
 use crate::error::Result;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
+use crate::pg::phase::Phase;
 use crate::pg::{Event, OnProgress, Session, must_be};
 use crate::sql::{Ident, Statement, list};
 use crate::table::schema::Column;
 
-pub(in crate::pg) use order::Updates;
+use order::Order;
+
+/// What is written to one table.
+struct Work<'s> {
+    staged: &'s Staged,
+    order: Order,
+    /// The last step of its updates, from 0.
+    steps: u32,
+    /// Rows inserted so far.
+    inserted: u64,
+    /// Rows updated so far.
+    updated: u64,
+}
+
+impl Work<'_> {
+    /// When the updates are written that are neither first nor last; `None` where all are.
+    fn others(&self) -> Option<Phase> {
+        (self.order.first + self.order.last > 0).then_some(Phase::Update)
+    }
+}
 
 /// What every write knows about its apply.
 pub struct Context<'a> {
@@ -35,54 +55,53 @@ impl Context<'_> {
         (self.on_progress)(Event::phase_of(what, &staged.target.name));
     }
 
-    /// Writes table by table, so that constraints which cannot be deferred hold after each statement:
-    /// deletes from the last table to the first, each before the table's updates, which may take what
-    /// the deleted rows held; inserts from the first table to the last, each after the table's updates,
-    /// which may free what the new rows hold, and which themselves come in steps where one takes what
-    /// another frees. Updates whose reference that does not suit come before
-    /// or after all of it. `wrote` takes how many rows each write touched.
+    /// Writes table by table, so that constraints which cannot be deferred hold after each statement, in
+    /// the order that [`Phase`] says. Updates of a table that take what others of it free come in steps.
+    /// `wrote` takes how many rows each write touched.
     pub async fn write(&self, tables: &[Staged], wrote: &mut impl FnMut(u64)) -> Result<()> {
-        let has_deletes = tables.iter().any(|t| t.rows.delete > 0);
-        let moved = self.find_moved(tables, has_deletes).await?;
-        let mut steps = Vec::with_capacity(tables.len());
-        for staged in tables {
-            steps.push(self.find_steps(staged).await?);
+        let order = self.find_order(tables).await?;
+        let mut work = Vec::with_capacity(tables.len());
+        for (staged, order) in tables.iter().zip(order) {
+            let steps = self.find_steps(staged).await?;
+            work.push(Work {
+                staged,
+                order,
+                steps,
+                inserted: 0,
+                updated: 0,
+            });
         }
-        let others = |i: usize| match moved[i] {
-            0 => Updates::All,
-            _ => Updates::Others,
-        };
-        let is_moved = |(i, _): &(usize, &Staged)| moved[*i] > 0;
-        let mut updated = vec![0; tables.len()];
-        if has_deletes {
-            for (i, staged) in tables.iter().enumerate().filter(is_moved) {
-                let rows = self.update(staged, Updates::First, steps[i]).await?;
-                updated[i] += rows;
-                wrote(rows);
+        for work in work.iter_mut().filter(|w| w.order.early > 0) {
+            self.insert(work, Some(Phase::EarlyInsert), wrote).await?;
+        }
+        for work in work.iter_mut().filter(|w| w.order.first > 0) {
+            self.update(work, Some(Phase::FirstUpdate), wrote).await?;
+        }
+        for work in work.iter_mut().rev() {
+            self.delete(work.staged).await?;
+            wrote(work.staged.rows.delete);
+            if work.order.leave > 0 {
+                self.update(work, work.others(), wrote).await?;
             }
-            for (i, staged) in tables.iter().enumerate().rev() {
-                self.delete(staged).await?;
-                let rows = self.update(staged, others(i), steps[i]).await?;
-                updated[i] += rows;
-                wrote(staged.rows.delete + rows);
+        }
+        for work in &mut work {
+            if work.order.leave == 0 {
+                self.update(work, work.others(), wrote).await?;
             }
+            let others = (work.order.early > 0).then_some(Phase::Insert);
+            self.insert(work, others, wrote).await?;
         }
-        for (i, staged) in tables.iter().enumerate() {
-            if !has_deletes {
-                updated[i] += self.update(staged, others(i), steps[i]).await?;
-                wrote(updated[i]);
-            }
-            self.insert(staged).await?;
-            wrote(staged.rows.insert);
+        for work in work.iter_mut().filter(|w| w.order.last > 0) {
+            self.update(work, Some(Phase::LastUpdate), wrote).await?;
         }
-        for (i, staged) in tables.iter().enumerate().filter(is_moved) {
-            let rows = self.update(staged, Updates::Last, steps[i]).await?;
-            updated[i] += rows;
-            wrote(rows);
-        }
-        for (staged, updated) in tables.iter().zip(updated) {
-            let doing = format!("updating table {}", staged.target.name);
-            must_be(&doing, staged.rows.update, updated)?;
+        for work in &work {
+            let (name, rows) = (&work.staged.target.name, &work.staged.rows);
+            must_be(&format!("updating table {name}"), rows.update, work.updated)?;
+            must_be(
+                &format!("inserting into table {name}"),
+                rows.insert,
+                work.inserted,
+            )?;
         }
         Ok(())
     }
@@ -126,10 +145,10 @@ impl Staged {
         }
     }
 
-    /// What the row that insert `ps` writes holds in a column, as SQL; `None` of one that the plan does not
+    /// What the row that insert `alias` writes holds in a column, as SQL; `None` of one that the plan does not
     /// give: to what the database gives by itself, nothing of this plan refers.
-    fn inserted(&self, name: &str) -> Option<String> {
-        let staged = |name: &str| Some(format!("ps.{}", self.staged_column(name)?));
+    fn inserted(&self, alias: &str, name: &str) -> Option<String> {
+        let staged = |name: &str| Some(format!("{alias}.{}", self.staged_column(name)?));
         let column = self.target.table.column(name)?;
         match &column.generation {
             None => staged(name),

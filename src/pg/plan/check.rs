@@ -6,6 +6,7 @@ mod fill;
 mod handover;
 mod marked;
 mod older;
+mod order;
 mod references;
 mod rules;
 mod unique;
@@ -36,6 +37,8 @@ pub struct After<'a> {
     unique: Vec<&'a UniqueIndex>,
     /// For each column, whether a new row's value is not known where no record gives it.
     unknown: Vec<bool>,
+    /// Whether updates cease to refer to rows that go, and so come before the updates of parents.
+    leaves: bool,
 }
 
 /// The record.
@@ -46,8 +49,8 @@ const NEW: &str = "\"loader new\"";
 const CHANGED: &str = "\"loader changed\"";
 /// An update changes a column of a foreign key: apply writes it after the inserts.
 const REFERS: &str = "\"loader refers\"";
-/// That an update is written after the inserts into its table; the last column, set when all are there.
-const LATE: &str = "\"loader late\"";
+/// The row's [`Phase`](crate::pg::phase::Phase); null of updates whose references have no say in it.
+const WHEN: &str = "\"loader when\"";
 /// Every given value has a column's type, so that expressions can be evaluated.
 const SOUND: &str = "\"loader sound\"";
 /// Nothing was found wrong with the record so far.
@@ -117,11 +120,9 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
         let found = after.fill(session).await? + after.rules(session).await?;
         after.mark_invalid(session, found, &mut tables).await?;
     }
+    order::find(session, all).await?;
     let all = &*all;
     for after in all {
-        for late in after.mark_late(all) {
-            session.run(&late).await?;
-        }
         after.hand_over(session).await?;
     }
     let leaves_out = all.iter().any(|a| leaves_out(&a.target.config));
@@ -178,6 +179,7 @@ impl<'a> After<'a> {
             target: stage.target,
             unique: unique::that_can_collide(stage),
             unknown: stage.target.table.columns.iter().map(is_numbered).collect(),
+            leaves: false,
         }
     }
 
@@ -201,8 +203,8 @@ impl<'a> After<'a> {
         let columns = self.target.table.columns.iter();
         let sql = format!(
             "CREATE TEMPORARY TABLE {bare} ({N} bigint PRIMARY KEY, {NEW} bool, {CHANGED} bool, {REFERS} bool, \
-             {SOUND} bool, {VALID} bool, {COUNTS} bool, {GOES} bool, {GIVEN} text, {TABLE} oid, {ROW} tid, {columns}, \
-             {LATE} bool NOT NULL DEFAULT false)",
+             {SOUND} bool, {VALID} bool, {COUNTS} bool, {GOES} bool, {WHEN} smallint, {GIVEN} text, {TABLE} oid, {ROW} tid, \
+             {columns})",
             bare = self.temporary().bare(),
             columns = list(columns.map(|c| c.defined_as(Ident(&c.name)))),
         );
@@ -286,29 +288,6 @@ impl<'a> After<'a> {
             self.temporary(),
             self.target.place
         ))
-    }
-
-    /// Marks the updates that are written after the inserts into their table: those that begin to
-    /// refer to a row which is inserted there, or later (see `pg::apply`).
-    pub(in crate::pg) fn mark_late(&self, all: &[After<'_>]) -> Vec<Statement> {
-        let mut statements = Vec::new();
-        if self.unique.is_empty() {
-            return statements;
-        }
-        for key in self.target.foreign_keys() {
-            let later = |p: &&After<'_>| {
-                p.target.table.name == key.parent && p.target.place >= self.target.place
-            };
-            statements.extend(all.iter().filter(later).map(|p| {
-                self.checking(format!(
-                    "UPDATE {} a SET {LATE} = true FROM {} p WHERE a.{REFERS} AND p.{NEW} AND p.{COUNTS} AND {}",
-                    self.temporary(),
-                    p.temporary(),
-                    key.refers("p", "a")
-                ))
-            }));
-        }
-        statements
     }
 
     /// Whether an update of this batch can change a column.

@@ -4,6 +4,7 @@ use super::check::{After, Asked, Generated};
 use super::compare::{Comparison, Found};
 use super::stage::Stage;
 use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
+use crate::pg::phase::Phase;
 use crate::sql::Qualified;
 use crate::table::complete::Complete;
 use crate::table::schema::ForeignKey;
@@ -92,7 +93,11 @@ fn checking() {
         samples.next_step(1),
         samples.conflicts(barcode, Asked::Again),
     ];
-    statements.extend(samples.mark_late(&all));
+    statements.extend([
+        samples.leaving(refers, subjects, Phase::Update),
+        samples.needed_early(refers, subjects, "a.\"loader refers\""),
+        samples.last(refers, subjects),
+    ]);
     let audit_log = Qualified {
         schema: "public".into(),
         name: "audit_log".into(),

@@ -56,13 +56,6 @@ impl Staged {
         }
     }
 
-    fn ordering(&self, sql: String) -> Statement {
-        Statement::new(
-            format!("ordering the updates of table {}", self.target.name),
-            sql,
-        )
-    }
-
     pub(in crate::pg) fn create_handovers(&self) -> Statement {
         self.ordering(format!(
             "CREATE TEMPORARY TABLE {} (taker bigint, freer bigint, step int)",
@@ -73,7 +66,12 @@ impl Staged {
     /// Notes which update takes what which other gives up, for each unique index that is checked at
     /// once and whose columns some update writes.
     pub(in crate::pg) fn handed_over(&self) -> Vec<Statement> {
-        let indexes = self.target.table.unique.iter().filter(|i| i.is_plain());
+        let indexes = self
+            .target
+            .table
+            .unique
+            .iter()
+            .filter(|i| i.is_handed_over());
         let mut statements = Vec::new();
         for index in indexes {
             let columns = index.columns.iter();
@@ -81,8 +79,12 @@ impl Staged {
                 .map(|n| self.target.table.column_by_number(*n))
                 .collect();
             let Some(columns) = columns else { continue };
-            let takes: Vec<String> = columns.iter().filter_map(|c| self.updates_of(c)).collect();
-            if takes.is_empty() {
+            let takes = match index.predicate {
+                // An update may bring a row into the index with all that the row holds.
+                Some(_) => "true".to_owned(),
+                None => any(columns.iter().filter_map(|c| self.updates_of(c))),
+            };
+            if takes == any(None::<String>) {
                 continue;
             }
             let equal = columns.iter().zip(&index.equality).map(|(c, equality)| {
@@ -94,14 +96,14 @@ impl Staged {
                    JOIN {versions} b ON b._n = s._n JOIN {table} t ON {THIS_VERSION}, \
                    {versions} fb JOIN {staged} fs ON fs._n = fb._n AND fs._a = {update} \
                    JOIN {table} f ON f.tableoid = fb._table AND f.ctid = fb._tid \
-                 WHERE s._a = {update} AND s._n <> fb._n AND {takes} AND {equal}",
+                 WHERE s._a = {update} AND s._n <> fb._n AND {takes} AND {equal} AND {gives}",
                 handovers = self.handovers(),
                 staged = self.temporary(),
                 versions = self.versions(),
                 table = self.target.table.name,
                 update = Fate::Update,
-                takes = any(takes),
                 equal = all(equal),
+                gives = index.contains(&self.target.table.name, "f"),
             )));
         }
         statements

@@ -1,40 +1,54 @@
 //! Inserts.
 
-use super::{Context, bits};
+use super::{Context, Work, bits};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
-use crate::pg::must_be;
+use crate::pg::phase::Phase;
 use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::schema::{Column, Identity};
 
 impl Context<'_> {
-    /// Inserts all new rows of the table in one statement, so that references among them hold.
-    pub(super) async fn insert(&self, staged: &Staged) -> Result<()> {
+    /// Inserts the new rows of `phase`, or all of them, in one statement, so that references among them
+    /// hold. `wrote` takes how many.
+    pub(super) async fn insert(
+        &self,
+        work: &mut Work<'_>,
+        phase: Option<Phase>,
+        wrote: &mut impl FnMut(u64),
+    ) -> Result<()> {
+        let staged = work.staged;
         if staged.rows.insert == 0 {
             return Ok(());
         }
         self.begins("insert", staged);
         let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
-        let insert = staged.insert(&stamps)?;
+        let insert = staged.insert(phase, &stamps)?;
         let touched = match staged.column_sets(Fate::Insert).count() {
             1 => self.session.execute(&insert).await?,
             _ => self.session.count(&insert).await?,
         };
-        must_be(insert.doing(), staged.rows.insert, touched)
+        work.inserted += touched;
+        wrote(touched);
+        Ok(())
     }
 }
 
 impl Staged {
-    /// Inserts all new rows; where they give several sets of columns, it counts them too.
-    pub(in crate::pg) fn insert(&self, stamps: &[(String, String)]) -> Result<Statement> {
+    /// Inserts the new rows of `phase`, or all; where they give several sets of columns, it counts them too.
+    pub(in crate::pg) fn insert(
+        &self,
+        phase: Option<Phase>,
+        stamps: &[(String, String)],
+    ) -> Result<Statement> {
+        let of_phase = phase.map_or_else(String::new, |phase| self.inserted_in(phase));
         let sets: Vec<&String> = self.column_sets(Fate::Insert).collect();
         let written = self.written()?;
         let sql = if let [set] = sets.as_slice() {
-            self.insert_set(&written, set, "", stamps)
+            self.insert_set(&written, set, &of_phase, stamps)
         } else {
             let parts = sets.iter().enumerate().map(|(i, set)| {
-                let only = format!(" AND s._columns = {}", Literal(set));
+                let only = format!("{of_phase} AND s._columns = {}", Literal(set));
                 let insert = self.insert_set(&written, set, &only, stamps);
                 format!("i{i} AS ({insert} RETURNING 1)")
             });

@@ -65,7 +65,7 @@ impl Staged {
     pub(in crate::pg) fn create_versions(&self) -> Statement {
         self.comparing(format!(
             "CREATE TEMPORARY TABLE {} (_n bigint, _a \"char\", _table oid, _tid tid, _version xid, \
-             image jsonb, _when \"char\", \
+             image jsonb, _when smallint, \
              _step int DEFAULT 0)",
             self.versions().bare()
         ))

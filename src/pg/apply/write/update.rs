@@ -1,51 +1,58 @@
 //! Updates, each against the row version that was compared.
 
-use super::order::Updates;
-use super::{Context, THIS_VERSION, bits, writes};
+use super::{Context, THIS_VERSION, Work, bits, writes};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
+use crate::pg::phase::Phase;
 use crate::sql::{Ident, Literal, Statement, list};
 
 impl Context<'_> {
-    /// Writes the updates, in steps from 0 to `last`. Returns how many.
-    pub(super) async fn update(&self, staged: &Staged, which: Updates, last: u32) -> Result<u64> {
+    /// Writes the updates of `phase`, or all of them, in steps. `wrote` takes how many.
+    pub(super) async fn update(
+        &self,
+        work: &mut Work<'_>,
+        phase: Option<Phase>,
+        wrote: &mut impl FnMut(u64),
+    ) -> Result<()> {
+        let (staged, last) = (work.staged, work.steps);
         if staged.rows.update == 0 {
-            return Ok(0);
+            return Ok(());
         }
         self.begins("update", staged);
-        let sets = match which {
-            Updates::All => staged.column_sets(Fate::Update).cloned().collect(),
-            _ => self.session.column(&staged.sets_of_updates(which)).await?,
+        let sets = match phase {
+            None => staged.column_sets(Fate::Update).cloned().collect(),
+            Some(phase) => self.session.column(&staged.sets_of_updates(phase)).await?,
         };
         let mut touched = 0;
         let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
         for step in 0..=last {
             let step = (last > 0).then_some(step);
-            for update in staged.updates(&sets, which, step, &stamps)? {
+            for update in staged.updates(&sets, phase, step, &stamps)? {
                 touched += self.session.execute(&update).await?;
             }
         }
-        Ok(touched)
+        work.updated += touched;
+        wrote(touched);
+        Ok(())
     }
 }
 
 impl Staged {
-    /// The condition that version `b` is of these updates.
-    fn only(which: Updates) -> String {
-        match which {
-            Updates::All => String::new(),
-            _ => format!(" AND b._when IS NOT DISTINCT FROM {}", which.mark()),
-        }
+    /// The condition that version `b` is of the updates of `phase`.
+    fn only(phase: Option<Phase>) -> String {
+        phase.map_or_else(String::new, |phase| {
+            format!(" AND coalesce(b._when, {}) = {phase}", Phase::Update)
+        })
     }
 
     /// The different sets of columns that some updates write.
-    pub(in crate::pg) fn sets_of_updates(&self, which: Updates) -> Statement {
+    pub(in crate::pg) fn sets_of_updates(&self, phase: Phase) -> Statement {
         let sql = format!(
             "SELECT DISTINCT s._columns FROM {} s JOIN {} b ON b._n = s._n WHERE s._a = {update}{} ORDER BY 1",
             self.temporary(),
             self.versions(),
-            Staged::only(which),
+            Staged::only(Some(phase)),
             update = Fate::Update,
         );
         Statement::new(
@@ -58,12 +65,12 @@ impl Staged {
     pub(in crate::pg) fn updates(
         &self,
         sets: &[String],
-        which: Updates,
+        phase: Option<Phase>,
         step: Option<u32>,
         stamps: &[(String, String)],
     ) -> Result<Vec<Statement>> {
         let step = step.map_or_else(String::new, |step| format!(" AND b._step = {step}"));
-        let only = Staged::only(which) + &step;
+        let only = Staged::only(phase) + &step;
         // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
         // no others: then each set of columns is a statement of its own.
         if self.target.table.column_triggers {

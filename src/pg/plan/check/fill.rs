@@ -3,11 +3,13 @@
 mod values;
 
 use super::{
-    After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, is_numbered,
+    After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN,
+    is_numbered,
 };
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::{ABSENT, FOUND};
+use crate::pg::phase::Phase;
 use crate::pg::plan::trial;
 use crate::plan::ViolationKind;
 use crate::plan::decision::writes_sql;
@@ -205,29 +207,47 @@ impl After<'_> {
         .into_iter()
         .filter_map(|(leaves, condition)| leaves.then_some(condition))
         .collect();
+        let stays = if stage.deletes {
+            "NOT s._goes AND "
+        } else {
+            ""
+        };
+        let marks = self.target.mark().is_some();
+        let goes = match config.on_older {
+            _ if !stage.deletes => "false".to_owned(),
+            OnOlder::Reject => format!("s._goes AND {FOUND} AND NOT ({older})"),
+            _ => format!("s._goes AND {FOUND}"),
+        };
+        let differs = format!("{ABSENT} OR {}", any(&parts.differs));
         let sql = format!(
-            "INSERT INTO {after} SELECT {N}, {NEW}, {CHANGED}, {REFERS}, {SOUND}, {VALID}, {COUNTS}, {GOES}, {GIVEN}, {TABLE}, {ROW}, {columns} FROM (\
-               SELECT DISTINCT ON (s._n) s._n AS {N}, {stays}{ABSENT} AS {NEW}, {stays}({ABSENT} OR {differs}) AS {CHANGED}, \
+            "INSERT INTO {after} SELECT {N}, {NEW}, {CHANGED}, {REFERS}, {SOUND}, {VALID}, {COUNTS}, {GOES}, {WHEN}, {GIVEN}, {TABLE}, {ROW}, \
+               {columns} FROM (\
+               SELECT DISTINCT ON (s._n) s._n AS {N}, {stays}{ABSENT} AS {NEW}, {changed} AS {CHANGED}, \
                  ({stays}{FOUND} AND {refers}) AS {REFERS}, NOT ({unsound}) AS {SOUND}, \
-                 NOT ({invalid} OR {twice} OR {immutable}) AS {VALID}, {stays}NOT {left_out} AS {COUNTS}, {goes} AS {GOES}, \
+                 NOT ({invalid} OR {twice} OR {immutable}) AS {VALID}, {is_row}NOT {left_out} AS {COUNTS}, {goes} AS {GOES}, {when} AS {WHEN}, \
                  s._given AS {GIVEN}, t.tableoid AS {TABLE}, t.ctid AS {ROW}, {values} \
                FROM {from} WHERE {conditions} ORDER BY s._n{then_live_first}) x",
             after = self.temporary(),
             columns = list(columns),
-            stays = if stage.deletes {
-                "NOT s._goes AND "
-            } else {
-                ""
-            },
+            goes = if marks { "false" } else { &goes },
             // A row that is only marked stays where it is.
-            goes = match self.target.mark() {
-                None if stage.deletes && config.on_older == OnOlder::Reject => {
-                    format!("s._goes AND {FOUND} AND NOT ({older})")
-                }
-                None if stage.deletes => format!("s._goes AND {FOUND}"),
-                _ => "false".into(),
+            changed = if marks && stage.deletes {
+                format!(
+                    "CASE WHEN s._goes THEN {goes} AND {} ELSE {differs} END",
+                    beside.live()
+                )
+            } else {
+                format!("{stays}({differs})")
             },
-            differs = any(&parts.differs),
+            is_row = match stage.deletes {
+                true if marks => format!("(NOT s._goes OR {FOUND}) AND "),
+                _ => stays.to_owned(),
+            },
+            when = format_args!(
+                "CASE WHEN s._goes THEN {} WHEN {ABSENT} THEN {} END",
+                Phase::Delete,
+                Phase::Insert
+            ),
             refers = any(&parts.refers),
             unsound = self.is_unsound(),
             left_out = any(left_out),

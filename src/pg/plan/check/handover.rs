@@ -1,7 +1,8 @@
 //! Updates that take a unique value which another update gives up: which of them can be written after
 //! it, as `pg::apply` does.
 
-use super::{After, CHANGED, COUNTS, LATE, N, NEW, ROW, TABLE};
+use super::order::phase_of;
+use super::{After, CHANGED, COUNTS, N, NEW, ROW, TABLE};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::apply::write::handover::{MOST_STEPS, next_step};
@@ -16,7 +17,7 @@ impl After<'_> {
     /// Finds what updates of the table hand over, and in which step.
     pub(super) async fn hand_over(&self, session: &Session) -> Result<()> {
         let mut found = 0;
-        for index in self.unique.iter().filter(|i| i.is_plain()) {
+        for index in self.unique.iter().filter(|i| i.is_handed_over()) {
             if let Some(statement) = self.handed_over(index) {
                 found += session.execute(&statement).await?;
             }
@@ -38,12 +39,14 @@ impl After<'_> {
         Some(self.checking(format!(
             "INSERT INTO pg_temp.loader_handovers (_t, taker, freer) SELECT {place}, a.{N}, b.{N} FROM {rows} a, {rows} b \
                JOIN {table} t ON t.ctid = b.{ROW} AND t.tableoid = b.{TABLE} \
-             WHERE a.{N} <> b.{N} AND a.{LATE} = b.{LATE} AND NOT a.{NEW} AND NOT b.{NEW} AND a.{CHANGED} AND b.{CHANGED} \
-               AND a.{COUNTS} AND b.{COUNTS} AND {equal}",
+             WHERE a.{N} <> b.{N} AND {same_phase} AND NOT a.{NEW} AND NOT b.{NEW} AND a.{CHANGED} AND b.{CHANGED} \
+               AND a.{COUNTS} AND b.{COUNTS} AND {equal} AND {gives}",
             place = self.target.place,
             rows = self.temporary(),
             table = table.name,
+            same_phase = format_args!("{} = {}", phase_of("a"), phase_of("b")),
             equal = all(equal),
+            gives = index.contains(&table.name, "t"),
         )))
     }
 

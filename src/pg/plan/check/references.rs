@@ -54,8 +54,15 @@ impl After<'_> {
         let (mut in_plan, mut moved) = (String::new(), String::new());
         if let Some(p) = others.iter().find(|p| p.target.table.name == key.parent) {
             let rows = p.temporary();
-            in_plan =
-                format!(" AND NOT EXISTS (SELECT FROM {rows} p WHERE {refers} AND p.{COUNTS})");
+            // What an update brings is there only when updates of this table have been written.
+            let brings = if self.leaves && !key.deferrable {
+                format!(" AND p.{NEW}")
+            } else {
+                String::new()
+            };
+            in_plan = format!(
+                " AND NOT EXISTS (SELECT FROM {rows} p WHERE {refers} AND p.{COUNTS}{brings})"
+            );
             if key.parent_columns.iter().any(|c| p.moves(c)) {
                 moved = format!(" AND NOT {}", p.leaves(key, "p"));
             }

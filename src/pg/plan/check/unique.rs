@@ -1,9 +1,8 @@
 //! Rows that would hold a value which another row holds, or would hold.
 
+use super::order::phase_of;
 use super::references::said_name;
-use super::{
-    After, Asked, CHANGED, COUNTS, GOES, LATE, N, NEW, ROW, SOUND, TABLE, VALID, is_numbered,
-};
+use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, SOUND, TABLE, VALID, is_numbered};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::plan::stage::Stage;
@@ -65,13 +64,11 @@ impl After<'_> {
                 list(by)
             )
         };
-        // Updates are written before inserts, but for late ones; what one of them takes, another
-        // must have freed before.
+        // What a row takes, another must have freed before.
         let freed = if index.immediate {
-            let handed_over = self.is_handed_over();
-            format!("(NOT b.new AND NOT b.late AND (a.new OR a.late) OR {handed_over})")
+            format!("(b.phase < a.phase OR {})", self.is_handed_over())
         } else {
-            "NOT b.new".to_owned()
+            "true".to_owned()
         };
         let field = match index.columns.as_slice() {
             [number] => table.column_by_number(*number),
@@ -92,13 +89,13 @@ impl After<'_> {
         };
         let select = format!(
             "WITH a AS MATERIALIZED ({after}), \
-             b AS (SELECT {N} AS n, {NEW} AS new, {LATE} AS late, {TABLE} AS tbl, {ROW} AS tid FROM {rows} WHERE {CHANGED} AND {COUNTS}), \
+             b AS (SELECT {N} AS n, {phase} AS phase, {TABLE} AS tbl, {ROW} AS tid FROM {rows} x WHERE {CHANGED} AND {COUNTS}{goes}), \
              among AS ({among}), \
              keeps AS (SELECT DISTINCT a.n FROM a JOIN {now} t ON t.tid = a.tid AND t.tbl = a.tbl AND {equal}), \
              there AS (SELECT DISTINCT ON (a.n) a.n, t.who, EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl) AS gives_up \
                FROM a JOIN {now} t ON {equal} \
                WHERE (a.tbl, a.tid) IS DISTINCT FROM (t.tbl, t.tid) \
-                 AND NOT EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl AND {freed}){gone} \
+                 AND NOT EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl AND {freed}) \
                ORDER BY a.n, t.who) \
              SELECT a.n, {field}, pg_catalog.concat_ws(', ', {values}), {message} || CASE \
                WHEN o.n IS NOT NULL AND ko.n IS NULL THEN 'also in the record for ' || o.who \
@@ -110,12 +107,9 @@ impl After<'_> {
             after = self.values_after(index),
             rows = self.temporary(),
             now = self.values_now(index),
-            // Deletes come before all else that is written to the table.
-            gone = if self.stage.deletes {
-                format!(
-                    " AND NOT EXISTS (SELECT FROM {} g WHERE g.{GOES} AND g.{VALID} AND g.{ROW} = t.tid AND g.{TABLE} = t.tbl)",
-                    self.temporary()
-                )
+            phase = phase_of("x"),
+            goes = if self.stage.deletes {
+                format!(" OR {GOES} AND {VALID}")
             } else {
                 String::new()
             },
@@ -148,9 +142,10 @@ impl After<'_> {
         let keys = index.keys_sql.iter().enumerate();
         let (beside, who) = self.who_would_be();
         format!(
-            "SELECT * FROM (SELECT x.{N} AS n, x.{NEW} AS new, x.{LATE} AS late, x.{TABLE} AS tbl, x.{ROW} AS tid, \
+            "SELECT * FROM (SELECT x.{N} AS n, {phase} AS phase, x.{TABLE} AS tbl, x.{ROW} AS tid, \
              x.{COUNTS} AS counts, x.{VALID} AS valid, {who} AS who, {keys} FROM {rows} x{beside} WHERE {CHANGED} AND {holds}) x \
              WHERE {not_null}",
+            phase = phase_of("x"),
             keys = list(keys.map(|(i, key)| format!("{} AS k{i}", guarded(format!("({key})"))))),
             rows = self.temporary(),
             holds = guarded(format!("({})", predicate(index))),

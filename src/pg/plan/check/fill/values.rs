@@ -113,7 +113,13 @@ impl After<'_> {
         {
             parts.nulls.push(format!("({ABSENT} AND {missing})"));
         }
-        format!("CASE WHEN {FOUND} THEN {updated} ELSE {inserted} END")
+        match self.target.marks() {
+            Some((mark, how)) if stage.deletes && mark == column => format!(
+                "CASE WHEN s._goes THEN {} WHEN {FOUND} THEN {updated} ELSE {inserted} END",
+                how.now()
+            ),
+            _ => format!("CASE WHEN {FOUND} THEN {updated} ELSE {inserted} END"),
+        }
     }
 
     /// The value that the row would have after an update.

@@ -1,0 +1,181 @@
+//! Rows that cease to refer to rows which the plan deletes, and begin to refer to rows which it inserts.
+
+use crate::support::{Plan, World};
+
+fn allowed(world: &World) -> Plan {
+    world.plan_with("b", &["--max-deletes", "100"])
+}
+
+/// Plans without violations, applies, plans again without news, and takes back.
+fn round(world: &World, tables: &[&str], what: &str) {
+    let content = || -> Vec<Vec<String>> {
+        let rows = tables.iter();
+        rows.map(|t| world.rows(&format!("SELECT * FROM {t} ORDER BY 1")))
+            .collect()
+    };
+    let before = content();
+    let plan = allowed(world);
+    assert_eq!(plan.count("violation"), 0, "{what}: {:?}", plan.lines());
+    let applied = world.apply(&plan);
+    assert_eq!(applied.code, Some(0), "{what}: {}", applied.stderr);
+    assert_ne!(content(), before, "{what}");
+    let again = allowed(world);
+    let news = ["insert", "update", "delete", "violation"].map(|action| again.count(action));
+    assert_eq!(news, [0; 4], "{what}: {:?}", again.lines());
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(content(), before, "{what}");
+}
+
+#[test]
+fn children_move_from_a_row_that_goes_to_one_that_comes() {
+    for action in [
+        "",
+        "ON DELETE CASCADE",
+        "ON DELETE SET NULL",
+        "ON DELETE RESTRICT",
+        "DEFERRABLE",
+        "ON DELETE CASCADE DEFERRABLE",
+        "ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED",
+        "ON DELETE RESTRICT DEFERRABLE",
+    ] {
+        // By numbers.
+        let world = World::new(
+            &format!(
+                "CREATE TABLE g (id int PRIMARY KEY); \
+                 CREATE TABLE p (id int PRIMARY KEY, g int REFERENCES g {action}); \
+                 CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p {action}); \
+                 INSERT INTO g VALUES (1); INSERT INTO p VALUES (1, 1), (2, 1); INSERT INTO c VALUES (10, 1), (20, 2)"
+            ),
+            "g: {natural_key: [id], complete: true}\np: {natural_key: [id], complete: true}\nc: {natural_key: [id]}",
+        );
+        world.deliver("b", "g/1.csv", "id\n5\n");
+        world.deliver("b", "p/1.csv", "id,g\n3,5\n2,5\n");
+        world.deliver("b", "c/1.csv", "id,p\n10,3\n30,3\n");
+        round(&world, &["g", "p", "c"], action);
+        // By keys, which were renamed.
+        let world = World::new(
+            &format!(
+                "CREATE TABLE p (id serial PRIMARY KEY, no text UNIQUE); \
+                 CREATE TABLE c (no text PRIMARY KEY, p int NOT NULL REFERENCES p {action}); \
+                 INSERT INTO p (no) VALUES ('A'), ('B'); INSERT INTO c VALUES ('x', 1), ('y', 2)"
+            ),
+            "p: {natural_key: [no], complete: true}\n\
+             c: {natural_key: [no], references: {p: {table: p, by: {no: p_no}}}}",
+        );
+        world.deliver("b", "p/1.csv", "no\nC\nB\n");
+        world.deliver("b", "c/1.csv", "no,p_no\nx,C\nz,C\n");
+        round(&world, &["p", "c"], action);
+        // In one table.
+        let world = World::new(
+            &format!(
+                "CREATE TABLE s (id int PRIMARY KEY, boss int REFERENCES s {action}); \
+                 INSERT INTO s VALUES (1, NULL), (2, 1), (3, 2)"
+            ),
+            "s: {natural_key: [id]}",
+        );
+        world.deliver("b", "s/delete/1.csv", "id\n1\n");
+        world.deliver("b", "s/1.csv", "id,boss\n2,4\n4,5\n5,\n");
+        round(&world, &["s"], action);
+    }
+}
+
+#[test]
+fn what_is_taken_before_it_is_free_is_found_when_the_plan_is_made() {
+    // The new row has to be there before the old one goes, and takes what that one holds.
+    let world = World::new(
+        "CREATE TABLE p (id int PRIMARY KEY, code text UNIQUE); CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p); \
+         INSERT INTO p VALUES (1, 'A'); INSERT INTO c VALUES (10, 1)",
+        "p: {natural_key: [id]}\nc: {natural_key: [id]}",
+    );
+    world.deliver("b", "p/delete/1.csv", "id\n1\n");
+    world.deliver("b", "p/1.csv", "id,code\n2,A\n");
+    world.deliver("b", "c/1.csv", "id,p\n10,2\n");
+    let plan = allowed(&world);
+    assert!(
+        plan.text.contains("gives it up only later in this plan"),
+        "{}",
+        plan.text
+    );
+    // An update that leaves a row of its own table comes before that goes.
+    let world = World::new(
+        "CREATE TABLE s (id int PRIMARY KEY, boss int REFERENCES s, code text UNIQUE); \
+         INSERT INTO s VALUES (1, NULL, 'A'), (2, 1, 'B'), (3, NULL, 'C')",
+        "s: {natural_key: [id]}",
+    );
+    world.deliver("b", "s/delete/1.csv", "id\n1\n");
+    world.deliver("b", "s/1.csv", "id,boss,code\n2,3,A\n");
+    let plan = allowed(&world);
+    assert_eq!(plan.count("violation"), 1, "{:?}", plan.lines());
+    assert!(
+        plan.text.contains("gives it up only later in this plan"),
+        "{}",
+        plan.text
+    );
+    // A deferrable key allows both.
+    world.sql(
+        "ALTER TABLE s DROP CONSTRAINT s_code_key; ALTER TABLE s ADD UNIQUE (code) DEFERRABLE",
+    );
+    round(&world, &["s"], "deferrable");
+}
+
+#[test]
+fn deletes_elsewhere_change_nothing_about_what_updates_can_take() {
+    let world = World::new(
+        "CREATE TABLE o (id int PRIMARY KEY); CREATE TABLE p (id int PRIMARY KEY); \
+         CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p, code text UNIQUE); \
+         INSERT INTO o VALUES (1); INSERT INTO p VALUES (1), (2); \
+         INSERT INTO c VALUES (10, 1, 'A'), (20, 1, 'B'), (30, 2, 'C')",
+        "o: {natural_key: [id]}\np: {natural_key: [id]}\nc: {natural_key: [id]}",
+    );
+    world.deliver("b", "o/delete/1.csv", "id\n1\n");
+    world.deliver("b", "p/1.csv", "id\n3\n");
+    // 10 begins to refer to a new row and gives up what 20 and a new row take.
+    world.deliver("b", "c/1.csv", "id,p,code\n10,3,Z\n20,1,A\n40,3,B\n");
+    round(&world, &["o", "p", "c"], "a delete elsewhere");
+    // So it is where others of the table leave a row that goes; then 10 comes last.
+    world.deliver("b", "p/delete/1.csv", "id\n2\n");
+    world.deliver(
+        "b",
+        "c/1.csv",
+        "id,p,code\n10,3,Z\n20,1,D\n40,3,B\n30,1,C\n",
+    );
+    round(&world, &["o", "p", "c"], "a row that is left");
+    world.deliver("b", "c/1.csv", "id,p,code\n10,3,Z\n20,1,A\n30,1,C\n");
+    let plan = allowed(&world);
+    assert!(
+        plan.text.contains("gives it up only later in this plan"),
+        "{}",
+        plan.text
+    );
+}
+
+#[test]
+fn a_row_that_is_marked_leaves_a_partial_index() {
+    let world = World::new(
+        "CREATE TABLE t (no text, code text, gone bool NOT NULL DEFAULT false, PRIMARY KEY (no)); \
+         CREATE UNIQUE INDEX ON t (code) WHERE NOT gone; INSERT INTO t VALUES ('A', 'x'), ('B', 'y'), ('C', 'z')",
+        "t: {natural_key: [no], soft_delete: gone}",
+    );
+    world.deliver("b", "t/delete/1.csv", "no\nA\nB\n");
+    world.deliver("b", "t/1.csv", "no,code\nC,x\nD,y\n");
+    let plan = allowed(&world);
+    assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+    world.apply(&plan).ok();
+    let live = "SELECT no, code FROM t WHERE NOT gone ORDER BY 1";
+    assert_eq!(world.rows(live), ["C|x", "D|y"]);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows(live), ["A|x", "B|y", "C|z"]);
+    // In a full one it stays.
+    world.sql("DELETE FROM t WHERE gone; DROP INDEX t_code_idx; ALTER TABLE t ADD UNIQUE (code)");
+    let plan = allowed(&world);
+    assert_eq!(plan.count("violation"), 2, "{:?}", plan.lines());
+    // A check that forbids the mark is asked, too.
+    world.sql("ALTER TABLE t ADD CHECK (NOT (gone AND no = 'A'))");
+    world.deliver("b", "t/1.csv", "no,code\nC,z\n");
+    let plan = allowed(&world);
+    assert!(plan.text.contains("check_failed"), "{}", plan.text);
+}
