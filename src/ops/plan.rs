@@ -181,9 +181,11 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             .transient());
         }
     }
-    snapshot.look_up(&mut stages).await?;
     let mut missing = Vec::with_capacity(stages.len());
-    for stage in &mut stages {
+    for i in 0..stages.len() {
+        snapshot.look_up(&mut stages, i).await?;
+        let stage = &mut stages[i];
+        // What rows go, is to be known when those that may refer to them are looked up.
         missing.push(snapshot.complete(stage, read.fragments.len()).await?);
         if stage.deletes {
             snapshot.deletes_of(stage.target).await?;

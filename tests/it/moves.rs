@@ -179,3 +179,64 @@ fn a_row_that_is_marked_leaves_a_partial_index() {
     let plan = allowed(&world);
     assert!(plan.text.contains("check_failed"), "{}", plan.text);
 }
+
+#[test]
+fn a_key_that_a_row_gives_up_is_that_of_the_row_which_takes_it() {
+    // By a unique key, and by one of live rows only; rows that go are named or are not delivered.
+    for (schema, config) in [
+        ("code text UNIQUE", ""),
+        (
+            "code text, gone bool NOT NULL DEFAULT false",
+            ", soft_delete: gone",
+        ),
+        ("code text UNIQUE", ", complete: true"),
+        (
+            "code text, gone bool NOT NULL DEFAULT false",
+            ", soft_delete: gone, complete: true",
+        ),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE p (id serial PRIMARY KEY, no text UNIQUE, {schema}); \
+                 CREATE TABLE c (no text PRIMARY KEY, p int REFERENCES p DEFERRABLE); \
+                 INSERT INTO p (no, code) VALUES ('A', 'x'), ('B', 'y'); INSERT INTO c VALUES ('1', 1), ('2', 2)"
+            ),
+            &format!(
+                "p: {{natural_key: [no]{config}}}\n\
+                 c: {{natural_key: [no], references: {{p: {{table: p, by: {{code: code}}}}}}}}"
+            ),
+        );
+        if !config.contains("complete") {
+            world.deliver("b", "p/delete/1.csv", "no\nA\n");
+        }
+        world.deliver("b", "p/1.csv", "no,code\nC,x\nB,y\n");
+        world.deliver("b", "c/1.csv", "no,code\n1,x\n2,y\n3,x\n");
+        let plan = allowed(&world);
+        assert_eq!(plan.count("violation"), 0, "{config}: {:?}", plan.lines());
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows("SELECT c.no, p.no FROM c JOIN p ON p.id = p ORDER BY 1"),
+            ["1|C", "2|B", "3|C"],
+            "{config}"
+        );
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(
+            world.rows("SELECT c.no, p.no FROM c JOIN p ON p.id = p ORDER BY 1"),
+            ["1|A", "2|B"],
+            "{config}"
+        );
+        // Where none takes it, it is that of a row which goes.
+        world.sql("DELETE FROM p WHERE no = 'C'");
+        world.deliver("b", "p/1.csv", "no,code\nC,z\nB,y\n");
+        let plan = allowed(&world);
+        let hard = !config.contains("soft_delete");
+        assert_eq!(
+            plan.count("violation") > 0,
+            hard,
+            "{config}: {:?}",
+            plan.lines()
+        );
+    }
+}

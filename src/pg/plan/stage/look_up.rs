@@ -17,43 +17,48 @@ use crate::table::row::keys_equal;
 use crate::table::schema::Column;
 
 impl Snapshot<'_> {
-    /// Looks up what the records of all tables name, in dependency order, and finds the records with one
-    /// key where that was to be known first.
+    /// Looks up what the records of `stages[i]` name, and finds the records with one key where that was to be
+    /// known first. The tables before it are done.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn look_up(&self, stages: &mut [Stage<'_>]) -> Result<()> {
+    pub async fn look_up(&self, stages: &mut [Stage<'_>], i: usize) -> Result<()> {
         let session = self.session;
-        for i in 0..stages.len() {
-            let target = stages[i].target;
-            if target.lookups.is_empty() || stages[i].rows == 0 {
-                continue;
-            }
-            let together = stages[i].looked_up_together();
-            let found = match together.len() {
-                0 | 1 => 0,
-                _ => {
-                    session
-                        .execute(&stages[i].find_stored_together(&together))
-                        .await?
-                }
-            };
-            for lookup in &target.lookups.all {
-                // Its own new rows are numbered by their keys, to which no reference to it belongs.
-                if lookup.relation == target.table.name && !stages[i].duplicates {
-                    stages[i].find_duplicates_at_last(session).await?;
-                }
-                let known = if together.contains(&lookup) { found } else { 0 };
-                look_up(session, stages, i, lookup, known).await?;
-            }
-            if stages[i].duplicates {
-                session.run(&stages[i].forget_duplicates()).await?;
-                stages[i].duplicates = false;
-            }
-            stages[i].find_duplicates_at_last(session).await?;
+        let target = stages[i].target;
+        if target.lookups.is_empty() || stages[i].rows == 0 {
+            return Ok(());
         }
-        Ok(())
+        let mut together = stages[i].looked_up_together();
+        together.retain(|lookup| leaves(stages, lookup).is_none());
+        let found = match together.len() {
+            0 | 1 => 0,
+            _ => {
+                session
+                    .execute(&stages[i].find_stored_together(&together))
+                    .await?
+            }
+        };
+        for lookup in &target.lookups.all {
+            // Its own new rows are numbered by their keys, to which no reference to it belongs.
+            if lookup.relation == target.table.name && !stages[i].duplicates {
+                stages[i].find_duplicates_at_last(session).await?;
+            }
+            let known = if together.contains(&lookup) { found } else { 0 };
+            look_up(session, stages, i, lookup, known).await?;
+        }
+        if stages[i].duplicates {
+            session.run(&stages[i].forget_duplicates()).await?;
+            stages[i].duplicates = false;
+        }
+        stages[i].find_duplicates_at_last(session).await
     }
+}
+
+/// The table in which is looked up, where rows of it go whose keys new rows may take.
+fn leaves<'s, 'a>(stages: &'s [Stage<'a>], lookup: &Lookup) -> Option<&'s Stage<'a>> {
+    let parent = stages.iter().find(|s| s.target.name == lookup.table)?;
+    let takes = !lookup.is_by(&parent.target.config.natural_key);
+    (parent.deletes && takes).then_some(parent)
 }
 
 /// Looks up one thing for the records of `stages[i]`, of so many of which it is `known`.
@@ -64,20 +69,14 @@ async fn look_up(
     lookup: &Lookup,
     known: u64,
 ) -> Result<()> {
+    let (mut found, mut stored) = (0, known);
     // Each record is updated once: then all of them are found.
-    let mut is_open = known < stages[i].rows;
-    if is_open {
-        let stored = session.execute(&stages[i].find_stored(lookup)).await?;
-        is_open = known + stored < stages[i].rows;
+    if stored < stages[i].rows {
+        let leaves = leaves(stages, lookup);
+        stored += find_stored(session, &stages[i], lookup, leaves, &mut found).await?;
     }
-    let mut found = 0;
-    if !lookup.unique {
-        found += session
-            .execute(&stages[i].find_several_stored(lookup))
-            .await?;
-    }
+    let mut is_open = stored < stages[i].rows && session.holds(&stages[i].is_open(lookup)).await?;
     let parent = stages.iter().position(|s| s.target.name == lookup.table);
-    is_open = is_open && session.holds(&stages[i].is_open(lookup)).await?;
     if let Some(p) = parent.filter(|p| is_open && stages[*p].rows > 0) {
         let columns = &stages[p].target.table.columns;
         let number = columns.iter().position(|c| c.name == lookup.target.name);
@@ -97,6 +96,10 @@ async fn look_up(
             }
         }
     }
+    if is_open && leaves(stages, lookup).is_some() {
+        find_stored(session, &stages[i], lookup, None, &mut found).await?;
+        is_open = session.holds(&stages[i].is_open(lookup)).await?;
+    }
     if is_open {
         found += session.execute(&stages[i].find_none(lookup)).await?;
     }
@@ -105,6 +108,22 @@ async fn look_up(
     }
     stages[i].findings |= found > 0;
     Ok(())
+}
+
+/// Looks up in the database, rows of `leaves` that go excepted. Returns for how many records; `found` takes
+/// of how many several rows are there.
+async fn find_stored(
+    session: &Session,
+    stage: &Stage<'_>,
+    lookup: &Lookup,
+    leaves: Option<&Stage<'_>>,
+    found: &mut u64,
+) -> Result<u64> {
+    if !lookup.unique {
+        let several = stage.find_several_stored(lookup, leaves);
+        *found += session.execute(&several).await?;
+    }
+    session.execute(&stage.find_stored(lookup, leaves)).await
 }
 
 impl Stage<'_> {
@@ -128,8 +147,18 @@ impl Stage<'_> {
         }))
     }
 
-    fn names_row(&self, lookup: &Lookup) -> String {
-        self.names(lookup, |c| Ident(&c.name).to_string())
+    /// The condition that row `p` has the key that record `s` names, and does not go with `leaves`. What a
+    /// record is that goes itself, the rows say that are there.
+    fn names_row(&self, lookup: &Lookup, leaves: Option<&Stage<'_>>) -> String {
+        let names = self.names(lookup, |c| Ident(&c.name).to_string());
+        let stays = leaves.map_or_else(String::new, |parent| {
+            format!(
+                " AND (s._goes OR NOT EXISTS (SELECT FROM {} g WHERE g._goes AND {}))",
+                parent.temporary(),
+                keys_equal(&parent.target.key(), "g", "p")
+            )
+        });
+        names + &stays
     }
 
     /// What a record gets when something is found: the answer, and the column that it is for if the record
@@ -145,10 +174,14 @@ impl Stage<'_> {
     }
 
     /// Looks up in the database. Where rows that are marked as deleted have the key too, a live one counts.
-    pub(in crate::pg) fn find_stored(&self, lookup: &Lookup) -> Statement {
+    pub(in crate::pg) fn find_stored(
+        &self,
+        lookup: &Lookup,
+        leaves: Option<&Stage<'_>>,
+    ) -> Statement {
         let (stage, relation) = (self.temporary(), &lookup.relation);
         let number = format!("p.{}", Ident(&lookup.target.name));
-        let names = self.names_row(lookup);
+        let names = self.names_row(lookup, leaves);
         let sql = if lookup.unique {
             format!(
                 "UPDATE {stage} s SET {} FROM {relation} p WHERE s.{} IS NOT DISTINCT FROM NULL AND {names}",
@@ -158,8 +191,9 @@ impl Stage<'_> {
         } else {
             format!(
                 "UPDATE {stage} s SET {} FROM (SELECT DISTINCT ON (s._n) s._n, {number} AS number FROM {stage} s \
-                 JOIN {relation} p ON {names} ORDER BY s._n, NOT ({lives})) x WHERE x._n = s._n",
+                 JOIN {relation} p ON {names} WHERE s.{} IS NOT DISTINCT FROM NULL ORDER BY s._n, NOT ({lives})) x WHERE x._n = s._n",
                 self.sets(lookup, "x.number"),
+                lookup.found(),
                 lives = lookup.lives(),
             )
         };
@@ -287,14 +321,19 @@ impl Stage<'_> {
     }
 
     /// Notes records that name rows of which several are there.
-    pub(in crate::pg) fn find_several_stored(&self, lookup: &Lookup) -> Statement {
+    pub(in crate::pg) fn find_several_stored(
+        &self,
+        lookup: &Lookup,
+        leaves: Option<&Stage<'_>>,
+    ) -> Statement {
         let lives = lookup.lives();
         let which = format!(
-            "s._n IN (SELECT s._n FROM {} s JOIN {} p ON {} GROUP BY s._n HAVING pg_catalog.count(*) > 1 \
+            "s._n IN (SELECT s._n FROM {} s JOIN {} p ON {} WHERE s.{} IS NOT DISTINCT FROM NULL GROUP BY s._n HAVING pg_catalog.count(*) > 1 \
              AND pg_catalog.count(*) FILTER (WHERE {lives}) <> 1)",
             self.temporary(),
             lookup.relation,
-            self.names_row(lookup),
+            self.names_row(lookup, leaves),
+            lookup.found(),
         );
         self.note(
             lookup,
