@@ -285,8 +285,9 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
         return name_others(&locked.session, &names, e).await;
     }
     let session = locked.session;
+    let header = &plan.plan().header;
     // The plan's rows referred to rows that were there, and others were not.
-    if e.code() == Some("23503") && plan.plan().header.undoes.is_empty() {
+    if e.code() == Some("23503") && header.undoes.is_empty() {
         if tables.iter().any(|t| !t.target.lookups.is_empty())
             && let Ok(Some(report)) = drift_again(&session, plan).await
         {
@@ -300,14 +301,19 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     if !matches!(e.code(), Some("23505" | "23P01")) {
         return e;
     }
+    let marks = tables.iter().any(|t| t.rows.mark > 0);
     match drift_again(&session, plan).await {
         Ok(Some(report)) => report.into(),
         // One load cannot have done that, but several in turn can.
-        _ if plan.plan().header.undoes.len() > 1 => e
+        _ if header.undoes.len() > 1 => e
             .and(": between these loads, rows took over values of a unique key from each other")
             .with_remedy(Remedy::OneByOne),
+        _ if marks && !header.undoes.is_empty() => e.and(
+            ": rows that are only marked as deleted (soft_delete) keep what must be unique; a unique index of the rows that \
+             are not marked would allow this",
+        ),
         // A trigger may have given the value.
-        _ if plan.plan().header.undoes.is_empty()
+        _ if header.undoes.is_empty()
             && tables.iter().all(|t| t.target.table.triggers.is_empty()) =>
         {
             e.with_kind(ErrorKind::Drift).and(

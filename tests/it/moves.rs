@@ -240,3 +240,36 @@ fn a_key_that_a_row_gives_up_is_that_of_the_row_which_takes_it() {
         );
     }
 }
+
+#[test]
+fn rows_that_are_marked_already_are_gone_however_many() {
+    let world = World::new(
+        "CREATE TABLE t (id serial PRIMARY KEY, no text, gone bool NOT NULL DEFAULT false); \
+         CREATE UNIQUE INDEX ON t (no) WHERE NOT gone; INSERT INTO t (no, gone) VALUES ('A', true), ('A', false)",
+        "t: {natural_key: [no], soft_delete: gone}",
+    );
+    world.deliver("b", "t/delete/1.csv", "no\nA\n");
+    let plan = allowed(&world);
+    assert_eq!((plan.count("delete"), plan.count("violation")), (1, 0));
+    world.apply(&plan).ok();
+    let again = allowed(&world);
+    assert_eq!(again.lines(), ["= t no=A: unchanged"]);
+    assert_eq!(allowed(&world).text, again.text);
+    world.apply(&again).ok();
+}
+
+#[test]
+fn a_rollback_that_marks_rows_says_why_a_key_is_taken() {
+    let world = World::new(
+        "CREATE TABLE t (no text PRIMARY KEY, code text UNIQUE, gone bool NOT NULL DEFAULT false); \
+         INSERT INTO t VALUES ('A', 'x')",
+        "t: {natural_key: [no], soft_delete: gone}",
+    );
+    world.deliver("b", "t/1.csv", "no,code\nA,y\nB,x\n");
+    let plan = allowed(&world);
+    world.apply(&plan).ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .exits(1)
+        .says("rows that are only marked as deleted (soft_delete) keep what must be unique");
+}

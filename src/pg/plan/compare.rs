@@ -252,6 +252,10 @@ impl<'c> Comparison<'c> {
         }
         let order = match found {
             Found::OneRow => String::new(),
+            // Of several rows that are marked, the same one each time.
+            Found::Rows if stage.deletes && stage.target.mark().is_some() => {
+                format!(" ORDER BY s._n{}, {digest}", beside.then_live_first())
+            }
             Found::Rows => format!(" ORDER BY s._n{}", beside.then_live_first()),
         };
         let sql = format!(
