@@ -3,6 +3,7 @@
 //! A row that is new has no number yet. In its staged record, and in those of the records that name it, a
 //! value stands for it that no row has; it never leaves the staging tables.
 
+mod findings;
 mod together;
 
 use super::Stage;
@@ -10,7 +11,6 @@ use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::ABSENT;
 use crate::pg::plan::snapshot::Snapshot;
-use crate::plan::ViolationKind;
 use crate::sql::{Ident, Literal, Statement, all, list};
 use crate::table::lookup::{Lookup, provisional};
 use crate::table::row::keys_equal;
@@ -301,121 +301,6 @@ impl Stage<'_> {
         format!(
             "pg_catalog.json_build_object({})::pg_catalog.text",
             list(parts)
-        )
-    }
-
-    /// Notes records, selected by number, with what is wrong about a lookup.
-    fn note(&self, lookup: &Lookup, kind: ViolationKind, which: &str, message: &str) -> Statement {
-        let lookups = &self.target.lookups;
-        let column = &self.target.table.columns[lookup.of].name;
-        let sql = format!(
-            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) \
-             SELECT {place}, s._n, '{kind}', {field}, {said}, {message} FROM {stage} s WHERE {which}",
-            place = self.target.place,
-            kind = kind.word(),
-            field = Literal(column),
-            said = lookups.said(lookup, "s"),
-            stage = self.temporary(),
-        );
-        self.looking_up(lookup, sql)
-    }
-
-    /// Notes records that name rows of which several are there.
-    pub(in crate::pg) fn find_several_stored(
-        &self,
-        lookup: &Lookup,
-        leaves: Option<&Stage<'_>>,
-    ) -> Statement {
-        let lives = lookup.lives();
-        let which = format!(
-            "s._n IN (SELECT s._n FROM {} s JOIN {} p ON {} WHERE s.{} IS NOT DISTINCT FROM NULL GROUP BY s._n HAVING pg_catalog.count(*) > 1 \
-             AND pg_catalog.count(*) FILTER (WHERE {lives}) <> 1)",
-            self.temporary(),
-            lookup.relation,
-            self.names_row(lookup, leaves),
-            lookup.found(),
-        );
-        self.note(
-            lookup,
-            ViolationKind::AmbiguousKey,
-            &which,
-            &self.several(lookup),
-        )
-    }
-
-    /// Notes records that name new rows of which the batch has several.
-    pub(in crate::pg) fn find_several_staged(
-        &self,
-        lookup: &Lookup,
-        parent: &Stage<'_>,
-    ) -> Statement {
-        let (from, is_new) = parent.new_rows(lookup);
-        let which = format!(
-            "s._n IN (SELECT s._n FROM {} s, {from} WHERE {} AND {} AND {is_new} \
-             GROUP BY s._n HAVING pg_catalog.count(*) > 1)",
-            self.temporary(),
-            self.open(lookup),
-            self.names(lookup, |c| c.staged()),
-        );
-        self.note(
-            lookup,
-            ViolationKind::AmbiguousKey,
-            &which,
-            &self.several(lookup),
-        )
-    }
-
-    fn several(&self, lookup: &Lookup) -> String {
-        let message = format!(
-            "several rows of {} have this {}; a unique key on it would prevent that",
-            lookup.table,
-            self.target.lookups.columns(lookup)
-        );
-        Literal(&message).to_string()
-    }
-
-    /// Notes records that name rows which are neither there nor brought by the batch. A row that is to be
-    /// deleted is not there either, then.
-    pub(in crate::pg) fn find_none(&self, lookup: &Lookup) -> Statement {
-        let lookups = &self.target.lookups;
-        let what = format!(
-            "no row of {} has {} = ",
-            lookup.table,
-            lookups.columns(lookup)
-        );
-        let message = format!(
-            "{}::text || {} || ', neither in the database nor among the new rows of this plan'",
-            Literal(&what),
-            lookups.said(lookup, "s"),
-        );
-        self.note(
-            lookup,
-            ViolationKind::MissingParent,
-            &format!("{} AND NOT s._goes", self.open(lookup)),
-            &message,
-        )
-    }
-
-    /// Notes records that give a number, and a key of another row.
-    pub(in crate::pg) fn find_disagreeing(&self, lookup: &Lookup) -> Statement {
-        let column = &self.target.table.columns[lookup.of];
-        let found = format!("s.{}", lookup.found());
-        let cell = format!("s.{}", column.staged());
-        let which = format!(
-            "{found} IS DISTINCT FROM NULL AND NOT {}",
-            lookup.target.equality.equal(&found, &cell)
-        );
-        let message = format!(
-            "the record gives {} as well, of another row than the row of {} that has this {}",
-            column.name,
-            lookup.table,
-            self.target.lookups.columns(lookup)
-        );
-        self.note(
-            lookup,
-            ViolationKind::InvalidValue,
-            &which,
-            &Literal(&message).to_string(),
         )
     }
 
