@@ -28,6 +28,8 @@ pub struct Stage<'a> {
     /// Its table.
     pub target: &'a Target,
     has_raw: bool,
+    /// Whether the records have moved on to the table of those for which was looked up.
+    looked_up: bool,
     /// Columns that some record gave.
     pub used: Vec<bool>,
     /// Whether reading has shown that no two records have one key.
@@ -94,7 +96,7 @@ impl<'a> Stage<'a> {
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn new(session: &Session, target: &'a Target) -> Result<Stage<'a>> {
         let stage = Stage::described(target);
-        session.run(&stage.create()).await?;
+        session.run(&stage.create(stage.temporary())).await?;
         Ok(stage)
     }
 
@@ -103,6 +105,7 @@ impl<'a> Stage<'a> {
         Stage {
             target,
             has_raw: false,
+            looked_up: false,
             used: vec![false; target.table.columns.len()],
             surely_distinct: false,
             rows: 0,
@@ -120,12 +123,20 @@ impl<'a> Stage<'a> {
 
     /// The staging table.
     pub fn temporary(&self) -> Temporary {
+        if self.looked_up {
+            return self.looked_up_table();
+        }
         self.named("stage")
     }
 
     /// The table of records that share their key with others.
     pub fn duplicates_table(&self) -> Temporary {
         self.named("duplicates")
+    }
+
+    /// The table of the records for which was looked up.
+    fn looked_up_table(&self) -> Temporary {
+        self.named("looked_up")
     }
 
     fn raw(&self) -> Temporary {
@@ -148,7 +159,7 @@ impl<'a> Stage<'a> {
         format!("{what} records of table {}", self.target.name)
     }
 
-    pub(in crate::pg) fn create(&self) -> Statement {
+    pub(in crate::pg) fn create(&self, table: Temporary) -> Statement {
         let columns = self.read_columns().map(|c| c.defined_as(c.staged()));
         let lookups = self.target.lookups.all.iter();
         let found = lookups.flat_map(|l| {
@@ -157,7 +168,7 @@ impl<'a> Stage<'a> {
         });
         let sql = format!(
             "CREATE TEMPORARY TABLE {} ({OWN_COLUMNS}, {})",
-            self.temporary().bare(),
+            table.bare(),
             list(columns.chain(found))
         );
         Statement::new(self.doing("staging"), sql)

@@ -29,8 +29,8 @@ fn staging() {
     let samples = &stages[1];
     let volume = &samples.target.table.columns[3];
     let statements = [
-        stages[0].create(),
-        samples.create(),
+        stages[0].create(stages[0].temporary()),
+        samples.create(samples.temporary()),
         samples.copy_into(samples.temporary()),
         samples.create_raw(),
         samples.cast_all(volume),
@@ -145,7 +145,7 @@ fn looking_up() {
     let mut sink = |_: &[u8], _| Ok(());
     let compared = Comparison::new(samples, &origin, &mut sink).statement(Found::OneRow);
     let statements = [
-        samples.create(),
+        samples.create(samples.temporary()),
         samples.create_duplicates(),
         samples.find_stored(maker, None),
         samples.find_stored(subject, Some(subjects)),

@@ -21,6 +21,7 @@ impl Stage<'_> {
         }
         // A key can be known in part only when it was looked up, and so can what records say.
         if !self.target.lookups.is_empty() {
+            session.run(&self.create(self.looked_up_table())).await?;
             if !self.surely_distinct {
                 session.run(&self.create_duplicates()).await?;
             }

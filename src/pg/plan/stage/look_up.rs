@@ -30,21 +30,18 @@ impl Snapshot<'_> {
         }
         let mut together = stages[i].looked_up_together();
         together.retain(|lookup| leaves(stages, lookup).is_none());
-        let found = match together.len() {
-            0 | 1 => 0,
-            _ => {
-                session
-                    .execute(&stages[i].find_stored_together(&together))
-                    .await?
-            }
-        };
+        if !together.is_empty() {
+            session
+                .run(&stages[i].find_stored_together(&together))
+                .await?;
+            stages[i].looked_up = true;
+        }
         for lookup in &target.lookups.all {
             // Its own new rows are numbered by their keys, to which no reference to it belongs.
             if lookup.relation == target.table.name && !stages[i].duplicates {
                 stages[i].find_duplicates_at_last(session).await?;
             }
-            let known = if together.contains(&lookup) { found } else { 0 };
-            look_up(session, stages, i, lookup, known).await?;
+            look_up(session, stages, i, lookup, together.contains(&lookup)).await?;
         }
         if stages[i].duplicates {
             session.run(&stages[i].forget_duplicates()).await?;
@@ -61,21 +58,23 @@ fn leaves<'s, 'a>(stages: &'s [Stage<'a>], lookup: &Lookup) -> Option<&'s Stage<
     (parent.deletes && takes).then_some(parent)
 }
 
-/// Looks up one thing for the records of `stages[i]`, of so many of which it is `known`.
+/// Looks up one thing for the records of `stages[i]`. `looked` says that this was done in the database.
 async fn look_up(
     session: &Session,
     stages: &mut [Stage<'_>],
     i: usize,
     lookup: &Lookup,
-    known: u64,
+    looked: bool,
 ) -> Result<()> {
-    let (mut found, mut stored) = (0, known);
-    // Each record is updated once: then all of them are found.
-    if stored < stages[i].rows {
+    let mut found = 0;
+    let mut all = false;
+    if !looked {
         let leaves = leaves(stages, lookup);
-        stored += find_stored(session, &stages[i], lookup, leaves, &mut found).await?;
+        let stored = find_stored(session, &stages[i], lookup, leaves, &mut found).await?;
+        // Each record is updated once: then all of them are found.
+        all = stored == stages[i].rows;
     }
-    let mut is_open = stored < stages[i].rows && session.holds(&stages[i].is_open(lookup)).await?;
+    let mut is_open = !all && session.holds(&stages[i].is_open(lookup)).await?;
     let parent = stages.iter().position(|s| s.target.name == lookup.table);
     if let Some(p) = parent.filter(|p| is_open && stages[*p].rows > 0) {
         let columns = &stages[p].target.table.columns;

@@ -1,7 +1,8 @@
 //! Several things that are looked up in one statement.
 
 use crate::pg::plan::stage::Stage;
-use crate::sql::{Ident, Statement, all, list};
+use crate::plan::incoming::STAGE_COLUMNS;
+use crate::sql::{Ident, Statement, list};
 use crate::table::lookup::{Lookup, Origin};
 
 impl<'a> Stage<'a> {
@@ -15,19 +16,35 @@ impl<'a> Stage<'a> {
         lookups.filter(|l| l.unique && !waits(l)).collect()
     }
 
-    /// Looks up several things in the database at once, for the records of which all are there: a record is
-    /// written anew each time.
+    /// Looks up several things in the database at once, for all records, which move to the table of those for
+    /// which was looked up: to write each again where it is takes longer.
     pub(in crate::pg) fn find_stored_together(&self, lookups: &[&Lookup]) -> Statement {
-        let each = || lookups.iter().enumerate();
-        let sets = each().map(|(i, l)| self.sets(l, &format!("p{i}.{}", Ident(&l.target.name))));
-        let from = each().map(|(i, l)| format!("{} p{i}", l.relation));
-        let names = each().map(|(i, l)| self.names_as(l, |c| format!("p{i}.{}", Ident(&c.name))));
+        let number = |i: usize| format!("p{i}.{}", Ident(&lookups[i].target.name));
+        let mut from = format!("{} s", self.temporary());
+        for (i, lookup) in lookups.iter().enumerate() {
+            let names = self.names_as(lookup, |c| format!("p{i}.{}", Ident(&c.name)));
+            from += &format!(" LEFT JOIN {} p{i} ON {names}", lookup.relation);
+        }
+        let columns = self.read_columns().enumerate().map(|(of, column)| {
+            let (cell, ty) = (format!("s.{}", column.staged()), &column.base_type_sql);
+            let answers = |l: &&Lookup| l.answers && l.of == of;
+            match lookups.iter().position(answers) {
+                Some(i) => format!("coalesce({cell}, ({})::{ty})", number(i)),
+                None => cell,
+            }
+        });
+        let found = self.target.lookups.all.iter().flat_map(|lookup| {
+            let found = match lookups.iter().position(|l| *l == lookup) {
+                Some(i) => number(i),
+                None => "NULL".to_owned(),
+            };
+            [found, "NULL".to_owned()]
+        });
+        let own = STAGE_COLUMNS.split(", ").map(|c| format!("s.{c}"));
         let sql = format!(
-            "UPDATE {} s SET {} FROM {} WHERE {}",
-            self.temporary(),
-            list(sets),
-            list(from),
-            all(names)
+            "INSERT INTO {} SELECT {} FROM {from}",
+            self.looked_up_table(),
+            list(own.chain(columns).chain(found)),
         );
         Statement::new(self.doing("looking up rows for the"), sql)
     }
