@@ -58,10 +58,11 @@ impl Context<'_> {
     /// Finds the new rows to which updates refer that are written before a row goes, and those to which
     /// these refer in turn.
     async fn find_early(&self, tables: &[Staged], order: &mut [Order]) -> Result<()> {
-        if order.iter().all(|o| o.first + o.leave == 0) {
+        let new = || tables.iter().filter(|t| t.rows.insert > 0);
+        if new().count() == 0 || order.iter().all(|o| o.first + o.leave == 0) {
             return Ok(());
         }
-        for staged in tables {
+        for staged in new() {
             self.session.run(&staged.create_early()).await?;
         }
         let mut is_first = true;
@@ -77,9 +78,10 @@ impl Context<'_> {
                     if refers == 0 || parent.rows.insert == 0 {
                         continue;
                     }
-                    let statements = match is_first {
-                        true => child.needed_early(parent),
-                        false => child.needed_earlier(parent),
+                    let statements = if is_first {
+                        child.needed_early(parent)
+                    } else {
+                        child.needed_earlier(parent)
                     };
                     let early = self.mark(&statements).await?;
                     order[j].early += early;

@@ -239,9 +239,10 @@ impl After<'_> {
             } else {
                 format!("{stays}({differs})")
             },
-            is_row = match stage.deletes {
-                true if marks => format!("(NOT s._goes OR {FOUND}) AND "),
-                _ => stays.to_owned(),
+            is_row = if marks && stage.deletes {
+                format!("(NOT s._goes OR {FOUND}) AND ")
+            } else {
+                stays.to_owned()
             },
             when = format_args!(
                 "CASE WHEN s._goes THEN {} WHEN {ABSENT} THEN {} END",
