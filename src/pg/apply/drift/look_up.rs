@@ -8,12 +8,18 @@ use crate::sql::{Literal, Qualified, Statement, Values, list};
 use crate::table::schema::Column;
 
 impl Staged {
-    /// Fills in what is there now, and who changed it. Columns that are as the plan saw them are
-    /// left out.
+    /// Makes it quick to find an entry by its number.
+    pub(super) fn index(&self) -> Statement {
+        let sql = format!("CREATE INDEX ON {} (_n)", self.temporary());
+        Statement::new(self.doing_find_out(), sql)
+    }
+
+    /// Fills in what is there now, and who changed it, as the audit log says where it may be read. Columns
+    /// that are as the plan saw them are left out.
     pub(super) async fn look_up(
         &self,
         session: &Session,
-        loader_schema: &str,
+        audit_log: Option<&Qualified>,
         n: u64,
         row: &mut DriftRow,
     ) -> Result<()> {
@@ -45,13 +51,8 @@ impl Staged {
         } else {
             row.columns.clear();
         }
-        let audit_log = Qualified {
-            schema: loader_schema.into(),
-            name: "audit_log".into(),
-        };
-        // The planning role may not read the audit log; then nobody is named.
-        if session.holds(&is_readable(&audit_log)).await? {
-            let by = self.changed_by(&audit_log, n, &record_id, row.state);
+        if let Some(audit_log) = audit_log {
+            let by = self.changed_by(audit_log, n, &record_id, row.state);
             row.by = session.column(&by).await?.into_iter().next();
         }
         Ok(())
@@ -114,7 +115,7 @@ impl Staged {
     }
 }
 
-fn is_readable(table: &Qualified) -> Statement {
+pub(super) fn is_readable(table: &Qualified) -> Statement {
     let table = Literal(&table.to_string()).to_string();
     let sql = format!("SELECT pg_catalog.has_table_privilege({table}, 'SELECT')");
     Statement::new("asking for privileges", sql)
