@@ -936,3 +936,23 @@ fn keys_of_any_kind_of_text_and_without_a_unique_index_are_looked_up() {
     let plan = world.plan("b");
     assert!(plan.text.contains("ambiguous_key"), "{}", plan.text);
 }
+
+#[test]
+fn a_unique_key_that_finds_several_rows_repeats_no_record() {
+    let world = World::new(
+        "CREATE TABLE p (id serial PRIMARY KEY, no text UNIQUE); CREATE TABLE heir () INHERITS (p); \
+         CREATE TABLE c (id int PRIMARY KEY, p int); \
+         INSERT INTO p (no) VALUES ('A'), ('B'); INSERT INTO heir (no) VALUES ('A')",
+        "c: {natural_key: [id], references: {p: {table: p, by: {no: no}}}}\np: {natural_key: [no]}",
+    );
+    world.deliver("b", "c/1.csv", "id,no\n1,B\n2,A\n3,B\n");
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "+ c id=1: p=<B>",
+            "! c id=2: ambiguous_key p block",
+            "+ c id=3: p=<B>",
+        ]
+    );
+}

@@ -79,12 +79,12 @@ impl Staged {
                 .map(|n| self.target.table.column_by_number(*n))
                 .collect();
             let Some(columns) = columns else { continue };
-            let takes = match index.predicate {
+            let takes: Vec<String> = match index.predicate {
                 // An update may bring a row into the index with all that the row holds.
-                Some(_) => "true".to_owned(),
-                None => any(columns.iter().filter_map(|c| self.updates_of(c))),
+                Some(_) => vec!["true".to_owned()],
+                None => columns.iter().filter_map(|c| self.updates_of(c)).collect(),
             };
-            if takes == any(None::<String>) {
+            if takes.is_empty() {
                 continue;
             }
             let equal = columns.iter().zip(&index.equality).map(|(c, equality)| {
@@ -102,6 +102,7 @@ impl Staged {
                 versions = self.versions(),
                 table = self.target.table.name,
                 update = Fate::Update,
+                takes = any(takes),
                 equal = all(equal),
                 gives = index.contains(&self.target.table.name, "f"),
             )));

@@ -30,18 +30,25 @@ impl Snapshot<'_> {
         }
         let mut together = stages[i].looked_up_together();
         together.retain(|lookup| leaves(stages, lookup).is_none());
+        let mut looked = Looked::NotYet;
         if !together.is_empty() {
-            session
-                .run(&stages[i].find_stored_together(&together))
-                .await?;
-            stages[i].looked_up = true;
+            let statement = stages[i].find_stored_together(&together);
+            // A unique key finds several rows where others inherit from its table, or compare otherwise.
+            stages[i].looked_up = session.execute(&statement).await? == stages[i].rows;
+            looked = if stages[i].looked_up {
+                Looked::OneRow
+            } else {
+                Looked::Several
+            };
         }
         for lookup in &target.lookups.all {
             // Its own new rows are numbered by their keys, to which no reference to it belongs.
             if lookup.relation == target.table.name && !stages[i].duplicates {
                 stages[i].find_duplicates_at_last(session).await?;
             }
-            look_up(session, stages, i, lookup, together.contains(&lookup)).await?;
+            let of_this = together.contains(&lookup);
+            let looked = if of_this { looked } else { Looked::NotYet };
+            look_up(session, stages, i, lookup, looked).await?;
         }
         if stages[i].duplicates {
             session.run(&stages[i].forget_duplicates()).await?;
@@ -58,17 +65,31 @@ fn leaves<'s, 'a>(stages: &'s [Stage<'a>], lookup: &Lookup) -> Option<&'s Stage<
     (parent.deletes && takes).then_some(parent)
 }
 
-/// Looks up one thing for the records of `stages[i]`. `looked` says that this was done in the database.
+/// What is known of a lookup in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    NotYet,
+    /// It is done: each record found one row at most.
+    OneRow,
+    /// Some record may have found several, though a unique key should prevent that; nothing was kept.
+    Several,
+}
+
+/// Looks up one thing for the records of `stages[i]`.
 async fn look_up(
     session: &Session,
     stages: &mut [Stage<'_>],
     i: usize,
     lookup: &Lookup,
-    looked: bool,
+    looked: Looked,
 ) -> Result<()> {
     let mut found = 0;
     let mut all = false;
-    if !looked {
+    if looked != Looked::OneRow {
+        if lookup.unique && looked == Looked::Several {
+            let several = stages[i].find_several_stored(lookup, None);
+            found += session.execute(&several).await?;
+        }
         let leaves = leaves(stages, lookup);
         let stored = find_stored(session, &stages[i], lookup, leaves, &mut found).await?;
         // Each record is updated once: then all of them are found.
