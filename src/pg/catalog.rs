@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
+use crate::pg::session::{plan_as_usual, plan_once};
 use crate::sql::{Ident, Qualified, Statement, Values};
 use crate::table::config::{Config, TableConfig};
 use crate::table::reference::Reference;
@@ -24,6 +25,17 @@ const CHECKS: &str = include_str!("catalog/checks.sql");
 const FOREIGN_KEYS: &str = include_str!("catalog/foreign_keys.sql");
 const TRIGGERS: &str = include_str!("catalog/triggers.sql");
 const DESCRIPTION: &str = include_str!("catalog/description.sql");
+/// What is asked of each table.
+const OF_A_TABLE: [&str; 8] = [
+    kinds::TYPES,
+    COLUMNS,
+    UNIQUE,
+    EXCLUSIONS,
+    FOREIGN_KEYS,
+    CHECKS,
+    TRIGGERS,
+    DESCRIPTION,
+];
 /// SQLSTATE of what is asked after something in the same transaction failed.
 const ABORTED: &str = "25P02";
 
@@ -143,13 +155,13 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
              cannot be loaded; load its other partitions by their own names"
         )));
     }
-    let rows = async |sql: &str| {
-        let mut values = Values::default();
-        values.text(oid.to_string());
-        session.query(&Statement::with(&doing, sql, values)).await
-    };
+    let oid_text = oid.to_string();
+    let rows = |query| session.query_again(&doing, query, &oid_text);
+    let (once, as_usual) = (plan_once(), plan_as_usual());
+    session.prepare(&doing, &OF_A_TABLE).await?;
     // All are sent at once: the way to the server and back is paid for once.
-    let mut answers: [Result<Vec<tokio_postgres::Row>>; 8] = tokio::join!(
+    let (_, types, columns, unique, exclusions, keys, checks, triggers, description, _) = tokio::join!(
+        session.run(&once),
         rows(kinds::TYPES),
         rows(COLUMNS),
         rows(UNIQUE),
@@ -158,8 +170,18 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         rows(CHECKS),
         rows(TRIGGERS),
         rows(DESCRIPTION),
-    )
-    .into();
+        session.run(&as_usual),
+    );
+    let mut answers: [Result<Vec<tokio_postgres::Row>>; 8] = [
+        types,
+        columns,
+        unique,
+        exclusions,
+        keys,
+        checks,
+        triggers,
+        description,
+    ];
     // What failed says why; those after it only that something did.
     let says_why =
         |answer: &Result<_>| matches!(answer, Err(error) if error.code() != Some(ABORTED));

@@ -7,8 +7,9 @@ mod settings;
 #[cfg(test)]
 mod statements;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio_postgres::Client;
@@ -23,6 +24,7 @@ use failure::discreet;
 pub use failure::{failed, must_be};
 pub(super) use rows::parsed;
 pub use rows::{CopyLines, TextRow};
+pub(super) use settings::{plan_as_usual, plan_once};
 
 /// How long sessions wait.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,8 @@ pub struct Session {
     unreplicated: Arc<AtomicBool>,
     /// The server process behind it.
     pub backend: Backend,
+    /// What was parsed already, by its text.
+    prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
     /// How long an answer is waited for.
     pub(super) patience: Duration,
     /// What hides sensitive values in what is said about this session's work.
@@ -107,6 +111,7 @@ impl Session {
                 process: 0,
                 started: String::new(),
             },
+            prepared: Mutex::default(),
             patience: timeouts.patience(),
             mask: OnceLock::new(),
         };

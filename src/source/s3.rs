@@ -1,5 +1,7 @@
 //! A bucket as a source.
 
+mod http;
+
 use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
@@ -13,7 +15,6 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use super::spool::Spool;
 use super::{ObjectInfo, SourceError};
@@ -40,15 +41,12 @@ enum Failed {
 
 impl Bucket {
     pub(super) async fn open(name: &str, prefix: &str) -> Self {
-        let https = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(30))
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(https)
+            .http_client(http::client())
             .retry_config(RetryConfig::standard().with_max_attempts(5))
             .timeout_config(timeouts);
         let region = Region::from_static("us-east-1");

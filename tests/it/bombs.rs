@@ -1,15 +1,11 @@
 //! Whatever is delivered, memory stays flat: what is larger than is allowed is refused while it is read,
 //! by the object's name and the setting that would allow it.
 
-use std::io::Write;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
-use crate::support::World;
 use crate::support::run::{Run, finish};
+use crate::support::{World, gzip};
 
 const MIB: usize = 1 << 20;
 
@@ -22,16 +18,10 @@ fn world() -> World {
     world
 }
 
-/// `start`, so many mebibytes of `fill`, and `end`, compressed.
+/// `start`, so many mebibytes of `fill`, and `end`, compressed: as members of one file, so that
+/// each mebibyte need not be compressed anew.
 fn bomb(start: &str, fill: u8, mib: usize, end: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(start.as_bytes()).unwrap();
-    let piece = vec![fill; MIB];
-    for _ in 0..mib {
-        encoder.write_all(&piece).unwrap();
-    }
-    encoder.write_all(end.as_bytes()).unwrap();
-    encoder.finish().unwrap()
+    [gzip(start), gzip(vec![fill; MIB]).repeat(mib), gzip(end)].concat()
 }
 
 /// The run of `loader plan`, and the most memory that it had, in MiB.

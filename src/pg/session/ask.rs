@@ -1,7 +1,11 @@
 //! How a session runs statements.
 
+use std::sync::PoisonError;
+
 use bytes::Bytes;
 use futures_util::SinkExt;
+use futures_util::future::join_all;
+use tokio_postgres::Statement as Prepared;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
@@ -94,6 +98,43 @@ impl Session {
         let values = typed(statement);
         let query = self.client.query_typed(statement.text(), &values);
         self.answer(statement.doing(), query).await
+    }
+
+    /// The rows of a query with one value that is asked of one thing after the other: [`Session::prepare`]
+    /// parses it once, which takes longer than to answer it.
+    pub(in crate::pg) async fn query_again(
+        &self,
+        doing: &str,
+        query: &'static str,
+        value: &str,
+    ) -> Result<Vec<Row>> {
+        let prepared = self.prepared(doing, query).await?;
+        let values: [&(dyn ToSql + Sync); 1] = [&value];
+        self.answer(doing, self.client.query(&prepared, &values))
+            .await
+    }
+
+    /// Has these queries parsed, all at once, where they were not before.
+    ///
+    /// # Errors
+    /// The first one.
+    pub(in crate::pg) async fn prepare(&self, doing: &str, queries: &[&'static str]) -> Result<()> {
+        let queries = queries.iter().map(|query| self.prepared(doing, query));
+        join_all(queries)
+            .await
+            .into_iter()
+            .try_for_each(|p| p.map(drop))
+    }
+
+    async fn prepared(&self, doing: &str, query: &'static str) -> Result<Prepared> {
+        let known = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = known().get(query) {
+            return Ok(prepared.clone());
+        }
+        let prepare = self.client.prepare_typed(query, &[Type::TEXT]);
+        let prepared = self.answer(doing, prepare).await?;
+        known().insert(query, prepared.clone());
+        Ok(prepared)
     }
 
     /// One `COPY … FROM STDIN` of `lines`.
