@@ -1,5 +1,5 @@
-//! How often the loader asks the server: each answer that is waited for costs the way there and back,
-//! whatever the size of the batch. A number that grows is a change for the worse that no test of time
+//! How often the loader asks the server: an answer that is waited for costs the way there and back,
+//! whatever the size of the batch. Questions that are sent at once are counted one by one. A number that grows is a change for the worse that no test of time
 //! would show on a busy machine.
 
 use crate::harness::{Stage, shared};
@@ -46,7 +46,7 @@ fn asked(records: usize) -> String {
             .exits(0);
         let seen = proxy.seen();
         let answered = seen.iter().filter(|m| m.is_answered()).count();
-        lines += &format!("{}: {answered} answers waited for\n", args[0]);
+        lines += &format!("{}: {answered} answers\n", args[0]);
     }
     lines
 }
