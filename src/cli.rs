@@ -29,10 +29,11 @@ mod report;
 mod rollback;
 mod settings;
 mod show;
+mod terminal;
 mod timings;
 mod told;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -40,11 +41,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::ops::RolledBack;
-use crate::plan::DriftReport;
+use crate::plan::{DriftReport, ReferrerReport};
 use crate::text::commands::InertJson;
 use environment::Environment;
 use log::{say, warn};
 use settings::Settings;
+use terminal::colour;
 use told::{exit_code, told};
 
 /// Loads reviewed batches of records into PostgreSQL: plan, review, apply exactly that, or refuse.
@@ -123,6 +125,7 @@ async fn start(given: &[String]) -> Result<u8> {
         Parsed::Shown(code) => Ok(code),
         Parsed::Command(cli) => {
             log::start(cli.settings.log_level, cli.settings.log_format);
+            terminal::choose(cli.settings.color);
             execute(*cli).await
         }
     }
@@ -138,7 +141,7 @@ enum Parsed {
 
 /// The command line with its variables.
 fn parse(environment: Environment, given: &[String]) -> Result<Parsed> {
-    let mut command = environment.adapt(Cli::command());
+    let mut command = environment.adapt(Cli::command().color(terminal::wanted(given)));
     let parsed = command
         .try_get_matches_from_mut(std::env::args_os())
         .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
@@ -204,6 +207,10 @@ fn report(e: &Error, json: bool) {
             object["rows"] = serde_json::json!(drift.rows);
             object["more_rows"] = drift.more.into();
         }
+        if let Some(referrers) = ReferrerReport::of(e) {
+            object["rows"] = serde_json::json!(referrers.rows);
+            object["more_rows"] = referrers.more.into();
+        }
         if let Some(RolledBack(latest)) = RolledBack::of(e) {
             object["application"] = latest.application.application.as_str().into();
         }
@@ -215,16 +222,17 @@ fn report(e: &Error, json: bool) {
     }
 }
 
-/// How text looks on a stream: colours and the width where it is a terminal.
-fn colour(stream: &impl IsTerminal) -> crate::render::text::Style {
-    let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    crate::render::text::Style {
-        colour: wanted && stream.is_terminal(),
-        width: match terminal_size::terminal_size() {
-            Some((width, _)) if stream.is_terminal() => usize::from(width.0).clamp(60, 160),
-            _ => 80,
-        },
+/// The value that the command line gives a flag, as far as can be seen before it has been understood.
+fn value_of<'g>(given: &'g [String], flag: &str) -> Option<&'g str> {
+    let mut args = given.iter();
+    while let Some(arg) = args.next() {
+        match arg.strip_prefix(flag) {
+            Some("") => return args.next().map(String::as_str),
+            Some(value) if value.starts_with('=') => return value.strip_prefix('='),
+            _ => {}
+        }
     }
+    None
 }
 
 /// A temporary file that nobody else sees.

@@ -11,6 +11,7 @@ mod inverse;
 pub(crate) mod masking;
 pub(crate) mod passed_over;
 pub(crate) mod reading;
+mod referrer;
 mod value;
 mod violation;
 pub(crate) mod words;
@@ -24,5 +25,6 @@ pub use header::{
 };
 pub use inverse::AppliedChange;
 pub use passed_over::PassedOver;
+pub use referrer::{Referrer, ReferrerReport};
 pub use value::{NewRow, ReferredRow, Rounded, Row, Value, Values, display_key};
 pub use violation::{Effect, Other, Violation, ViolationKind};

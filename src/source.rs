@@ -70,6 +70,16 @@ pub enum Body {
     File(File),
 }
 
+impl Body {
+    /// Its bytes, unpacked; 0 where they are not known.
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::Memory(bytes) => bytes.len() as u64,
+            Body::File(file) => file.metadata().map_or(0, |about| about.len()),
+        }
+    }
+}
+
 /// Where batches are delivered.
 #[derive(Clone, Debug)]
 pub struct Source {

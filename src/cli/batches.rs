@@ -1,16 +1,14 @@
 //! `loader batches`.
 
-use std::io::Write;
-
-use tabled::builder::Builder;
-use tabled::settings::Style;
+use unicode_width::UnicodeWidthStr;
 
 use super::plan::Place;
 use super::settings::Settings;
-use super::show_json;
-use crate::error::{Error, Result};
-use crate::ops::{self, BatchesRequest};
-use crate::text::commands::inert;
+use super::{colour, show_json};
+use crate::error::Result;
+use crate::ops::{self, Batch, BatchesRequest};
+use crate::render::plural;
+use crate::text::cut::wrap;
 use crate::text::escape;
 
 #[derive(clap::Args, Debug)]
@@ -42,9 +40,29 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         super::say("No batches were found.");
         return Ok(0);
     }
-    let mut table = Builder::default();
-    table.push_record(["batch", "state", "fragments", "size", "tables", "queue"]);
-    for batch in &found {
+    let style = colour(&std::io::stdout());
+    let shown = shown(&found, style.width);
+    super::show_text("writing the batches", &shown)
+}
+
+/// Batches for people: a line with what each is, and below it its tables and queue.
+fn shown(found: &[Batch], width: usize) -> String {
+    let widest = |of: fn(&Batch) -> usize, most| found.iter().map(of).max().unwrap_or(0).min(most);
+    let (states, ids) = (
+        widest(|b| b.state.len(), width),
+        widest(|b| escape(&b.batch_id).width(), width.saturating_sub(48)),
+    );
+    let mut text = String::new();
+    for batch in found {
+        let id = escape(&batch.batch_id);
+        let pad = " ".repeat(ids.saturating_sub(id.width()));
+        let what = format!(
+            "{id}{pad}  {:states$}  {}, {}",
+            batch.state,
+            plural(batch.total_fragments, "fragment"),
+            size(batch.bytes)
+        );
+        put(&mut text, "", &what, width);
         let tables: Vec<String> = batch
             .tables
             .iter()
@@ -63,22 +81,17 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             .iter()
             .map(|(status, n)| format!("{n} {}", escape(status)))
             .collect();
-        table.push_record([
-            escape(&batch.batch_id),
-            batch.state.to_owned(),
-            batch.total_fragments.to_string(),
-            size(batch.bytes),
-            tables.join(", "),
-            queue.join(", "),
-        ]);
+        for (name, parts) in [("tables: ", tables), ("queue: ", queue)] {
+            if !parts.is_empty() {
+                put(&mut text, &format!("    {name}"), &parts.join(", "), width);
+            }
+        }
     }
-    let mut table = table.build();
-    table.with(Style::blank());
-    let mut out = super::Shown::new();
-    writeln!(out, "{}", inert(&table.to_string()))
-        .and_then(|()| out.flush())
-        .map_err(|e| Error::io("writing the batches", e))?;
-    Ok(0)
+    text
+}
+
+fn put(text: &mut String, lead: &str, line: &str, width: usize) {
+    wrap(text, lead, line, 8, width);
 }
 
 fn size(bytes: u64) -> String {

@@ -79,17 +79,19 @@ fn application(a: &Application, width: usize) -> String {
         n => format!(", {}", crate::plan::left_out(n)),
     };
     let mut text = String::new();
-    let done = format!(
-        "{} of batch {} by {}: {} inserted, {} updated, {} deleted{left_out}",
+    let at = a.applied_at.get(..19).unwrap_or(&a.applied_at);
+    let what = format!(
+        "{} of batch {} by {}",
         a.kind,
         escape(&a.batch_id),
-        escape(&a.actor),
-        counts.insert,
-        counts.update,
-        counts.delete
+        escape(&a.actor)
     );
-    let at = a.applied_at.get(..19).unwrap_or(&a.applied_at);
-    wrap(&mut text, &format!("{at} UTC  "), &done, 4, width);
+    wrap(&mut text, &format!("{at} UTC  "), &what, 4, width);
+    let done = format!(
+        "{} inserted, {} updated, {} deleted{left_out}",
+        counts.insert, counts.update, counts.delete
+    );
+    wrap(&mut text, "    ", &done, 4, width);
     let state = match &a.undone_by {
         None => "in effect".to_owned(),
         Some(by) => format!("rolled back by {by}"),

@@ -14,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use super::terminal::whole_hashes;
 use super::told::{exit_code, told};
 use crate::text::commands::{InertJson, inert};
 use crate::text::{escape, lines};
@@ -93,15 +94,8 @@ pub fn start(level: Level, format: Format) {
 /// The format that the command line or the environment asks for, as far as can be seen before they
 /// have been understood.
 pub fn wanted(given: &[String]) -> Format {
-    const FLAG: &str = "--log-format";
-    let mut args = given.iter();
-    while let Some(arg) = args.next() {
-        let value = match arg.strip_prefix(FLAG) {
-            Some("") => args.next().map(String::as_str),
-            Some(value) => value.strip_prefix('='),
-            None => continue,
-        };
-        return named(value.unwrap_or_default());
+    if let Some(value) = super::value_of(given, "--log-format") {
+        return named(value);
     }
     named(&std::env::var("LOADER_LOG_FORMAT").unwrap_or_default())
 }
@@ -129,7 +123,7 @@ pub fn say(line: impl std::fmt::Display) {
     if json() {
         tracing::info!(target: RESULT, "{line}");
     } else {
-        let _ = writeln!(std::io::stderr(), "{}", inert(&lines(&line.to_string())));
+        tell(&line.to_string());
     }
 }
 
@@ -144,8 +138,15 @@ pub fn error(e: &crate::Error) {
         let (reason, exit_code) = (e.kind().word(), exit_code(e));
         tracing::error!(target: TARGET, reason, exit_code, "{}", told(e));
     } else {
-        let _ = writeln!(std::io::stderr(), "loader: {}", inert(&lines(&told(e))));
+        tell(&format!("loader: {}", told(e)));
     }
+}
+
+/// Writes lines for people to stderr.
+fn tell(text: &str) {
+    let stderr = std::io::stderr();
+    let shown = whole_hashes(&lines(text), &stderr);
+    let _ = writeln!(stderr.lock(), "{}", inert(&shown));
 }
 
 /// Text without times: of our own events the message, of others all there is.

@@ -13,6 +13,10 @@ use crate::ops::Event;
 
 /// After so long without a line, one says how far a step has come.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How fast a step is, is what was done in the last one or two of these.
+const WHILE: Duration = Duration::from_secs(10);
+/// After so many seconds it is said how long a step will still take.
+const SURE: f64 = 3.0;
 
 /// Tells the events of one operation on stderr.
 pub struct Progress {
@@ -104,15 +108,17 @@ impl Told {
         self.drawn = Some(time);
         let left = self.steps.left(now, time);
         if let Some(bar) = self.bar.as_ref().filter(|b| b.prefix() == now.step) {
+            bar.set_length(now.share().map_or(0, |(_, of)| of));
+            bar.set_position(now.share().map_or(now.done, |(done, _)| done));
             bar.set_message(left);
-            bar.set_length(now.of.unwrap_or(0));
-            bar.set_position(now.done);
             return;
         }
         self.clear();
         // Drawn only when it is complete.
-        let bar = ProgressBar::with_draw_target(now.of, ProgressDrawTarget::hidden());
-        let template = match now.of {
+        let share = now.share();
+        let of = share.map(|(_, of)| of);
+        let bar = ProgressBar::with_draw_target(of, ProgressDrawTarget::hidden());
+        let template = match of {
             Some(_) => "{prefix} [{bar:20}] {wide_msg}",
             None => "{prefix} {spinner} {wide_msg}",
         };
@@ -120,7 +126,7 @@ impl Told {
             bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
         }
         bar.set_prefix(now.step);
-        bar.set_position(now.done);
+        bar.set_position(share.map_or(now.done, |(done, _)| done));
         bar.set_message(left);
         bar.set_draw_target(ProgressDrawTarget::stderr());
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -136,6 +142,9 @@ struct At {
     done: u64,
     /// How much there is to do, where it is known.
     of: Option<u64>,
+    /// How much of the work that is, where something else tells better than their number: bytes done
+    /// and in all.
+    bytes: Option<(u64, u64)>,
     /// Whether the step is done.
     ended: bool,
     /// What is counted for the rate: how many so far, and what.
@@ -149,11 +158,18 @@ struct At {
 }
 
 impl At {
+    /// How much of the work is done, and of how much, where that is known.
+    fn share(&self) -> Option<(u64, u64)> {
+        let bytes = self.bytes.filter(|(_, of)| *of > 0);
+        bytes.or(self.of.map(|of| (self.done, of)))
+    }
+
     fn of(event: &Event) -> Option<At> {
         let at = At {
             step: "",
             done: 0,
             of: None,
+            bytes: None,
             ended: false,
             counted: (0, ""),
             far: String::new(),
@@ -169,6 +185,7 @@ impl At {
             step,
             done,
             of: Some(of),
+            bytes: None,
             ended: done == of,
             counted: (done, what),
             far: of_all(done, of, what),
@@ -197,10 +214,13 @@ impl At {
                 objects,
                 of,
                 records,
+                bytes,
+                of_bytes,
             } => At {
                 step: "reading",
                 done: objects,
                 of: Some(of),
+                bytes: Some((bytes, of_bytes)),
                 ended: objects == of,
                 counted: (records, "records"),
                 far: format!(
@@ -295,20 +315,39 @@ struct Steps {
     since: Option<Instant>,
     told: Option<Instant>,
     ended: bool,
+    /// Where the step stood a while ago: the time left goes by how fast it is now.
+    then: Option<Mark>,
+    /// Where it stood since, which is next.
+    next: Option<Mark>,
+}
+
+/// How much was done when.
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Instant,
+    done: u64,
+    counted: u64,
 }
 
 impl Steps {
     /// The line that is due, and the seconds that the step has taken.
     fn take(&mut self, at: &At, now: Instant, bars: bool) -> Option<(String, f64)> {
         if self.step != at.step {
+            // The first event of a step comes when some of it is done.
+            let since = self.told.filter(|_| self.ended).unwrap_or(now);
             *self = Steps {
                 step: at.step,
-                // The first event of a step comes when some of it is done.
-                since: Some(self.told.filter(|_| self.ended).unwrap_or(now)),
+                since: Some(since),
                 told: Some(now),
-                ended: false,
+                then: Some(Mark {
+                    at: since,
+                    done: 0,
+                    counted: 0,
+                }),
+                ..Steps::default()
             };
         }
+        self.mark(at, now);
         let taken = now - self.since.unwrap_or(now);
         let seconds = taken.as_secs_f64();
         if at.ended && !self.ended {
@@ -329,23 +368,50 @@ impl Steps {
         Some((format!("{}: {}", at.step, self.left(at, now)), seconds))
     }
 
-    /// How far, how fast, and how long it will still take.
+    /// Notes how far the step is, every now and then.
+    fn mark(&mut self, at: &At, now: Instant) {
+        let mark = Mark {
+            at: now,
+            done: at.share().map_or(0, |(done, _)| done),
+            counted: at.counted.0,
+        };
+        match self.next {
+            // What is done before the first event comes says nothing of how fast the rest will be.
+            None if mark.done == 0 => self.then = Some(mark),
+            None => self.next = Some(mark),
+            Some(next) if now - next.at >= WHILE => {
+                (self.then, self.next) = (Some(next), Some(mark));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// How far, how fast, and about how long it will still take.
     fn left(&self, at: &At, now: Instant) -> String {
-        let seconds = (now - self.since.unwrap_or(now)).as_secs_f64();
         let mut text = at.far.clone();
         let (count, what) = at.counted;
-        if seconds < 1.0 || count == 0 {
+        let Some(then) = self.then.filter(|then| count > then.counted) else {
+            return text;
+        };
+        let seconds = (now - then.at).as_secs_f64();
+        if seconds < 1.0 {
             return text;
         }
-        text += &format!(", {:.0} {what}/s", count as f64 / seconds);
-        if let Some(of) = at.of.filter(|of| at.done > 0 && at.done < *of) {
-            let left = seconds * (of - at.done) as f64 / at.done as f64;
-            text += &match left {
-                ..90.0 => format!(", {left:.0} s left"),
-                ..5400.0 => format!(", {:.0} min left", left / 60.0),
-                _ => format!(", {:.1} h left", left / 3600.0),
-            };
+        text += &format!(", {:.0} {what}/s", (count - then.counted) as f64 / seconds);
+        let Some((done, of)) = at.share().filter(|(done, of)| done < of) else {
+            return text;
+        };
+        if done <= then.done || seconds < SURE {
+            return text;
         }
+        let left = seconds * (of - done) as f64 / (done - then.done) as f64;
+        text += &match left {
+            ..10.0 => format!(", {left:.0} s left"),
+            // Nobody knows it to the second.
+            ..90.0 => format!(", about {:.0} s left", (left / 5.0).round() * 5.0),
+            ..5400.0 => format!(", about {:.0} min left", left / 60.0),
+            _ => format!(", about {:.1} h left", left / 3600.0),
+        };
         text
     }
 }
@@ -360,6 +426,8 @@ mod tests {
             objects,
             of,
             records,
+            bytes: objects,
+            of_bytes: of,
         })
         .expect("it is told")
     }
@@ -376,8 +444,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "reading: 31 of 100 objects, 310 records, 10 records/s, 67 s left",
-                "reading: 61 of 100 objects, 610 records, 10 records/s, 38 s left",
+                "reading: 31 of 100 objects, 310 records, 10 records/s, about 70 s left",
+                "reading: 61 of 100 objects, 610 records, 10 records/s, about 40 s left",
                 "reading: 91 of 100 objects, 910 records, 10 records/s, 9 s left",
                 "read 1000 records from 100 objects in 99.0 s",
             ]
@@ -395,5 +463,33 @@ mod tests {
         let told = steps.take(&reading(2, 2), start + Duration::from_secs(4), false);
         let expected = "read 20 records from 2 objects in 4.0 s";
         assert_eq!(told.map(|t| t.0).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn the_time_left_goes_by_bytes_and_by_how_fast_it_is_now() {
+        let (mut steps, start) = (Steps::default(), Instant::now());
+        let mut at = |second: u64, megabytes: u64| {
+            let at = At::of(&Event::Reading {
+                objects: 0,
+                of: 2,
+                records: megabytes * 100,
+                bytes: megabytes << 20,
+                of_bytes: 1000 << 20,
+            });
+            let (at, now) = (at.expect("it is told"), start + Duration::from_secs(second));
+            steps.take(&at, now, true);
+            steps.left(&at, now)
+        };
+        assert_eq!(at(0, 0), "0 of 2 objects, 0 records");
+        // Too soon to be known.
+        assert_eq!(at(2, 100), "0 of 2 objects, 10000 records, 5000 records/s");
+        let fast = "0 of 2 objects, 20000 records, 5000 records/s, about 15 s left";
+        assert_eq!(at(4, 200), fast);
+        // Ten times slower from now on: in half a minute the time left is that.
+        for second in 5..=40 {
+            at(second, 200 + (second - 4) * 5);
+        }
+        let slow = "0 of 2 objects, 38500 records, 500 records/s, about 2 min left";
+        assert_eq!(at(41, 385), slow);
     }
 }

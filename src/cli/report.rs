@@ -5,7 +5,7 @@ use std::io::Write;
 use super::told::exit_code;
 use super::{colour, say};
 use crate::error::{Error, Result};
-use crate::plan::{DriftReport, Kind};
+use crate::plan::{DriftReport, Kind, ReferrerReport};
 use crate::planfile::PlanFile;
 use crate::render::drift::About;
 use crate::render::{html, markdown, text};
@@ -13,7 +13,7 @@ use crate::render::{html, markdown, text};
 #[derive(clap::Args, Debug, Clone)]
 pub struct ReportArgs {
     /// If rows have changed since, write to stdout what the plan saw, what is there now, what was planned,
-    /// and who changed it
+    /// and who changed it; if others refer to rows that a rollback would delete, which
     #[arg(long, value_enum, value_name = "FORMAT")]
     report: Option<ReportFormat>,
 }
@@ -47,23 +47,33 @@ impl ReportArgs {
         let (Some(format), Err(refusal)) = (self.report, &done) else {
             return done;
         };
-        let Some(report) = DriftReport::of(refusal) else {
-            return done;
+        let drift = DriftReport::of(refusal);
+        let referrers = ReferrerReport::of(refusal);
+        let finding = match (drift, referrers) {
+            (Some(report), _) => about.finding(report),
+            (None, Some(report)) => report.finding(),
+            (None, None) => return done,
         };
         let stdout = std::io::stdout();
         let style = colour(&stdout);
         let mut out = std::io::BufWriter::new(stdout.lock());
-        match format {
-            ReportFormat::Text => text::drift(report, about, style, &mut out)?,
-            ReportFormat::Markdown => markdown::drift(report, about, &mut out)?,
-            ReportFormat::Html => html::drift(report, about, &mut out)?,
+        if let Some(report) = drift {
+            match format {
+                ReportFormat::Text => text::drift(report, about, style, &mut out)?,
+                ReportFormat::Markdown => markdown::drift(report, about, &mut out)?,
+                ReportFormat::Html => html::drift(report, about, &mut out)?,
+            }
+        }
+        if let Some(report) = referrers {
+            match format {
+                ReportFormat::Text => text::referrers(report, about, style, &mut out)?,
+                ReportFormat::Markdown => markdown::referrers(report, about, &mut out)?,
+                ReportFormat::Html => html::referrers(report, about, &mut out)?,
+            }
         }
         out.flush()
             .map_err(|e| Error::io("writing the report", e))?;
-        say(format!(
-            "loader: {}; nothing was written",
-            about.finding(report)
-        ));
+        say(format!("loader: {finding}; nothing was written"));
         Ok(exit_code(refusal))
     }
 }

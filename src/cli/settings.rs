@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ColorChoice};
 
 use super::environment::Environment;
 use super::log::{Format, Level};
@@ -116,6 +116,9 @@ pub struct Settings {
         value_name = "FORMAT"
     )]
     pub log_format: Format,
+    /// When text is coloured; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
     /// Print results and refusals as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,

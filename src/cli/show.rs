@@ -1,16 +1,19 @@
 //! `loader show`.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::colour;
 use super::keys::Identity;
+use super::output::Output;
 use super::settings::Settings;
+use super::terminal::{colour, in_file};
 use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
 use crate::planfile::diff::PlanDiff;
 use crate::render::select::{Filter, Selection};
+use crate::render::text::Style;
 use crate::render::unusual::Rule;
 use crate::render::{diff, html, json, markdown, text};
 use crate::text::commands::InertJson;
@@ -26,6 +29,9 @@ pub struct Args {
     /// How to show it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Write it to this file instead of stdout; with --json the summary still goes to stdout
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Only this table (repeatable)
     #[arg(long, value_name = "TABLE")]
     table: Vec<String>,
@@ -36,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
     /// Show at most this many per table and action; rows with identical changes count as one [default:
-    /// 20 for text, what fits for markdown, otherwise all]
+    /// 20 and every violation for text, what fits for markdown, otherwise all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Show all, however many; in text each one separately
@@ -86,6 +92,7 @@ impl Args {
             actions: self.action.clone(),
             key: self.key.clone(),
             limit: self.limit.or(limit).filter(|_| !self.all),
+            folds_violations: self.limit.is_some(),
             only_unusual: self.unusual,
             without: self.without_rule.clone(),
         }
@@ -106,18 +113,72 @@ impl Args {
     }
 }
 
+/// Where it is written.
+enum Place {
+    /// To who looks at it.
+    Stdout,
+    /// To a file, which is there when all of it is.
+    File(Output),
+}
+
+impl Place {
+    /// As the arguments say. A file that is there is replaced only where it is one of this command's in
+    /// this format.
+    fn of(args: &Args, format: Format, patience: Duration) -> Result<Place> {
+        let Some(path) = &args.out else {
+            return Ok(Place::Stdout);
+        };
+        let compares = args.other.is_some();
+        let own = match format {
+            Format::Text if compares => format!("\n{}Plan: ", diff::UNDER),
+            Format::Text => text::legend(in_file()),
+            Format::Markdown => "<!-- table-loader ".into(),
+            Format::Html => format!("content=\"{}\"", html::GENERATOR),
+            Format::Json if compares => diff::FORMAT.into(),
+            Format::Json => json::FORMAT.into(),
+        };
+        let doing = format!("writing what is shown to {}", path.display());
+        Output::new(path, doing, &own, patience).map(Place::File)
+    }
+
+    fn style(&self) -> Style {
+        match self {
+            Place::Stdout => colour(&std::io::stdout()),
+            Place::File(_) => in_file(),
+        }
+    }
+
+    fn writer(&self) -> Box<dyn Write + '_> {
+        match self {
+            Place::Stdout => Box::new(super::Shown::new()),
+            Place::File(output) => Box::new(BufWriter::new(output.file())),
+        }
+    }
+
+    /// All is written. What is shown is masked: everybody may read it.
+    fn finish(self) -> Result<()> {
+        match self {
+            Place::Stdout => Ok(()),
+            Place::File(output) => {
+                output.for_everybody()?;
+                output.finish()
+            }
+        }
+    }
+}
+
 pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     let patience = settings.timeouts().patience();
     if let Some(other) = &args.other {
         return compare(settings, args, other);
     }
-    if settings.json {
+    if settings.json && args.out.is_none() {
         let plan = args.identity.open(&args.plan, patience)?;
         return super::show_json(&summary(&plan));
     }
-    let stdout = std::io::stdout();
-    let style = colour(&stdout);
-    let mut out = super::Shown::new();
+    let place = Place::of(args, args.format, patience)?;
+    let style = place.style();
+    let mut out = place.writer();
     let mut nothing = false;
     let plan = match args.format {
         Format::Json => {
@@ -166,8 +227,12 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     out.flush()
         .map_err(|e| Error::io("writing the plan for people", e))?;
     drop(out);
+    place.finish()?;
     if nothing {
         super::say("No entry of the plan matches what was asked for.");
+    }
+    if settings.json {
+        return super::show_json(&summary(&plan));
     }
     if args.format == Format::Text
         && plan.header.against().is_none()
@@ -195,14 +260,19 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
     );
     let tables = args.table.iter().filter(|t| new.header.table(t).is_none());
     known(&old, &tables.cloned().collect::<Vec<_>>())?;
-    let stdout = std::io::stdout();
-    let style = colour(&stdout);
+    let format = if settings.json {
+        Format::Json
+    } else {
+        args.format
+    };
     let diff = PlanDiff::new(&old, &new)?;
-    let mut out = super::Shown::new();
-    if settings.json || args.format == Format::Json {
+    let place = Place::of(args, format, patience)?;
+    let style = place.style();
+    let mut out = place.writer();
+    if format == Format::Json {
         diff::json(&diff, &args.filter(None), &mut InertJson::new(&mut out))?;
     } else {
-        match args.format {
+        match format {
             Format::Html => {
                 return Err(Error::config(
                     "a page shows one plan; compare two as text, markdown or json",
@@ -216,6 +286,8 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
     }
     out.flush()
         .map_err(|e| Error::io("writing the comparison", e))?;
+    drop(out);
+    place.finish()?;
     Ok(if args.detailed_exitcode && diff::differs(&diff) {
         2
     } else {

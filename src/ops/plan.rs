@@ -123,6 +123,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             format,
             deletes,
             key: info.key.clone(),
+            size: info.size,
         });
         infos.push(info);
     }

@@ -1,6 +1,8 @@
 //! Fragments into staging: fetched concurrently, parsed on a thread, copied as they come.
 
-use std::io::BufReader;
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -32,6 +34,8 @@ pub struct Object {
     pub deletes: bool,
     /// Its key below the root.
     pub key: String,
+    /// Its bytes, as they were listed.
+    pub size: u64,
 }
 
 /// What reading came to.
@@ -63,6 +67,28 @@ enum Chunk {
 }
 
 const CHUNK: usize = 1 << 20;
+/// After so many records it is told how far reading has come.
+const TOLD: u64 = 1_000;
+
+/// A file of which is known how many bytes were read.
+struct Counted<'c> {
+    file: File,
+    read: &'c Cell<u64>,
+}
+
+impl std::io::Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = std::io::Read::read(&mut self.file, buffer)?;
+        self.read.set(self.read.get() + n as u64);
+        Ok(n)
+    }
+}
+
+impl Seek for Counted<'_> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}
 
 /// How many records.
 #[derive(Debug, Clone, Copy)]
@@ -172,6 +198,33 @@ struct Parser<'p> {
     limits: Bounds,
     events: OnProgress<'p>,
     records: u64,
+    far: Far,
+}
+
+/// How far reading has come.
+#[derive(Clone, Copy)]
+struct Far {
+    /// Objects that are read.
+    objects: u64,
+    /// Objects in all.
+    of: u64,
+    /// Bytes of the objects that are read.
+    bytes: u64,
+    /// Bytes in all.
+    of_bytes: u64,
+}
+
+impl Far {
+    /// Where so many records are read, and `part` of the bytes of the next object.
+    fn event(self, records: u64, part: u64) -> Event {
+        Event::Reading {
+            objects: self.objects,
+            of: self.of,
+            records,
+            bytes: self.bytes + part,
+            of_bytes: self.of_bytes,
+        }
+    }
 }
 
 /// Why a record was not taken: the batch is too large, or nobody takes lines any more.
@@ -198,6 +251,12 @@ impl<'p> Parser<'p> {
             limits,
             events,
             records: 0,
+            far: Far {
+                objects: 0,
+                of: 0,
+                bytes: 0,
+                of_bytes: 0,
+            },
         }
     }
 
@@ -216,6 +275,8 @@ impl<'p> Parser<'p> {
             ignored: Vec::new(),
         };
         let mut unreadable = Vec::new();
+        self.far.of = objects.len() as u64;
+        self.far.of_bytes = objects.iter().map(|o| o.size).sum();
         for (number, object) in objects.iter().enumerate() {
             let Some(body) = fetched.blocking_recv() else {
                 return Err(Error::local("reading the fragments was stopped"));
@@ -270,11 +331,9 @@ impl<'p> Parser<'p> {
                 queue: Vec::new(),
             });
             read.fragment_ids.push(summary.provenance.fragment_id);
-            (self.events)(Event::Reading {
-                objects: number as u64 + 1,
-                of: objects.len() as u64,
-                records: self.records,
-            });
+            self.far.objects += 1;
+            self.far.bytes += object.size;
+            (self.events)(self.far.event(self.records, 0));
         }
         if !unreadable.is_empty() {
             let shown = unreadable.len().min(50);
@@ -313,9 +372,16 @@ impl<'p> Parser<'p> {
         let Target { table, config, .. } = self.tables[object.table];
         let columns: Vec<&str> = config.field_names(table).collect();
         let delivery = Delivery::of(config, object.format, Columns(&columns), self.limits.most);
+        let (far, events) = (self.far, self.events);
+        let (whole, read) = (body.len(), Cell::new(0));
         let mut sink = |mut record: Record<'_>| {
             record.deletes |= object.deletes;
             self.records += 1;
+            if self.records % TOLD == 0 {
+                // What is unpacked, or read twice, has other bytes than were listed.
+                let part = read.get().min(whole) as f64 / whole.max(1) as f64;
+                events(far.event(self.records, (object.size as f64 * part) as u64));
+            }
             if self.records > self.limits.records {
                 return Err(Stop::TooMany);
             }
@@ -330,6 +396,7 @@ impl<'p> Parser<'p> {
         match body {
             Body::Memory(bytes) => read_records_slice(&bytes, &delivery, &mut sink),
             Body::File(file) => {
+                let file = Counted { file, read: &read };
                 let reader = BufReader::with_capacity(1 << 18, file);
                 read_records(reader, &delivery, &mut sink)
             }

@@ -17,7 +17,8 @@ use crate::pg::undo::{Undo, Written};
 use crate::pg::{Database, Session, Timeouts, catalog};
 use crate::plan::masking::Mask;
 use crate::plan::{
-    Counts, DriftReport, DriftRow, Entry, Header, Kind, LedgerTable, Skips, TablePlan,
+    Counts, DriftReport, DriftRow, Entry, Header, Kind, LedgerTable, ReferrerReport, Skips,
+    TablePlan,
 };
 use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
@@ -110,7 +111,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     // There is no plan yet whose entries could be the key.
     let key = uuid::Uuid::new_v4();
     let sensitive = ledgered.iter().map(|l| (l.table.as_str(), &l.config));
-    let mask = Mask::new(key.as_bytes(), sensitive);
+    let mut mask = Mask::new(key.as_bytes(), sensitive);
     session.hide(mask.clone());
     let applications: Vec<String> = chosen.iter().map(|a| a.application.clone()).collect();
     let mut undone = order(&session, ledgered).await?;
@@ -138,7 +139,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         kind: Kind::Rollback,
         ..DriftReport::default()
     };
-    let mut referrers = Vec::new();
+    let mut referrers = ReferrerReport::default();
     let from: Vec<String> = chosen
         .iter()
         .map(|a| format!("application {}", a.application))
@@ -193,7 +194,9 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         drift.rows.extend(left.rows);
         drift.more += left.more;
         writer.put_in_order()?;
-        referrers.extend(undo.referrers(&session, &undos).await?);
+        let referring = undo.referrers(&session, &undos, &mut mask).await?;
+        referrers.rows.extend(referring.rows);
+        referrers.more += referring.more;
         read += undo.written.counts.changes();
         told(read);
     }
@@ -232,12 +235,9 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         mask.drift(&mut drift);
         return Err(drift.into());
     }
-    if !referrers.is_empty() {
-        return Err(Error::blocked(format!(
-            "the rollback would delete rows that other rows refer to now; nothing was written:\n  {}\n\
-             Take those rows back first, or make them refer to others.",
-            referrers.join("\n  ")
-        )));
+    if referrers.count() > 0 {
+        mask.referrers(&mut referrers);
+        return Err(referrers.into());
     }
     let header = Header {
         kind: Kind::Rollback,

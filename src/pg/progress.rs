@@ -31,6 +31,10 @@ pub enum Event {
         of: u64,
         /// Records read.
         records: u64,
+        /// Bytes of the objects that are read, as they were listed: of one that is being read its part.
+        bytes: u64,
+        /// Bytes of all objects, as they were listed.
+        of_bytes: u64,
     },
     /// Values and constraints are being checked.
     Checking {

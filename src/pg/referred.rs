@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::Result;
 use crate::pg::{Session, catalog};
-use crate::plan::{Value, Values, display_key};
+use crate::plan::{Value, Values};
 use crate::sql::{Literal, Statement, Values as Bound, all};
 use crate::table::config::TableConfig;
 use crate::table::lookup::{Lookup, Lookups};
@@ -99,30 +98,6 @@ pub fn key_of(natural_key: &[String], record_id: &str) -> Option<Values> {
         let parts = parts.into_iter().map(Value::from);
         natural_key.iter().cloned().zip(parts).collect()
     })
-}
-
-/// A row of a table by its natural key for people, with the rows to which that refers by theirs.
-///
-/// # Errors
-/// None: what cannot be named stands as it is.
-pub async fn name_row(
-    session: &Session,
-    name: &str,
-    (table, config, lookups): (&Table, &TableConfig, &Lookups),
-    record_id: &str,
-) -> Result<String> {
-    let masked = session.record_id(name, record_id);
-    let mut numbers = BTreeMap::new();
-    let key = key_of(&config.natural_key, &masked);
-    if let Some(mut key) = key {
-        collect(table, lookups, &key, &mut numbers);
-        if !numbers.is_empty() {
-            let referred = Referred::find(session, table, lookups, &numbers).await;
-            referred.put(&mut key);
-            return Ok(display_key(&key));
-        }
-    }
-    Ok(crate::text::escape(&masked))
 }
 
 /// Whether the role may read the tables in which is looked up.

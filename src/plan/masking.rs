@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::plan::{
-    DriftReport, Entry, Fingerprint, Fragment, Row, Skip, Value, Values, Violation, ViolationKind,
-    What,
+    DriftReport, Entry, Fingerprint, Fragment, ReferrerReport, Row, Skip, Value, Values, Violation,
+    ViolationKind, What,
 };
 use crate::table::config::TableConfig;
 use crate::text::hex;
@@ -270,6 +270,18 @@ impl Mask {
         secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
         for secret in secrets.iter().filter(|s| s.len() > 2) {
             v.message = v.message.replace(secret.as_str(), &self.stand_in(secret));
+        }
+    }
+
+    /// Hides what is sensitive in a report of rows that refer to others.
+    pub fn referrers(&self, report: &mut ReferrerReport) {
+        for row in &mut report.rows {
+            let (own, parent) = (&mut row.key, &mut row.parent_key);
+            for (table, key) in [(&row.table, own), (&row.parent, parent)] {
+                if let Some(table) = self.sensitive.get(table) {
+                    self.values(table, key);
+                }
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::text::escape;
 
 pub use json::{FORMAT, json};
 pub use markdown::markdown;
-pub use text::text;
+pub use text::{UNDER, text};
 
 /// The last line people see, and scripts look for.
 pub fn summary_line(diff: &PlanDiff<'_>) -> String {

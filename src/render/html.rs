@@ -24,11 +24,13 @@ use crate::plan::{Header, TablePlan};
 use crate::planfile::{Item, PlanFile};
 use crate::text::escape;
 use data::Writer;
-pub use drift::drift;
+pub use drift::{drift, referrers};
 use graph::{IN_BAR, bar, sign};
 
 /// The most entries in a page.
 pub const ROWS: u64 = 100_000;
+/// What a page of ours says of itself near its beginning.
+pub const GENERATOR: &str = "table-loader";
 /// Bytes of rows after which a new element begins: the script reads one without making anybody wait.
 const PIECE: usize = 64 << 10;
 
@@ -224,6 +226,7 @@ fn page_start(title: &str, script: bool) -> Markup {
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
             meta name="referrer" content="no-referrer";
+            meta name="generator" content=(GENERATOR);
             title { (title) }
             style { (PreEscaped(text_of(STYLE))) }
         }

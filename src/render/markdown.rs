@@ -11,7 +11,7 @@ use super::select::{Filter, Section, Selection};
 use super::verdict::{Verdict, left_out, noted, takes_back};
 use crate::action::Action;
 use crate::error::{Error, Result};
-use crate::plan::{DriftReport, Header, Kind, TablePlan};
+use crate::plan::{DriftReport, Header, Kind, ReferrerReport, TablePlan};
 use crate::planfile::PlanFile;
 pub(super) use inert::code;
 use inert::{html_code, words};
@@ -65,6 +65,7 @@ pub fn selection(
         text += "\n> [!WARNING]\n> There are more violations and deletes than one comment holds; some are left out below, with their number.\n";
     }
     let left = left.saturating_sub(frames(&rest));
+    let left = unfold(&mut first, left);
     share(&mut rest, left);
     text += &columns;
     for block in first.iter().chain(&rest) {
@@ -202,7 +203,7 @@ impl Block {
     }
 
     fn size(&self) -> usize {
-        self.rows.iter().map(|r| r.text.len()).sum()
+        self.rows.iter().map(rows::Row::size).sum()
     }
 
     /// Bytes around the rows.
@@ -223,7 +224,7 @@ impl Block {
         };
         text += self.columns;
         let (shown, cut) = self.rows.split_at(self.fits);
-        shown.iter().for_each(|r| text += &r.text);
+        shown.iter().for_each(|r| r.write(&mut text));
         let left_out = cut.iter().map(|r| r.count).sum::<u64>() + self.more;
         if left_out > 0 {
             text += &format!("\n… and {left_out} more; `loader show` has them.\n");
@@ -244,7 +245,7 @@ fn share(blocks: &mut [Block], mut room: usize) -> usize {
         let block = &mut blocks[*i];
         let share = room / (by_size.len() - done);
         let mut taken = 0;
-        let sizes = block.rows.iter().map(|r| r.text.len());
+        let sizes = block.rows.iter().map(rows::Row::size);
         block.fits = sizes
             .take_while(|size| {
                 let fits = taken + size <= share;
@@ -253,6 +254,19 @@ fn share(blocks: &mut [Block], mut room: usize) -> usize {
             })
             .count();
         room -= taken;
+    }
+    room
+}
+
+/// Names in each row further violations that it stands for, where `room` bytes are left, and returns what is
+/// left then. What one row does not need, the others get.
+fn unfold(blocks: &mut [Block], mut room: usize) -> usize {
+    let rows = blocks.iter_mut().flat_map(|b| &mut b.rows[..b.fits]);
+    let mut rows: Vec<&mut rows::Row> = rows.filter(|r| !r.more.is_empty()).collect();
+    rows.sort_by_key(|r| r.more.len());
+    let of = rows.len();
+    for (done, row) in rows.into_iter().enumerate() {
+        room -= row.unfold(room / (of - done));
     }
     room
 }
@@ -274,6 +288,35 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
     let mut left = report.count();
     for row in &report.rows {
         let row = rows::drift(row);
+        if text.len() + row.len() + RESERVE > LARGEST {
+            break;
+        }
+        text += &row;
+        left -= 1;
+    }
+    if left > 0 {
+        text += &format!("\n… and {left} more.\n");
+    }
+    out.write_all(text.as_bytes())
+        .map_err(|e| Error::io("writing the report", e))
+}
+
+/// Writes which rows stand in the way of a rollback, cut like a plan.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
+pub fn referrers(report: &ReferrerReport, about: &About, out: &mut impl Write) -> Result<()> {
+    let mut text = format!(
+        "<!-- table-loader referrers -->\n### ⛔ {}\n\n{} {}. Nothing was written. {}\n\n{}",
+        report.finding(),
+        about.what(),
+        code(&about.of, 100),
+        report.advice(),
+        rows::REFERRERS
+    );
+    let mut left = report.count();
+    for row in &report.rows {
+        let row = rows::referrer(row);
         if text.len() + row.len() + RESERVE > LARGEST {
             break;
         }

@@ -27,6 +27,9 @@ pub struct Filter {
     pub key: Option<String>,
     /// At most so many groups of each table and action; `None` shows every entry by itself.
     pub limit: Option<usize>,
+    /// Whether violations too are cut to `limit`, and only the first of those alike named; else all are
+    /// named for which there is room.
+    pub folds_violations: bool,
     /// Whether only changes that stand out are shown.
     pub only_unusual: bool,
     /// Rules of what stands out that are not applied.
@@ -85,20 +88,20 @@ impl Group {
         self.objects.len()
     }
 
-    /// Takes a further one. Of violations those of different objects are named rather than several of
-    /// one.
-    fn add(&mut self, entry: Entry) {
+    /// Takes a further one, and names it beside the first where at most `most` are. Of violations those
+    /// of different objects are named rather than several of one.
+    fn add(&mut self, entry: Entry, most: usize) {
         self.count += 1;
         let violation = matches!(entry.what, What::Violation(_));
         let new = violation && self.objects.insert(object_hash(&entry));
-        if self.more.len() < MORE {
+        if self.more.len() < most {
             self.more.push(entry);
-        } else if new {
+        } else if new && most <= MORE {
             let same = |i: &usize| {
                 let mut others = self.shown().enumerate().filter(|(at, _)| *at != i + 1);
                 others.any(|(_, other)| object_hash(other) == object_hash(&self.more[*i]))
             };
-            if let Some(i) = (0..MORE).find(same) {
+            if let Some(i) = (0..self.more.len()).find(same) {
                 self.more[i] = entry;
             }
         }
@@ -184,6 +187,8 @@ fn object_hash(entry: &Entry) -> u64 {
 
 /// How many of a group are named beside the first.
 const MORE: usize = 2;
+/// So many violations that break one rule are named, where they are not folded.
+const NAMED: usize = 10_000;
 /// At most so many changes that stand out are kept.
 const MOST_OUTLIERS: usize = 200;
 /// Beyond so many bytes of values no further group is kept.
@@ -235,7 +240,10 @@ impl<'f> Collector<'f> {
             return;
         }
         let hash = self.likeness.of(&entry, self.place);
-        let order = entry.what.action().urgency();
+        let action = entry.what.action();
+        let order = action.urgency();
+        let unfolded = action == Action::Violation && !self.filter.folds_violations;
+        let limit = if unfolded { NAMED } else { self.limit };
         // Entries come table by table, so it is nearly always the last one.
         let at = match self.tables.iter().rposition(|(t, _)| *t == entry.table) {
             Some(at) => at,
@@ -246,21 +254,27 @@ impl<'f> Collector<'f> {
         };
         let bucket = &mut self.tables[at].1[order];
         if let Some(group) = bucket.groups.get_mut(&hash) {
-            if group.more.len() < MORE {
-                self.bytes += weight(&entry);
+            let size = weight(&entry);
+            let most = match unfolded {
+                true if self.bytes + size > BUDGET => 0,
+                true => NAMED,
+                false => MORE,
+            };
+            if group.more.len() < most {
+                self.bytes += size;
             }
-            group.add(entry);
+            group.add(entry, most);
             return;
         }
         let grouped = matches!(order, 0 | 2 | 3);
         let room = if grouped {
-            self.limit.saturating_mul(4).max(256)
+            limit.saturating_mul(4).max(256)
         } else {
-            self.limit
+            limit
         };
         if bucket.groups.len() >= room && !bucket.full {
             if grouped {
-                bucket.make_room(self.limit, room)
+                bucket.make_room(limit, room)
             } else {
                 bucket.full = true
             }
@@ -310,9 +324,14 @@ impl<'f> Collector<'f> {
     }
 
     fn finish(self) -> Selection {
-        let (limit, mask) = (self.limit, self.mask);
+        let (limit, mask, folds) = (self.limit, self.mask, self.filter.folds_violations);
         let tables = self.tables.into_iter().map(|(table, buckets)| {
-            let sections = buckets.map(|bucket| bucket.finish(limit, mask));
+            let mut urgency = Action::BY_URGENCY.into_iter();
+            let sections = buckets.map(|bucket| {
+                let violations = urgency.next() == Some(Action::Violation);
+                let limit = if violations && !folds { NAMED } else { limit };
+                bucket.finish(limit, mask)
+            });
             (table, sections)
         });
         Selection {
@@ -360,8 +379,14 @@ impl Bucket {
     }
 }
 
-/// About how many bytes of values an entry holds.
+/// About how many bytes an entry takes.
 fn weight(entry: &Entry) -> usize {
+    let from: usize = entry.from.iter().map(String::len).sum();
+    size_of::<Entry>() + from + values_of(entry)
+}
+
+/// About how many bytes of values an entry holds.
+fn values_of(entry: &Entry) -> usize {
     let len = |v: &Option<String>| v.as_ref().map_or(0, String::len);
     let size = |v: &Value| v.words().map_or(0, |v| v.len()) + v.given().map_or(0, str::len);
     let all = |values: &Values| values.values().map(size).sum::<usize>();

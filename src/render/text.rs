@@ -25,7 +25,7 @@ use crate::text::cut::{fit, wrap};
 use crate::text::escape;
 
 pub use super::select::Filter;
-pub use drift::drift;
+pub use drift::{drift, referrers};
 pub(super) use entry::entry_text;
 use entry::{group_text, name};
 pub(super) use review::FEW;
@@ -218,9 +218,17 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
     }
     write!(
         out,
-        "{text}{}\n{sealed}\n{}\n\n  {} insert   {} update   {} delete   {} violation\n\n",
+        "{text}{}\n{sealed}\n{}\n\n{}\n\n",
         plan.hash,
         summary(header, style),
+        legend(style)
+    )
+}
+
+/// What the signs before entries mean; it stands in every plan that is shown as text.
+pub fn legend(style: Style) -> String {
+    format!(
+        "  {} insert   {} update   {} delete   {} violation",
         style.paint("32", "+"),
         style.paint("33", "~"),
         style.paint("31", "-"),

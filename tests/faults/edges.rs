@@ -93,7 +93,7 @@ fn a_row_that_would_only_be_marked_still_refers() {
         stage
             .roll_back("b")
             .exits(4)
-            .says_all(&["c c1", "refers to a row of p", "only marked"]);
+            .says_all(&["c k=c1 refers to p k=p1", "only marked"]);
         assert_eq!(stage.state(), now, "{action}");
         stage.sql("UPDATE c SET p = NULL");
         stage.roll_back("b").exits(3).says_all(&["c1", "changed"]);

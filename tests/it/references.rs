@@ -737,13 +737,31 @@ fn a_refused_rollback_speaks_of_keys() {
     world.apply(&world.plan("b2")).ok();
     assert_eq!(world.plan("b2").news(), [""; 0]);
     world.sql("INSERT INTO notes SELECT order_id, line FROM items WHERE line = 7");
-    let run = world.loader(&["rollback", "--batch-id", "b2", "--force"]);
-    assert_ne!(run.code, Some(0));
+    let roll_back = |more: &[&str]| {
+        let args = ["rollback", "--batch-id", "b2", "--force"];
+        world.loader(&[&args, more].concat()).exits(4)
+    };
+    // By its natural key, as the table is configured, which was loaded by another batch.
+    let told = roll_back(&[]).stderr;
     assert!(
-        run.stderr
-            .contains("refers to a row of items that would be deleted"),
-        "{run}"
+        told.contains(" refers to items line=7, order_id=<"),
+        "{told}"
     );
+    let row = &roll_back(&["--json"]).json()["rows"][0];
+    assert_eq!(row["table"], "notes", "{row}");
+    assert_eq!(row["key"]["line"], "7", "{row}");
+    assert_eq!(row["parent_key"]["line"], "7", "{row}");
+    // A table that was never loaded: by its primary key.
+    world.sql(
+        "DELETE FROM notes WHERE line = 7;
+         CREATE TABLE marks (no text PRIMARY KEY, order_id int, line int,
+           FOREIGN KEY (order_id, line) REFERENCES items (order_id, line));
+         INSERT INTO marks SELECT 'M-1', order_id, line FROM items WHERE line = 7",
+    );
+    let told = roll_back(&["--report", "text"]).stdout;
+    assert!(told.contains("no=M-1 refers to line=7"), "{told}");
+    let told = roll_back(&["--report", "markdown"]).stdout;
+    assert!(told.contains("| `marks` | `M-1` | `items` |"), "{told}");
 }
 
 #[test]

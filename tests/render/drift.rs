@@ -1,6 +1,8 @@
 //! Drift reports in every format.
 
-use table_loader::plan::{Action, DriftColumn, DriftReport, DriftRow, DriftState, Kind};
+use table_loader::plan::{
+    Action, DriftColumn, DriftReport, DriftRow, DriftState, Kind, Referrer, ReferrerReport,
+};
 use table_loader::render::drift::About;
 use table_loader::render::markdown::LARGEST;
 use table_loader::render::text::{self, Style};
@@ -213,4 +215,50 @@ fn hostile_rows_do_nothing() {
         "Load of batch batch_20240115_143022"
     );
     browser.is_quiet();
+}
+
+#[test]
+fn rows_that_refer_to_what_a_rollback_would_delete() {
+    let about = About {
+        kind: Kind::Rollback,
+        of: "batch b|1".into(),
+        hash: None,
+    };
+    let row = |id: &str, constraint: &str, only_marked| Referrer {
+        table: "samples".into(),
+        key: fixture::values(&[("sample_id", Some(id))]),
+        parent: "subjects".into(),
+        parent_key: fixture::values(&[("site", Some("LYN")), ("subject_no", Some("17"))]),
+        constraint: constraint.into(),
+        only_marked,
+    };
+    let report = ReferrerReport {
+        rows: vec![
+            row("S|1<b>", "samples_site_fkey", false),
+            row("S2", "samples_site_fkey", false),
+            row("S2", "samples_other_fkey", true),
+        ],
+        more: 2,
+    };
+    let mut out = Vec::new();
+    markdown::referrers(&report, &about, &mut out).unwrap();
+    snapshot!("markdown_referrers", String::from_utf8(out).unwrap());
+    let style = Style {
+        colour: false,
+        width: 80,
+    };
+    let mut out = Vec::new();
+    text::referrers(&report, &about, style, &mut out).unwrap();
+    snapshot!("text_referrers", String::from_utf8(out).unwrap());
+    let mut out = Vec::new();
+    html::referrers(&report, &about, &mut out).unwrap();
+    let page = String::from_utf8(out).unwrap();
+    for part in [
+        "S|1&lt;b&gt;",
+        "samples_other_fkey",
+        "and 2 more rows",
+        "5 rows refer to",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
 }

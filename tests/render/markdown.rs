@@ -188,3 +188,47 @@ fn very_many_tables_still_fit() {
         )
     );
 }
+
+fn alike(n: usize) -> Plan {
+    let entries = (0..n).map(|i| {
+        let id = format!("{i:06}");
+        let mut entry = fixture::entry(
+            "t",
+            &[("id", Some(&id))],
+            fixture::violation(
+                ViolationKind::InvalidValue,
+                Effect::Block,
+                "n",
+                (None, Some(&id)),
+                "not a number",
+            ),
+        );
+        entry.from = vec![format!("staging/b1/t/site_{}.csv#{}", i % 12, i + 2)];
+        entry
+    });
+    let table = fixture::table("t", r#"{"natural_key": ["id"]}"#, &[], 0);
+    fixture::write(Kind::Load, vec![table], entries)
+}
+
+#[test]
+fn each_violation_has_a_row_while_there_is_room() {
+    let text = shown(&alike(200));
+    assert!(text.contains("**200 records in 12 files** | invalid&#95;value `n` (blocks) |"));
+    for i in 0..200 {
+        let row = format!(
+            "\n| `{i:06}` | | `{i:06}` | | `staging/b1/t/site_{}.csv#{}` |\n",
+            i % 12,
+            i + 2
+        );
+        assert!(text.contains(&row), "{row}");
+    }
+    let many = shown(&alike(5_000));
+    assert!(
+        many.len() <= LARGEST && many.len() > LARGEST * 9 / 10,
+        "{}",
+        many.len()
+    );
+    let named = many.lines().filter(|l| l.starts_with("| `0")).count();
+    let rest = format!("| … and {} more | | | | |", 5_000 - named);
+    assert!(many.contains("`000000`") && many.contains(&rest), "{rest}");
+}

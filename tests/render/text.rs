@@ -1,6 +1,6 @@
 //! `render::text`.
 
-use table_loader::plan::Action;
+use table_loader::plan::{Action, Effect, Kind, ViolationKind};
 use table_loader::render::select::{Filter, Selection};
 use table_loader::render::text::{self, Style};
 use unicode_width::UnicodeWidthStr;
@@ -171,4 +171,39 @@ fn a_large_group_that_begins_late_is_found() {
         text.contains("id=00003\n") && !text.contains("id=00004\n"),
         "{text}"
     );
+}
+
+#[test]
+fn each_violation_is_named_unless_a_limit_is_asked_for() {
+    let entries = (0..300).map(|i| {
+        let id = format!("{i:06}");
+        let mut entry = fixture::entry(
+            "t",
+            &[("id", Some(&id))],
+            fixture::violation(
+                ViolationKind::InvalidValue,
+                Effect::Block,
+                "n",
+                (None, Some("x")),
+                "not a number",
+            ),
+        );
+        entry.from = vec![format!("staging/b1/t/1.csv#{}", i + 2)];
+        entry
+    });
+    let table = fixture::table("t", r#"{"natural_key": ["id"]}"#, &[], 0);
+    let plan = fixture::write(Kind::Load, vec![table], entries);
+    let text = shown(&plan, &first(20));
+    for i in 0..300 {
+        let line = format!("      id={i:06}: \"x\" (staging/b1/t/1.csv#{})\n", i + 2);
+        assert!(text.contains(&line), "{line}");
+    }
+    assert_eq!(text.matches("not a number").count(), 1);
+    let folded = Filter {
+        folds_violations: true,
+        ..first(20)
+    };
+    let text = shown(&plan, &folded);
+    assert_eq!(text.matches("(staging/b1/t/1.csv#").count(), 3);
+    assert!(text.contains("and 297 more: "), "{text}");
 }

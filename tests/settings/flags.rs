@@ -62,6 +62,46 @@ fn flags_stand_in_for_variables() {
 }
 
 #[test]
+fn what_is_shown_is_written_to_a_file_and_coloured_where_it_is_asked_for() {
+    let world = with_batch();
+    planned(&world);
+    let show = |more: &[&str]| {
+        let args = [&["show", "plan.json"], more].concat();
+        world.call(&args).env("NO_COLOR", "1").run()
+    };
+    let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
+    let text = show(&[]).exits(0).stdout;
+    show(&["-o", "plan.txt"]).exits(0);
+    assert_eq!(read("plan.txt"), text);
+    let coloured = show(&["--color", "always"]).exits(0).stdout;
+    assert!(!text.contains('\u{1b}') && coloured.contains("\u{1b}[32m+"));
+    assert_eq!(show(&["--color=never"]).exits(0).stdout, text);
+    let bad = show(&["--color", "sometimes"]).exits(1);
+    bad.says("--color is \"sometimes\", which is none of auto, always, never");
+    // A file is replaced only by another of its kind: never the plan itself.
+    let plan = read("plan.json");
+    for format in ["text", "markdown", "html", "json"] {
+        show(&["--format", format, "-o", "plan.json"])
+            .exits(1)
+            .says("a file is there that is something else");
+        let name = format!("view.{format}");
+        for _ in 0..2 {
+            let args = ["--format", format, "--out", &name];
+            let written = show(&args).exits(0).stdout;
+            assert_eq!(written, "", "{format}");
+        }
+        assert!(read(&name).len() > 200, "{format}");
+    }
+    assert_eq!(read("plan.json"), plan);
+    let summary = show(&["--json", "-o", "plan.txt"]).exits(0).json();
+    assert!(summary["plan_hash"].is_string() && read("plan.txt") == text);
+    for _ in 0..2 {
+        show(&["plan.json", "-o", "diff.txt"]).exits(0);
+    }
+    show(&["plan.json", "-o", "plan.txt"]).exits(1);
+}
+
+#[test]
 fn how_much_is_told_and_how_long_is_waited_are_flags_too() {
     let world = with_batch();
     let plan = |level: &str| {

@@ -1,90 +1,156 @@
 //! Rows that refer to what taking a load back would delete.
 
+use std::collections::BTreeMap;
+
 use super::Undo;
-use crate::error::Result;
-use crate::pg::{Session, referred};
-use crate::sql::{Literal, Statement, Values, any};
+use crate::error::{Error, Result};
+use crate::pg::referred::{self, Referred};
+use crate::pg::{Session, catalog, ledger};
+use crate::plan::masking::Mask;
+use crate::plan::{LedgerTable, Referrer, ReferrerReport, Values as Key};
+use crate::sql::{Literal, Statement, Values, any, list};
 use crate::table::row::keys_equal;
-use crate::table::schema::ForeignKey;
-use crate::table::target::Target;
+use crate::table::schema::{ForeignKey, Table};
 
 /// At most so many rows of each foreign key are named.
-const NAMED: usize = 100;
+const NAMED: u64 = 1_000;
 
 impl Undo<'_> {
     /// Rows that refer to a row which taking this back would delete, and which are not taken back
-    /// themselves: named as `table key` with the constraint.
+    /// themselves, by key. `mask` learns what is sensitive of tables that are named only here.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn referrers(&self, session: &Session, all: &[Undo<'_>]) -> Result<Vec<String>> {
+    pub async fn referrers(
+        &self,
+        session: &Session,
+        all: &[Undo<'_>],
+        mask: &mut Mask,
+    ) -> Result<ReferrerReport> {
+        let mut report = ReferrerReport::default();
         if self.target.mark().is_some() {
-            return Ok(Vec::new()); // a marked row can still be referred to
+            return Ok(report); // a marked row can still be referred to
         }
-        let mut named = Vec::new();
         for key in &self.target.table.referrers {
             // Without the right to read the referring table, the foreign key itself has to speak.
             if session.holds(&can_read_child(key)).await? {
                 let child = all.iter().find(|u| u.target.table.name == key.child);
-                let found = session.column(&self.referring(key, child)).await?;
-                for id in found {
-                    named.push(self.name_referrer(session, key, child, id).await?);
+                let found = session.count(&self.count_referring(key, child)).await?;
+                if found > 0 {
+                    let named = self.named_referrers(session, key, child, mask).await?;
+                    report.more += found.saturating_sub(named.len() as u64);
+                    report.rows.extend(named);
                 }
             }
         }
-        Ok(named)
+        Ok(report)
     }
 
-    async fn name_referrer(
+    async fn named_referrers(
         &self,
         session: &Session,
         key: &ForeignKey,
         child: Option<&Undo<'_>>,
-        id: String,
-    ) -> Result<String> {
-        let marked = if child.is_some_and(|c| c.target.mark().is_some()) {
-            ", and deletes from that table are only marked: give both tables soft_delete, or neither"
-        } else {
-            ""
-        };
-        let row = match child {
-            Some(child) => {
-                let Target {
-                    name,
-                    table,
-                    config,
-                    lookups,
-                    ..
-                } = child.target;
-                referred::name_row(session, name, (table, config, lookups), &id).await?
+        mask: &mut Mask,
+    ) -> Result<Vec<Referrer>> {
+        let (name, table, columns) = match child {
+            Some(Undo { target, .. }) => {
+                let columns = target.config.natural_key.clone();
+                (target.name.clone(), target.table.clone(), columns)
             }
-            None => id, // its place, not its key
+            None => {
+                let table = catalog::relation(session, &key.child).await?;
+                let known = self.loaded_before(session, key).await?;
+                if let Some(known) = &known {
+                    mask.add(&known.table, &known.config);
+                }
+                let columns = key_columns(&table, known.as_ref());
+                let name = known.map_or_else(|| key.child.name.clone(), |known| known.table);
+                (name, table, columns)
+            }
         };
-        Ok(format!(
-            "{} {row} refers to a row of {} that would be deleted ({}){marked}",
-            crate::text::escape(&key.child.name),
-            crate::text::escape(&self.target.name),
-            crate::text::escape(&key.name)
-        ))
+        let only_marked = child.is_some_and(|c| c.target.mark().is_some());
+        let referring = self.referring(key, child, &named_by(&table, &columns));
+        let mut rows = Vec::new();
+        for mut found in session.rows(&referring).await? {
+            let (own, parent) = (found.take(0), found.take(1));
+            let own: BTreeMap<String, Option<String>> =
+                serde_json::from_str(own.as_deref().unwrap_or("{}"))
+                    .map_err(|e| Error::local(doing(key)).caused_by(e))?;
+            let parent = parent.unwrap_or_default();
+            let natural_key = &self.target.config.natural_key;
+            rows.push(Referrer {
+                table: name.clone(),
+                key: own.into_iter().map(|(c, v)| (c, v.into())).collect(),
+                parent: self.target.name.clone(),
+                parent_key: referred::key_of(natural_key, &parent).unwrap_or_default(),
+                constraint: key.name.clone(),
+                only_marked,
+            });
+        }
+        let parents = rows.iter_mut().map(|row| &mut row.parent_key);
+        name_keys(session, self, parents.collect()).await;
+        if let Some(child) = child {
+            name_keys(
+                session,
+                child,
+                rows.iter_mut().map(|row| &mut row.key).collect(),
+            )
+            .await;
+        }
+        Ok(rows)
     }
 
-    /// The rows that refer to what would be deleted; `child` is their table, where it is taken back
-    /// too.
-    pub(in crate::pg) fn referring(&self, key: &ForeignKey, child: Option<&Undo<'_>>) -> Statement {
-        let (name, spared) = match child {
-            None => ("c.ctid::text".to_owned(), String::new()),
-            Some(child) => (
-                child.target.record_id("c"),
-                format!(" AND NOT {}", child.lets_go(key)),
-            ),
-        };
+    /// How a table that refers was configured when it was last loaded, where it was.
+    async fn loaded_before(
+        &self,
+        session: &Session,
+        key: &ForeignKey,
+    ) -> Result<Option<LedgerTable>> {
+        let all = ledger::applications(session, self.loader_schema, None).await?;
+        let mut tables = all.into_iter().flat_map(|a| a.tables);
+        Ok(tables.find(|t| t.relation == key.child))
+    }
+
+    /// The rows that refer to what would be deleted, each as JSON of `named` and with the key of the row to
+    /// which it refers; `child` is their table, where it is taken back too.
+    pub(in crate::pg) fn referring(
+        &self,
+        key: &ForeignKey,
+        child: Option<&Undo<'_>>,
+        named: &str,
+    ) -> Statement {
         let sql = format!(
-            "SELECT {name} FROM {found} JOIN {child} c ON {refers} WHERE s.before IS NULL{spared} LIMIT {NAMED}",
+            "SELECT {named}, s.record_id FROM {} ORDER BY s.record_id COLLATE \"C\", {named} COLLATE \"C\" LIMIT {NAMED}",
+            self.of_referring(key, child)
+        );
+        Statement::new(doing(key), sql)
+    }
+
+    /// How many rows refer to what would be deleted.
+    pub(in crate::pg) fn count_referring(
+        &self,
+        key: &ForeignKey,
+        child: Option<&Undo<'_>>,
+    ) -> Statement {
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM {}",
+            self.of_referring(key, child)
+        );
+        Statement::new(doing(key), sql)
+    }
+
+    fn of_referring(&self, key: &ForeignKey, child: Option<&Undo<'_>>) -> String {
+        let spared = match child {
+            None => String::new(),
+            Some(child) => format!(" AND NOT {}", child.lets_go(key)),
+        };
+        format!(
+            "{found} JOIN {child} c ON {refers} WHERE s.before IS NULL{spared}",
             found = self.beside().found(),
             child = key.child,
             refers = key.refers("t", "c"),
-        );
-        Statement::new(doing(key), sql)
+        )
     }
 
     /// The condition that taking this back makes row `c` refer to something else, or deletes it.
@@ -108,6 +174,43 @@ impl Undo<'_> {
             "EXISTS (SELECT FROM {} s2 WHERE {same} AND ({lets_go}))",
             self.temporary()
         )
+    }
+}
+
+/// By which columns a row is named whose table is not taken back: as it was last loaded, else by its primary
+/// key; by none where there is neither.
+fn key_columns(table: &Table, known: Option<&LedgerTable>) -> Vec<String> {
+    let there = |columns: &&Vec<String>| columns.iter().all(|c| table.column(c).is_some());
+    let known = known.map(|known| &known.config.natural_key).filter(there);
+    let primary = table.unique.iter().find(|index| index.primary);
+    let numbers = primary.map_or(&[][..], |index| &index.columns);
+    let named = |n: &i16| Some(table.column_by_number(*n)?.name.clone());
+    let primary = || numbers.iter().map(named).collect();
+    known.cloned().or_else(primary).unwrap_or_default()
+}
+
+/// What names row `c`, as JSON: these columns, or its place.
+pub(in crate::pg) fn named_by(table: &Table, columns: &[String]) -> String {
+    let columns = columns.iter().filter_map(|c| table.column(c));
+    let mut pairs: Vec<String> = columns
+        .map(|c| format!("{}, {}", Literal(&c.name), c.text("c")))
+        .collect();
+    if pairs.is_empty() {
+        pairs.push("'ctid', c.ctid".to_owned());
+    }
+    format!("pg_catalog.json_build_object({})::text", list(pairs))
+}
+
+/// Puts the rows to which numbers in keys of a table refer in their place.
+async fn name_keys(session: &Session, undo: &Undo<'_>, keys: Vec<&mut Key>) {
+    let (table, lookups) = (&undo.target.table, &undo.target.lookups);
+    let mut numbers = BTreeMap::new();
+    for key in &keys {
+        referred::collect(table, lookups, key, &mut numbers);
+    }
+    if !numbers.is_empty() {
+        let found = Referred::find(session, table, lookups, &numbers).await;
+        keys.into_iter().for_each(|key| found.put(key));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Snapshots of the SQL of taking loads back, and of the loader's own tables.
 
+use super::referrers::named_by;
 use super::{Undo, Written};
 use crate::pg::fixture::{assert_snapshot, printed, schema};
 use crate::pg::{audit, ledger, queue};
@@ -24,6 +25,9 @@ fn taking_back() {
         "7f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned(),
     ];
     let twice = Undo::described("public", &schema[1], &written, &both);
+    let table = &schema[1].table;
+    let named = named_by(table, &schema[1].config.natural_key);
+    let by_place = named_by(table, &[]);
     let refers = &schema[1].table.foreign_keys[0];
     let statements = [
         samples.create(),
@@ -41,8 +45,9 @@ fn taking_back() {
         subjects.compare_all(),
         subjects.now("S1"),
         subjects.later("S1", 42),
-        subjects.referring(refers, Some(samples)),
-        subjects.referring(refers, None),
+        subjects.count_referring(refers, Some(samples)),
+        subjects.referring(refers, Some(samples), &named),
+        subjects.referring(refers, None, &by_place),
     ];
     assert_snapshot("sql_undo", &printed(statements));
 }

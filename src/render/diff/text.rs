@@ -12,6 +12,9 @@ use crate::render::text::{Style, entry_text};
 use crate::text::cut::{quoted_pair, wrap};
 use crate::text::escape;
 
+/// What stands before the summary of each plan, on a line of its own.
+pub const UNDER: &str = "     ";
+
 /// Writes the comparison as text; of each kind of difference at most `filter.limit` entries.
 ///
 /// # Errors
@@ -29,7 +32,7 @@ pub fn text(
         wrap(&mut text, lead, &line, 5, style.width);
         wrap(
             &mut text,
-            "     ",
+            UNDER,
             &plan.header.summary_line(),
             5,
             style.width,

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::page_start;
 use crate::error::{Error, Result};
-use crate::plan::{DriftColumn, DriftReport, DriftRow};
+use crate::plan::{DriftColumn, DriftReport, DriftRow, ReferrerReport, Values};
 use crate::render::drift::About;
 use crate::text::cut::cut;
 use crate::text::escape;
@@ -49,17 +49,58 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
     writeln!(out, "</body></html>").map_err(failed)
 }
 
+/// Writes which rows stand in the way of a rollback: what refers to what.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
+pub fn referrers(report: &ReferrerReport, about: &About, out: &mut impl Write) -> Result<()> {
+    let failed = |e: std::io::Error| Error::io("writing the report", e);
+    let title = format!("{} {}", about.what(), escape(&about.of));
+    let page = html! {
+        header.top {
+            div.what {
+                p.over { (title) }
+                h1 { (report.finding()) }
+                p.verdict.blocked { "Nothing was written. " (report.advice()) }
+            }
+        }
+        @for row in &report.rows {
+            article.drift {
+                h2 { (named(&row.table, &row.key)) }
+                p.found {
+                    b.delete { "refers to" } " " (named(&row.parent, &row.parent_key))
+                    span.dim { " · " (escape(&row.constraint)) }
+                    @if !row.advice().is_empty() { ", " (row.advice()) }
+                }
+            }
+        }
+        @if let Some(unnamed) = report.unnamed() { p { (unnamed) } }
+    };
+    writeln!(
+        out,
+        "{}{}</body></html>",
+        page_start(&title, false).into_string(),
+        page.into_string()
+    )
+    .map_err(failed)
+}
+
+/// A row by its table and key.
+fn named(table: &str, key: &Values) -> Markup {
+    html! {
+        span.dim { (escape(table)) " " }
+        @for (i, (column, v)) in key.iter().enumerate() {
+            @if i > 0 { " " }
+            @if key.len() > 1 { span.dim { (escape(column)) " " } }
+            (value(v.words().as_deref(), ""))
+        }
+    }
+}
+
 fn one(row: &DriftRow) -> Markup {
     html! {
         article.drift {
-            h2 {
-                span.dim { (escape(&row.table)) " " }
-                @for (i, (column, v)) in row.key.iter().enumerate() {
-                    @if i > 0 { " " }
-                    @if row.key.len() > 1 { span.dim { (escape(column)) " " } }
-                    (value(v.words().as_deref(), ""))
-                }
-            }
+            h2 { (named(&row.table, &row.key)) }
             p.found {
                 b.delete { (row.found()) }
                 @if let Some(by) = &row.by { " by " (escape(by)) }

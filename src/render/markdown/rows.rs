@@ -2,7 +2,7 @@
 
 use super::inert::{code, cut_code, words};
 use crate::action::Action;
-use crate::plan::{DriftRow, Entry, Value, Values, ViolationKind, What};
+use crate::plan::{DriftRow, Entry, Referrer, Value, Values, Violation, What};
 use crate::render::select::Group;
 use crate::render::verdict::records;
 use crate::text::cut::{Cut, differences, further};
@@ -15,6 +15,42 @@ pub struct Row {
     pub text: String,
     /// Entries that it stands for.
     pub count: u64,
+    /// Of violations that are alike: a row for each that is named, behind those that are named in any case.
+    pub more: Vec<String>,
+    /// How many of them there is room for.
+    fits: usize,
+    /// How many are named in any case.
+    named: usize,
+}
+
+impl Row {
+    /// Bytes that it takes, if it names no more than it must.
+    pub fn size(&self) -> usize {
+        let rest = if self.named > 0 { REST } else { 0 };
+        self.text.len() + rest
+    }
+
+    /// Takes as many of [`more`](Self::more) as `room` bytes hold, and returns how many they take.
+    pub fn unfold(&mut self, room: usize) -> usize {
+        let mut taken = 0;
+        for row in &self.more {
+            if taken + row.len() > room {
+                break;
+            }
+            taken += row.len();
+            self.fits += 1;
+        }
+        taken
+    }
+
+    pub fn write(&self, text: &mut String) {
+        *text += &self.text;
+        self.more[..self.fits].iter().for_each(|row| *text += row);
+        let left = self.count.saturating_sub((self.named + self.fits) as u64);
+        if self.named > 0 && left > 0 {
+            *text += &format!("| … and {left} more | | | | |\n");
+        }
+    }
 }
 
 /// The head of the table of an action.
@@ -32,42 +68,47 @@ pub fn columns(action: Action) -> &'static str {
 pub const DRIFT: &str =
     "| table | row | state | plan saw → now → planned | changed by |\n|:--|:--|:--|:--|:--|\n";
 
+/// The head of the table of rows that refer to others.
+pub const REFERRERS: &str =
+    "| table | row | refers to | row | foreign key |\n|:--|:--|:--|:--|:--|\n";
+
+/// One row that refers to another.
+pub fn referrer(row: &Referrer) -> String {
+    let advice = match row.advice() {
+        "" => String::new(),
+        advice => format!(", {}", words(advice, 200)),
+    };
+    format!(
+        "| {} | {} | {} | {} | {}{advice} |\n",
+        code(&row.table, 63),
+        key(&row.key),
+        code(&row.parent, 63),
+        key(&row.parent_key),
+        code(&row.constraint, 63)
+    )
+}
+
 /// One group as a row.
 pub fn row(group: &Group) -> Row {
     let entry = &group.entry;
+    if let What::Violation(v) = &entry.what
+        && group.count > 1
+    {
+        return finding(group, v);
+    }
     let rows = rows(group);
     let cells = match &entry.what {
         What::Violation(v) => {
-            let field = v.field.as_deref().map(|f| format!(" {}", code(f, 63)));
-            let several = group.count > 1;
-            let values = group.shown().filter_map(|e| of_violation(e, several));
-            let values: Vec<String> = values.collect();
-            let more_values = match values.len() as u64 {
-                n if n > 0 && n < group.count => "<br>…",
-                _ => "",
-            };
             let from = entry.from.first().map_or("", String::as_str);
-            let more =
-                entry.from.len() as u64 - u64::from(!entry.from.is_empty()) + group.count - 1;
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
+            let more = match entry.from.len() {
+                0 | 1 => String::new(),
+                n => format!(" and {} more", n - 1),
             };
             format!(
-                "{}{} ({}) | {}{more_values} | {} | {}{more}",
-                v.kind.word().replace('_', "&#95;"),
-                field.unwrap_or_default(),
-                v.effect.words(),
-                values.join("<br>"),
-                words(
-                    &if group.count == 1 {
-                        v.why().into()
-                    } else {
-                        v.rule()
-                    },
-                    300
-                ),
+                "{} | {} | {} | {}{more}",
+                broken(v),
+                of_violation(entry, false).unwrap_or_default(),
+                words(&v.why(), 300),
                 code(from, 120)
             )
         }
@@ -106,7 +147,58 @@ pub fn row(group: &Group) -> Row {
     Row {
         text: format!("| {rows} | {cells} |\n"),
         count: group.count,
+        more: Vec::new(),
+        fits: 0,
+        named: 0,
     }
+}
+
+/// Room for how many violations are not named.
+const REST: usize = 40;
+/// So many violations that break one rule in one way are named in any case.
+const FIRST: usize = 3;
+
+/// Violations that break one rule in one way: what they have in common, and below it a row for each.
+fn finding(group: &Group, v: &Violation) -> Row {
+    let least = if group.at_least { "at least " } else { "" };
+    let mut text = format!(
+        "| **{least}{}** | {} | | {} | |\n",
+        records(group, v),
+        broken(v),
+        words(&v.rule(), 300)
+    );
+    let mut rows: Vec<String> = group.shown().map(one_of).collect();
+    let more = rows.split_off(FIRST.min(rows.len()));
+    text += &rows.concat();
+    Row {
+        text,
+        count: group.count,
+        more,
+        fits: 0,
+        named: rows.len(),
+    }
+}
+
+/// One of several violations that break one rule: its key, what it gives, and where it stands.
+fn one_of(entry: &Entry) -> String {
+    let from = entry.from.first().map_or("", String::as_str);
+    format!(
+        "| {} | | {} | | {} |\n",
+        key(&entry.key),
+        of_violation(entry, true).unwrap_or_default(),
+        code(from, 120)
+    )
+}
+
+/// Which rule is broken, and what follows.
+fn broken(v: &Violation) -> String {
+    let field = v.field.as_deref().map(|f| format!(" {}", code(f, 63)));
+    format!(
+        "{}{} ({})",
+        v.kind.word().replace('_', "&#95;"),
+        field.unwrap_or_default(),
+        v.effect.words()
+    )
 }
 
 /// The rows that a group is about: one key, or a number and the first few.
@@ -114,30 +206,22 @@ fn rows(group: &Group) -> String {
     let least = if group.at_least { "at least " } else { "" };
     if group.entry.key.is_empty() {
         let from = group.entry.from.first().map_or("", String::as_str);
-        return match group.count {
-            1 => code(from, 120),
-            n => format!("**{least}{n} alike**"),
-        };
+        return code(from, 120);
     }
     let first = key(&group.entry.key);
     if group.count == 1 {
         return first;
     }
-    let keys: Vec<String> = match &group.entry.what {
-        // They have one.
-        What::Violation(v) if v.kind == ViolationKind::DuplicateKey => vec![first],
-        _ => group.shown().map(|e| key(&e.key)).collect(),
-    };
+    let keys: Vec<String> = group.shown().map(|e| key(&e.key)).collect();
     let more = match group.count - keys.len() as u64 {
         0 => "",
-        _ if keys.len() == 1 => "",
         _ => "<br>…",
     };
-    let what = match &group.entry.what {
-        What::Violation(v) => records(group, v),
-        _ => format!("{} rows", group.count),
-    };
-    format!("**{least}{what}**<br>{}{more}", keys.join("<br>"))
+    format!(
+        "**{least}{} rows**<br>{}{more}",
+        group.count,
+        keys.join("<br>")
+    )
 }
 
 /// What a violation's entry gives: the existing and the given value, an accepted spelling, and the

@@ -1,10 +1,10 @@
-//! A drift report as text for a terminal.
+//! A drift report, and one of rows that refer to others, as text for a terminal.
 
 use std::io::Write;
 
 use super::Style;
 use crate::error::{Error, Result};
-use crate::plan::{DriftReport, display_key};
+use crate::plan::{DriftReport, ReferrerReport, display_key};
 use crate::render::drift::About;
 use crate::text::cut::{quoted, wrap};
 use crate::text::escape;
@@ -72,4 +72,55 @@ pub fn drift(
     wrap(&mut text, "", &about.advice(), 0, style.width);
     text += &format!("{}.\n", about.finding(report));
     out.write_all(text.as_bytes()).map_err(failed)
+}
+
+/// Writes every row that stands in the way of a rollback: what refers to what.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
+pub fn referrers(
+    report: &ReferrerReport,
+    about: &About,
+    style: Style,
+    out: &mut impl Write,
+) -> Result<()> {
+    let mut text = String::new();
+    let title = format!("{} {}", about.what(), escape(&about.of));
+    wrap(&mut text, "", &title, 2, style.width);
+    let mut last = None;
+    for row in &report.rows {
+        let group = (&row.table, &row.parent, &row.constraint);
+        if last != Some(group) {
+            last = Some(group);
+            text.push('\n');
+            let table = style.paint("1", &super::fit(&row.table, style.width));
+            let refers = format!(
+                "refers to {} ({}){}",
+                escape(&row.parent),
+                escape(&row.constraint),
+                match row.advice() {
+                    "" => String::new(),
+                    advice => format!(", {advice}"),
+                }
+            );
+            wrap(&mut text, &format!("{table} "), &refers, 4, style.width);
+        }
+        let line = format!(
+            "{} refers to {}",
+            display_key(&row.key),
+            display_key(&row.parent_key)
+        );
+        let lead = format!("  {} ", style.paint("31", "!"));
+        wrap(&mut text, &lead, &line, 8, style.width);
+    }
+    if let Some(unnamed) = report.unnamed() {
+        text.push('\n');
+        wrap(&mut text, "  ", &unnamed, 2, style.width);
+    }
+    text.push('\n');
+    let advice = format!("Nothing was written. {}", report.advice());
+    wrap(&mut text, "", &advice, 0, style.width);
+    text += &format!("{}.\n", report.finding());
+    out.write_all(text.as_bytes())
+        .map_err(|e| Error::io("writing the report", e))
 }
