@@ -5,6 +5,7 @@ use crate::planfile::PlanFile;
 pub mod diff;
 pub mod drift;
 pub mod graph;
+pub mod groups;
 pub mod html;
 pub mod json;
 pub mod markdown;

@@ -12,6 +12,7 @@ use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
 use crate::planfile::diff::PlanDiff;
+use crate::render::groups::By;
 use crate::render::select::{Filter, Selection};
 use crate::render::text::Style;
 use crate::render::unusual::Rule;
@@ -41,6 +42,12 @@ pub struct Args {
     /// Only rows with this text in their key
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
+    /// Only entries of this group (`group_by` in tables.yaml)
+    #[arg(long, value_name = "VALUE")]
+    group: Option<String>,
+    /// Sum up each table by its group, or by the file that its records come from
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = SumBy::Group)]
+    by: SumBy,
     /// Show at most this many per table and action; rows with identical changes count as one [default:
     /// 20 and every violation for text, what fits for markdown, otherwise all]
     #[arg(long, value_name = "N")]
@@ -57,6 +64,14 @@ pub struct Args {
     /// With two plans: exit with 2 if they differ
     #[arg(long, requires = "other")]
     detailed_exitcode: bool,
+}
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum SumBy {
+    /// The column that group_by names, where a table has one
+    Group,
+    /// The object that a record comes from
+    Source,
 }
 
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +106,11 @@ impl Args {
             tables: self.table.clone(),
             actions: self.action.clone(),
             key: self.key.clone(),
+            group: self.group.clone(),
+            by: match self.by {
+                SumBy::Group => By::Group,
+                SumBy::Source => By::Source,
+            },
             limit: self.limit.or(limit).filter(|_| !self.all),
             folds_violations: self.limit.is_some(),
             only_unusual: self.unusual,
@@ -100,7 +120,10 @@ impl Args {
 
     /// Whether only a part of the plan is asked for.
     fn is_narrow(&self) -> bool {
-        self.key.is_some() || !self.action.is_empty() || !self.table.is_empty()
+        self.key.is_some()
+            || self.group.is_some()
+            || !self.action.is_empty()
+            || !self.table.is_empty()
     }
 
     /// The filter where no action named means all of them.

@@ -176,6 +176,13 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
                 if rows % 1_000 == 0 {
                     told((read + rows).min(of.saturating_sub(1)));
                 }
+                let group = undo.target.config.group_by.as_ref();
+                let row = undone
+                    .applied
+                    .after
+                    .as_ref()
+                    .or(undone.applied.before.as_ref());
+                let group = group.and_then(|c| row?.get(c)?.clone());
                 let inverse = undone.applied.invert();
                 let inserts = inverse.before.is_none();
                 let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
@@ -186,6 +193,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
                     key: undone.key,
                     what,
                     extracted: None,
+                    group,
                     from: from.clone(),
                 };
                 writer.unordered(&order, entry)

@@ -28,6 +28,9 @@ pub struct Entry {
     pub extracted: Option<String>,
     /// Where it comes from: `object#position`, or the application it takes back.
     pub from: Vec<String>,
+    /// The value of the column by which its table is grouped, where that has one: of an insert as it will be,
+    /// of a violation as its record gives it, and else of the row as it is.
+    pub group: Option<String>,
 }
 
 /// What an entry says about its row or record.

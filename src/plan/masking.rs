@@ -40,6 +40,7 @@ enum Hides {
 struct Sensitive {
     columns: Vec<String>,
     natural_key: Vec<String>,
+    group_by: Option<String>,
 }
 
 impl Sensitive {
@@ -104,6 +105,7 @@ impl Mask {
         let table = table.or_insert_with(|| Sensitive {
             columns: Vec::new(),
             natural_key: config.natural_key.clone(),
+            group_by: config.group_by.clone(),
         });
         let new: Vec<String> = config
             .sensitive
@@ -211,6 +213,9 @@ impl Mask {
             .filter_map(|(_, v)| v.stored().ok()?.map(str::to_owned))
             .collect();
         self.values(table, &mut entry.key);
+        if table.group_by.as_ref().is_some_and(|c| table.has(c)) {
+            self.text(&mut entry.group);
+        }
         let digest = |expect: &mut Fingerprint| {
             if let Hides::Values(key) | Hides::ForFile(key) = &self.hides {
                 let digits = expect.0.len().min(64);
@@ -334,6 +339,7 @@ mod tests {
                 ..Violation::new(kind, Effect::Block, message)
             }),
             extracted: None,
+            group: None,
             from: vec!["o#0".into()],
         }
     }

@@ -24,6 +24,10 @@ pub(super) struct EntryLine {
     /// The natural key as the current row spells it, or as given.
     #[serde(deserialize_with = "unique_map")]
     key: Values,
+    /// The value of the column by which its table is grouped, where that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    group: Option<String>,
     /// Of an insert: the given columns beside the key. Of a delete: what is lost. Of a violation: the
     /// values that it is about, where they are several.
     #[serde(
@@ -137,6 +141,7 @@ impl From<Entry> for EntryLine {
             action: entry.what.action(),
             table: entry.table,
             key: entry.key,
+            group: entry.group,
             values: None,
             set: None,
             revives: false,
@@ -293,6 +298,7 @@ impl TryFrom<EntryLine> for Entry {
         Ok(Entry {
             table: line.table,
             key: line.key,
+            group: line.group,
             what,
             extracted,
             from: line.from,

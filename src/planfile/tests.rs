@@ -124,6 +124,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         key,
         what,
         extracted: None,
+        group: None,
         from,
     })
 }
@@ -263,6 +264,7 @@ fn what_is_no_json_is_no_plan() {
             values: BTreeMap::new(),
         },
         extracted: None,
+        group: None,
         from: Vec::new(),
     };
     let (_, _, bytes) = encode(&[], &[insert("a"), insert("b")]);

@@ -5,6 +5,7 @@
 mod data;
 mod drift;
 mod graph;
+mod groups;
 mod layers;
 
 use std::io::Write;
@@ -13,6 +14,7 @@ use base64::Engine;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use super::groups::Groups;
 use super::profile::{Profile, TableProfile};
 use super::select::{Filter, Likeness};
 use super::text::FEW;
@@ -62,6 +64,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
             p.noted { "Not in the hash: " (noted(header, notes.get())) }
         }
         (overview(header))
+        (groups::groups(&Groups::of(plan, filter.by)?, header))
         (columns(&profile, &header.tables))
         (changes(header))
     };

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use super::groups::{By, Groups, MOST, TableGroups};
 use super::profile::Profile;
 use super::select::Filter;
 use super::unusual::{Mark, Unusual};
@@ -93,7 +94,43 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
             comma = ",\n";
         }
     }
-    out.write_all(b"\n]\n}\n").map_err(failed)
+    out.write_all(b"\n]").map_err(failed)?;
+    for (part, by) in [("groups", By::Group), ("sources", By::Source)] {
+        let groups = Groups::of(plan, by)?;
+        write!(out, ",\n\"{part}\": [").map_err(failed)?;
+        let mut comma = "\n";
+        for table in header_tables(plan, filter).filter_map(|t| groups.table(t)) {
+            for line in lines(table) {
+                write!(out, "{comma}{line}").map_err(failed)?;
+                comma = ",\n";
+            }
+        }
+        out.write_all(b"\n]").map_err(failed)?;
+    }
+    out.write_all(b"\n}\n").map_err(failed)
+}
+
+/// The groups of a table, the largest first, and what is beyond those that are counted each.
+fn lines(groups: &TableGroups) -> Vec<serde_json::Value> {
+    let all = groups.by_size().into_iter();
+    let mut lines: Vec<serde_json::Value> = all
+        .map(|(group, found)| {
+            let columns = found.columns.iter().map(|(c, changed)| (c, changed.rows));
+            serde_json::json!({
+                "table": groups.table,
+                "by": groups.by,
+                "group": group,
+                "counts": found.counts,
+                "columns": columns.collect::<BTreeMap<_, _>>(),
+            })
+        })
+        .collect();
+    if groups.others.entries() > 0 {
+        lines.push(serde_json::json!({
+            "table": groups.table, "by": groups.by, "beyond": MOST, "counts": groups.others,
+        }));
+    }
+    lines
 }
 
 fn header_tables<'p>(plan: &'p PlanFile, filter: &'p Filter) -> impl Iterator<Item = &'p str> {

@@ -1,5 +1,6 @@
 //! A plan as Markdown for one pull-request comment.
 
+mod groups;
 mod inert;
 mod review;
 mod rows;
@@ -55,7 +56,8 @@ pub fn selection(
             Action::BY_URGENCY.len()
         }
     });
-    let columns = review::columns(&selection.profile, header, filter);
+    let columns = groups::groups(&selection.groups, header, filter)
+        + &review::columns(&selection.profile, header, filter);
     let (mut first, mut rest): (Vec<Block>, Vec<Block>) = blocks.into_iter().partition(urgent);
     let room = LARGEST.saturating_sub(text.len() + RESERVE);
     let frames = |blocks: &[Block]| blocks.iter().map(Block::frame).sum::<usize>();

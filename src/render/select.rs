@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::plan::masking::Mask;
 use crate::plan::{Entry, Value, Values, What};
 use crate::planfile::{Item, PlanFile};
+use crate::render::groups::{By, Groups};
 use crate::render::profile::Profile;
 use crate::render::unusual::{Mark, Rule, Unusual};
 
@@ -30,6 +31,10 @@ pub struct Filter {
     /// Whether violations too are cut to `limit`, and only the first of those alike named; else all are
     /// named for which there is room.
     pub folds_violations: bool,
+    /// Only entries of this group.
+    pub group: Option<String>,
+    /// By what entries are summed up beside their table.
+    pub by: By,
     /// Whether only changes that stand out are shown.
     pub only_unusual: bool,
     /// Rules of what stands out that are not applied.
@@ -58,6 +63,7 @@ impl Filter {
         };
         shown
             && self.of_table(&entry.table)
+            && (self.group.is_none() || self.group == entry.group)
             && self.key.as_ref().is_none_or(|part| {
                 let mut values = entry.key.values().filter_map(Value::words);
                 values.any(|v| v.contains(part.as_str()))
@@ -137,6 +143,8 @@ pub struct Selection {
     tables: Vec<(String, [Section; 5])>,
     /// What all changes of the plan come to.
     pub profile: Profile,
+    /// What it has of each group.
+    pub groups: Groups,
     /// The changes that stand out most, by rule and then in plan order.
     pub unusual: Vec<Outlier>,
     /// How many stand out.
@@ -160,6 +168,7 @@ impl Selection {
         })?;
         let mut selection = collector.finish();
         selection.profile = profile;
+        selection.groups = Groups::of(plan, filter.by)?;
         Ok(selection)
     }
 
@@ -337,6 +346,7 @@ impl<'f> Collector<'f> {
         Selection {
             tables: tables.collect(),
             profile: Profile::default(),
+            groups: Groups::default(),
             unusual: self.outliers.into_values().collect(),
             unusual_count: self.unusual_count,
         }

@@ -2,6 +2,7 @@
 
 mod drift;
 mod entry;
+mod groups;
 mod review;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::{Header, Kind, TablePlan};
 use crate::planfile::{Item, PlanFile};
+use crate::render::groups::Groups;
 use crate::render::profile::Profile;
 use crate::render::unusual::Unusual;
 use crate::text::cut::{fit, wrap};
@@ -99,6 +101,9 @@ pub fn selection(
             continue;
         }
         let mut text = title(table, style);
+        if let Some(found) = selection.groups.table(&table.table) {
+            text += &groups::groups(found, &plan.header, filter.limit, style);
+        }
         text += &review::columns(&selection.profile, &table.table, style);
         for (section, action) in selection.table(&table.table).zip(Action::BY_URGENCY) {
             for group in &section.groups {
@@ -131,6 +136,7 @@ fn all(
     let mask = plan.mask();
     let rules = filter.rules();
     let unusual = Unusual::new(profile, &rules);
+    let found = Groups::of(plan, filter.by)?;
     let mut spools = Spools::new();
     let mut current: Option<String> = None;
     plan.stream(&mut |item| {
@@ -146,7 +152,10 @@ fn all(
         if current.as_ref() != Some(&entry.table) {
             empty(&mut spools, out)?;
             let columns = review::columns(profile, &entry.table, style);
-            write!(out, "{}{columns}", title(table, style)).map_err(failed)?;
+            let found = found.table(&entry.table);
+            let found = found.map(|g| groups::groups(g, header, filter.limit, style));
+            let found = found.unwrap_or_default();
+            write!(out, "{}{found}{columns}", title(table, style)).map_err(failed)?;
             current = Some(entry.table.clone());
         }
         mask.entry(&mut entry);

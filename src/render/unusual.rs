@@ -234,6 +234,7 @@ mod tests {
             key: values(&[("id", key)]),
             what,
             extracted: None,
+            group: None,
             from: Vec::new(),
         }
     }

@@ -93,6 +93,10 @@ pub struct TableConfig {
     /// bring are deleted, and nulls empty their columns.
     #[serde(default, skip_serializing_if = "Complete::is_no")]
     pub complete: Complete,
+    /// A column whose value stands beside every entry of a plan: counts and changes are shown by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub group_by: Option<String>,
     /// Tables that must be loaded before this one, beside those it refers to.
     #[serde(default)]
     pub depends_on: Vec<String>,

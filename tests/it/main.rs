@@ -22,6 +22,7 @@ mod effects;
 mod expected;
 mod findings;
 mod foreseen;
+mod grouped;
 mod layouts;
 mod left_out;
 mod limits;

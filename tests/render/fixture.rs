@@ -68,6 +68,7 @@ pub fn entry(table: &str, key: &[(&str, Option<&str>)], what: What) -> Entry {
         key: values(key),
         what,
         extracted: None,
+        group: None,
         from: vec![format!("staging/b1/{table}/frag_1.json#0")],
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn match_queue(
         key: Values::new(),
         what: What::Violation(Violation::new(kind, Effect::Block, message)),
         extracted: None,
+        group: None,
         from: vec![from],
     };
     for (fragment, id) in fragments.iter_mut().zip(fragment_ids) {

@@ -114,6 +114,8 @@ pub(in crate::pg) struct Comparison<'c> {
     found_rows: u64,
     /// Nulls that did not win over a value, by column.
     ignored: BTreeMap<usize, u64>,
+    /// The column by which the table is grouped, by index, and where its values stand in the answer.
+    group: Option<(usize, usize)>,
 }
 
 impl<'c> Comparison<'c> {
@@ -131,7 +133,14 @@ impl<'c> Comparison<'c> {
                 rules.push(rule);
             }
         }
+        let group = config.group_by.as_ref();
+        let group = group.and_then(|name| {
+            let table = &stage.target.table;
+            table.columns.iter().position(|c| c.name == *name)
+        });
+        let group = group.map(|i| (i, answer::behind(stage, columns.len())));
         Comparison {
+            group,
             stage,
             config,
             doing: format!("comparing the records of table {}", stage.target.name),
@@ -151,7 +160,8 @@ impl<'c> Comparison<'c> {
         const MOST: usize = 1_664;
         let lookups = &self.stage.target.lookups;
         let sent = lookups.answers().map(|l| lookups.sent(l, "s").len() + 1);
-        let around = answer::FIXED + self.config.natural_key.len() + sent.sum::<usize>();
+        let of_group = if self.group.is_some() { 2 } else { 0 };
+        let around = answer::FIXED + self.config.natural_key.len() + sent.sum::<usize>() + of_group;
         let most = (MOST - around) / 2;
         if self.columns.len() <= most {
             return Ok(());
@@ -249,6 +259,15 @@ impl<'c> Comparison<'c> {
                 column.staged(),
                 lookups.named_json(lookup, &number)
             ));
+        }
+        if let Some((i, _)) = self.group {
+            let column = &table.columns[i];
+            let given = match stage.used[i] {
+                true => column.staged_text("s"),
+                false => "NULL".to_owned(),
+            };
+            select.push(format!("CASE WHEN {FOUND} THEN {} END", column.text("t")));
+            select.push(given);
         }
         let order = match found {
             Found::OneRow => String::new(),

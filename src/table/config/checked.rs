@@ -154,6 +154,9 @@ impl Config {
         {
             stamps.retain(|column, _| is_column(column));
         }
+        if self.is_inherited(name, "group_by") {
+            config.group_by = config.group_by.filter(|c| is_column(c));
+        }
         if self.is_inherited(name, "ignore_fields") {
             config
                 .ignore_fields
@@ -186,6 +189,7 @@ impl Config {
             ("spelling", config.spelling.keys().cloned().collect()),
             ("stamps", stamp_names.collect()),
             ("complete", config.complete.columns()),
+            ("group_by", config.group_by.iter().cloned().collect()),
             (
                 "soft_delete",
                 config
@@ -224,6 +228,13 @@ impl Config {
                 );
                 return Err(self.error(name, "ignore_fields", column, &what));
             }
+        }
+        let group = config.group_by.as_ref();
+        if let Some(column) = group.filter(|c| config.references.contains_key(*c)) {
+            let what = format!(
+                "group_by: {column} of {name} is looked up by a key; group by a column that has its own values"
+            );
+            return Err(self.error(name, "group_by", column, &what));
         }
         for column in config.references.keys() {
             let what = match table.column(column) {

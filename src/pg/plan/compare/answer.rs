@@ -6,11 +6,12 @@ use std::str::FromStr;
 use super::Comparison;
 use super::in_full;
 use crate::error::{Error, Result};
+use crate::pg::plan::stage::Stage;
 use crate::pg::session::parsed;
 use crate::plan::decision::{Current, Given, finding_effect};
 use crate::plan::incoming::{BLANK, Finding};
 use crate::plan::reading::Asked;
-use crate::plan::{NewRow, ReferredRow, Value, Values, Violation, display_key};
+use crate::plan::{Action, NewRow, ReferredRow, Value, Values, Violation, display_key};
 use crate::planfile::order_key;
 use crate::sql::copytext::CopyRow;
 use crate::table::lookup::{Lookup, Origin};
@@ -39,6 +40,17 @@ pub(super) const LEFT_OUT: usize = 16;
 pub(super) const GOES: usize = 17;
 pub(super) const IMAGE: usize = 18;
 pub(super) const FIXED: usize = 19;
+
+/// How many values an answer has whose columns are so many, but for those of the group.
+pub(super) fn behind(stage: &Stage<'_>, columns: usize) -> usize {
+    let lookups = &stage.target.lookups;
+    let looked_up = lookups.answers().map(|l| lookups.sent(l, "s").len() + 1);
+    let keys = match stage.duplicates {
+        true => stage.target.config.natural_key.len(),
+        false => 0,
+    };
+    FIXED + 2 * columns + keys + looked_up.sum::<usize>()
+}
 
 /// What stands for the value of a row that is not sent, because the record's null does not win over it.
 pub(super) const IGNORED: &str = "0";
@@ -240,6 +252,22 @@ impl Comparison<'_> {
     /// A value of a column that is looked up, as the database makes it for the plan.
     pub(super) fn as_planned(&self, json: &str) -> Result<Value> {
         serde_json::from_str(json).map_err(read_back)
+    }
+
+    /// The group of what becomes of a record: a new row's own; of a violation what the record gives, where
+    /// that can be read; else that of the row as it is.
+    pub(super) fn group(&self, line: &CopyRow, action: Action) -> Option<String> {
+        let (_, at) = self.group?;
+        let (row, given) = (line.get(at), line.get(at + 1));
+        let group = match action {
+            Action::Insert => given,
+            Action::Violation => given.or(row),
+            Action::Update | Action::Delete => row,
+            // A row that is skipped because it is there has its own; one that is not, the record's.
+            Action::Skip if line.get(DIGEST).is_some() => row,
+            Action::Skip => given,
+        };
+        group.map(str::to_owned)
     }
 
     /// What was given and is stored otherwise.

@@ -123,6 +123,7 @@ impl Comparison<'_> {
                 Some(_) => (key.clone(), from.clone()),
                 None => (std::mem::take(&mut key), std::mem::take(&mut from)),
             };
+            let group = self.group(&record.first, what.action());
             let extracted = match what.action() {
                 Action::Insert | Action::Update | Action::Delete => {
                     record.first.get(EXTRACTED).map(str::to_owned)
@@ -135,6 +136,7 @@ impl Comparison<'_> {
                 what,
                 extracted,
                 from,
+                group,
             };
             order.truncate(of_record);
             order.extend_from_slice(&i.to_be_bytes());

@@ -1,0 +1,62 @@
+//! What a plan has of each group, as text.
+
+use tabled::builder::Builder;
+use tabled::settings::object::{Columns, Segment};
+use tabled::settings::style::Style as TableStyle;
+use tabled::settings::{Alignment, Modify, Padding};
+
+use super::{Style, fit};
+use crate::plan::Header;
+use crate::render::groups::{TableGroups, name, shown};
+use crate::text::cut::wrap;
+use crate::text::escape;
+
+/// So many groups of a table are shown where no limit is asked for.
+const USUAL: usize = 20;
+
+/// A row of counts for each group, the largest first, and what changes in it.
+pub fn groups(groups: &TableGroups, header: &Header, limit: Option<usize>, style: Style) -> String {
+    let all = groups.by_size();
+    let limit = limit.map_or(usize::MAX, |limit| limit.max(USUAL));
+    let few = &all[..limit.min(all.len())];
+    let mut rows = Builder::default();
+    rows.push_record([
+        &*format!("by {}", escape(&groups.by)),
+        "insert",
+        "update",
+        "delete",
+        header.skips().heading(),
+        "violations",
+    ]);
+    let number = |n: u64| if n == 0 { "·".into() } else { n.to_string() };
+    let widest = style.width.saturating_sub(52).max(12);
+    for (group, found) in few {
+        let mut row = vec![fit(&name(group.as_deref()), widest)];
+        row.extend(shown(&found.counts).map(number));
+        rows.push_record(row);
+    }
+    let mut table = rows.build();
+    table
+        .with(TableStyle::empty())
+        .with(Padding::new(2, 0, 0, 0))
+        .with(Modify::new(Segment::all()).with(Alignment::right()))
+        .with(Modify::new(Columns::first()).with(Alignment::left()));
+    let mut text = table.to_string() + "\n";
+    for (group, found) in few {
+        let (words, whole) = found.words();
+        if !words.is_empty() {
+            let called = fit(&name(group.as_deref()), widest);
+            let called = if whole {
+                style.paint("1", &called)
+            } else {
+                called
+            };
+            let lead = format!("    {called}: ");
+            wrap(&mut text, &lead, &words.join("; "), 8, style.width);
+        }
+    }
+    if let Some(more) = groups.beyond(few.len()) {
+        wrap(&mut text, "    ", &more, 8, style.width);
+    }
+    text
+}
