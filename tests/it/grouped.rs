@@ -32,7 +32,7 @@ fn entries_have_a_group_and_are_summed_up_by_it() {
     let world = world(", on_invalid: reject");
     let plan = world.plan("b");
     let entries = plan.json();
-    let groups: Vec<_> = entries["changes"].as_array().unwrap().iter();
+    let groups = entries["changes"].as_array().unwrap().iter();
     let groups: Vec<_> = groups
         .map(|e| {
             (
