@@ -265,7 +265,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             parents: parents(target, &targets),
             width: table.columns.len() as u64,
             rows: rows(&snapshot, target).await?,
-            columns: Vec::new(),
+            columns: table.columns.iter().map(|c| c.name.clone()).collect(),
             numbers: numbers(stage),
             counts: Counts::default(),
             skips: Skips::default(),

@@ -224,7 +224,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             parents: parents(target, undone.iter().map(|(t, _)| t)),
             width: table.columns.len() as u64,
             rows: rows(&snapshot, target).await?,
-            columns: Vec::new(),
+            columns: table.columns.iter().map(|c| c.name.clone()).collect(),
             numbers: Vec::new(),
             counts: Counts::default(),
             skips: Skips::default(),

@@ -84,7 +84,7 @@ pub struct TablePlan {
     /// How many rows it had, where a limit is a part of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// The columns that its changes write, beside the key and the stamps; sorted.
+    /// The columns that its changes write, beside the key and the stamps; in the table's order.
     pub columns: Vec<String>,
     /// The columns whose numbers are drawn before its new rows are inserted, because other new rows of the
     /// plan refer to them; sorted.

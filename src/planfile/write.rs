@@ -175,7 +175,8 @@ impl PlanWriter {
         }
     }
 
-    /// Completes `header` with counts, writes the plan to `out` and returns header and hash.
+    /// Completes `header` with counts and with the columns that are written, of those that its tables name
+    /// in their order, writes the plan to `out` and returns header and hash.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
@@ -186,8 +187,9 @@ impl PlanWriter {
             table.counts = found.counts;
             table.skips = found.skips;
             table.rejected = found.rejected;
-            let columns = self.columns.remove(&table.table).unwrap_or_default();
-            table.columns = columns.into_iter().collect();
+            let mut written = self.columns.remove(&table.table).unwrap_or_default();
+            table.columns.retain(|column| written.remove(column));
+            table.columns.extend(written);
             // A plan that is written again says so already.
             let exceeded: Vec<String> = table
                 .exceeded(header.kind)
