@@ -51,7 +51,7 @@ pub(crate) fn lines(text: &str) -> String {
 /// Whether a character does something other than being seen as what it is: controls (C0, C1), direction marks,
 /// zero-width and other format characters, line and paragraph separators, tags, specials, and blanks
 /// that are not the usual one.
-fn acts(c: char) -> bool {
+pub(crate) fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{70f}' | '\u{180e}' | '\u{feff}'

@@ -52,7 +52,7 @@ pub struct Args {
     /// 20 and every violation for text, what fits for markdown, otherwise all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Show all, however many; in text each one separately
+    /// Show all, however many; in text each one separately; the page then carries records that change nothing, too
     #[arg(long, conflicts_with = "limit")]
     all: bool,
     /// Only changes that stand out from the others of their column
@@ -61,6 +61,9 @@ pub struct Args {
     /// Do not apply this rule of what stands out (repeatable): magnitude, sign, exchanged, range, key, rare, shift
     #[arg(long, value_name = "RULE", value_parser = rule())]
     without_rule: Vec<Rule>,
+    /// For markdown: where the page of this plan can be seen, which a comment that has no room for all of it links to
+    #[arg(long, value_name = "URL", env = "LOADER_PAGE_URL", value_parser = address())]
+    page_url: Option<String>,
     /// With two plans: exit with 2 if they differ
     #[arg(long, requires = "other")]
     detailed_exitcode: bool,
@@ -93,6 +96,19 @@ fn action() -> impl clap::builder::TypedValueParser<Value = Action> {
         .try_map(|word| Action::of_word(&word).ok_or("not an action"))
 }
 
+/// Takes an address that is one link, whatever reads the Markdown that it stands in.
+fn address() -> impl clap::builder::TypedValueParser<Value = String> {
+    use clap::builder::{NonEmptyStringValueParser, TypedValueParser as _};
+    NonEmptyStringValueParser::new().try_map(|url| {
+        if markdown::is_address(&url) {
+            Ok(url)
+        } else {
+            Err("not an address of a page: it begins with https:// or http://, and what has a meaning in Markdown is \
+                 written as %28")
+        }
+    })
+}
+
 /// Takes the words of rules.
 fn rule() -> impl clap::builder::TypedValueParser<Value = Rule> {
     use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -115,6 +131,7 @@ impl Args {
             folds_violations: self.limit.is_some(),
             only_unusual: self.unusual,
             without: self.without_rule.clone(),
+            page: self.page_url.clone(),
         }
     }
 
@@ -214,7 +231,12 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
             let plan = args.identity.open(&args.plan, patience)?;
             known(&plan, &args.table)?;
             let name = args.plan.display().to_string();
-            html::plan(&plan, &args.with_skips(), &name, &mut out)?;
+            let filter = if args.all {
+                args.with_skips()
+            } else {
+                args.filter(None)
+            };
+            html::plan(&plan, &filter, &name, &mut out)?;
             plan
         }
         Format::Markdown => {
@@ -296,11 +318,7 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
         diff::json(&diff, &args.filter(None), &mut InertJson::new(&mut out))?;
     } else {
         match format {
-            Format::Html => {
-                return Err(Error::config(
-                    "a page shows one plan; compare two as text, markdown or json",
-                ));
-            }
+            Format::Html => diff::html(&diff, &args.filter(None), &mut out)?,
             Format::Markdown => diff::markdown(&diff, &args.filter(None), &mut out)?,
             Format::Text | Format::Json => {
                 diff::text(&diff, &args.filter(Some(20)), style, &mut out)?;

@@ -13,6 +13,7 @@ use crate::planfile::diff::{Objects, PlanDiff};
 use crate::text::cut::{quoted, quoted_pair};
 use crate::text::escape;
 
+pub use super::html::comparison as html;
 pub use json::{FORMAT, json};
 pub use markdown::markdown;
 pub use text::{UNDER, text};
@@ -34,7 +35,7 @@ pub fn differs(diff: &PlanDiff<'_>) -> bool {
 
 /// What an entry says about one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Said {
+pub(super) enum Said {
     Word(String),
     Value(Option<String>),
     Change(Option<String>, Option<String>),
@@ -42,7 +43,7 @@ enum Said {
 }
 
 impl Said {
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         match self {
             Said::Word(word) => escape(word),
             Said::Value(value) => quoted(value.as_deref()),
@@ -53,7 +54,7 @@ impl Said {
 }
 
 /// What an entry says, by what it is about: its columns, and what else there is.
-fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
+pub(super) fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
     let mut said = BTreeMap::new();
     let word = |text: &str| Said::Word(text.to_owned());
     let mut other = |name: &str, what: Said| said.insert((1, name.to_owned()), what);
@@ -107,7 +108,7 @@ fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
 }
 
 /// The word for what an entry does.
-fn does(entry: &Entry) -> String {
+pub(super) fn does(entry: &Entry) -> String {
     match &entry.what {
         What::Skip(skip) => format!("skip ({})", skip.reason()),
         What::Violation(v) => {
@@ -119,7 +120,7 @@ fn does(entry: &Entry) -> String {
 }
 
 /// What two entries say differently: about what, and each.
-fn differences([old, new]: &[Entry; 2]) -> Vec<(String, String, String)> {
+pub(super) fn differences([old, new]: &[Entry; 2]) -> Vec<(String, String, String)> {
     let (mut a, b) = (facets(old), facets(new));
     let nothing = || "nothing".to_owned();
     let mut found: Vec<((u8, String), String, String)> = b
@@ -160,14 +161,14 @@ fn expects(entry: &Entry) -> Option<&str> {
 }
 
 /// Takes what a filter asks for up to its limit, and counts the rest.
-struct Limit<'f> {
+pub(super) struct Limit<'f> {
     filter: &'f Filter,
     left: usize,
-    more: u64,
+    pub(super) more: u64,
 }
 
 impl Limit<'_> {
-    fn new(filter: &Filter) -> Limit<'_> {
+    pub(super) fn new(filter: &Filter) -> Limit<'_> {
         Limit {
             filter,
             left: filter.limit.unwrap_or(usize::MAX),
@@ -176,7 +177,7 @@ impl Limit<'_> {
     }
 
     /// Whether one of these entries is asked for, and there is room.
-    fn takes(&mut self, entries: &[Entry]) -> bool {
+    pub(super) fn takes(&mut self, entries: &[Entry]) -> bool {
         if !entries.iter().any(|e| wanted(self.filter, e)) {
             return false;
         }
@@ -217,7 +218,7 @@ fn failed(e: std::io::Error) -> Error {
 }
 
 /// The objects that differ, by how.
-fn objects<'d>(diff: &'d PlanDiff<'_>) -> [(&'static str, &'d Objects); 3] {
+pub(super) fn objects<'d>(diff: &'d PlanDiff<'_>) -> [(&'static str, &'d Objects); 3] {
     [
         ("with another content", &diff.objects_changed),
         ("added", &diff.objects_added),

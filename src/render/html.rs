@@ -2,11 +2,14 @@
 //! made with `maud`, which escapes all that is put in; style and script are files of their own,
 //! named by their hash in the page's security policy, so that nothing else runs.
 
+mod comparison;
 mod data;
 mod drift;
+mod frame;
 mod graph;
 mod groups;
 mod layers;
+mod top;
 
 use std::io::Write;
 
@@ -14,20 +17,18 @@ use base64::Engine;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::groups::Groups;
-use super::profile::{Profile, TableProfile};
-use super::select::{Filter, Likeness};
-use super::text::FEW;
+use super::select::{Filter, Likeness, Selection};
 use super::unusual::Unusual;
-use super::verdict::{Verdict, left_out, noted, operation};
+use super::verdict::operation;
 use crate::action::Action;
 use crate::error::{Error, Result};
-use crate::plan::{Header, TablePlan};
+use crate::plan::TablePlan;
 use crate::planfile::{Item, PlanFile};
+use crate::text::cut::cut;
 use crate::text::escape;
+pub use comparison::comparison;
 use data::Writer;
 pub use drift::{drift, referrers};
-use graph::{IN_BAR, bar, sign};
 
 /// The most entries in a page.
 pub const ROWS: u64 = 100_000;
@@ -41,8 +42,11 @@ const STYLE: &str = include_str!("html/page/page.css");
 const SCRIPT: &str = concat!(
     include_str!("html/page/read.js"),
     include_str!("html/page/find.js"),
+    include_str!("html/page/facets.js"),
     include_str!("html/page/rows.js"),
     include_str!("html/page/list.js"),
+    include_str!("html/page/decide.js"),
+    include_str!("html/page/file.js"),
     include_str!("html/page/act.js"),
 );
 
@@ -54,19 +58,22 @@ const SCRIPT: &str = concat!(
 pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) -> Result<()> {
     let failed = |e: std::io::Error| Error::io("writing the plan as a page", e);
     let header = &plan.header;
-    let profile = Profile::of(plan)?;
+    let few = Filter {
+        limit: Some(top::NAMED),
+        ..filter.clone()
+    };
+    let selection = Selection::of(plan, &few)?;
     let rules = filter.rules();
-    let unusual = Unusual::new(&profile, &rules);
+    let unusual = Unusual::new(&selection.profile, &rules);
     let title = format!("{} {}", operation(header.kind), escape(&header.batch_id));
     let top = html! {
-        (top(plan, name))
-        @if let Some(notes) = &plan.notes {
-            p.noted { "Not in the hash: " (noted(header, notes.get())) }
+        (top::top(plan, &selection, name))
+        main {
+            (frame::overview(header))
+            (groups::groups(&selection.groups, header))
+            (frame::columns(&selection.profile, &header.tables))
+            (frame::changes(header, filter, name))
         }
-        (overview(header))
-        (groups::groups(&Groups::of(plan, filter.by)?, header))
-        (columns(&profile, &header.tables))
-        (changes(header))
     };
     write!(out, "{}", page_start(&title, true).into_string()).map_err(failed)?;
     write!(out, "{}", top.into_string()).map_err(failed)?;
@@ -76,7 +83,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
     let mut left = vec![[0_u64; 5]; names.len()];
     let mask = plan.mask();
     let likeness = Likeness::new();
-    let mut writer = Writer::default();
+    let mut writer = Writer::new(&header.tables);
     let mut pieces = Pieces {
         out: &mut *out,
         bytes: 0,
@@ -127,7 +134,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
         .filter_map(|(t, a)| Some((t, a, left[t][a])).filter(|l| l.2 > 0))
         .collect();
     let tail = writer
-        .tail(&header.tables, &left)
+        .tail(plan.verified_hash(), header, &left)
         .map_err(|e| failed(e.into()))?;
     let end = html! {
         script #names type="application/json" { (PreEscaped(tail)) }
@@ -177,7 +184,7 @@ fn share(tables: &[TablePlan], filter: &Filter) -> Vec<[u64; 5]> {
         .filter(|(_, t)| filter.of_table(&t.table))
     {
         for action in Action::BY_URGENCY {
-            if filter.actions.is_empty() || filter.actions.contains(&action) {
+            if filter.of_action(action) {
                 let n = table.counts.of(action).min(limit);
                 wanted.push((!action.is_urgent(), n, t, action.urgency()));
             }
@@ -237,146 +244,18 @@ fn page_start(title: &str, script: bool) -> Markup {
     }
 }
 
-/// The verdict, and what the plan is.
-fn top(plan: &PlanFile, name: &str) -> Markup {
-    let header = &plan.header;
-    let identity = plan.masked_hash.as_ref().map(|_| " --identity FILE");
-    let verdict = Verdict::of(header);
-    let class = match verdict {
-        Verdict::Blocked { .. } => "blocked",
-        Verdict::Nothing => "nothing",
-        Verdict::Applicable => "fine",
+/// The longest value of a page without a script, in characters.
+const WIDEST: usize = 2_000;
+
+/// A value in a page without a script.
+fn value(v: Option<&str>, class: &str) -> Markup {
+    let shown = match v {
+        None => return html! { span.null { "null" } },
+        Some("") => return html! { span.null { "empty" } },
+        Some(v) => cut(v, 0, WIDEST),
     };
     html! {
-        header.top {
-            div.what {
-                p.over { (operation(header.kind)) }
-                h1 { (escape(&header.batch_id)) }
-                p.verdict.(class) { (verdict) }
-                @if let Some(what) = left_out(header) { p.verdict.rejected { (what) "." } }
-            }
-            dl {
-                div { dt { "Database" } dd { (escape(&header.target.database)) } }
-                @if header.records > 0 { div { dt { "Records read" } dd { (header.records) } } }
-                @if header.skips().heading() == "skipped" { div { dt { "Records skipped" } dd { (header.skips()) } } }
-                @if !header.undoes.is_empty() {
-                    div { dt { "Takes back" } dd.code { (header.undoes.join(", ")) } }
-                }
-                div { dt { "Plan" } dd.code.all { (plan.hash) } }
-                @for line in super::sealed(plan) { div { dt { "Encrypted" } dd { (line) } } }
-                @if verdict == Verdict::Applicable {
-                    div { dt { "To apply it" } dd.code.all { "loader apply " (escape(name)) @if let Some(i) = identity { (i) } " --approve " (plan.verified_hash()) } }
-                }
-            }
-        }
-    }
-}
-
-/// The drawing and a bar for each table.
-fn overview(header: &Header) -> Markup {
-    let tables = &header.tables;
-    html! {
-        @if let Some(drawing) = graph::draw(tables) {
-            section.drawing aria-label="Tables and what they refer to" { (drawing) }
-        }
-        section.tables aria-label="Tables" {
-            table {
-                thead { tr {
-                    th scope="col" { "Table" }
-                    th.wide scope="col" { span.hidden { "Share of each" } }
-                    @for action in IN_BAR {
-                        th.number scope="col" { span class=(action) aria-hidden="true" { (sign(action)) } " " (column(header, action)) }
-                    }
-                } }
-                tbody { @for (i, table) in tables.iter().enumerate() {
-                    tr {
-                        th scope="row" { a href="#changes" data-table=(i) { (escape(&table.table)) } }
-                        td.wide {
-                            svg.bar viewBox="0 0 600 10" preserveAspectRatio="none" aria-hidden="true" {
-                                @for (kind, at, width) in bar(&table.counts, 600.0) {
-                                    rect class=(kind) x=(at) width=(width) height="10" {}
-                                }
-                            }
-                        }
-                        @for action in IN_BAR {
-                            @let n = table.counts.of(action);
-                            td.number {
-                                @if n == 0 { span.none { "·" } }
-                                @else { a class=(action) href="#changes" data-table=(i) data-action=(action.urgency()) { (n) } }
-                            }
-                        }
-                    }
-                    @for warning in &table.notes() {
-                        tr.note { td colspan="7" { "Note: " (escape(warning)) } }
-                    }
-                } }
-            }
-        }
-    }
-}
-
-/// What the updates of each column come to, where there are many.
-fn columns(profile: &Profile, tables: &[TablePlan]) -> Markup {
-    let found = tables
-        .iter()
-        .filter_map(|t| profile.table(&t.table).map(|p| (t, p)));
-    let found: Vec<(&TablePlan, &TableProfile)> = found.filter(|(_, p)| p.updates >= FEW).collect();
-    html! {
-        @if !found.is_empty() {
-            section.columns aria-label="What the updates come to, by column" {
-                table {
-                    thead { tr { th scope="col" { "Table" } th scope="col" { "Column" } th scope="col" { "Updates" } } }
-                    tbody { @for (table, profile) in found { @for column in profile.changed() {
-                        tr {
-                            td { (escape(&table.table)) }
-                            th scope="row" { (escape(&column.name)) }
-                            td { (column.words(profile.updates)) }
-                        }
-                    } } }
-                }
-            }
-        }
-    }
-}
-
-/// The head of a column of counts.
-fn column(header: &Header, action: Action) -> &'static str {
-    match action {
-        Action::Skip => header.skips().heading(),
-        Action::Violation => "violations",
-        other => other.word(),
-    }
-}
-
-/// The frame that the script fills.
-fn changes(header: &Header) -> Markup {
-    let summary = &header.summary;
-    html! {
-        section #changes aria-label="Changes" {
-            form.tools #tools role="search" autocomplete="off" {
-                input #search type="search" placeholder="Search keys and values  ( / )" aria-label="Search keys and values" spellcheck="false";
-                span.actions role="group" aria-label="Actions" {
-                    @for action in Action::BY_URGENCY {
-                        button.chip.(action) type="button" name=(action) data-toggle=(action.urgency()) aria-pressed=(action != Action::Skip) {
-                            span.sign aria-hidden="true" { (sign(action)) } " " (column(header, action)) " " b { (summary.of(action)) }
-                        }
-                    }
-                }
-                span.break {}
-                select #table aria-label="Table" { option value="" { "all tables" } }
-                select #column aria-label="Column" { option value="" { "all columns" } }
-                select #kind aria-label="Kind of violation" { option value="" { "all kinds" } }
-                label { input #grouped type="checkbox" checked; " alike as one" }
-                label hidden { input #unusual type="checkbox"; " unusual only " b {} }
-                button #reset type="reset" { "Reset" }
-                p #state role="status" aria-live="polite" { "Reading…" }
-            }
-            ul #left {}
-            noscript { p { "This page needs its own script to list the changes; "
-                code { "loader show --all" } " lists them as text." } }
-            div #list role="feed" aria-label="Changes" aria-busy="true" {}
-            p.keys { kbd { "/" } " search  " kbd { "j" } " " kbd { "k" } " next, previous  " kbd { "Enter" } " open, close  "
-                kbd { "Esc" } " leave the search" }
-        }
+        span.v.(class) { (shown.text) }
+        @if let Some(bytes) = shown.right { span.dim { "… (" (bytes) " bytes)" } }
     }
 }

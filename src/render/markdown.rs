@@ -14,7 +14,8 @@ use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, Header, Kind, ReferrerReport, TablePlan};
 use crate::planfile::PlanFile;
-pub(super) use inert::code;
+pub use inert::is_address;
+pub(super) use inert::{code, link_to};
 use inert::{html_code, words};
 
 /// The most bytes that a comment has.
@@ -59,7 +60,7 @@ pub fn selection(
     let columns = groups::groups(&selection.groups, header, filter)
         + &review::columns(&selection.profile, header, filter);
     let (mut first, mut rest): (Vec<Block>, Vec<Block>) = blocks.into_iter().partition(urgent);
-    let room = LARGEST.saturating_sub(text.len() + RESERVE);
+    let room = LARGEST.saturating_sub(text.len() + RESERVE + link_to(filter).len());
     let frames = |blocks: &[Block]| blocks.iter().map(Block::frame).sum::<usize>();
     let room = room.saturating_sub(frames(&first) + columns.len());
     let left = share(&mut first, room);
@@ -69,6 +70,9 @@ pub fn selection(
     let left = left.saturating_sub(frames(&rest));
     let left = unfold(&mut first, left);
     share(&mut rest, left);
+    if first.iter().chain(&rest).any(Block::is_cut) {
+        text += &link_to(filter);
+    }
     text += &columns;
     for block in first.iter().chain(&rest) {
         // Only very many tables can make the frames alone too large.

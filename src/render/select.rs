@@ -1,6 +1,7 @@
 //! What of a plan is shown: filtered, identical entries grouped, never more in memory than that.
 
 mod likeness;
+mod sources;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,6 +17,7 @@ use crate::render::profile::Profile;
 use crate::render::unusual::{Mark, Rule, Unusual};
 
 pub use likeness::Likeness;
+pub use sources::Sources;
 
 /// What of a plan is shown.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +41,8 @@ pub struct Filter {
     pub only_unusual: bool,
     /// Rules of what stands out that are not applied.
     pub without: Vec<Rule>,
+    /// Where all of it can be seen: the address of a page, for where there is no room for all.
+    pub page: Option<String>,
 }
 
 impl Filter {
@@ -53,15 +57,19 @@ impl Filter {
         self.tables.is_empty() || self.tables.iter().any(|t| t == table)
     }
 
-    /// Whether an entry is shown.
-    pub fn takes(&self, entry: &Entry) -> bool {
-        let action = entry.what.action();
-        let shown = if self.actions.is_empty() {
+    /// Whether entries of an action are shown.
+    pub fn of_action(&self, action: Action) -> bool {
+        if self.actions.is_empty() {
             action != Action::Skip
         } else {
             self.actions.contains(&action)
-        };
-        shown
+        }
+    }
+
+    /// Whether an entry is shown.
+    pub fn takes(&self, entry: &Entry) -> bool {
+        let action = entry.what.action();
+        self.of_action(action)
             && self.of_table(&entry.table)
             && (self.group.is_none() || self.group == entry.group)
             && self.key.as_ref().is_none_or(|part| {
@@ -149,6 +157,8 @@ pub struct Selection {
     pub unusual: Vec<Outlier>,
     /// How many stand out.
     pub unusual_count: u64,
+    /// The objects that the plan was made from.
+    pub sources: Sources,
 }
 
 impl Selection {
@@ -162,13 +172,18 @@ impl Selection {
         let rules = filter.rules();
         let mask = plan.mask();
         let mut collector = Collector::new(filter, &mask, Unusual::new(&profile, &rules));
+        let mut sources = Sources::default();
         plan.stream(&mut |item| {
-            collector.take(item);
+            match item {
+                Item::Fragment(fragment) => sources.take(&fragment.key),
+                Item::Entry(entry) => collector.take(entry),
+            }
             Ok(())
         })?;
         let mut selection = collector.finish();
         selection.profile = profile;
         selection.groups = Groups::of(plan, filter.by)?;
+        selection.sources = sources;
         Ok(selection)
     }
 
@@ -242,8 +257,7 @@ impl<'f> Collector<'f> {
         }
     }
 
-    fn take(&mut self, item: Item) {
-        let Item::Entry(entry) = item else { return };
+    fn take(&mut self, entry: Entry) {
         self.place += 1;
         if !self.filter.takes(&entry) || !self.notes(&entry) && self.filter.only_unusual {
             return;
@@ -349,6 +363,7 @@ impl<'f> Collector<'f> {
             groups: Groups::default(),
             unusual: self.outliers.into_values().collect(),
             unusual_count: self.unusual_count,
+            sources: Sources::default(),
         }
     }
 }

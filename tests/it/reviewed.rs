@@ -69,6 +69,31 @@ fn what_changed_between_two_plans() {
         let last = "Compared: 6 different, 2 added, 1 removed, 2 the same.";
         assert_eq!(shown.lines().last(), Some(last), "{shown}");
     }
+    let page = text(&world, &first, &second, "html");
+    for part in [
+        "Compared: 6 different, 2 added, 1 removed, 2 the same.",
+        "<span class=\"v old\">&quot;1&quot; → &quot;10&quot;</span>",
+        "sha256:…1",
+        "on_duplicate",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(
+        !page.contains("1113") && !page.contains("<script"),
+        "{page}"
+    );
+    let articles = |page: &str| page.matches("<article").count();
+    let one = [
+        "show",
+        first.name(),
+        second.name(),
+        "--format",
+        "html",
+        "--limit",
+        "1",
+    ];
+    let one = world.loader(&one).ok().stdout;
+    assert_eq!((articles(&page), articles(&one)), (9, 3));
     let json: serde_json::Value =
         serde_json::from_str(&text(&world, &first, &second, "json")).unwrap();
     assert_eq!(

@@ -225,6 +225,23 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
+    /// Lets the page save files in `folder`.
+    pub fn saves_in(&mut self, folder: &std::path::Path) {
+        let params = json!({"behavior": "allow", "downloadPath": folder});
+        self.call("Browser.setDownloadBehavior", params);
+    }
+
+    /// Chooses a file in the input that `selector` finds.
+    pub fn choose_file(&mut self, selector: &str, file: &std::path::Path) {
+        let expression = format!("document.querySelector('{selector}')");
+        let found = self.call("Runtime.evaluate", json!({"expression": expression}));
+        let object = &found["result"]["objectId"];
+        self.call(
+            "DOM.setFileInputFiles",
+            json!({"files": [file], "objectId": object}),
+        );
+    }
+
     /// A picture of the top of the page, as PNG.
     pub fn screenshot(&mut self, width: u32, height: u32) -> Vec<u8> {
         use base64::Engine;

@@ -9,7 +9,7 @@ use table_loader::plan::{
     Counts, Effect, Entry, Fingerprint, Fragment, Header, Kind, Qualified, Skip, TablePlan,
     TargetDatabase, Value, Values, Violation, ViolationKind, What,
 };
-use table_loader::planfile::PlanFile;
+use table_loader::planfile::{Made, PlanFile};
 
 /// A plan file in a folder that goes when it goes.
 pub struct Plan {
@@ -119,18 +119,32 @@ pub fn violation(
 
 /// Writes a plan with these tables and entries.
 pub fn write(kind: Kind, tables: Vec<TablePlan>, entries: impl Iterator<Item = Entry>) -> Plan {
+    let objects = ["staging/b1/subjects/frag_1.json"];
+    write_noted(kind, tables, entries, &objects, None)
+}
+
+/// Writes a plan made from these objects, that says how it came about.
+pub fn write_noted(
+    kind: Kind,
+    tables: Vec<TablePlan>,
+    entries: impl Iterator<Item = Entry>,
+    objects: &[&str],
+    made: Option<Made>,
+) -> Plan {
     let folder = tempfile::tempdir().unwrap();
     let plan = Plan { folder };
-    let mut writer = PlanWriter::new().unwrap();
-    let fragment = Fragment {
-        key: "staging/b1/subjects/frag_1.json".into(),
-        table: "subjects".into(),
-        etag: None,
-        sha256: "00".into(),
-        records: 1,
-        queue: Vec::new(),
-    };
-    writer.fragment(&fragment).unwrap();
+    let mut writer = PlanWriter::new().unwrap().noted(made);
+    for key in objects {
+        let fragment = Fragment {
+            key: (*key).into(),
+            table: "subjects".into(),
+            etag: None,
+            sha256: "00".into(),
+            records: 1,
+            queue: Vec::new(),
+        };
+        writer.fragment(&fragment).unwrap();
+    }
     let mut records = 0;
     for entry in entries {
         records += 1;
@@ -618,6 +632,11 @@ pub fn showcase() -> Plan {
                     "there is no such row in subjects, and none in this plan",
                 ),
             ),
+            70 => entry(
+                "specimen",
+                &key,
+                update(&[("volume_ml", Some("1.500"), Some("15.00"))]),
+            ),
             71..80 => entry(
                 "specimen",
                 &key,
@@ -634,10 +653,24 @@ pub fn showcase() -> Plan {
                     ("freezer", Some(&place)),
                     ("volume_ml", Some(&volume)),
                     ("kind", Some("plasma")),
+                    ("box", None),
+                    ("thawed_at", None),
+                    ("note", None),
                 ]),
             ),
         });
     }
+    let alike = insert(&[
+        ("gsid", Some("GSID-1238")),
+        ("freezer", Some("B/11")),
+        ("volume_ml", Some("2.500")),
+        ("kind", Some("plasma")),
+    ]);
+    entries.push(entry(
+        "specimen",
+        &[("sample_id", Some("smp 20519"))],
+        alike,
+    ));
     for n in 0..9 {
         let id = format!("{}", 12_340 + n);
         entries.push(entry(
@@ -665,5 +698,22 @@ pub fn showcase() -> Plan {
             ]),
         ));
     }
-    write(Kind::Load, tables, entries.into_iter())
+    let folder = "staging/batch_20240115_143022";
+    let files: Vec<String> = tables
+        .iter()
+        .map(|t| format!("{folder}/{}/delivery_1.csv", t.table))
+        .collect();
+    for (line, entry) in entries.iter_mut().enumerate() {
+        let file = format!("{folder}/{}/delivery_1.csv", entry.table);
+        entry.from = vec![format!("{file}#{}", line + 2)];
+    }
+    let made = Made {
+        at: "2024-01-15T14:32:10Z".into(),
+        by: "curation".into(),
+        on: "loader-1".into(),
+        database: "db.example.org:5432/idhub".into(),
+        version: "0.1.0".into(),
+    };
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    write_noted(Kind::Load, tables, entries.into_iter(), &files, Some(made))
 }

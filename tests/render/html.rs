@@ -1,6 +1,6 @@
 //! `render::html`, in a browser.
 
-use table_loader::plan::{Action, Effect, ViolationKind};
+use table_loader::plan::{Action, Effect, Kind, Skip, ViolationKind, What};
 use table_loader::render::html;
 use table_loader::render::select::Filter;
 
@@ -8,7 +8,7 @@ use crate::browser::Browser;
 use crate::fixture::{self, HOSTILE, Plan};
 
 /// A plan's page, beside the plan.
-fn page(plan: &Plan, filter: &Filter) -> (std::path::PathBuf, String) {
+pub fn page(plan: &Plan, filter: &Filter) -> (std::path::PathBuf, String) {
     let mut out = Vec::new();
     html::plan(&plan.open(), filter, "plan.json", &mut out).unwrap();
     let path = plan.path().with_extension("html");
@@ -86,7 +86,7 @@ fn a_fault_that_many_records_share_is_one_row() {
     browser.eval("document.querySelector('#changes').scrollIntoView()");
     browser.until("document.querySelectorAll('.row').length === 2");
     let titles = browser.eval(TITLES).as_str().unwrap().to_owned();
-    assert_eq!(titles, "t00000and 2,998 more records#1\nt01500#1501");
+    assert_eq!(titles, "t00000and 2,998 more records\nt01500");
     let said = "[...document.querySelectorAll('.row')].map((r) => r.querySelector('.said').textContent).join('\\n')";
     assert_eq!(
         browser.eval(said),
@@ -111,12 +111,19 @@ fn it_opens_filters_finds_and_links_without_error_or_request() {
         browser.eval(STATE),
         "31 of 36 entries, those alike as one: 11"
     );
-    browser.eval("document.querySelector('#changes').scrollIntoView()");
+    // Each table has its columns, with what choosing them would leave.
+    let columns = "[...document.querySelectorAll('#column optgroup')].map((g) => g.label + [...g.children].map((o) => ' ' + o.textContent).join('')).join('\\n')";
+    let columns = browser.eval(columns).as_str().unwrap().to_owned();
+    assert!(
+        columns.ends_with("lcl medium (1) passage_number (1)"),
+        "{columns}"
+    );
+    browser.eval("document.querySelector('#list').scrollIntoView()");
     browser.until("document.querySelectorAll('.row').length === 11");
     let titles = browser.eval(TITLES).as_str().unwrap().to_owned();
-    assert!(titles.starts_with("subjectsGSID-0003#1\nspecimengsid GSID-9999 sample_id SMP-7#34\nsubjectsGSID-0004marked as deleted#2\n"), "{titles}");
+    assert!(titles.starts_with("subjectsGSID-0003\nspecimengsid GSID-9999 sample_id SMP-7\nsubjectsGSID-0004marked as deleted\n"), "{titles}");
     assert!(
-        titles.contains("subjectsGSID-0010and 19 alike1 of 9 columns#3"),
+        titles.contains("subjectsGSID-0010and 19 alike1 of 9 columns\n"),
         "{titles}"
     );
 
@@ -160,6 +167,9 @@ fn it_opens_filters_finds_and_links_without_error_or_request() {
         ));
         browser.settled();
     };
+    let counts = browser.eval("document.querySelector('.actions').textContent");
+    let counts = counts.as_str().unwrap().replace(' ', "");
+    assert_eq!(counts, "!violations1−delete1~update22+insert1=skipped4");
     choose(&mut browser, "column", "ssn");
     assert_eq!(browser.eval(STATE), "1 of 36 entries");
     browser.eval("document.querySelector('#reset').click()");
@@ -167,7 +177,7 @@ fn it_opens_filters_finds_and_links_without_error_or_request() {
     choose(&mut browser, "kind", "missing_parent");
     assert_eq!(
         browser.eval(TITLES),
-        "specimengsid GSID-9999 sample_id SMP-7#34"
+        "specimengsid GSID-9999 sample_id SMP-7"
     );
     assert_eq!(browser.eval("location.hash"), "#kind=missing_parent");
     browser.eval("document.querySelector('#reset').click(), document.querySelector('[data-toggle=\"4\"]').click()");
@@ -198,6 +208,35 @@ fn it_opens_filters_finds_and_links_without_error_or_request() {
     browser.until(&format!(
         "{STATE} === 'Row 99 of the plan is not on this page.'"
     ));
+    browser.is_quiet();
+}
+
+#[test]
+fn columns_and_keys_stand_in_the_tables_order_and_nulls_are_counted() {
+    let mut table = fixture::table("t", r#"{"natural_key": ["z", "a"]}"#, &[], 6);
+    table.columns = ["volume", "box", "note", "gone"].map(String::from).to_vec();
+    let key = [("a", Some("1")), ("z", Some("2"))];
+    let values = [
+        ("box", Some("B")),
+        ("gone", None),
+        ("note", None),
+        ("volume", Some("1")),
+    ];
+    let mut entries = vec![fixture::entry("t", &key, fixture::insert(&values))];
+    entries.push(fixture::entry("t", &key, What::Skip(Skip::Exists)));
+    let plan = fixture::write(Kind::Load, vec![table], entries.into_iter());
+    // What changes nothing is not carried.
+    let (path, text) = page(&plan, &Filter::default());
+    assert!(text.contains("0 unchanged, 1 skipped (1 exists): not on this page"));
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    assert_eq!(browser.eval(TITLES), "tz 2 a 1");
+    let said = "document.querySelector('.said').textContent";
+    assert_eq!(browser.eval(said), "volume 1, box B, 2 null");
+    browser.press("j");
+    browser.press("Enter");
+    assert_eq!(browser.eval(said), "2 null: note, gone");
+    assert_eq!(browser.eval(STATE), "1 entry");
     browser.is_quiet();
 }
 
@@ -238,7 +277,7 @@ fn hostile_rows_do_nothing() {
     let huge = "document.querySelector('.row.current .new').textContent.length";
     assert_eq!(browser.eval(huge), 120_000 * r"<b>&\u{202e}".len());
     // No value became an element, an attribute that acts, or a link to elsewhere.
-    let own = "[...document.querySelectorAll('body *')].filter((e) => !['A','ARTICLE','B','BUTTON','CODE','DD','DEFS','DIV','DL','DT','FORM','G','H1','HEADER','I','INPUT','KBD','LABEL','LI','MARK','MARKER','NOSCRIPT','OPTION','P','PATH','RECT','SCRIPT','SECTION','SELECT','SPAN','SVG','TABLE','TBODY','TD','TEXT','TH','THEAD','TITLE','TR','TSPAN','UL'].includes(e.tagName.toUpperCase()) || [...e.attributes].some((a) => a.name.startsWith('on') || a.name === 'src' || (a.name === 'href' && !a.value.startsWith('#')))).map((e) => e.outerHTML)";
+    let own = "[...document.querySelectorAll('body *')].filter((e) => !['A','ARTICLE','B','BUTTON','CODE','DD','DEFS','DETAILS','DIV','DL','DT','FORM','G','H1','H2','HEADER','I','INPUT','KBD','LABEL','LI','MAIN','MARK','MARKER','NOSCRIPT','OPTGROUP','OPTION','P','PATH','RECT','SCRIPT','SECTION','SELECT','SPAN','SUMMARY','SVG','TABLE','TBODY','TD','TEXT','TEXTAREA','TH','THEAD','TITLE','TR','TSPAN','UL'].includes(e.tagName.toUpperCase()) || [...e.attributes].some((a) => a.name.startsWith('on') || a.name === 'src' || (a.name === 'href' && !a.value.startsWith('#')))).map((e) => e.outerHTML)";
     assert_eq!(browser.eval(own), serde_json::json!([]));
     assert_eq!(
         browser
@@ -252,7 +291,7 @@ fn hostile_rows_do_nothing() {
 #[test]
 fn it_is_light_and_dark_as_the_reader_has_it() {
     let plan = fixture::showcase();
-    let (path, _) = page(&plan, &all());
+    let (path, _) = page(&plan, &Filter::default());
     let mut browser = Browser::start();
     let paper = "getComputedStyle(document.body).backgroundColor";
     for (scheme, colour) in [("light", "rgb(255, 255, 255)"), ("dark", "rgb(18, 22, 27)")] {
@@ -261,33 +300,35 @@ fn it_is_light_and_dark_as_the_reader_has_it() {
         assert_eq!(browser.eval(paper), colour);
         // The pictures of the documentation: LOADER_SCREENSHOTS=docs.
         if let Some(folder) = std::env::var_os("LOADER_SCREENSHOTS") {
-            let file = std::path::Path::new(&folder).join(format!("page-{scheme}.png"));
-            std::fs::write(file, browser.screenshot(1280, 1400)).unwrap();
+            let file = |name: &str| std::path::Path::new(&folder).join(format!("page-{name}.png"));
+            std::fs::write(file(scheme), browser.screenshot(1280, 1800)).unwrap();
+            if scheme == "light" {
+                std::fs::write(file("phone"), browser.screenshot(390, 1400)).unwrap();
+            }
         }
     }
     browser.is_quiet();
 }
 
 #[test]
-fn on_paper_the_first_rows_stand_opened() {
+fn on_paper_the_first_rows_stand_one_after_the_other() {
     let plan = fixture::many(600);
     let (path, _) = page(&plan, &all());
     let mut browser = Browser::start();
     browser.open(&path, "#alike=0");
     browser.eval("window.dispatchEvent(new Event('beforeprint'))");
-    let rows = "document.querySelectorAll('.row.open').length";
-    assert_eq!(browser.eval(rows), 500);
+    let rows = "document.querySelectorAll('.row').length";
+    assert_eq!(browser.eval(rows), 300);
     let rest = browser.eval("document.querySelector('#list > p').textContent");
-    assert_eq!(rest, "… and 100 more; loader show --all lists them.");
+    assert_eq!(rest, "… and 300 more; loader show --all lists them.");
     browser.eval("window.dispatchEvent(new Event('afterprint'))");
-    assert_eq!(browser.eval(rows), 0);
     let drawn = browser.eval("document.querySelectorAll('.row').length");
     assert!((1..60).contains(&drawn.as_u64().unwrap()), "{drawn}");
 }
 
 #[test]
 fn of_very_many_rows_only_those_on_the_screen_are_drawn() {
-    let plan = fixture::many(20_000);
+    let plan = fixture::many(50_000);
     let (path, text) = page(&plan, &all());
     let largest = text
         .split("<script class=\"rows\"")
@@ -300,11 +341,11 @@ fn of_very_many_rows_only_those_on_the_screen_are_drawn() {
     let drawn = "document.querySelectorAll('.row').length";
     assert!(browser.eval(drawn).as_u64().unwrap() < 60);
     browser.press("/");
-    browser.type_text("LCL-0014001");
-    assert_eq!(browser.eval(STATE), "1 of 20,000 entries");
-    assert_eq!(browser.eval(TITLES), "lcllcl-00140012 of 8 columns#14002");
-    browser.eval("location.hash = 'row=19999'");
-    browser.until(&format!("{CURRENT} === 'dna-0019998'"));
+    browser.type_text("LCL-0035001");
+    assert_eq!(browser.eval(STATE), "1 of 50,000 entries");
+    assert_eq!(browser.eval(TITLES), "lcllcl-00350012 of 8 columns");
+    browser.eval("location.hash = 'row=49999'");
+    browser.until(&format!("{CURRENT} === 'dna-0049998'"));
     assert!(browser.eval(drawn).as_u64().unwrap() < 60);
     let seen = "(() => { const r = document.querySelector('.row.current').getBoundingClientRect(); return r.top >= 0 && r.bottom <= innerHeight })()";
     assert_eq!(browser.eval(seen), true);

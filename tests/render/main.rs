@@ -20,6 +20,7 @@ macro_rules! snapshot {
 }
 
 mod browser;
+mod decisions;
 mod drift;
 mod fixture;
 mod html;

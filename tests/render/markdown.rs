@@ -7,8 +7,13 @@ use table_loader::render::select::{Filter, Selection};
 use crate::fixture::{self, HOSTILE, Plan};
 
 fn shown(plan: &Plan) -> String {
+    linked(plan, None)
+}
+
+fn linked(plan: &Plan, page: Option<&str>) -> String {
     let filter = Filter {
         limit: Some(markdown::ROWS),
+        page: page.map(str::to_owned),
         ..Filter::default()
     };
     let file = plan.open();
@@ -23,6 +28,23 @@ fn a_plan_with_everything_in_it() {
     let text = shown(&fixture::everything(true));
     assert!(!text.contains("078-05"));
     snapshot!("markdown", text);
+}
+
+#[test]
+fn a_comment_without_room_for_all_links_to_the_page() {
+    let link = "[the page](https://ci.example/plans/b1.html?job=1#x) has all of it";
+    let page = Some("https://ci.example/plans/b1.html?job=1#x");
+    let cut = linked(&fixture::many(3_000), page);
+    assert!(cut.contains(link) && cut.len() <= LARGEST);
+    assert!(!linked(&fixture::everything(true), page).contains("the page"));
+    for address in [
+        "javascript:alert(1)",
+        "https://x.example/a)[b](c",
+        "https://x.example/ a",
+        "https://",
+    ] {
+        assert!(!markdown::is_address(address), "{address}");
+    }
 }
 
 /// Takes away what this renderer itself writes; what is left must hold no markup at all.

@@ -6,7 +6,7 @@ use super::{Limit, differences, does, facets, failed, objects, summary_line};
 use crate::error::Result;
 use crate::plan::{Entry, display_key};
 use crate::planfile::diff::PlanDiff;
-use crate::render::markdown::{LARGEST, code};
+use crate::render::markdown::{LARGEST, code, link_to};
 use crate::render::select::Filter;
 
 /// Writes the comparison as Markdown for one pull-request comment, at most [`LARGEST`] bytes.
@@ -39,6 +39,7 @@ pub fn markdown(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> R
         }
         fits
     };
+    let mut cut = false;
     let shown = |v: &Option<String>| v.as_deref().map_or("–".to_owned(), |v| code(v, 200));
     if !diff.header.is_empty() {
         text += "\n| | was | is |\n|:--|:--|:--|\n";
@@ -103,6 +104,7 @@ pub fn markdown(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> R
             Ok(())
         })?;
         text += &left_out(&limit);
+        cut |= limit.more > 0;
     }
     for (count, name) in [
         (diff.counts.added, "Added"),
@@ -143,6 +145,10 @@ pub fn markdown(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> R
             _ => diff.removed(&mut sink)?,
         }
         text += &left_out(&limit);
+        cut |= limit.more > 0;
+    }
+    if cut {
+        text += &link_to(filter);
     }
     text += &format!("\n{}\n", summary_line(diff));
     out.write_all(text.as_bytes()).map_err(failed)

@@ -2,14 +2,14 @@
 //! holds it. Names that repeat are numbers, and come last.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use crate::plan::{Entry, TablePlan, Values, What};
+use crate::plan::{Entry, Header, TablePlan, Values, What};
 use crate::render::unusual::Mark;
 use crate::text::cut::cut;
-use crate::text::visible_ends;
+use crate::text::{acts, escape, visible_ends};
 
 /// The longest value in a page, in characters.
 pub const WIDEST: usize = 1 << 20;
@@ -54,6 +54,9 @@ struct Row {
     /// Values of an insert or delete: column, value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     v: Vec<(usize, Value)>,
+    /// Columns that an insert leaves null.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    z: Vec<usize>,
     /// What an update sets: column, old, new.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     s: Vec<(usize, Value, Value)>,
@@ -70,6 +73,17 @@ struct Row {
     violation: Option<Broken>,
     /// Where it comes from: object, position.
     f: Vec<(usize, Value)>,
+    /// What a decision names it by, where that is not what is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<About>,
+}
+
+/// What names an entry in a file of decisions: as the plan has it.
+#[derive(Serialize)]
+struct About {
+    table: String,
+    key: BTreeMap<String, Value>,
+    from: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -83,16 +97,40 @@ struct Broken {
 }
 
 /// Turns entries into lines of JSON.
-#[derive(Default)]
 pub struct Writer {
+    orders: Vec<Order>,
     columns: Names,
     objects: Names,
     groups: HashMap<u64, usize>,
     bytes: usize,
 }
 
+/// The places of a table's columns, the key's before all others.
+struct Order(HashMap<String, usize>);
+
+impl Order {
+    fn of(table: &TablePlan) -> Order {
+        let columns = table.config.natural_key.iter().chain(&table.columns);
+        let mut places = HashMap::new();
+        for column in columns {
+            let next = places.len();
+            places.entry(column.clone()).or_insert(next);
+        }
+        Order(places)
+    }
+
+    /// What is known by column, in the table's order; what it has no place for comes last, by name.
+    fn sorted<'v, T>(&self, values: &'v BTreeMap<String, T>) -> Vec<(&'v String, &'v T)> {
+        let mut sorted: Vec<_> = values.iter().collect();
+        sorted.sort_by_key(|(column, _)| self.0.get(*column).copied().unwrap_or(usize::MAX));
+        sorted
+    }
+}
+
 #[derive(Serialize)]
 struct Tail<'a> {
+    plan: &'a str,
+    batch: &'a str,
     tables: Vec<String>,
     widths: Vec<u64>,
     columns: &'a [String],
@@ -101,6 +139,17 @@ struct Tail<'a> {
 }
 
 impl Writer {
+    /// One for a plan with these tables.
+    pub fn new(tables: &[TablePlan]) -> Writer {
+        Writer {
+            orders: tables.iter().map(Order::of).collect(),
+            columns: Names::default(),
+            objects: Names::default(),
+            groups: HashMap::new(),
+            bytes: 0,
+        }
+    }
+
     /// One entry, masked: `place` in the plan, `table` by number, `same` as entries that say the same,
     /// `marks` where it stands out.
     pub fn row(
@@ -120,12 +169,17 @@ impl Writer {
             u: marks.iter().map(Mark::words).collect(),
             ..Row::default()
         };
-        row.k = self.values(&entry.key);
+        row.k = self.values(table, &entry.key);
         match &entry.what {
-            What::Insert { values } => row.v = self.values(values),
+            What::Insert { values } => {
+                row.v = self.values(table, values);
+                let is_null = |(_, value): &(usize, Value)| value.is_none();
+                row.z = row.v.extract_if(.., |v| is_null(v)).map(|v| v.0).collect();
+            }
             What::Update { set, revives, .. } => {
-                row.s = set
-                    .iter()
+                row.s = self
+                    .in_order(table, set)
+                    .into_iter()
                     .map(|(c, (a, b))| {
                         (
                             self.columns.number(c),
@@ -137,12 +191,12 @@ impl Writer {
                 row.note = revives.then_some("was deleted; comes back".into());
             }
             What::Delete { values, soft, .. } => {
-                row.v = self.values(values);
+                row.v = self.values(table, values);
                 row.note = soft.then_some("marked as deleted".into());
             }
             What::Skip(skip) => row.note = Some(skip.why()),
             What::Violation(v) => {
-                row.v = self.values(&v.values);
+                row.v = self.values(table, &v.values);
                 let why = match &v.other {
                     Some(other) => format!("{}; the other record: {}", v.why(), other.from),
                     None => v.why(),
@@ -163,16 +217,21 @@ impl Writer {
             .map(|(c, v)| (self.columns.number(c), self.value(Some(v))))
             .collect();
         row.f = entry.from.iter().map(|from| self.origin(from)).collect();
+        row.about = about(&entry);
         Ok(inert(&serde_json::to_string(&row)?))
     }
 
-    /// What the rows' numbers mean; `left` is table, action and number of the entries left out.
+    /// What the rows' numbers mean, and which plan they are of; `left` is table, action and number of the entries left out.
     pub fn tail(
         &self,
-        tables: &[TablePlan],
+        plan: &str,
+        header: &Header,
         left: &[(usize, usize, u64)],
     ) -> serde_json::Result<String> {
+        let tables = &header.tables;
         let tail = Tail {
+            plan,
+            batch: &header.batch_id,
             tables: tables.iter().map(|t| cut_whole(&t.table, NARROW)).collect(),
             widths: tables.iter().map(|t| t.width).collect(),
             columns: &self.columns.names,
@@ -182,9 +241,20 @@ impl Writer {
         Ok(inert(&serde_json::to_string(&tail)?))
     }
 
-    fn values(&mut self, values: &Values) -> Vec<(usize, Value)> {
-        values
-            .iter()
+    fn in_order<'v, T>(
+        &self,
+        table: usize,
+        values: &'v BTreeMap<String, T>,
+    ) -> Vec<(&'v String, &'v T)> {
+        match self.orders.get(table) {
+            Some(order) => order.sorted(values),
+            None => values.iter().collect(),
+        }
+    }
+
+    fn values(&mut self, table: usize, values: &Values) -> Vec<(usize, Value)> {
+        self.in_order(table, values)
+            .into_iter()
             .map(|(c, v)| (self.columns.number(c), self.value(v.words().as_deref())))
             .collect()
     }
@@ -214,12 +284,46 @@ fn cut_whole(value: &str, widest: usize) -> String {
     }
 }
 
-/// JSON in which nothing can end or begin an element. Outside of strings it has no such characters.
+/// What names an entry, where it does not look as it is.
+fn about(entry: &Entry) -> Option<About> {
+    let seen = |text: &str| text.len() <= NARROW && visible_ends(&escape(text)) == text;
+    let key: BTreeMap<String, Value> = entry
+        .key
+        .iter()
+        .map(|(column, value)| {
+            let text = match value.stored() {
+                Ok(stored) => stored.map(str::to_owned),
+                // The database has not numbered it yet.
+                Err(_) => value.words().map(Cow::into_owned),
+            };
+            (column.clone(), text)
+        })
+        .collect();
+    let same = key.iter().zip(entry.key.values()).all(|((c, v), shown)| {
+        seen(c) && v.as_deref().is_none_or(seen) && *v == shown.words().map(Cow::into_owned)
+    });
+    if same && seen(&entry.table) && entry.from.iter().all(|from| seen(from)) {
+        return None;
+    }
+    Some(About {
+        table: entry.table.clone(),
+        key,
+        from: entry.from.clone(),
+    })
+}
+
+/// JSON in which nothing can end or begin an element, and that shows what it holds. Outside of strings
+/// it has no such characters.
 fn inert(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
             '<' | '>' | '&' => out += &format!("\\u{:04x}", u32::from(c)),
+            _ if acts(c) => {
+                for half in c.encode_utf16(&mut [0; 2]) {
+                    out += &format!("\\u{half:04x}");
+                }
+            }
             _ => out.push(c),
         }
     }
@@ -232,10 +336,10 @@ mod tests {
 
     #[test]
     fn no_element_ends_in_json_and_it_says_the_same() {
-        let value = "</script><!-- & \u{2028}";
+        let value = "</script><!-- & \u{2028}\u{e0041}\u{202e}";
         let json = serde_json::to_string(value).unwrap();
         let safe = inert(&json);
-        assert!(!safe.contains(['<', '>', '&']));
+        assert!(!safe.contains(['<', '>', '&']) && safe.is_ascii());
         assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), value);
     }
 

@@ -4,15 +4,11 @@ use std::io::Write;
 
 use maud::{Markup, html};
 
-use super::page_start;
+use super::{page_start, value};
 use crate::error::{Error, Result};
 use crate::plan::{DriftColumn, DriftReport, DriftRow, ReferrerReport, Values};
 use crate::render::drift::About;
-use crate::text::cut::cut;
 use crate::text::escape;
-
-/// The longest value shown, in characters.
-const WIDEST: usize = 2_000;
 
 /// Writes every row with what the plan saw, what is there now, what was planned, and who changed it.
 ///
@@ -128,17 +124,5 @@ fn line(c: &DriftColumn) -> Markup {
             td { (value(c.now.as_deref(), "now")) }
             td { (known(&c.planned_to, "new")) }
         }
-    }
-}
-
-fn value(v: Option<&str>, class: &str) -> Markup {
-    let shown = match v {
-        None => return html! { span.null { "null" } },
-        Some("") => return html! { span.null { "empty" } },
-        Some(v) => cut(v, 0, WIDEST),
-    };
-    html! {
-        span.v.(class) { (shown.text) }
-        @if let Some(bytes) = shown.right { span.dim { "… (" (bytes) " bytes)" } }
     }
 }

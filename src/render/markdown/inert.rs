@@ -1,6 +1,7 @@
 //! Text that Markdown does not read as markup: not in a table cell, not in a summary, not in any
 //! dialect that also knows mentions, references, mathematics and bare links.
 
+use crate::render::select::Filter;
 use crate::text::cut::{Cut, cut};
 
 /// A value as code, cut to `widest` characters.
@@ -40,6 +41,23 @@ pub fn words(text: &str, widest: usize) -> String {
     });
     let shown = shown.collect::<Vec<_>>().join(" ");
     format!("{shown}{}", if cut.right.is_some() { "…" } else { "" })
+}
+
+/// Whether a text is the address of a page, and one link in every dialect.
+pub fn is_address(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+    let harmless = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#@=&%+,".contains(&b);
+    url.len() <= 500 && rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(harmless))
+}
+
+/// For who sees a part: a link to all of it, where there is a page that has it.
+pub fn link_to(filter: &Filter) -> String {
+    match filter.page.as_deref().filter(|url| is_address(url)) {
+        Some(url) => {
+            format!("\nSome of it is left out for want of room: [the page]({url}) has all of it.\n")
+        }
+        None => String::new(),
+    }
 }
 
 /// Only letters, digits and `:`, for a comment.

@@ -7,7 +7,13 @@ const later = () => {
 };
 search.addEventListener("input", later);
 tools.addEventListener("submit", (event) => event.preventDefault());
-tools.addEventListener("change", (event) => { if (event.target !== search) refresh(); });
+tools.addEventListener("change", (event) => {
+  if (event.target === search) return;
+  const option = selects.column.selectedOptions[0];
+  if (event.target === selects.column && option && option.table !== undefined) selects.table.value = names.tables[option.table];
+  if (event.target === selects.table || event.target === selects.column) offerColumns();
+  refresh();
+});
 tools.addEventListener("reset", (event) => {
   event.preventDefault();
   want(new URLSearchParams());
@@ -20,17 +26,22 @@ for (const t of toggles) {
   });
 }
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("[data-table]");
+  const link = event.target.closest("[data-table], [data-action], [data-kind], [data-unusual]");
   if (link) {
     event.preventDefault();
-    const params = new URLSearchParams({ table: names.tables[link.dataset.table] });
-    if (link.dataset.action) params.set("actions", ACTIONS[link.dataset.action]);
+    const params = new URLSearchParams();
+    if (link.dataset.table) params.set("table", names.tables[link.dataset.table]);
+    if (link.dataset.action) params.set("actions", ACTIONS[link.dataset.action] || "skip");
+    if (link.dataset.kind) params.set("kind", link.dataset.kind);
+    if (link.dataset.unusual) params.set("unusual", "1");
     location.hash = params;
-    $("changes").scrollIntoView();
+    tools.scrollIntoView();
+    $("changes").tabIndex = -1;
+    $("changes").focus({ preventScroll: true });
     return;
   }
   const row = event.target.closest(".row");
-  if (!row || event.target.closest("a, button.more")) return;
+  if (!row || event.target.closest("a, button.more, .decide, textarea")) return;
   const i = Number(row.dataset.item);
   const words = String(window.getSelection());
   const opens = event.target.closest("button.sign") || (!words && event.target.closest(".title"));
@@ -40,6 +51,10 @@ document.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target.closest("input, select, textarea");
+  if (event.key === "Escape" && event.target.matches(".row textarea")) {
+    event.target.closest(".row").focus({ preventScroll: true });
+    return;
+  }
   if (event.target === search) {
     if (event.key === "Escape") {
       if (search.value) later();
@@ -67,6 +82,13 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     toggle(current);
     select(current);
+  } else if (current >= 0 && inList && rowOf(items[current]).record) {
+    const decision = KEYS[event.key];
+    if (decision) decide(current, decision);
+    else if (event.key === "c") {
+      event.preventDefault();
+      comment(current);
+    }
   }
 });
 window.addEventListener("hashchange", follow);
@@ -82,22 +104,16 @@ const redraw = () => {
 window.addEventListener("scroll", redraw, { passive: true });
 window.addEventListener("resize", redraw);
 narrow.addEventListener("change", () => {
-  for (const item of items) if (!item.open) item.height = closedHeight(rowOf(item));
+  for (const item of items) item.height = closedHeight(rowOf(item));
   measure();
   draw(true);
 });
 
-// On paper rows stand one after the other, opened.
+// On paper rows stand one after the other, closed, as they are asked for.
 window.addEventListener("beforeprint", () => {
-  for (const element of shown.values()) element.remove();
-  shown.clear();
+  for (const [i, element] of shown) drop(i, element);
   const many = Math.min(items.length, PRINTED);
-  const before = items.map((item) => item.open);
-  for (let i = 0; i < many; i++) {
-    items[i].open = true;
-    list.append(article(i));
-    items[i].open = before[i];
-  }
+  for (let i = 0; i < many; i++) list.append(article(i));
   if (many < items.length) list.append(make("p", "dim", `… and ${number(items.length - many)} more; loader show --all lists them.`));
 });
 window.addEventListener("afterprint", () => {
@@ -105,4 +121,4 @@ window.addEventListener("afterprint", () => {
   draw(true);
 });
 
-read().then(follow);
+read().then(remember).then(follow);

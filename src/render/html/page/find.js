@@ -8,6 +8,7 @@ const wants = () => ({
   actions: toggles.filter((t) => t.ariaPressed === "true").map((t) => ACTIONS[t.dataset.toggle]).join(","),
   alike: grouped.checked ? "" : "0",
   unusual: unusual.checked ? "1" : "",
+  decided: selects.decided.value,
 });
 const USUAL = ACTIONS.slice(0, 4).join(",");
 
@@ -23,6 +24,7 @@ function address(row) {
 function want(params) {
   search.value = params.get("q") || "";
   for (const name of Object.keys(selects)) {
+    if (name === "column") offerColumns();
     selects[name].value = params.get(name) || "";
     if (selects[name].selectedIndex < 0) selects[name].value = "";
   }
@@ -54,7 +56,7 @@ async function goTo(place) {
   const holds = (item) => item.row === low || (item.alike !== null && item.alike.includes(low));
   let at = items.findIndex(holds);
   if (at < 0 || items[at].alike) {
-    if (at < 0) want(new URLSearchParams({ actions: USUAL + (row.a === 4 ? ",skip" : "") }));
+    if (at < 0) want(new URLSearchParams({ actions: USUAL + (row.a === SKIP ? ",skip" : "") }));
     grouped.checked = false;
     await refresh(false);
     at = items.findIndex((item) => item.row === low);
@@ -63,6 +65,11 @@ async function goTo(place) {
   select(at);
   if (!items[at].open) toggle(at);
   select(at);
+}
+
+function hasColumn(row, column) {
+  for (const one of columnsOf(row)) if (one === column) return true;
+  return false;
 }
 
 async function refresh(tell = true) {
@@ -74,12 +81,12 @@ async function refresh(tell = true) {
   const table = asked.table === "" ? -1 : names.tables.indexOf(asked.table);
   const column = asked.column === "" ? -1 : names.columns.indexOf(asked.column);
   const actions = ACTIONS.map((a) => asked.actions.split(",").includes(a));
-  const has = (pairs) => pairs !== undefined && pairs.some((p) => p[0] === column);
   // Violations of all tables, then deletes, then what is unusual, then the rest table by table.
   const many = names.tables.length;
   const sections = Array.from({ length: many * 6 }, () => []);
   const section = (row) => (row.a < 2 ? row.a * many + row.t : row.u ? 2 * many + row.t : 3 * many + row.t * 3 + row.a - 2);
   const groups = [];       // by the number that entries alike share
+  const counts = newCounts();
   let matching = 0;
   for (let i = 0; i < rows.length; i++) {
     if (i % 128 === 0 && due()) {
@@ -87,11 +94,17 @@ async function refresh(tell = true) {
       if (mine !== turn) return;
     }
     const row = rows[i];
-    if (!actions[row.a] || (table >= 0 && row.t !== table)) continue;
-    if (asked.kind && !(row.violation && row.violation.kind === asked.kind)) continue;
-    if (column >= 0 && !(has(row.s) || has(row.v) || has(row.r) || (row.violation && row.violation.field === column))) continue;
-    if (asked.unusual && !row.u) continue;
-    if (q && !row.text.includes(q)) continue;
+    let fails = 0, only = "";
+    const fail = (name) => { fails++; only = name; };
+    if (!actions[row.a]) fail("action");
+    if (table >= 0 && row.t !== table) fail("table");
+    if (asked.kind && !(row.violation && row.violation.kind === asked.kind)) fail("kind");
+    if (asked.unusual && !row.u) fail("unusual");
+    if (asked.decided && decisionOf(row) !== asked.decided) fail("decided");
+    if (fails < 2 && column >= 0 && !hasColumn(row, column)) fail("column");
+    if (fails < 2 && q && !row.text.includes(q)) fail("q");
+    count(counts, row, fails, only);
+    if (fails) continue;
     matching++;
     const group = grouped.checked && !row.u ? groups[row.g] : undefined;
     if (group) {
@@ -99,7 +112,7 @@ async function refresh(tell = true) {
       else group.alike = [i];
       continue;
     }
-    const item = { row: i, alike: null, open: false, height: closedHeight(row) };
+    const item = { row: i, alike: null, open: false, height: closedHeight(row), measured: false };
     if (!row.u) groups[row.g] = item;
     sections[section(row)].push(item);
   }
@@ -116,6 +129,7 @@ async function refresh(tell = true) {
   }
   items = found;
   current = -1;
+  told(counts);
   measure();
   draw(true);
   const all = rows.length;

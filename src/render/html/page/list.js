@@ -3,55 +3,52 @@
 
 const rowOf = (item) => rows[item.row];
 
-const listed = (row) => (row.v || []).filter((v) => row.a !== 1 || v[1] !== null);
-
 // About how long the values of an insert or delete are when listed.
 function lengthOf(row) {
-  let length = 0;
-  for (const [column, v] of listed(row)) length += names.columns[column].length + (v ? v.length : 4) + 3;
+  let length = row.z ? 12 : 0;
+  for (const [column, v] of row.v || []) length += names.columns[column].length + (v ? v.length : 4) + 3;
   return length;
 }
 
 // And how many lines they have.
 const linesOf = (row) => (row.length === 0 ? 0 : row.length < (narrow.matches ? 40 : 120) ? 1 : 2);
 
+// About how high a closed row is, in px as the style sheet has them, until it is drawn and measured.
 function closedHeight(row) {
   let lines = 0;
   if (row.violation) {
-    lines = 2 + linesOf(row);
+    lines = 3 + linesOf(row);
   } else if (row.s) {
-    const n = row.s.length > LINES ? LINES + 1 : row.s.length;
-    const each = narrow.matches ? 3 : 1;
-    lines = row.s.length > LINES ? LINES * each + 1 : n * each;
-  } else if (row.v) {
+    const n = Math.min(row.s.length, LINES);
+    lines = n * (narrow.matches ? 3 : 1) + (row.s.length > LINES ? 1 : 0);
+  } else {
     lines = linesOf(row);
   }
-  return FRAME + TITLE + LINE * (lines + (row.r ? row.r.length : 0) + (row.u ? row.u.length : 0));
+  const side = narrow.matches && row.record ? 38 : 0;
+  return 17 + 24 + side + 22 * (lines + (row.r ? row.r.length : 0) + (row.u ? row.u.length : 0));
 }
 
 function measure() {
-  tops = new Float64Array(items.length + 1);
-  for (let i = 0; i < items.length; i++) {
-    const item = items[i];
-    tops[i + 1] = tops[i] + item.height;
-  }
+  if (tops.length !== items.length + 1) tops = new Float64Array(items.length + 1);
+  for (let i = 0; i < items.length; i++) tops[i + 1] = tops[i] + items[i].height;
   list.style.height = tops[items.length] + "px";
+}
+
+// Takes a row's own height, and returns by how much it was taken for another one.
+function take(element) {
+  const item = element.item, height = element.offsetHeight;
+  if (!height || Math.abs(height - item.height) <= 0.5) return 0;
+  const by = height - item.height;
+  item.height = height;
+  return by;
 }
 
 const sizes = new ResizeObserver((entries) => {
   let moved = false;
-  for (const { target } of entries) {
-    const item = target.item;
-    if (!item || !item.open || !target.isConnected) continue;
-    const height = target.offsetHeight;
-    if (height && Math.abs(height - item.height) > 0.5) {
-      item.height = height;
-      moved = true;
-    }
-  }
+  for (const { target } of entries) if (target.isConnected && target.item && take(target)) moved = true;
   if (moved) {
     measure();
-    draw(false);
+    place();
   }
 });
 
@@ -64,48 +61,65 @@ function at(y) {
   return low;
 }
 
+const place = () => {
+  for (const [i, element] of shown) element.style.transform = `translateY(${tops[i]}px)`;
+};
+
+function drop(i, element) {
+  sizes.unobserve(element);
+  element.remove();
+  shown.delete(i);
+}
+
 function draw(anew) {
-  if (anew) {
-    for (const element of shown.values()) element.remove();
-    shown.clear();
-    sizes.disconnect();
-  }
-  const from = window.scrollY - (list.getBoundingClientRect().top + window.scrollY);
-  const first = at(from - AROUND), end = Math.min(items.length, at(from + window.innerHeight + AROUND) + 1);
-  for (const [i, element] of shown) {
-    if ((i < first || i >= end) && !element.contains(document.activeElement)) {
-      sizes.unobserve(element);
-      element.remove();
-      shown.delete(i);
+  if (anew) for (const [i, element] of shown) drop(i, element);
+  // What is drawn may be higher than it was taken for, so that less of it is on the screen, or lower.
+  for (let round = 0; round < 4; round++) {
+    const from = -list.getBoundingClientRect().top;
+    const first = at(from - AROUND), end = Math.min(items.length, at(from + window.innerHeight + AROUND) + 1);
+    for (const [i, element] of shown) {
+      if ((i < first || i >= end) && !element.contains(document.activeElement)) drop(i, element);
     }
-  }
-  let before = null;
-  for (let i = end - 1; i >= first; i--) {
-    let element = shown.get(i);
-    if (!element) {
-      element = article(i);
-      shown.set(i, element);
-      list.insertBefore(element, before);
-      if (items[i].open) sizes.observe(element);
+    const fresh = [];
+    let before = null;
+    for (let i = end - 1; i >= first; i--) {
+      let element = shown.get(i);
+      if (!element) {
+        element = article(i);
+        shown.set(i, element);
+        list.insertBefore(element, before);
+        fresh.push(i);
+      }
+      before = element;
     }
-    element.style.transform = `translateY(${tops[i]}px)`;
-    before = element;
+    let above = 0, moved = false;
+    for (const i of fresh) {
+      const by = take(shown.get(i));
+      if (by) moved = true;
+      if (tops[i + 1] <= from) above += by;
+      sizes.observe(shown.get(i));
+    }
+    if (!moved) break;
+    measure();
+    // What is on the screen stays where it is.
+    if (above) window.scrollBy({ top: above, behavior: "instant" });
   }
+  place();
 }
 
 function replace(i) {
   const old = shown.get(i);
   if (!old) return;
-  const focused = old.contains(document.activeElement);
+  const focused = old.contains(document.activeElement) ? document.activeElement.dataset.does || "row" : "";
   const fresh = article(i);
   sizes.unobserve(old);
   old.replaceWith(fresh);
   shown.set(i, fresh);
-  if (items[i].open) sizes.observe(fresh);
-  items[i].height = items[i].open ? fresh.offsetHeight : closedHeight(rowOf(items[i]));
+  sizes.observe(fresh);
+  take(fresh);
   measure();
   draw(false);
-  if (focused) fresh.focus({ preventScroll: true });
+  if (focused) (fresh.querySelector(`[data-does="${focused}"]`) || fresh).focus({ preventScroll: true });
 }
 
 function toggle(i) {
@@ -115,22 +129,27 @@ function toggle(i) {
 
 function select(i, focus = true) {
   const old = shown.get(current);
-  if (old) {
-    old.classList.remove("current");
-    old.tabIndex = -1;
-  }
   current = i;
-  const offset = list.getBoundingClientRect().top + window.scrollY;
-  const bar = getComputedStyle(tools).position === "sticky" ? tools.offsetHeight : 0;
-  const top = offset + tops[i], bottom = offset + tops[i + 1];
-  if (top < window.scrollY + bar) window.scrollTo(0, top - bar - 4);
-  else if (bottom > window.scrollY + window.innerHeight) {
-    window.scrollTo(0, Math.min(top - bar - 4, bottom - window.innerHeight + 12));
+  if (old) become(old, false);
+  for (let round = 0; round < 2; round++) {
+    const offset = list.getBoundingClientRect().top + window.scrollY;
+    const bar = getComputedStyle(tools).position === "sticky" ? tools.offsetHeight : 0;
+    const top = offset + tops[i], bottom = offset + tops[i + 1];
+    if (top < window.scrollY + bar) window.scrollTo(0, top - bar - 4);
+    else if (bottom > window.scrollY + window.innerHeight) {
+      window.scrollTo(0, Math.min(top - bar - 4, bottom - window.innerHeight + 12));
+    }
+    draw(false);
   }
-  draw(false);
   const element = shown.get(i);
   if (!element) return;
-  element.classList.add("current");
-  element.tabIndex = 0;
+  become(element, true);
   if (focus) element.focus({ preventScroll: true });
+}
+
+// The current row alone is reached by the tabulator, and what can be done with it.
+function become(element, is) {
+  element.classList.toggle("current", is);
+  element.tabIndex = is ? 0 : -1;
+  for (const button of element.querySelectorAll(".decide button, .link")) button.tabIndex = is ? 0 : -1;
 }

@@ -1,18 +1,17 @@
 // Lists a plan's entries: reads them piece by piece, filters and groups them in slices of time, and
 // has only those rows in the document that are on the screen. Values become text, never markup.
 // The files of this folder are one module, in the order in which html.rs names them.
-// Heights in px, as the style sheet has them.
-const FRAME = 17, TITLE = 24, LINE = 22;
 const LINES = 6;           // changed columns of a closed row
 const SHORT = 240;         // characters of a value in a closed row
 const LONG = 1500;         // and in an open one, before "show all"
+const KEY = 4000;          // characters of a key, which is longer than an index can hold
 const SLICE = 10;          // milliseconds of work before others have their turn
 const AROUND = 300;        // px of rows above and below the screen
-const PRINTED = 500;       // rows on paper
+const PRINTED = 300;       // rows on paper
 
 const $ = (id) => document.getElementById(id);
 const list = $("list"), state = $("state"), search = $("search"), tools = $("tools"), grouped = $("grouped"), unusual = $("unusual");
-const selects = { table: $("table"), column: $("column"), kind: $("kind") };
+const selects = { table: $("table"), column: $("column"), kind: $("kind"), decided: $("decided") };
 const toggles = [...document.querySelectorAll("[data-toggle]")];
 const ACTIONS = toggles.map((t) => t.name);
 const SIGNS = toggles.map((t) => t.querySelector(".sign").textContent);
@@ -20,7 +19,7 @@ const narrow = matchMedia("(max-width: 44rem)");
 const number = new Intl.NumberFormat("en").format;
 
 const rows = [];
-let names = { tables: [], widths: [], columns: [], objects: [], left: [] };
+let names = { plan: "", batch: "", tables: [], widths: [], columns: [], objects: [], left: [] };
 let items = [];            // what the filters leave: { row, alike, open, height }, rows by index
 let tops = new Float64Array(1);
 let current = -1;
@@ -58,38 +57,27 @@ async function read() {
   began = performance.now();
   names = JSON.parse($("names").textContent);
   const pieces = document.querySelectorAll("script.rows");
-  const kinds = new Map();
   let outliers = 0;
   for (let i = 0; i < pieces.length; i++) {
     for (const row of JSON.parse(pieces[i].textContent)) {
       row.text = searchable(row);
       row.length = lengthOf(row);
+      row.record = row.a < SKIP ? recordOf(row) : null;
       rows.push(row);
       if (row.u) outliers++;
-      if (row.violation) kinds.set(row.violation.kind, (kinds.get(row.violation.kind) || 0) + 1);
+      if (row.violation) kinds.add(row.violation.kind);
+      for (const column of columnsOf(row)) (columnsOfTable[row.t] ||= new Set()).add(column);
     }
     if (due()) {
       state.textContent = `Reading… ${Math.round((100 * i) / pieces.length)} %`;
       await rest();
     }
   }
-  options(selects.table, names.tables.map((t) => [t, t]));
-  options(selects.column, [...names.columns].sort().map((c) => [c, c]));
-  options(selects.kind, [...kinds].sort().map(([kind, n]) => [kind, `${kind} (${number(n)})`]));
-  selects.kind.hidden = kinds.size === 0;
+  offer();
   unusual.parentElement.hidden = outliers === 0;
-  unusual.nextElementSibling.textContent = number(outliers);
   for (const [table, action, n] of names.left) {
     const word = ACTIONS[action] + (n === 1 ? "" : "s");
     $("left").append(make("li", "", `${number(n)} ${word} of ${names.tables[table]} are not on this page; `
       + `loader show --table ${names.tables[table]} --action ${ACTIONS[action]} --all lists them.`));
-  }
-}
-
-function options(select, pairs) {
-  for (const [value, text] of pairs) {
-    const option = make("option", "", text.length > 60 ? text.slice(0, 60) + "…" : text);
-    option.value = value;
-    select.append(option);
   }
 }

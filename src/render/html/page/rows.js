@@ -61,13 +61,29 @@ function keyOf(row) {
   row.k.forEach(([column, v], i) => {
     if (i) element.append(" ");
     if (row.k.length > 1) element.append(make("i", "", names.columns[column] + " "));
-    element.append(v === null ? make("i", "", "null") : v.length > SHORT ? v.slice(0, cutAt(v, SHORT)) + "…" : v);
+    element.append(v === null ? make("i", "", "null") : v.length > KEY ? v.slice(0, cutAt(v, KEY)) + "…" : v);
   });
   if (!row.k.length) element.append(make("i", "", "no key"));
   return element;
 }
 
-const plainKey = (row) => row.k.map(([c, v]) => `${names.columns[c]} ${v === null ? "null" : v.slice(0, SHORT)}`).join(", ");
+const origin = ([object, at]) => names.objects[object] + (at === null ? "" : "#" + at);
+
+// Where a row or the rows alike come from.
+function sources(item) {
+  const members = membersOf(item);
+  const first = rows[members[0]].f;
+  if (!first.length) return "";
+  if (members.length === 1) return "from " + first.map(origin).join(", ");
+  const files = new Set();
+  for (const i of members) for (const [object] of rows[i].f) files.add(object);
+  const where = files.size === 1 ? "of the same file" : `in ${number(files.size)} files`;
+  return `from ${origin(first[0])}, and ${number(members.length - 1)} more ${where}`;
+}
+
+const membersOf = (item) => (item.alike ? [item.row, ...item.alike] : [item.row]);
+
+const plainKey = (row) => row.k.map(([c, v]) => `${names.columns[c]} ${v === null ? "null" : v.slice(0, KEY)}`).join(", ");
 
 function article(i) {
   const item = items[i], row = rowOf(item), open = item.open;
@@ -78,7 +94,8 @@ function article(i) {
   element.ariaPosInSet = i + 1;
   element.ariaSetSize = items.length;
   element.ariaLabel = `${ACTIONS[row.a]}, ${names.tables[row.t]}, ${plainKey(row)}`
-    + (item.alike ? `, and ${item.alike.length} more alike` : "");
+    + (item.alike ? `, and ${item.alike.length} more alike` : "")
+    + (row.record && common(item, "decision") ? `, ${DECIDED[common(item, "decision")]}` : "");
   const sign = make("button", "sign " + ACTIONS[row.a], SIGNS[row.a]);
   sign.type = "button";
   sign.tabIndex = -1;
@@ -87,22 +104,31 @@ function article(i) {
   sign.ariaLabel = open ? "close" : "open";
   const title = make("div", "title");
   title.append(make("span", "table", names.tables[row.t]), keyOf(row));
-  if (item.alike) title.append(make("span", "count", `and ${number(item.alike.length)} ${row.violation ? "more records" : "alike"}`));
+  if (item.alike) title.append(make("span", "count", `and ${number(item.alike.length)} ${!row.violation ? "alike" : item.alike.length === 1 ? "more record" : "more records"}`));
   const notes = [];
   if (row.s && names.widths[row.t]) notes.push(`${row.s.length} of ${names.widths[row.t]} columns`);
   if (row.note) notes.push(row.note);
   if (notes.length) title.append(make("span", "dim", notes.join(" · ")));
+  element.append(sign, title, side(item, row, i === current));
+  body(element, row, open);
+  if (row.violation || open) {
+    const from = sources(item);
+    if (from) element.append(make("p", "from", from));
+  }
+  remarks(element, item, open);
+  if (open && item.alike) element.append(alike(membersOf(item)));
+  return element;
+}
+
+// What can be done with a row, and the link to it.
+function side(item, row, reached) {
+  const element = make("div", "side");
+  if (row.record) element.append(buttons(item, reached));
   const link = make("a", "link", "#" + row.n);
   link.href = address(row.n);
-  link.tabIndex = -1;
+  link.tabIndex = reached ? 0 : -1;
   link.title = "Link to this row";
-  title.append(link);
-  element.append(sign, title);
-  body(element, row, open);
-  if (open) {
-    if (item.alike) element.append(alike([item.row, ...item.alike]));
-    else if (row.f.length) element.append(make("p", "from", "from " + row.f.map(([o, at]) => names.objects[o] + (at === null ? "" : "#" + at)).join(", ")));
-  }
+  element.append(link);
   return element;
 }
 
@@ -126,19 +152,21 @@ function body(element, row, open) {
     }
     if (!open && row.s.length > LINES) said().append(`and ${row.s.length - LINES} more columns`);
   }
-  const values = open ? row.v || [] : listed(row);
+  const values = row.v || [], nulls = row.z || [];
   if (values.length && open) {
     for (const [column, v] of values) {
       const line = element.appendChild(make("div", "line"));
       const sides = row.a === 1 ? [value(v, "old", true), make("span")] : [make("span"), value(v, "new", true)];
       line.append(make("span", "name", names.columns[column]), ...sides);
     }
-  } else if (values.length) {
+  } else if (values.length || nulls.length) {
     const line = said(linesOf(row) > 1 ? "two" : "");
     values.slice(0, 40).forEach(([column, v], i) => {
       line.append((i ? ", " : "") + names.columns[column] + " ", value(v, "", false));
     });
+    if (nulls.length) line.append((values.length ? ", " : "") + `${number(nulls.length)} null`);
   }
+  if (open && nulls.length) said().append(`${number(nulls.length)} null: ${nulls.map((c) => names.columns[c]).join(", ")}`);
   for (const why of row.u || []) said("unusual").append(make("b", "", "unusual "), plain(value(why, "", open)));
   for (const [column, given] of row.r || []) {
     said().append(`${names.columns[column]} was given as `, value(given, "", open), " and is stored otherwise");
@@ -150,12 +178,13 @@ function alike(members) {
   const add = (from) => {
     const end = Math.min(from + 200, members.length);
     for (const i of members.slice(from, end)) {
-      const link = make("a", "v", rows[i].k.map((k) => (k[1] === null ? "null" : k[1].slice(0, SHORT))).join(" ") || `#${rows[i].n}`);
+      const link = make("a", "v", rows[i].k.map((k) => (k[1] === null ? "null" : k[1].slice(0, KEY))).join(" ") || `#${rows[i].n}`);
       link.href = address(rows[i].n);
       const item = keys.appendChild(make("li"));
       item.append(link);
       const broken = rows[i].violation;
       if (broken && broken.given !== null) item.append(" ", value(broken.given, "old", false));
+      if (rows[i].f.length) item.append(" ", make("span", "dim", rows[i].f.map(origin).join(", ")));
     }
     if (end === members.length) return;
     const button = make("button", "more", `${number(members.length - end)} more`);

@@ -1,0 +1,223 @@
+//! Decisions on the page of a plan: marked, kept, saved, and read again.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use table_loader::plan::{Effect, Kind, Skip, ViolationKind, What};
+use table_loader::render::select::Filter;
+
+use crate::browser::Browser;
+use crate::fixture::{self, entry};
+use crate::html::page;
+
+/// Two records with one key that differ, one that breaks two rules, one whose key no reader sees as it is, and
+/// changes.
+fn plan() -> fixture::Plan {
+    let tables = vec![fixture::table("t", r#"{"natural_key": ["id"]}"#, &[], 3)];
+    let fault = |kind, field: &str| {
+        fixture::violation(kind, Effect::Reject, field, (None, Some("x")), "why")
+    };
+    let from = |n: usize, mut entry: table_loader::plan::Entry| {
+        entry.from = vec![format!("staging/b1/t/1.json#{n}")];
+        entry
+    };
+    let row = |id: &str, what: What| entry("t", &[("id", Some(id))], what);
+    let update = |site: &str| fixture::update(&[("site", Some("Boston"), Some(site))]);
+    let mut second = fault(ViolationKind::NullValue, "v");
+    if let What::Violation(v) = &mut second {
+        v.further = true;
+    }
+    let entries = vec![
+        from(
+            1,
+            entry("t", &[("id", None)], fault(ViolationKind::MissingKey, "id")),
+        ),
+        from(2, row(" C\u{202e}", fixture::insert(&[("v", Some("1"))]))),
+        from(3, row("C-1", fault(ViolationKind::DuplicateKey, ""))),
+        from(4, row("C-1", fault(ViolationKind::DuplicateKey, ""))),
+        from(5, row("C-2", fault(ViolationKind::InvalidValue, "w"))),
+        from(5, row("C-2", second)),
+        from(6, row("C-3", update("Lyon"))),
+        from(7, row("C-4", update("Lyon"))),
+        from(8, row("C-5", What::Skip(Skip::Conflict))),
+    ];
+    fixture::write(Kind::Load, tables, entries.into_iter())
+}
+
+fn tally(browser: &mut Browser) -> String {
+    let tally = browser.eval("document.querySelector('#tally').textContent");
+    tally.as_str().unwrap().to_owned()
+}
+
+fn told(browser: &mut Browser) -> String {
+    let told = browser.eval("document.querySelector('#told').textContent");
+    told.as_str().unwrap().to_owned()
+}
+
+/// Presses what is shown as `word` in the row of place `n`.
+fn mark(browser: &mut Browser, n: u64, does: &str) {
+    browser.eval(&format!(
+        "[...document.querySelectorAll('.row')].find((r) => r.querySelector('.link').textContent === '#{n}')\
+         .querySelector('[data-does={does}]').click()"
+    ));
+}
+
+fn save(browser: &mut Browser, folder: &Path) -> Value {
+    browser.saves_in(folder);
+    browser.eval("document.querySelector('#save').click()");
+    let file = folder.join("decisions-batch_20240115_143022.json");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        if let Ok(saved) = serde_json::from_str(&text) {
+            return saved;
+        }
+        assert!(std::time::Instant::now() < deadline, "{text}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+fn read(browser: &mut Browser, file: &Path, says: &str) {
+    browser.choose_file("#load", file);
+    let says = json!(says);
+    browser.until(&format!(
+        "document.querySelector('#told').textContent.includes({says})"
+    ));
+}
+
+#[test]
+fn what_is_marked_is_kept_saved_and_read_again() {
+    let plan = plan();
+    let (path, _) = page(&plan, &Filter::default());
+    let hash = plan.open().hash;
+    let mut browser = Browser::start();
+    browser.open(&path, "#alike=0");
+    browser.eval("document.querySelector('#changes').scrollIntoView()");
+    browser.until("document.querySelectorAll('.row').length === 8");
+    assert_eq!(
+        tally(&mut browser),
+        "0 accepted · 0 left out · 0 in question · 7 not decided"
+    );
+    mark(&mut browser, 1, "leave_out");
+    mark(&mut browser, 2, "question");
+    mark(&mut browser, 4, "leave_out");
+    // Both faults of the record are decided with it.
+    mark(&mut browser, 6, "accept");
+    let pressed = "document.querySelectorAll('.decide .accept[aria-pressed=true]').length";
+    assert_eq!(browser.eval(pressed), 2);
+    // By the keyboard, with a comment; what is marked twice is not marked.
+    mark(&mut browser, 7, "accept");
+    browser.press("a");
+    browser.press("c");
+    browser.call(
+        "Input.insertText",
+        json!({"text": "is \"Lyon\" </script> right?"}),
+    );
+    browser.press("Escape");
+    let now = "2 left out · 2 in question · 2 not decided";
+    assert_eq!(tally(&mut browser), format!("1 accepted · {now}"));
+
+    // Without a name nothing is saved.
+    browser.eval("document.querySelector('#save').click()");
+    assert_eq!(
+        told(&mut browser),
+        "Write your name first: the file says whose decisions they are."
+    );
+    browser.call("Input.insertText", json!({"text": "Ada"}));
+    browser.open(&path, "");
+    assert_eq!(tally(&mut browser), format!("1 accepted · {now}"));
+    let folder = tempfile::tempdir().unwrap();
+    let saved = save(&mut browser, folder.path());
+    let from = |n: u64| json!([format!("staging/b1/t/1.json#{n}")]);
+    let expected = json!({
+        "format": "table-loader-decisions/1",
+        "plan_hash": hash,
+        "reviewer": "Ada",
+        "decisions": [
+            {"table": "t", "key": {"id": null}, "decision": "leave_out", "from": from(1)},
+            {"table": "t", "key": {"id": " C\u{202e}"}, "decision": "question", "from": from(2)},
+            {"table": "t", "key": {"id": "C-1"}, "decision": "leave_out", "from": from(4)},
+            {"table": "t", "key": {"id": "C-2"}, "decision": "accept", "from": from(5)},
+            {"table": "t", "key": {"id": "C-3"}, "decision": "question", "comment": "is \"Lyon\" </script> right?", "from": from(6)},
+        ],
+    });
+    assert_eq!(saved, expected);
+
+    // The file is read again, whole or not at all.
+    let file = folder.path().join("decisions-batch_20240115_143022.json");
+    read(&mut browser, &file, "has decisions already");
+    browser.eval("document.querySelector('#clear').click()");
+    assert_eq!(tally(&mut browser), format!("1 accepted · {now}"));
+    browser.eval("document.querySelector('#clear').click()");
+    let none = "0 accepted · 0 left out · 0 in question · 7 not decided";
+    assert_eq!(tally(&mut browser), none);
+    let changed = |what: &str, to: Value| {
+        let mut other = saved.clone();
+        *other.pointer_mut(what).unwrap() = to;
+        let file = folder.path().join("other.json");
+        std::fs::write(&file, other.to_string()).unwrap();
+        file
+    };
+    for (what, to, says) in [
+        (
+            "/plan_hash",
+            "sha256:00",
+            "It is for another plan: sha256:00.",
+        ),
+        (
+            "/format",
+            "table-loader-decisions/2",
+            "It is no file of decisions.",
+        ),
+        (
+            "/decisions/1/decision",
+            "delete",
+            "Its decision 2 is not one of",
+        ),
+    ] {
+        read(&mut browser, &changed(what, json!(to)), says);
+        assert_eq!(tally(&mut browser), none, "{what}");
+    }
+    // What is decided elsewhere stays in the file.
+    let elsewhere = json!({"table": "u", "key": {"id": "1"}, "decision": "accept"});
+    let mut all = saved["decisions"].as_array().unwrap().clone();
+    all.push(elsewhere);
+    read(
+        &mut browser,
+        &changed("/decisions", json!(all)),
+        "Read 6 decisions of Ada.",
+    );
+    let more = "1 more on entries that are not on this page";
+    assert_eq!(tally(&mut browser), format!("1 accepted · {now} · {more}"));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(save(&mut browser, folder.path())["decisions"], json!(all));
+    browser.is_quiet();
+}
+
+#[test]
+fn rows_alike_are_decided_together_and_what_is_not_decided_is_found() {
+    let plan = fixture::everything(false);
+    let (path, _) = page(&plan, &Filter::default());
+    let mut browser = Browser::start();
+    browser.open(&path, "#table=subjects&actions=update&column=site");
+    mark(&mut browser, 3, "accept");
+    assert_eq!(
+        tally(&mut browser),
+        "20 accepted · 0 left out · 0 in question · 11 not decided"
+    );
+    let mut choose = |value: &str| {
+        browser.eval(&format!(
+            "{{ const s = document.querySelector('#decided'); s.value = '{value}'; s.dispatchEvent(new Event('change', {{bubbles: true}})) }}"
+        ));
+        browser.settled();
+        browser.eval("document.querySelector('#state').textContent")
+    };
+    assert_eq!(choose("none"), "0 of 31 entries");
+    assert_eq!(choose("accept"), "20 of 31 entries, those alike as one: 1");
+    mark(&mut browser, 3, "accept");
+    assert_eq!(
+        tally(&mut browser),
+        "0 accepted · 0 left out · 0 in question · 31 not decided"
+    );
+    browser.is_quiet();
+}
