@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, HashMap};
 use crate::error::Result;
 use crate::plan::{Action, Counts, Entry, Value, What};
 use crate::planfile::{Item, PlanFile};
-use crate::render::plural;
 use crate::text::cut::quoted;
 use crate::text::{escape, visible};
 
@@ -138,16 +137,13 @@ impl TableGroups {
         }
         let more = match (groups, self.others.entries()) {
             (0, 0) => return None,
-            (0, _) => "further groups".to_owned(),
-            (n, 0) => plural(n, "more group"),
-            (n, _) => format!("{} and those beyond {MOST}", plural(n, "more group")),
+            (0, _) => format!("groups beyond {MOST}"),
+            (n, 0) => format!("{n} more"),
+            (n, _) => format!("{n} more, and groups beyond {MOST}"),
         };
         Some(format!(
-            "… {more}: {} to insert, {} to update, {} to delete, {}",
-            counts.insert,
-            counts.update,
-            counts.delete,
-            plural(counts.violation, "violation")
+            "… {more}: {} to insert, {} to update, {} to delete, violations: {}",
+            counts.insert, counts.update, counts.delete, counts.violation
         ))
     }
 }

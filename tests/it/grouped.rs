@@ -1,6 +1,6 @@
 //! Plans summed up by a column of the table, and by the files of the batch.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::World;
 
@@ -32,16 +32,17 @@ fn entries_have_a_group_and_are_summed_up_by_it() {
     let world = world(", on_invalid: reject");
     let plan = world.plan("b");
     let entries = plan.json();
-    let groups = entries["changes"].as_array().unwrap().iter();
-    let groups: Vec<_> = groups
+    let word = |e: &Value, field: &str| e[field].as_str().unwrap_or("?").to_owned();
+    let changes = entries["changes"].as_array().unwrap().iter();
+    let groups: Vec<String> = changes
         .map(|e| {
-            (
-                e["action"].as_str().unwrap(),
-                e["key"]["gsid"].as_str().unwrap(),
-                &e["group"],
+            format!(
+                "{} {} {}",
+                word(e, "action"),
+                word(&e["key"], "gsid"),
+                e["group"]
             )
         })
-        .map(|(action, key, group)| format!("{action} {key} {group}"))
         .collect();
     assert_eq!(
         groups,
@@ -82,7 +83,7 @@ fn entries_have_a_group_and_are_summed_up_by_it() {
     let line = "    staging/b/subjects/lyon.csv: all 4 rows change site to \"LYO\"";
     assert!(sources.contains(line), "{sources}");
     let view = world.show(&plan, &["--format", "json"]);
-    let view: serde_json::Value = serde_json::from_str(&view).unwrap();
+    let view: Value = serde_json::from_str(&view).unwrap();
     let lyon = &view["groups"][0];
     assert_eq!(
         (&lyon["group"], &lyon["by"]),

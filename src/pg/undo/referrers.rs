@@ -198,7 +198,10 @@ pub(in crate::pg) fn named_by(table: &Table, columns: &[String]) -> String {
     if pairs.is_empty() {
         pairs.push("'ctid', c.ctid".to_owned());
     }
-    format!("pg_catalog.json_build_object({})::pg_catalog.text", list(pairs))
+    format!(
+        "pg_catalog.json_build_object({})::pg_catalog.text",
+        list(pairs)
+    )
 }
 
 /// Puts the rows to which numbers in keys of a table refer in their place.
