@@ -6,6 +6,7 @@ mod batches;
 mod completions;
 mod config;
 mod connection;
+mod decisions;
 #[cfg(unix)]
 mod demo;
 mod environment;

@@ -16,6 +16,7 @@ mod read;
 mod rehearse;
 mod rejects;
 mod retry;
+mod reviewed;
 mod rollback;
 mod targets;
 
@@ -31,6 +32,7 @@ pub use plan::{LeftOut, PlanRequest, Queue, ReportUse, plan};
 pub(crate) use plan::{PREFIX, REPORT};
 pub use rehearse::{plan_rehearsed, rehearse};
 pub use rejects::{Sensitive, rejects};
+pub use reviewed::{Followed, Reviewed};
 pub use rollback::{RollbackRequest, TakenBack, rollback};
 
 use crate::error::Result;

@@ -12,6 +12,7 @@ pub(crate) mod masking;
 pub(crate) mod passed_over;
 pub(crate) mod reading;
 mod referrer;
+pub(crate) mod review;
 mod value;
 mod violation;
 pub(crate) mod words;
@@ -26,5 +27,6 @@ pub use header::{
 pub use inverse::AppliedChange;
 pub use passed_over::PassedOver;
 pub use referrer::{Referrer, ReferrerReport};
+pub use review::{Decision, Decisions, Review, Verdict};
 pub use value::{NewRow, ReferredRow, Rounded, Row, Value, Values, display_key};
 pub use violation::{Effect, Other, Violation, ViolationKind};

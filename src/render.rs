@@ -12,6 +12,7 @@ pub mod markdown;
 pub mod profile;
 pub mod rejects;
 pub mod select;
+pub mod sheet;
 pub mod text;
 pub mod unusual;
 mod verdict;

@@ -58,6 +58,18 @@ pub fn text(path: &Path, what: &str, patience: Duration) -> Result<String> {
     pipe::text(path, what, patience)
 }
 
+/// The bytes of the file at `path`, `-` for standard input; `what` it is, for messages.
+///
+/// # Errors
+/// As [`pipe::bytes`].
+pub fn bytes(path: &Path, what: &str, patience: Duration) -> Result<Vec<u8>> {
+    if is_stdin(path) {
+        let doing = format!("cannot read {what} from standard input");
+        return pieces(path, &doing, patience).bytes();
+    }
+    pipe::bytes(path, what, patience)
+}
+
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }

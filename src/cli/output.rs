@@ -25,12 +25,17 @@ enum Whole {
 
 impl Output {
     /// Nothing yet of the file at `path`, whose folder must be there, and which is replaced only if it is
-    /// empty or says `own` near its beginning. A pipe's reader is waited for `patience` long.
+    /// empty or says `own` near its beginning; without `own` never. A pipe's reader is waited for `patience` long.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io), saying what was being `doing`; [`Config`](crate::ErrorKind::Config) where another file
     /// is there.
-    pub fn new(path: &Path, doing: String, own: &str, patience: Duration) -> Result<Output> {
+    pub fn new(
+        path: &Path,
+        doing: String,
+        own: Option<&str>,
+        patience: Duration,
+    ) -> Result<Output> {
         let failed = |e: std::io::Error| Error::io(&doing, e);
         if !pipe::is_plain(path) {
             let whole = Whole::Through(tempfile::tempfile().map_err(failed)?, patience);
@@ -110,11 +115,11 @@ impl Output {
 }
 
 /// Whether a file is empty, or says this near its beginning.
-fn is_own(path: &Path, says: &str) -> std::io::Result<bool> {
+fn is_own(path: &Path, says: Option<&str>) -> std::io::Result<bool> {
     let mut start = Vec::new();
     File::open(path)?.take(1 << 16).read_to_end(&mut start)?;
     let start = String::from_utf8_lossy(&start);
-    Ok(start.trim().is_empty() || start.contains(says))
+    Ok(start.trim().is_empty() || says.is_some_and(|says| start.contains(says)))
 }
 
 /// The folder in which a file is.

@@ -15,7 +15,7 @@ use super::rejects::RejectsArgs;
 use super::settings::Settings;
 use super::{colour, print_json, say, warn};
 use crate::error::{Error, Result};
-use crate::ops::{self, ApplyRequest, PlanRequest};
+use crate::ops::{self, ApplyRequest, PlanRequest, Reviewed};
 use crate::plan::Header;
 use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
@@ -30,6 +30,10 @@ pub struct Args {
     /// Write the plan to this file instead of stdout
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Leave out what reviewers decided to leave out, as the page or the workbook of `loader show` saved it, and
+    /// nothing else: the plan must still be the one that was reviewed (repeatable)
+    #[arg(long, value_name = "FILE")]
+    decisions: Vec<PathBuf>,
     #[command(flatten)]
     recipients: Recipients,
     #[command(flatten)]
@@ -60,28 +64,38 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let rehearsal = rehearsal.as_ref();
     let rehearsed = RefCell::new(None);
     let with_rejects = args.rejects.are_asked_for()?;
+    let patience = settings.timeouts().patience();
+    let decisions = super::decisions::read(&args.decisions, patience)?;
+    let reviewed = match &decisions {
+        Some(decisions) => {
+            let events = |e| progress.tell(e);
+            Some(Reviewed::new(&request, decisions, &events).await?)
+        }
+        None => None,
+    };
+    let request = reviewed.as_ref().map_or(&request, Reviewed::request);
     let make = async |out: &mut dyn Write| {
-        let (header, hash, ended) = if with_rejects {
+        let (header, hash, ended) = if with_rejects || reviewed.is_some() {
             let doing = |e| Error::io("making a temporary file", e);
             let mut whole = tempfile::tempfile().map_err(doing)?;
-            let made = make(&request, rehearsal, &whole, &progress).await?;
+            let made = make(request, rehearsal, &whole, &progress).await?;
             let plan = PlanFile::verify(whole.try_clone().map_err(doing)?, "the plan".into())?;
-            args.rejects
-                .write(&request, &plan, settings.timeouts().patience())
-                .await?;
+            if let Some(reviewed) = &reviewed {
+                super::decisions::tell(&reviewed.compare(&plan)?);
+            }
+            args.rejects.write(request, &plan, patience).await?;
             whole.rewind().map_err(doing)?;
             std::io::copy(&mut whole, out).map_err(|e| Error::io("writing the plan", e))?;
             made
         } else {
-            make(&request, rehearsal, out, &progress).await?
+            make(request, rehearsal, out, &progress).await?
         };
         *rehearsed.borrow_mut() = ended;
         Ok((header, hash))
     };
     let made = match &args.out {
         Some(path) => {
-            let mut made =
-                to_file(path, &args.recipients, settings.timeouts().patience(), make).await?;
+            let mut made = to_file(path, &args.recipients, patience, make).await?;
             made.rehearsal = rehearsed.take();
             tell(settings, &made, &path.display().to_string())?;
             made
@@ -163,7 +177,7 @@ pub async fn to_file(
     make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
 ) -> Result<Made> {
     let doing = format!("writing the plan to {}", path.display());
-    let out = Output::new(path, doing, "table-loader-plan/", patience)?;
+    let out = Output::new(path, doing, Some("table-loader-plan/"), patience)?;
     let done = recipients.write(out.file(), make).await.map_err(|e| {
         // It must not be taken for the plan that was not made.
         if out.replaces() {

@@ -154,7 +154,7 @@ fn to_file(path: &Path, form: Form, rejects: Rejects, patience: Duration) -> Res
     if pipe::is_plain(path) {
         std::fs::create_dir_all(folder_of(path)).map_err(failed)?;
     }
-    let out = Output::new(path, doing.clone(), "loader:object", patience)?;
+    let out = Output::new(path, doing.clone(), Some("loader:object"), patience)?;
     let mut written = BufWriter::new(out.file());
     rejects.write(form, &mut written).map_err(failed)?;
     written.flush().map_err(failed)?;

@@ -1,6 +1,6 @@
 //! `loader show`.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::render::groups::By;
 use crate::render::select::{Filter, Selection};
 use crate::render::text::Style;
 use crate::render::unusual::Rule;
-use crate::render::{diff, html, json, markdown, text};
+use crate::render::{diff, html, json, markdown, sheet, text};
 use crate::text::commands::InertJson;
 
 #[derive(clap::Args, Debug)]
@@ -87,6 +87,10 @@ enum Format {
     Html,
     /// For other programs: the whole plan, with sensitive values masked
     Json,
+    /// A workbook with a row for each change and violation, and a column for decisions: plan --decisions reads it
+    Xlsx,
+    /// The same rows as comma-separated values
+    Csv,
 }
 
 /// Takes the words of actions.
@@ -170,15 +174,17 @@ impl Place {
         };
         let compares = args.other.is_some();
         let own = match format {
-            Format::Text if compares => format!("\n{}Plan: ", diff::UNDER),
-            Format::Text => text::legend(in_file()),
-            Format::Markdown => "<!-- table-loader ".into(),
-            Format::Html => format!("content=\"{}\"", html::GENERATOR),
-            Format::Json if compares => diff::FORMAT.into(),
-            Format::Json => json::FORMAT.into(),
+            Format::Text if compares => Some(format!("\n{}Plan: ", diff::UNDER)),
+            Format::Text => Some(text::legend(in_file())),
+            Format::Markdown => Some("<!-- table-loader ".into()),
+            Format::Html => Some(format!("content=\"{}\"", html::GENERATOR)),
+            Format::Json if compares => Some(diff::FORMAT.into()),
+            Format::Json => Some(json::FORMAT.into()),
+            // Somebody's decisions may stand in it.
+            Format::Xlsx | Format::Csv => None,
         };
         let doing = format!("writing what is shown to {}", path.display());
-        Output::new(path, doing, &own, patience).map(Place::File)
+        Output::new(path, doing, own.as_deref(), patience).map(Place::File)
     }
 
     fn style(&self) -> Style {
@@ -239,6 +245,12 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
             html::plan(&plan, &filter, &name, &mut out)?;
             plan
         }
+        Format::Xlsx | Format::Csv => {
+            let plan = args.identity.open(&args.plan, patience)?;
+            known(&plan, &args.table)?;
+            rows(&plan, args, &mut out)?;
+            plan
+        }
         Format::Markdown => {
             let mut filter = args.filter(None);
             filter.limit = Some(
@@ -296,6 +308,24 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
     Ok(0)
 }
 
+/// Writes a plan as rows for a spreadsheet program.
+fn rows(plan: &PlanFile, args: &Args, out: &mut impl Write) -> Result<()> {
+    let filter = args.filter(None);
+    if args.format == Format::Csv {
+        return sheet::csv(plan, &filter, out);
+    }
+    if args.out.is_none() && std::io::stdout().is_terminal() {
+        return Err(Error::config(
+            "a workbook is nothing for a terminal: write it to a file with -o plan.xlsx",
+        ));
+    }
+    let failed = |e| Error::io("writing the workbook", e);
+    let mut whole = tempfile::tempfile().map_err(failed)?;
+    sheet::xlsx(plan, &filter, &whole)?;
+    whole.rewind().map_err(failed)?;
+    std::io::copy(&mut whole, out).map(drop).map_err(failed)
+}
+
 /// Shows what changed from one plan to another.
 fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
     let patience = settings.timeouts().patience();
@@ -318,6 +348,11 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
         diff::json(&diff, &args.filter(None), &mut InertJson::new(&mut out))?;
     } else {
         match format {
+            Format::Xlsx | Format::Csv => {
+                return Err(Error::config(
+                    "a workbook shows one plan; compare two as text, markdown, html or json",
+                ));
+            }
             Format::Html => diff::html(&diff, &args.filter(None), &mut out)?,
             Format::Markdown => diff::markdown(&diff, &args.filter(None), &mut out)?,
             Format::Text | Format::Json => {

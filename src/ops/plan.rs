@@ -1,5 +1,6 @@
 //! Planning: reads the batch and the current rows, writes nothing but the plan.
 
+mod decided;
 mod leave_out;
 mod notes;
 mod objects;
@@ -29,6 +30,8 @@ use crate::table::config::OnOlder;
 use crate::table::limits;
 use crate::table::target::Target;
 
+pub(super) use decided::{Decided, LeftOutAt, Place};
+use decided::{keep_decided, leave_out_decided, note_decided};
 use leave_out::{leave_out, note};
 use notes::{complete, notes, of_table, replaced, undated};
 pub(super) use objects::list;
@@ -42,7 +45,7 @@ pub(crate) use request::{PREFIX, REPORT};
 pub use request::{PlanRequest, Queue, ReportUse};
 
 /// Where the records come from that name rows which a complete delivery does not bring.
-const NOT_DELIVERED: &str = "not delivered";
+pub(super) const NOT_DELIVERED: &str = "not delivered";
 
 /// Makes a plan and writes it to `out`. Returns its header and hash.
 ///
@@ -150,6 +153,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     refuse_undated(&targets, &read)?;
     reports.count(&read.fragments, &request.only)?;
     leave_out(&session, &request.leave_out, &request.only, &mut stages).await?;
+    leave_out_decided(&session, &request.decided, &read.fragments, &mut stages).await?;
     let of: u64 = stages.iter().map(|s| s.rows).sum();
     events(Event::Checking { records: of });
     for stage in &mut stages {
@@ -187,7 +191,9 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         snapshot.look_up(&mut stages, i).await?;
         let stage = &mut stages[i];
         // What rows go, is to be known when those that may refer to them are looked up.
-        missing.push(snapshot.complete(stage, read.fragments.len()).await?);
+        let behind = read.fragments.len();
+        missing.push(snapshot.complete(stage, behind).await?);
+        keep_decided(&session, &request.decided, stage, behind).await?;
         if stage.deletes {
             snapshot.deletes_of(stage.target).await?;
         }
@@ -284,6 +290,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 note(&session, &request.leave_out, target)
                     .into_iter()
                     .collect(),
+                note_decided(&request.decided, name).into_iter().collect(),
                 read.ignored[number].notes(&named),
                 undated(unreadable, &|(object, position)| origin(object, position)),
                 words.notes(table, &|(object, position)| origin(object, position)),

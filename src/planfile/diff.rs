@@ -321,7 +321,8 @@ impl<'p> PlanDiff<'p> {
         })
     }
 
-    fn masked(&self, mut entry: Entry) -> Entry {
+    /// The entry as it is shown here: with stand-ins that are the same for both plans.
+    pub(crate) fn masked(&self, mut entry: Entry) -> Entry {
         self.mask.entry(&mut entry);
         entry
     }

@@ -119,6 +119,11 @@ impl PlanFile {
         })
     }
 
+    /// Whether it was made from the same objects as `other`, with the same entries in the queue.
+    pub(crate) fn has_objects_of(&self, other: &PlanFile) -> bool {
+        self.sections.fragments == other.sections.fragments
+    }
+
     /// What hides the values of this plan's sensitive columns from people. Its key cannot be had
     /// without the values.
     pub(crate) fn mask(&self) -> Mask {

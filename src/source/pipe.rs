@@ -22,21 +22,30 @@ pub fn is_plain(path: &Path) -> bool {
 /// The text in the file at `path`; `what` it is, for messages.
 ///
 /// # Errors
-/// [`Io`](crate::ErrorKind::Io) where it cannot be read, is too large or no UTF-8,
-/// [`Locked`](crate::ErrorKind::Locked) where nobody writes to it.
+/// As [`bytes`], and where it is no UTF-8.
 pub fn text(path: &Path, what: &str, patience: Duration) -> Result<String> {
+    let doing = format!("{}: cannot read {what}", path.display());
+    text_of(&doing, bytes(path, what, patience)?)
+}
+
+/// The bytes of the file at `path`; `what` it is, for messages.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where it cannot be read or is too large,
+/// [`Locked`](crate::ErrorKind::Locked) where nobody writes to it.
+pub fn bytes(path: &Path, what: &str, patience: Duration) -> Result<Vec<u8>> {
     let doing = format!("{}: cannot read {what}", path.display());
     if is_plain(path) {
         let file = File::open(path).map_err(|e| Error::io(&doing, e))?;
-        return text_of(&doing, |bytes| {
+        return bytes_of(&doing, |bytes| {
             let read = file.take(LARGEST_TEXT + 1).read_to_end(bytes);
             read.map(drop).map_err(|e| Error::io(&doing, e))
         });
     }
-    Pieces::of_file(path, &doing, patience).text()
+    Pieces::of_file(path, &doing, patience).bytes()
 }
 
-fn text_of(doing: &str, read: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<String> {
+fn bytes_of(doing: &str, read: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     read(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_TEXT {
@@ -44,6 +53,10 @@ fn text_of(doing: &str, read: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result
             "{doing}: it has more than {LARGEST_TEXT} bytes"
         )));
     }
+    Ok(bytes)
+}
+
+fn text_of(doing: &str, bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::local(format!("{doing}: it is not UTF-8")))
 }
 
@@ -115,8 +128,16 @@ impl<'a> Pieces<'a> {
     ///
     /// # Errors
     /// As [`text`].
-    pub fn text(mut self) -> Result<String> {
-        text_of(self.doing, |bytes| {
+    pub fn text(self) -> Result<String> {
+        text_of(self.doing, self.bytes()?)
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// As [`bytes`].
+    pub fn bytes(mut self) -> Result<Vec<u8>> {
+        bytes_of(self.doing, |bytes| {
             while bytes.len() as u64 <= LARGEST_TEXT
                 && let Some(piece) = self.next()?
             {

@@ -163,6 +163,8 @@ pub struct Sign(u8);
 impl Sign {
     /// A comma.
     pub const COMMA: Sign = Sign(b',');
+    /// A semicolon.
+    pub const SEMICOLON: Sign = Sign(b';');
     /// A tab.
     pub const TAB: Sign = Sign(b'\t');
 

@@ -15,6 +15,7 @@ mod biobank;
 mod bombs;
 mod circumstances;
 mod consortium;
+mod decided;
 mod deletes;
 mod deliveries;
 mod drift;

@@ -163,6 +163,7 @@ impl BatchArgs {
                     LeftOut::parse(&path.display().to_string(), &text)?
                 }
             },
+            decided: Default::default(),
             limits: self.limits.allowances(),
             database: settings.database()?,
             timeouts: settings.timeouts(),

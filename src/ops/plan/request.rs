@@ -1,5 +1,6 @@
 //! What is to be planned.
 
+use super::decided::Decided;
 use super::leave_out::LeftOut;
 use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
@@ -57,6 +58,8 @@ pub struct PlanRequest {
     pub on_older: Option<OnOlder>,
     /// Records that are left out by name.
     pub leave_out: Vec<LeftOut>,
+    /// Records that are left out as reviewers decided.
+    pub(crate) decided: Decided,
     /// In place of the tables' own limits.
     pub limits: Vec<Allowance>,
     /// The database.
@@ -108,6 +111,7 @@ impl PlanRequest {
             strategy: None,
             on_older: None,
             leave_out: Vec::new(),
+            decided: Decided::default(),
             limits: Vec::new(),
             database,
             timeouts: Timeouts::default(),

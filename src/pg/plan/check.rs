@@ -1,6 +1,7 @@
 //! What would go wrong at apply: check constraints, unique keys and foreign keys, asked of
 //! PostgreSQL for all rows at once, on the rows as they would be.
 
+mod along;
 mod deleted;
 mod fill;
 mod handover;
@@ -120,6 +121,7 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
         let found = after.fill(session).await? + after.rules(session).await?;
         after.mark_invalid(session, found, &mut tables).await?;
     }
+    along::take_along(session, all).await?;
     order::find(session, all).await?;
     let all = &*all;
     for after in all {

@@ -2,6 +2,7 @@
 //! PostgreSQL judges every value. What it refuses is found value by value, without a round trip
 //! for each.
 
+mod along;
 mod aside;
 mod complete;
 mod finish;

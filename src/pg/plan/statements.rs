@@ -47,6 +47,25 @@ fn staging() {
 }
 
 #[test]
+fn leaving_out() {
+    let schema = schema();
+    let stages = staged(&schema);
+    let samples = &stages[1];
+    let statements = [
+        samples.create_left_out(),
+        samples.set_left_out(),
+        samples.left_out_of_nothing(),
+        samples.create_left_out_places(),
+        samples.copy_left_out_places(),
+        samples.set_left_out_at(),
+        samples.create_kept(),
+        samples.copy_kept(),
+        samples.set_left_out_of(3),
+    ];
+    assert_snapshot("sql_leave_out", &printed(statements));
+}
+
+#[test]
 fn comparing() {
     let schema = schema();
     let mut stages = staged(&schema);
@@ -83,6 +102,8 @@ fn checking() {
         samples.fill_all(Generated::Computed),
         samples.fill_all(Generated::Later),
         samples.set_invalid(),
+        samples.along(refers, subjects, &all).unwrap(),
+        samples.forget_left_out(),
         samples.orphans(refers, &all, Asked::First),
         samples.orphans(refers, &all, Asked::Again),
         samples.strayed(&by_sex, &all[0], Asked::First).unwrap(),
@@ -156,6 +177,7 @@ fn looking_up() {
         samples.find_several_staged(subject, subjects),
         samples.find_staged(maker, subjects),
         samples.find_staged(subject, subjects),
+        samples.take_along(subject, subjects),
         samples.find_none(subject),
         samples.find_disagreeing(subject),
         compared,

@@ -42,31 +42,7 @@ impl After<'_> {
         others: &[After<'_>],
         asked: Asked,
     ) -> Statement {
-        let columns: Vec<&Column> = key
-            .columns
-            .iter()
-            .filter_map(|c| self.target.table.column(c))
-            .collect();
-        let given = all(columns
-            .iter()
-            .map(|c| format!("a.{} IS DISTINCT FROM NULL", Ident(&c.name))));
-        let refers = key.refers("p", "a");
-        let (mut in_plan, mut moved) = (String::new(), String::new());
-        if let Some(p) = others.iter().find(|p| p.target.table.name == key.parent) {
-            let rows = p.temporary();
-            // What an update brings is there only when updates of this table have been written.
-            let brings = if self.leaves && !key.deferrable {
-                format!(" AND p.{NEW}")
-            } else {
-                String::new()
-            };
-            in_plan = format!(
-                " AND NOT EXISTS (SELECT FROM {rows} p WHERE {refers} AND p.{COUNTS}{brings})"
-            );
-            if key.parent_columns.iter().any(|c| p.moves(c)) {
-                moved = format!(" AND NOT {}", p.leaves(key, "p"));
-            }
-        }
+        let columns = self.columns_of(key);
         let (beside, values) = self.shown(&columns, "a");
         let value = format!("pg_catalog.concat_ws(', ', {})", list(values));
         let has = |columns: &str| {
@@ -86,13 +62,7 @@ impl After<'_> {
             ", neither in the database nor among the records of this plan that can be loaded ({})",
             key.name
         );
-        let mut rows = format!(
-            "{after} a WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {asked} AND {given} \
-               AND NOT EXISTS (SELECT FROM {parent} p WHERE {refers}{moved}){in_plan}",
-            asked = asked.about("a"),
-            after = self.temporary(),
-            parent = key.parent,
-        );
+        let mut rows = self.orphaned(key, others, asked);
         if !beside.is_empty() {
             // What people are told is looked for when there is something to tell.
             rows = format!("(SELECT a.* FROM {rows} OFFSET 0) a{beside}");
@@ -265,7 +235,7 @@ impl After<'_> {
     }
 
     /// The condition that this plan changes what the row `alias` of this table is referred to by.
-    fn leaves(&self, key: &ForeignKey, alias: &str) -> String {
+    pub(super) fn leaves(&self, key: &ForeignKey, alias: &str) -> String {
         self.changes(&key.parent_columns, alias)
     }
 

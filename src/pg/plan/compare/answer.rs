@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 use super::Comparison;
 use super::in_full;
 use crate::error::{Error, Result};
@@ -11,7 +13,7 @@ use crate::pg::session::parsed;
 use crate::plan::decision::{Current, Given, finding_effect};
 use crate::plan::incoming::{BLANK, Finding};
 use crate::plan::reading::Asked;
-use crate::plan::{Action, NewRow, ReferredRow, Value, Values, Violation, display_key};
+use crate::plan::{Action, NewRow, ReferredRow, Skip, Value, Values, Violation, Why, display_key};
 use crate::planfile::order_key;
 use crate::sql::copytext::CopyRow;
 use crate::table::lookup::{Lookup, Origin};
@@ -36,7 +38,7 @@ pub(super) const DIFFERS: usize = 12;
 const DIGEST: usize = 13;
 const MARKED: usize = 14;
 pub(super) const EXTRACTED: usize = 15;
-pub(super) const LEFT_OUT: usize = 16;
+const LEFT_OUT: usize = 16;
 pub(super) const GOES: usize = 17;
 pub(super) const IMAGE: usize = 18;
 pub(super) const FIXED: usize = 19;
@@ -109,6 +111,23 @@ impl Pending {
     pub(super) fn into_lines(self) -> impl Iterator<Item = CopyRow> {
         [Some(self.first), self.second].into_iter().flatten()
     }
+}
+
+/// What is said of a record that is left out: why, or which parent is.
+#[derive(Deserialize)]
+struct Said {
+    reason: Option<String>,
+    by: Option<String>,
+    parent: Option<Parent>,
+}
+
+/// A parent that is left out: its key where that may be shown, and where it comes from.
+#[derive(Deserialize)]
+struct Parent {
+    table: String,
+    key: Option<String>,
+    object: usize,
+    position: u64,
 }
 
 fn read_back(e: serde_json::Error) -> Error {
@@ -332,6 +351,30 @@ impl Comparison<'_> {
             let keeps = line.get(FIXED + width + at) == Some(IGNORED) && !in_full(&self.rules[at]);
             (says && keeps).then_some(*i)
         })
+    }
+
+    /// That the record is left out by name, where it is.
+    pub(super) fn left_out(&self, line: &CopyRow) -> Result<Option<Skip>> {
+        let Some(json) = line.get(LEFT_OUT) else {
+            return Ok(None);
+        };
+        let said: Said = serde_json::from_str(json)
+            .map_err(|e| Error::local("reading back why a record is left out").caused_by(e))?;
+        let of_parent = said.parent.map(|parent| {
+            let named = match parent.key {
+                Some(key) => format!("{} {key}", parent.table),
+                None => {
+                    let origin = (self.origin)(parent.object, parent.position);
+                    format!("{} ({origin})", parent.table)
+                }
+            };
+            format!("its parent {named} is left out")
+        });
+        let why = Why {
+            reason: said.reason.or(of_parent),
+            by: said.by,
+        };
+        Ok(Some(Skip::LeftOut(why)))
     }
 
     /// What was found before: by the loader when reading, by the database when staging.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Comparison;
 use super::answer::{
-    DIFFERS, EXTRACTED, FIRST, GOES, IMAGE, LAST, LEFT_OUT, LookedUp, N, OBJECT, OTHER_OBJECT,
+    DIFFERS, EXTRACTED, FIRST, GOES, IMAGE, LAST, LookedUp, N, OBJECT, OTHER_OBJECT,
     OTHER_POSITION, POSITION, Pending, VARIANTS,
 };
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ use crate::plan::decision::{
 };
 use crate::plan::{
     Action, Effect, Entry, Fingerprint, Other, Row, Skip, Value, Values, Violation, ViolationKind,
-    What, Why,
+    What,
 };
 use crate::sql::copytext::CopyRow;
 use crate::table::config::OnDuplicate;
@@ -164,16 +164,6 @@ impl Comparison<'_> {
             }
         }
         Ok(())
-    }
-
-    /// That the record is left out by name, where it is.
-    fn left_out(&self, line: &CopyRow) -> Result<Option<Skip>> {
-        let Some(json) = line.get(LEFT_OUT) else {
-            return Ok(None);
-        };
-        let why: Why = serde_json::from_str(json)
-            .map_err(|e| Error::local("reading back why a record is left out").caused_by(e))?;
-        Ok(Some(Skip::LeftOut(why)))
     }
 
     /// What follows from other records with the same key: `None` if this one stands for the key.

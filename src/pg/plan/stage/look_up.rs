@@ -7,6 +7,7 @@ mod findings;
 mod together;
 
 use super::Stage;
+use super::along::take_along;
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::ABSENT;
@@ -120,6 +121,9 @@ async fn look_up(
         find_stored(session, &stages[i], lookup, None, &mut found).await?;
         is_open = session.holds(&stages[i].is_open(lookup)).await?;
     }
+    if let Some(p) = parent.filter(|p| is_open && stages[*p].leaves_out) {
+        take_along(session, stages, (i, p), lookup).await?;
+    }
     if is_open {
         found += session.execute(&stages[i].find_none(lookup)).await?;
     }
@@ -147,7 +151,7 @@ async fn find_stored(
 }
 
 impl Stage<'_> {
-    fn looking_up(&self, lookup: &Lookup, sql: String) -> Statement {
+    pub(super) fn looking_up(&self, lookup: &Lookup, sql: String) -> Statement {
         let doing = format!(
             "looking up rows of {} for the records of table {}",
             lookup.table, self.target.name
@@ -156,7 +160,7 @@ impl Stage<'_> {
     }
 
     /// The condition that row `p` of the table, or staged record `p` of it, has the key that record `s` names.
-    fn names(&self, lookup: &Lookup, column: impl Fn(&Column) -> String) -> String {
+    pub(super) fn names(&self, lookup: &Lookup, column: impl Fn(&Column) -> String) -> String {
         self.names_as(lookup, |c| format!("p.{}", column(c)))
     }
 
@@ -173,7 +177,7 @@ impl Stage<'_> {
         let names = self.names(lookup, |c| Ident(&c.name).to_string());
         let stays = leaves.map_or_else(String::new, |parent| {
             format!(
-                " AND (s._goes OR NOT EXISTS (SELECT FROM {} g WHERE g._goes AND {}))",
+                " AND (s._goes OR NOT EXISTS (SELECT FROM {} g WHERE g._goes AND g._left_out IS NULL AND {}))",
                 parent.temporary(),
                 keys_equal(&parent.target.key(), "g", "p")
             )
@@ -231,7 +235,7 @@ impl Stage<'_> {
     }
 
     /// The condition that record `s` names a row that was not found, though what it is named by was.
-    fn open(&self, lookup: &Lookup) -> String {
+    pub(super) fn open(&self, lookup: &Lookup) -> String {
         let lookups = &self.target.lookups;
         let known = lookup.by.iter().map(|part| {
             let value = lookups.value(part, "s");

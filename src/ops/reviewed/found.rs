@@ -1,0 +1,203 @@
+//! What decisions are about, found in the plan that was reviewed.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::error::{Error, Result};
+use crate::ops::plan::{LeftOutAt, NOT_DELIVERED, Place};
+use crate::plan::review::sheet::key_of;
+use crate::plan::review::{Subject, listed};
+use crate::plan::{Decisions, Entry, Row, Skip, Values, ViolationKind, What, Why, display_key};
+use crate::planfile::{Item, PlanFile};
+
+/// What is known of the plan that was reviewed.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What is left out: as decided, and copies of that.
+    pub(super) left_out: Vec<LeftOutAt>,
+    /// Records of which the plan said so already.
+    pub(super) before: HashSet<Which>,
+    /// Records with violations that may vanish with other records.
+    pub(super) unsettled: HashSet<Which>,
+}
+
+/// Which record or row of a batch an entry is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Which {
+    /// The record that comes from there.
+    Record(String, Vec<String>),
+    /// The row with this key that a complete delivery does not bring.
+    Row(String, Values),
+}
+
+impl Which {
+    pub(super) fn of(entry: &Entry) -> Which {
+        let table = entry.table.clone();
+        match entry.from.as_slice() {
+            [from] if from == NOT_DELIVERED => Which::Row(table, entry.key.clone()),
+            from => Which::Record(table, from.to_vec()),
+        }
+    }
+}
+
+/// Something that is decided about.
+struct Sought<'d> {
+    subject: &'d Subject,
+    why: Option<Why>,
+    is_found: bool,
+    /// The key of an entry from the same place.
+    other_key: Option<String>,
+}
+
+impl Found {
+    /// Finds all that `decisions` are about in the plan.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) with all that is not in it, or that cannot be left out.
+    pub(super) fn of(plan: &PlanFile, decisions: &Decisions) -> Result<Found> {
+        let mask = plan.mask();
+        let mut sought: Vec<Sought<'_>> = decisions.subjects().map(Sought::new).collect();
+        let mut by_place: HashMap<(&str, &[String]), Vec<usize>> = HashMap::new();
+        let mut left_out_keys: HashMap<(&str, &Row), Why> = HashMap::new();
+        for (i, (subject, why)) in decisions.subjects().enumerate() {
+            let place = (subject.table.as_str(), subject.from.as_slice());
+            by_place.entry(place).or_default().push(i);
+            if let Some(why) = why {
+                left_out_keys.insert((&subject.table, &subject.key), why);
+            }
+        }
+        let mut found = Found::default();
+        let mut wrong = Vec::new();
+        plan.stream(&mut |item| {
+            let Item::Entry(entry) = item else {
+                return Ok(());
+            };
+            found.note(&entry);
+            let decided = by_place.get(&(entry.table.as_str(), entry.from.as_slice()));
+            let copy = copy_of(&entry);
+            if decided.is_none() && (copy.is_none() || left_out_keys.is_empty()) {
+                return Ok(());
+            }
+            let mut shown = entry.clone();
+            mask.entry(&mut shown);
+            let (mut leaves_out, mut verdicts) = (None, Vec::new());
+            for i in decided.into_iter().flatten() {
+                let sought = &mut sought[*i];
+                if !sought.subject.has_key(&shown.key) {
+                    sought.other_key = Some(display_key(&shown.key));
+                    continue;
+                }
+                verdicts.push(sought.why.is_some());
+                if !std::mem::replace(&mut sought.is_found, true) && sought.why.is_some() {
+                    leaves_out.clone_from(&sought.why);
+                }
+            }
+            // The key was spelled in two ways.
+            if verdicts.contains(&true) && verdicts.contains(&false) {
+                wrong.push(format!(
+                    "{} {}: it is decided differently",
+                    entry.table,
+                    display_key(&shown.key)
+                ));
+            }
+            if decided.is_none()
+                && let Some(copy) = copy
+                && let Some(why) = left_out_keys.get(&(shown.table.as_str(), &key_of(&shown.key)))
+            {
+                leaves_out = Some(Why {
+                    reason: Some(copy.to_owned()),
+                    by: why.by.clone(),
+                });
+            }
+            if let Some(why) = leaves_out {
+                match place(&entry) {
+                    Some(place) => found.left_out.push(LeftOutAt {
+                        table: entry.table,
+                        place,
+                        why,
+                    }),
+                    None => wrong.push(format!(
+                        "{} {}: it is about an object of the batch and no record of it, and cannot be left out",
+                        entry.table,
+                        entry.from.join(", ")
+                    )),
+                }
+            }
+            Ok(())
+        })?;
+        wrong.extend(sought.iter().filter(|s| !s.is_found).map(Sought::missed));
+        if wrong.is_empty() {
+            return Ok(found);
+        }
+        Err(Error::config(format!(
+            "{}: decisions about what is not in the plan:{}",
+            decisions.files(),
+            listed(&wrong)
+        )))
+    }
+
+    fn note(&mut self, entry: &Entry) {
+        match &entry.what {
+            What::Skip(Skip::LeftOut(_)) => {
+                self.before.insert(Which::of(entry));
+            }
+            What::Violation(v) if depends_on_others(v.kind) => {
+                self.unsettled.insert(Which::of(entry));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<'d> Sought<'d> {
+    fn new((subject, why): (&'d Subject, Option<Why>)) -> Sought<'d> {
+        Sought {
+            subject,
+            why,
+            is_found: false,
+            other_key: None,
+        }
+    }
+
+    fn missed(&self) -> String {
+        match &self.other_key {
+            Some(key) => format!(
+                "{}: what comes from there has another key in the plan: {key}",
+                self.subject
+            ),
+            None => format!("{}: no such row", self.subject),
+        }
+    }
+}
+
+/// Where what an entry is about is; `None` of a violation that is about a whole object.
+fn place(entry: &Entry) -> Option<Place> {
+    match entry.from.as_slice() {
+        [from] if from == NOT_DELIVERED => Some(Place::Row(entry.key.clone())),
+        [from] => {
+            let (object, position) = from.rsplit_once('#')?;
+            Some(Place::Record(object.to_owned(), position.parse().ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// Why a record is left out with the one of its key that would be loaded, where there is one.
+fn copy_of(entry: &Entry) -> Option<&'static str> {
+    match entry.what {
+        What::Skip(Skip::Duplicate) => Some("a copy of a record that is left out"),
+        What::Skip(Skip::Superseded) => Some("the record that is loaded in its place is left out"),
+        _ => None,
+    }
+}
+
+/// Whether violations of this kind may vanish when another record is left out.
+fn depends_on_others(kind: ViolationKind) -> bool {
+    matches!(
+        kind,
+        ViolationKind::DuplicateKey
+            | ViolationKind::UniqueConflict
+            | ViolationKind::MissingParent
+            | ViolationKind::AmbiguousKey
+            | ViolationKind::StillReferred
+    )
+}

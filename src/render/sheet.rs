@@ -1,0 +1,150 @@
+//! A plan as rows for spreadsheet programs, with a column for decisions: a workbook, or delimited values.
+//! What stands there is masked as for people, and every cell is a text.
+
+mod csv;
+mod xlsx;
+
+use std::collections::BTreeMap;
+
+use super::profile::Profile;
+use super::select::Filter;
+use super::unusual::{Mark, Unusual};
+use crate::action::Action;
+use crate::error::{Error, Result};
+use crate::plan::review::sheet::Named;
+use crate::plan::{Entry, Value, What};
+use crate::planfile::{Item, PlanFile};
+use crate::text::cut::{quoted, quoted_pair};
+use crate::text::escape;
+
+pub use csv::plan as csv;
+pub use xlsx::plan as xlsx;
+
+/// The longest text of a cell, in characters: a workbook's has room for 32767 UTF-16 units.
+const LONGEST: usize = 15_000;
+
+fn failed(e: std::io::Error) -> Error {
+    Error::io("writing the plan as rows", e)
+}
+
+/// What is said of an entry in one row.
+struct Line {
+    named: Named,
+    action: &'static str,
+    from: String,
+    said: Said,
+    /// Why it stands out.
+    unusual: String,
+}
+
+/// What becomes of a row, or what is wrong with a record.
+enum Said {
+    Change(String),
+    Violation {
+        kind: &'static str,
+        effect: &'static str,
+        field: String,
+        given: String,
+        existing: String,
+        message: String,
+    },
+}
+
+impl Line {
+    /// Of an entry, masked.
+    fn of(entry: &Entry, marks: &[Mark]) -> Line {
+        let text = |text: &Option<String>| text.as_deref().map(escape).unwrap_or_default();
+        let said = match &entry.what {
+            What::Violation(v) => Said::Violation {
+                kind: v.kind.word(),
+                effect: v.effect.words(),
+                field: text(&v.field),
+                given: text(&v.given),
+                existing: text(&v.existing),
+                message: escape(&v.why()),
+            },
+            other => Said::Change(changes(other)),
+        };
+        let marks: Vec<String> = marks.iter().map(Mark::words).collect();
+        Line {
+            named: Named::of(entry),
+            action: entry.what.action().word(),
+            from: escape(&entry.from.join(", ")),
+            said,
+            unusual: marks.join("; "),
+        }
+    }
+}
+
+/// What changes, a column a line.
+fn changes(what: &What) -> String {
+    let one = |column: &String, value: &Value| {
+        let given = match value.given() {
+            Some(given) => format!(" (given {})", quoted(Some(given))),
+            None => String::new(),
+        };
+        format!(
+            "{}: {}{given}",
+            escape(column),
+            quoted(value.words().as_deref())
+        )
+    };
+    let lines: Vec<String> = match what {
+        What::Insert { values } | What::Delete { values, .. } => {
+            values.iter().map(|(c, v)| one(c, v)).collect()
+        }
+        What::Update { set, .. } => set
+            .iter()
+            .map(|(column, (old, new))| {
+                let pair = quoted_pair(old.words().as_deref(), new.words().as_deref());
+                format!("{}: {pair}", escape(column))
+            })
+            .collect(),
+        What::Skip(skip) => vec![skip.why().into_owned()],
+        What::Violation(_) => Vec::new(),
+    };
+    lines.join("\n")
+}
+
+/// Gives a line for each entry that `filter` takes to `sink`, in plan order.
+fn lines(plan: &PlanFile, filter: &Filter, sink: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+    let mask = plan.mask();
+    let profile = Profile::of(plan)?;
+    let rules = filter.rules();
+    let unusual = Unusual::new(&profile, &rules);
+    let limit = filter.limit.map_or(u64::MAX, |n| n as u64);
+    let mut written: BTreeMap<(String, Action), u64> = BTreeMap::new();
+    plan.stream(&mut |item| {
+        let Item::Entry(mut entry) = item else {
+            return Ok(());
+        };
+        if !filter.takes(&entry) {
+            return Ok(());
+        }
+        let place = (entry.table.clone(), entry.what.action());
+        mask.entry(&mut entry);
+        let marks = unusual.marks(&entry);
+        if marks.is_empty() && filter.only_unusual {
+            return Ok(());
+        }
+        let count = written.entry(place).or_default();
+        *count += 1;
+        if *count > limit {
+            return Ok(());
+        }
+        sink(Line::of(&entry, &marks))
+    })
+}
+
+/// The hash that reviewers see and approve.
+fn hash(plan: &PlanFile) -> &str {
+    plan.masked_hash.as_deref().unwrap_or(&plan.hash)
+}
+
+/// A text that a cell has room for.
+fn fit(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}… (cut here)", &text[..end]),
+        None => text.to_owned(),
+    }
+}

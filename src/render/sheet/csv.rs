@@ -1,0 +1,74 @@
+//! A plan as delimited values.
+
+use std::io::Write;
+
+use super::{Line, Said, failed, fit, hash, lines};
+use crate::error::Result;
+use crate::plan::review::sheet::{
+    COMMENT, DECISION, ENTRY, KEY, PLAN_HASH, REVIEWER, TABLE, inert_cell,
+};
+use crate::planfile::PlanFile;
+use crate::render::select::Filter;
+
+/// Writes what `filter` takes of a plan as delimited values: UTF-8 with a byte order mark, commas, every cell
+/// quoted, and none that a spreadsheet program takes for a formula.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written; as [`PlanFile::stream`].
+pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()> {
+    let header = [
+        DECISION, COMMENT, TABLE, "action", KEY, "what", "from", "unusual", PLAN_HASH, REVIEWER,
+        ENTRY,
+    ];
+    out.write_all("\u{feff}".as_bytes()).map_err(failed)?;
+    row(out, &header)?;
+    lines(plan, filter, &mut |line| {
+        let Line {
+            named,
+            action,
+            from,
+            said,
+            unusual,
+        } = line;
+        let what = match said {
+            Said::Change(what) => what,
+            Said::Violation {
+                kind,
+                effect,
+                field,
+                given,
+                message,
+                ..
+            } => {
+                let about = match (field.as_str(), given.as_str()) {
+                    ("", "") => String::new(),
+                    (field, "") => format!(" {field}"),
+                    (field, given) => format!(" {field} = \"{given}\""),
+                };
+                format!("{kind}{about}: {message} ({effect})")
+            }
+        };
+        let cells = [
+            "",
+            "",
+            &named.shown_table(),
+            action,
+            &named.shown_key(),
+            &what,
+            &from,
+            &unusual,
+            hash(plan),
+            "",
+            &named.cell(),
+        ];
+        row(out, &cells)
+    })
+}
+
+fn row(out: &mut impl Write, cells: &[&str]) -> Result<()> {
+    let cells: Vec<String> = cells
+        .iter()
+        .map(|cell| format!("\"{}\"", inert_cell(&fit(cell)).replace('"', "\"\"")))
+        .collect();
+    writeln!(out, "{}\r", cells.join(",")).map_err(failed)
+}

@@ -1,0 +1,484 @@
+//! What reviewers decided row by row, and the plan that comes of it.
+
+use serde_json::{Value, json};
+
+use crate::support::{Plan, Run, World};
+
+/// A decision about the first entry of a plan whose line begins so.
+fn decision(plan: &Plan, line: &str, verdict: &str, comment: &str) -> Value {
+    let (lines, entries) = (plan.lines(), plan.entries());
+    let at = lines.iter().position(|l| l.starts_with(line));
+    let entry = &entries[at.unwrap_or_else(|| panic!("{line}: {lines:#?}"))];
+    json!({"table": entry["table"], "key": entry["key"], "decision": verdict, "comment": comment,
+        "from": entry["from"]})
+}
+
+/// Writes a reviewer's decisions about a plan.
+fn decide(
+    world: &World,
+    plan: &Plan,
+    file: &str,
+    reviewer: &str,
+    decisions: &[(&str, &str, &str)],
+) {
+    let decisions = decisions.iter();
+    let decisions: Vec<Value> = decisions
+        .map(|(line, verdict, comment)| decision(plan, line, verdict, comment))
+        .collect();
+    let file_content = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(),
+        "reviewer": reviewer, "decisions": decisions});
+    world.write(file, file_content.to_string());
+}
+
+fn refused(world: &World, files: &[&str]) -> Run {
+    let more: Vec<&str> = files.iter().flat_map(|f| ["--decisions", f]).collect();
+    world.try_plan("b", &more)
+}
+
+fn messages(plan: &Plan) -> Vec<String> {
+    let entries = plan.entries();
+    let left_out = entries.iter().filter(|e| e["reason"] == "left_out");
+    left_out
+        .map(|e| {
+            format!(
+                "{}|{}",
+                e["message"].as_str().unwrap_or("∅"),
+                e["by"].as_str().unwrap_or("∅")
+            )
+        })
+        .collect()
+}
+
+const SHOP: &str = "\
+    CREATE TABLE customers (customer_no text PRIMARY KEY, name text, email text UNIQUE); \
+    CREATE TABLE orders (id int PRIMARY KEY, customer text REFERENCES customers, before int REFERENCES orders); \
+    CREATE TABLE items (id int PRIMARY KEY, in_order int NOT NULL REFERENCES orders); \
+    INSERT INTO customers VALUES ('C-3', 'old', 'x@x')";
+const TABLES: &str = "customers: {natural_key: [customer_no]}\norders: {natural_key: [id]}\nitems: {natural_key: [id]}";
+
+fn shop() -> World {
+    let world = World::in_folder(SHOP, TABLES);
+    world.deliver(
+        "b",
+        "customers.csv",
+        "customer_no,name\nC-1,one\nC-2,two\nC-3,new\nC-1,one\n",
+    );
+    world.deliver(
+        "b",
+        "orders.csv",
+        "id,customer,before\n1,C-1,\n2,C-2,1\n3,C-3,\n4,C-2,\n5,C-2,2\n",
+    );
+    world.deliver("b", "items.csv", "id,in_order\n10,1\n11,4\n12,5\n");
+    world
+}
+
+#[test]
+fn what_is_left_out_takes_what_needs_it_along_and_nothing_else_changes() {
+    let world = shop();
+    let plan = world.plan("b");
+    decide(
+        &world,
+        &plan,
+        "ada.json",
+        "Ada",
+        &[
+            (
+                "+ customers customer_no=C-1",
+                "leave_out",
+                "withdrew consent",
+            ),
+            ("~ customers customer_no=C-3", "leave_out", ""),
+            ("+ items id=11", "accept", "fine"),
+        ],
+    );
+    decide(
+        &world,
+        &plan,
+        "ben.json",
+        "Ben",
+        &[("+ items id=11", "accept", "")],
+    );
+    let decided = world.plan_with("b", &["--decisions", "ada.json", "--decisions", "ben.json"]);
+    assert_eq!(
+        decided.lines(),
+        [
+            "= customers customer_no=C-1: left_out",
+            "= customers customer_no=C-1: left_out",
+            "+ customers customer_no=C-2: name=\"two\"",
+            "= customers customer_no=C-3: left_out",
+            "= orders id=1: left_out",
+            "= orders id=2: left_out",
+            "+ orders id=3: before=null customer=\"C-3\"",
+            "+ orders id=4: before=null customer=\"C-2\"",
+            "= orders id=5: left_out",
+            "= items id=10: left_out",
+            "+ items id=11: in_order=\"4\"",
+            "= items id=12: left_out",
+        ]
+    );
+    assert_eq!(
+        messages(&decided),
+        [
+            "withdrew consent|Ada",
+            "a copy of a record that is left out|Ada",
+            "∅|Ada",
+            "its parent customers C-1 is left out|Ada",
+            "its parent orders 1 is left out|Ada",
+            "its parent orders 2 is left out|Ada",
+            "its parent orders 1 is left out|Ada",
+            "its parent orders 5 is left out|Ada",
+        ]
+    );
+    for text in [
+        "Left out as decided: 3 rows.",
+        "5 rows left out with them:",
+        "orders id=1 (staging/b/orders.csv#2): its parent customers C-1 is left out",
+        "Nothing else differs from the plan that was reviewed.",
+        &format!(
+            "3 rows are left out as decided about plan {} by Ada",
+            plan.hash()
+        ),
+    ] {
+        assert!(decided.stderr.contains(text), "{text}: {}", decided.stderr);
+    }
+    // The comparison that people have shows the same.
+    let shown = world.loader(&["show", plan.name(), decided.name()]).ok();
+    shown
+        .says("left_out")
+        .says("8 different")
+        .says("4 the same");
+    world.apply(&decided).ok();
+    assert_eq!(
+        world.rows("SELECT name FROM customers ORDER BY customer_no"),
+        ["two", "old"]
+    );
+    assert_eq!(world.rows("SELECT id FROM orders ORDER BY 1"), ["3", "4"]);
+}
+
+#[test]
+fn decisions_of_which_none_leaves_out_give_the_same_plan() {
+    let world = shop();
+    let plan = world.plan("b");
+    decide(
+        &world,
+        &plan,
+        "d.json",
+        "Ada",
+        &[("+ orders id=4", "accept", "")],
+    );
+    let run = world
+        .try_plan("b", &["--decisions", "d.json", "-o", "again.json"])
+        .ok();
+    run.says("Nothing is left out: the plan is the one that was reviewed.");
+    let again = world.loader(&["show", "again.json", "--json"]).ok().json();
+    assert_eq!(again["plan_hash"], plan.hash());
+}
+
+#[test]
+fn decisions_that_cannot_stand_are_refused() {
+    let world = shop();
+    let plan = world.plan("b");
+    let c2 = "+ customers customer_no=C-2";
+    decide(
+        &world,
+        &plan,
+        "question.json",
+        "Ada",
+        &[(c2, "question", "who is that?")],
+    );
+    refused(&world, &["question.json"])
+        .exits(5)
+        .says("1 question is open:")
+        .says("customers customer_no=C-2 (staging/b/customers.csv#3): Ada says question (question.json: who is that?)");
+    decide(&world, &plan, "out.json", "Ada", &[(c2, "leave_out", "")]);
+    decide(&world, &plan, "in.json", "Ben", &[(c2, "accept", "")]);
+    refused(&world, &["out.json", "in.json"])
+        .exits(5)
+        .says("Ada says leave_out (out.json), Ben says accept (in.json)");
+    // About what is not in the plan: another place, another key, no place.
+    let good = world.loader(&["show", plan.name(), "--json"]).ok();
+    drop(good);
+    let content = std::fs::read_to_string(world.path("out.json")).unwrap();
+    for (from, to, says) in [
+        ("customers.csv#3", "customers.csv#7", "no such row"),
+        (
+            "\"C-2\"",
+            "\"C-9\"",
+            "has another key in the plan: customer_no=C-2",
+        ),
+        ("[\"staging/b/customers.csv#3\"]", "[]", "no such row"),
+        ("\"customers\"", "\"clients\"", "no such row"),
+    ] {
+        let wrong = content.replace(from, to);
+        assert_ne!(wrong, content);
+        world.write("wrong.json", wrong);
+        refused(&world, &["wrong.json"])
+            .exits(1)
+            .says("decisions about what is not in the plan:")
+            .says(says);
+    }
+    // About another plan: the database changed since.
+    world.sql("UPDATE customers SET name = 'other' WHERE customer_no = 'C-3'");
+    let now = world.plan("b");
+    refused(&world, &["out.json"])
+        .exits(6)
+        .says(&format!("the decisions are about plan {}", plan.hash()))
+        .says(&format!("the batch makes plan {} now", now.hash()))
+        .says("`loader show OLD NEW`");
+    for content in ["", "{}", "PK", "a,b\n1,2\n", "\u{0}"] {
+        world.write("wrong.json", content);
+        refused(&world, &["wrong.json"])
+            .exits(1)
+            .says("wrong.json: ");
+    }
+}
+
+#[test]
+fn what_would_change_more_than_was_decided_is_refused() {
+    let world = shop();
+    // C-3 gives up a value that C-4 takes, and C-5 is there twice.
+    world.deliver(
+        "b",
+        "customers.csv",
+        "customer_no,name,email\nC-3,new,y@y\nC-4,four,x@x\nC-5,a,\nC-5,b,\n",
+    );
+    for name in ["orders.csv", "items.csv"] {
+        std::fs::remove_file(world.path(&format!("source/staging/b/{name}"))).unwrap();
+    }
+    world.sql("DELETE FROM validation_queue WHERE table_name <> 'customers'");
+    let plan = world.plan("b");
+    assert_eq!(plan.count("violation"), 2, "{:?}", plan.lines());
+    decide(
+        &world,
+        &plan,
+        "c3.json",
+        "Ada",
+        &[("~ customers customer_no=C-3", "leave_out", "")],
+    );
+    refused(&world, &["c3.json"])
+        .exits(4)
+        .says("would change more than was decided:")
+        .says("customers customer_no=C-4 (staging/b/customers.csv#3): violation unique_conflict")
+        .says("(was: insert)");
+    // A violation that vanishes with its rival is named as a change to be reviewed.
+    decide(
+        &world,
+        &plan,
+        "c5.json",
+        "Ada",
+        &[("! customers customer_no=C-5", "leave_out", "older")],
+    );
+    let decided = world.plan_with("b", &["--decisions", "c5.json"]);
+    assert_eq!(
+        decided.lines()[2..],
+        [
+            "= customers customer_no=C-5: left_out",
+            "+ customers customer_no=C-5: email=null name=\"b\"",
+        ]
+    );
+    let said = "1 row could not be loaded beside them, and will be: have these reviewed:\n  customers customer_no=C-5 (staging/b/customers.csv#5): insert";
+    assert!(decided.stderr.contains(said), "{}", decided.stderr);
+}
+
+#[test]
+fn rows_that_are_named_by_a_key_are_taken_along_too() {
+    let world = World::in_folder(
+        "CREATE TABLE customers (id serial PRIMARY KEY, no text NOT NULL UNIQUE, born date); \
+         CREATE TABLE orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer_id int NOT NULL REFERENCES customers, \
+           pos int NOT NULL, UNIQUE (customer_id, pos)); \
+         CREATE TABLE items (order_id int NOT NULL REFERENCES orders, line int, PRIMARY KEY (order_id, line))",
+        "customers: {natural_key: [no], sensitive: [no]}\n\
+         orders:\n  natural_key: [customer_id, pos]\n  references:\n    customer_id: {table: customers, by: {no: customer}}\n\
+         items:\n  natural_key: [order_id, line]\n  references:\n    order_id: {table: orders, by: {customer_id: {table: customers, by: {no: customer}}, pos: pos}}",
+    );
+    world.deliver(
+        "b",
+        "customers.csv",
+        "no,born\nC-1,2000-01-01\nC-2,2001-01-01\n",
+    );
+    world.deliver("b", "orders.csv", "customer,pos\nC-1,1\nC-1,2\nC-2,1\n");
+    world.deliver("b", "items.csv", "customer,pos,line\nC-1,1,1\nC-2,1,1\n");
+    let plan = world.plan("b");
+    assert_eq!(plan.count("insert"), 7);
+    // As the page saves it: the key of people who are not to be known is a stand-in.
+    let seen = world
+        .loader(&["show", plan.name(), "--format", "json"])
+        .ok()
+        .json();
+    let entry = &seen["changes"][0];
+    assert!(entry["key"]["no"].as_str().unwrap().starts_with("•••"));
+    let decision = json!({"table": "customers", "key": entry["key"], "decision": "leave_out", "from": entry["from"]});
+    let file = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(), "reviewer": "Ada", "decisions": [decision]});
+    world.write("d.json", file.to_string());
+    let decided = world.plan_with("b", &["--decisions", "d.json"]);
+    assert_eq!(decided.count("insert"), 3, "{:#?}", decided.lines());
+    assert_eq!(
+        messages(&decided),
+        [
+            "∅|Ada",
+            "its parent customers (staging/b/customers.csv#2) is left out|Ada",
+            "its parent customers (staging/b/customers.csv#2) is left out|Ada",
+            "its parent customers (staging/b/customers.csv#2) is left out|Ada",
+        ]
+    );
+    world.apply(&decided).ok();
+    assert_eq!(world.rows("SELECT no FROM customers"), ["C-2"]);
+}
+
+#[test]
+fn rows_that_a_complete_delivery_does_not_bring_stay_if_that_is_decided() {
+    let world = World::in_folder(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')",
+        "t: {natural_key: [id], complete: true, limits: {delete: 5}}",
+    );
+    world.deliver("b", "t.csv", "id,v\n1,a\n");
+    let plan = world.plan("b");
+    decide(
+        &world,
+        &plan,
+        "d.json",
+        "Ada",
+        &[("- t id=3", "leave_out", "still there")],
+    );
+    let decided = world.plan_with("b", &["--decisions", "d.json"]);
+    assert_eq!(
+        decided.lines(),
+        [
+            "= t id=1: unchanged",
+            "- t id=2: v=\"b\"",
+            "= t id=3: left_out"
+        ]
+    );
+    world.apply(&decided).ok();
+    assert_eq!(world.rows("SELECT id FROM t ORDER BY 1"), ["1", "3"]);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT id FROM t ORDER BY 1"), ["1", "2", "3"]);
+}
+
+/// What a person does in a spreadsheet program: puts texts into empty cells of a sheet.
+fn typed(workbook: &[u8], sheet: usize, cells: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(workbook)).unwrap();
+    let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for i in 0..archive.len() {
+        let mut part = archive.by_index(i).unwrap();
+        let name = part.name().unwrap().into_owned();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut part, &mut content).unwrap();
+        if name == format!("xl/worksheets/sheet{sheet}.xml") {
+            let mut xml = String::from_utf8(content).unwrap();
+            for (cell, text) in cells {
+                let row = cell.trim_start_matches(char::is_alphabetic);
+                let start = xml.find(&format!("<row r=\"{row}\"")).unwrap();
+                // Cells of a row stand in order, and a reader does not mind where they do not.
+                let end = start + xml[start..].find("</row>").unwrap();
+                let inserted =
+                    format!("<c r=\"{cell}\" t=\"inlineStr\"><is><t>{text}</t></is></c>");
+                let at = match cell.starts_with('A') {
+                    true => start + xml[start..].find('>').unwrap() + 1,
+                    false => match xml[start..end].find("<c r=\"C") {
+                        Some(c) => start + c,
+                        None => end,
+                    },
+                };
+                xml.insert_str(at, &inserted);
+            }
+            content = xml.into_bytes();
+        }
+        out.start_file(name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        std::io::Write::write_all(&mut out, &content).unwrap();
+    }
+    out.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_workbook_and_comma_separated_values_say_the_same_as_the_page() {
+    let world = shop();
+    world.deliver(
+        "b",
+        "customers.csv",
+        "customer_no,name\n007,one\n2024-01-02,two\n=1+1,\"=HYPERLINK(1)\"\n9,a\n9,b\n",
+    );
+    for name in ["orders.csv", "items.csv"] {
+        std::fs::remove_file(world.path(&format!("source/staging/b/{name}"))).unwrap();
+    }
+    world.sql("DELETE FROM validation_queue WHERE table_name <> 'customers'");
+    let plan = world.plan("b");
+    let marks = [
+        ("+ customers customer_no=007", "leave_out", "no consent"),
+        ("+ customers customer_no=2024-01-02", "accept", ""),
+        ("+ customers customer_no==1+1", "leave_out", "a formula"),
+        ("! customers customer_no=9", "leave_out", "older"),
+    ];
+    decide(&world, &plan, "d.json", "Ada", &marks);
+    let of_page = world.plan_with("b", &["--decisions", "d.json"]);
+    assert_eq!(of_page.count("insert"), 2, "{:#?}", of_page.lines());
+
+    let shown = world
+        .command(&["show", plan.name(), "--format", "xlsx"])
+        .output()
+        .unwrap();
+    assert!(shown.status.success(), "{shown:?}");
+    world.write("empty.xlsx", &shown.stdout);
+    refused(&world, &["empty.xlsx"]).exits(1).says(
+        "nobody is named as its reviewer: write your name beside reviewer in the sheet summary",
+    );
+    let book = typed(&shown.stdout, 1, &[("B2", "Ada")]);
+    let book = typed(
+        &book,
+        2,
+        &[
+            ("A2", "leave_out"),
+            ("B2", "no consent"),
+            ("A3", "Accept"),
+            ("A4", "leave out"),
+            ("B4", "a formula"),
+        ],
+    );
+    let book = typed(&book, 3, &[("A2", "leave_out"), ("B2", "older")]);
+    world.write("d.xlsx", &book);
+    let of_workbook = world.plan_with("b", &["--decisions", "d.xlsx"]);
+    assert_eq!(of_workbook.hash(), of_page.hash());
+
+    let shown = world
+        .loader(&["show", plan.name(), "--format", "csv"])
+        .ok()
+        .stdout;
+    assert!(
+        shown.contains("\"customer_no==1+1\"") && shown.contains("\"customers\""),
+        "{shown}"
+    );
+    let lines: Vec<String> = shown
+        .lines()
+        .map(|line| {
+            let mark = marks
+                .iter()
+                .find(|(l, ..)| line.contains(&format!("\"{}\"", l.rsplit(' ').next().unwrap())));
+            // Of the two records with one key the first.
+            match mark.filter(|_| !line.contains("customers.csv#6")) {
+                Some((_, verdict, comment)) => line
+                    .replacen("\"\",\"\"", &format!("{verdict},{comment}"), 1)
+                    .replacen("\"\",\"{", "Ada,\"{", 1),
+                None => line.to_owned(),
+            }
+        })
+        .collect();
+    world.write("d.csv", lines.join("\r\n"));
+    let of_csv = world.plan_with("b", &["--decisions", "d.csv"]);
+    assert_eq!(of_csv.hash(), of_page.hash());
+    // One and the other together.
+    let of_all = world.plan_with(
+        "b",
+        &[
+            "--decisions",
+            "d.csv",
+            "--decisions",
+            "d.xlsx",
+            "--decisions",
+            "d.json",
+        ],
+    );
+    assert_eq!(of_all.count("insert"), 2);
+}
