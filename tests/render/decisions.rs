@@ -171,7 +171,7 @@ fn what_is_marked_is_kept_saved_and_read_again() {
         ),
         (
             "/decisions/1/decision",
-            "delete",
+            "constructor",
             "Its decision 2 is not one of",
         ),
     ] {

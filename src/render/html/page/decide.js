@@ -163,7 +163,7 @@ function remember() {
     for (const record of records.values()) set(record, "", "");
     for (const row of rows) {
       const mark = places.get(row.n);
-      if (!mark || !row.record || !CHOICES[mark[1]]) continue;
+      if (!mark || !row.record || !Object.hasOwn(CHOICES, mark[1])) continue;
       set(row.record, mark[1], String(mark[2] || ""));
       places.delete(row.n);
     }

@@ -39,7 +39,7 @@ function wrong(file) {
   if (file.plan_hash !== names.plan) return `It is for another plan: ${String(file.plan_hash).slice(0, 80)}. This page is for ${names.plan}.`;
   if (tally.accept + tally.leave_out + tally.question + elsewhere.length) return "This page has decisions already: save and clear them first.";
   const text = (v) => typeof v === "string";
-  const fits = (one) => one && text(one.table) && one.key && typeof one.key === "object" && CHOICES[one.decision]
+  const fits = (one) => one && text(one.table) && one.key && typeof one.key === "object" && Object.hasOwn(CHOICES, one.decision)
     && (one.comment === undefined || text(one.comment)) && (one.from === undefined || (Array.isArray(one.from) && one.from.every(text)));
   const bad = file.decisions.findIndex((one) => !fits(one));
   return bad < 0 ? "" : `Its decision ${bad + 1} is not one of accept, leave_out and question on an entry.`;
