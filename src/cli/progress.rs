@@ -378,7 +378,7 @@ impl Steps {
         match self.next {
             // What is done before the first event comes says nothing of how fast the rest will be.
             None if mark.done == 0 => self.then = Some(mark),
-            None => self.next = Some(mark),
+            None => (self.then, self.next) = (Some(mark), Some(mark)),
             Some(next) if now - next.at >= WHILE => {
                 (self.then, self.next) = (Some(next), Some(mark));
             }
@@ -481,15 +481,16 @@ mod tests {
             steps.left(&at, now)
         };
         assert_eq!(at(0, 0), "0 of 2 objects, 0 records");
-        // Too soon to be known.
-        assert_eq!(at(2, 100), "0 of 2 objects, 10000 records, 5000 records/s");
-        let fast = "0 of 2 objects, 20000 records, 5000 records/s, about 15 s left";
-        assert_eq!(at(4, 200), fast);
+        // Too soon to be known: the first part was read while others were fetched.
+        assert_eq!(at(2, 20), "0 of 2 objects, 2000 records");
+        assert_eq!(at(4, 120), "0 of 2 objects, 12000 records, 5000 records/s");
+        let fast = "0 of 2 objects, 17000 records, 5000 records/s";
+        assert_eq!(at(5, 170), format!("{fast}, about 15 s left"));
         // Ten times slower from now on: in half a minute the time left is that.
-        for second in 5..=40 {
-            at(second, 200 + (second - 4) * 5);
+        for second in 6..=40 {
+            at(second, 170 + (second - 5) * 5);
         }
-        let slow = "0 of 2 objects, 38500 records, 500 records/s, about 2 min left";
-        assert_eq!(at(41, 385), slow);
+        let slow = "0 of 2 objects, 35000 records, 500 records/s, about 2 min left";
+        assert_eq!(at(41, 350), slow);
     }
 }

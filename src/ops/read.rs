@@ -377,7 +377,7 @@ impl<'p> Parser<'p> {
         let mut sink = |mut record: Record<'_>| {
             record.deletes |= object.deletes;
             self.records += 1;
-            if self.records % TOLD == 0 {
+            if self.records.is_multiple_of(TOLD) {
                 // What is unpacked, or read twice, has other bytes than were listed.
                 let part = read.get().min(whole) as f64 / whole.max(1) as f64;
                 events(far.event(self.records, (object.size as f64 * part) as u64));
