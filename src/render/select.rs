@@ -351,9 +351,8 @@ impl<'f> Collector<'f> {
         let tables = self.tables.into_iter().map(|(table, buckets)| {
             let mut urgency = Action::BY_URGENCY.into_iter();
             let sections = buckets.map(|bucket| {
-                let violations = urgency.next() == Some(Action::Violation);
-                let limit = if violations && !folds { NAMED } else { limit };
-                bucket.finish(limit, mask)
+                let unfolded = urgency.next() == Some(Action::Violation) && !folds;
+                bucket.finish(if unfolded { NAMED } else { limit }, unfolded, mask)
             });
             (table, sections)
         });
@@ -389,9 +388,13 @@ impl Bucket {
         self.full = self.groups.len() > room / 2;
     }
 
-    fn finish(self, limit: usize, mask: &Mask) -> Section {
+    /// What is kept, in order. Where all of a group are named, a large one must not hide the small ones.
+    fn finish(self, limit: usize, unfolded: bool, mask: &Mask) -> Section {
         let mut groups: Vec<Group> = self.groups.into_values().collect();
-        groups.sort_by_key(|g| (g.count == 1, u64::MAX - g.count, g.place));
+        groups.sort_by_key(|g| match unfolded {
+            true => (false, g.count, g.place),
+            false => (g.count == 1, u64::MAX - g.count, g.place),
+        });
         let beyond = groups.split_off(limit.min(groups.len()));
         for group in &mut groups {
             mask.entry(&mut group.entry);

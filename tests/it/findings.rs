@@ -49,19 +49,20 @@ fn a_misspelt_header_and_a_bad_date_are_two_findings() {
         "not a column of the table; did you mean name?",
         "id=1: \"name 1\" (staging/b/t.csv#2)",
         "id=100: \"name 100\" (staging/b/t.csv#101)",
-        "and 2997 more: --table t --action violation --all shows each",
         "invalid_value taken: \"15-Jan-24\" [record left out]",
         "from staging/b/t.csv#1501",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(text.contains("3000 violations."), "{text}");
+    assert!(text.contains("id=3000: \"name 3000\" (staging/b/t.csv#3001)"));
+    let folded = world.show(&plan, &["--limit", "20"]);
+    let more = "and 2997 more: --table t --action violation --all shows each";
+    assert!(folded.contains(more), "{folded}");
     let markdown = first_screen(&world.show(&plan, &["--format", "markdown"]));
     for part in [
-        "**3000 records**<br>`1`<br>`10`<br>`100`<br>…",
-        "`nmae`",
-        "`name 1`<br>`name 10`<br>`name 100`<br>…",
-        "`staging/b/t.csv#2` and 2999 more",
+        "| **3000 records** | unknown&#95;field `nmae` (record left out) |",
+        "| `100` | | `name 100` | | `staging/b/t.csv#101` |",
         "`15-Jan-24`",
         "`staging/b/t.csv#1501`",
     ] {
@@ -112,7 +113,10 @@ fn one_fault_of_several_files_is_one_finding_and_another_reason_another() {
         shown.contains("! 50 records in 50 files: unknown_field nn [blocks]"),
         "{shown}"
     );
-    assert!(shown.contains("and 47 more: --table t"), "{shown}");
+    assert!(
+        shown.contains("id=49: \"1\" (staging/c/t/49.json#1)"),
+        "{shown}"
+    );
     // What is no record of the batch is none.
     world.set("LOADER_QUEUE", "required");
     world.sql("INSERT INTO validation_queue (batch_id, table_name, s3_key) SELECT 'd', 't', 'staging/d/t/' || n FROM generate_series(1, 9) n");
@@ -180,7 +184,10 @@ fn records_with_one_key_say_in_what_they_differ() {
     }
     assert!(!shown.contains("alike"), "{shown}");
     let markdown = world.show(&plan, &["--format", "markdown"]);
-    assert!(markdown.contains("**3 records**<br>`1` |"), "{markdown}");
+    assert!(
+        markdown.contains("| **3 records** | duplicate&#95;key (blocks) |"),
+        "{markdown}"
+    );
     assert!(
         markdown.contains("`v`: `a`<br>and `staging/b/t.ndjson#3`: `n`: `1.0`, `v`: `b`"),
         "{markdown}"

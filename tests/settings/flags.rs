@@ -223,3 +223,31 @@ fn each_flag_and_each_variable_is_used_by_a_test() {
         assert!(used.iter().any(|u| tests.contains(u)), "{name} has no test");
     }
 }
+
+#[test]
+fn a_comment_without_room_for_all_links_to_the_page() {
+    let world = World::in_folder(
+        "CREATE TABLE t (k text PRIMARY KEY, v text)",
+        "t: {natural_key: [k]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    let row = |n: u32| {
+        format!(
+            "{{\"k\": \"{n}\", \"v\": \"{}\"}}\n",
+            n.to_string().repeat(99)
+        )
+    };
+    world.put("b", "t.ndjson", (1000..1600).map(row).collect::<String>());
+    let plan = world.plan("b");
+    let comment = |more: &[&str]| world.show(&plan, &[&["--format", "markdown"], more].concat());
+    assert!(!comment(&[]).contains("https://"));
+    let page = "https://ci.example/plan.html";
+    assert!(comment(&["--page-url", page]).contains(page));
+    world.set("LOADER_PAGE_URL", page);
+    assert!(comment(&[]).contains(page));
+    let script = ["show", plan.name(), "--page-url", "javascript:alert(1)"];
+    world
+        .loader(&script)
+        .exits(1)
+        .says("not an address of a page");
+}

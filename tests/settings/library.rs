@@ -72,7 +72,7 @@ fn a_round_through_the_library_tells_its_steps() {
     let told = told.into_inner().unwrap();
     for event in [
         "Listed { objects: 1 }",
-        "Reading { objects: 1, of: 1, records: 3 }",
+        "Reading { objects: 1, of: 1, records: 3, bytes: 72, of_bytes: 72 }",
         "Comparing { table: \"subjects\", records: 3, of: 3 }",
         "Staging { entries: 3, of: 3 }",
         "Locking { tables: 1, of: 1 }",
