@@ -192,6 +192,15 @@ pub struct Skips {
     /// Somebody said that they are to be left out.
     #[serde(skip_serializing_if = "is_zero")]
     pub left_out: u64,
+    /// The row changed since the load that a rollback takes back, and is kept.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub edited_since: u64,
+    /// The row is gone since the load that a rollback takes back.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gone_since: u64,
+    /// A rollback keeps the row, because rows that stay refer to it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub referred_to: u64,
 }
 
 /// Whether a number goes without saying.
@@ -207,7 +216,7 @@ impl Skips {
 
     /// How many there are of those that are not loaded although they say something else than the rows,
     /// each with its word.
-    fn others(&self) -> [(u64, &'static str); 7] {
+    fn others(&self) -> [(u64, &'static str); 10] {
         [
             (self.exists, "exists"),
             (self.conflict, "conflict"),
@@ -216,6 +225,9 @@ impl Skips {
             (self.superseded, "superseded"),
             (self.gone, "gone"),
             (self.left_out, "left out by name"),
+            (self.edited_since, "changed since"),
+            (self.gone_since, "gone since"),
+            (self.referred_to, "still referred to"),
         ]
     }
 
@@ -231,7 +243,16 @@ impl Skips {
             superseded: self.superseded.saturating_add(other.superseded),
             gone: self.gone.saturating_add(other.gone),
             left_out: self.left_out.saturating_add(other.left_out),
+            edited_since: self.edited_since.saturating_add(other.edited_since),
+            gone_since: self.gone_since.saturating_add(other.gone_since),
+            referred_to: self.referred_to.saturating_add(other.referred_to),
         }
+    }
+
+    /// Rows that a rollback leaves as they are, although they are still to be undone.
+    pub fn kept(self) -> u64 {
+        let gone_too = self.edited_since.saturating_add(self.gone_since);
+        gone_too.saturating_add(self.referred_to)
     }
 
     /// How many of them say something else than the rows do, and are not loaded.

@@ -104,6 +104,10 @@ pub enum Remedy {
     OneByOne,
     /// Ask again when the server is back.
     CheckLater,
+    /// Take the rows of later loads that refer to others back with them.
+    Dependents,
+    /// Keep rows that changed since.
+    KeepEdited,
 }
 
 impl ErrorKind {

@@ -28,7 +28,7 @@ pub use history::{AuditFilter, Change, audit, history};
 pub use init::{InitRequest, init};
 pub use load::{LoadResults, TableResults, load};
 pub use pending::{PlanState, pending};
-pub use plan::{LeftOut, PlanRequest, Queue, ReportUse, plan};
+pub use plan::{Key, LeftOut, PlanRequest, Queue, ReportUse, plan};
 pub(crate) use plan::{PREFIX, REPORT};
 pub use rehearse::{plan_rehearsed, rehearse};
 pub use rejects::{Sensitive, rejects};

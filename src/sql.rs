@@ -8,7 +8,7 @@ pub mod statement;
 use std::fmt::Display;
 
 pub use ident::{Ident, Literal, Qualified, Temporary};
-pub use statement::{Bound, Statement, Values};
+pub use statement::{Bound, Place, Statement, Values};
 
 /// `parts` between commas.
 pub fn list<T: Display>(parts: impl IntoIterator<Item = T>) -> String {

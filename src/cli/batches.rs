@@ -49,7 +49,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
 fn shown(found: &[Batch], width: usize) -> String {
     let widest = |of: fn(&Batch) -> usize, most| found.iter().map(of).max().unwrap_or(0).min(most);
     let (states, ids) = (
-        widest(|b| b.state.len(), width),
+        widest(|b| state(b).len(), width),
         widest(|b| escape(&b.batch_id).width(), width.saturating_sub(48)),
     );
     let mut text = String::new();
@@ -58,7 +58,7 @@ fn shown(found: &[Batch], width: usize) -> String {
         let pad = " ".repeat(ids.saturating_sub(id.width()));
         let what = format!(
             "{id}{pad}  {:states$}  {}, {}",
-            batch.state,
+            state(batch),
             plural(batch.total_fragments, "fragment"),
             size(batch.bytes)
         );
@@ -92,6 +92,14 @@ fn shown(found: &[Batch], width: usize) -> String {
 
 fn put(text: &mut String, lead: &str, line: &str, width: usize) {
     wrap(text, lead, line, 8, width);
+}
+
+/// How far a batch has come: `undone in part: 3 of 120 rows`.
+fn state(batch: &Batch) -> String {
+    match batch.undone_rows {
+        0 => batch.state.to_string(),
+        undone => format!("{}: {undone} of {} rows", batch.state, batch.rows),
+    }
 }
 
 fn size(bytes: u64) -> String {

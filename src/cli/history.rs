@@ -93,7 +93,10 @@ fn application(a: &Application, width: usize) -> String {
     );
     wrap(&mut text, "    ", &done, 4, width);
     let state = match &a.undone_by {
-        None => "in effect".to_owned(),
+        None => match a.in_part() {
+            Some(in_part) => format!("{in_part}, by {}", a.undone_in_part_by.join(", ")),
+            None => "in effect".to_owned(),
+        },
         Some(by) => format!("rolled back by {by}"),
     };
     let named = format!("application {}, {state}", a.application);

@@ -67,6 +67,9 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
                 log::warn(format_args!("{path} was made for another database"));
             }
             PlanState::Applied(_) | PlanState::Nothing => {}
+            PlanState::UndoneInPart(latest) => log::warn(format_args!(
+                "{path} is not pending: it was {latest}; a new plan has what is missing"
+            )),
             // Whoever reads only what is pending must not miss it.
             PlanState::RolledBack(latest) => log::warn(format_args!(
                 "{path} is not pending: it was {latest}; to apply it again: loader apply {path} --again {} --approve \

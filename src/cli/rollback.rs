@@ -22,6 +22,8 @@ use crate::render::text::{self, Filter};
 pub struct Args {
     #[command(flatten)]
     what: What,
+    #[command(flatten)]
+    rows: Rows,
     /// Only write the plan of the rollback to this file; apply it with `loader apply`
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -46,6 +48,32 @@ struct What {
     application: Option<String>,
 }
 
+/// Which rows of it.
+#[derive(clap::Args, Debug)]
+struct Rows {
+    /// Only rows of this table (repeatable); the rest can be rolled back later
+    #[arg(long, value_name = "TABLE")]
+    table: Vec<String>,
+    /// Only the row of the one --table with this natural key: its value, or a JSON array or object of
+    /// several (repeatable)
+    #[arg(long, value_name = "KEY", requires = "table")]
+    key: Vec<String>,
+    /// Keep rows that changed since the load, and those to which they refer, and roll the others back; the
+    /// plan lists what is kept
+    #[arg(long)]
+    keep_edited: bool,
+    /// Also roll back what later loads did to these rows, and the rows of later loads that refer to them,
+    /// and so on
+    #[arg(long)]
+    with_dependents: bool,
+}
+
+impl Rows {
+    fn keys(&self) -> Result<Vec<ops::Key>> {
+        self.key.iter().map(|key| ops::Key::parse(key)).collect()
+    }
+}
+
 impl What {
     fn taken_back(self) -> Result<TakenBack> {
         match (self.batch_id, self.application) {
@@ -60,6 +88,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let started = std::time::Instant::now();
     let request = RollbackRequest {
         of: args.what.taken_back()?,
+        keys: args.rows.keys()?,
+        tables: args.rows.table,
+        keep_edited: args.rows.keep_edited,
+        with_dependents: args.rows.with_dependents,
         database: settings.database()?,
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),

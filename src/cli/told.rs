@@ -76,6 +76,12 @@ fn advice(remedy: &Remedy) -> String {
         Remedy::History => "`loader history` lists what was applied".into(),
         Remedy::OneByOne => "take them back one by one with --application, newest first (`loader history` lists them)"
             .into(),
+        Remedy::Dependents => "--with-dependents also rolls back rows that later loads brought, and --keep-edited keeps \
+                               the rows to which others refer"
+            .into(),
+        Remedy::KeepEdited => "--keep-edited keeps these rows and rolls the others back; --with-dependents also rolls back \
+                               what later loads did to them"
+            .into(),
         Remedy::CheckLater => "when the server is back, `loader check PLAN` tells".into(),
     }
 }

@@ -328,6 +328,7 @@ async fn look(
         .await?;
     ledger::wait_until_idle(&session, &file.hash).await?;
     let before = apply::applied_before(&session, file).await?;
+    apply::not_in_part(before.as_ref())?;
     if let Some(before) = &before
         && before.in_effect()
     {

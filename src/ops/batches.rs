@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::plan::{PREFIX, Queue, REPORT, pattern};
 use super::{PlanRequest, history};
 use crate::error::{Error, Result};
+use crate::pg::ledger::Application;
 use crate::pg::{Database, Session, Timeouts, queue};
 use crate::source::{Layout, Location, Source, layout};
 use crate::table::config::Config;
@@ -68,7 +69,7 @@ pub struct QueueCount {
 pub struct Batch {
     /// Its id.
     pub batch_id: String,
-    /// How far it has come: `waiting`, `loaded`, `partly loaded`, `rolled back`, `failed validation`,
+    /// How far it has come: `waiting`, `loaded`, `partly loaded`, `undone in part`, `rolled back`, `failed validation`,
     /// `not in the queue`, `no fragments` or `unreadable objects`.
     pub state: &'static str,
     /// How far each of its tables has come, in the same words.
@@ -87,6 +88,10 @@ pub struct Batch {
     pub applications: u64,
     /// Applications of its plans that were taken back.
     pub undone: u64,
+    /// Rows that the applications in effect changed.
+    pub rows: u64,
+    /// How many of these were undone since.
+    pub undone_rows: u64,
 }
 
 /// The batches in the source, in the queue and in the ledger, by id.
@@ -111,11 +116,17 @@ pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
     );
     let mut loads: BTreeMap<(String, String), Load> = BTreeMap::new();
     // Newest first: of those in effect, the newest says what became of a table.
-    for application in applications.await?.iter().filter(|a| a.kind == "load") {
+    let applications = applications.await?;
+    let is_asked = |a: &Application| request.batch_id.as_ref().is_none_or(|id| *id == a.batch_id);
+    for application in applications.iter().filter(|a| a.is_load() && is_asked(a)) {
         let id = &application.batch_id;
         let batch = found.entry(id.clone()).or_default();
         match application.undone_by {
-            None => batch.applications += 1,
+            None => {
+                batch.applications += 1;
+                batch.rows += application.rows();
+                batch.undone_rows += application.undone_rows.values().sum::<u64>();
+            }
             Some(_) => batch.undone += 1,
         }
         for table in &application.tables {
@@ -123,6 +134,7 @@ pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
                 None => Load::InEffect {
                     rejected: table.rejected + table.left_out,
                     fragments: table.fragments,
+                    undone: application.undone_rows.get(&table.table).copied(),
                 },
                 Some(_) => Load::Undone,
             };
@@ -158,13 +170,19 @@ pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Load {
     /// It was loaded from so many fragments, and so many records were left out.
-    InEffect { rejected: u64, fragments: u64 },
+    InEffect {
+        rejected: u64,
+        fragments: u64,
+        /// How many of its rows were undone since.
+        undone: Option<u64>,
+    },
     /// It was loaded and rolled back.
     Undone,
 }
 
 const LOADED: &str = "loaded";
 const PARTLY: &str = "partly loaded";
+const IN_PART: &str = "undone in part";
 const UNREADABLE: &str = "unreadable objects";
 
 /// What a batch is called of whose tables none is loaded: the first of these that one of them is.
@@ -185,8 +203,12 @@ fn of_table(batch: &Batch, table: &str, load: Option<Load>, queue: Queue) -> &'s
     };
     match load {
         Some(Load::InEffect {
+            undone: Some(1..), ..
+        }) => IN_PART,
+        Some(Load::InEffect {
             rejected,
             fragments,
+            ..
         }) => {
             // Earlier versions did not count them.
             let late = fragments > 0 && batch.tables.get(table).is_some_and(|n| *n > fragments);
@@ -204,6 +226,9 @@ fn of_table(batch: &Batch, table: &str, load: Option<Load>, queue: Queue) -> &'s
 /// How far a batch has come: what its tables are.
 fn state(batch: &Batch) -> &'static str {
     let any = |state: &str| batch.table_states.values().any(|s| *s == state);
+    if any(IN_PART) {
+        return IN_PART;
+    }
     let loaded = any(LOADED) || any(PARTLY);
     let others = batch.table_states.values().any(|s| *s != LOADED);
     if loaded && (others || batch.unknown_objects > 0) {

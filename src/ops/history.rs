@@ -102,6 +102,7 @@ pub async fn audit(
     };
     let rows = audit::rows(&session, loader_schema, only, filter.limit).await?;
     let applications = ledger::applications(&session, loader_schema, None).await?;
+    let undone = undone_rows(&session, loader_schema, &applications, &rows).await?;
     let mask = mask(&applications, filter.config.as_ref());
     let image = |table: &str, json: Option<&str>| -> Option<Row> {
         let object: serde_json::Map<String, serde_json::Value> =
@@ -138,7 +139,14 @@ pub async fn audit(
             undone_by: applications
                 .iter()
                 .find(|a| Some(&a.application) == row.application.as_ref())
-                .and_then(|a| a.undone_by.clone()),
+                .and_then(|a| {
+                    let in_part = |by: &&String| {
+                        let (table, id) = (row.table.clone(), row.record_id.clone());
+                        undone.contains(&((*by).clone(), table, id))
+                    };
+                    let in_part = || a.undone_in_part_by.iter().find(in_part).cloned();
+                    a.undone_by.clone().or_else(in_part)
+                }),
             changed_at: row.changed_at,
             changed_by: row.changed_by,
             operation: row.operation,
@@ -150,6 +158,41 @@ pub async fn audit(
         }
     });
     Ok(changes.collect())
+}
+
+/// The rows that rollbacks in part undid: by which, of which table, and their names.
+type UndoneInPart = BTreeSet<(String, String, String)>;
+
+/// Those of `rows`.
+async fn undone_rows(
+    session: &Session,
+    schema: &str,
+    applications: &[Application],
+    rows: &[audit::AuditRow],
+) -> Result<UndoneInPart> {
+    let by: BTreeSet<&String> = applications
+        .iter()
+        .flat_map(|a| &a.undone_in_part_by)
+        .collect();
+    let mut undone = UndoneInPart::new();
+    if by.is_empty() {
+        return Ok(undone);
+    }
+    let record_ids: BTreeSet<&String> = rows.iter().map(|row| &row.record_id).collect();
+    let record_ids: Vec<String> = record_ids.into_iter().cloned().collect();
+    for by in by {
+        let of = audit::Filter {
+            application: Some(by),
+            record_ids: &record_ids,
+            ..audit::Filter::default()
+        };
+        for row in audit::rows(session, schema, of, u64::from(u32::MAX)).await? {
+            if row.operation != "QUEUE" {
+                undone.insert((by.clone(), row.table, row.record_id));
+            }
+        }
+    }
+    Ok(undone)
 }
 
 /// What a table's rows refer to, by name.

@@ -15,6 +15,8 @@ pub enum PlanState {
     Pending,
     /// It is applied.
     Applied(Box<Latest>),
+    /// It is applied, and some of its rows were undone since.
+    UndoneInPart(Box<Latest>),
     /// It was applied and rolled back.
     RolledBack(Box<Latest>),
     /// It was never applied, and applying it would change nothing.
@@ -29,6 +31,7 @@ impl PlanState {
         match self {
             PlanState::Pending => "pending",
             PlanState::Applied(_) => "applied",
+            PlanState::UndoneInPart(_) => "undone_in_part",
             PlanState::RolledBack(_) => "rolled_back",
             PlanState::Nothing => "nothing_to_apply",
             PlanState::Elsewhere => "elsewhere",
@@ -54,6 +57,9 @@ pub async fn pending(
         let latest = Latest::of(&plan.hash, &applications).map(Box::new);
         states.push(match latest {
             _ if is_target(&here, &plan.header.target).is_err() => PlanState::Elsewhere,
+            Some(latest) if latest.application.in_part().is_some() => {
+                PlanState::UndoneInPart(latest)
+            }
             Some(latest) if latest.in_effect() => PlanState::Applied(latest),
             Some(latest) => PlanState::RolledBack(latest),
             None if changes_nothing(&session, loader_schema, plan).await? => PlanState::Nothing,

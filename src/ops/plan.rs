@@ -40,7 +40,7 @@ use order::{marks, order};
 use queued::match_queue;
 use request::check_batch_id;
 
-pub use leave_out::LeftOut;
+pub use leave_out::{Key, LeftOut};
 pub(crate) use request::{PREFIX, REPORT};
 pub use request::{PlanRequest, Queue, ReportUse};
 
@@ -304,6 +304,8 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         kind: Kind::Load,
         batch_id: request.batch_id.clone(),
         undoes: Vec::new(),
+        undoes_in_part: Vec::new(),
+        redone_by: Vec::new(),
         target: database,
         records: read.records,
         blocking: 0,

@@ -1,28 +1,33 @@
 //! Rollback: a plan made from the audit log instead of a batch, applied like any other.
 
 mod chosen;
+mod parts;
+mod scope;
+mod tables;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use self::chosen::{choose, loaded_columns};
+use self::chosen::{choose, redone_by};
+use self::parts::Parts;
+use self::scope::Scope;
+use self::tables::{is_ours, triggered, warnings};
+use super::plan::Key;
 use super::retry::retry;
-use super::targets::{Needs, check_limits, dependencies, parents, rows, unguarded};
+use super::targets::{check_limits, parents, rows};
 use super::{Event, OnProgress};
 use crate::error::{Error, Remedy, Result};
-use crate::pg::ledger::{self, Application};
+use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::referred::{self, Referred};
-use crate::pg::undo::{Undo, Written};
-use crate::pg::{Database, Session, Timeouts, catalog};
+use crate::pg::{Database, Session, Timeouts};
 use crate::plan::masking::Mask;
 use crate::plan::{
-    Counts, DriftReport, DriftRow, Entry, Header, Kind, LedgerTable, ReferrerReport, Skips,
-    TablePlan,
+    Action, Counts, DriftReport, DriftRow, Entry, Header, Kind, ReferrerReport, Skip, Skips,
+    TablePlan, What,
 };
 use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
-use crate::table::graph;
 use crate::table::limits::{self, Allowance};
 use crate::table::target::Target;
 
@@ -32,6 +37,14 @@ use crate::table::target::Target;
 pub struct RollbackRequest {
     /// Which applications.
     pub of: TakenBack,
+    /// Only rows of these tables; of all where none is named.
+    pub tables: Vec<String>,
+    /// Of the one table, only the rows with these natural keys; all where none is named.
+    pub keys: Vec<Key>,
+    /// Whether rows that changed since are kept as they are, instead of standing against it.
+    pub keep_edited: bool,
+    /// Whether what later loads did to these rows, and to rows that refer to them, is taken back too.
+    pub with_dependents: bool,
     /// The database.
     pub database: Database,
     /// How long to wait.
@@ -65,10 +78,19 @@ impl TakenBack {
 }
 
 impl RollbackRequest {
+    /// Whether it may come to some of the rows, or to rows of other loads.
+    fn is_in_part(&self) -> bool {
+        !self.tables.is_empty() || !self.keys.is_empty() || self.keep_edited || self.with_dependents
+    }
+
     /// With the usual settings.
     pub fn new(database: Database, of: TakenBack) -> RollbackRequest {
         RollbackRequest {
             of,
+            tables: Vec::new(),
+            keys: Vec::new(),
+            keep_edited: false,
+            with_dependents: false,
             database,
             timeouts: Timeouts::default(),
             limits: Vec::new(),
@@ -102,19 +124,27 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     events(Event::phase("connect"));
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
-    let all = ledger::applications(&session, &request.loader_schema, request.of.batch_id()).await?;
-    let chosen = choose(&all, &request.of)?;
-    let mut ledgered = merge(&chosen)?;
-    for ledger in &mut ledgered {
-        ledger.columns = loaded_columns(&all, &chosen, &ledger.table);
-    }
+    // Rows of one batch may be taken back with another.
+    let batch = request.of.batch_id().filter(|_| !request.with_dependents);
+    let all = ledger::applications(&session, &request.loader_schema, batch).await?;
+    let undone_rows = UndoneRows::new(&all);
+    let mut scope = Scope::new(
+        request,
+        &all,
+        choose(&all, &request.of, request.is_in_part())?,
+    )?;
     // There is no plan yet whose entries could be the key.
     let key = uuid::Uuid::new_v4();
-    let sensitive = ledgered.iter().map(|l| (l.table.as_str(), &l.config));
+    let sensitive = all.iter().flat_map(|a| &a.tables);
+    let sensitive = sensitive.map(|l| (l.table.as_str(), &l.config));
     let mut mask = Mask::new(key.as_bytes(), sensitive);
     session.hide(mask.clone());
-    let applications: Vec<String> = chosen.iter().map(|a| a.application.clone()).collect();
-    let mut undone = order(&session, ledgered).await?;
+    if request.with_dependents {
+        events(Event::phase("look for dependents"));
+        scope.include_dependents(&session, &undone_rows).await?;
+    }
+    let applications = scope.applications();
+    let mut undone = scope.targets(&session, &undone_rows).await?;
     let names: Vec<String> = undone.iter().map(|(t, _)| t.name.clone()).collect();
     check_limits(&request.limits, &names)?;
     let mut replaced = Vec::with_capacity(undone.len());
@@ -124,13 +154,13 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         replaced.push(limits::replaced(&own, &now));
         target.config.limits = now;
     }
-    let mut undos = Vec::with_capacity(undone.len());
-    for (target, written) in &undone {
-        events(Event::phase_of("read the audit log", &target.name));
-        let schema = &request.loader_schema;
-        let triggered = triggered(target, written);
-        let undo = Undo::collect(&session, schema, target, written, &applications, &triggered);
-        undos.push(undo.await?);
+    let undos = scope
+        .collect(&session, &undone, (&applications, &undone_rows), events)
+        .await?;
+    if request.keep_edited {
+        for undo in &undos {
+            undo.prepare_kept(&session).await?;
+        }
     }
     let references: Vec<&Qualified> = undone.iter().map(|(t, _)| &t.table.name).collect();
     let snapshot = Snapshot::begin(&session, &references).await?;
@@ -140,9 +170,20 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         ..DriftReport::default()
     };
     let mut referrers = ReferrerReport::default();
-    let from: Vec<String> = chosen
+    let mut parts = Parts::new(&session, &request.loader_schema, &undone_rows, &undos);
+    if request.keep_edited {
+        events(Event::phase("look for what changed since"));
+        parts.keep(&snapshot).await?;
+    }
+    let is_whole = scope.is_whole() && parts.kept == 0;
+    let mut changes = 0;
+    let taken_back = match is_whole {
+        true => applications.clone(),
+        false => parts.listed(&applications).await?,
+    };
+    let from: Vec<String> = taken_back
         .iter()
-        .map(|a| format!("application {}", a.application))
+        .map(|id| format!("application {id}"))
         .collect();
     let of: u64 = undos.iter().map(|u| u.written.counts.changes()).sum();
     let mut read = 0;
@@ -157,6 +198,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         };
         told(read);
         let mut rows = 0;
+        let mut unchanged = Vec::new();
         let soft = undo.target.mark().is_some();
         let is_key = |c: &str| undo.target.config.natural_key.iter().any(|k| k == c);
         // What the table's own triggers set, they will set again.
@@ -187,6 +229,10 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
                 let inserts = inverse.before.is_none();
                 let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
                 let Some(what) = what else { return Ok(()) };
+                if matches!(what, What::Skip(Skip::Unchanged(_))) {
+                    unchanged.push(undone.record_id);
+                }
+                changes += u64::from(what.action() != Action::Skip);
                 let order = undo.order(&undone.key);
                 let entry = Entry {
                     table: undo.target.name.clone(),
@@ -201,7 +247,21 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             .await?;
         drift.rows.extend(left.rows);
         drift.more += left.more;
+        if request.keep_edited {
+            for (key, skip) in undo.all_kept(&session).await? {
+                let entry = Entry {
+                    table: undo.target.name.clone(),
+                    what: What::Skip(skip),
+                    extracted: None,
+                    group: None,
+                    from: from.clone(),
+                    key,
+                };
+                writer.unordered(&undo.order(&entry.key), entry)?;
+            }
+        }
         writer.put_in_order()?;
+        parts.unchanged.insert(undo.target.place, unchanged);
         let referring = undo.referrers(&session, &undos, &mut mask).await?;
         referrers.rows.extend(referring.rows);
         referrers.more += referring.more;
@@ -231,26 +291,50 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             rejected: 0,
             triggered: triggered(target, written),
             passed_over: Default::default(),
-            warnings: [replaced, warnings(target)].concat(),
+            warnings: [replaced, warnings(target), scope.notes(&target.name)].concat(),
         });
     }
     events(Event::phase("write the plan"));
+    let (undoes, undoes_in_part) = match is_whole {
+        true => (applications.clone(), Vec::new()),
+        false => parts.split(taken_back).await?,
+    };
     snapshot.end().await?;
     if drift.count() > 0 {
         for (target, _) in &undone {
             name_rows(&session, target, &mut drift).await;
         }
         mask.drift(&mut drift);
-        return Err(drift.into());
+        let drifted = Error::from(drift);
+        return Err(match scope.is_of_loads() {
+            true => drifted.with_remedy(Remedy::KeepEdited),
+            false => drifted,
+        });
     }
     if referrers.count() > 0 {
         mask.referrers(&mut referrers);
-        return Err(referrers.into());
+        let referred = Error::from(referrers);
+        return Err(match scope.is_of_loads() {
+            true => referred.with_remedy(Remedy::Dependents),
+            false => referred,
+        });
+    }
+    if changes == 0 && !is_whole {
+        return Err(Error::blocked(match parts.kept {
+            0 => {
+                "nothing is to be undone: the rows hold what they held before the loads, or were undone already"
+            }
+            _ => {
+                "nothing can be undone: all rows that are to be undone changed since, or rows that did refer to them"
+            }
+        }));
     }
     let header = Header {
         kind: Kind::Rollback,
-        batch_id: chosen[0].batch_id.clone(),
-        undoes: applications.clone(),
+        batch_id: scope.batch_id(),
+        redone_by: redone_by(&all, undoes.iter().chain(&undoes_in_part)),
+        undoes,
+        undoes_in_part,
         target,
         records: 0,
         blocking: 0,
@@ -277,119 +361,4 @@ async fn name_rows(session: &Session, target: &Target, drift: &mut DriftReport) 
     for row in drift.rows.iter_mut().filter(is_here) {
         found.put(&mut row.key);
     }
-}
-
-/// The tables of all applications, each once, with what they wrote in sum.
-fn merge(applications: &[&Application]) -> Result<Vec<LedgerTable>> {
-    let mut tables: Vec<LedgerTable> = Vec::new();
-    for application in applications {
-        for table in &application.tables {
-            if table.counts.changes() == 0 {
-                continue;
-            }
-            if !table.config.audit_changes {
-                return Err(Error::blocked(format!(
-                    "table {} was loaded by application {} without audit_changes, so that its rows cannot be put back",
-                    table.table, application.application
-                )));
-            }
-            match tables.iter_mut().find(|t| t.table == table.table) {
-                None => tables.push(table.clone()),
-                Some(known) if known.config.natural_key != table.config.natural_key => {
-                    return Err(Error::blocked(format!(
-                        "the natural key of table {} was another one in application {}",
-                        table.table, application.application
-                    ))
-                    .with_remedy(Remedy::OneByOne));
-                }
-                Some(known)
-                    if known
-                        .types
-                        .iter()
-                        .any(|(c, t)| table.types.get(c).is_some_and(|other| other != t)) =>
-                {
-                    return Err(Error::blocked(format!(
-                        "the type of a column of table {} was another one in application {}",
-                        table.table, application.application
-                    ))
-                    .with_remedy(Remedy::OneByOne));
-                }
-                Some(known) => {
-                    let (sum, c) = (&mut known.counts, &table.counts);
-                    sum.insert += c.insert;
-                    sum.update += c.update;
-                    sum.delete += c.delete;
-                }
-            }
-        }
-    }
-    Ok(tables)
-}
-
-/// Whether loads write this column: as given, as a stamp, or as the mark of deleted rows.
-fn is_ours(target: &Target, written: &Written, column: &str) -> bool {
-    written.columns.iter().any(|c| c == column)
-        || target.config.is_stamp(column)
-        || target.mark() == Some(column)
-}
-
-/// The columns that the table's triggers may set again: stamps, and whatever no load wrote.
-fn triggered(target: &Target, written: &Written) -> Vec<String> {
-    let Target { table, config, .. } = target;
-    if table.triggers.is_empty() {
-        return Vec::new();
-    }
-    let names = table.columns.iter().map(|c| &c.name);
-    names
-        .filter(|c| !config.natural_key.contains(c))
-        .filter(|c| config.is_stamp(c) || !is_ours(target, written, c))
-        .cloned()
-        .collect()
-}
-
-/// The tables as they are now, in dependency order, each with what was done to it.
-async fn order(session: &Session, ledgered: Vec<LedgerTable>) -> Result<Vec<(Target, Written)>> {
-    let mut found = Vec::with_capacity(ledgered.len());
-    for ledger in ledgered {
-        let table = catalog::relation(session, &ledger.relation).await?;
-        found.push((ledger, table));
-    }
-    let needs: Vec<Needs<'_>> = found
-        .iter()
-        .map(|(l, table)| (l.table.as_str(), table, &l.config))
-        .collect();
-    let names: BTreeSet<String> = found.iter().map(|(l, _)| l.table.clone()).collect();
-    let order = graph::order(&names, &dependencies(&needs))?;
-    found.sort_by_key(|(l, _)| order.iter().position(|n| *n == l.table));
-    let mut ordered = Vec::with_capacity(found.len());
-    for (place, (ledger, table)) in found.into_iter().enumerate() {
-        // Its rows have their numbers; but people know them by name.
-        let lookups = referred::lookups(session, &ledger.config, &table).await;
-        let target = Target {
-            name: ledger.table,
-            table,
-            config: ledger.config,
-            lookups,
-            place,
-        };
-        let written = Written {
-            columns: ledger.columns,
-            types: ledger.types,
-            counts: ledger.counts,
-        };
-        ordered.push((target, written));
-    }
-    Ok(ordered)
-}
-
-fn warnings(target: &Target) -> Vec<String> {
-    let mut warnings: Vec<String> = unguarded(target).into_iter().collect();
-    let triggers = &target.table.triggers;
-    if !triggers.is_empty() {
-        warnings.push(format!(
-            "its triggers run when this is applied, and the columns that they set are not put back: {}",
-            triggers.join(", ")
-        ));
-    }
-    warnings
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::pg::ledger::Application;
+use crate::pg::ledger::{Application, UndoneRows};
 use crate::pg::plan::snapshot::count_rows;
 use crate::pg::{Event, OnProgress, Session};
 use crate::plan::{Counts, DriftReport, Header, Kind};
@@ -35,7 +35,9 @@ use staged::Staged;
 use write::Context;
 
 pub use locked::{Committed, Prepared};
-pub use preconditions::{RolledBack, applied_before, check_target, is_target, still_in_effect};
+pub use preconditions::{
+    RolledBack, applied_before, check_target, is_target, not_in_part, still_in_effect,
+};
 pub use record::record_failure;
 
 /// What an apply needs to know beside the plan.
@@ -96,12 +98,14 @@ pub async fn attempt(
         .await?;
     let locked = Locked::begin(session, &file.hash).await?;
     let session = &locked.session;
-    match applied_before(session, file).await? {
+    let before = applied_before(session, file).await?;
+    not_in_part(before.as_ref())?;
+    match before {
         Some(before) if before.in_effect() => return Ok(Attempt::Already(before.application)),
         before if !options.dry_run => covers(options.again.as_deref(), before.as_ref())?,
         _ => {}
     }
-    still_in_effect(session, file).await?;
+    let undone = still_in_effect(session, file).await?;
     let planned = file.header.tables.iter();
     let names: Vec<String> = planned.map(|t| t.relation.to_string()).collect();
     let tables = match staged::tables(session, file).await {
@@ -135,7 +139,7 @@ pub async fn attempt(
         },
         on_progress,
     };
-    match write(&context, plan, &tables).await {
+    match write(&context, plan, &tables, &undone).await {
         Ok(Wrote::Everything) => {}
         Ok(Wrote::Nothing) => {
             let end = Statement::new("ending the transaction", "ROLLBACK");
@@ -195,10 +199,15 @@ enum Wrote {
 }
 
 /// Verifies, writes, reads back, and writes audit log, ledger and queue.
-async fn write(context: &Context<'_>, plan: &Arc<Executable>, tables: &[Staged]) -> Result<Wrote> {
+async fn write(
+    context: &Context<'_>,
+    plan: &Arc<Executable>,
+    tables: &[Staged],
+    undone: &UndoneRows,
+) -> Result<Wrote> {
     let (session, on_progress) = (context.session, context.on_progress);
     let header = &plan.plan().header;
-    undone::check(context, header, tables).await?;
+    undone::check(context, header, tables, undone).await?;
     let of = tables.len() as u64;
     on_progress(Event::Locking { tables: 0, of });
     let mut differs = !queued::lock(session, context.origin.loader_schema).await?;
@@ -287,7 +296,7 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     let session = locked.session;
     let header = &plan.plan().header;
     // The plan's rows referred to rows that were there, and others were not.
-    if e.code() == Some("23503") && header.undoes.is_empty() {
+    if e.code() == Some("23503") && header.kind == Kind::Load {
         if tables.iter().any(|t| !t.target.lookups.is_empty())
             && let Ok(Some(report)) = drift_again(&session, plan).await
         {
@@ -298,6 +307,12 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
              which it deletes; nothing was written; make a new plan and have it reviewed",
         );
     }
+    if e.code() == Some("23503") {
+        return e.and(
+            ": a row that is put back refers to one that is not there, or others refer to a row that would go; nothing was \
+             written; roll back those rows too, or settle with whoever has changed them",
+        );
+    }
     if !matches!(e.code(), Some("23505" | "23P01")) {
         return e;
     }
@@ -305,15 +320,15 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     match drift_again(&session, plan).await {
         Ok(Some(report)) => report.into(),
         // One load cannot have done that, but several in turn can.
-        _ if header.undoes.len() > 1 => e
+        _ if header.taken_back().len() > 1 => e
             .and(": between these loads, rows took over values of a unique key from each other")
             .with_remedy(Remedy::OneByOne),
-        _ if marks && !header.undoes.is_empty() => e.and(
+        _ if marks && header.kind == Kind::Rollback => e.and(
             ": rows that are only marked as deleted (soft_delete) keep what must be unique; a unique index of the rows that \
              are not marked would allow this",
         ),
         // A trigger may have given the value.
-        _ if header.undoes.is_empty()
+        _ if header.kind == Kind::Load
             && tables.iter().all(|t| t.target.table.triggers.is_empty()) =>
         {
             e.with_kind(ErrorKind::Drift).and(

@@ -4,6 +4,9 @@ use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Statement, Values, all};
 
+/// The operations on rows, as SQL behind a row's alias; the log has those of the queue too.
+pub(in crate::pg) const ON_ROWS: &str = "operation IN ('INSERT', 'UPDATE', 'DELETE')";
+
 /// Which rows of the audit log; absent ones do not matter.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filter<'a> {

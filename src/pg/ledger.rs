@@ -1,6 +1,9 @@
 //! The ledger: which plans were applied, when, by whom, and which are taken back.
 
-use std::collections::BTreeSet;
+mod in_part;
+mod undoable;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -10,6 +13,9 @@ use crate::pg::Session;
 use crate::plan::LedgerTable;
 use crate::sql::{Ident, Literal, Statement, Values};
 use crate::text::escape;
+
+pub use in_part::{UndoneRows, counts};
+pub use undoable::undoable;
 
 /// One application of one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,8 +32,11 @@ pub struct Application {
     pub actor: String,
     /// When, in UTC.
     pub applied_at: String,
-    /// The applications that it took back.
+    /// The applications that it took back: all that was still to be undone of them.
     pub undoes: Vec<String>,
+    /// The applications of which it took back some rows and left others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undoes_in_part: Vec<String>,
     /// Its tables, in dependency order.
     pub tables: Vec<LedgerTable>,
     /// Records read for its plan.
@@ -36,6 +45,26 @@ pub struct Application {
     pub rejected: u64,
     /// The application that took it back, where one did and was not taken back itself.
     pub undone_by: Option<String>,
+    /// The applications that took back some of its rows, newest first, where it is not taken back as a
+    /// whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undone_in_part_by: Vec<String>,
+    /// How many of its rows these took back, by table.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub undone_rows: BTreeMap<String, u64>,
+}
+
+impl Application {
+    /// How many rows it changed.
+    pub fn rows(&self) -> u64 {
+        self.tables.iter().map(|t| t.counts.changes()).sum()
+    }
+
+    /// `undone in part: 3 of 120 rows`, where it is.
+    pub fn in_part(&self) -> Option<String> {
+        let undone: u64 = self.undone_rows.values().sum();
+        (undone > 0).then(|| format!("undone in part: {undone} of {} rows", self.rows()))
+    }
 }
 
 /// The latest application of a plan.
@@ -79,7 +108,10 @@ impl fmt::Display for Latest {
             "applied at {applied_at} by {actor} (application {application})"
         )?;
         match &self.undone {
-            None => Ok(()),
+            None => match self.application.in_part() {
+                Some(in_part) => write!(f, " and {in_part}"),
+                None => Ok(()),
+            },
             Some(by) => write!(
                 f,
                 " and rolled back at {} by {}",
@@ -90,7 +122,7 @@ impl fmt::Display for Latest {
     }
 }
 
-/// The applications of one batch, or of all, newest first.
+/// The applications of one batch, and what took them back, or those of all batches, newest first.
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
@@ -116,67 +148,116 @@ pub async fn applications(
                 batch_id: row.text(3)?.to_owned(),
                 actor: row.text(4)?.to_owned(),
                 applied_at: row.text(5)?.to_owned(),
-                undoes: row.text(6)?.split_whitespace().map(str::to_owned).collect(),
+                undoes: words(row.text(6)?),
                 tables,
                 records: row.parsed(8)?,
                 rejected: row.parsed(9)?,
+                undoes_in_part: words(row.text(10)?),
                 undone_by: None,
+                undone_in_part_by: Vec::new(),
+                undone_rows: BTreeMap::new(),
             })
         })
         .collect::<Result<_>>()?;
     mark_undone(&mut all);
+    if let Some(batch_id) = batch_id {
+        retain_batch(&mut all, batch_id);
+    }
+    let undone = UndoneRows::new(&all);
+    if !undone.is_empty() {
+        for row in session.rows(&undone.count(schema)).await? {
+            let of = row.text(0)?;
+            for application in all.iter_mut().filter(|a| a.application == of) {
+                let (table, rows) = (row.text(1)?.to_owned(), row.parsed(2)?);
+                application.undone_rows.insert(table, rows);
+            }
+        }
+    }
     Ok(all)
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Leaves the applications of a batch and those that take some of them back. `all` is newest first.
+fn retain_batch(all: &mut Vec<Application>, batch_id: &str) {
+    let own = all.iter().filter(|a| a.batch_id == batch_id);
+    let mut of_batch: BTreeSet<String> = own.map(|a| a.application.clone()).collect();
+    for application in all.iter().rev() {
+        if application.takes_back().any(|of| of_batch.contains(of)) {
+            of_batch.insert(application.application.clone());
+        }
+    }
+    all.retain(|a| of_batch.contains(&a.application));
 }
 
 pub(in crate::pg) fn list(schema: &str, batch_id: Option<&str>) -> Statement {
     let mut values = Values::default();
     let only = batch_id.map_or_else(String::new, |batch_id| {
-        format!("WHERE batch_id = {}", values.text(batch_id))
+        // Rows of one batch may be taken back with another.
+        format!(
+            "WHERE batch_id = {} OR kind = 'rollback'",
+            values.text(batch_id)
+        )
     });
     let sql = format!(
         "SELECT application::text, plan_hash, kind, batch_id, actor, applied_at::text, \
-         pg_catalog.array_to_string(undoes, ' '), tables::text, records::text, rejected::text \
+         pg_catalog.array_to_string(undoes, ' '), tables::text, records::text, rejected::text, \
+         pg_catalog.array_to_string(coalesce(undoes_in_part, '{{}}'), ' ') \
          FROM {}.loader_ledger {only} ORDER BY sequence DESC",
         Ident(schema)
     );
     Statement::with("reading the ledger", sql, values)
 }
 
-/// The ids of the applications that are taken back.
+/// The ids of the applications that are taken back, and which of the others are in part.
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
-pub async fn undone(session: &Session, schema: &str) -> Result<Vec<String>> {
+pub async fn undone(session: &Session, schema: &str) -> Result<(Vec<String>, UndoneRows)> {
     let sql = format!(
-        "SELECT application::text, pg_catalog.array_to_string(undoes, ' ') FROM {}.loader_ledger \
-         WHERE undoes <> '{{}}' ORDER BY sequence DESC",
+        "SELECT application::text, pg_catalog.array_to_string(undoes, ' '), \
+           pg_catalog.array_to_string(coalesce(undoes_in_part, '{{}}'), ' ') \
+         FROM {}.loader_ledger WHERE kind = 'rollback' ORDER BY sequence DESC",
         Ident(schema)
     );
     let rows = session
         .rows(&Statement::new("reading the ledger", sql))
         .await?;
     let mut undone: Vec<String> = Vec::new();
+    let mut in_part = UndoneRows::default();
     // As in `mark_undone`: whoever takes it back comes first.
     for row in &rows {
-        if !undone.iter().any(|id| row.get(0) == Some(id.as_str())) {
-            undone.extend(row.text(1)?.split_whitespace().map(str::to_owned));
+        let by = row.text(0)?;
+        if undone.iter().any(|id| id == by) {
+            continue;
+        }
+        undone.extend(words(row.text(1)?));
+        for of in words(row.text(2)?) {
+            in_part.add(by, &of);
         }
     }
-    Ok(undone)
+    Ok((undone, in_part))
 }
 
 /// Marks what is taken back. `all` is newest first: whoever takes an application back is newer
 /// than it, so it is decided already whether that still counts.
 fn mark_undone(all: &mut [Application]) {
-    let mut undone: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut undone: BTreeMap<String, String> = BTreeMap::new();
+    let mut in_part: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for application in all {
-        application.undone_by = undone
-            .iter()
-            .find(|(of, _)| *of == application.application)
-            .map(|(_, by)| by.clone());
-        if application.undone_by.is_none() {
-            let by = &application.application;
-            undone.extend(application.undoes.iter().map(|of| (of.clone(), by.clone())));
+        let (id, by) = (&application.application, &application.application);
+        application.undone_by = undone.get(id).cloned();
+        if application.undone_by.is_some() {
+            continue;
+        }
+        application.undone_in_part_by = in_part.remove(id).unwrap_or_default();
+        for of in &application.undoes {
+            undone.entry(of.clone()).or_insert_with(|| by.clone());
+        }
+        for of in &application.undoes_in_part {
+            in_part.entry(of.clone()).or_default().push(by.clone());
         }
     }
 }
@@ -248,6 +329,9 @@ mod tests {
             records: 0,
             rejected: 0,
             undone_by: None,
+            undoes_in_part: Vec::new(),
+            undone_in_part_by: Vec::new(),
+            undone_rows: BTreeMap::new(),
         }
     }
 

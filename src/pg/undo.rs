@@ -2,9 +2,13 @@
 
 mod audited;
 mod compare;
+mod covered;
+mod dependents;
 mod drift;
+mod kept;
 mod referrers;
 mod retyped;
+mod selected;
 #[cfg(test)]
 mod statements;
 
@@ -13,10 +17,14 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::beside::Beside;
+use crate::pg::ledger::UndoneRows;
 use crate::plan::{AppliedChange, Counts, Fingerprint, Values};
 use crate::planfile::order_key;
 use crate::sql::{Literal, Qualified, Statement, Temporary, text_array};
 use crate::table::target::Target;
+
+pub use dependents::Dependent;
+pub use selected::Selected;
 
 /// One table of the applications that are taken back.
 pub struct Undo<'a> {
@@ -27,6 +35,10 @@ pub struct Undo<'a> {
     loader_schema: &'a str,
     /// The applications that are taken back.
     applications: &'a [String],
+    /// Which of their rows are undone already.
+    undone: UndoneRows,
+    /// Whether some of the rows that these changed are left out.
+    is_selected: bool,
     /// Columns that the images hold and the table has no more.
     gone: Vec<String>,
     /// Columns that the table has got since some of the applications.
@@ -42,10 +54,14 @@ pub struct Written {
     pub types: BTreeMap<String, String>,
     /// How many rows of each kind.
     pub counts: Counts,
+    /// How many rows the rollbacks changed that undid some of these.
+    pub undone: u64,
 }
 
 /// One row that was changed, and is as it was left.
 pub struct Undone {
+    /// The audit log's name of it.
+    pub record_id: String,
     /// The change as it was made.
     pub applied: AppliedChange,
     /// The natural key.
@@ -55,8 +71,8 @@ pub struct Undone {
 }
 
 impl<'a> Undo<'a> {
-    /// Collects the changes of `applications` to one table: the oldest image before and the newest
-    /// after of each row. `triggered` are columns that the table's triggers may have set again since.
+    /// Collects the changes of `applications` to one table that are not undone yet, all or those that are
+    /// selected: the oldest image before and the newest after of each row. `triggered` are columns that the table's triggers may have set again since.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database); [`Blocked`](crate::ErrorKind::Blocked) where the audit log is not complete.
@@ -65,20 +81,26 @@ impl<'a> Undo<'a> {
         loader_schema: &'a str,
         target: &'a Target,
         written: &'a Written,
-        applications: &'a [String],
+        (applications, undone): (&'a [String], &UndoneRows),
+        selected: Option<&Selected>,
         triggered: &[String],
     ) -> Result<Undo<'a>> {
         let mut undo = Undo::described(loader_schema, target, written, applications);
+        undo.undone = undone.of(applications);
         session.run(&undo.create()).await?;
         let rows = session.execute(&undo.fill()).await?;
         let audited = session.count(&undo.count_audited()).await?;
-        let written = written.counts.changes();
+        let written = written.counts.changes() + written.undone;
         if audited != written {
             return Err(Error::blocked(format!(
                 "{}: the audit log has {audited} changes of this load and the ledger says {written}; without the complete \
                  log it cannot be taken back",
                 undo.target.name
             )));
+        }
+        if let Some(selected) = selected {
+            undo.is_selected = true;
+            undo.select(session, selected).await?;
         }
         undo.find_gone_and_added(session).await?;
         // A row that was changed once has nothing in between.
@@ -105,9 +127,22 @@ impl<'a> Undo<'a> {
             written,
             loader_schema,
             applications,
+            undone: UndoneRows::default(),
+            is_selected: false,
             gone: Vec::new(),
             added: Vec::new(),
         }
+    }
+
+    /// Forgets the changes.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn forget(&self, session: &Session) -> Result<()> {
+        let sql = format!("DROP TABLE {}", self.temporary());
+        session
+            .run(&self.reading(sql, crate::sql::Values::default()))
+            .await
     }
 
     fn doing(&self, what: &str) -> String {

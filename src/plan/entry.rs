@@ -104,6 +104,12 @@ pub enum Skip {
     Gone,
     /// Somebody said that it is to be left out.
     LeftOut(Why),
+    /// Of a rollback: the row changed since the load, and is kept as it is.
+    EditedSince,
+    /// Of a rollback: the row is gone since the load, and stays so.
+    GoneSince,
+    /// Of a rollback: rows that stay refer to the row, and it is kept for them.
+    ReferredTo,
 }
 
 /// Why a record is left out by name, as who said so.
@@ -142,6 +148,9 @@ impl Skip {
             Skip::Superseded => "superseded",
             Skip::Gone => "gone",
             Skip::LeftOut(_) => "left_out",
+            Skip::EditedSince => "edited_since",
+            Skip::GoneSince => "gone_since",
+            Skip::ReferredTo => "referred_to",
         }
     }
 
@@ -156,7 +165,15 @@ impl Skip {
             Skip::Superseded => &mut skips.superseded,
             Skip::Gone => &mut skips.gone,
             Skip::LeftOut(_) => &mut skips.left_out,
+            Skip::EditedSince => &mut skips.edited_since,
+            Skip::GoneSince => &mut skips.gone_since,
+            Skip::ReferredTo => &mut skips.referred_to,
         }
+    }
+
+    /// Whether the row is one that a rollback leaves as it is, although it is still to be undone.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Skip::EditedSince | Skip::GoneSince | Skip::ReferredTo)
     }
 
     /// Why, for people.
@@ -170,6 +187,9 @@ impl Skip {
             Skip::Duplicate => "an identical copy of another record",
             Skip::Superseded => "a later record with the same key wins",
             Skip::Gone => "to be deleted, and not there",
+            Skip::EditedSince => "changed since the load, and kept",
+            Skip::GoneSince => "gone since the load, and stays so",
+            Skip::ReferredTo => "kept, because rows that stay refer to it",
         })
     }
 }

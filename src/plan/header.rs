@@ -139,8 +139,16 @@ pub struct Header {
     pub kind: Kind,
     /// The batch it loads or takes back.
     pub batch_id: String,
-    /// The applications it takes back, newest first; empty for a load.
+    /// The applications it takes back, newest first: all that is still to be undone of them; empty for
+    /// a load.
     pub undoes: Vec<String>,
+    /// The applications of which it takes back some rows and leaves others, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undoes_in_part: Vec<String>,
+    /// The applications that brought rows of these back after an earlier rollback, newest first: this is
+    /// another plan than that was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redone_by: Vec<String>,
     /// Where it applies.
     pub target: TargetDatabase,
     /// Records read.
@@ -166,6 +174,8 @@ impl Header {
             kind,
             batch_id: batch_id.to_owned(),
             undoes: Vec::new(),
+            undoes_in_part: Vec::new(),
+            redone_by: Vec::new(),
             target: TargetDatabase {
                 database: String::new(),
                 identity: String::new(),
@@ -180,6 +190,11 @@ impl Header {
             tables: Vec::new(),
             salt: None,
         }
+    }
+
+    /// The applications that it takes back, whole or in part.
+    pub fn taken_back(&self) -> Vec<String> {
+        [self.undoes.as_slice(), &self.undoes_in_part].concat()
     }
 
     /// The last line people see, and scripts look for.

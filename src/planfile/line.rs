@@ -121,6 +121,9 @@ enum Reason {
     Superseded,
     Gone,
     LeftOut,
+    EditedSince,
+    GoneSince,
+    ReferredTo,
 }
 
 fn is_false(b: &bool) -> bool {
@@ -198,6 +201,9 @@ impl From<Entry> for EntryLine {
                         (line.message, line.by) = (why.reason, why.by);
                         Reason::LeftOut
                     }
+                    Skip::EditedSince => Reason::EditedSince,
+                    Skip::GoneSince => Reason::GoneSince,
+                    Skip::ReferredTo => Reason::ReferredTo,
                 });
             }
             What::Violation(v) => {
@@ -253,6 +259,9 @@ impl TryFrom<EntryLine> for Entry {
                     reason: line.message.take(),
                     by: line.by.take(),
                 }),
+                Reason::EditedSince => Skip::EditedSince,
+                Reason::GoneSince => Skip::GoneSince,
+                Reason::ReferredTo => Skip::ReferredTo,
             }),
             Action::Violation => What::Violation(Violation {
                 kind: line.kind.take().ok_or_else(|| need("kind"))?,

@@ -1,5 +1,6 @@
 //! Reading: the only way to a plan is through its verification.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::path::Path;
@@ -211,14 +212,17 @@ impl PlanFile {
             return Err(seal.closed(&self.name));
         }
         let header = &self.header;
-        if header.undoes.is_empty() != (header.kind == Kind::Load) {
+        let taken_back = header.taken_back();
+        let unlike: BTreeSet<&String> = taken_back.iter().collect();
+        let wrong = taken_back.is_empty() != (header.kind == Kind::Load);
+        if wrong || unlike.len() != taken_back.len() {
             return Err(Error::plan_refused(format!(
                 "{}: the plan is a {} and takes back {}: it was not made by the loader; make a new plan",
                 self.name,
                 header.kind.word(),
-                match header.undoes.is_empty() {
+                match taken_back.is_empty() {
                     true => "nothing".to_owned(),
-                    false => header.undoes.join(", "),
+                    false => taken_back.join(", "),
                 }
             )));
         }

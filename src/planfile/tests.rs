@@ -172,6 +172,8 @@ fn header() -> Header {
         kind: Kind::Load,
         batch_id: "b".into(),
         undoes: vec!["an application".into()],
+        undoes_in_part: Vec::new(),
+        redone_by: Vec::new(),
         target: TargetDatabase {
             database: "d".into(),
             identity: "1/2".into(),

@@ -58,6 +58,12 @@ const SCRIPT: &str = concat!(
 pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) -> Result<()> {
     let failed = |e: std::io::Error| Error::io("writing the plan as a page", e);
     let header = &plan.header;
+    let mut filter = filter.clone();
+    if filter.actions.is_empty() && header.skips().kept() > 0 {
+        // What a rollback keeps is what it does not do: that is shown.
+        filter.actions = Action::BY_URGENCY.to_vec();
+    }
+    let filter = &filter;
     let few = Filter {
         limit: Some(top::NAMED),
         ..filter.clone()

@@ -24,7 +24,7 @@ pub use sources::Sources;
 pub struct Filter {
     /// Only these tables; all if empty.
     pub tables: Vec<String>,
-    /// Only these actions; all but skips if empty.
+    /// Only these actions; all but skips if empty, and rows that a rollback keeps.
     pub actions: Vec<Action>,
     /// Only rows of which a key value contains this.
     pub key: Option<String>,
@@ -68,8 +68,9 @@ impl Filter {
 
     /// Whether an entry is shown.
     pub fn takes(&self, entry: &Entry) -> bool {
-        let action = entry.what.action();
-        self.of_action(action)
+        // What a rollback keeps is what it does not do: that is shown.
+        let kept = matches!(&entry.what, What::Skip(skip) if skip.is_kept());
+        (self.of_action(entry.what.action()) || kept && self.actions.is_empty())
             && self.of_table(&entry.table)
             && (self.group.is_none() || self.group == entry.group)
             && self.key.as_ref().is_none_or(|part| {

@@ -72,16 +72,27 @@ pub fn operation(kind: Kind) -> &'static str {
     }
 }
 
-/// What a rollback takes back, where that is more than one load.
+/// What a rollback takes back, where that is more than one load, or not all of it.
 pub fn takes_back(header: &Header) -> Option<String> {
-    match header.undoes.as_slice() {
-        [] | [_] => None,
+    let in_part = &header.undoes_in_part;
+    let whole = match header.undoes.as_slice() {
+        [] => None,
+        [_] if in_part.is_empty() => None,
+        [one] => Some(format!("Takes back the application {one}")),
         several => Some(format!(
             "Takes back {} applications: {}",
             several.len(),
             several.join(", ")
         )),
-    }
+    };
+    let in_part = (!in_part.is_empty()).then(|| {
+        format!(
+            "Takes back in part, and leaves the rest to a later rollback: {}",
+            in_part.join(", ")
+        )
+    });
+    let parts: Vec<String> = whole.into_iter().chain(in_part).collect();
+    (!parts.is_empty()).then(|| parts.join(". "))
 }
 
 /// How many records are left out, where some are.

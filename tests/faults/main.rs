@@ -4,7 +4,7 @@
 //! How much is tried follows variables of the environment: `TEST_ROUND_TRIPS` random schemas from
 //! the seed `TEST_SEED` on, `TEST_KILLS`, `TEST_ENDS`, `TEST_CRASHES` moments of an apply of
 //! `TEST_ROWS` rows, `TEST_CUTS` bytes, every place at every message with `TEST_ALL=1`,
-//! `TEST_ROUNDS` beside a writer, `TEST_WITNESS` applies before a witness. `TEST_LOADER` is another build of the program.
+//! `TEST_ROUNDS` beside a writer, `TEST_HISTORIES` histories of loads and rollbacks, `TEST_WITNESS` applies before a witness. `TEST_LOADER` is another build of the program.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -25,6 +25,8 @@ mod cuts;
 mod edges;
 mod failures;
 mod guards;
+mod histories;
+mod in_part;
 mod races;
 mod rollback;
 mod round_trips;

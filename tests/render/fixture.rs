@@ -154,6 +154,8 @@ pub fn write_noted(
         kind,
         batch_id: "batch_20240115_143022".into(),
         undoes: Vec::new(),
+        undoes_in_part: Vec::new(),
+        redone_by: Vec::new(),
         target: TargetDatabase {
             database: "idhub".into(),
             identity: "1/2".into(),

@@ -35,6 +35,59 @@ pub enum Key {
     Columns(Vec<(String, Option<String>)>),
 }
 
+impl Key {
+    /// The key that a text names: its value, or a JSON array or object of several.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) where a value of several is none itself.
+    pub fn parse(text: &str) -> Result<Key> {
+        let several = text.starts_with(['[', '{']);
+        let json = several.then(|| serde_json::from_str(text).ok()).flatten();
+        key(json.unwrap_or_else(|| text.into()))
+            .map_err(|what| Error::config(format!("the key {}: {what}", crate::text::escape(text))))
+    }
+
+    /// Its values with the names of their columns, in the order of a natural key; none where it is another
+    /// key's.
+    fn values<'k>(&'k self, natural_key: &'k [String]) -> Vec<(&'k String, &'k Option<String>)> {
+        match self {
+            Key::Values(values) if values.len() == natural_key.len() => {
+                natural_key.iter().zip(values).collect()
+            }
+            Key::Columns(columns) if columns.len() == natural_key.len() => {
+                let find = |name| columns.iter().find(|(column, _)| column == name);
+                let found = natural_key.iter().map(|name| Some((name, &find(name)?.1)));
+                found.collect::<Option<_>>().unwrap_or_default()
+            }
+            Key::Values(_) | Key::Columns(_) => Vec::new(),
+        }
+    }
+
+    /// What PostgreSQL is given for each column of the natural key of `target`, in its order.
+    pub(in crate::ops) fn read(
+        &self,
+        target: &Target,
+    ) -> std::result::Result<Vec<Option<String>>, String> {
+        let values = self.values(&target.config.natural_key);
+        if values.is_empty() {
+            return Err(format!(
+                "the natural key of {} is {}",
+                target.name,
+                target.config.natural_key.join(", ")
+            ));
+        }
+        let texts = target.key().into_iter().map(|(column, _)| {
+            let text = values.iter().find(|(name, _)| **name == column.name);
+            let text = text.and_then(|(_, text)| text.as_deref());
+            let given = text.map(Value::Cell).ok_or("null is in no key")?;
+            let read = Reading::new(column, &target.config).read(&given);
+            let read = read.map_err(|refused| format!("{}: {}", column.name, refused.why))?;
+            Ok(read.text.map(|text| text.into_owned()))
+        });
+        texts.collect()
+    }
+}
+
 /// A line that is a JSON object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -186,9 +239,8 @@ pub(super) fn note(session: &Session, named: &[LeftOut], target: &Target) -> Opt
         .filter(|left| left.table == target.name)
         .collect();
     let shown = own.iter().take(NAMED).map(|left| {
-        let values = values(left, target)
-            .into_iter()
-            .map(|(_, value)| value.clone());
+        let values = left.key.values(&target.config.natural_key);
+        let values = values.into_iter().map(|(_, value)| value.clone());
         let values: Vec<Option<String>> = values.collect();
         let id = match values.as_slice() {
             [Some(one)] => one.clone(),
@@ -219,30 +271,9 @@ pub(super) fn note(session: &Session, named: &[LeftOut], target: &Target) -> Opt
     ))
 }
 
-/// The values of a key in the order of the natural key of `target`; none where it is another key's.
-fn values<'l>(left: &'l LeftOut, target: &'l Target) -> Vec<(&'l String, &'l Option<String>)> {
-    let names = &target.config.natural_key;
-    match &left.key {
-        Key::Values(values) if values.len() == names.len() => names.iter().zip(values).collect(),
-        Key::Columns(columns) if columns.len() == names.len() => {
-            let find = |name| columns.iter().find(|(column, _)| column == name);
-            let found = names.iter().map(|name| Some((name, &find(name)?.1)));
-            found.collect::<Option<_>>().unwrap_or_default()
-        }
-        Key::Values(_) | Key::Columns(_) => Vec::new(),
-    }
-}
-
 /// The COPY line of the `n`-th record that is left out, one of `target`.
 fn line(n: usize, left: &LeftOut, target: &Target) -> std::result::Result<Vec<u8>, String> {
-    let values = values(left, target);
-    if values.is_empty() {
-        return Err(format!(
-            "the natural key of {} is {}",
-            target.name,
-            target.config.natural_key.join(", ")
-        ));
-    }
+    let values = left.key.values(&target.config.natural_key);
     let looked_up = |(name, _): &&(&String, _)| target.config.references.contains_key(*name);
     if let Some((name, _)) = values.iter().find(looked_up) {
         return Err(format!(
@@ -252,14 +283,9 @@ fn line(n: usize, left: &LeftOut, target: &Target) -> std::result::Result<Vec<u8
     let why = serde_json::to_string(&left.why).map_err(|e| e.to_string())?;
     let mut out = format!("{n}\t").into_bytes();
     push_copy_text(&mut out, Some(&why));
-    for (column, _) in target.key() {
-        let text = values.iter().find(|(name, _)| **name == column.name);
-        let text = text.and_then(|(_, text)| text.as_deref());
-        let given = text.map(Value::Cell).ok_or("null is in no key")?;
-        let read = Reading::new(column, &target.config).read(&given);
-        let read = read.map_err(|refused| format!("{}: {}", column.name, refused.why))?;
+    for text in left.key.read(target)? {
         out.push(b'\t');
-        push_copy_text(&mut out, read.text.as_deref());
+        push_copy_text(&mut out, text.as_deref());
     }
     out.push(b'\n');
     Ok(out)

@@ -4,39 +4,35 @@ use std::collections::BTreeSet;
 
 use super::TakenBack;
 use crate::error::{Error, Remedy, Result};
-use crate::pg::ledger::Application;
-use crate::plan::Kind;
+use crate::pg::ledger::{Application, undoable};
 
-/// The applications to take back, newest first.
-pub(super) fn choose<'a>(all: &'a [Application], of: &TakenBack) -> Result<Vec<&'a Application>> {
+/// The applications to take back, newest first; `in_part` says that it may be some of their rows.
+pub(super) fn choose<'a>(
+    all: &'a [Application],
+    of: &TakenBack,
+    in_part: bool,
+) -> Result<Vec<&'a Application>> {
     match of {
-        TakenBack::Application(id) => Ok(vec![application(all, id)?]),
-        TakenBack::Batch(id) => loads_in_effect(all, id),
-    }
-}
-
-fn application<'a>(all: &'a [Application], id: &str) -> Result<&'a Application> {
-    let Some(found) = all.iter().find(|a| a.application == id) else {
-        return Err(
-            Error::config(format!("there is no application {id} in the ledger"))
-                .with_remedy(Remedy::History),
-        );
-    };
-    match &found.undone_by {
-        Some(by) => Err(Error::config(format!(
-            "the application {id} was taken back already, by {by}"
-        ))),
-        None => Ok(found),
+        TakenBack::Application(id) => Ok(vec![undoable(all, id)?]),
+        TakenBack::Batch(id) => loads_in_effect(all, id, in_part),
     }
 }
 
 /// All loads of a batch, of which `all` are the applications, that are in effect.
-fn loads_in_effect<'a>(all: &'a [Application], batch: &str) -> Result<Vec<&'a Application>> {
-    let known = !all.is_empty();
-    let in_effect: BTreeSet<&str> = all
-        .iter()
-        .filter(|a| a.kind == Kind::Load.word() && a.undone_by.is_none())
-        .map(|load| last_redone(all, load).application.as_str())
+fn loads_in_effect<'a>(
+    all: &'a [Application],
+    batch: &str,
+    in_part: bool,
+) -> Result<Vec<&'a Application>> {
+    let of_batch = || all.iter().filter(|a| a.batch_id == batch);
+    let known = of_batch().next().is_some();
+    let in_effect = of_batch().filter(|a| a.is_load() && a.undone_by.is_none());
+    let in_effect: BTreeSet<&str> = in_effect
+        .map(|load| match in_part || was_in_part(all, load) {
+            true => load,
+            false => last_redone(all, load),
+        })
+        .map(|a| a.application.as_str())
         .collect();
     let loads: Vec<&Application> = all
         .iter()
@@ -53,6 +49,13 @@ fn loads_in_effect<'a>(all: &'a [Application], batch: &str) -> Result<Vec<&'a Ap
         ))
         .with_remedy(Remedy::History)),
     }
+}
+
+/// Whether some rows of a load were ever taken back without the others: then no rollback of a rollback has
+/// all of them.
+fn was_in_part(all: &[Application], load: &Application) -> bool {
+    all.iter()
+        .any(|a| a.undoes_in_part.contains(&load.application))
 }
 
 /// What brought a load into effect last: the load itself, or the newest rollback of a rollback of
@@ -81,12 +84,25 @@ pub(super) fn loaded_columns(
     while let Some(application) = open.pop() {
         open.extend(
             all.iter()
-                .filter(|a| application.undoes.contains(&a.application)),
+                .filter(|a| application.takes_back().any(|of| *of == a.application)),
         );
-        if application.kind == Kind::Load.word() {
+        if application.is_load() {
             let tables = application.tables.iter().filter(|t| t.table == table);
             columns.extend(tables.flat_map(|t| t.columns.iter().cloned()));
         }
     }
     columns.into_iter().collect()
+}
+
+/// The rollbacks of rollbacks that brought rows of these applications back, newest first.
+pub(super) fn redone_by<'a>(
+    all: &[Application],
+    of: impl Iterator<Item = &'a String>,
+) -> Vec<String> {
+    let of: BTreeSet<&String> = of.collect();
+    let undoes = |a: &&Application| a.takes_back().any(|id| of.contains(id));
+    let rollbacks: BTreeSet<&String> = all.iter().filter(undoes).map(|a| &a.application).collect();
+    let redoes = |a: &&Application| a.takes_back().any(|id| rollbacks.contains(id));
+    let redone = all.iter().filter(redoes);
+    redone.map(|a| a.application.clone()).collect()
 }

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
-use crate::pg::ledger::{self, Latest};
+use crate::pg::ledger::{self, Latest, UndoneRows};
 use crate::plan::TargetDatabase;
 use crate::planfile::PlanFile;
 
@@ -85,28 +85,41 @@ pub(super) fn covers(again: Option<&str>, before: Option<&Latest>) -> Result<()>
     }
 }
 
-/// What a rollback takes back must not have been taken back by another.
+/// A plan of which some rows were undone is neither applied nor to be applied again.
+///
+/// # Errors
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) where some were.
+pub fn not_in_part(before: Option<&Latest>) -> Result<()> {
+    match before {
+        Some(before) if before.application.in_part().is_some() => {
+            Err(Error::plan_refused(format!(
+                "the plan was {before}; it is not applied again: make a new plan, which has what is missing"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a rollback takes back must not have been taken back by another. Returns which rows of it were.
 ///
 /// # Errors
 /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where it was; [`Database`](crate::ErrorKind::Database).
-pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<()> {
+pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<UndoneRows> {
     let header = &file.header;
-    if header.undoes.is_empty() {
-        return Ok(());
+    let taken_back = header.taken_back();
+    if taken_back.is_empty() {
+        return Ok(UndoneRows::default());
     }
-    let schema = &header.target.loader_schema;
-    let all = ledger::applications(session, schema, Some(&header.batch_id)).await?;
-    for id in &header.undoes {
-        let what = match all.iter().find(|a| a.application == *id) {
-            None => "is not in the ledger".to_owned(),
-            Some(application) => match &application.undone_by {
-                None => continue,
-                Some(by) => format!("was taken back already (by {by})"),
-            },
-        };
-        return Err(Error::plan_refused(format!(
-            "the application {id}, which this rollback would take back, {what}"
-        )));
+    let all = ledger::applications(session, &header.target.loader_schema, None).await?;
+    for id in &taken_back {
+        let undoable = ledger::undoable(&all, id)
+            .map_err(|e| e.with_kind(ErrorKind::PlanRefused).and("; make a new plan"))?;
+        if header.undoes_in_part.contains(id) && !undoable.is_load() {
+            return Err(Error::plan_refused(format!(
+                "the plan takes the rollback {id} back in part, and a rollback is taken back as a whole: it was not made \
+                 by the loader; make a new one"
+            )));
+        }
     }
-    Ok(())
+    Ok(UndoneRows::new(&all).of(&taken_back))
 }

@@ -24,7 +24,7 @@ pub(super) async fn record(
     write_one(enter_in_ledger(origin, header, tables)?).await?;
     for table in &header.tables {
         let status = match table.rejected {
-            0 => "success",
+            0 if header.undoes_in_part.is_empty() => "success",
             _ => "partial",
         };
         let (kind, changes) = (header.kind, table.counts.changes());
@@ -68,14 +68,15 @@ pub(in crate::pg) fn enter_in_ledger(
         .map_err(|e| Error::local("writing the ledger").caused_by(e))?;
     let mut values = Values::default();
     let sql = format!(
-        "INSERT INTO {ledger} (application, plan_hash, kind, batch_id, actor, applied_at, undoes, tables, records, rejected) \
-         VALUES ({}::uuid, {}, {}, {}, {}, pg_catalog.now(), {}::uuid[], {}::jsonb, {}, {})",
+        "INSERT INTO {ledger} (application, plan_hash, kind, batch_id, actor, applied_at, undoes, undoes_in_part, tables, records, rejected) \
+         VALUES ({}::uuid, {}, {}, {}, {}, pg_catalog.now(), {}::uuid[], nullif({}::uuid[], '{{}}'), {}::jsonb, {}, {})",
         values.text(origin.application),
         values.text(origin.plan_hash),
         values.text(header.kind.word()),
         values.text(origin.batch_id),
         values.text(origin.actor),
         values.texts(&header.undoes),
+        values.texts(&header.undoes_in_part),
         values.text(tables),
         header.records,
         header.rejected,

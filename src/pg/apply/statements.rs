@@ -7,6 +7,7 @@ use super::staged::Staged;
 use super::staged::fate::Fate;
 use super::{effects, queued, record, undone};
 use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
+use crate::pg::ledger::UndoneRows;
 use crate::pg::phase::Phase;
 use crate::plan::{Counts, DriftState, Header, Kind, TablePlan};
 use crate::sql::{Qualified, Statement};
@@ -192,9 +193,11 @@ fn comparing_with_the_audit_log() {
     };
     let [subjects, samples] = staged();
     let statements = [
-        subjects.not_undone(&ORIGIN, &undoes[..1]),
-        samples.not_undone(&ORIGIN, &undoes),
-        undone::other_tables(&ORIGIN, &header),
+        subjects.not_undone(&ORIGIN, &undoes[..1], &UndoneRows::default()),
+        samples.not_undone(&ORIGIN, &undoes, &UndoneRows::default()),
+        samples.not_changed(&ORIGIN, &undoes, &UndoneRows::default()),
+        samples.count_taken_back(&ORIGIN, &undoes, &UndoneRows::default()),
+        undone::other_tables(&ORIGIN, &header, &UndoneRows::default()),
     ];
     assert_snapshot("sql_undone", &printed(statements));
 }

@@ -99,6 +99,7 @@ pub(super) const COLUMNS: [(&str, &[(&str, Holds)]); 5] = [
             ("actor", Text),
             ("applied_at", Time),
             ("undoes", Uuids),
+            ("undoes_in_part", Uuids),
             ("tables", Json),
             ("records", Number),
             ("rejected", Number),

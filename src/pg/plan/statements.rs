@@ -123,9 +123,14 @@ fn checking() {
         schema: "public".into(),
         name: "audit_log".into(),
     };
-    statements.push(subjects.count_older(&audit_log, &[]));
-    statements
-        .push(samples.find_older(&audit_log, &["6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]));
+    statements.push(subjects.count_older(&audit_log, &Default::default()));
+    statements.push(samples.find_older(
+        &audit_log,
+        &(
+            vec!["6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()],
+            Default::default(),
+        ),
+    ));
     assert_snapshot("sql_check", &printed(statements));
 }
 

@@ -3,11 +3,9 @@
 use super::{Undo, without};
 use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
-use crate::sql::{Literal, Statement, Values, list};
+use crate::pg::audit::ON_ROWS;
+use crate::sql::{Literal, Statement, Values, all, list};
 use crate::table::schema::Column;
-
-/// The operations on rows; the log has those of the queue too.
-const ON_ROWS: &str = "operation IN ('INSERT', 'UPDATE', 'DELETE')";
 
 impl Undo<'_> {
     pub(in crate::pg) fn create(&self) -> Statement {
@@ -20,11 +18,19 @@ impl Undo<'_> {
         self.reading(sql, Values::default())
     }
 
-    /// The condition that an audit row is of these applications' changes to the table.
+    /// The condition that audit row `a` is one of these applications' changes to the table which are still
+    /// to be undone.
     fn ours(&self, values: &mut Values) -> String {
+        let of = self.of(self.applications, values);
+        let remains = self.undone.remains(&self.audit_log(), values);
+        all([of].into_iter().chain(remains))
+    }
+
+    /// The condition that audit row `a` is a change of the table by one of `applications`.
+    pub(super) fn of(&self, applications: &[String], values: &mut Values) -> String {
         format!(
-            "application = ANY ({}::uuid[]) AND table_name = {} AND {ON_ROWS}",
-            values.texts(self.applications),
+            "a.application = ANY ({}::uuid[]) AND a.table_name = {} AND a.{ON_ROWS}",
+            values.texts(applications),
             values.text(&self.target.name)
         )
     }
@@ -43,13 +49,13 @@ impl Undo<'_> {
         let images = if self.applications.len() == 1 {
             // One application changes a row once.
             format!(
-                "SELECT record_id, old_values AS before, new_values AS after, id AS last FROM {audit} WHERE {ours}"
+                "SELECT a.record_id, a.old_values AS before, a.new_values AS after, a.id AS last FROM {audit} a WHERE {ours}"
             )
         } else {
             format!(
                 "SELECT f.record_id, f.old_values AS before, l.new_values AS after, l.id AS last FROM (\
-                   SELECT pg_catalog.min(id) AS first, pg_catalog.max(id) AS last FROM {audit} \
-                   WHERE {ours} GROUP BY record_id) r \
+                   SELECT pg_catalog.min(a.id) AS first, pg_catalog.max(a.id) AS last FROM {audit} a \
+                   WHERE {ours} GROUP BY a.record_id) r \
                  JOIN {audit} f ON f.id = r.first JOIN {audit} l ON l.id = r.last"
             )
         };
@@ -62,13 +68,17 @@ impl Undo<'_> {
         self.reading(sql, values)
     }
 
-    /// How many changes the audit log has.
+    /// How many changes the audit log has, of the applications and of the rollbacks that undid some of them.
     pub(in crate::pg) fn count_audited(&self) -> Statement {
         let mut values = Values::default();
+        let mut applications = self.applications.to_vec(); // each once, for they are counted
+        applications.extend_from_slice(self.undone.by());
+        applications.sort();
+        applications.dedup();
         let sql = format!(
-            "SELECT pg_catalog.count(*) FROM {} WHERE {}",
+            "SELECT pg_catalog.count(*) FROM {} a WHERE {}",
             self.audit_log(),
-            self.ours(&mut values)
+            self.of(&applications, &mut values)
         );
         self.reading(sql, values)
     }
@@ -159,10 +169,17 @@ impl Undo<'_> {
     /// Some rows that an application found otherwise than the one before had left them.
     pub(in crate::pg) fn broken(&self) -> Statement {
         let mut values = Values::default();
+        let only = match self.is_selected {
+            true => format!(
+                " AND EXISTS (SELECT FROM {} s WHERE s.record_id = a.record_id)",
+                self.temporary()
+            ),
+            false => String::new(),
+        };
         let sql = format!(
-            "SELECT DISTINCT record_id FROM (SELECT record_id, old_values, \
-               pg_catalog.lag(new_values) OVER w AS left_as, pg_catalog.row_number() OVER w AS n \
-             FROM {audit} WHERE {ours} WINDOW w AS (PARTITION BY record_id ORDER BY id)) x \
+            "SELECT DISTINCT record_id FROM (SELECT a.record_id, a.old_values, \
+               pg_catalog.lag(a.new_values) OVER w AS left_as, pg_catalog.row_number() OVER w AS n \
+             FROM {audit} a WHERE {ours}{only} WINDOW w AS (PARTITION BY a.record_id ORDER BY a.id)) x \
              WHERE n > 1 AND coalesce(NOT x.old_values OPERATOR(pg_catalog.@>) (x.left_as{without}), \
                x.left_as IS NOT NULL OR x.old_values IS NOT NULL) ORDER BY 1 LIMIT 20",
             audit = self.audit_log(),

@@ -42,6 +42,32 @@ impl Undo<'_> {
         snapshot: &Snapshot<'_>,
         sink: &mut dyn FnMut(Undone) -> Result<()>,
     ) -> Result<Left> {
+        let mut drifted: BTreeMap<Vec<u8>, Drifted> = BTreeMap::new();
+        let mut left = Left::default();
+        self.compare(snapshot, sink, &mut |row| {
+            let mut order = self.order(&row.key);
+            order.extend_from_slice(&row.audited.to_be_bytes());
+            drifted.insert(order, row);
+            if drifted.len() > NAMED {
+                drifted.pop_last();
+                left.more += 1;
+            }
+            Ok(())
+        })
+        .await?;
+        for row in drifted.into_values() {
+            left.rows.push(self.describe(snapshot.session, row).await?);
+        }
+        Ok(left)
+    }
+
+    /// Gives every row that was changed and is as it was left to `sink`, and the others to `drifted`.
+    pub(super) async fn compare(
+        &self,
+        snapshot: &Snapshot<'_>,
+        sink: &mut dyn FnMut(Undone) -> Result<()>,
+        drifted: &mut dyn FnMut(Drifted) -> Result<()>,
+    ) -> Result<()> {
         let session = snapshot.session;
         let one_row = snapshot.finds_one_row(self.target);
         let statement = if one_row.await? {
@@ -50,8 +76,6 @@ impl Undo<'_> {
             self.compare_all()
         };
         let mut lines = session.copy_out(&statement).await?;
-        let mut drifted: BTreeMap<Vec<u8>, Drifted> = BTreeMap::new();
-        let mut left = Left::default();
         let mut line = CopyRow::default();
         while lines.next(&mut line).await? {
             let (key, applied) = self.applied(&line)?;
@@ -62,35 +86,26 @@ impl Undo<'_> {
                 (None, n, _) if n > 0 && applied.before.is_some() => Some(DriftState::Appeared),
                 _ => None,
             };
+            let record_id = parsed(statement.doing(), line.get(RECORD_ID), RECORD_ID)?;
             let Some(state) = state else {
                 let digest = line.get(DIGEST).map(|d| Fingerprint(d.to_owned()));
                 sink(Undone {
+                    record_id,
                     applied,
                     key,
                     digest,
                 })?;
                 continue;
             };
-            let mut order = self.order(&key);
-            order.extend_from_slice(&number(AUDITED)?.to_be_bytes());
-            let row = Drifted {
+            drifted(Drifted {
                 key,
                 state,
                 applied,
-                record_id: parsed(statement.doing(), line.get(RECORD_ID), RECORD_ID)?,
+                record_id,
                 audited: number(AUDITED)?,
-            };
-            drifted.insert(order, row);
-            if drifted.len() > NAMED {
-                drifted.pop_last();
-                left.more += 1;
-            }
+            })?;
         }
-        drop(lines);
-        for row in drifted.into_values() {
-            left.rows.push(self.describe(session, row).await?);
-        }
-        Ok(left)
+        Ok(())
     }
 
     /// The change that a line tells of, and the natural key of its row.

@@ -122,7 +122,7 @@ impl Undo<'_> {
     ) -> Statement {
         let sql = format!(
             "SELECT {named}, s.record_id FROM {} ORDER BY s.record_id COLLATE \"C\", {named} COLLATE \"C\" LIMIT {NAMED}",
-            self.of_referring(key, child)
+            self.still_referring(key, child)
         );
         Statement::new(doing(key), sql)
     }
@@ -135,16 +135,16 @@ impl Undo<'_> {
     ) -> Statement {
         let sql = format!(
             "SELECT pg_catalog.count(*) FROM {}",
-            self.of_referring(key, child)
+            self.still_referring(key, child)
         );
         Statement::new(doing(key), sql)
     }
 
-    fn of_referring(&self, key: &ForeignKey, child: Option<&Undo<'_>>) -> String {
-        let spared = match child {
-            None => String::new(),
-            Some(child) => format!(" AND NOT {}", child.lets_go(key)),
-        };
+    /// For `FROM`: the rows `s` that would be deleted with the rows `c` that refer to them and stay.
+    pub(super) fn still_referring(&self, key: &ForeignKey, child: Option<&Undo<'_>>) -> String {
+        let spared = child.map_or_else(String::new, |child| {
+            format!(" AND NOT {}", child.lets_go(key))
+        });
         format!(
             "{found} JOIN {child} c ON {refers} WHERE s.before IS NULL{spared}",
             found = self.beside().found(),
@@ -217,14 +217,14 @@ async fn name_keys(session: &Session, undo: &Undo<'_>, keys: Vec<&mut Key>) {
     }
 }
 
-fn doing(key: &ForeignKey) -> String {
+pub(super) fn doing(key: &ForeignKey) -> String {
     format!(
         "looking for rows of {} that refer to what would be deleted",
         key.child
     )
 }
 
-fn can_read_child(key: &ForeignKey) -> Statement {
+pub(super) fn can_read_child(key: &ForeignKey) -> Statement {
     let mut values = Values::default();
     let sql = format!(
         "SELECT pg_catalog.has_schema_privilege({}, 'USAGE') \

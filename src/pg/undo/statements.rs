@@ -1,9 +1,11 @@
 //! Snapshots of the SQL of taking loads back, and of the loader's own tables.
 
 use super::referrers::named_by;
-use super::{Undo, Written};
+use super::{Selected, Undo, Written};
 use crate::pg::fixture::{assert_snapshot, printed, schema};
-use crate::pg::{audit, ledger, queue};
+use crate::pg::ledger::{self, UndoneRows};
+use crate::pg::{audit, queue};
+use crate::plan::Skip;
 
 #[test]
 fn taking_back() {
@@ -29,6 +31,15 @@ fn taking_back() {
     let named = named_by(table, &schema[1].config.natural_key);
     let by_place = named_by(table, &[]);
     let refers = &schema[1].table.foreign_keys[0];
+    let mut in_part = UndoneRows::default();
+    in_part.add(&both[1], &both[0]);
+    let loads = (&both[..], &in_part);
+    let keys = [vec!["1".to_owned(); schema[1].config.natural_key.len()]];
+    let selected = |applications: &[String]| Selected {
+        applications: applications.to_vec(),
+        keys: Some(keys.to_vec()),
+        further: ["A".to_owned()].into(),
+    };
     let statements = [
         samples.create(),
         samples.fill(),
@@ -48,6 +59,15 @@ fn taking_back() {
         subjects.count_referring(refers, Some(samples)),
         subjects.referring(refers, Some(samples), &named),
         subjects.referring(refers, None, &by_place),
+        twice.not_changed(&selected(&applications), &keys),
+        twice.unselect(&selected(&applications)),
+        samples.create_kept(),
+        samples.keep(&["A".into()], &Skip::EditedSince),
+        subjects.keep_for(refers, Some(samples)),
+        samples.list_kept(),
+        samples.covered(&["A".into()]),
+        subjects.find_changed_later(loads),
+        subjects.find_referring_later(refers, &schema[1], Some(samples), loads),
     ];
     assert_snapshot("sql_undo", &printed(statements));
 }

@@ -65,6 +65,11 @@ fn facts(h: &Header) -> Vec<(&'static str, String)> {
         ),
         ("search path", target.search_path.join(", ")),
         ("applications taken back", h.undoes.join(", ")),
+        (
+            "applications taken back in part",
+            h.undoes_in_part.join(", "),
+        ),
+        ("applications brought back by", h.redone_by.join(", ")),
         ("records", h.records.to_string()),
         ("violations that block", h.blocking.to_string()),
         ("records left out", h.rejected.to_string()),

@@ -49,6 +49,9 @@ pub fn top(plan: &PlanFile, selection: &Selection, name: &str) -> Markup {
                 @if !header.undoes.is_empty() {
                     div { dt { "Takes back" } dd.code { (header.undoes.join(", ")) } }
                 }
+                @if !header.undoes_in_part.is_empty() {
+                    div { dt { "Takes back in part" } dd.code { (header.undoes_in_part.join(", ")) } }
+                }
                 div { dt { "Plan" } dd.code.all { (plan.hash) } }
                 @for line in crate::render::sealed(plan) { div { dt { "Encrypted" } dd { (line) } } }
                 @if verdict == Verdict::Applicable {

@@ -53,8 +53,10 @@ impl Fate {
             What::Update { .. } => Fate::Update,
             What::Delete { .. } => Fate::Delete,
             What::Skip(Skip::Unchanged(_)) => Fate::Unchanged,
-            What::Skip(Skip::Exists | Skip::Conflict) => Fate::Present,
-            What::Skip(Skip::Missing | Skip::Gone) => Fate::Missing,
+            What::Skip(Skip::Exists | Skip::Conflict | Skip::EditedSince | Skip::ReferredTo) => {
+                Fate::Present
+            }
+            What::Skip(Skip::Missing | Skip::Gone | Skip::GoneSince) => Fate::Missing,
             What::Skip(Skip::Duplicate | Skip::Superseded | Skip::LeftOut(_))
             | What::Violation(_) => return None,
         })

@@ -1,6 +1,6 @@
 //! All entries of a plan into its temporary tables, while it is read and verified again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -98,8 +98,13 @@ fn read(
     };
     let (mut queue, mut rejected) = (Vec::new(), Vec::new());
     let mask = plan.mask();
-    let undoes = plan.header.undoes.iter();
-    let undoes: Vec<String> = undoes.map(|id| format!("application {id}")).collect();
+    let undoes = plan.header.taken_back();
+    let undoes: BTreeSet<String> = undoes
+        .iter()
+        .map(|id| format!("application {id}"))
+        .collect();
+    // In one order or another, the same for all.
+    let mut named: Option<Vec<String>> = None;
     let mut records = 0u64;
     let mut fragments: HashMap<String, u64> = HashMap::new();
     plan.stream(&mut |item| {
@@ -110,8 +115,12 @@ fn read(
                 *fragments.entry(fragment.table).or_default() += 1;
             }
             Item::Entry(entry) => {
-                if !undoes.is_empty() && entry.from != undoes {
-                    return Err(disagrees("applications that it takes back"));
+                if !undoes.is_empty() && named.as_ref() != Some(&entry.from) {
+                    let from: BTreeSet<String> = entry.from.iter().cloned().collect();
+                    if named.is_some() || from != undoes || from.len() != entry.from.len() {
+                        return Err(disagrees("list of applications that it takes back"));
+                    }
+                    named = Some(entry.from.clone());
                 }
                 push_rejected(&mut rejected, &entry, &mask);
                 if let Some(lines) = encoder.entry(&entry)? {

@@ -2,10 +2,11 @@
 
 use super::After;
 use crate::error::Result;
+use crate::pg::Session;
 use crate::pg::beside::{ABSENT, FOUND};
+use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
-use crate::pg::{Session, ledger};
 use crate::plan::decision::writes_sql;
 use crate::sql::{Qualified, Statement, Values, all, any};
 use crate::table::config::OnOlder;
@@ -19,6 +20,9 @@ pub struct Older {
     /// The numbers of the tables of which such records stand among the findings.
     pub tables: Vec<usize>,
 }
+
+/// The applications that are taken back, and the rows of others that are.
+type Undone = (Vec<String>, UndoneRows);
 
 /// Looks for such records in all tables.
 ///
@@ -65,7 +69,7 @@ impl After<'_> {
         &self,
         session: &Session,
         audit_log: &Qualified,
-        undone: &[String],
+        undone: &Undone,
     ) -> Result<Option<String>> {
         let row = session.row(&self.count_older(audit_log, undone)).await?;
         let records: u64 = row.parsed(0)?;
@@ -87,7 +91,7 @@ impl After<'_> {
     }
 
     /// How many there are, and of the first its key, its time and that of its row.
-    pub(in crate::pg) fn count_older(&self, audit_log: &Qualified, undone: &[String]) -> Statement {
+    pub(in crate::pg) fn count_older(&self, audit_log: &Qualified, undone: &Undone) -> Statement {
         let mut values = Values::default();
         let older = self.select_older(audit_log, undone, &mut values);
         let sql = format!(
@@ -98,7 +102,7 @@ impl After<'_> {
     }
 
     /// Notes them among the findings.
-    pub(in crate::pg) fn find_older(&self, audit_log: &Qualified, undone: &[String]) -> Statement {
+    pub(in crate::pg) fn find_older(&self, audit_log: &Qualified, undone: &Undone) -> Statement {
         let mut values = Values::default();
         let older = self.select_older(audit_log, undone, &mut values);
         let sql = format!(
@@ -112,12 +116,7 @@ impl After<'_> {
     }
 
     /// A query of them: their numbers, keys, times, and the time of the newest data of their rows.
-    fn select_older(
-        &self,
-        audit_log: &Qualified,
-        undone: &[String],
-        values: &mut Values,
-    ) -> String {
+    fn select_older(&self, audit_log: &Qualified, undone: &Undone, values: &mut Values) -> String {
         let (target, beside) = (self.target, self.stage.beside());
         let of_record = record_id(target.key_columns().iter().map(|c| c.staged_text("s")));
         let parts = self.parts();
@@ -132,7 +131,7 @@ impl After<'_> {
                  CASE WHEN s._goes THEN {FOUND} AND {live} ELSE {ABSENT} OR {differs} END AS changes \
                FROM {from} WHERE {conditions} ORDER BY s._n{then_live_first}) r, \
              LATERAL (SELECT pg_catalog.max(a.extracted_at) AS newest FROM {audit_log} a WHERE a.record_id = r.id \
-               AND a.table_name = {table} AND a.extracted_at > r.extracted AND a.application <> ALL ({undone}::uuid[])) d \
+               AND a.table_name = {table} AND a.extracted_at > r.extracted AND {in_effect}) d \
              WHERE r.changes AND d.newest IS NOT NULL ORDER BY r.n",
             of_row = target.record_id("t"),
             live = beside.live(),
@@ -141,7 +140,12 @@ impl After<'_> {
             conditions = all(conditions),
             then_live_first = beside.then_live_first(),
             table = values.text(&target.name),
-            undone = values.texts(undone),
+            in_effect = all([format!(
+                "a.application <> ALL ({}::uuid[])",
+                values.texts(&undone.0)
+            )]
+            .into_iter()
+            .chain(undone.1.remains(audit_log, values))),
         )
     }
 }

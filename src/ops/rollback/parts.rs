@@ -1,0 +1,88 @@
+//! Which applications a rollback takes back as a whole, and which in part.
+
+use std::collections::BTreeMap;
+
+use crate::error::Result;
+use crate::pg::Session;
+use crate::pg::ledger::UndoneRows;
+use crate::pg::plan::snapshot::Snapshot;
+use crate::pg::undo::Undo;
+
+/// The rows that are taken back, of all that are still to be.
+pub(super) struct Parts<'a> {
+    session: &'a Session,
+    loader_schema: &'a str,
+    undone: &'a UndoneRows,
+    undos: &'a [Undo<'a>],
+    /// How many rows are kept although they are to be taken back.
+    pub(super) kept: u64,
+    /// The rows of each table that need no change.
+    pub(super) unchanged: BTreeMap<usize, Vec<String>>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn new(
+        session: &'a Session,
+        loader_schema: &'a str,
+        undone: &'a UndoneRows,
+        undos: &'a [Undo<'a>],
+    ) -> Parts<'a> {
+        Parts {
+            session,
+            loader_schema,
+            undone,
+            undos,
+            kept: 0,
+            unchanged: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps rows that changed since, and those that would be deleted and to which rows refer that stay.
+    pub(super) async fn keep(&mut self, snapshot: &Snapshot<'_>) -> Result<()> {
+        for undo in self.undos {
+            self.kept += undo.keep_edited(snapshot).await?;
+        }
+        // What is kept refers to other rows itself.
+        loop {
+            let mut more = 0;
+            for undo in self.undos.iter().rev() {
+                more += undo.keep_referred(self.session, self.undos).await?;
+            }
+            self.kept += more;
+            if more == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Those of the applications that changed rows which are taken back or kept.
+    pub(super) async fn listed(&self, applications: &[String]) -> Result<Vec<String>> {
+        let mut listed = BTreeMap::new();
+        for undo in self.undos {
+            listed.extend(undo.count_listed(self.session, self.kept > 0).await?);
+        }
+        let listed = |id: &&String| listed.contains_key(*id);
+        Ok(applications.iter().filter(listed).cloned().collect())
+    }
+
+    /// Those of which nothing is left to be taken back, and the others.
+    pub(super) async fn split(
+        &self,
+        applications: Vec<String>,
+    ) -> Result<(Vec<String>, Vec<String>)> {
+        let mut undone: BTreeMap<String, u64> = BTreeMap::new();
+        for undo in self.undos {
+            let unchanged = self.unchanged.get(&undo.target.place);
+            let unchanged = unchanged.map_or(&[][..], Vec::as_slice);
+            for (id, rows) in undo.count_undone(self.session, unchanged).await? {
+                *undone.entry(id).or_default() += rows;
+            }
+        }
+        let remaining = self
+            .undone
+            .remaining(self.session, self.loader_schema, &applications)
+            .await?;
+        let is_whole = |id: &String| undone.get(id) == remaining.get(id);
+        Ok(applications.into_iter().partition(is_whole))
+    }
+}

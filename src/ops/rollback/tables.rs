@@ -1,0 +1,135 @@
+//! The tables of the applications that are taken back: what was done to them, and how they are now.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Remedy, Result};
+use crate::ops::targets::{Needs, dependencies, unguarded};
+use crate::pg::ledger::Application;
+use crate::pg::undo::Written;
+use crate::pg::{Session, catalog, referred};
+use crate::plan::LedgerTable;
+use crate::table::graph;
+use crate::table::target::Target;
+
+/// The tables of all applications that are meant, each once, with what they wrote in sum.
+pub(super) fn merge(
+    applications: &[&Application],
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<LedgerTable>> {
+    let mut tables: Vec<LedgerTable> = Vec::new();
+    for application in applications {
+        for table in &application.tables {
+            if table.counts.changes() == 0 || !is_meant(&table.table) {
+                continue;
+            }
+            if !table.config.audit_changes {
+                return Err(Error::blocked(format!(
+                    "table {} was loaded by application {} without audit_changes, so that its rows cannot be put back",
+                    table.table, application.application
+                )));
+            }
+            match tables.iter_mut().find(|t| t.table == table.table) {
+                None => tables.push(table.clone()),
+                Some(known) if known.config.natural_key != table.config.natural_key => {
+                    return Err(Error::blocked(format!(
+                        "the natural key of table {} was another one in application {}",
+                        table.table, application.application
+                    ))
+                    .with_remedy(Remedy::OneByOne));
+                }
+                Some(known)
+                    if known
+                        .types
+                        .iter()
+                        .any(|(c, t)| table.types.get(c).is_some_and(|other| other != t)) =>
+                {
+                    return Err(Error::blocked(format!(
+                        "the type of a column of table {} was another one in application {}",
+                        table.table, application.application
+                    ))
+                    .with_remedy(Remedy::OneByOne));
+                }
+                Some(known) => {
+                    let (sum, c) = (&mut known.counts, &table.counts);
+                    sum.insert += c.insert;
+                    sum.update += c.update;
+                    sum.delete += c.delete;
+                }
+            }
+        }
+    }
+    Ok(tables)
+}
+
+/// Whether loads write this column: as given, as a stamp, or as the mark of deleted rows.
+pub(super) fn is_ours(target: &Target, written: &Written, column: &str) -> bool {
+    written.columns.iter().any(|c| c == column)
+        || target.config.is_stamp(column)
+        || target.mark() == Some(column)
+}
+
+/// The columns that the table's triggers may set again: stamps, and whatever no load wrote.
+pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
+    let Target { table, config, .. } = target;
+    if table.triggers.is_empty() {
+        return Vec::new();
+    }
+    let names = table.columns.iter().map(|c| &c.name);
+    names
+        .filter(|c| !config.natural_key.contains(c))
+        .filter(|c| config.is_stamp(c) || !is_ours(target, written, c))
+        .cloned()
+        .collect()
+}
+
+/// The tables as they are now, in dependency order, each with what was done to it.
+pub(super) async fn order(
+    session: &Session,
+    ledgered: Vec<LedgerTable>,
+    undone: impl Fn(&str) -> u64,
+) -> Result<Vec<(Target, Written)>> {
+    let mut found = Vec::with_capacity(ledgered.len());
+    for ledger in ledgered {
+        let table = catalog::relation(session, &ledger.relation).await?;
+        found.push((ledger, table));
+    }
+    let needs: Vec<Needs<'_>> = found
+        .iter()
+        .map(|(l, table)| (l.table.as_str(), table, &l.config))
+        .collect();
+    let names: BTreeSet<String> = found.iter().map(|(l, _)| l.table.clone()).collect();
+    let order = graph::order(&names, &dependencies(&needs))?;
+    found.sort_by_key(|(l, _)| order.iter().position(|n| *n == l.table));
+    let mut ordered = Vec::with_capacity(found.len());
+    for (place, (ledger, table)) in found.into_iter().enumerate() {
+        // Its rows have their numbers; but people know them by name.
+        let lookups = referred::lookups(session, &ledger.config, &table).await;
+        let target = Target {
+            name: ledger.table,
+            table,
+            config: ledger.config,
+            lookups,
+            place,
+        };
+        let written = Written {
+            undone: undone(&target.name),
+            columns: ledger.columns,
+            types: ledger.types,
+            counts: ledger.counts,
+        };
+        ordered.push((target, written));
+    }
+    Ok(ordered)
+}
+
+pub(super) fn warnings(target: &Target) -> Vec<String> {
+    let mut warnings: Vec<String> = unguarded(target).into_iter().collect();
+    let triggers = &target.table.triggers;
+    if !triggers.is_empty() {
+        warnings.push(format!(
+            "its triggers run when this is applied, and the columns that they set are not put back: {}",
+            triggers.join(", ")
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,87 @@
+//! What may be undone, and in which order: loads in any order and in part; rollbacks as a whole, and
+//! newest first where several concern one load.
+
+use std::collections::BTreeSet;
+
+use super::Application;
+use crate::error::{Error, Remedy, Result};
+use crate::plan::Kind;
+
+impl Application {
+    /// Whether it loaded a batch.
+    pub fn is_load(&self) -> bool {
+        self.kind == Kind::Load.word()
+    }
+
+    /// The applications that it took back, whole or in part.
+    pub fn takes_back(&self) -> impl Iterator<Item = &String> {
+        self.undoes.iter().chain(&self.undoes_in_part)
+    }
+}
+
+/// The application `id` among `all`, if it may be undone now.
+///
+/// # Errors
+/// [`Config`](crate::ErrorKind::Config) where it is not there, is undone already, or where another rollback must be undone before.
+pub fn undoable<'a>(all: &'a [Application], id: &str) -> Result<&'a Application> {
+    let Some(found) = all.iter().find(|a| a.application == id) else {
+        return Err(
+            Error::config(format!("there is no application {id} in the ledger"))
+                .with_remedy(Remedy::History),
+        );
+    };
+    if let Some(by) = &found.undone_by {
+        return Err(Error::config(format!(
+            "the application {id} was taken back already, by {by}"
+        )));
+    }
+    match in_the_way(all, found) {
+        None => Ok(found),
+        Some(by) => Err(Error::config(format!(
+            "the rollback {id} cannot be taken back while the later one {} of the same load is in effect; take that one \
+             back first",
+            by.application
+        ))),
+    }
+}
+
+/// A later rollback that concerns a load which `of`, a rollback, concerns too. Two that each took rows of
+/// a load back are about different rows and do not mind each other.
+fn in_the_way<'a>(all: &'a [Application], of: &Application) -> Option<&'a Application> {
+    if of.is_load() {
+        return None;
+    }
+    let loads = loads(all, of);
+    let later = all.iter().take_while(|a| a.application != of.application);
+    let mut later = later.filter(|a| !a.is_load() && a.undone_by.is_none());
+    later.find(|by| {
+        let both = loads_of(all, by, &loads);
+        both.iter().any(|load| {
+            let in_part = |a: &Application| a.undoes_in_part.contains(load);
+            !(in_part(of) && in_part(by))
+        })
+    })
+}
+
+/// The loads that a rollback undoes or brings back.
+fn loads<'a>(all: &'a [Application], of: &'a Application) -> BTreeSet<&'a String> {
+    let mut loads = BTreeSet::new();
+    let mut open = vec![of];
+    while let Some(application) = open.pop() {
+        if application.is_load() {
+            loads.insert(&application.application);
+        }
+        let ids: BTreeSet<&String> = application.takes_back().collect();
+        open.extend(all.iter().filter(|a| ids.contains(&a.application)));
+    }
+    loads
+}
+
+fn loads_of<'a>(
+    all: &'a [Application],
+    by: &'a Application,
+    among: &BTreeSet<&String>,
+) -> Vec<&'a String> {
+    let loads = loads(all, by).into_iter();
+    loads.filter(|load| among.contains(*load)).collect()
+}

@@ -1,0 +1,149 @@
+//! Rows that are not undone although they are still to be: they changed since, or rows that stay refer to
+//! them.
+
+use super::Undo;
+use super::referrers::{can_read_child, doing};
+use crate::error::{Error, Result};
+use crate::pg::Session;
+use crate::pg::plan::snapshot::Snapshot;
+use crate::plan::{DriftState, Row, Skip, Values};
+use crate::sql::{Statement, Temporary};
+use crate::table::schema::ForeignKey;
+
+impl Undo<'_> {
+    fn kept(&self) -> Temporary {
+        Temporary {
+            what: "kept",
+            number: self.target.place,
+        }
+    }
+
+    /// Makes room for rows that are kept.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn prepare_kept(&self, session: &Session) -> Result<()> {
+        session.run(&self.create_kept()).await
+    }
+
+    pub(in crate::pg) fn create_kept(&self) -> Statement {
+        let sql = format!(
+            "CREATE TEMPORARY TABLE {} (record_id text, image jsonb, reason text)",
+            self.kept().bare()
+        );
+        self.reading(sql, crate::sql::Values::default())
+    }
+
+    /// Keeps the rows that are not as they were left. Returns how many.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn keep_edited(&self, snapshot: &Snapshot<'_>) -> Result<u64> {
+        let (mut edited, mut gone) = (Vec::new(), Vec::new());
+        self.compare(snapshot, &mut |_| Ok(()), &mut |row| {
+            match row.state {
+                DriftState::Changed | DriftState::Appeared => edited.push(row.record_id),
+                DriftState::Vanished => gone.push(row.record_id),
+            }
+            Ok(())
+        })
+        .await?;
+        let mut kept = 0;
+        for (ids, reason) in [(edited, Skip::EditedSince), (gone, Skip::GoneSince)] {
+            if !ids.is_empty() {
+                kept += snapshot.session.execute(&self.keep(&ids, &reason)).await?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Keeps the rows that would be deleted and to which rows refer that stay. Returns how many.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn keep_referred(&self, session: &Session, all: &[Undo<'_>]) -> Result<u64> {
+        let mut kept = 0;
+        if self.target.mark().is_some() {
+            return Ok(kept); // a marked row can still be referred to
+        }
+        for key in &self.target.table.referrers {
+            if session.holds(&can_read_child(key)).await? {
+                let child = all.iter().find(|u| u.target.table.name == key.child);
+                kept += session.execute(&self.keep_for(key, child)).await?;
+            }
+        }
+        Ok(kept)
+    }
+
+    pub(in crate::pg) fn keep(&self, ids: &[String], reason: &Skip) -> Statement {
+        let mut values = crate::sql::Values::default();
+        let only = format!("s.record_id = ANY ({})", values.texts(ids));
+        let sql = format!("WITH {}", self.move_to_kept("", &only, reason));
+        self.reading(sql, values)
+    }
+
+    pub(in crate::pg) fn keep_for(&self, key: &ForeignKey, child: Option<&Undo<'_>>) -> Statement {
+        let sql = format!(
+            "WITH referred AS (SELECT DISTINCT s.record_id FROM {}), {}",
+            self.still_referring(key, child),
+            self.move_to_kept(
+                " USING referred r",
+                "s.record_id = r.record_id",
+                &Skip::ReferredTo
+            )
+        );
+        Statement::new(doing(key), sql)
+    }
+
+    fn move_to_kept(&self, using: &str, only: &str, reason: &Skip) -> String {
+        format!(
+            "gone AS (DELETE FROM {undo} s{using} WHERE {only} RETURNING s.record_id, coalesce(s.after, s.before) AS image) \
+             INSERT INTO {kept} SELECT g.record_id, g.image, '{reason}' FROM gone g",
+            undo = self.temporary(),
+            kept = self.kept(),
+            reason = reason.reason(),
+        )
+    }
+
+    pub(in crate::pg) fn list_kept(&self) -> Statement {
+        let sql = format!("SELECT k.image::text, k.reason FROM {} k", self.kept());
+        self.reading(sql, crate::sql::Values::default())
+    }
+
+    /// The rows that are kept, by their natural keys, and why.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn all_kept(&self, session: &Session) -> Result<Vec<(Values, Skip)>> {
+        let rows = session.rows(&self.list_kept()).await?.into_iter();
+        let rows = rows.map(|row| {
+            // What cannot be read may be a sensitive value, and is not repeated.
+            let image: Row = serde_json::from_str(row.text(0)?).map_err(|_| {
+                Error::local(format!(
+                    "{}: an image in the audit log is not one that the loader wrote",
+                    self.target.name
+                ))
+            })?;
+            let kept = [Skip::EditedSince, Skip::GoneSince, Skip::ReferredTo];
+            let reason = row.text(1)?;
+            let skip = kept.into_iter().find(|skip| skip.reason() == reason);
+            let skip = skip.ok_or_else(|| Error::local(format!("rows are kept for {reason}")))?;
+            let names = self.target.config.natural_key.iter();
+            let key = names.filter_map(|k| Some((k.clone(), image.get(k)?.clone().into())));
+            Ok((key.collect(), skip))
+        });
+        rows.collect()
+    }
+
+    /// The names of the rows that are undone or kept, as SQL.
+    pub fn listed(&self, with_kept: bool) -> String {
+        let undone = format!("SELECT s.record_id FROM {} s", self.temporary());
+        match with_kept {
+            true => format!(
+                "{undone} UNION ALL SELECT k.record_id FROM {} k",
+                self.kept()
+            ),
+            false => undone,
+        }
+    }
+}
