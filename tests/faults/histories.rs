@@ -60,6 +60,15 @@ struct Model {
 /// Why a rollback is refused.
 type Refused = &'static str;
 
+/// A row before and after.
+type Both = (Option<Row>, Option<Row>);
+
+/// The rows that a rollback sets.
+type Set = BTreeMap<Key, Option<Row>>;
+
+/// The rows that a rollback sets, and the applications that it undoes as a whole and in part.
+type Meant = Result<(Set, Vec<usize>, Vec<usize>), Refused>;
+
 impl Model {
     /// The changes that are still to be undone, of these applications.
     fn open(&self, of: &BTreeSet<usize>) -> Vec<usize> {
@@ -83,8 +92,8 @@ impl Model {
         of: &[usize],
         rows: &BTreeSet<Key>,
         all: bool,
-    ) -> Result<BTreeMap<Key, (Option<Row>, Option<Row>)>, Refused> {
-        let mut composed: BTreeMap<Key, (Option<Row>, Option<Row>)> = BTreeMap::new();
+    ) -> Result<BTreeMap<Key, Both>, Refused> {
+        let mut composed: BTreeMap<Key, Both> = BTreeMap::new();
         let mut broken = BTreeSet::new();
         for c in of.iter().map(|i| &self.changes[*i]) {
             let entry = composed.entry(c.key.clone());
@@ -110,12 +119,7 @@ impl Model {
 
     /// What a rollback of these loads comes to: the rows it sets, and the applications that it undoes as a
     /// whole and in part.
-    #[allow(clippy::type_complexity, reason = "told once")]
-    fn roll_back(
-        &self,
-        chosen: &BTreeSet<usize>,
-        ask: &Ask,
-    ) -> Result<(BTreeMap<Key, Option<Row>>, Vec<usize>, Vec<usize>), Refused> {
+    fn roll_back(&self, chosen: &BTreeSet<usize>, ask: &Ask) -> Meant {
         let open = self.open(chosen);
         let of_table = |k: &Key| ask.table.is_none_or(|t| t == k.0);
         let changed: BTreeSet<Key> = open.iter().map(|i| self.changes[*i].key.clone()).collect();
@@ -188,7 +192,7 @@ impl Model {
             }
         }
         let whole = whole && kept.is_empty();
-        let set: BTreeMap<Key, Option<Row>> = undo
+        let set: Set = undo
             .into_iter()
             .filter(|(_, (before, after))| before != after)
             .map(|(k, (before, _))| (k, before))
@@ -285,7 +289,7 @@ impl Model {
         }
     }
 
-    fn refers_to_what_is_there(&self, set: &BTreeMap<Key, Option<Row>>) -> Result<(), Refused> {
+    fn refers_to_what_is_there(&self, set: &Set) -> Result<(), Refused> {
         let mut rows = self.rows.clone();
         for (key, row) in set {
             match row {
@@ -301,7 +305,7 @@ impl Model {
     }
 
     /// What taking a rollback back sets.
-    fn redo(&self, rollback: usize) -> Result<BTreeMap<Key, Option<Row>>, Refused> {
+    fn redo(&self, rollback: usize) -> Result<Set, Refused> {
         if self.apps[rollback].undone.is_some() {
             return Err("undone");
         }
@@ -326,7 +330,7 @@ impl Model {
         {
             return Err("drift");
         }
-        let set: BTreeMap<Key, Option<Row>> = own
+        let set: Set = own
             .iter()
             .map(|c| (c.key.clone(), c.before.clone()))
             .collect();
@@ -346,7 +350,7 @@ impl Model {
     }
 
     /// Notes an application that set these rows.
-    fn apply(&mut self, app: App, set: &BTreeMap<Key, Option<Row>>) {
+    fn apply(&mut self, app: App, set: &Set) {
         let n = self.apps.len();
         for (key, row) in set {
             let before = match row {
@@ -452,7 +456,7 @@ impl Play<'_> {
             true => self.batches[self.batches.len() - 1].clone(),
             false => self.batches[n].clone(),
         };
-        let mut set: BTreeMap<Key, Option<Row>> = BTreeMap::new();
+        let mut set: Set = BTreeMap::new();
         let mut parents = self.parents();
         let mut files = Vec::new();
         for child in [false, true] {
@@ -618,12 +622,7 @@ impl Play<'_> {
         )
     }
 
-    #[allow(clippy::type_complexity, reason = "told once")]
-    fn run(
-        &mut self,
-        args: &[&str],
-        meant: Result<(BTreeMap<Key, Option<Row>>, Vec<usize>, Vec<usize>), Refused>,
-    ) -> String {
+    fn run(&mut self, args: &[&str], meant: Meant) -> String {
         let run = self.stage.loader(args);
         let what = args[3..].iter().filter(|a| a.starts_with("--"));
         let what: Vec<&str> = what.copied().collect();
