@@ -48,8 +48,12 @@ impl Output {
             path.to_owned()
         };
         if path.exists() && !is_own(&path, own).map_err(failed)? {
+            let what = match own {
+                Some(_) => "that is something else",
+                None => "already, and somebody's work may stand in it",
+            };
             return Err(Error::config(format!(
-                "{doing}: a file is there that is something else; name another one, or remove it"
+                "{doing}: a file is there {what}; name another one, or remove it"
             )));
         }
         let folder = folder_of(&path);
