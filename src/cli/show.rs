@@ -1,23 +1,22 @@
 //! `loader show`.
 
-use std::io::{BufWriter, IsTerminal, Seek, Write};
+mod place;
+
+use std::io::{IsTerminal, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::keys::Identity;
-use super::output::Output;
 use super::settings::Settings;
-use super::terminal::{colour, in_file};
 use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::planfile::PlanFile;
 use crate::planfile::diff::PlanDiff;
 use crate::render::groups::By;
 use crate::render::select::{Filter, Selection};
-use crate::render::text::Style;
 use crate::render::unusual::Rule;
 use crate::render::{diff, html, json, markdown, sheet, text};
 use crate::text::commands::InertJson;
+use place::Place;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -154,62 +153,6 @@ impl Args {
             filter.actions = Action::BY_URGENCY.to_vec();
         }
         filter
-    }
-}
-
-/// Where it is written.
-enum Place {
-    /// To who looks at it.
-    Stdout,
-    /// To a file, which is there when all of it is.
-    File(Output),
-}
-
-impl Place {
-    /// As the arguments say. A file that is there is replaced only where it is one of this command's in
-    /// this format.
-    fn of(args: &Args, format: Format, patience: Duration) -> Result<Place> {
-        let Some(path) = &args.out else {
-            return Ok(Place::Stdout);
-        };
-        let compares = args.other.is_some();
-        let own = match format {
-            Format::Text if compares => Some(format!("\n{}Plan: ", diff::UNDER)),
-            Format::Text => Some(text::legend(in_file())),
-            Format::Markdown => Some("<!-- table-loader ".into()),
-            Format::Html => Some(format!("content=\"{}\"", html::GENERATOR)),
-            Format::Json if compares => Some(diff::FORMAT.into()),
-            Format::Json => Some(json::FORMAT.into()),
-            // Somebody's decisions may stand in it.
-            Format::Xlsx | Format::Csv => None,
-        };
-        let doing = format!("writing what is shown to {}", path.display());
-        Output::new(path, doing, own.as_deref(), patience).map(Place::File)
-    }
-
-    fn style(&self) -> Style {
-        match self {
-            Place::Stdout => colour(&std::io::stdout()),
-            Place::File(_) => in_file(),
-        }
-    }
-
-    fn writer(&self) -> Box<dyn Write + '_> {
-        match self {
-            Place::Stdout => Box::new(super::Shown::new()),
-            Place::File(output) => Box::new(BufWriter::new(output.file())),
-        }
-    }
-
-    /// All is written. What is shown is masked: everybody may read it.
-    fn finish(self) -> Result<()> {
-        match self {
-            Place::Stdout => Ok(()),
-            Place::File(output) => {
-                output.for_everybody()?;
-                output.finish()
-            }
-        }
     }
 }
 

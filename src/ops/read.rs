@@ -1,14 +1,15 @@
 //! Fragments into staging: fetched concurrently, parsed on a thread, copied as they come.
 
+mod far;
+
 use std::cell::Cell;
-use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::BufReader;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{Event, OnProgress};
+use super::OnProgress;
 use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
 use crate::pg::plan::stage::{self, Stage};
@@ -23,6 +24,7 @@ use crate::record::{
 use crate::source::{Body, Fetched, SourceError};
 use crate::table::target::Target;
 use crate::text::hex;
+use far::{Counted, Far};
 
 /// One object to be read.
 pub struct Object {
@@ -67,29 +69,6 @@ enum Chunk {
 }
 
 const CHUNK: usize = 1 << 20;
-/// After so many records it is told how far reading has come.
-const TOLD: u64 = 1_000;
-
-/// A file of which is known how many bytes were read.
-struct Counted<'c> {
-    file: File,
-    read: &'c Cell<u64>,
-}
-
-impl std::io::Read for Counted<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let n = std::io::Read::read(&mut self.file, buffer)?;
-        self.read.set(self.read.get() + n as u64);
-        Ok(n)
-    }
-}
-
-impl Seek for Counted<'_> {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        self.file.seek(to)
-    }
-}
-
 /// How many records.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -201,32 +180,6 @@ struct Parser<'p> {
     far: Far,
 }
 
-/// How far reading has come.
-#[derive(Clone, Copy)]
-struct Far {
-    /// Objects that are read.
-    objects: u64,
-    /// Objects in all.
-    of: u64,
-    /// Bytes of the objects that are read.
-    bytes: u64,
-    /// Bytes in all.
-    of_bytes: u64,
-}
-
-impl Far {
-    /// Where so many records are read, and `part` of the bytes of the next object.
-    fn event(self, records: u64, part: u64) -> Event {
-        Event::Reading {
-            objects: self.objects,
-            of: self.of,
-            records,
-            bytes: self.bytes + part,
-            of_bytes: self.of_bytes,
-        }
-    }
-}
-
 /// Why a record was not taken: the batch is too large, or nobody takes lines any more.
 enum Stop {
     TooMany,
@@ -251,12 +204,7 @@ impl<'p> Parser<'p> {
             limits,
             events,
             records: 0,
-            far: Far {
-                objects: 0,
-                of: 0,
-                bytes: 0,
-                of_bytes: 0,
-            },
+            far: Far::default(),
         }
     }
 
@@ -377,10 +325,8 @@ impl<'p> Parser<'p> {
         let mut sink = |mut record: Record<'_>| {
             record.deletes |= object.deletes;
             self.records += 1;
-            if self.records.is_multiple_of(TOLD) {
-                // What is unpacked, or read twice, has other bytes than were listed.
-                let part = read.get().min(whole) as f64 / whole.max(1) as f64;
-                events(far.event(self.records, (object.size as f64 * part) as u64));
+            if let Some(event) = far.within(self.records, object.size, (read.get(), whole)) {
+                events(event);
             }
             if self.records > self.limits.records {
                 return Err(Stop::TooMany);

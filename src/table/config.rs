@@ -2,6 +2,7 @@
 
 mod checked;
 mod choices;
+mod fields;
 mod file;
 mod place;
 mod references;
