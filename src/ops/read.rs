@@ -236,9 +236,7 @@ impl<'p> Parser<'p> {
                 Err(ReadError::Sink(Stop::TooMany)) => {
                     return Err(too_many(self.records, self.limits.records));
                 }
-                Err(ReadError::Sink(Stop::Closed)) => {
-                    return Err(stopped());
-                }
+                Err(ReadError::Sink(Stop::Closed)) => return Err(stopped()),
                 Err(ReadError::Malformed(m)) => {
                     unreadable.push(format!("{}: {m}", object.key));
                     continue;
@@ -320,8 +318,7 @@ impl<'p> Parser<'p> {
         let Target { table, config, .. } = self.tables[object.table];
         let columns: Vec<&str> = config.field_names(table).collect();
         let delivery = Delivery::of(config, object.format, Columns(&columns), self.limits.most);
-        let (far, events) = (self.far, self.events);
-        let (whole, read) = (body.len(), Cell::new(0));
+        let (far, events, whole, read) = (self.far, self.events, body.len(), Cell::new(0));
         let mut sink = |mut record: Record<'_>| {
             record.deletes |= object.deletes;
             self.records += 1;
