@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use table_loader::plan::{Effect, Kind, Skip, ViolationKind, What};
+use table_loader::plan::{Effect, Kind, Review, Skip, ViolationKind, What};
 use table_loader::render::select::Filter;
 
 use crate::browser::Browser;
@@ -142,6 +142,11 @@ fn what_is_marked_is_kept_saved_and_read_again() {
         ],
     });
     assert_eq!(saved, expected);
+    // What `plan --decisions` reads.
+    let name = "decisions-batch_20240115_143022.json";
+    let bytes = std::fs::read(folder.path().join(name)).unwrap();
+    let review = Review::read(name, &bytes).unwrap();
+    assert_eq!(serde_json::to_value(review).unwrap(), expected);
 
     // The file is read again, whole or not at all.
     let file = folder.path().join("decisions-batch_20240115_143022.json");

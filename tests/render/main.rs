@@ -21,6 +21,7 @@ macro_rules! snapshot {
 
 mod browser;
 mod decisions;
+mod differs;
 mod drift;
 mod fixture;
 mod html;
