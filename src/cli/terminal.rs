@@ -56,9 +56,10 @@ fn has_colours(terminal: bool) -> bool {
 /// A text for people with the hashes in it on one line each, where the terminal that is written to would cut
 /// them; a command goes on behind a backslash, as a shell reads it.
 pub fn whole_hashes(text: &str, stream: &impl IsTerminal) -> String {
-    match stream.is_terminal() {
-        true => whole_at(text, colour(stream).width),
-        false => text.to_owned(),
+    if stream.is_terminal() {
+        whole_at(text, colour(stream).width)
+    } else {
+        text.to_owned()
     }
 }
 

@@ -177,9 +177,10 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     }
     let is_whole = scope.is_whole() && parts.kept == 0;
     let mut changes = 0;
-    let taken_back = match is_whole {
-        true => applications.clone(),
-        false => parts.listed(&applications).await?,
+    let taken_back = if is_whole {
+        applications.clone()
+    } else {
+        parts.listed(&applications).await?
     };
     let from: Vec<String> = taken_back
         .iter()
@@ -295,9 +296,10 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         });
     }
     events(Event::phase("write the plan"));
-    let (undoes, undoes_in_part) = match is_whole {
-        true => (applications.clone(), Vec::new()),
-        false => parts.split(taken_back).await?,
+    let (undoes, undoes_in_part) = if is_whole {
+        (applications.clone(), Vec::new())
+    } else {
+        parts.split(taken_back).await?
     };
     snapshot.end().await?;
     if drift.count() > 0 {
@@ -306,17 +308,19 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         }
         mask.drift(&mut drift);
         let drifted = Error::from(drift);
-        return Err(match scope.is_of_loads() {
-            true => drifted.with_remedy(Remedy::KeepEdited),
-            false => drifted,
+        return Err(if scope.is_of_loads() {
+            drifted.with_remedy(Remedy::KeepEdited)
+        } else {
+            drifted
         });
     }
     if referrers.count() > 0 {
         mask.referrers(&mut referrers);
         let referred = Error::from(referrers);
-        return Err(match scope.is_of_loads() {
-            true => referred.with_remedy(Remedy::Dependents),
-            false => referred,
+        return Err(if scope.is_of_loads() {
+            referred.with_remedy(Remedy::Dependents)
+        } else {
+            referred
         });
     }
     if changes == 0 && !is_whole {

@@ -2,10 +2,18 @@
 
 use crate::error::Result;
 use crate::pg::Session;
-use crate::sql::{Ident, Statement, Values, all};
+use crate::sql::{Ident, Qualified, Statement, Values, all};
 
 /// The operations on rows, as SQL behind a row's alias; the log has those of the queue too.
 pub(in crate::pg) const ON_ROWS: &str = "operation IN ('INSERT', 'UPDATE', 'DELETE')";
+
+/// The audit log in the schema of the loader's tables.
+pub(in crate::pg) fn log_in(schema: &str) -> Qualified {
+    Qualified {
+        schema: schema.to_owned(),
+        name: "audit_log".into(),
+    }
+}
 
 /// Which rows of the audit log; absent ones do not matter.
 #[derive(Debug, Clone, Copy, Default)]

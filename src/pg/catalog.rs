@@ -6,10 +6,10 @@ mod kinds;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
+use tokio_postgres::Row;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
-use crate::pg::session::{plan_as_usual, plan_once};
 use crate::sql::{Ident, Qualified, Statement, Values};
 use crate::table::config::{Config, TableConfig};
 use crate::table::reference::Reference;
@@ -155,39 +155,16 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
              cannot be loaded; load its other partitions by their own names"
         )));
     }
-    let oid_text = oid.to_string();
-    let rows = |query| session.query_again(&doing, query, &oid_text);
-    let (once, as_usual) = (plan_once(), plan_as_usual());
-    session.prepare(&doing, &OF_A_TABLE).await?;
-    // All are sent at once: the way to the server and back is paid for once.
-    let (_, types, columns, unique, exclusions, keys, checks, triggers, description, _) = tokio::join!(
-        session.run(&once),
-        rows(kinds::TYPES),
-        rows(COLUMNS),
-        rows(UNIQUE),
-        rows(EXCLUSIONS),
-        rows(FOREIGN_KEYS),
-        rows(CHECKS),
-        rows(TRIGGERS),
-        rows(DESCRIPTION),
-        session.run(&as_usual),
-    );
-    let mut answers: [Result<Vec<tokio_postgres::Row>>; 8] = [
-        types,
-        columns,
-        unique,
-        exclusions,
-        keys,
-        checks,
-        triggers,
-        description,
-    ];
+    let mut answers = session
+        .ask_of(&doing, &OF_A_TABLE, &oid.to_string())
+        .await?;
     // What failed says why; those after it only that something did.
     let says_why =
         |answer: &Result<_>| matches!(answer, Err(error) if error.code() != Some(ABORTED));
     if let Some(cause) = answers.iter().position(says_why) {
         answers.swap(0, cause);
     }
+    let answers: Vec<Vec<Row>> = answers.into_iter().collect::<Result<_>>()?;
     let [
         types,
         columns,
@@ -197,13 +174,16 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         checks,
         triggers,
         description,
-    ] = answers;
-    let (types, columns, unique, exclusions) = (types?, columns?, unique?, exclusions?);
-    let (keys, checks, triggers, description) = (keys?, checks?, triggers?, description?);
-    let types = kinds::Types::new(&types);
+    ] = answers.as_slice()
+    else {
+        return Err(Error::local(format!(
+            "{doing}: not as many answers as questions"
+        )));
+    };
+    let types = kinds::Types::new(types);
     let columns = columns.iter().map(|row| decode::column(row, &types));
     let (mut foreign_keys, mut referrers) = (Vec::new(), Vec::new());
-    for row in &keys {
+    for row in keys {
         let key = decode::foreign_key(row);
         if key.parent == qualified {
             referrers.push(key.clone());

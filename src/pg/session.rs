@@ -24,7 +24,6 @@ use failure::discreet;
 pub use failure::{failed, must_be};
 pub(super) use rows::parsed;
 pub use rows::{CopyLines, TextRow};
-pub(super) use settings::{plan_as_usual, plan_once};
 
 /// How long sessions wait.
 #[derive(Debug, Clone, Copy)]

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
+use crate::pg::audit::log_in;
 use crate::pg::beside::Beside;
 use crate::pg::ledger::UndoneRows;
 use crate::plan::{AppliedChange, Counts, Fingerprint, Values};
@@ -163,10 +164,7 @@ impl<'a> Undo<'a> {
     }
 
     fn audit_log(&self) -> Qualified {
-        Qualified {
-            schema: self.loader_schema.into(),
-            name: "audit_log".into(),
-        }
+        log_in(self.loader_schema)
     }
 
     /// What takes the columns that are not compared out of an image, as SQL behind it: those whose

@@ -220,9 +220,10 @@ impl PlanFile {
                 "{}: the plan is a {} and takes back {}: it was not made by the loader; make a new plan",
                 self.name,
                 header.kind.word(),
-                match taken_back.is_empty() {
-                    true => "nothing".to_owned(),
-                    false => taken_back.join(", "),
+                if taken_back.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    taken_back.join(", ")
                 }
             )));
         }

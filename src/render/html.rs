@@ -119,9 +119,10 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
         }
         let order = entry.what.action().urgency();
         // A further violation of a record has its room with the first.
-        let (takes, fits) = match entry.what.is_further() {
-            true => (0, left[table][order] == 0),
-            false => (1, room[table][order] > 0),
+        let (takes, fits) = if entry.what.is_further() {
+            (0, left[table][order] == 0)
+        } else {
+            (1, room[table][order] > 0)
         };
         if !fits {
             left[table][order] += 1;

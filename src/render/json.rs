@@ -7,10 +7,9 @@ use std::io::Write;
 
 use super::groups::{By, Groups, MOST, TableGroups};
 use super::profile::Profile;
-use super::select::Filter;
+use super::select::{Each, Filter};
 use super::unusual::{Mark, Unusual};
 use super::verdict::shown;
-use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::planfile::{Item, PlanFile, entry_json, header_json};
 
@@ -35,8 +34,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
     let profile = Profile::of(plan)?;
     let rules = filter.rules();
     let unusual = Unusual::new(&profile, &rules);
-    let limit = filter.limit.map_or(u64::MAX, |n| n as u64);
-    let mut written: BTreeMap<(String, Action), u64> = BTreeMap::new();
+    let mut each = Each::new(filter, &mask, unusual);
     let (mut entries, mut comma) = (false, "\n");
     plan.stream(&mut |item| {
         let line = match item {
@@ -45,25 +43,14 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
                 mask.fragment(&mut f);
                 serde_json::to_string(&f)
             }
-            Item::Entry(mut entry) => {
+            Item::Entry(entry) => {
                 if !entries {
                     (entries, comma) = (true, "\n");
                     out.write_all(BETWEEN).map_err(failed)?;
                 }
-                if !filter.takes(&entry) {
+                let Some((entry, marks)) = each.take(entry) else {
                     return Ok(());
-                }
-                let place = (entry.table.clone(), entry.what.action());
-                mask.entry(&mut entry);
-                let marks = unusual.marks(&entry);
-                if marks.is_empty() && filter.only_unusual {
-                    return Ok(());
-                }
-                let count = written.entry(place).or_default();
-                *count += 1;
-                if *count > limit {
-                    return Ok(());
-                }
+                };
                 entry_json(entry).and_then(|line| marked(line, &marks))
             }
         };

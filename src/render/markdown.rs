@@ -283,7 +283,7 @@ fn unfold(blocks: &mut [Block], mut room: usize) -> usize {
 /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Result<()> {
     let marker = about.hash.as_deref().map(inert::plain).unwrap_or_default();
-    let mut text = format!(
+    let text = format!(
         "<!-- table-loader drift {marker} -->\n### ⛔ {}\n\n{} {}. {}\n\n{}",
         about.finding(report),
         about.what(),
@@ -291,20 +291,12 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
         about.advice(),
         rows::DRIFT
     );
-    let mut left = report.count();
-    for row in &report.rows {
-        let row = rows::drift(row);
-        if text.len() + row.len() + RESERVE > LARGEST {
-            break;
-        }
-        text += &row;
-        left -= 1;
-    }
-    if left > 0 {
-        text += &format!("\n… and {left} more.\n");
-    }
-    out.write_all(text.as_bytes())
-        .map_err(|e| Error::io("writing the report", e))
+    report_rows(
+        text,
+        report.rows.iter().map(rows::drift),
+        report.count(),
+        out,
+    )
 }
 
 /// Writes which rows stand in the way of a rollback, cut like a plan.
@@ -312,7 +304,7 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
 /// # Errors
 /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 pub fn referrers(report: &ReferrerReport, about: &About, out: &mut impl Write) -> Result<()> {
-    let mut text = format!(
+    let text = format!(
         "<!-- table-loader referrers -->\n### ⛔ {}\n\n{} {}. Nothing was written. {}\n\n{}",
         report.finding(),
         about.what(),
@@ -320,9 +312,23 @@ pub fn referrers(report: &ReferrerReport, about: &About, out: &mut impl Write) -
         report.advice(),
         rows::REFERRERS
     );
-    let mut left = report.count();
-    for row in &report.rows {
-        let row = rows::referrer(row);
+    report_rows(
+        text,
+        report.rows.iter().map(rows::referrer),
+        report.count(),
+        out,
+    )
+}
+
+/// Writes what begins a report, and as many of its rows as there is room for; the rest of all is counted.
+fn report_rows(
+    mut text: String,
+    rows: impl Iterator<Item = String>,
+    all: u64,
+    out: &mut impl Write,
+) -> Result<()> {
+    let mut left = all;
+    for row in rows {
         if text.len() + row.len() + RESERVE > LARGEST {
             break;
         }

@@ -1,5 +1,6 @@
 //! What of a plan is shown: filtered, identical entries grouped, never more in memory than that.
 
+mod each;
 mod filter;
 mod likeness;
 mod sources;
@@ -17,6 +18,7 @@ use crate::render::groups::Groups;
 use crate::render::profile::Profile;
 use crate::render::unusual::{Mark, Rule, Unusual};
 
+pub use each::Each;
 pub use filter::Filter;
 pub use likeness::Likeness;
 pub use sources::Sources;
@@ -333,9 +335,12 @@ impl Bucket {
     /// What is kept, in order. Where all of a group are named, a large one must not hide the small ones.
     fn finish(self, limit: usize, unfolded: bool, mask: &Mask) -> Section {
         let mut groups: Vec<Group> = self.groups.into_values().collect();
-        groups.sort_by_key(|g| match unfolded {
-            true => (false, g.count, g.place),
-            false => (g.count == 1, u64::MAX - g.count, g.place),
+        groups.sort_by_key(|g| {
+            if unfolded {
+                (false, g.count, g.place)
+            } else {
+                (g.count == 1, u64::MAX - g.count, g.place)
+            }
         });
         let beyond = groups.split_off(limit.min(groups.len()));
         for group in &mut groups {

@@ -4,12 +4,9 @@
 mod csv;
 mod xlsx;
 
-use std::collections::BTreeMap;
-
 use super::profile::Profile;
-use super::select::Filter;
+use super::select::{Each, Filter};
 use super::unusual::{Mark, Unusual};
-use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::review::sheet::Named;
 use crate::plan::{Entry, Value, What};
@@ -108,37 +105,18 @@ fn changes(what: &What) -> String {
 
 /// Gives a line for each entry that `filter` takes to `sink`, in plan order.
 fn lines(plan: &PlanFile, filter: &Filter, sink: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
-    let mask = plan.mask();
     let profile = Profile::of(plan)?;
-    let rules = filter.rules();
-    let unusual = Unusual::new(&profile, &rules);
-    let limit = filter.limit.map_or(u64::MAX, |n| n as u64);
-    let mut written: BTreeMap<(String, Action), u64> = BTreeMap::new();
+    let (mask, rules) = (plan.mask(), filter.rules());
+    let mut each = Each::new(filter, &mask, Unusual::new(&profile, &rules));
     plan.stream(&mut |item| {
-        let Item::Entry(mut entry) = item else {
+        let Item::Entry(entry) = item else {
             return Ok(());
         };
-        if !filter.takes(&entry) {
+        let Some((entry, marks)) = each.take(entry) else {
             return Ok(());
-        }
-        let place = (entry.table.clone(), entry.what.action());
-        mask.entry(&mut entry);
-        let marks = unusual.marks(&entry);
-        if marks.is_empty() && filter.only_unusual {
-            return Ok(());
-        }
-        let count = written.entry(place).or_default();
-        *count += 1;
-        if *count > limit {
-            return Ok(());
-        }
+        };
         sink(Line::of(&entry, &marks))
     })
-}
-
-/// The hash that reviewers see and approve.
-fn hash(plan: &PlanFile) -> &str {
-    plan.masked_hash.as_deref().unwrap_or(&plan.hash)
 }
 
 /// A text that a cell has room for.

@@ -263,6 +263,11 @@ fn summary(header: &Header, style: Style) -> String {
         row.extend([c.insert, c.update, c.delete, c.skip, c.violation].map(number));
         rows.push_record(row);
     }
+    of_counts(rows)
+}
+
+/// A table of names, and counts beside them.
+fn of_counts(rows: Builder) -> String {
     let mut table = rows.build();
     table
         .with(TableStyle::empty())

@@ -100,9 +100,12 @@ pub(super) fn compare(reviewed: &PlanFile, made: &PlanFile, found: &Found) -> Re
         Ok(())
     })?;
     others.extend(rows.into_iter().map(|(row, [was, is])| {
-        let words = |texts: Vec<String>| match texts.is_empty() {
-            true => "not in the plan".to_owned(),
-            false => texts.join("; "),
+        let words = |texts: Vec<String>| {
+            if texts.is_empty() {
+                "not in the plan".to_owned()
+            } else {
+                texts.join("; ")
+            }
         };
         format!("{row}: {} (was: {})", words(is), words(was))
     }));

@@ -28,9 +28,12 @@ fn loads_in_effect<'a>(
     let known = of_batch().next().is_some();
     let in_effect = of_batch().filter(|a| a.is_load() && a.undone_by.is_none());
     let in_effect: BTreeSet<&str> = in_effect
-        .map(|load| match in_part || was_in_part(all, load) {
-            true => load,
-            false => last_redone(all, load),
+        .map(|load| {
+            if in_part || was_in_part(all, load) {
+                load
+            } else {
+                last_redone(all, load)
+            }
         })
         .map(|a| a.application.as_str())
         .collect();

@@ -183,9 +183,10 @@ impl<'a> Scope<'a> {
         for (target, written) in targets {
             events(Event::phase_of("read the audit log", &target.name));
             let triggered = triggered(target, written);
-            let selected = match self.is_whole() {
-                true => None,
-                false => Some(self.selected(target)?),
+            let selected = if self.is_whole() {
+                None
+            } else {
+                Some(self.selected(target)?)
             };
             let undo = Undo::collect(
                 session,
@@ -213,9 +214,10 @@ impl<'a> Scope<'a> {
                 .map(|text| text.ok_or_else(|| wrong("null is in no key".into())))
                 .collect()
         });
-        let keys: Vec<Vec<String>> = match asked {
-            true => keys.collect::<Result<_>>()?,
-            false => Vec::new(),
+        let keys: Vec<Vec<String>> = if asked {
+            keys.collect::<Result<_>>()?
+        } else {
+            Vec::new()
         };
         let none = Vec::new();
         let chosen = if asked { &self.chosen } else { &none };

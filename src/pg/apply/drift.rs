@@ -10,11 +10,12 @@ use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{self, ABSENT, Fate, Fates};
 use crate::pg::apply::{queued, references};
+use crate::pg::audit;
 use crate::pg::beside;
 use crate::plan::drift::NAMED;
 use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Value, Values, What};
 use crate::planfile::{Executable, Item};
-use crate::sql::{Qualified, Statement};
+use crate::sql::Statement;
 
 /// Above so many rows, an index finds them sooner than a look at all entries for each.
 const FEW: usize = 100;
@@ -146,10 +147,7 @@ pub async fn drift(
         return Ok(None);
     }
     recall(plan, &mut found)?;
-    let audit_log = Qualified {
-        schema: schema.into(),
-        name: "audit_log".into(),
-    };
+    let audit_log = audit::log_in(schema);
     // The planning role may not read the audit log; then nobody is named.
     let is_readable = session.holds(&look_up::is_readable(&audit_log)).await?;
     let audit_log = is_readable.then_some(&audit_log);

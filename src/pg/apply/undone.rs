@@ -45,9 +45,10 @@ pub(super) async fn check(
     };
     let is_whole = header.undoes_in_part.is_empty();
     for staged in tables {
-        let compare = match is_whole {
-            true => staged.not_undone(origin, &taken_back, undone),
-            false => staged.not_changed(origin, &taken_back, undone),
+        let compare = if is_whole {
+            staged.not_undone(origin, &taken_back, undone)
+        } else {
+            staged.not_changed(origin, &taken_back, undone)
         };
         let others = session.column(&compare).await?;
         if !others.is_empty() {
@@ -86,9 +87,10 @@ pub(super) async fn check(
     for id in &taken_back {
         let is_all = taken.get(id) == remaining.get(id);
         if is_all == header.undoes_in_part.contains(id) {
-            let (said, is) = match is_all {
-                true => ("in part", "as a whole"),
-                false => ("as a whole", "in part"),
+            let (said, is) = if is_all {
+                ("in part", "as a whole")
+            } else {
+                ("as a whole", "in part")
             };
             return refused(format!("{id} {said}, and does so {is}"));
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Application;
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::audit::ON_ROWS;
+use crate::pg::audit::{ON_ROWS, log_in};
 use crate::sql::{Qualified, Statement, Values, all};
 
 /// Which rollbacks undid some rows of which applications, where both are in effect.
@@ -112,7 +112,7 @@ impl UndoneRows {
         schema: &str,
         applications: &[String],
     ) -> Result<BTreeMap<String, u64>> {
-        let audit_log = audit_log(schema);
+        let audit_log = log_in(schema);
         let of_all = self.of(applications);
         let count = of_all.count_remaining(&audit_log, applications, None, Values::default());
         counts(session, &count).await
@@ -120,7 +120,7 @@ impl UndoneRows {
 
     /// How many rows of each application and table they undid.
     pub(in crate::pg) fn count(&self, schema: &str) -> Statement {
-        let audit_log = audit_log(schema);
+        let audit_log = log_in(schema);
         let mut values = Values::default();
         let sql = format!(
             "SELECT a.application::text, a.table_name, pg_catalog.count(*)::text FROM {audit_log} a \
@@ -129,13 +129,6 @@ impl UndoneRows {
             self.undone(&audit_log, &mut values)
         );
         Statement::with("reading the audit log", sql, values)
-    }
-}
-
-fn audit_log(schema: &str) -> Qualified {
-    Qualified {
-        schema: schema.to_owned(),
-        name: "audit_log".into(),
     }
 }
 

@@ -262,9 +262,10 @@ impl<'c> Comparison<'c> {
         }
         if let Some((i, _)) = self.group {
             let column = &table.columns[i];
-            let given = match stage.used[i] {
-                true => column.staged_text("s"),
-                false => "NULL".to_owned(),
+            let given = if stage.used[i] {
+                column.staged_text("s")
+            } else {
+                "NULL".to_owned()
             };
             select.push(format!("CASE WHEN {FOUND} THEN {} END", column.text("t")));
             select.push(given);

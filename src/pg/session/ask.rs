@@ -10,6 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::failure::{is_refused_value, unexpected};
+use super::settings::{plan_as_usual, plan_once};
 use super::{CopyLines, Session, TextRow};
 use crate::error::{Error, Result};
 use crate::sql::{Bound, Statement};
@@ -100,30 +101,27 @@ impl Session {
         self.answer(statement.doing(), query).await
     }
 
-    /// The rows of a query with one value that is asked of one thing after the other: [`Session::prepare`]
-    /// parses it once, which takes longer than to answer it.
-    pub(in crate::pg) async fn query_again(
-        &self,
-        doing: &str,
-        query: &'static str,
-        value: &str,
-    ) -> Result<Vec<Row>> {
-        let prepared = self.prepared(doing, query).await?;
-        let values: [&(dyn ToSql + Sync); 1] = [&value];
-        self.answer(doing, self.client.query(&prepared, &values))
-            .await
-    }
-
-    /// Has these queries parsed, all at once, where they were not before.
+    /// The answers to queries that are asked of one thing after the other, which is the one `value` of each:
+    /// they are parsed and planned once in a session, which takes longer than to answer them.
     ///
     /// # Errors
-    /// The first one.
-    pub(in crate::pg) async fn prepare(&self, doing: &str, queries: &[&'static str]) -> Result<()> {
-        let queries = queries.iter().map(|query| self.prepared(doing, query));
-        join_all(queries)
-            .await
-            .into_iter()
-            .try_for_each(|p| p.map(drop))
+    /// The first query that cannot be parsed; each answer has its own.
+    pub(in crate::pg) async fn ask_of(
+        &self,
+        doing: &str,
+        queries: &[&'static str],
+        value: &str,
+    ) -> Result<Vec<Result<Vec<Row>>>> {
+        let prepared = queries.iter().map(|query| self.prepared(doing, query));
+        let prepared = join_all(prepared).await;
+        let prepared: Vec<Prepared> = prepared.into_iter().collect::<Result<_>>()?;
+        let values: [&(dyn ToSql + Sync); 1] = [&value];
+        let answers = prepared.iter();
+        let answers = answers.map(|p| self.answer(doing, self.client.query(p, &values)));
+        let (once, as_usual) = (plan_once(), plan_as_usual());
+        // All are sent at once: the way to the server and back is paid for once.
+        let (_, answers, _) = tokio::join!(self.run(&once), join_all(answers), self.run(&as_usual));
+        Ok(answers)
     }
 
     async fn prepared(&self, doing: &str, query: &'static str) -> Result<Prepared> {

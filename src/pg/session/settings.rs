@@ -59,12 +59,12 @@ pub(super) fn server() -> Statement {
 }
 
 /// From now on a prepared query is planned once, whatever values it gets.
-pub(in crate::pg) fn plan_once() -> Statement {
+pub(super) fn plan_once() -> Statement {
     Statement::new(PREPARING, "SET plan_cache_mode = force_generic_plan")
 }
 
 /// Queries are planned as the role has them planned.
-pub(in crate::pg) fn plan_as_usual() -> Statement {
+pub(super) fn plan_as_usual() -> Statement {
     Statement::new(PREPARING, "RESET plan_cache_mode")
 }
 

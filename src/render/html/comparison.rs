@@ -39,9 +39,12 @@ pub fn comparison(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) ->
     if c.different > 0 {
         put(heading(c.different, "different"))?;
         let mut limit = Limit::new(filter);
-        diff.different(&mut |pair| match limit.takes(&pair) {
-            true => put(different(&pair)),
-            false => Ok(()),
+        diff.different(&mut |pair| {
+            if limit.takes(&pair) {
+                put(different(&pair))
+            } else {
+                Ok(())
+            }
         })?;
         put(more(&limit))?;
     }
@@ -51,9 +54,12 @@ pub fn comparison(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) ->
         }
         put(heading(count, word))?;
         let mut limit = Limit::new(filter);
-        let mut sink = |entry: Entry| match limit.takes(std::slice::from_ref(&entry)) {
-            true => put(only(&entry, word)),
-            false => Ok(()),
+        let mut sink = |entry: Entry| {
+            if limit.takes(std::slice::from_ref(&entry)) {
+                put(only(&entry, word))
+            } else {
+                Ok(())
+            }
         };
         match word {
             "added" => diff.added(&mut sink)?,

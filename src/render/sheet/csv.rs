@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Line, Said, failed, fit, hash, lines};
+use super::{Line, Said, failed, fit, lines};
 use crate::error::Result;
 use crate::plan::review::sheet::{
     COMMENT, DECISION, ENTRY, KEY, PLAN_HASH, REVIEWER, TABLE, inert_cell,
@@ -57,7 +57,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
             &what,
             &from,
             &unusual,
-            hash(plan),
+            plan.verified_hash(),
             "",
             &named.cell(),
         ];

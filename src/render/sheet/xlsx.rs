@@ -7,7 +7,7 @@ use rust_xlsxwriter::{
     XlsxError,
 };
 
-use super::{Line, Said, failed, fit, hash, lines};
+use super::{Line, Said, failed, fit, lines};
 use crate::error::{Error, Result};
 use crate::plan::Verdict;
 use crate::plan::review::sheet::{
@@ -114,7 +114,11 @@ fn facts(plan: &PlanFile) -> Vec<[String; 3]> {
     let fact = |what: &str, value: &str, note: &str| [what, value, note].map(str::to_owned);
     let mut facts = vec![
         fact(REVIEWER, "", "write your name beside this"),
-        fact(PLAN_HASH, hash(plan), "names the plan: do not change it"),
+        fact(
+            PLAN_HASH,
+            plan.verified_hash(),
+            "names the plan: do not change it",
+        ),
         fact("how", HOW, ""),
         fact("batch", &escape(&header.batch_id), ""),
         fact("database", &escape(&header.target.database), ""),

@@ -1,11 +1,8 @@
 //! What a plan has of each group, as text.
 
 use tabled::builder::Builder;
-use tabled::settings::object::{Columns, Segment};
-use tabled::settings::style::Style as TableStyle;
-use tabled::settings::{Alignment, Modify, Padding};
 
-use super::{Style, fit};
+use super::{Style, fit, of_counts};
 use crate::plan::Header;
 use crate::render::groups::{TableGroups, name, shown};
 use crate::text::cut::wrap;
@@ -35,13 +32,7 @@ pub fn groups(groups: &TableGroups, header: &Header, limit: Option<usize>, style
         row.extend(shown(&found.counts).map(number));
         rows.push_record(row);
     }
-    let mut table = rows.build();
-    table
-        .with(TableStyle::empty())
-        .with(Padding::new(2, 0, 0, 0))
-        .with(Modify::new(Segment::all()).with(Alignment::right()))
-        .with(Modify::new(Columns::first()).with(Alignment::left()));
-    let mut text = table.to_string() + "\n";
+    let mut text = of_counts(rows) + "\n";
     for (group, found) in few {
         let (words, whole) = found.words();
         if !words.is_empty() {

@@ -3,6 +3,7 @@
 use super::After;
 use crate::error::Result;
 use crate::pg::Session;
+use crate::pg::audit;
 use crate::pg::beside::{ABSENT, FOUND};
 use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::plan::snapshot::Snapshot;
@@ -41,10 +42,7 @@ pub async fn older(
     let session = snapshot.session;
     // What was taken back changed no row.
     let undone = ledger::undone(session, loader_schema).await?;
-    let audit_log = Qualified {
-        schema: loader_schema.to_owned(),
-        name: "audit_log".into(),
-    };
+    let audit_log = audit::log_in(loader_schema);
     for stage in dated {
         let after = After::new(stage);
         if stage.target.config.on_older == OnOlder::Note {

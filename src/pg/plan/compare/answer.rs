@@ -47,9 +47,10 @@ pub(super) const FIXED: usize = 19;
 pub(super) fn behind(stage: &Stage<'_>, columns: usize) -> usize {
     let lookups = &stage.target.lookups;
     let looked_up = lookups.answers().map(|l| lookups.sent(l, "s").len() + 1);
-    let keys = match stage.duplicates {
-        true => stage.target.config.natural_key.len(),
-        false => 0,
+    let keys = if stage.duplicates {
+        stage.target.config.natural_key.len()
+    } else {
+        0
     };
     FIXED + 2 * columns + keys + looked_up.sum::<usize>()
 }
