@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
 
+use crate::cost::Cost;
 use crate::data::FIELDS;
 use crate::server::{Result, Run};
 
@@ -115,10 +115,13 @@ impl Floor {
         }
     }
 
-    /// Does the work, from connecting to the end of the commit; returns the seconds, and for P what
+    /// Does the work, from connecting to the end of the commit; returns its cost, and for P what
     /// it counted.
-    pub fn run(self, run: &Run<'_>, csv: &Path) -> Result<(f64, Vec<(String, u64)>)> {
-        let started = Instant::now();
+    pub fn run(self, run: &Run<'_>, csv: &Path) -> Result<(Cost, Vec<(String, u64)>)> {
+        run.cost(|| self.work(run, csv))
+    }
+
+    fn work(self, run: &Run<'_>, csv: &Path) -> Result<Vec<(String, u64)>> {
         let mut client = run.client()?;
         let into = match self {
             Floor::C => "specimen_c",
@@ -146,6 +149,6 @@ impl Floor {
             }
             client.batch_execute("COMMIT")?;
         }
-        Ok((started.elapsed().as_secs_f64(), counted))
+        Ok(counted)
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench speed -- --help` tells what can be measured, and how long that takes.
 
+mod cost;
 mod data;
 mod floors;
 mod report;
@@ -49,14 +50,17 @@ struct Args {
     /// Also 10,000 objects of one record each from an S3 server
     #[arg(long)]
     s3: bool,
+    /// Also a plan of 10 records, against `psql -c 'select 1'`
+    #[arg(long)]
+    small: bool,
     /// Also how cost grows: 10k records for 100k rows, and 10k and 1M records for this many rows
     #[arg(long, value_parser = number, value_name = "ROWS", num_args = 0..=1, default_missing_value = "10M")]
     growth: Option<u64>,
     /// Write what was measured into docs/performance.md
     #[arg(long)]
     write: bool,
-    /// Everything that docs/performance.md has room for, written there: 5 rounds, 3 of what takes minutes; about
-    /// half an hour, and as much again with --growth
+    /// Everything that docs/performance.md has room for, written there: 5 rounds; about an hour, and as much
+    /// again with --growth
     #[arg(long)]
     full: bool,
     /// What cargo passes to every benchmark
@@ -89,11 +93,12 @@ fn main() -> Result<()> {
     if args.full {
         cases = vec![
             (1_000_000, 200_000, Mix::Mixed),
+            (100_000, 10_000, Mix::Mixed),
+            (1_000_000, 1_000_000, Mix::Mixed),
             (1_000_000, 200_000, Mix::Equal),
+            (1_000_000, 1_000_000, Mix::Equal),
             (1_000_000, 200_000, Mix::New),
             (1_000_000, 10_000, Mix::Mixed),
-            (1_000_000, 1_000_000, Mix::Mixed),
-            (100_000, 10_000, Mix::Mixed),
         ];
     } else {
         for rows in &args.rows {
@@ -104,16 +109,16 @@ fn main() -> Result<()> {
     }
     // What fails does not take with it what was measured.
     let mut failed = Vec::new();
-    // Where one round takes minutes, there are fewer, and only the floors that are compared with.
-    let few = rounds.min(3);
-    let rounds_of = |records: u64| if records < 1_000_000 { rounds } else { few };
     for case in cases {
         let floors: &[Floor] = match case {
             (_, _, Mix::Equal) => &[Floor::P],
             (_, 1_000_000.., _) => &[Floor::P, Floor::BSplit],
             _ => &[Floor::P, Floor::BSplit, Floor::BOne, Floor::A, Floor::C],
         };
-        failed.extend(measure(&server, &mut report, rounds_of(case.1), case, floors).err());
+        failed.extend(measure(&server, &mut report, rounds, case, floors).err());
+    }
+    if args.small || args.full {
+        failed.extend(small(&server, &mut report, rounds).err());
     }
     if args.s3 || args.full {
         failed.extend(objects(&server, &mut report, rounds).err());
@@ -126,7 +131,7 @@ fn main() -> Result<()> {
         ] {
             if !report.has(case.0, case.1, case.2) {
                 let floors = &[Floor::P, Floor::BSplit];
-                failed.extend(measure(&server, &mut report, rounds_of(case.1), case, floors).err());
+                failed.extend(measure(&server, &mut report, rounds, case, floors).err());
             }
         }
     }
@@ -160,9 +165,9 @@ fn measure(
         let mut contents = Vec::new();
         for floor in floors {
             let run = server.copy(&template)?;
-            let (seconds, counted) = floor.run(&run, &batch.csv)?;
+            let (cost, counted) = floor.run(&run, &batch.csv)?;
             found.extend(counted);
-            measured.floor(*floor, seconds);
+            measured.floor(*floor, cost);
             if round == 0 && matches!(floor, Floor::BSplit | Floor::BOne) {
                 contents.push(run.content()?);
             }
@@ -215,18 +220,16 @@ fn plan_and_apply(
             "--timings",
         ],
     )?;
-    let summary = counts(&took.json["header"]["summary"]);
+    let summary = counts(&took.json["summary"]);
     measured.plan_bytes = data::bytes(&file);
     measured.ours(Work::Plan, &took);
     measured.ours(Work::Show, &run.loader(folder, &["show", &path])?);
-    run.rest()?;
     let apply = ["apply", &path, "--force", "--json", "--timings"];
     measured.ours(Work::Apply, &run.loader(folder, &apply)?);
     Ok(summary)
 }
 
 fn rollback(run: &Run<'_>, batch: &Batch, measured: &mut Measured) -> Result<()> {
-    run.rest()?;
     let arguments = [
         "rollback",
         "--batch-id",
@@ -239,6 +242,25 @@ fn rollback(run: &Run<'_>, batch: &Batch, measured: &mut Measured) -> Result<()>
         Work::Rollback,
         &run.loader(batch.folder.path(), &arguments)?,
     );
+    Ok(())
+}
+
+/// 10 records for a table of 1,000 rows, against the least that one can ask a server.
+fn small(server: &Server, report: &mut Report, rounds: usize) -> Result<()> {
+    const TIMES: usize = 10; // a round: one takes a blink
+    let (rows, records) = (1_000, 10);
+    say(format!("{records} records for {rows} rows"));
+    let template = server.template(rows)?;
+    let batch = data::batch(rows, records, Mix::Mixed)?;
+    let run = server.copy(&template)?;
+    let file = server.file("plan.json");
+    let path = file.to_string_lossy();
+    let plan = ["plan", "--batch-id", &batch.id, "--out", &path];
+    for _ in 0..rounds * TIMES {
+        let floor = run.select_one()?;
+        report.small(floor, run.loader(batch.folder.path(), &plan)?.cost);
+    }
+    say(format!("  {}", report.small_line()));
     Ok(())
 }
 

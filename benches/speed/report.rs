@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::cost::{Cost, Figure};
 use crate::data::Mix;
 use crate::floors::Floor;
 use crate::server::{Result, Server, Took};
@@ -35,11 +36,41 @@ pub struct Measured {
     rows: u64,
     records: u64,
     mix: Mix,
-    floors: BTreeMap<Floor, Vec<f64>>,
-    ours: BTreeMap<Work, Vec<f64>>,
+    floors: BTreeMap<Floor, Vec<Cost>>,
+    ours: BTreeMap<Work, Vec<Cost>>,
     memory: BTreeMap<Work, u64>,
     phases: BTreeMap<Work, Vec<(String, Vec<f64>)>>,
     pub plan_bytes: u64,
+}
+
+/// One work against its floor, round by round.
+struct Pairs<'m> {
+    name: &'static str,
+    which: &'static str,
+    /// The ratio of times that is not to be exceeded.
+    must: f64,
+    ours: Vec<Cost>,
+    floor: &'m [Cost],
+}
+
+impl Pairs<'_> {
+    fn ratios(&self, figure: Figure) -> Vec<f64> {
+        let pairs = self.ours.iter().zip(self.floor);
+        pairs
+            .map(|(ours, floor)| figure(ours) / figure(floor))
+            .collect()
+    }
+}
+
+fn seconds(costs: &[Cost]) -> f64 {
+    median(&costs.iter().map(|c| c.seconds).collect::<Vec<_>>())
+}
+
+/// Median, least and most.
+fn spread(ratios: &[f64]) -> String {
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = ratios.iter().copied().fold(0.0, f64::max);
+    format!("**{:.2}** ({least:.2}–{most:.2})", median(ratios))
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -75,12 +106,12 @@ impl Measured {
         }
     }
 
-    pub fn floor(&mut self, floor: Floor, seconds: f64) {
-        self.floors.entry(floor).or_default().push(seconds);
+    pub fn floor(&mut self, floor: Floor, cost: Cost) {
+        self.floors.entry(floor).or_default().push(cost);
     }
 
     pub fn ours(&mut self, work: Work, took: &Took) {
-        self.ours.entry(work).or_default().push(took.seconds);
+        self.ours.entry(work).or_default().push(took.cost);
         let memory = self.memory.entry(work).or_default();
         *memory = took.memory.max(*memory);
         let known = self.phases.entry(work).or_default();
@@ -93,52 +124,89 @@ impl Measured {
     }
 
     fn seconds(&self, work: Work) -> Option<f64> {
-        self.ours.get(&work).map(|s| median(s))
+        Some(seconds(self.ours.get(&work)?))
     }
 
     fn floor_seconds(&self, floor: Floor) -> Option<f64> {
-        self.floors.get(&floor).map(|s| median(s))
+        Some(seconds(self.floors.get(&floor)?))
     }
 
     /// The faster of the two.
-    fn floor_b(&self) -> Option<f64> {
-        let both = [Floor::BSplit, Floor::BOne].map(|f| self.floor_seconds(f));
-        both.into_iter().flatten().min_by(f64::total_cmp)
+    fn floor_b(&self) -> Option<&[Cost]> {
+        let both = [Floor::BSplit, Floor::BOne].map(|f| self.floors.get(&f));
+        let faster = both.into_iter().flatten();
+        let faster = faster.min_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+        faster.map(Vec::as_slice)
     }
 
-    /// Name, seconds, seconds of the floor, and the floor's name.
-    fn ratios(&self) -> Vec<(&'static str, f64, f64, &'static str)> {
-        let plan = self.seconds(Work::Plan);
-        let apply = self.seconds(Work::Apply);
-        let both = plan.zip(apply).map(|(p, a)| p + a);
-        let (p, b) = (self.floor_seconds(Floor::P), self.floor_b());
-        let lines = match self.mix {
-            Mix::Equal => vec![("plan", plan, p, "P"), ("plan + apply", both, p, "P")],
-            Mix::Mixed | Mix::New => vec![
-                ("plan", plan, p, "P"),
-                ("apply", apply, b, "B"),
-                ("plan + apply", both, b, "B"),
-                ("rollback", self.seconds(Work::Rollback), b, "B"),
-            ],
+    /// What is compared with what.
+    fn pairs(&self) -> Vec<Pairs<'_>> {
+        let of = |work| self.ours.get(&work).map(Vec::as_slice);
+        let both = of(Work::Plan).zip(of(Work::Apply)).map(|(plan, apply)| {
+            let pairs = plan.iter().zip(apply);
+            pairs.map(|(plan, apply)| plan.and(*apply)).collect()
+        });
+        let p = self.floors.get(&Floor::P).map(Vec::as_slice);
+        let b = self.floor_b();
+        let changes = self.mix != Mix::Equal;
+        let load = if changes {
+            ("B", b, 1.05)
+        } else {
+            ("P", p, 1.6)
         };
-        lines
-            .into_iter()
-            .filter_map(|(name, ours, floor, which)| Some((name, ours?, floor?, which)))
-            .collect()
+        let alone = if changes { 1.25 } else { 1.2 };
+        let (plan, load) = (("P", p, alone), load);
+        let lines = [
+            ("plan", of(Work::Plan).map(<[Cost]>::to_vec), plan, true),
+            (
+                "apply",
+                of(Work::Apply).map(<[Cost]>::to_vec),
+                ("B", b, 0.75),
+                changes,
+            ),
+            ("plan + apply", both, load, true),
+            (
+                "rollback",
+                of(Work::Rollback).map(<[Cost]>::to_vec),
+                ("B", b, 1.0),
+                changes,
+            ),
+        ];
+        let asked = lines.into_iter().filter(|(.., asked)| *asked);
+        let pairs = asked.filter_map(|(name, ours, (which, floor, must), _)| {
+            let (ours, floor) = (ours?, floor?);
+            Some(Pairs {
+                name,
+                which,
+                must,
+                ours,
+                floor,
+            })
+        });
+        pairs.collect()
     }
 
     /// The last round, for who waits.
     pub fn line(&self) -> String {
-        let last = |s: &Vec<f64>| s.last().copied().unwrap_or_default();
+        let last = |s: &Vec<Cost>| s.last().map_or(0.0, |c| c.seconds);
         let mut line = String::new();
-        for (floor, seconds) in &self.floors {
-            let _ = write!(line, "{floor:?} {:.2} s, ", last(seconds));
+        for (floor, costs) in &self.floors {
+            let _ = write!(line, "{floor:?} {:.2} s, ", last(costs));
         }
-        for (work, seconds) in &self.ours {
-            let _ = write!(line, "{} {:.2} s, ", work.words(), last(seconds));
+        for (work, costs) in &self.ours {
+            let _ = write!(line, "{} {:.2} s, ", work.words(), last(costs));
         }
-        for (name, ours, floor, which) in self.ratios() {
-            let _ = write!(line, "{name}/{which} {:.2}, ", ours / floor);
+        for pairs in self.pairs() {
+            let (time, cpu) = (pairs.ratios(|c| c.seconds), pairs.ratios(|c| c.cpu));
+            let last = |ratios: Vec<f64>| ratios.last().copied().unwrap_or(f64::NAN);
+            let _ = write!(
+                line,
+                "{}/{} {:.2} (cpu {:.2}), ",
+                pairs.name,
+                pairs.which,
+                last(time),
+                last(cpu)
+            );
         }
         line.trim_end_matches(", ").to_owned()
     }
@@ -159,6 +227,7 @@ pub struct Report {
     machine: String,
     rounds: usize,
     objects: Vec<(u64, f64, f64)>,
+    small: Vec<(f64, Cost)>,
 }
 
 impl Report {
@@ -173,6 +242,7 @@ impl Report {
             machine: format!("{}, PostgreSQL {version}", machine()),
             rounds,
             objects: Vec::new(),
+            small: Vec::new(),
         })
     }
 
@@ -188,7 +258,7 @@ impl Report {
             .filter(|(phase, _)| phase == "list" || phase == "read and stage")
             .map(|(_, s)| s)
             .sum();
-        self.objects.push((objects, reading, took.seconds));
+        self.objects.push((objects, reading, took.cost.seconds));
     }
 
     /// Objects a second, and the seconds of the whole plan.
@@ -205,44 +275,73 @@ impl Report {
         format!("{n} objects: {rate:.0} a second listed and read, the whole plan {all:.2} s")
     }
 
+    /// Takes a plan of a few records, and the seconds of the least that one can ask.
+    pub fn small(&mut self, floor: f64, cost: Cost) {
+        self.small.push((floor, cost));
+    }
+
+    pub fn small_line(&self) -> String {
+        let ratios: Vec<f64> = self.small.iter().map(|(f, c)| c.seconds / f).collect();
+        let of = |f: fn(&(f64, Cost)) -> f64| median(&self.small.iter().map(f).collect::<Vec<_>>());
+        format!(
+            "A plan of 10 records, the whole process: {:.0} ms ({:.0} ms of processors, the server's included); `psql -c \
+             'select 1'`: {:.0} ms; {} times that",
+            of(|s| s.1.seconds) * 1e3,
+            of(|s| s.1.cpu) * 1e3,
+            of(|s| s.0) * 1e3,
+            spread(&ratios)
+        )
+    }
+
     pub fn markdown(&self) -> String {
         let mut out = format!(
-            "Machine: {}. Medians of {} rounds{}; memory is the loader's peak.\n\n",
-            self.machine,
-            self.rounds,
-            match self.rounds {
-                0..=3 => "",
-                _ => " (3 of what takes minutes)",
-            }
+            "Machine: {}. Medians of {} rounds, of ratios too, each of two runs of one round; in brackets the least and \
+             the most. CPU is that of server and loader together; written is what the server writes in all: log, tables, \
+             indexes, temporary files; memory is the loader's peak.\n\n",
+            self.machine, self.rounds,
         );
-        out += "| batch and table | work | seconds | floor | seconds | ours / floor | records/s | memory | plan file |\n";
-        out += "|---|---|--:|---|--:|--:|--:|--:|--:|\n";
+        out += "| batch and table | work | seconds | floor | seconds | ours / floor | must | CPU | log | written | memory | plan file |\n";
+        out += "|---|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|\n";
         for case in &self.cases {
-            for (name, ours, floor, which) in case.ratios() {
-                let work = match name {
+            for pairs in case.pairs() {
+                let work = match pairs.name {
                     "plan" => Some(Work::Plan),
                     "apply" => Some(Work::Apply),
                     "rollback" => Some(Work::Rollback),
                     _ => None,
                 };
                 let memory = work.and_then(|w| case.memory.get(&w)).copied().unwrap_or(0);
+                let bytes = |figure: Figure| match pairs.name {
+                    "apply" | "rollback" => spread(&pairs.ratios(figure)),
+                    _ => String::new(),
+                };
                 let _ = writeln!(
                     out,
-                    "| {} | {name} | {ours:.2} | {which} | {floor:.2} | **{:.2}** | {:.0} | {} | {} |",
+                    "| {} | {} | {:.2} | {} | {:.2} | {} | {} | {} | {} | {} | {} | {} |",
                     case.title(),
-                    ours / floor,
-                    case.records as f64 / ours,
+                    pairs.name,
+                    seconds(&pairs.ours),
+                    pairs.which,
+                    seconds(pairs.floor),
+                    spread(&pairs.ratios(|c| c.seconds)),
+                    pairs.must,
+                    spread(&pairs.ratios(|c| c.cpu)),
+                    bytes(|c| c.wal),
+                    bytes(|c| c.written),
                     megabytes(memory),
-                    megabytes(if name == "plan" { case.plan_bytes } else { 0 }),
+                    megabytes(if pairs.name == "plan" {
+                        case.plan_bytes
+                    } else {
+                        0
+                    }),
                 );
             }
             if let Some(seconds) = case.seconds(Work::Show) {
                 let memory = case.memory.get(&Work::Show).copied().unwrap_or(0);
                 let _ = writeln!(
                     out,
-                    "| {} | show | {seconds:.2} | | | | {:.0} | {} | |",
+                    "| {} | show | {seconds:.2} | | | | | | | | {} | |",
                     case.title(),
-                    case.records as f64 / seconds,
                     megabytes(memory)
                 );
             }
@@ -255,6 +354,9 @@ impl Report {
                 "\n{n} objects of one record each from an S3 server on the same machine: {rate:.0} objects a second \
                  listed and read; the whole plan takes {all:.2} s."
             );
+        }
+        if !self.small.is_empty() {
+            let _ = writeln!(out, "\n{}.", self.small_line());
         }
         self.phases_table(&mut out);
         out
@@ -380,8 +482,9 @@ impl Report {
                 case.title()
             );
             y += STEP;
-            for (name, ours, floor, which) in case.ratios() {
-                let ratio = ours / floor;
+            for pairs in case.pairs() {
+                let (name, which) = (pairs.name, pairs.which);
+                let ratio = median(&pairs.ratios(|c| c.seconds));
                 widest = widest.max(ratio);
                 let _ = writeln!(
                     bars,

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::{Client, NoTls};
 use table_loader::postgres_server::{Postgres, Programs};
 
+use crate::cost::Cost;
 use crate::{data, program};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -49,7 +50,7 @@ pub struct Run<'s> {
 
 /// What a run of the loader took.
 pub struct Took {
-    pub seconds: f64,
+    pub cost: Cost,
     /// The most memory it had, in bytes; 0 where the system does not tell.
     pub memory: u64,
     /// Its `--json` result.
@@ -75,6 +76,17 @@ impl Server {
 
     pub fn connect(&self, database: &str) -> Result<Client> {
         Ok(Client::connect(&self.postgres.url(database), NoTls)?)
+    }
+
+    /// Writes out what is still to be written, so that it falls into nobody's time.
+    pub fn rest(&self) -> Result<()> {
+        self.admin("CHECKPOINT")?;
+        // Without fsync the server leaves that to the system, which would do it any time.
+        let synced = Command::new("sync").status()?;
+        match synced.success() {
+            true => Ok(()),
+            false => Err(format!("sync: {synced}").into()),
+        }
     }
 
     fn admin(&self, sql: &str) -> Result<()> {
@@ -125,9 +137,8 @@ impl Server {
         let name = "measured".to_owned();
         self.admin(&format!("DROP DATABASE IF EXISTS {name} (FORCE)"))?;
         self.admin(&format!("CREATE DATABASE {name} TEMPLATE {template} {how}"))?;
-        let run = Run { server: self, name };
-        run.rest()?;
-        Ok(run)
+        self.rest()?;
+        Ok(Run { server: self, name })
     }
 
     /// Runs the loader on a folder or bucket; its result must be a success.
@@ -143,37 +154,41 @@ impl Server {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Result<Took> {
-        let started = Instant::now();
-        let mut child = program::loader(self.folder.path())
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("DATABASE_URL", self.postgres.url(database))
-            .env("LOADER_SOURCE", source)
-            .env("LOADER_QUEUE", "off")
-            .env("LOADER_ACTOR", "benchmark")
-            .env("MAX_RECORDS_PER_BATCH", "1000000000")
-            .env("TRANSACTION_TIMEOUT", "0")
-            .envs(variables.iter().copied())
-            .args(arguments)
-            .spawn()?;
-        let status = format!("/proc/{}/status", child.id());
-        let mut memory = 0;
-        // The high-water mark only grows: the last look before the end is the one that counts.
-        while child.try_wait()?.is_none() {
-            memory = peak(Path::new(&status)).unwrap_or(memory);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let seconds = started.elapsed().as_secs_f64();
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let told = String::from_utf8_lossy(&output.stdout);
-            return Err(format!("loader {arguments:?}: {}: {said}{told}", output.status).into());
-        }
-        Ok(Took {
-            seconds,
-            memory,
-            json: serde_json::from_slice(&output.stdout).unwrap_or_default(),
-        })
+        let run = || {
+            // Into a file: a pipe that nobody reads would stop the program that fills it.
+            let mut told = tempfile::tempfile()?;
+            let mut child = program::loader(self.folder.path())
+                .env("AWS_EC2_METADATA_DISABLED", "true")
+                .env("DATABASE_URL", self.postgres.url(database))
+                .env("LOADER_SOURCE", source)
+                .env("LOADER_QUEUE", "off")
+                .env("LOADER_ACTOR", "benchmark")
+                .env("MAX_RECORDS_PER_BATCH", "1000000000")
+                .env("TRANSACTION_TIMEOUT", "0")
+                .envs(variables.iter().copied())
+                .args(arguments)
+                .stdout(told.try_clone()?)
+                .spawn()?;
+            let status = format!("/proc/{}/status", child.id());
+            let mut memory = 0;
+            // The high-water mark only grows: the last look before the end is the one that counts.
+            while child.try_wait()?.is_none() {
+                memory = peak(Path::new(&status)).unwrap_or(memory);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let output = child.wait_with_output()?;
+            let mut said = Vec::new();
+            told.rewind()?;
+            told.read_to_end(&mut said)?;
+            if !output.status.success() {
+                let why = String::from_utf8_lossy(&output.stderr);
+                let said = String::from_utf8_lossy(&said);
+                return Err(format!("loader {arguments:?}: {}: {why}{said}", output.status).into());
+            }
+            Ok((memory, serde_json::from_slice(&said).unwrap_or_default()))
+        };
+        let (cost, (memory, json)) = self.cost(run)?;
+        Ok(Took { cost, memory, json })
     }
 
     /// Where the loader's files are.
@@ -191,19 +206,24 @@ fn peak(status: &Path) -> Option<u64> {
 }
 
 impl Run<'_> {
-    /// Writes out what is still to be written, so that it falls into nobody's time.
-    pub fn rest(&self) -> Result<()> {
-        self.server.admin("CHECKPOINT")?;
-        // Without fsync the server leaves that to the system, which would do it any time.
-        let synced = Command::new("sync").status()?;
-        match synced.success() {
-            true => Ok(()),
-            false => Err(format!("sync: {synced}").into()),
-        }
+    /// What work in this database costs.
+    pub fn cost<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(Cost, T)> {
+        self.server.cost(work)
     }
 
     pub fn client(&self) -> Result<Client> {
         self.server.connect(&self.name)
+    }
+
+    /// The seconds of a whole `psql` that asks for nothing.
+    pub fn select_one(&self) -> Result<f64> {
+        let mut psql = Command::new("psql");
+        psql.args(["-c", "select 1", &self.server.postgres.url(&self.name)]);
+        let (cost, output) = self.cost(|| Ok(psql.output()?))?;
+        match output.status.success() {
+            true => Ok(cost.seconds),
+            false => Err(format!("psql: {}", String::from_utf8_lossy(&output.stderr)).into()),
+        }
     }
 
     pub fn loader(&self, source: &Path, arguments: &[&str]) -> Result<Took> {
