@@ -55,9 +55,8 @@ impl Undo<'_> {
             Ok(())
         })
         .await?;
-        for row in drifted.into_values() {
-            left.rows.push(self.describe(snapshot.session, row).await?);
-        }
+        let drifted = drifted.into_values().collect();
+        left.rows = self.describe(snapshot.session, drifted).await?;
         Ok(left)
     }
 

@@ -18,25 +18,34 @@ pub(super) struct Drifted {
 }
 
 impl Undo<'_> {
-    /// The row with what differs, and who changed it.
-    pub(super) async fn describe(&self, session: &Session, row: Drifted) -> Result<DriftRow> {
-        let later = self.later(&row.record_id, row.audited);
-        let by = session.column(&later).await?.into_iter().next();
-        let columns = match row.state {
-            DriftState::Changed => {
-                let now = session.column(&self.now(&row.record_id)).await?;
-                self.differing(now.first().map(String::as_str), &row.applied)?
-            }
-            DriftState::Vanished | DriftState::Appeared => Vec::new(),
-        };
-        Ok(DriftRow {
-            table: self.target.name.clone(),
-            key: row.key,
-            state: row.state,
-            action: None,
-            columns,
-            by,
-        })
+    /// The rows with what differs, and who changed them.
+    pub(super) async fn describe(
+        &self,
+        session: &Session,
+        rows: Vec<Drifted>,
+    ) -> Result<Vec<DriftRow>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        // All at once: one by one, each would look through all that was changed.
+        let later = session.rows(&self.later(&rows)).await?;
+        let now = session.rows(&self.now(&rows)).await?;
+        let found = rows.into_iter().zip(later.into_iter().zip(now));
+        let described = found.map(|(row, (mut later, now))| {
+            let columns = match row.state {
+                DriftState::Changed => self.differing(now.get(0), &row.applied)?,
+                DriftState::Vanished | DriftState::Appeared => Vec::new(),
+            };
+            Ok(DriftRow {
+                table: self.target.name.clone(),
+                key: row.key,
+                state: row.state,
+                action: None,
+                columns,
+                by: later.take(0),
+            })
+        });
+        described.collect()
     }
 
     /// The columns that are not as they were left: as left, as they are now, and as before.
@@ -69,29 +78,38 @@ impl Undo<'_> {
         self.doing("finding out what changed in")
     }
 
-    /// The image of the row as it is now.
-    pub(in crate::pg) fn now(&self, record_id: &str) -> Statement {
+    /// The images of the rows as they are now, in this order; null of one that is gone.
+    pub(super) fn now(&self, rows: &[Drifted]) -> Statement {
         let beside = self.beside();
         let mut values = crate::sql::Values::default();
+        let ids = values.texts(rows.iter().map(|row| row.record_id.as_str()));
         let sql = format!(
-            "SELECT {}::pg_catalog.text FROM {} WHERE s.record_id = {} ORDER BY s.record_id{} LIMIT 1",
+            "SELECT f.image::pg_catalog.text FROM pg_catalog.unnest({ids}) WITH ORDINALITY w(record_id, o) LEFT JOIN (\
+               SELECT DISTINCT ON (s.record_id) s.record_id, {} AS image FROM {} WHERE s.record_id = ANY ({ids}) \
+               ORDER BY s.record_id{}) f ON f.record_id = w.record_id ORDER BY w.o",
             self.target.table.image("t"),
             beside.found(),
-            values.text(record_id),
             beside.then_live_first(),
         );
         Statement::with(self.doing_find_out(), sql, values)
     }
 
-    /// Who changed a row after the audit row with this id.
-    pub(in crate::pg) fn later(&self, record_id: &str, audited: u64) -> Statement {
+    /// Who changed the rows after their audit rows, in this order; null where nobody did. The audit log has
+    /// no index for it, and is read once.
+    pub(super) fn later(&self, rows: &[Drifted]) -> Statement {
         let mut values = crate::sql::Values::default();
+        let ids = values.texts(rows.iter().map(|row| row.record_id.as_str()));
+        let audited = values.texts(rows.iter().map(|row| row.audited.to_string()));
+        let first = rows.iter().map(|row| row.audited).min().unwrap_or_default();
         let sql = format!(
-            "SELECT {who} || coalesce(' (batch ' || a.batch_id || ', application ' || a.application::text || ')', '') \
-             FROM {} a WHERE table_name = {} AND record_id = {} AND id > {audited} ORDER BY id DESC LIMIT 1",
+            "SELECT DISTINCT ON (w.o) CASE WHEN a.id IS NOT NULL THEN {who} \
+               || coalesce(' (batch ' || a.batch_id || ', application ' || a.application::text || ')', '') END \
+             FROM ROWS FROM (pg_catalog.unnest({ids}), pg_catalog.unnest({audited}::pg_catalog.int8[])) \
+             WITH ORDINALITY w(record_id, audited, o) \
+             LEFT JOIN {} a ON a.table_name = {} AND a.record_id = w.record_id AND a.id > w.audited AND a.id > {first} \
+             ORDER BY w.o, a.id DESC",
             self.audit_log(),
             values.text(&self.target.name),
-            values.text(record_id),
             who = audit::who("a"),
         );
         Statement::with(self.doing("finding out who changed"), sql, values)

@@ -1,11 +1,12 @@
 //! Snapshots of the SQL of taking loads back, and of the loader's own tables.
 
+use super::drift::Drifted;
 use super::referrers::named_by;
 use super::{Selected, Undo, Written};
 use crate::pg::fixture::{assert_snapshot, printed, schema};
 use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::{audit, queue};
-use crate::plan::Skip;
+use crate::plan::{AppliedChange, DriftState, Skip};
 
 #[test]
 fn taking_back() {
@@ -34,6 +35,16 @@ fn taking_back() {
     let mut in_part = UndoneRows::default();
     in_part.add(&both[1], &both[0]);
     let loads = (&both[..], &in_part);
+    let drifted = [Drifted {
+        key: Default::default(),
+        state: DriftState::Changed,
+        applied: AppliedChange {
+            before: None,
+            after: None,
+        },
+        record_id: "S1".into(),
+        audited: 42,
+    }];
     let keys = [vec!["1".to_owned(); schema[1].config.natural_key.len()]];
     let selected = |applications: &[String]| Selected {
         applications: applications.to_vec(),
@@ -54,8 +65,8 @@ fn taking_back() {
         samples.analyze(),
         samples.compare_one(),
         subjects.compare_all(),
-        subjects.now("S1"),
-        subjects.later("S1", 42),
+        subjects.now(&drifted),
+        subjects.later(&drifted),
         subjects.count_referring(refers, Some(samples)),
         subjects.referring(refers, Some(samples), &named),
         subjects.referring(refers, None, &by_place),
