@@ -106,13 +106,15 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             Some(all)
         }
     };
+    // Before the tables are looked at: the first temporary table of a database makes the server plan anew
+    // what it has planned.
+    stage::prepare(&session).await?;
     let mut targets = order(request, &session, &names).await?;
     reports.exclude(&mut targets)?;
     let place = |name: &String| targets.iter().position(|t| t.name == *name);
     // What is not asked for is not read.
     found.retain(|(table, ..)| place(table).is_some());
 
-    stage::prepare(&session).await?;
     let mut stages = Vec::with_capacity(targets.len());
     for target in &targets {
         stages.push(Stage::new(&session, target).await?);

@@ -271,7 +271,7 @@ fn what_names_rows_by_key_is_loaded_and_taken_back() {
     let world = World::in_folder("", "");
     world.set("LOADER_QUEUE", "off");
     let first = number_from("PROPERTY_SEED", 1);
-    let cases = number_from("PROPERTY_CASES", 8);
+    let cases = number_from("PROPERTY_CASES", 6);
     let (mut failed, mut told) = (Vec::new(), BTreeMap::new());
     for seed in first..first + cases {
         let mut r = Random::new(seed);

@@ -246,7 +246,7 @@ impl Play {
 fn what_is_loaded_and_taken_back_leaves_every_column_as_it_was() {
     let (first, cases) = (
         number_from("TEST_SEED", 1),
-        number_from("TEST_ROUND_TRIPS", 20),
+        number_from("TEST_ROUND_TRIPS", 15),
     );
     let next = AtomicU64::new(0);
     let figures = Mutex::new(Figures::default());

@@ -3,7 +3,7 @@
 WITH RECURSIVE reached(oid) AS (
   SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped
   UNION
-  SELECT n.oid FROM reached r JOIN pg_catalog.pg_type p ON p.oid = r.oid CROSS JOIN LATERAL (
+  SELECT n.oid FROM reached r CROSS JOIN LATERAL (SELECT * FROM pg_catalog.pg_type t WHERE t.oid = r.oid OFFSET 0) p CROSS JOIN LATERAL (
     SELECT p.typbasetype WHERE p.typtype = 'd'
     UNION ALL SELECT e.oid FROM pg_catalog.pg_type e WHERE e.oid = p.typelem AND e.typarray = p.oid
     UNION ALL SELECT g.rngsubtype FROM pg_catalog.pg_range g WHERE p.oid IN (g.rngtypid, g.rngmultitypid)
@@ -20,8 +20,10 @@ SELECT p.oid, p.typtype::text, p.typnamespace = 'pg_catalog'::pg_catalog.regname
     WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
   i.provolatile = 'i',
   ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid = p.oid ORDER BY l.enumsortorder)
-FROM reached r JOIN pg_catalog.pg_type p ON p.oid = r.oid JOIN pg_catalog.pg_proc i ON i.oid = p.typinput
+FROM pg_catalog.pg_type p JOIN pg_catalog.pg_proc i ON i.oid = p.typinput
 JOIN pg_catalog.pg_proc o ON o.oid = p.typoutput
 CROSS JOIN LATERAL (SELECT p.typtype = 'b' AND i.prosrc = 'textin' AND o.prosrc = 'textout'
   AND ARRAY[i.prolang, o.prolang] <@ ARRAY(SELECT n.oid FROM pg_catalog.pg_language n WHERE n.lanname = 'internal') AS like_text) k
 LEFT JOIN pg_catalog.pg_type e ON e.oid = p.typelem AND e.typarray = p.oid
+-- They are few, which a join would not know.
+WHERE p.oid = ANY (ARRAY(SELECT oid FROM reached))

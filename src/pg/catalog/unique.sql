@@ -7,20 +7,17 @@ SELECT c.relname::text,
   i.indimmediate,
   coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false),
   i.indisprimary,
-  ARRAY(SELECT n.nspname::text FROM pg_catalog.unnest(i.indclass::oid[]) WITH ORDINALITY k(c, o)
+  coalesce(q.schemas, '{}'), coalesce(q.operators, '{}'),
+  ARRAY(SELECT (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(co.collname)
+      FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace n ON n.oid = co.collnamespace WHERE co.oid = k.c)
+    FROM pg_catalog.unnest(i.indcollation::oid[]) WITH ORDINALITY k(c, o) WHERE k.o <= i.indnkeyatts ORDER BY k.o)
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid, LATERAL (
+  SELECT pg_catalog.array_agg(n.nspname::text ORDER BY k.o), pg_catalog.array_agg(op.oprname::text ORDER BY k.o)
+  FROM pg_catalog.unnest(i.indclass::oid[]) WITH ORDINALITY k(c, o)
     JOIN pg_catalog.pg_opclass oc ON oc.oid = k.c
     JOIN pg_catalog.pg_amop p ON p.amopfamily = oc.opcfamily AND p.amopstrategy = 3
       AND p.amoplefttype = oc.opcintype AND p.amoprighttype = oc.opcintype
     JOIN pg_catalog.pg_operator op ON op.oid = p.amopopr
-    JOIN pg_catalog.pg_namespace n ON n.oid = op.oprnamespace WHERE k.o <= i.indnkeyatts ORDER BY k.o),
-  ARRAY(SELECT op.oprname::text FROM pg_catalog.unnest(i.indclass::oid[]) WITH ORDINALITY k(c, o)
-    JOIN pg_catalog.pg_opclass oc ON oc.oid = k.c
-    JOIN pg_catalog.pg_amop p ON p.amopfamily = oc.opcfamily AND p.amopstrategy = 3
-      AND p.amoplefttype = oc.opcintype AND p.amoprighttype = oc.opcintype
-    JOIN pg_catalog.pg_operator op ON op.oid = p.amopopr WHERE k.o <= i.indnkeyatts ORDER BY k.o),
-  ARRAY(SELECT (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(co.collname)
-      FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace n ON n.oid = co.collnamespace WHERE co.oid = k.c)
-    FROM pg_catalog.unnest(i.indcollation::oid[]) WITH ORDINALITY k(c, o) WHERE k.o <= i.indnkeyatts ORDER BY k.o)
-FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = op.oprnamespace WHERE k.o <= i.indnkeyatts) q(schemas, operators)
 WHERE i.indrelid = $1::pg_catalog.oid AND i.indisunique AND i.indisvalid
 ORDER BY i.indisprimary DESC, c.relname
