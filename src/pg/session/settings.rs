@@ -28,8 +28,8 @@ SET idle_in_transaction_session_timeout = 0;
 SET synchronous_commit = local;
 SET jit = off;
 SET default_statistics_target = 10;
-SELECT pg_catalog.set_config(s, '64MB', false) FROM pg_catalog.unnest('{work_mem,temp_buffers}'::pg_catalog.text[]) s
-  WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting(s)) < 67108864;
+SELECT pg_catalog.set_config('work_mem', '64MB', false)
+  WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 67108864;
 ";
 
 const PREPARING: &str = "preparing the session";
