@@ -341,6 +341,56 @@ fn a_lock_that_somebody_holds_is_waited_for_no_longer_than_told() {
     world.apply(&plan).ok();
 }
 
+/// More than are asked for at once, of every state, and what differs is another column in each.
+#[test]
+fn of_many_rows_that_drifted_each_is_told_with_who_changed_it() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text, w text); \
+         INSERT INTO t SELECT n, 'old', 'old' FROM generate_series(1, 2100) n",
+        "t: {natural_key: [id]}",
+    );
+    let batch = |id: &str, value: &str, ids: std::ops::RangeInclusive<u32>| {
+        let field = |n: u32| if n.is_multiple_of(2) { "v" } else { "w" };
+        let records = ids.map(|n| format!("{{\"id\": {n}, \"{}\": \"{value}\"}}\n", field(n)));
+        world.put(id, "t.ndjson", records.collect::<String>());
+    };
+    world.set("LOADER_QUEUE", "off");
+    batch("mine", "mine", 1..=2200);
+    batch("theirs", "theirs", 1..=2150);
+    let plan = world.plan("mine");
+    world.apply(&world.plan("theirs")).ok();
+    world.sql("UPDATE t SET v = 'by hand', w = 'by hand' WHERE id = 7; DELETE FROM t WHERE id = 8");
+    let refused = world
+        .apply_with(&plan, &["--force", "--json"])
+        .exits(3)
+        .json();
+    let rows = refused["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2150);
+    for row in rows {
+        let id: u32 = row["key"]["id"].as_str().unwrap().parse().unwrap();
+        let (state, by) = (&row["state"], row["by"].as_str());
+        let column = if id.is_multiple_of(2) { "v" } else { "w" };
+        let now = row["columns"].as_array().unwrap().iter();
+        let now = now.map(|c| (c["column"].as_str().unwrap(), c["now"].as_str().unwrap()));
+        let now: Vec<_> = now.collect();
+        match id {
+            7 => assert_eq!((now, by), (vec![("w", "by hand")], None), "{row}"),
+            8 => assert_eq!(
+                (now, by, state),
+                (vec![], None, &json!("vanished")),
+                "{row}"
+            ),
+            _ => {
+                assert_eq!(now[0], (column, "theirs"), "{row}");
+                assert_eq!(now.len(), 1, "{row}");
+                assert!(by.unwrap().ends_with("(batch theirs)"), "{row}");
+                let appeared = if id > 2100 { "appeared" } else { "changed" };
+                assert_eq!(state, appeared, "{row}");
+            }
+        }
+    }
+}
+
 /// A refusal has to be read by people, and must not need the memory of all that was loaded.
 #[test]
 fn a_refused_rollback_names_the_first_rows_and_counts_the_rest() {

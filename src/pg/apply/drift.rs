@@ -1,6 +1,6 @@
 //! Drift: what of the database no longer agrees with a staged plan, row by row, and who changed it.
 
-mod look_up;
+pub(super) mod look_up;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Value, Values,
 use crate::planfile::{Executable, Item};
 use crate::sql::Statement;
 
-/// Above so many rows, an index finds them sooner than a look at all entries for each.
-const FEW: usize = 100;
+/// Of so many rows at once is asked what they are now: their values are in memory meanwhile.
+const AT_ONCE: usize = 1_000;
 
 /// Whose expectations are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,13 +151,17 @@ pub async fn drift(
     // The planning role may not read the audit log; then nobody is named.
     let is_readable = session.holds(&look_up::is_readable(&audit_log)).await?;
     let audit_log = is_readable.then_some(&audit_log);
-    if found.len() > FEW {
-        for staged in tables {
-            session.run(&staged.index()).await?;
+    for staged in tables {
+        let of_table = found.iter_mut();
+        let of_table = of_table.filter(|(_, (of, _))| std::ptr::eq(*of, staged));
+        let mut of_table = of_table.map(|(n, (_, row))| (*n, row));
+        loop {
+            let mut rows: BTreeMap<u64, &mut DriftRow> = of_table.by_ref().take(AT_ONCE).collect();
+            if rows.is_empty() {
+                break;
+            }
+            staged.look_up(session, audit_log, &mut rows).await?;
         }
-    }
-    for (n, (staged, row)) in &mut found {
-        staged.look_up(session, audit_log, *n, row).await?;
     }
     rows.extend(found.into_values().map(|(_, row)| row));
     let mut report = DriftReport {

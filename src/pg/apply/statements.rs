@@ -1,6 +1,7 @@
 //! Snapshots of the SQL of applying.
 
 use super::drift::Expected;
+use super::drift::look_up::Changed;
 use super::locked::{ask_others, lock_tables};
 use super::origin::Origin;
 use super::staged::Staged;
@@ -9,7 +10,7 @@ use super::{effects, queued, record, undone};
 use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
 use crate::pg::ledger::UndoneRows;
 use crate::pg::phase::Phase;
-use crate::plan::{Counts, DriftState, Header, Kind, TablePlan};
+use crate::plan::{Counts, Header, Kind, TablePlan};
 use crate::sql::{Qualified, Statement};
 
 const ORIGIN: Origin<'_> = Origin {
@@ -167,15 +168,20 @@ fn reading_back() {
 #[test]
 fn naming_drift() {
     let mut statements = Vec::new();
+    let changed = |n, record_id: &str, gone| Changed {
+        n,
+        record_id: record_id.into(),
+        gone,
+    };
+    let changed = [changed(7, "S1", false), changed(8, "S2", true)];
     for table in staged() {
         let columns: Vec<_> = table.target.table.columns.iter().take(2).collect();
         let audit_log = ORIGIN.own_table("audit_log");
         statements.extend([
             table.count_drift(Expected::All),
             table.name_drift(),
-            table.now(7, &columns),
-            table.changed_by(&audit_log, 7, "S1", DriftState::Changed),
-            table.changed_by(&audit_log, 7, "S1", DriftState::Vanished),
+            table.now(&[7, 8], &columns),
+            table.changed_by(&audit_log, &changed),
         ]);
     }
     assert_snapshot("sql_drift", &printed(statements));

@@ -1,59 +1,69 @@
-//! What is there now in the place of a row that drifted, and who changed it.
+//! What is there now in the place of rows that drifted, and who changed them.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::pg::apply::staged::Staged;
+use crate::pg::session::TextRow;
 use crate::pg::{Session, audit};
 use crate::plan::{DriftRow, DriftState};
 use crate::sql::{Literal, Qualified, Statement, Values, list};
 use crate::table::schema::Column;
 
-impl Staged {
-    /// Makes it quick to find an entry by its number.
-    pub(super) fn index(&self) -> Statement {
-        let sql = format!("CREATE INDEX ON {} (_n)", self.temporary());
-        Statement::new(self.doing_find_out(), sql)
-    }
+/// A row of which is asked who changed it.
+#[derive(Debug)]
+pub(in crate::pg) struct Changed {
+    /// The number of its entry.
+    pub n: u64,
+    /// Its natural key as one text.
+    pub record_id: String,
+    /// Whether it is gone.
+    pub gone: bool,
+}
 
-    /// Fills in what is there now, and who changed it, as the audit log says where it may be read. Columns
-    /// that are as the plan saw them are left out.
+impl Staged {
+    /// Fills in what is there now, and who changed it, as the audit log says where it may be read; `rows` are
+    /// by the numbers of their entries. Columns that are as the plan saw them are left out.
     pub(super) async fn look_up(
         &self,
         session: &Session,
         audit_log: Option<&Qualified>,
-        n: u64,
-        row: &mut DriftRow,
+        rows: &mut BTreeMap<u64, &mut DriftRow>,
     ) -> Result<()> {
-        let columns: Vec<&Column> = row
-            .columns
-            .iter()
-            .filter_map(|c| self.target.table.column(&c.column))
-            .collect();
-        let now = session
-            .rows(&self.now(n, &columns))
-            .await?
-            .into_iter()
-            .next();
-        let record_id = match &now {
-            Some(now) => now.text(0)?.to_owned(),
-            None => self.planned_id(row)?,
-        };
-        if let Some(now) = now {
-            let values = now.into_cells().into_iter().skip(1);
-            for (column, value) in row.columns.iter_mut().zip(values) {
-                column.now = value;
-            }
-            row.columns
-                .retain(|c| c.planned_from.as_ref() != Some(&c.now));
-            if row.state == DriftState::Appeared {
-                row.columns
-                    .retain(|c| c.planned_to.as_ref() != Some(&c.now));
-            }
-        } else {
-            row.columns.clear();
+        let names = rows.values().flat_map(|row| &row.columns);
+        let names: BTreeSet<&str> = names.map(|c| c.column.as_str()).collect();
+        let columns = names.iter().filter_map(|c| self.target.table.column(c));
+        let columns: Vec<&Column> = columns.collect();
+        let numbers: Vec<u64> = rows.keys().copied().collect();
+        let mut now = BTreeMap::new();
+        for found in session.rows(&self.now(&numbers, &columns)).await? {
+            now.insert(found.parsed::<u64>(0)?, found);
+        }
+        let mut changed = Vec::with_capacity(rows.len());
+        for (n, row) in rows.iter_mut() {
+            let record_id = match now.remove(n) {
+                Some(found) => {
+                    let record_id = found.text(1)?.to_owned();
+                    fill_in(row, &columns, found);
+                    record_id
+                }
+                None => {
+                    row.columns.clear();
+                    self.planned_id(row)?
+                }
+            };
+            changed.push(Changed {
+                n: *n,
+                record_id,
+                gone: row.state == DriftState::Vanished,
+            });
         }
         if let Some(audit_log) = audit_log {
-            let by = self.changed_by(audit_log, n, &record_id, row.state);
-            row.by = session.column(&by).await?.into_iter().next();
+            for mut found in session.rows(&self.changed_by(audit_log, &changed)).await? {
+                if let Some(row) = rows.get_mut(&found.parsed(0)?) {
+                    row.by = found.take(1);
+                }
+            }
         }
         Ok(())
     }
@@ -69,50 +79,72 @@ impl Staged {
         }
     }
 
-    /// For `FROM`: of the rows that entry `n` finds, the one that counts.
-    fn row_of(&self, n: u64) -> String {
+    /// A query of what entries find, of each the row that counts; `numbers` is an array of their numbers.
+    fn rows_of(&self, numbers: &str, select: &str) -> String {
         let beside = self.beside();
         format!(
-            "{} WHERE s._n = {n} ORDER BY s._n{} LIMIT 1",
+            "SELECT DISTINCT ON (s._n) s._n, {select} FROM {} WHERE s._n = ANY ({numbers}) ORDER BY s._n{}",
             beside.found(),
             beside.then_live_first()
         )
     }
 
-    /// The row of entry `n` as it is now: its key as one text, and some columns.
-    pub(in crate::pg) fn now(&self, n: u64, columns: &[&Column]) -> Statement {
+    /// The rows of these entries that are there now: the entry's number, its key as one text, and some columns.
+    pub(in crate::pg) fn now(&self, numbers: &[u64], columns: &[&Column]) -> Statement {
+        let mut values = Values::default();
+        let numbers = bigints(&mut values, numbers);
         let columns = columns.iter().map(|c| c.text("t"));
         let select = std::iter::once(self.target.record_id("t")).chain(columns);
-        let sql = format!("SELECT {} FROM {}", list(select), self.row_of(n));
-        Statement::new(self.doing_find_out(), sql)
+        let sql = self.rows_of(&numbers, &list(select));
+        Statement::with(self.doing_find_out(), sql, values)
     }
 
-    /// Who brought the row of entry `n` to its present state; nobody who changed it before.
-    pub(in crate::pg) fn changed_by(
-        &self,
-        audit_log: &Qualified,
-        n: u64,
-        record_id: &str,
-        state: DriftState,
-    ) -> Statement {
-        let same = match state {
-            DriftState::Vanished => "a.operation = 'DELETE'".to_owned(),
-            DriftState::Changed | DriftState::Appeared => format!(
-                "a.new_values = (SELECT {} FROM {})",
-                self.target.table.image("t"),
-                self.row_of(n)
-            ),
-        };
+    /// Who brought rows to their present state, by the numbers of their entries; nobody who changed one
+    /// before. The audit log has no index for it, and is read once.
+    pub(in crate::pg) fn changed_by(&self, audit_log: &Qualified, rows: &[Changed]) -> Statement {
         let mut values = Values::default();
+        let numbers: Vec<u64> = rows.iter().map(|row| row.n).collect();
+        let numbers = bigints(&mut values, &numbers);
+        let ids = values.texts(rows.iter().map(|row| row.record_id.as_str()));
+        let gone = values.texts(rows.iter().map(|row| row.gone.to_string()));
         let sql = format!(
-            "SELECT {who} || coalesce(' (batch ' || a.batch_id || ')', '') FROM (SELECT * FROM {audit_log} \
-             WHERE table_name = {} AND record_id = {} ORDER BY id DESC LIMIT 1) a WHERE {same}",
+            "SELECT a.n, {who} || coalesce(' (batch ' || a.batch_id || ')', '') FROM (\
+               SELECT DISTINCT ON (w.n) w.n, w.gone, l.changed_by, l.changed_at, l.batch_id, l.operation, l.new_values \
+               FROM ROWS FROM (pg_catalog.unnest({numbers}), pg_catalog.unnest({ids}), \
+                 pg_catalog.unnest({gone}::pg_catalog.bool[])) w(n, record_id, gone) \
+               JOIN {audit_log} l ON l.table_name = {} AND l.record_id = w.record_id ORDER BY w.n, l.id DESC) a \
+             LEFT JOIN ({}) f ON f._n = a.n \
+             WHERE CASE WHEN a.gone THEN a.operation = 'DELETE' ELSE a.new_values = f.image END",
             values.text(&self.target.name),
-            values.text(record_id),
+            self.rows_of(
+                &numbers,
+                &format!("{} AS image", self.target.table.image("t"))
+            ),
             who = audit::who("a"),
         );
         Statement::with(self.doing_find_out(), sql, values)
     }
+}
+
+/// Puts what was found of these columns into a row, behind its number and its key.
+fn fill_in(row: &mut DriftRow, columns: &[&Column], found: TextRow) {
+    let cells: Vec<Option<String>> = found.into_cells().into_iter().skip(2).collect();
+    for planned in &mut row.columns {
+        let at = columns.iter().position(|c| c.name == planned.column);
+        planned.now = at.and_then(|at| cells.get(at).cloned().flatten());
+    }
+    row.columns
+        .retain(|c| c.planned_from.as_ref() != Some(&c.now));
+    if row.state == DriftState::Appeared {
+        row.columns
+            .retain(|c| c.planned_to.as_ref() != Some(&c.now));
+    }
+}
+
+/// An array of numbers, as SQL.
+fn bigints(values: &mut Values, numbers: &[u64]) -> String {
+    let numbers = values.texts(numbers.iter().map(u64::to_string));
+    format!("{numbers}::pg_catalog.int8[]")
 }
 
 pub(super) fn is_readable(table: &Qualified) -> Statement {
