@@ -2,7 +2,7 @@
 
 use super::Undo;
 use crate::error::{Error, Result};
-use crate::pg::{Session, audit};
+use crate::pg::{Session, audit, must_be};
 use crate::plan::{AppliedChange, DriftColumn, DriftRow, DriftState, Row, Values};
 use crate::sql::Statement;
 
@@ -30,6 +30,13 @@ impl Undo<'_> {
         // All at once: one by one, each would look through all that was changed.
         let later = session.rows(&self.later(&rows)).await?;
         let now = session.rows(&self.now(&rows)).await?;
+        for answers in [&later, &now] {
+            must_be(
+                &self.doing_find_out(),
+                rows.len() as u64,
+                answers.len() as u64,
+            )?;
+        }
         let found = rows.into_iter().zip(later.into_iter().zip(now));
         let described = found.map(|(row, (mut later, now))| {
             let columns = match row.state {
@@ -95,7 +102,7 @@ impl Undo<'_> {
     }
 
     /// Who changed the rows after their audit rows, in this order; null where nobody did. The audit log has
-    /// no index for it, and is read once.
+    /// no index for it, and is read once, from the first of these rows on.
     pub(super) fn later(&self, rows: &[Drifted]) -> Statement {
         let mut values = crate::sql::Values::default();
         let ids = values.texts(rows.iter().map(|row| row.record_id.as_str()));
