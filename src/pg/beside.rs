@@ -9,6 +9,15 @@ pub const FOUND: &str = "t.tableoid IS NOT NULL";
 /// That it found none.
 pub const ABSENT: &str = "t.tableoid IS NULL";
 
+/// How many rows a key can find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// One at most.
+    OneRow,
+    /// Several: those of one staged row have to come together, first the one that counts.
+    Rows,
+}
+
 /// Staged rows `s`, and the rows `t` of their table that have the same natural key.
 ///
 /// Where deletes only mark rows, a key can find marked rows beside a live one. Then the live one

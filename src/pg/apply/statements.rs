@@ -102,6 +102,7 @@ fn locking() {
             table.analyze_versions(),
             table.count_compared(),
             table.lock(),
+            table.count_misstated(),
             table.misstated(),
         ]);
     }
@@ -193,17 +194,16 @@ fn comparing_with_the_audit_log() {
         "1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned(),
         "2f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned(),
     ];
-    let header = Header {
-        undoes: undoes.to_vec(),
-        ..header()
-    };
-    let [subjects, samples] = staged();
+    let tables = staged();
     let statements = [
-        subjects.not_undone(&ORIGIN, &undoes[..1], &UndoneRows::default()),
-        samples.not_undone(&ORIGIN, &undoes, &UndoneRows::default()),
-        samples.not_changed(&ORIGIN, &undoes, &UndoneRows::default()),
-        samples.count_taken_back(&ORIGIN, &undoes, &UndoneRows::default()),
-        undone::other_tables(&ORIGIN, &header, &UndoneRows::default()),
+        undone::unlike(
+            &ORIGIN,
+            &tables,
+            true,
+            (&undoes[..1], &UndoneRows::default()),
+        ),
+        undone::unlike(&ORIGIN, &tables, false, (&undoes, &UndoneRows::default())),
+        tables[1].count_taken_back(&ORIGIN, &undoes, &UndoneRows::default()),
     ];
     assert_snapshot("sql_undone", &printed(statements));
 }

@@ -44,36 +44,30 @@ pub(super) async fn check(
         )))
     };
     let is_whole = header.undoes_in_part.is_empty();
-    for staged in tables {
-        let compare = if is_whole {
-            staged.not_undone(origin, &taken_back, undone)
-        } else {
-            staged.not_changed(origin, &taken_back, undone)
-        };
-        let others = session.column(&compare).await?;
-        if !others.is_empty() {
-            let named: Vec<String> = others
-                .iter()
-                .map(|id| session.name_row(&staged.target.name, id))
-                .collect();
+    let others = unlike(origin, tables, is_whole, (&taken_back, undone));
+    let others = session.rows(&others).await?;
+    if let Some(first) = others.first() {
+        let table = first.text(0)?;
+        if !tables.iter().any(|t| t.target.name == table) {
             return refused(format!(
-                "its entries for {} are not the rows that were changed there, for example {}",
-                crate::text::escape(&staged.target.name),
-                named.join(", ")
+                "has nothing for table {}, which was changed",
+                crate::text::escape(table)
             ));
         }
+        let mut named = Vec::new();
+        for other in &others {
+            if other.text(0)? == table {
+                named.push(session.name_row(table, other.text(1)?));
+            }
+        }
+        return refused(format!(
+            "its entries for {} are not the rows that were changed there, for example {}",
+            crate::text::escape(table),
+            named.join(", ")
+        ));
     }
     if is_whole {
-        let missing = session
-            .column(&other_tables(origin, header, undone))
-            .await?;
-        return match missing.is_empty() {
-            true => Ok(()),
-            false => refused(format!(
-                "has nothing for tables that were changed: {}",
-                crate::text::escape(&missing.join(", "))
-            )),
-        };
+        return Ok(());
     }
     let mut taken: BTreeMap<String, u64> = BTreeMap::new();
     for staged in tables {
@@ -113,82 +107,54 @@ fn of_rows(
     all([of].into_iter().chain(remains))
 }
 
-/// Tables that the applications changed, and of which the plan says nothing.
-pub(in crate::pg) fn other_tables(
+/// Some rows, by table and the audit log's name, that the plan has and the applications did not change in
+/// effect, and of a rollback of all that they did also the other way round. One that the first of them
+/// inserted and the last deleted was there neither before nor after.
+pub(in crate::pg) fn unlike(
     origin: &Origin<'_>,
-    header: &Header,
-    undone: &UndoneRows,
+    tables: &[Staged],
+    is_whole: bool,
+    (undoes, undone): (&[String], &UndoneRows),
 ) -> Statement {
     let mut values = Values::default();
+    // One application changes a row once, and in effect.
+    let (remains, each) = if undoes.len() == 1 {
+        ("true", "")
+    } else {
+        (
+            "pg_catalog.min(a.id) FILTER (WHERE a.old_values IS NULL) IS DISTINCT FROM pg_catalog.min(a.id) \
+             OR pg_catalog.max(a.id) FILTER (WHERE a.new_values IS NULL) IS DISTINCT FROM pg_catalog.max(a.id)",
+            " GROUP BY a.table_name, a.record_id",
+        )
+    };
+    let (condition, fates) = if is_whole {
+        ("c.record_id IS NULL OR p.record_id IS NULL", Some(NAMED))
+    } else {
+        ("c.record_id IS NULL", None)
+    };
+    let planned = tables.iter().map(|staged| {
+        let listed = staged.record_ids(fates);
+        let table = Literal(&staged.target.name);
+        format!("SELECT {table} AS table_name, x.record_id FROM ({listed}) x")
+    });
+    // A rollback may concern the queue alone.
+    let none = "SELECT NULL::text AS table_name, NULL::text AS record_id WHERE false".to_owned();
+    let planned: Vec<String> = [none].into_iter().chain(planned).collect();
     let sql = format!(
-        "SELECT DISTINCT a.table_name FROM {} a WHERE {} AND a.table_name <> ALL ({}) ORDER BY 1",
-        origin.own_table("audit_log"),
-        of_rows(origin, &header.undoes, undone, &mut values),
-        values.texts(header.tables.iter().map(|t| &t.table)),
+        "WITH changed AS (SELECT a.table_name, a.record_id, {remains} AS remains FROM {audit} a WHERE {ours}{each}), \
+         planned AS ({planned}) \
+         SELECT coalesce(c.table_name, p.table_name), coalesce(c.record_id, p.record_id) \
+         FROM (SELECT table_name, record_id FROM changed WHERE remains) c \
+           FULL JOIN planned p ON p.record_id = c.record_id AND p.table_name = c.table_name \
+         WHERE {condition} ORDER BY 1, 2 LIMIT 5",
+        audit = origin.own_table("audit_log"),
+        ours = of_rows(origin, undoes, undone, &mut values),
+        planned = planned.join(" UNION ALL "),
     );
     Statement::with(DOING, sql, values)
 }
 
 impl Staged {
-    /// Some rows that the applications changed in effect and the plan has not, or that it has and they
-    /// did not change.
-    pub(in crate::pg) fn not_undone(
-        &self,
-        origin: &Origin<'_>,
-        undoes: &[String],
-        undone: &UndoneRows,
-    ) -> Statement {
-        self.unlike(
-            "c.record_id IS NULL OR p.record_id IS NULL",
-            &self.record_ids(Some(NAMED)),
-            (origin, undoes, undone),
-        )
-    }
-
-    /// Some rows that the plan has and the applications did not change in effect.
-    pub(in crate::pg) fn not_changed(
-        &self,
-        origin: &Origin<'_>,
-        undoes: &[String],
-        undone: &UndoneRows,
-    ) -> Statement {
-        let all = self.record_ids(None);
-        self.unlike("c.record_id IS NULL", &all, (origin, undoes, undone))
-    }
-
-    /// Some rows of which `condition` holds, what the applications changed in effect (`c`) beside what the plan
-    /// has (`p`): one that the first of them inserted and the last deleted was there neither before nor after.
-    fn unlike(
-        &self,
-        condition: &str,
-        planned: &str,
-        (origin, undoes, undone): (&Origin<'_>, &[String], &UndoneRows),
-    ) -> Statement {
-        let mut values = Values::default();
-        // One application changes a row once, and in effect.
-        let (remains, each) = if undoes.len() == 1 {
-            ("true", "")
-        } else {
-            (
-                "pg_catalog.min(a.id) FILTER (WHERE a.old_values IS NULL) IS DISTINCT FROM pg_catalog.min(a.id) \
-                 OR pg_catalog.max(a.id) FILTER (WHERE a.new_values IS NULL) IS DISTINCT FROM pg_catalog.max(a.id)",
-                " GROUP BY a.record_id",
-            )
-        };
-        let sql = format!(
-            "WITH changed AS (SELECT a.record_id, {remains} AS remains \
-               FROM {audit} a WHERE {ours} AND a.table_name = {table}{each}), \
-             planned AS ({planned}) \
-             SELECT coalesce(c.record_id, p.record_id) FROM (SELECT record_id FROM changed WHERE remains) c \
-               FULL JOIN planned p ON p.record_id = c.record_id \
-             WHERE {condition} ORDER BY 1 LIMIT 5",
-            audit = origin.own_table("audit_log"),
-            ours = of_rows(origin, undoes, undone, &mut values),
-            table = Literal(&self.target.name),
-        );
-        Statement::with(DOING, sql, values)
-    }
-
     /// How many changes of each application the plan takes back.
     pub(in crate::pg) fn count_taken_back(
         &self,

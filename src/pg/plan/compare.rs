@@ -7,7 +7,7 @@ mod entries;
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::pg::beside::FOUND;
+use crate::pg::beside::{FOUND, Found};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::plan::decision::{Field, Rule, Wins};
@@ -33,11 +33,7 @@ impl Snapshot<'_> {
         origin: &dyn Fn(usize, u64) -> String,
         sink: Sink<'_>,
     ) -> Result<PassedOver> {
-        let found = if self.finds_one_row(stage.target).await? {
-            Found::OneRow
-        } else {
-            Found::Rows
-        };
+        let found = self.finds(stage.target).await?;
         let mut comparison = Comparison::new(stage, origin, sink);
         comparison.check_width()?;
         let statement = comparison.statement(found);
@@ -88,15 +84,6 @@ impl Stage<'_> {
 
 /// Takes an entry with what puts it in order.
 pub type Sink<'a> = &'a mut dyn FnMut(&[u8], Entry) -> Result<()>;
-
-/// How many rows a key can find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::pg) enum Found {
-    /// One at most.
-    OneRow,
-    /// Several: those of one record have to come together, first the one that counts.
-    Rows,
-}
 
 pub(in crate::pg) struct Comparison<'c> {
     stage: &'c Stage<'c>,

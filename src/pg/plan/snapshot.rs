@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
+use crate::pg::beside::Found;
 use crate::sql::{Qualified, Statement, list};
 use crate::table::target::Target;
 
@@ -67,17 +68,21 @@ impl<'a> Snapshot<'a> {
         Ok(())
     }
 
-    /// Whether each natural key finds one row at most: a unique index says so, and no other table
+    /// How many rows a natural key can find: one at most where a unique index says so, and no other table
     /// inherits from this one without it.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn finds_one_row(&self, target: &Target) -> Result<bool> {
+    pub async fn finds(&self, target: &Target) -> Result<Found> {
         let index = target.table.key_index(&target.config.natural_key);
-        if index.is_none_or(|i| i.predicate.is_some()) {
-            return Ok(false);
-        }
-        Ok(!self.session.holds(&has_heirs(target)).await?)
+        let is_partial = index.is_none_or(|i| i.predicate.is_some());
+        Ok(
+            if is_partial || self.session.holds(&has_heirs(target)).await? {
+                Found::Rows
+            } else {
+                Found::OneRow
+            },
+        )
     }
 }
 

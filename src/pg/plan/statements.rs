@@ -1,8 +1,9 @@
 //! Snapshots of the SQL of planning.
 
 use super::check::{After, Asked, Generated};
-use super::compare::{Comparison, Found};
+use super::compare::Comparison;
 use super::stage::Stage;
+use crate::pg::beside::Found;
 use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
 use crate::pg::phase::Phase;
 use crate::sql::Qualified;

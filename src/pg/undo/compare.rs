@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use super::drift::Drifted;
 use super::{Undo, Undone};
 use crate::error::{Error, Result};
+use crate::pg::beside::{FOUND as FOUND_ROW, Found};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::session::parsed;
 use crate::plan::drift::NAMED;
 use crate::plan::{AppliedChange, DriftRow, DriftState, Fingerprint, Row, Values};
 use crate::sql::copytext::CopyRow;
-use crate::sql::{Literal, Statement, all};
-use crate::table::row::same_bytes;
+use crate::sql::{Ident, Literal, Statement, all, list};
+use crate::table::row::digest_of_texts;
+use crate::table::target::Target;
 
 // The columns of an answer.
 const BEFORE: usize = 0;
@@ -19,8 +21,9 @@ const AFTER: usize = 1;
 const RECORD_ID: usize = 2;
 const AUDITED: usize = 3;
 const FOUND: usize = 4;
-const SAME: usize = 5;
-const DIGEST: usize = 6;
+const UNFILLED: usize = 5;
+/// The columns of the row that was found, in the order of digests.
+const ROW: usize = 6;
 
 /// The rows that are not as they were left.
 #[derive(Debug, Default)]
@@ -29,6 +32,68 @@ pub struct Left {
     pub rows: Vec<DriftRow>,
     /// How many further ones are not named.
     pub more: u64,
+}
+
+/// A change, and what its row is now.
+struct Changed {
+    key: Values,
+    applied: AppliedChange,
+    record_id: String,
+    audited: u64,
+    /// Whether its key finds a row.
+    found: bool,
+    /// The digest of the row that is as it was left.
+    digest: Option<Fingerprint>,
+}
+
+impl Changed {
+    /// In what way its row is not as it was left.
+    fn drifted(&self) -> Option<DriftState> {
+        match (&self.applied.after, self.found, &self.digest) {
+            (Some(_), false, _) => Some(DriftState::Vanished),
+            (Some(_), true, None) => Some(DriftState::Changed),
+            (None, true, _) if self.applied.before.is_some() => Some(DriftState::Appeared),
+            _ => None,
+        }
+    }
+}
+
+/// The columns of the rows that are compared.
+struct Columns<'u> {
+    /// Where each stands in a line, by name.
+    places: BTreeMap<&'u str, usize>,
+    /// Those of a digest, in its order.
+    of_digest: Vec<usize>,
+    /// Those of images that are not compared: their drift does not matter, or they are gone.
+    ignored: Vec<&'u String>,
+}
+
+impl<'u> Columns<'u> {
+    fn of(undo: &'u Undo<'_>) -> Columns<'u> {
+        let Target { table, config, .. } = undo.target;
+        let ignored: Vec<&String> = config.ignore_drift.iter().chain(&undo.gone).collect();
+        let columns = || table.counted(&[]).zip(ROW..);
+        let of_digest = columns().filter(|(c, _)| !config.ignore_drift.contains(&c.name));
+        Columns {
+            places: columns().map(|(c, at)| (c.name.as_str(), at)).collect(),
+            of_digest: of_digest.map(|(_, at)| at).collect(),
+            ignored,
+        }
+    }
+
+    /// Whether the row of a line is as this image has it.
+    fn hold(&self, line: &CopyRow, image: &Row) -> bool {
+        image.iter().all(|(column, text)| {
+            let at = self.places.get(column.as_str());
+            at.is_some_and(|at| line.get(*at) == text.as_deref()) || self.ignored.contains(&column)
+        })
+    }
+
+    /// The digest of the row of a line.
+    fn digest(&self, line: &CopyRow) -> String {
+        let texts: Vec<Option<&str>> = self.of_digest.iter().map(|at| line.get(*at)).collect();
+        digest_of_texts(&texts)
+    }
 }
 
 impl Undo<'_> {
@@ -68,43 +133,60 @@ impl Undo<'_> {
         drifted: &mut dyn FnMut(Drifted) -> Result<()>,
     ) -> Result<()> {
         let session = snapshot.session;
-        let one_row = snapshot.finds_one_row(self.target);
-        let statement = if one_row.await? {
-            self.compare_one()
-        } else {
-            self.compare_all()
+        let statement = self.compare_with(snapshot.finds(self.target).await?);
+        let doing = statement.doing();
+        let mut give = |changed: Changed| match changed.drifted() {
+            None => sink(Undone {
+                record_id: changed.record_id,
+                applied: changed.applied,
+                key: changed.key,
+                digest: changed.digest,
+            }),
+            Some(state) => drifted(Drifted {
+                key: changed.key,
+                state,
+                applied: changed.applied,
+                record_id: changed.record_id,
+                audited: changed.audited,
+            }),
         };
+        let columns = Columns::of(self);
+        let mut pending: Option<Changed> = None;
         let mut lines = session.copy_out(&statement).await?;
         let mut line = CopyRow::default();
         while lines.next(&mut line).await? {
-            let (key, applied) = self.applied(&line)?;
-            let number = |i| parsed::<u64>(statement.doing(), line.get(i), i);
-            let state = match (&applied.after, number(FOUND)?, number(SAME)?) {
-                (Some(_), 0, _) => Some(DriftState::Vanished),
-                (Some(_), _, 0) => Some(DriftState::Changed),
-                (None, n, _) if n > 0 && applied.before.is_some() => Some(DriftState::Appeared),
-                _ => None,
+            // What a key finds comes together.
+            let same = pending.take_if(|p| line.get(RECORD_ID) != Some(&p.record_id));
+            if let Some(changed) = same {
+                give(changed)?;
+            }
+            let changed = match &mut pending {
+                Some(changed) => changed,
+                None => {
+                    let (key, applied) = self.applied(&line)?;
+                    pending.insert(Changed {
+                        key,
+                        applied,
+                        record_id: parsed(doing, line.get(RECORD_ID), RECORD_ID)?,
+                        audited: parsed(doing, line.get(AUDITED), AUDITED)?,
+                        found: false,
+                        digest: None,
+                    })
+                }
             };
-            let record_id = parsed(statement.doing(), line.get(RECORD_ID), RECORD_ID)?;
-            let Some(state) = state else {
-                let digest = line.get(DIGEST).map(|d| Fingerprint(d.to_owned()));
-                sink(Undone {
-                    record_id,
-                    applied,
-                    key,
-                    digest,
-                })?;
+            if line.get(FOUND) != Some("t") {
                 continue;
-            };
-            drifted(Drifted {
-                key,
-                state,
-                applied,
-                record_id,
-                audited: number(AUDITED)?,
-            })?;
+            }
+            changed.found = true;
+            let after = changed.applied.after.as_ref();
+            if line.get(UNFILLED) == Some("t") && after.is_some_and(|a| columns.hold(&line, a)) {
+                let digest = columns.digest(&line);
+                // Of several, the same one each time.
+                let least = changed.digest.take().map(|d| d.0.min(digest.clone()));
+                changed.digest = Some(Fingerprint(least.unwrap_or(digest)));
+            }
         }
-        Ok(())
+        pending.map_or(Ok(()), give)
     }
 
     /// The change that a line tells of, and the natural key of its row.
@@ -133,58 +215,22 @@ impl Undo<'_> {
         self.doing("comparing what was loaded with")
     }
 
-    /// The comparison where each key finds one row at most.
-    pub(in crate::pg) fn compare_one(&self) -> Statement {
-        let once = self
-            .target
-            .table
-            .once("t", "s", &self.target.config.ignore_drift);
+    /// The comparison: one line for each change and row that its key finds, or none; those of one change
+    /// together. A row comes with what its columns' types print, so that nothing has to be made of it here.
+    pub(in crate::pg) fn compare_with(&self, found: Found) -> Statement {
+        let columns = self.target.table.counted(&[]);
+        let order = match found {
+            Found::OneRow => "",
+            Found::Rows => " ORDER BY s.record_id",
+        };
         let sql = format!(
-            "COPY (SELECT s.before, s.after, s.record_id, s.audited, s.found::pg_catalog.int4, coalesce(s.same, false)::pg_catalog.int4, \
-               CASE WHEN s.same THEN {digest} END \
-             FROM (SELECT s.*, s.found AND s.unfilled AND {as_left} AS same \
-               FROM (SELECT s.*, t.tableoid IS NOT NULL AS found, {unfilled} AS unfilled, {texts} \
-                 FROM {from} OFFSET 0) s OFFSET 0) s) TO STDOUT",
-            digest = once.digest,
-            as_left = self.as_left(&once.image),
+            "COPY (SELECT s.before, s.after, s.record_id, s.audited, {FOUND_ROW}, {unfilled}, {columns} \
+             FROM {from}{order}) TO STDOUT",
             unfilled = self.unfilled(),
-            texts = once.select,
+            columns = list(columns.map(|c| format!("t.{}", Ident(&c.name)))),
             from = self.beside().each(),
         );
         Statement::new(self.doing_compare(), sql)
-    }
-
-    /// The comparison where a key may find others beside the row that was changed, because deletes
-    /// only mark rows.
-    pub(in crate::pg) fn compare_all(&self) -> Statement {
-        let as_left = format!(
-            "{} AND {}",
-            self.unfilled(),
-            self.as_left(&self.target.table.image("t"))
-        );
-        let digest = self
-            .target
-            .table
-            .digest("t", &self.target.config.ignore_drift);
-        let found = format!(
-            "pg_catalog.count(*) AS found, pg_catalog.count(*) FILTER (WHERE {as_left}) AS same, \
-             pg_catalog.min({digest}) FILTER (WHERE {as_left}) AS digest"
-        );
-        let sql = format!(
-            "COPY (SELECT s.before, s.after, s.record_id, s.audited, f.found, f.same, f.digest FROM {}) TO STDOUT",
-            self.beside().summed(&found)
-        );
-        Statement::new(self.doing_compare(), sql)
-    }
-
-    /// The condition that the row whose image this is, as SQL, is as the application left it.
-    fn as_left(&self, image: &str) -> String {
-        let without = self.without_ignored();
-        // The same bytes are the quick way to the same answer.
-        format!(
-            "({} OR {image} OPERATOR(pg_catalog.@>) (s.after{without}))",
-            same_bytes(image, "s.after")
-        )
     }
 
     /// The condition that row `t` holds nothing that somebody put into a column which was added

@@ -3,6 +3,7 @@
 use super::drift::Drifted;
 use super::referrers::named_by;
 use super::{Selected, Undo, Written};
+use crate::pg::beside::Found;
 use crate::pg::fixture::{assert_snapshot, printed, schema};
 use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::{audit, queue};
@@ -63,8 +64,8 @@ fn taking_back() {
         samples.count_lost(&schema[1].table.columns[3], "int4", "::int4"),
         samples.convert(&schema[1].table.columns[3], "::int4"),
         samples.analyze(),
-        samples.compare_one(),
-        subjects.compare_all(),
+        samples.compare_with(Found::OneRow),
+        subjects.compare_with(Found::Rows),
         subjects.now(&drifted),
         subjects.later(&drifted),
         subjects.count_referring(refers, Some(samples)),

@@ -9,10 +9,11 @@ use super::named::Named;
 use super::{ColumnSets, Rows, Staged};
 use crate::action::Action;
 use crate::error::{Error, Result};
-use crate::plan::{Entry, Skip, Value, What};
+use crate::plan::{Entry, Skip, Value, Values, What};
 use crate::sql::copytext::push_copy_text;
 use crate::table::row::digest_of_texts;
 use crate::table::schema::Column;
+use crate::table::target::Target;
 
 /// Lines are sent when there are so many bytes of them.
 pub(super) const CHUNK: usize = 1 << 20;
@@ -40,8 +41,10 @@ struct TableEncoder {
     number: usize,
     key: Vec<String>,
     written: Vec<String>,
-    /// The columns whose values, where the plan says what a row holds, must be so; in the order of digests.
+    /// The columns whose values, where the plan says what a row holds, must be so; in the order of names.
     compared: Vec<String>,
+    /// Which of these columns a digest has first, and so on.
+    of_digest: Vec<usize>,
     /// Where each column of the staging table comes from.
     columns: Vec<StagedFrom>,
     named: Named,
@@ -70,16 +73,19 @@ impl Encoder {
     /// Takes entries of a table, whose staging table has these columns.
     pub(super) fn add(&mut self, staged: &Staged, columns: &[&Column]) {
         let columns = columns.iter().map(|c| staged_from(staged, &c.name));
-        let compared = staged
-            .target
-            .table
-            .counted(&staged.target.config.ignore_drift);
-        let compared = compared.map(|c| c.name.clone()).collect();
+        let Target { table, config, .. } = &staged.target;
+        let counted: Vec<&Column> = table.counted(&config.ignore_drift).collect();
+        let mut compared: Vec<String> = counted.iter().map(|c| c.name.clone()).collect();
+        compared.sort();
+        let of_digest = counted.iter();
+        let of_digest = of_digest.filter_map(|c| compared.binary_search(&c.name).ok());
+        let of_digest = of_digest.collect();
         let encoder = TableEncoder {
             number: staged.target.place,
             key: staged.target.config.natural_key.clone(),
             written: staged.columns.clone(),
             compared,
+            of_digest,
             columns: columns.collect(),
             named: Named::new(staged),
             lines: Vec::new(),
@@ -203,7 +209,10 @@ impl TableEncoder {
                     old.insert(c, stored(was)?);
                 }
             }
-            What::Delete { values, .. } => {
+            What::Delete { values, expect, .. } => {
+                if self.digest(values, &entry.key)? == Some(expect.0.clone()) {
+                    return Ok(None);
+                }
                 for (c, v) in values {
                     old.insert(c, stored(v)?);
                 }
@@ -213,30 +222,37 @@ impl TableEncoder {
         for (c, v) in &entry.key {
             old.insert(c, stored(v)?);
         }
-        if let What::Delete { expect, .. } = &entry.what {
-            let texts = self.compared.iter().map(|c| old.get(c.as_str()).copied());
-            let whole: Option<Vec<Option<&str>>> = texts.collect();
-            if whole.is_some_and(|texts| digest_of_texts(&texts) == expect.0) {
-                return Ok(None);
-            }
-        }
-        old.retain(|c, _| self.compared.iter().any(|compared| compared == c));
+        old.retain(|c, _| {
+            self.compared
+                .binary_search_by(|of| of.as_str().cmp(c))
+                .is_ok()
+        });
         serde_json::to_string(&old)
             .map(Some)
             .map_err(|e| Error::local("staging the plan").caused_by(e))
     }
 
+    /// The digest of a row that holds these values, where they are all that a digest is of.
+    fn digest(&self, values: &Values, key: &Values) -> Result<Option<String>> {
+        let mut texts: Vec<Option<Option<&str>>> = vec![None; self.compared.len()];
+        let mut places = Places::of(&self.compared);
+        for (c, v) in values.iter().chain(key) {
+            if let Some(at) = places.find(c) {
+                texts[at] = Some(stored(v)?);
+            }
+        }
+        let texts: Option<Vec<Option<&str>>> = self.of_digest.iter().map(|at| texts[*at]).collect();
+        Ok(texts.map(|texts| digest_of_texts(&texts)))
+    }
+
     /// The entry's value for each column that the plan writes, where it has one.
     fn cells<'e>(&self, entry: &'e Entry) -> Result<Vec<Option<Option<&'e str>>>> {
-        // Both are in one order, so that a column is mostly where the one before it ended.
         let mut cells: Vec<Option<Option<&str>>> = vec![None; self.written.len()];
-        let (mut unknown, mut next) = (None, 0);
-        let mut set = |column, value| {
-            let mut places = (next..cells.len()).chain(0..next);
-            match places.find(|i| &self.written[*i] == column) {
-                Some(at) => (cells[at], next) = (Some(value), at + 1),
-                None => unknown = Some(column),
-            }
+        let mut places = Places::of(&self.written);
+        let mut unknown = None;
+        let mut set = |column: &'e String, value| match places.find(column) {
+            Some(at) => cells[at] = Some(value),
+            None => unknown = Some(column),
         };
         match &entry.what {
             // What refers to a new row gets its number when that is drawn.
@@ -270,6 +286,25 @@ impl TableEncoder {
             )));
         }
         Ok(cells)
+    }
+}
+
+/// Looks for columns by name: mostly a column is where the one before it ended, as both are in one order.
+struct Places<'a> {
+    names: &'a [String],
+    next: usize,
+}
+
+impl<'a> Places<'a> {
+    fn of(names: &'a [String]) -> Places<'a> {
+        Places { names, next: 0 }
+    }
+
+    fn find(&mut self, column: &str) -> Option<usize> {
+        let mut places = (self.next..self.names.len()).chain(0..self.next);
+        let at = places.find(|i| self.names[*i] == column)?;
+        self.next = at + 1;
+        Some(at)
     }
 }
 

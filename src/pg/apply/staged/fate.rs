@@ -24,6 +24,7 @@ pub(in crate::pg) enum Fate {
 }
 
 /// A list of fates, displayed as SQL for `IN`.
+#[derive(Clone, Copy)]
 pub(in crate::pg) struct Fates(pub &'static [Fate]);
 
 /// All there are.

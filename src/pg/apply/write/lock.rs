@@ -35,10 +35,10 @@ impl Context<'_> {
     /// That the rows which are changed hold what the plan shows of them: its digests are of whole rows,
     /// and say nothing about the values that a reviewer saw.
     async fn check_stated(&self, staged: &Staged) -> Result<()> {
-        let rows = self.session.rows(&staged.misstated()).await?;
-        if rows.is_empty() {
+        if self.session.count(&staged.count_misstated()).await? == 0 {
             return Ok(());
         }
+        let rows = self.session.rows(&staged.misstated()).await?;
         let named = rows.iter().map(|row| {
             let row_is = self.session.name_row(&staged.target.name, row.text(0)?);
             Ok(format!("{row_is} ({})", crate::text::escape(row.text(1)?)))
@@ -65,13 +65,13 @@ impl Staged {
     pub(in crate::pg) fn create_versions(&self) -> Statement {
         self.comparing(format!(
             "CREATE TEMPORARY TABLE {} (_n bigint, _a \"char\", _table oid, _tid tid, _version xid, \
-             image jsonb, _when smallint, \
-             _step int DEFAULT 0)",
+             image jsonb, _stated bool, _when smallint, _step int DEFAULT 0)",
             self.versions().bare()
         ))
     }
 
-    /// Keeps the rows to change that are as planned, and of all others those that are not.
+    /// Keeps the rows to change that are as planned, with whether they hold what the plan shows of them
+    /// where that has to be asked, and of all others those that are not as planned.
     pub(in crate::pg) fn compare(&self) -> Statement {
         let once = self
             .target
@@ -86,11 +86,12 @@ impl Staged {
             (beside.each(), String::new())
         };
         self.comparing(format!(
-            "INSERT INTO {versions} (_n, _a, _table, _tid, _version, image) \
-             SELECT l._n, l._a, l._table, l._tid, l._version, CASE WHEN l._a IN ({CHANGED}) THEN {image} END FROM (\
-               SELECT s._n, s._a, s._expect, t.tableoid AS _table, t.ctid AS _tid, t.xmin AS _version, {texts} \
-               FROM {from} {only}OFFSET 0) l \
-             WHERE (l._a IN ({CHANGED})) = ({state} IS NULL)",
+            "INSERT INTO {versions} (_n, _a, _table, _tid, _version, image, _stated) \
+             SELECT i._n, i._a, i._table, i._tid, i._version, i.image, i.image OPERATOR(pg_catalog.@>) i._old FROM (\
+               SELECT l._n, l._a, l._table, l._tid, l._version, l._old, CASE WHEN l._a IN ({CHANGED}) THEN {image} END AS image FROM (\
+                 SELECT s._n, s._a, s._expect, s._old, t.tableoid AS _table, t.ctid AS _tid, t.xmin AS _version, {texts} \
+                 FROM {from} {only}OFFSET 0) l \
+               WHERE (l._a IN ({CHANGED})) = ({state} IS NULL) OFFSET 0) i",
             versions = self.versions(),
             texts = once.select,
             state = state(
@@ -101,7 +102,15 @@ impl Staged {
         ))
     }
 
-    /// Some of the rows to change that do not hold what the plan says of them.
+    /// How many of the rows to change do not hold what the plan says of them.
+    pub(in crate::pg) fn count_misstated(&self) -> Statement {
+        self.comparing(format!(
+            "SELECT pg_catalog.count(*) FROM {} WHERE NOT _stated",
+            self.versions()
+        ))
+    }
+
+    /// Some of them, and the columns of which it says something else.
     pub(in crate::pg) fn misstated(&self) -> Statement {
         let key = self.target.key_columns();
         let texts = key
@@ -110,7 +119,7 @@ impl Staged {
         self.comparing(format!(
             "SELECT {}, (SELECT pg_catalog.string_agg(o.key, ', ' ORDER BY o.key) FROM pg_catalog.jsonb_each_text(s._old) o \
                WHERE (b.image ->> o.key) IS DISTINCT FROM o.value) FROM {} b JOIN {} s ON s._n = b._n \
-             WHERE b._a IN ({CHANGED}) AND NOT b.image OPERATOR(pg_catalog.@>) s._old ORDER BY s._n LIMIT 5",
+             WHERE NOT b._stated ORDER BY s._n LIMIT 5",
             record_id(texts),
             self.versions(),
             self.temporary()
