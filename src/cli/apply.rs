@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::ops::{self, Applied, ApplyRequest, Checked, Report, RolledBack};
 use crate::plan::{Counts, Header, left_out};
 use crate::planfile::{Executable, PlanFile};
+use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -44,7 +45,34 @@ impl How {
     pub fn asks(&self, plan: &PlanFile) -> bool {
         !self.dry_run && self.approval.asks(plan)
     }
+
+    /// Shows a plan about which nobody is asked before it is applied.
+    ///
+    /// # Errors
+    /// As [`text::plan`].
+    pub fn show(&self, plan: &PlanFile) -> Result<()> {
+        let stderr = std::io::stderr();
+        let style = super::colour(&stderr);
+        let many = plan.header.summary.entries() > LISTED;
+        if many && !self.dry_run && plan.header.against().is_none() {
+            text::summed(plan, style, &mut stderr.lock())?;
+            say(
+                "The rows are too many to be listed here: loader audit lists what was changed, and --out FILE writes a plan \
+                 to be reviewed first.",
+            );
+            return Ok(());
+        }
+        let filter = Filter {
+            limit: Some(20),
+            ..Filter::default()
+        };
+        text::plan(plan, &filter, style, &mut stderr.lock())
+    }
 }
+
+/// The most entries of a plan of which some are shown though nobody is asked: to find those that stand out
+/// it is read twice, which of many takes a good part of the time of applying it.
+const LISTED: u64 = 1_000;
 
 #[derive(clap::Args, Debug)]
 pub struct CheckArgs {

@@ -13,7 +13,6 @@ use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::ops;
 use crate::planfile::PlanFile;
-use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -68,12 +67,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let asks = args.how.asks(&plan);
     // Who is asked is shown the plan then.
     if !(settings.json || super::log::json() || asks && attended()) {
-        let filter = Filter {
-            limit: Some(20),
-            ..Filter::default()
-        };
-        let stderr = std::io::stderr();
-        text::plan(&plan, &filter, super::colour(&stderr), &mut stderr.lock())?;
+        args.how.show(&plan)?;
     }
     if let (Some(against), None) = (plan.header.against(), &args.out) {
         let advice = match plan.header.blocking {

@@ -15,7 +15,6 @@ use crate::ops::{self, RollbackRequest, TakenBack};
 use crate::plan::Kind;
 use crate::planfile::PlanFile;
 use crate::render::drift::About;
-use crate::render::text::{self, Filter};
 
 #[derive(clap::Args, Debug)]
 #[group(skip)]
@@ -144,12 +143,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     // Who is asked is shown the plan then.
     let asked = args.how.asks(&plan) && attended();
     if !(settings.json || super::log::json() || asked) {
-        let filter = Filter {
-            limit: Some(20),
-            ..Filter::default()
-        };
-        let stderr = std::io::stderr();
-        text::plan(&plan, &filter, super::colour(&stderr), &mut stderr.lock())?;
+        args.how.show(&plan)?;
         if plan.header.summary.changes() == 0 {
             say("No row needs to change; only the record of the application is rolled back.");
         }

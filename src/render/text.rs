@@ -82,6 +82,18 @@ pub fn plan(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write
     tail(&plan.header, out).map_err(failed)
 }
 
+/// Writes what a verified plan comes to, table by table, without its rows: the file is not read for it.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
+pub fn summed(plan: &PlanFile, style: Style, out: &mut impl Write) -> Result<()> {
+    head(plan, style, out).map_err(failed)?;
+    for table in &plan.header.tables {
+        writeln!(out, "{}", title(table, style)).map_err(failed)?;
+    }
+    tail(&plan.header, out).map_err(failed)
+}
+
 /// Writes what was selected of a plan.
 ///
 /// # Errors

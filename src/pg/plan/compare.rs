@@ -3,14 +3,16 @@
 
 mod answer;
 mod entries;
+mod found_row;
+mod pending;
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pg::beside::{FOUND, Found};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
-use crate::plan::decision::{Field, Rule, Wins};
+use crate::plan::decision::{Rule, Wins};
 use crate::plan::passed_over::MOST;
 use crate::plan::{Entry, PassedOver};
 use crate::sql::copytext::CopyRow;
@@ -18,7 +20,8 @@ use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::config::TableConfig;
 use crate::table::schema::Column;
 
-use answer::{IGNORED, Pending};
+use found_row::FoundRow;
+use pending::Pending;
 
 impl Snapshot<'_> {
     /// Decides about every staged record of one table and gives the entries to `sink`, in any order,
@@ -35,7 +38,6 @@ impl Snapshot<'_> {
     ) -> Result<PassedOver> {
         let found = self.finds(stage.target).await?;
         let mut comparison = Comparison::new(stage, origin, sink);
-        comparison.check_width()?;
         let statement = comparison.statement(found);
         let mut lines = self.session.copy_out(&statement).await?;
         let mut row = CopyRow::default();
@@ -93,6 +95,8 @@ pub(in crate::pg) struct Comparison<'c> {
     sink: Sink<'c>,
     /// Indices of the columns that matter, in table order.
     columns: Vec<usize>,
+    /// How the row that a record found is sent.
+    found_row: FoundRow,
     rules: Vec<Rule>,
     pending: Option<Pending>,
     /// Rows whose memory can be used again.
@@ -101,8 +105,8 @@ pub(in crate::pg) struct Comparison<'c> {
     found_rows: u64,
     /// Nulls that did not win over a value, by column.
     ignored: BTreeMap<usize, u64>,
-    /// The column by which the table is grouped, by index, and where its values stand in the answer.
-    group: Option<(usize, usize)>,
+    /// The column by which the table is grouped, by index.
+    group: Option<usize>,
 }
 
 impl<'c> Comparison<'c> {
@@ -125,8 +129,8 @@ impl<'c> Comparison<'c> {
             let table = &stage.target.table;
             table.columns.iter().position(|c| c.name == *name)
         });
-        let group = group.map(|i| (i, answer::behind(stage, columns.len())));
         Comparison {
+            found_row: FoundRow::of(stage, columns.len(), group.is_some()),
             group,
             stage,
             config,
@@ -140,25 +144,6 @@ impl<'c> Comparison<'c> {
             found_rows: 0,
             ignored: BTreeMap::new(),
         }
-    }
-
-    /// That the query has no more columns than a query can have.
-    fn check_width(&self) -> Result<()> {
-        const MOST: usize = 1_664;
-        let lookups = &self.stage.target.lookups;
-        let sent = lookups.answers().map(|l| lookups.sent(l, "s").len() + 1);
-        let of_group = if self.group.is_some() { 2 } else { 0 };
-        let around = answer::FIXED + self.config.natural_key.len() + sent.sum::<usize>() + of_group;
-        let most = (MOST - around) / 2;
-        if self.columns.len() <= most {
-            return Ok(());
-        }
-        Err(Error::config(format!(
-            "the records give {} columns of table {}, and PostgreSQL compares at most {most} in one query: deliver them \
-             in several batches, each with the key and a part of the columns",
-            self.columns.len(),
-            self.stage.target.name
-        )))
     }
 
     /// The query: one line for each record and row that its key finds, or none; those of one record
@@ -196,31 +181,19 @@ impl<'c> Comparison<'c> {
             );
             findings = "v.findings";
         }
-        let digest = table.digest("t", &self.config.ignore_drift);
-        let deleted = if stage.deletes {
-            format!(
-                "s._goes, CASE WHEN s._goes AND {FOUND} THEN {} END",
-                table.image("t")
-            )
-        } else {
-            "NULL, NULL".to_owned()
-        };
+        let goes = if stage.deletes { "s._goes" } else { "NULL" };
         let mut select = vec![
             format!(
                 "s._n, s._object, s._position, s._given, s._findings, s._rounded, {findings}, {}",
                 list(duplicates)
             ),
-            format!("CASE WHEN {FOUND} THEN {digest} END"),
-            format!("NOT ({})", beside.live()),
-            "s._extracted, s._left_out".to_owned(),
-            deleted,
+            format!("{FOUND}, NOT ({})", beside.live()),
+            format!("s._extracted, s._left_out, {goes}"),
+            self.nulls(),
         ];
-        let columns = || {
-            let columns = self.columns.iter().map(|i| &table.columns[*i]);
-            columns.zip(&self.rules)
-        };
-        select.extend(columns().map(|(column, rule)| staged_value(column, rule)));
-        select.extend(columns().map(|(column, rule)| current_value(column, rule)));
+        let columns = self.columns.iter().map(|i| &table.columns[*i]);
+        let columns = columns.zip(&self.rules);
+        select.extend(columns.map(|(column, rule)| staged_value(column, rule)));
         if stage.duplicates {
             select.extend(
                 stage
@@ -247,20 +220,19 @@ impl<'c> Comparison<'c> {
                 lookups.named_json(lookup, &number)
             ));
         }
-        if let Some((i, _)) = self.group {
-            let column = &table.columns[i];
-            let given = if stage.used[i] {
-                column.staged_text("s")
+        if let Some(i) = self.group {
+            select.push(if stage.used[i] {
+                table.columns[i].staged_text("s")
             } else {
                 "NULL".to_owned()
-            };
-            select.push(format!("CASE WHEN {FOUND} THEN {} END", column.text("t")));
-            select.push(given);
+            });
         }
+        select.push(self.found_row.sql(table));
         let order = match found {
             Found::OneRow => String::new(),
             // Of several rows that are marked, the same one each time.
             Found::Rows if stage.deletes && stage.target.mark().is_some() => {
+                let digest = table.digest("t", &self.config.ignore_drift);
                 format!(" ORDER BY s._n{}, {digest}", beside.then_live_first())
             }
             Found::Rows => format!(" ORDER BY s._n{}", beside.then_live_first()),
@@ -274,6 +246,36 @@ impl<'c> Comparison<'c> {
 }
 
 impl Comparison<'_> {
+    /// Of a record that found a row and has nulls, which columns are null, each `1` or `0`: their values are
+    /// sent as null, and so are those that print as the row's.
+    fn nulls(&self) -> String {
+        let cells = self.columns.iter().zip(&self.rules).map(|(i, rule)| {
+            let cell = format!("s.{}", self.stage.target.table.columns[*i].staged());
+            (cell, self.stage.used[*i] && !in_full(rule))
+        });
+        let cells: Vec<(String, bool)> = cells.collect();
+        let asked: Vec<&String> = cells.iter().filter(|(_, a)| *a).map(|(c, _)| c).collect();
+        if asked.is_empty() {
+            return "NULL".into();
+        }
+        // A function takes a hundred values.
+        let counts = asked
+            .chunks(100)
+            .map(|cells| format!("pg_catalog.num_nulls({})", list(cells)));
+        let each = cells.chunks(100).map(|cells| {
+            let each = cells.iter().map(|(cell, asked)| match asked {
+                true => format!("CASE WHEN {cell} IS NOT DISTINCT FROM NULL THEN '1' ELSE '0' END"),
+                false => "'0'".into(),
+            });
+            format!("pg_catalog.concat({})", list(each))
+        });
+        format!(
+            "CASE WHEN {FOUND} AND {} > 0 THEN {} END",
+            counts.collect::<Vec<_>>().join(" + "),
+            each.collect::<Vec<_>>().join(" || ")
+        )
+    }
+
     /// As JSON, the columns beside the key in which record `s` and its other one `o` differ: of each
     /// name, whether `s` gives it, its text, and the same of `o`.
     fn differs(&self) -> String {
@@ -317,20 +319,7 @@ fn in_full(rule: &Rule) -> bool {
     matches!(rule.wins, Wins::Never | Wins::Revives(_))
 }
 
-/// That neither value has to be sent: they print alike, or the record's does not win.
-fn not_sent(column: &Column, rule: &Rule) -> String {
-    let alike = column.surely_alike("s", "t");
-    if rule.wins != Wins::NotNull {
-        return alike;
-    }
-    let field = Field {
-        given: "true".into(),
-        value: format!("s.{}", column.staged()),
-        row: format!("t.{}", Ident(&column.name)),
-    };
-    format!("NOT ({}) AND {FOUND} OR {alike}", rule.wins.sql(&field))
-}
-
+/// The staged value; null where it surely prints as the row's does.
 fn staged_value(column: &Column, rule: &Rule) -> String {
     let cell = format!("s.{}", column.staged());
     if in_full(rule) {
@@ -338,26 +327,6 @@ fn staged_value(column: &Column, rule: &Rule) -> String {
     }
     format!(
         "CASE WHEN {} THEN NULL ELSE {cell} END",
-        not_sent(column, rule)
-    )
-}
-
-fn current_value(column: &Column, rule: &Rule) -> String {
-    let stored = format!("t.{}", Ident(&column.name));
-    if in_full(rule) {
-        return stored;
-    }
-    let ignored = if rule.wins == Wins::NotNull {
-        format!(
-            "CASE WHEN s.{} IS NOT DISTINCT FROM NULL AND {stored} IS DISTINCT FROM NULL THEN '{IGNORED}' END",
-            column.staged()
-        )
-    } else {
-        "NULL".to_owned()
-    };
-    format!(
-        "CASE WHEN {} THEN {ignored} WHEN {stored} IS NOT DISTINCT FROM NULL THEN '-' ELSE '=' || {} END",
-        not_sent(column, rule),
-        column.text("t")
+        column.surely_alike("s", "t")
     )
 }

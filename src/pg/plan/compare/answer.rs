@@ -6,11 +6,12 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::Comparison;
+use super::found_row::Texts;
 use super::in_full;
 use crate::error::{Error, Result};
 use crate::pg::plan::stage::Stage;
 use crate::pg::session::parsed;
-use crate::plan::decision::{Current, Given, finding_effect};
+use crate::plan::decision::{Current, Given, Wins, finding_effect};
 use crate::plan::incoming::{BLANK, Finding};
 use crate::plan::reading::Asked;
 use crate::plan::{Action, NewRow, ReferredRow, Skip, Value, Values, Violation, Why, display_key};
@@ -19,9 +20,9 @@ use crate::sql::copytext::CopyRow;
 use crate::table::lookup::{Lookup, Origin};
 use crate::types::Kind;
 
-// Where the loader's own columns stand in an answer; the table's columns follow, first as staged,
-// then as in the current row. Of columns that surely print alike neither value is sent: both are
-// null then, and a null of the current row is `-`, its value `=` and the text.
+// Where the loader's own columns stand in an answer; the columns that matter follow as staged, and last of
+// all the row that was found. A staged value that surely prints as the row's is not sent: it is null then,
+// and no null by `NULLS`.
 pub(super) const N: usize = 0;
 pub(super) const OBJECT: usize = 1;
 pub(super) const POSITION: usize = 2;
@@ -35,15 +36,15 @@ pub(super) const VARIANTS: usize = 9;
 pub(super) const OTHER_OBJECT: usize = 10;
 pub(super) const OTHER_POSITION: usize = 11;
 pub(super) const DIFFERS: usize = 12;
-const DIGEST: usize = 13;
+const FOUND: usize = 13;
 const MARKED: usize = 14;
 pub(super) const EXTRACTED: usize = 15;
 const LEFT_OUT: usize = 16;
 pub(super) const GOES: usize = 17;
-pub(super) const IMAGE: usize = 18;
-pub(super) const FIXED: usize = 19;
+const NULLS: usize = 18;
+const FIXED: usize = 19;
 
-/// How many values an answer has whose columns are so many, but for those of the group.
+/// How many values an answer has whose columns are so many, but for the group and the row that was found.
 pub(super) fn behind(stage: &Stage<'_>, columns: usize) -> usize {
     let lookups = &stage.target.lookups;
     let looked_up = lookups.answers().map(|l| lookups.sent(l, "s").len() + 1);
@@ -52,11 +53,8 @@ pub(super) fn behind(stage: &Stage<'_>, columns: usize) -> usize {
     } else {
         0
     };
-    FIXED + 2 * columns + keys + looked_up.sum::<usize>()
+    FIXED + columns + keys + looked_up.sum::<usize>()
 }
-
-/// What stands for the value of a row that is not sent, because the record's null does not win over it.
-pub(super) const IGNORED: &str = "0";
 
 /// What was looked up for a column.
 pub(super) struct LookedUp<'c> {
@@ -65,53 +63,6 @@ pub(super) struct LookedUp<'c> {
     pub(super) value: Option<Value>,
     /// The row to which its row refers until then, where that changes.
     pub(super) old: Option<Value>,
-}
-
-/// What stands for two values that are not sent, because they print alike.
-const ALIKE: &str = "";
-
-/// A record, and the lines for the first two rows that its key found, the one that counts first.
-pub(super) struct Pending {
-    pub(super) n: u64,
-    pub(super) first: CopyRow,
-    second: Option<CopyRow>,
-}
-
-impl Pending {
-    pub(super) fn new(n: u64, first: CopyRow) -> Pending {
-        Pending {
-            n,
-            first,
-            second: None,
-        }
-    }
-
-    /// Takes a further line; the row that was there for it is given back.
-    pub(super) fn add(&mut self, line: &mut CopyRow, spare: Option<CopyRow>) {
-        if self.second.is_none() {
-            self.second = Some(std::mem::replace(line, spare.unwrap_or_default()));
-        }
-    }
-
-    /// Whether a row was found.
-    pub(super) fn found(&self) -> bool {
-        self.first.get(DIGEST).is_some()
-    }
-
-    /// Whether the row that counts is marked as deleted.
-    pub(super) fn deleted(&self) -> bool {
-        is_marked(&self.first)
-    }
-
-    /// Whether another row counts as much.
-    pub(super) fn ambiguous(&self) -> bool {
-        let second = self.second.as_ref();
-        second.is_some_and(|second| is_marked(second) == self.deleted())
-    }
-
-    pub(super) fn into_lines(self) -> impl Iterator<Item = CopyRow> {
-        [Some(self.first), self.second].into_iter().flatten()
-    }
 }
 
 /// What is said of a record that is left out: why, or which parent is.
@@ -135,8 +86,19 @@ fn read_back(e: serde_json::Error) -> Error {
     Error::local("reading back what was looked up").caused_by(e)
 }
 
-fn is_marked(line: &CopyRow) -> bool {
+/// Whether a line is of a row that was found.
+pub(super) fn is_found(line: &CopyRow) -> bool {
+    line.get(FOUND) == Some("t")
+}
+
+pub(super) fn is_marked(line: &CopyRow) -> bool {
     line.get(MARKED) == Some("t")
+}
+
+/// Whether the staged value at `at` is null, of a record that found a row.
+fn is_null(line: &CopyRow, at: usize) -> bool {
+    let nulls = line.get(NULLS).map_or(&[][..], str::as_bytes);
+    nulls.get(at) == Some(&b'1')
 }
 
 impl Comparison<'_> {
@@ -150,6 +112,7 @@ impl Comparison<'_> {
     pub(super) fn order(
         &self,
         line: &CopyRow,
+        row: Option<&Texts<'_>>,
         n: u64,
         looked_up: &[LookedUp<'_>],
     ) -> Result<Vec<u8>> {
@@ -169,9 +132,9 @@ impl Comparison<'_> {
             if let Some((_, key)) = new.iter().find(|(column, _)| column == name) {
                 return Some(key.as_str());
             }
-            line.get(FIXED + width + at)
+            row.and_then(|row| self.found_row.text(row, self.columns[at]))
                 .or_else(|| {
-                    line.get(FIXED + 2 * width + n)
+                    line.get(FIXED + width + n)
                         .filter(|_| self.stage.duplicates)
                 })
                 .or_else(|| line.get(FIXED + at))
@@ -183,42 +146,46 @@ impl Comparison<'_> {
     }
 
     /// What the record says about each rule's column.
-    pub(super) fn given<'r>(&self, line: &'r CopyRow) -> Vec<Given<'r>> {
+    pub(super) fn given<'r>(
+        &self,
+        line: &'r CopyRow,
+        row: Option<&'r Texts<'_>>,
+    ) -> Vec<Given<'r>> {
         let is_given = line.get(GIVEN).map_or(&[][..], str::as_bytes);
         let columns = self.columns.iter().enumerate();
         columns
             .map(|(at, i)| match (is_given.get(*i), line.get(FIXED + at)) {
                 (Some(b'1'), Some(v)) => Given::Value(v),
-                (Some(b'1'), None) if self.alike(line, at) => Given::Value(ALIKE),
-                (Some(b'1'), None) => Given::Null,
+                (Some(b'1'), None) => match row.filter(|_| self.alike(line, at)) {
+                    // Both print the same.
+                    Some(row) => (self.found_row.text(row, *i)).map_or(Given::Null, Given::Value),
+                    None => Given::Null,
+                },
                 (Some(letter), _) if char::from(*letter) == BLANK => Given::Blank,
                 _ => Given::Absent,
             })
             .collect()
     }
 
-    /// The row that a record found.
-    pub(super) fn current<'r>(&self, line: &'r CopyRow) -> Option<Current<'r>> {
-        let width = self.columns.len();
-        let value = |at: usize| {
-            let text = line.get(FIXED + width + at);
-            match text {
-                text if in_full(&self.rules[at]) => text,
-                None | Some(IGNORED) => Some(ALIKE),
-                Some(text) => text.strip_prefix('='),
-            }
-        };
-        Some(Current {
-            values: (0..width).map(value).collect(),
-            digest: line.get(DIGEST)?,
+    /// The row that a record found, whose digest is `digest`.
+    pub(super) fn current<'r>(
+        &self,
+        line: &CopyRow,
+        row: &'r Texts<'_>,
+        digest: &'r str,
+    ) -> Current<'r> {
+        let columns = self.columns.iter();
+        Current {
+            values: columns.map(|i| self.found_row.text(row, *i)).collect(),
+            digest,
             deleted: is_marked(line),
-        })
+        }
     }
 
     /// What was looked up for a record, and the rows to which its row refers.
     pub(super) fn looked_up(&self, line: &CopyRow) -> Result<Vec<LookedUp<'_>>> {
         let target = self.stage.target;
-        let mut at = FIXED + 2 * self.columns.len();
+        let mut at = FIXED + self.columns.len();
         if self.stage.duplicates {
             at += self.config.natural_key.len();
         }
@@ -276,15 +243,21 @@ impl Comparison<'_> {
 
     /// The group of what becomes of a record: a new row's own; of a violation what the record gives, where
     /// that can be read; else that of the row as it is.
-    pub(super) fn group(&self, line: &CopyRow, action: Action) -> Option<String> {
-        let (_, at) = self.group?;
-        let (row, given) = (line.get(at), line.get(at + 1));
+    pub(super) fn group(
+        &self,
+        line: &CopyRow,
+        row: Option<&Texts<'_>>,
+        action: Action,
+    ) -> Option<String> {
+        let i = self.group?;
+        let given = line.get(behind(self.stage, self.columns.len()));
+        let now = row.and_then(|row| self.found_row.text(row, i));
         let group = match action {
             Action::Insert => given,
-            Action::Violation => given.or(row),
-            Action::Update | Action::Delete => row,
+            Action::Violation => given.or(now),
+            Action::Update | Action::Delete => now,
             // A row that is skipped because it is there has its own; one that is not, the record's.
-            Action::Skip if line.get(DIGEST).is_some() => row,
+            Action::Skip if row.is_some() => now,
             Action::Skip => given,
         };
         group.map(str::to_owned)
@@ -334,22 +307,21 @@ impl Comparison<'_> {
 
     /// Whether a column was not sent, because the record's value prints like the row's.
     pub(super) fn alike(&self, line: &CopyRow, at: usize) -> bool {
-        !in_full(&self.rules[at])
-            && line.get(DIGEST).is_some()
-            && matches!(
-                line.get(FIXED + self.columns.len() + at),
-                None | Some(IGNORED)
-            )
+        is_found(line)
+            && !in_full(&self.rules[at])
+            && line.get(FIXED + at).is_none()
+            && !is_null(line, at)
     }
 
     /// The columns, by index, in which the record says null and the row keeps its value.
-    pub(super) fn ignored(&self, line: &CopyRow) -> impl Iterator<Item = usize> {
-        let width = self.columns.len();
+    pub(super) fn ignored(&self, line: &CopyRow, row: &Texts<'_>) -> impl Iterator<Item = usize> {
         let given = line.get(GIVEN).map_or(&[][..], str::as_bytes);
         let columns = self.columns.iter().enumerate();
         columns.filter_map(move |(at, i)| {
             let says = given.get(*i).is_some_and(|letter| *letter != b'0');
-            let keeps = line.get(FIXED + width + at) == Some(IGNORED) && !in_full(&self.rules[at]);
+            let keeps = self.rules[at].wins == Wins::NotNull
+                && is_null(line, at)
+                && self.found_row.text(row, *i).is_some();
             (says && keeps).then_some(*i)
         })
     }

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use super::Comparison;
 use super::answer::{
-    DIFFERS, EXTRACTED, FIRST, GOES, IMAGE, LAST, LookedUp, N, OBJECT, OTHER_OBJECT,
-    OTHER_POSITION, POSITION, Pending, VARIANTS,
+    DIFFERS, EXTRACTED, FIRST, GOES, LAST, LookedUp, N, OBJECT, OTHER_OBJECT, OTHER_POSITION,
+    POSITION, VARIANTS,
 };
+use super::found_row::Texts;
+use super::pending::Pending;
 use crate::error::{Error, Result};
 use crate::plan::decision::{
     Current, Decision, Fate, Given, Wins, decide, decide_delete, invalid_effect,
 };
 use crate::plan::{
-    Action, Effect, Entry, Fingerprint, Other, Row, Skip, Value, Values, Violation, ViolationKind,
-    What,
+    Action, Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What,
 };
 use crate::sql::copytext::CopyRow;
 use crate::table::config::OnDuplicate;
@@ -52,8 +53,11 @@ impl Comparison<'_> {
                 "several rows of the table have this key; a unique index on it would prevent that",
             ));
         }
-        let given = self.given(line);
-        let current = self.current(line);
+        let row = self.found_row.texts(line)?;
+        let digest = row.as_ref().map(|row| self.found_row.digest(row));
+        let given = self.given(line, row.as_ref());
+        let current = row.as_ref().zip(digest.as_ref());
+        let current = current.map(|(row, digest)| self.current(line, row, digest));
         violations.extend(self.uncertain(line, &given)?);
         let of_key = self.rounded_key(line, &given)?;
         let duplicate = self.duplicate(line, record.n, of_key, &mut violations)?;
@@ -88,7 +92,7 @@ impl Comparison<'_> {
         }
         let mut rounded = self.rounded(line, &given)?;
         let mut what = match decision.fate {
-            Fate::Delete => Some(self.delete(line, current.as_ref())?),
+            Fate::Delete => Some(self.delete(row.as_ref(), digest.as_ref())?),
             _ => self.what(&mut decision, &mut rounded, &given, current.as_ref())?,
         };
         for found in &looked_up {
@@ -115,7 +119,7 @@ impl Comparison<'_> {
         }
         let violations = decision.violations.into_iter().map(What::Violation);
         let mut whats = what.into_iter().chain(violations).peekable();
-        let mut order = self.order(line, record.n, &looked_up)?;
+        let mut order = self.order(line, row.as_ref(), record.n, &looked_up)?;
         let of_record = order.len();
         let mut i: u64 = 0;
         while let Some(what) = whats.next() {
@@ -123,7 +127,7 @@ impl Comparison<'_> {
                 Some(_) => (key.clone(), from.clone()),
                 None => (std::mem::take(&mut key), std::mem::take(&mut from)),
             };
-            let group = self.group(&record.first, what.action());
+            let group = self.group(line, row.as_ref(), what.action());
             let extracted = match what.action() {
                 Action::Insert | Action::Update | Action::Delete => {
                     record.first.get(EXTRACTED).map(str::to_owned)
@@ -143,13 +147,15 @@ impl Comparison<'_> {
             (self.sink)(&order, entry)?;
             i += 1;
         }
-        self.count_passed_over(&record, is_loaded)?;
+        let ignored = row.as_ref().filter(|_| is_loaded);
+        let ignored = ignored.map(|row| self.ignored(line, row).collect());
+        self.count_passed_over(&record, ignored.unwrap_or_default())?;
         self.spare.extend(record.into_lines());
         Ok(())
     }
 
-    /// Counts the row that a record found, and the nulls that do not win over what it holds.
-    fn count_passed_over(&mut self, record: &Pending, is_loaded: bool) -> Result<()> {
+    /// Counts the row that a record found, and the columns whose nulls do not win over what it holds.
+    fn count_passed_over(&mut self, record: &Pending, ignored: Vec<usize>) -> Result<()> {
         let line = &record.first;
         let stands_for_key = match line.get(FIRST) {
             None => true,
@@ -158,10 +164,8 @@ impl Comparison<'_> {
         if stands_for_key && record.found() && !record.deleted() {
             self.found_rows += 1;
         }
-        if is_loaded {
-            for column in self.ignored(line).collect::<Vec<_>>() {
-                *self.ignored.entry(column).or_default() += 1;
-            }
+        for column in ignored {
+            *self.ignored.entry(column).or_default() += 1;
         }
         Ok(())
     }
@@ -275,15 +279,16 @@ impl Comparison<'_> {
     }
 
     /// The delete of the row that a record found.
-    fn delete(&self, line: &CopyRow, current: Option<&Current<'_>>) -> Result<What> {
-        let row = current.ok_or_else(|| Error::local("a delete without a row"))?;
-        let image: Row = serde_json::from_str(line.get(IMAGE).unwrap_or_default())
-            .map_err(|e| Error::local("reading back a row to be deleted").caused_by(e))?;
-        let beside_key = image.into_iter();
-        let beside_key = beside_key.filter(|(c, _)| !self.config.natural_key.contains(c));
+    fn delete(&self, row: Option<&Texts<'_>>, digest: Option<&String>) -> Result<What> {
+        let (row, expect) = row
+            .zip(digest)
+            .ok_or_else(|| Error::local("a delete without a row"))?;
+        let columns = self.stage.target.table.columns.iter().enumerate();
+        let beside_key = columns.filter(|(_, c)| !self.config.natural_key.contains(&c.name));
+        let values = beside_key.map(|(i, c)| (c.name.clone(), self.found_row.text(row, i).into()));
         Ok(What::Delete {
-            expect: Fingerprint(row.digest.to_owned()),
-            values: beside_key.map(|(c, v)| (c, v.into())).collect(),
+            expect: Fingerprint(expect.clone()),
+            values: values.collect(),
             soft: self.stage.target.mark().is_some(),
         })
     }
