@@ -63,8 +63,7 @@ impl Column {
             format!("{left}.{}", self.staged()),
             format!("{right}.{}", Ident(&self.name)),
         );
-        // A name with a schema is not one of PostgreSQL's own types.
-        let own = !self.base_type_sql.contains(['.', '"']);
+        let own = self.is_of_own_type();
         match self.base_type.as_str() {
             "text" | "varchar" if own => {
                 format!("{stored} COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) {staged}")
@@ -82,6 +81,32 @@ impl Column {
             // The same bytes print the same, and equality may be looser: 1.0 = 1.00, '1 day' = '24 hours'.
             _ => same_bytes(staged, self.stored(right)),
         }
+    }
+
+    /// Whether a value of it may have many bytes: what is known not to is of a fixed size.
+    pub fn may_be_large(&self) -> bool {
+        !matches!(
+            self.base_type.as_str(),
+            "bool"
+                | "int2"
+                | "int4"
+                | "int8"
+                | "oid"
+                | "float4"
+                | "float8"
+                | "uuid"
+                | "date"
+                | "time"
+                | "timetz"
+                | "timestamp"
+                | "timestamptz"
+                | "interval"
+        ) || !self.is_of_own_type()
+    }
+
+    /// Whether its type is one of PostgreSQL's own: a name with a schema is not.
+    fn is_of_own_type(&self) -> bool {
+        !self.base_type_sql.contains(['.', '"'])
     }
 
     /// Its value in row `alias`, of the type that it is staged as.

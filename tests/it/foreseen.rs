@@ -384,3 +384,43 @@ fn values_that_go_round_in_a_circle_stay_a_conflict() {
         );
     }
 }
+
+#[test]
+fn large_values_that_a_batch_does_not_give_are_compared_where_they_are() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text, doc text, small text); \
+         INSERT INTO t SELECT n, 'old', CASE WHEN n > 1 THEN (SELECT string_agg(md5(i::text), '') FROM generate_series(1, n * 100) i) END, 's' \
+         FROM generate_series(1, 3) n",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "v": "new"}, {"id": 2, "v": "new"}, {"id": 3, "v": "old"}, {"id": 4, "v": "x"}]"#,
+    );
+    let before = world.rows("SELECT t FROM t ORDER BY id");
+    let plan = world.plan("b");
+    let expected = [
+        r#"~ t id=1: v="old"→"new""#,
+        r#"~ t id=2: v="old"→"new""#,
+        "= t id=3: unchanged",
+        "+ t id=4: v=\"x\"",
+    ];
+    assert_eq!(plan.lines(), expected);
+    // One that is not sent counts all the same.
+    world.sql("UPDATE t SET doc = doc || 'x' WHERE id = 3");
+    world.apply(&plan).exits(3);
+    world.sql("UPDATE t SET doc = left(doc, -1) WHERE id = 3");
+    world.apply(&plan).ok();
+    // Of a row that goes all is shown, and comes back.
+    world.deliver("c", "t/delete/1.json", r#"[{"id": 2}, {"id": 3}]"#);
+    let plan = world.plan_with("c", &["--max-deletes", "2"]);
+    world.apply(&plan).ok();
+    assert_eq!(world.rows("SELECT id FROM t ORDER BY id"), ["1", "4"]);
+    for batch in ["c", "b"] {
+        world
+            .loader(&["rollback", "--batch-id", batch, "--force"])
+            .ok();
+    }
+    assert_eq!(world.rows("SELECT t FROM t ORDER BY id"), before);
+}

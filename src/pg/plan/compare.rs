@@ -130,7 +130,7 @@ impl<'c> Comparison<'c> {
             table.columns.iter().position(|c| c.name == *name)
         });
         Comparison {
-            found_row: FoundRow::of(stage, columns.len(), group.is_some()),
+            found_row: FoundRow::of(stage, &columns, group),
             group,
             stage,
             config,
@@ -227,7 +227,7 @@ impl<'c> Comparison<'c> {
                 "NULL".to_owned()
             });
         }
-        select.push(self.found_row.sql(table));
+        select.push(self.found_row.sql(table, &self.config.ignore_drift));
         let order = match found {
             Found::OneRow => String::new(),
             // Of several rows that are marked, the same one each time.

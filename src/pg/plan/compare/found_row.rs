@@ -8,52 +8,95 @@ use crate::pg::plan::stage::Stage;
 use crate::sql::copytext::CopyRow;
 use crate::sql::{Ident, list, text_array};
 use crate::table::row::digest_of_texts;
-use crate::table::schema::Table;
+use crate::table::schema::{Column, Table};
 
 /// So many columns can a query have (PostgreSQL's `MaxTupleAttributeNumber`).
 const MOST: usize = 1_664;
+/// A stored value of more bytes stays in the database where only the digest needs it.
+const LARGE: usize = 2_000;
 
-/// How the row that a record found is sent: its columns in the order of digests, last of all.
+/// How the row that a record found is sent, last of all: its digest where that cannot be made of what is
+/// sent, and its columns in the order of digests.
 pub(super) struct FoundRow {
-    /// Where in an answer it begins.
+    /// Where in an answer the digest is; the columns follow.
     at: usize,
     /// Of each column of the table, in table order, where it stands.
     places: Vec<usize>,
     /// Where those stand that a digest is of, in its order.
     of_digest: Vec<usize>,
-    /// Whether it is sent as one JSON array, because a query cannot have so many columns.
+    /// Columns, by index, that are not sent where they are large.
+    spared: Vec<usize>,
+    /// Whether records name rows to be deleted, of which all is shown.
+    has_deletes: bool,
+    /// Whether the columns are sent as one JSON array, because a query cannot have so many.
     as_one: bool,
 }
 
-/// The texts of a row, as they were sent.
-pub(super) struct Texts<'r>(Vec<Option<Cow<'r, str>>>);
+/// A row as it was sent.
+pub(super) struct Texts<'r> {
+    columns: Vec<Option<Cow<'r, str>>>,
+    digest: Option<&'r str>,
+}
 
 impl FoundRow {
-    /// For answers with so many staged values.
-    pub(super) fn of(stage: &Stage<'_>, width: usize, is_grouped: bool) -> FoundRow {
+    /// For answers with the staged values of `compared`, and the value of `group`.
+    pub(super) fn of(stage: &Stage<'_>, compared: &[usize], group: Option<usize>) -> FoundRow {
         let (table, config) = (&stage.target.table, &stage.target.config);
         let names: Vec<&String> = table.counted(&[]).map(|c| &c.name).collect();
         let columns = table.columns.iter();
         let places = columns.filter_map(|c| names.iter().position(|name| **name == c.name));
         let counted = |name: &String| !config.ignore_drift.contains(name);
         let of_digest = (0..names.len()).filter(|i| counted(names[*i]));
-        let at = answer::behind(stage, width) + usize::from(is_grouped);
+        let at = answer::behind(stage, compared.len()) + usize::from(group.is_some());
+        let is_spared = |i: &usize| {
+            let is_compared = compared.contains(i) || group == Some(*i);
+            !is_compared && table.columns[*i].may_be_large()
+        };
         FoundRow {
             at,
+            spared: (0..table.columns.len()).filter(is_spared).collect(),
+            has_deletes: stage.deletes,
             places: places.collect(),
             of_digest: of_digest.collect(),
-            as_one: at + names.len() > MOST,
+            as_one: at + 1 + names.len() > MOST,
         }
     }
 
-    /// The columns that are sent.
-    pub(super) fn sql(&self, table: &Table) -> String {
+    /// What is sent.
+    pub(super) fn sql(&self, table: &Table, ignore_drift: &[String]) -> String {
+        let spared: Vec<&Column> = self.spared.iter().map(|i| &table.columns[*i]).collect();
+        let are_large = |columns: &[&Column]| {
+            let sizes = columns.iter();
+            let sizes = sizes.map(|c| format!("pg_catalog.pg_column_size(t.{})", Ident(&c.name)));
+            let stays = if self.has_deletes {
+                " AND s._goes IS DISTINCT FROM true"
+            } else {
+                ""
+            };
+            format!("GREATEST({}) > {LARGE}{stays}", list(sizes))
+        };
+        let digest = match spared.as_slice() {
+            [] => "NULL".to_owned(),
+            spared => {
+                let digest = table.digest("t", ignore_drift);
+                format!("CASE WHEN {} THEN {digest} END", are_large(spared))
+            }
+        };
+        let sent = |c: &Column, value: String| {
+            if spared.contains(&c) {
+                format!("CASE WHEN {} THEN NULL ELSE {value} END", are_large(&[c]))
+            } else {
+                value
+            }
+        };
         let columns = table.counted(&[]);
-        if self.as_one {
-            let texts = text_array(columns.map(|c| c.text("t")));
-            return format!("pg_catalog.array_to_json({texts})");
-        }
-        list(columns.map(|c| format!("t.{}", Ident(&c.name))))
+        let columns = if self.as_one {
+            let texts = text_array(columns.map(|c| sent(c, c.text("t"))));
+            format!("pg_catalog.array_to_json({texts})")
+        } else {
+            list(columns.map(|c| sent(c, format!("t.{}", Ident(&c.name)))))
+        };
+        format!("{digest}, {columns}")
     }
 
     /// What a line says of the row that was found; `None` where none was.
@@ -61,28 +104,33 @@ impl FoundRow {
         if !answer::is_found(line) {
             return Ok(None);
         }
-        let texts = if self.as_one {
-            serde_json::from_str(line.get(self.at).unwrap_or_default())
+        let begin = self.at + 1;
+        let columns = if self.as_one {
+            serde_json::from_str(line.get(begin).unwrap_or_default())
                 .map_err(|e| Error::local("reading back a row").caused_by(e))?
         } else {
-            let columns = 0..self.places.len();
-            columns
-                .map(|i| line.get(self.at + i).map(Cow::Borrowed))
-                .collect()
+            let columns = begin..begin + self.places.len();
+            columns.map(|i| line.get(i).map(Cow::Borrowed)).collect()
         };
-        Ok(Some(Texts(texts)))
+        Ok(Some(Texts {
+            columns,
+            digest: line.get(self.at),
+        }))
     }
 
-    /// What the row holds in the table's column with this index.
+    /// What the row holds in the table's column with this index, of those that are compared.
     pub(super) fn text<'t>(&self, row: &'t Texts<'_>, column: usize) -> Option<&'t str> {
-        row.0.get(*self.places.get(column)?)?.as_deref()
+        row.columns.get(*self.places.get(column)?)?.as_deref()
     }
 
     /// The row's digest.
     pub(super) fn digest(&self, row: &Texts<'_>) -> String {
+        if let Some(digest) = row.digest {
+            return digest.to_owned();
+        }
         let texts = self.of_digest.iter();
         let texts: Vec<Option<&str>> = texts
-            .map(|at| row.0.get(*at).and_then(Option::as_deref))
+            .map(|at| row.columns.get(*at).and_then(Option::as_deref))
             .collect();
         digest_of_texts(&texts)
     }
