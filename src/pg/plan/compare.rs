@@ -129,8 +129,9 @@ impl<'c> Comparison<'c> {
             let table = &stage.target.table;
             table.columns.iter().position(|c| c.name == *name)
         });
+        let at = answer::behind(stage, columns.len()) + usize::from(group.is_some());
         Comparison {
-            found_row: FoundRow::of(stage, &columns, group),
+            found_row: FoundRow::of(stage, &columns, group, at),
             group,
             stage,
             config,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::Comparison;
-use super::found_row::Texts;
+use super::found_row::{Texts, is_found};
 use super::in_full;
 use crate::error::{Error, Result};
 use crate::pg::plan::stage::Stage;
@@ -36,7 +36,7 @@ pub(super) const VARIANTS: usize = 9;
 pub(super) const OTHER_OBJECT: usize = 10;
 pub(super) const OTHER_POSITION: usize = 11;
 pub(super) const DIFFERS: usize = 12;
-const FOUND: usize = 13;
+// At 13, `found_row` has whether one was found.
 const MARKED: usize = 14;
 pub(super) const EXTRACTED: usize = 15;
 const LEFT_OUT: usize = 16;
@@ -84,11 +84,6 @@ struct Parent {
 
 fn read_back(e: serde_json::Error) -> Error {
     Error::local("reading back what was looked up").caused_by(e)
-}
-
-/// Whether a line is of a row that was found.
-pub(super) fn is_found(line: &CopyRow) -> bool {
-    line.get(FOUND) == Some("t")
 }
 
 pub(super) fn is_marked(line: &CopyRow) -> bool {

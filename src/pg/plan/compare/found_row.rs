@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::answer;
 use crate::error::{Error, Result};
 use crate::pg::plan::stage::Stage;
 use crate::sql::copytext::CopyRow;
@@ -12,6 +11,8 @@ use crate::table::schema::{Column, Table};
 
 /// So many columns can a query have (PostgreSQL's `MaxTupleAttributeNumber`).
 const MOST: usize = 1_664;
+/// Where an answer says whether a row was found.
+const FOUND: usize = 13;
 /// A stored value of more bytes stays in the database where only the digest needs it.
 const LARGE: usize = 2_000;
 
@@ -38,16 +39,25 @@ pub(super) struct Texts<'r> {
     digest: Option<&'r str>,
 }
 
+/// Whether a line is of a row that was found.
+pub(super) fn is_found(line: &CopyRow) -> bool {
+    line.get(FOUND) == Some("t")
+}
+
 impl FoundRow {
-    /// For answers with the staged values of `compared`, and the value of `group`.
-    pub(super) fn of(stage: &Stage<'_>, compared: &[usize], group: Option<usize>) -> FoundRow {
+    /// For answers in which it begins at `at`, with the staged values of `compared`, and the value of `group`.
+    pub(super) fn of(
+        stage: &Stage<'_>,
+        compared: &[usize],
+        group: Option<usize>,
+        at: usize,
+    ) -> FoundRow {
         let (table, config) = (&stage.target.table, &stage.target.config);
         let names: Vec<&String> = table.counted(&[]).map(|c| &c.name).collect();
         let columns = table.columns.iter();
         let places = columns.filter_map(|c| names.iter().position(|name| **name == c.name));
         let counted = |name: &String| !config.ignore_drift.contains(name);
         let of_digest = (0..names.len()).filter(|i| counted(names[*i]));
-        let at = answer::behind(stage, compared.len()) + usize::from(group.is_some());
         let is_spared = |i: &usize| {
             let is_compared = compared.contains(i) || group == Some(*i);
             !is_compared && table.columns[*i].may_be_large()
@@ -101,7 +111,7 @@ impl FoundRow {
 
     /// What a line says of the row that was found; `None` where none was.
     pub(super) fn texts<'r>(&self, line: &'r CopyRow) -> Result<Option<Texts<'r>>> {
-        if !answer::is_found(line) {
+        if !is_found(line) {
             return Ok(None);
         }
         let begin = self.at + 1;

@@ -1,6 +1,7 @@
 //! A record whose lines have not all come.
 
-use super::answer::{is_found, is_marked};
+use super::answer::is_marked;
+use super::found_row::is_found;
 use crate::sql::copytext::CopyRow;
 
 /// A record, and the lines for the first two rows that its key found, the one that counts first.
