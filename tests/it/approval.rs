@@ -465,3 +465,28 @@ fn who_is_asked_is_told_that_the_plan_was_rolled_back() {
     assert_eq!(asked("yes\n").0, 0);
     is_loaded(&world);
 }
+
+#[test]
+fn many_rows_are_summed_up_where_nobody_is_asked() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "t: {natural_key: [id]}",
+    );
+    let records: String = (0..1_001).map(|id| format!("{{\"id\": {id}}}\n")).collect();
+    world.deliver("b", "t/1.ndjson", records);
+    let is_summed_up = |args: &[&str], counts: &str| {
+        let run = world.loader(args).ok();
+        let run = run.says(counts).says("too many to be listed");
+        assert!(!run.stderr.contains("rows alike"), "{}", run.stderr);
+    };
+    // A trial shows what it would do.
+    let trial = world
+        .loader(&["load", "--batch-id", "b", "--force", "--dry-run"])
+        .ok();
+    trial.says("1001 rows alike");
+    is_summed_up(&["load", "--batch-id", "b", "--force"], "t: 1001 to insert");
+    is_summed_up(
+        &["rollback", "--batch-id", "b", "--force"],
+        "t: 1001 to delete",
+    );
+}
