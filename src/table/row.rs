@@ -195,6 +195,13 @@ impl Table {
         columns.filter(|c| !left_out.contains(&c.name))
     }
 
+    /// Which of all columns, in the order of digests, a digest is of.
+    pub fn places_of_digest(&self, left_out: &[String]) -> Vec<usize> {
+        let columns = self.counted(&[]).enumerate();
+        let counted = columns.filter(|(_, c)| !left_out.contains(&c.name));
+        counted.map(|(at, _)| at).collect()
+    }
+
     /// The digest of the whole row `alias` as SQL: 32 hex digits, the first half of the SHA-256 of
     /// how PostgreSQL sends an array of its texts, in which each text stands with its length.
     pub fn digest(&self, alias: &str, left_out: &[String]) -> String {

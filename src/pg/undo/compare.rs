@@ -72,11 +72,11 @@ impl<'u> Columns<'u> {
     fn of(undo: &'u Undo<'_>) -> Columns<'u> {
         let Target { table, config, .. } = undo.target;
         let ignored: Vec<&String> = config.ignore_drift.iter().chain(&undo.gone).collect();
-        let columns = || table.counted(&[]).zip(ROW..);
-        let of_digest = columns().filter(|(c, _)| !config.ignore_drift.contains(&c.name));
+        let columns = table.counted(&[]).zip(ROW..);
+        let of_digest = table.places_of_digest(&config.ignore_drift).into_iter();
         Columns {
-            places: columns().map(|(c, at)| (c.name.as_str(), at)).collect(),
-            of_digest: of_digest.map(|(_, at)| at).collect(),
+            places: columns.map(|(c, at)| (c.name.as_str(), at)).collect(),
+            of_digest: of_digest.map(|at| ROW + at).collect(),
             ignored,
         }
     }
@@ -155,9 +155,9 @@ impl Undo<'_> {
         let mut lines = session.copy_out(&statement).await?;
         let mut line = CopyRow::default();
         while lines.next(&mut line).await? {
-            // What a key finds comes together.
-            let same = pending.take_if(|p| line.get(RECORD_ID) != Some(&p.record_id));
-            if let Some(changed) = same {
+            // The rows that a change finds come together.
+            let audited = parsed(doing, line.get(AUDITED), AUDITED)?;
+            if let Some(changed) = pending.take_if(|p| p.audited != audited) {
                 give(changed)?;
             }
             let changed = match &mut pending {
@@ -168,7 +168,7 @@ impl Undo<'_> {
                         key,
                         applied,
                         record_id: parsed(doing, line.get(RECORD_ID), RECORD_ID)?,
-                        audited: parsed(doing, line.get(AUDITED), AUDITED)?,
+                        audited,
                         found: false,
                         digest: None,
                     })
@@ -221,7 +221,7 @@ impl Undo<'_> {
         let columns = self.target.table.counted(&[]);
         let order = match found {
             Found::OneRow => "",
-            Found::Rows => " ORDER BY s.record_id",
+            Found::Rows => " ORDER BY s.audited",
         };
         let sql = format!(
             "COPY (SELECT s.before, s.after, s.record_id, s.audited, {FOUND_ROW}, {unfilled}, {columns} \

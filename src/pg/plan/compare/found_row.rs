@@ -56,8 +56,6 @@ impl FoundRow {
         let names: Vec<&String> = table.counted(&[]).map(|c| &c.name).collect();
         let columns = table.columns.iter();
         let places = columns.filter_map(|c| names.iter().position(|name| **name == c.name));
-        let counted = |name: &String| !config.ignore_drift.contains(name);
-        let of_digest = (0..names.len()).filter(|i| counted(names[*i]));
         let is_spared = |i: &usize| {
             let is_compared = compared.contains(i) || group == Some(*i);
             !is_compared && table.columns[*i].may_be_large()
@@ -67,7 +65,7 @@ impl FoundRow {
             spared: (0..table.columns.len()).filter(is_spared).collect(),
             has_deletes: stage.deletes,
             places: places.collect(),
-            of_digest: of_digest.collect(),
+            of_digest: table.places_of_digest(&config.ignore_drift),
             as_one: at + 1 + names.len() > MOST,
         }
     }
