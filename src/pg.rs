@@ -10,6 +10,7 @@ mod fixture;
 mod identity;
 pub mod ledger;
 pub mod migrate;
+mod near;
 mod phase;
 pub mod plan;
 mod pooler;

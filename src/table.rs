@@ -4,6 +4,7 @@ pub mod complete;
 pub mod config;
 pub mod delivery;
 pub mod graph;
+pub mod kind;
 pub mod limits;
 pub mod lookup;
 pub mod mark;

@@ -268,6 +268,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         tables.push(TablePlan {
             table: name.clone(),
             relation: table.name.clone(),
+            table_kind: table.kind.clone(),
             config: config.clone(),
             schema: table.fingerprint.clone(),
             parents: parents(target, &targets),

@@ -280,6 +280,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         tables.push(TablePlan {
             table: name.clone(),
             relation: table.name.clone(),
+            table_kind: table.kind.clone(),
             config: config.clone(),
             schema: table.fingerprint.clone(),
             parents: parents(target, undone.iter().map(|(t, _)| t)),

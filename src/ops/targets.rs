@@ -86,19 +86,26 @@ pub(super) fn parents<'a>(
     parents.into_iter().map(str::to_owned).collect()
 }
 
-/// What should be known about a table whose natural key no index makes unique.
+/// What should be known about a table that apply locks as a whole, because its rows are in shards, or because no
+/// index makes its natural key unique.
 pub(super) fn unguarded(target: &Target) -> Option<String> {
-    if target.guard() == Guard::Index {
-        return None;
-    }
     let key = &target.config.natural_key;
-    let what = match target.table.key_index(key) {
-        Some(index) => format!(
+    let what = match (target.guard(), target.table.key_index(key)) {
+        (Guard::Index, _) => return None,
+        (Guard::Shards, _) => {
+            return Some(format!(
+                "its rows are {}, so that they were not all read at one moment; applying compares each of them again, and \
+                 waits for all others that write to the table and keeps them out until it is done \
+                 (LOCK TABLE … IN SHARE ROW EXCLUSIVE MODE)",
+                target.table.kind
+            ));
+        }
+        (Guard::Lock, Some(index)) => format!(
             "the natural key is unique only where {} ({})",
             index.predicate.as_deref().unwrap_or("true"),
             index.name
         ),
-        None => format!(
+        (Guard::Lock, None) => format!(
             "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON {} ({})",
             target.table.name,
             list(key.iter().map(|c| Ident(c)))

@@ -2,6 +2,7 @@
 
 pub mod drift;
 mod effects;
+mod everywhere;
 mod locked;
 pub(in crate::pg) mod origin;
 mod preconditions;
@@ -23,7 +24,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::ledger::{Application, UndoneRows};
 use crate::pg::plan::snapshot::count_rows;
-use crate::pg::{Event, OnProgress, Session};
+use crate::pg::{Event, OnProgress, Session, near};
 use crate::plan::{Counts, DriftReport, Header, Kind};
 use crate::planfile::Executable;
 use crate::sql::Statement;
@@ -34,6 +35,7 @@ use preconditions::covers;
 use staged::Staged;
 use write::Context;
 
+pub use everywhere::seen_everywhere;
 pub use locked::{Committed, Prepared};
 pub use preconditions::{
     RolledBack, applied_before, check_target, is_target, not_in_part, still_in_effect,
@@ -226,6 +228,7 @@ async fn write(
     references::hold(session, tables).await?;
     references::check(session, plan, tables).await?;
     references::number(session, tables).await?;
+    effects::cascades::check(session, tables).await?;
     let before = effects::touched(session).await?;
     let defer = Statement::new("deferring constraints", "SET CONSTRAINTS ALL DEFERRED");
     session.run(&defer).await?;
@@ -246,6 +249,8 @@ async fn write(
     let doing = "checking deferred constraints";
     let check = Statement::new(doing, "SET CONSTRAINTS ALL IMMEDIATE");
     session.run(&check).await?;
+    let targets = || tables.iter().map(|staged| &staged.target);
+    near::forget(session, targets()).await?;
     references::check_again(session, plan, tables).await?;
     for (tables, staged) in (1..).zip(tables) {
         on_progress(Event::phase_of("read back and audit", &staged.target.name));

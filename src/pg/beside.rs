@@ -1,6 +1,7 @@
 //! Staged rows beside the rows of their table: the one place that says how they meet.
 
-use crate::sql::{Ident, Temporary};
+use crate::pg::near::Rows;
+use crate::sql::{Ident, Temporary, list};
 use crate::table::row::keys_equal;
 use crate::table::target::Target;
 
@@ -34,21 +35,29 @@ impl<'a> Beside<'a> {
         Beside { staged, target }
     }
 
+    /// The rows that the staged ones find.
+    pub(in crate::pg) fn near(&self) -> Rows<'a> {
+        let key = self.target.key_columns().into_iter();
+        let keys = list(key.map(|c| format!("s.{}", c.staged())));
+        let keys = format!("SELECT DISTINCT {keys} FROM {} s", self.staged);
+        self.target.table.near(keys, self.keys_equal())
+    }
+
     /// For `FROM`: each `s` with each `t` that it finds, or with none.
     pub fn each(&self) -> String {
-        let (staged, table) = (self.staged, &self.target.table.name);
+        let (staged, table) = (self.staged, &self.target.table.rows);
         format!("{staged} s LEFT JOIN {table} t ON {}", self.keys_equal())
     }
 
     /// For `FROM`: each `s` with each `t` that it finds.
     pub fn found(&self) -> String {
-        let (staged, table) = (self.staged, &self.target.table.name);
+        let (staged, table) = (self.staged, &self.target.table.rows);
         format!("{staged} s JOIN {table} t ON {}", self.keys_equal())
     }
 
     /// For `FROM`: each `s` with `f`, what `aggregates` make of all rows `t` that it finds.
     pub fn summed(&self, aggregates: &str) -> String {
-        let (staged, table) = (self.staged, &self.target.table.name);
+        let (staged, table) = (self.staged, &self.target.table.rows);
         let equal = self.keys_equal();
         format!("{staged} s, LATERAL (SELECT {aggregates} FROM {table} t WHERE {equal}) f")
     }

@@ -1,6 +1,7 @@
 //! What the catalogs say about a table.
 
 mod decode;
+mod far;
 mod kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -180,11 +181,13 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
             "{doing}: not as many answers as questions"
         )));
     };
+    let far = far::Far::find(session).await?;
+    let table_kind = far.kind(oid, &kind);
     let types = kinds::Types::new(types);
     let columns = columns.iter().map(|row| decode::column(row, &types));
     let (mut foreign_keys, mut referrers) = (Vec::new(), Vec::new());
     for row in keys {
-        let key = decode::foreign_key(row);
+        let key = decode::foreign_key(row, &far);
         if key.parent == qualified {
             referrers.push(key.clone());
         }
@@ -201,16 +204,27 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         hasher.update(line.as_bytes());
         hasher.update(b"\n");
     }
+    far::describe(&table_kind, &mut hasher);
+    let mut unique: Vec<_> = unique.iter().map(decode::unique_index).collect();
+    let triggered: Vec<String> = triggers.iter().map(|r| r.get(0)).collect();
+    let has_rules = description.iter().any(|line| line.starts_with("rule "));
+    far::check(&qualified, &table_kind, &unique, &triggered, has_rules)?;
+    if table_kind.is_far() {
+        // As with foreign keys.
+        unique.iter_mut().for_each(|index| index.immediate = true);
+    }
     Ok(Some(Table {
         oid,
+        rows: table_kind.rows(&qualified, oid),
+        kind: table_kind,
         name: qualified,
         columns: columns.collect(),
-        unique: unique.iter().map(decode::unique_index).collect(),
+        unique,
         exclusions: exclusions.iter().map(decode::unique_index).collect(),
         foreign_keys,
         referrers,
         checks: checks.iter().map(decode::check).collect(),
-        triggers: triggers.iter().map(|r| r.get(0)).collect(),
+        triggers: triggered,
         column_triggers: triggers.iter().any(|r| r.get(1)),
         fingerprint: format!("sha256:{}", hex(&hasher.finalize())),
     }))

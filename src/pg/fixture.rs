@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::sql::{Qualified, Statement};
 use crate::table::config::Config;
+use crate::table::kind::TableKind;
 use crate::table::lookup::Lookups;
 use crate::table::schema::{
     Asks, Check, Column, Equality, ForeignKey, Identity, Shape, Table, UniqueIndex,
@@ -18,8 +19,10 @@ pub(super) fn schema() -> [Target; 2] {
         name: "samples_subject_fkey".into(),
         child: qualified("samples"),
         child_oid: 102,
+        child_rows: qualified("samples"),
         columns: vec!["subject".into()],
         parent: qualified("subjects"),
+        parent_rows: qualified("subjects"),
         parent_columns: vec!["gsid".into()],
         deferrable: false,
         match_full: false,
@@ -90,6 +93,28 @@ samples:
     ]
 }
 
+/// The same, in shards: subjects are distributed, and every server has all samples.
+pub(super) fn in_shards() -> [Target; 2] {
+    let [mut subjects, mut samples] = schema();
+    subjects.table.unique[0].primary = true;
+    samples.table.unique[0].primary = true;
+    let column = "gsid".to_owned();
+    subjects.table.kind = TableKind::Distributed { column };
+    samples.table.kind = TableKind::Reference;
+    for table in [&mut subjects.table, &mut samples.table] {
+        table.rows = table.kind.rows(&table.name, table.oid);
+        for key in table.foreign_keys.iter_mut().chain(&mut table.referrers) {
+            key.child_rows = samples_rows();
+            key.parent_rows = TableKind::Reference.rows(&key.parent, 101);
+        }
+    }
+    [subjects, samples]
+}
+
+fn samples_rows() -> Qualified {
+    TableKind::Reference.rows(&qualified("samples"), 102)
+}
+
 /// The same, where a sample's subject is looked up by its sex and by who made it.
 pub(super) fn looked_up() -> [Target; 2] {
     let [subjects, mut samples] = schema();
@@ -104,6 +129,7 @@ samples:
     parent.foreign_keys = vec![ForeignKey {
         name: "subjects_created_by_fkey".into(),
         child: qualified("subjects"),
+        child_rows: qualified("subjects"),
         columns: vec!["created_by".into()],
         ..samples.table.foreign_keys[0].clone()
     }];
@@ -143,6 +169,8 @@ fn table(oid: u32, name: &str) -> Table {
     Table {
         oid,
         name: qualified(name),
+        kind: Default::default(),
+        rows: qualified(name),
         columns: Vec::new(),
         unique: Vec::new(),
         exclusions: Vec::new(),

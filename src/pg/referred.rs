@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::pg::{Session, catalog};
+use crate::error::Result;
+use crate::pg::{Session, catalog, near};
 use crate::plan::{Value, Values};
-use crate::sql::{Literal, Statement, Values as Bound, all};
+use crate::sql::{Literal, Statement, Values as Bound, all, text_array};
 use crate::table::config::TableConfig;
 use crate::table::lookup::{Lookup, Lookups};
 use crate::table::schema::Table;
@@ -42,6 +43,9 @@ impl Referred {
             };
             // A statement that fails would end the transaction in which it is asked.
             if !session.holds(&may_be_read(lookups)).await.unwrap_or(false) {
+                continue;
+            }
+            if bring(session, lookups, lookup, numbers).await.is_err() {
                 continue;
             }
             if let Ok(rows) = session.rows(&named(lookups, lookup, numbers)).await {
@@ -98,6 +102,22 @@ pub fn key_of(natural_key: &[String], record_id: &str) -> Option<Values> {
         let parts = parts.into_iter().map(Value::from);
         natural_key.iter().cloned().zip(parts).collect()
     })
+}
+
+/// Copies the rows with these numbers, where they are in shards.
+async fn bring(
+    session: &Session,
+    lookups: &Lookups,
+    lookup: &Lookup,
+    numbers: &BTreeSet<String>,
+) -> Result<()> {
+    let numbers = numbers.iter().map(|n| Literal(n).to_string());
+    let keys = format!(
+        "SELECT x.n::{} AS n FROM pg_catalog.unnest({}) x(n)",
+        lookup.target.base_type_sql,
+        text_array(numbers)
+    );
+    near::bring(session, &lookups.near_numbers(lookup, keys)).await
 }
 
 /// Whether the role may read the tables in which is looked up.

@@ -51,6 +51,8 @@ pub struct Session {
     unreplicated: Arc<AtomicBool>,
     /// The server process behind it.
     pub backend: Backend,
+    /// Whether the database has Citus.
+    pub(super) has_citus: bool,
     /// What was parsed already, by its text.
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
     /// How long an answer is waited for.
@@ -110,6 +112,7 @@ impl Session {
                 process: 0,
                 started: String::new(),
             },
+            has_citus: false,
             prepared: Mutex::default(),
             patience: timeouts.patience(),
             mask: OnceLock::new(),
@@ -136,7 +139,11 @@ impl Session {
             process: server.parsed(0)?,
             started: server.get(3).unwrap_or("not shown").to_owned(),
         };
-        Ok(Session { backend, ..session })
+        Ok(Session {
+            backend,
+            has_citus: server.is(4),
+            ..session
+        })
     }
 
     /// Whether a commit of this session was not confirmed by the standbys that the server has to wait for.
@@ -185,6 +192,15 @@ impl Session {
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn terminate(&self, backend: &Backend) -> Result<()> {
         self.run(&settings::terminate(backend)).await
+    }
+
+    /// In a transaction that has just begun: what is pinned in this session is pinned on all servers that have
+    /// shards.
+    pub(super) async fn pin_everywhere(&self) -> Result<()> {
+        if self.has_citus {
+            self.run(&settings::pinned_everywhere()).await?;
+        }
+        Ok(())
     }
 
     /// Sets the search path under which a plan was made: these schemas, and no others.

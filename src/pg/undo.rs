@@ -19,6 +19,7 @@ use crate::pg::Session;
 use crate::pg::audit::log_in;
 use crate::pg::beside::Beside;
 use crate::pg::ledger::UndoneRows;
+use crate::pg::near;
 use crate::plan::{AppliedChange, Counts, Fingerprint, Values};
 use crate::planfile::order_key;
 use crate::sql::{Literal, Qualified, Statement, Temporary, text_array};
@@ -88,6 +89,7 @@ impl<'a> Undo<'a> {
     ) -> Result<Undo<'a>> {
         let mut undo = Undo::described(loader_schema, target, written, applications);
         undo.undone = undone.of(applications);
+        near::prepare(session, std::iter::once(target)).await?;
         session.run(&undo.create()).await?;
         let rows = session.execute(&undo.fill()).await?;
         let audited = session.count(&undo.count_audited()).await?;

@@ -10,6 +10,7 @@ use crate::action::{Counts, Skips, is_zero};
 use crate::sql::Qualified;
 use crate::strict::unique_map;
 use crate::table::config::{Stamp, TableConfig};
+use crate::table::kind::TableKind;
 use crate::table::limits::{Exceeded, Limit};
 
 /// Whether a plan loads a batch or takes applications back.
@@ -71,6 +72,9 @@ pub struct TablePlan {
     /// Its schema and name in the database: whatever else the configured name may find later, this
     /// table is meant.
     pub relation: Qualified,
+    /// What kind of table it is to the database.
+    #[serde(rename = "kind", default, skip_serializing_if = "TableKind::is_local")]
+    pub table_kind: TableKind,
     /// Its configuration as it was in effect.
     pub config: TableConfig,
     /// The fingerprint of its schema.

@@ -149,6 +149,7 @@ fn header() -> Header {
         \"Größe \\\"x\\\"\": {natural_key: [a, b], on_immutable: keep}";
     let config = Config::parse("tables.yaml", config).unwrap();
     let tables = config.tables.into_iter().map(|(table, config)| TablePlan {
+        table_kind: Default::default(),
         relation: Qualified {
             schema: "public".into(),
             name: table.clone(),

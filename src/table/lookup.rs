@@ -34,6 +34,8 @@ pub struct Lookup {
     pub table: String,
     /// That table in the database.
     pub relation: Qualified,
+    /// Where its rows are asked about.
+    pub rows: Qualified,
     /// Its column to which is referred.
     pub target: Column,
     /// The columns by which is looked up.
@@ -102,8 +104,10 @@ impl Lookups {
                     name: "references".into(),
                     child: table.name.clone(),
                     child_oid: table.oid,
+                    child_rows: table.rows.clone(),
                     columns: vec![column.clone()],
                     parent: lookup.relation.clone(),
+                    parent_rows: lookup.rows.clone(),
                     parent_columns: vec![lookup.target.name.clone()],
                     deferrable: true,
                     match_full: false,
@@ -211,6 +215,7 @@ impl Lookups {
             answers: false,
             table: name.clone(),
             relation: parent.name.clone(),
+            rows: parent.rows.clone(),
             target,
             by,
             unique,

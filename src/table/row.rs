@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use sha2::{Digest, Sha256};
 
-use super::schema::{Column, Equality, ForeignKey, Table};
+use super::schema::{Column, Equality, ForeignKey, Identity, Table};
 use crate::sql::{Ident, Literal, all, list, text_array};
 use crate::text::hex;
 
@@ -107,6 +107,17 @@ impl Column {
     /// Whether its type is one of PostgreSQL's own: a name with a schema is not.
     fn is_of_own_type(&self) -> bool {
         !self.base_type_sql.contains(['.', '"'])
+    }
+
+    /// What the database gives a new row in it, as SQL; `None` where that is nothing.
+    pub fn by_database(&self) -> Option<String> {
+        match (self.identity, &self.sequence, &self.default) {
+            (Identity::ByDefault | Identity::Always, Some(sequence), _) => Some(format!(
+                "pg_catalog.nextval({}::pg_catalog.regclass)",
+                Literal(&sequence.to_string())
+            )),
+            (_, _, default) => default.as_ref().map(|default| format!("({default})")),
+        }
     }
 
     /// Its value in row `alias`, of the type that it is staged as.

@@ -1,5 +1,6 @@
 //! What the database says about a table: columns, keys, references, and a fingerprint of all of it.
 
+use super::kind::TableKind;
 use crate::sql::Qualified;
 use crate::types::Kind;
 
@@ -148,12 +149,12 @@ impl UniqueIndex {
         self.is_handed_over() && self.predicate.is_none()
     }
 
-    /// The condition that the row `alias` of `table` is in it, as SQL.
-    pub fn contains(&self, table: &Qualified, alias: &str) -> String {
+    /// The condition that the row `alias` of `rows` is in it, as SQL.
+    pub fn contains(&self, rows: &Qualified, alias: &str) -> String {
         match &self.predicate {
             None => "true".into(),
             Some(predicate) => format!(
-                "EXISTS (SELECT FROM {table} x WHERE x.ctid = {alias}.ctid AND x.tableoid = {alias}.tableoid AND ({predicate}))"
+                "EXISTS (SELECT FROM {rows} x WHERE x.ctid = {alias}.ctid AND x.tableoid = {alias}.tableoid AND ({predicate}))"
             ),
         }
     }
@@ -174,10 +175,14 @@ pub struct ForeignKey {
     pub child: Qualified,
     /// Its object id.
     pub child_oid: u32,
+    /// Where its rows are asked about.
+    pub child_rows: Qualified,
     /// Its columns, in key order.
     pub columns: Vec<String>,
     /// The table referred to.
     pub parent: Qualified,
+    /// Where its rows are asked about.
+    pub parent_rows: Qualified,
     /// The columns referred to, in key order.
     pub parent_columns: Vec<String>,
     /// Whether it may be checked at the end of the transaction.
@@ -226,6 +231,10 @@ pub struct Table {
     pub oid: u32,
     /// Schema and name.
     pub name: Qualified,
+    /// What kind of table it is.
+    pub kind: TableKind,
+    /// Where its rows are asked about.
+    pub rows: Qualified,
     /// Columns in order.
     pub columns: Vec<Column>,
     /// Valid unique indexes.

@@ -13,6 +13,8 @@ pub enum Guard {
     Index,
     /// Nothing in the database: apply locks the table against all others that write to it.
     Lock,
+    /// Nothing: rows in shards are not locked one by one, so that apply locks the table in any case.
+    Shards,
 }
 
 /// A table of a batch or plan.
@@ -80,6 +82,9 @@ impl Target {
 
     /// What keeps others from bringing a second row with a natural key.
     pub fn guard(&self) -> Guard {
+        if self.table.kind.is_far() {
+            return Guard::Shards;
+        }
         let index = self.table.key_index(&self.config.natural_key);
         match index.map(|index| index.predicate.as_deref()) {
             Some(None) => Guard::Index,

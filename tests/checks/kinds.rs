@@ -44,6 +44,7 @@ fn check(cases: &[Case]) -> (World, Plan) {
     let mut config = String::new();
     for case in cases {
         world.sql(case.schema);
+        world.distribute();
         config += &format!("{}: {{{}}}\n", case.table, case.config);
         world.put("b", &format!("{}.ndjson", case.table), case.records);
     }

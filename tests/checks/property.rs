@@ -32,6 +32,7 @@ fn what_is_let_through_applies_and_what_is_found_is_true() {
             schema = schema.replace(NULLS_NOT_DISTINCT, "");
         }
         world.sql(&schema);
+        world.distribute();
         let checked = std::panic::AssertUnwindSafe(|| check(&world, &case, seed, &mut told));
         if std::panic::catch_unwind(checked).is_err() {
             println!("PROPERTY_SEED={seed}");

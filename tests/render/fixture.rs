@@ -41,6 +41,7 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
     config["limits"] = serde_json::json!({"delete": 1000});
     let config: TableConfig = serde_json::from_value(config).unwrap();
     TablePlan {
+        table_kind: Default::default(),
         table: name.into(),
         relation: Qualified {
             schema: "public".into(),

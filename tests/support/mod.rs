@@ -15,6 +15,7 @@ pub mod random;
 pub mod run;
 pub mod s3;
 pub mod server;
+pub mod shards;
 pub mod tree;
 pub mod types;
 pub mod wait;

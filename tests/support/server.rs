@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use postgres::{Client, NoTls, SimpleQueryMessage};
 use table_loader::postgres_server::{Postgres, Programs};
 
-use super::program;
+use super::{program, shards};
 
 /// Starts a server with these settings of `postgresql.conf`.
 pub fn start(settings: &[(&str, &str)]) -> Postgres {
@@ -23,7 +23,13 @@ pub fn start(settings: &[(&str, &str)]) -> Postgres {
 pub fn shared() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
     // A vacuum comes to each database in turn: to a hundred of them, twice a second.
-    SERVER.get_or_init(|| start(&[("max_connections", "200"), ("autovacuum", "off")]))
+    let settings = [("max_connections", "200"), ("autovacuum", "off")];
+    SERVER.get_or_init(|| {
+        if !shards::are_asked_for() {
+            return start(&settings);
+        }
+        shards::start(&[&settings[..], &[("max_connections", "500")]].concat())
+    })
 }
 
 pub fn connect(url: &str) -> Client {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::plan::Plan;
 use super::run::{Call, Run, Running};
 use super::s3::S3;
-use super::{program, server};
+use super::{program, server, shards};
 
 /// The bucket of a world that has one.
 pub const BUCKET: &str = "fragments";
@@ -92,9 +92,32 @@ impl World {
     }
 
     fn prepared(self, schema: &str, tables: &str) -> World {
+        if shards::are_asked_for() {
+            shards::make(&self.url, &[]);
+        }
         self.sql(schema);
+        self.distribute();
         self.configure(tables);
         self
+    }
+
+    /// Puts tables in shards where tests are to have such ones.
+    pub fn distribute(&self) {
+        if shards::are_asked_for() {
+            self.with(shards::distribute);
+        }
+    }
+
+    /// A world in this database, with its tables and what `tables` (YAML) says of them, and batches in the folder
+    /// `source`.
+    pub fn of(server: &Postgres, database: String, schema: &str, tables: &str) -> World {
+        let world = World::make(server, database);
+        server::migrate(&world.url);
+        world.set("LOADER_QUEUE", "off");
+        // To put a table in shards is a transaction of its own.
+        schema.split(";\n").for_each(|sql| world.sql(sql));
+        world.configure(tables);
+        world
     }
 
     /// The S3 server of a world that has a bucket.

@@ -7,7 +7,9 @@ use crate::error::{Error, Remedy, Result};
 use crate::ops::targets::{Needs, check_limits, dependencies};
 use crate::pg::{Session, catalog};
 use crate::sql::Qualified;
+use crate::table::config::TableConfig;
 use crate::table::graph;
+use crate::table::kind::TableKind;
 use crate::table::limits;
 use crate::table::schema::Table;
 use crate::table::target::Target;
@@ -94,6 +96,7 @@ pub(super) async fn order(
         if let Some(on_older) = request.on_older {
             own.on_older = on_older;
         }
+        own.immutable_fields.extend(kept_by_shards(&table, &own));
         own.limits = limits::in_effect(own.limits, &name, &request.limits);
         let parents = catalog::parents(session, &own).await?;
         let lookups = config.lookups(&name, &table, &own, parents)?;
@@ -106,4 +109,14 @@ pub(super) async fn order(
         });
     }
     Ok(targets)
+}
+
+/// The column by which a table's rows are distributed, where records could change it: a row would be in the wrong
+/// shard then, and no server allows that.
+fn kept_by_shards(table: &Table, config: &TableConfig) -> Option<String> {
+    let TableKind::Distributed { column } = &table.kind else {
+        return None;
+    };
+    let kept = config.natural_key.contains(column) || config.immutable_fields.contains(column);
+    (!kept).then(|| column.clone())
 }

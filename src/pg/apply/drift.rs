@@ -118,6 +118,7 @@ pub async fn drift(
     let mut found: BTreeMap<u64, (&Staged, DriftRow)> = BTreeMap::new();
     let mut more = 0;
     for staged in tables {
+        staged.beside().near().bring(session).await?;
         let rows = session.rows(&staged.name_drift()).await?;
         if rows.len() >= NAMED {
             let all = session.count(&staged.count_drift(Expected::All)).await?;

@@ -4,6 +4,8 @@
 //! seen by the locks that our own server process holds: a foreign table's, and those of TRUNCATE
 //! and of changed definitions.
 
+pub(super) mod cascades;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
@@ -130,7 +132,10 @@ async fn planned(
     ];
     let count = own.len();
     let own = own.map(|(table, counts)| (context.origin.own_table(table), counts));
-    let loaded = tables.iter().map(|t| {
+    // What is written to shards is not counted here.
+    let counted = tables.iter();
+    let counted = counted.filter(|t| !t.target.table.kind.is_far());
+    let loaded = counted.map(|t| {
         let (name, rows) = (t.target.table.name.clone(), &t.rows);
         let counts = [
             rows.insert,

@@ -1,6 +1,8 @@
 //! The transaction of an apply: the locks that it holds, its commit, and who stands in its way.
 
 use super::Report;
+use super::effects::cascades;
+use super::everywhere::seen_everywhere;
 use super::staged::Staged;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::ledger;
@@ -25,6 +27,8 @@ pub enum Committed {
     Unreplicated,
     /// It did not happen.
     No(Error),
+    /// It happened, and is not to be seen everywhere yet.
+    Unseen(Error),
     /// Its answer did not come; the ledger has to be asked.
     Unanswered(Error),
 }
@@ -47,8 +51,11 @@ impl Prepared {
         };
         let application = &self.report.application;
         let committed = match ledger::committed(&session, &self.loader_schema, application).await {
-            Ok(true) if session.is_unreplicated() => Committed::Unreplicated,
-            Ok(true) => Committed::Yes,
+            Ok(true) => match seen_everywhere(&session, &session.backend).await {
+                Err(e) => Committed::Unseen(e),
+                Ok(()) if session.is_unreplicated() => Committed::Unreplicated,
+                Ok(()) => Committed::Yes,
+            },
             Ok(false) => Committed::No(
                 Error::database("committing: the server rolled the transaction back").transient(),
             ),
@@ -74,6 +81,7 @@ impl Locked {
     pub(super) async fn begin(session: Session, plan_hash: &str) -> Result<Locked> {
         let begin = Statement::new("beginning the transaction", BEGIN);
         session.run(&begin).await?;
+        session.pin_everywhere().await?;
         session.stays("beginning the transaction").await?;
         for (what, key) in [
             ("this plan", ledger::plan_lock(plan_hash)),
@@ -141,20 +149,24 @@ fn ask_holder(key: &str) -> Statement {
 /// Locks the plan's tables against changes of their definition, and against all other writers where
 /// nothing else would keep them from bringing a second row with a key that the plan writes.
 pub(in crate::pg) fn lock_tables(header: &Header, tables: &[Staged]) -> Vec<Statement> {
-    let (mut guarded, mut others) = (Vec::new(), Vec::new());
+    let (mut guarded, mut sharded, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for staged in tables {
         let planned = header.table(&staged.target.name);
-        let writes = planned.is_some_and(|t| t.counts.changes() > 0);
-        let is_guarded = writes && staged.target.guard() == Guard::Lock;
-        let names = if is_guarded {
-            &mut guarded
-        } else {
-            &mut others
+        let counts = planned.map(|t| t.counts).unwrap_or_default();
+        let names = match staged.target.guard() {
+            _ if counts.changes() == 0 => &mut others,
+            Guard::Index => &mut others,
+            Guard::Lock => &mut guarded,
+            Guard::Shards => {
+                sharded.extend(cascades::followers(staged, &counts));
+                &mut sharded
+            }
         };
         names.push(staged.target.table.name.to_string());
     }
     let lock = |doing, mut names: Vec<String>, mode| {
         names.sort();
+        names.dedup();
         let sql = format!("LOCK TABLE {} IN {mode} MODE", list(&names));
         (!names.is_empty()).then(|| Statement::new(doing, sql))
     };
@@ -163,6 +175,12 @@ pub(in crate::pg) fn lock_tables(header: &Header, tables: &[Staged]) -> Vec<Stat
             "locking the plan's tables whose natural key no index makes unique against all other writers (this needs \
              the privilege UPDATE, DELETE or TRUNCATE; with a unique index it would not)",
             guarded,
+            "SHARE ROW EXCLUSIVE",
+        ),
+        lock(
+            "locking the plan's tables whose rows are in shards, and those that change with them, against all other \
+             writers (this needs the privilege UPDATE, DELETE or TRUNCATE)",
+            sharded,
             "SHARE ROW EXCLUSIVE",
         ),
         lock(

@@ -8,8 +8,8 @@ use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::write::{Context, bits, writes};
-use crate::pg::must_be;
-use crate::sql::{Ident, Literal, Statement, Values, list};
+use crate::pg::{must_be, near};
+use crate::sql::{Ident, Literal, Statement, Values, all, list};
 use crate::table::mark::Mark;
 use crate::table::row::{record_id, same_bytes};
 use crate::table::schema::Column;
@@ -27,6 +27,7 @@ impl Context<'_> {
         if expected == 0 {
             return Ok(());
         }
+        staged.beside().near().bring(self.session).await?;
         let right = if staged.target.config.audit_changes {
             let audit = staged.audit_writes(&self.origin)?;
             self.session.execute(&audit).await?
@@ -45,6 +46,9 @@ impl Context<'_> {
     /// # Errors
     /// As [`Context::read_back`].
     pub async fn read_again(&self, staged: &Staged) -> Result<()> {
+        let target = std::iter::once(&staged.target);
+        near::forget(self.session, target).await?;
+        staged.beside().near().bring(self.session).await?;
         let expected = staged.rows.insert + staged.rows.update;
         if expected > 0 {
             let right = self.session.count(&staged.count_right()?).await?;
@@ -94,6 +98,7 @@ impl Context<'_> {
         if !staged.target.config.audit_changes || deleted == 0 {
             return Ok(());
         }
+        staged.beside().near().bring(self.session).await?;
         let audit = staged.audit_deletes(&self.origin);
         let written = self.session.execute(&audit).await?;
         must_be(audit.doing(), deleted, written)
@@ -252,13 +257,19 @@ impl Staged {
         let now = match mark {
             Mark::Time => format!("{marked} = pg_catalog.now()::{}", column.base_type_sql),
             // Others of the key were marked by other transactions.
+            Mark::Flag if self.target.table.kind.is_far() => {
+                let identity = self.target.table.identity().into_iter();
+                let same = identity
+                    .map(|(c, _)| format!("{} = b.image ->> {}", c.text("t"), Literal(&c.name)));
+                all([marked].into_iter().chain(same))
+            }
             Mark::Flag => {
                 format!("{marked} AND t.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid")
             }
         };
         let joined = format!(
             " LEFT JOIN {} t ON s._soft AND {} AND {now}",
-            self.target.table.name,
+            self.target.table.rows,
             self.beside().keys_equal(),
         );
         let image = format!(

@@ -8,13 +8,14 @@ use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::staged::{KEY, Staged, by, until};
+use crate::pg::near::{self, Rows};
 use crate::plan::drift::NAMED;
 use crate::plan::masking::Mask;
 use crate::plan::{DriftReport, DriftRow, DriftState, Value, Values};
 use crate::planfile::Executable;
 use crate::sql::{Ident, Literal, Statement, all};
 use crate::table::lookup::{Lookup, Lookups, Origin};
-use crate::table::schema::{Column, Identity};
+use crate::table::schema::Column;
 
 /// SQLSTATE of what a role may not do.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -106,6 +107,7 @@ async fn gone(
     let mut found = Vec::new();
     for staged in tables {
         for lookup in staged.lookups() {
+            near::bring(session, &staged.near(lookup)).await?;
             for row in session.rows(&ask(staged, lookup)).await? {
                 let key: serde_json::Result<Values> = serde_json::from_str(row.text(0)?);
                 let mut key = key.map_err(|e| Error::local("reading back a key").caused_by(e))?;
@@ -210,6 +212,25 @@ impl Staged {
         })
     }
 
+    /// The rows that were looked up, by their numbers and by their keys.
+    fn near<'l>(&'l self, lookup: &'l Lookup) -> Vec<Rows<'l>> {
+        let (staged, lookups) = (self.temporary(), &self.target.lookups);
+        let (by, until) = (format!("s.{}", by(lookup)), format!("s.{}", until(lookup)));
+        let cell = self.referring_column(lookup).staged();
+        let ty = &lookup.target.base_type_sql;
+        let numbers = format!(
+            "SELECT DISTINCT s.{cell}::{ty} AS n FROM {staged} s WHERE {by} IS NOT NULL \
+             UNION SELECT ({until} ->> 'stored')::{ty} FROM {staged} s WHERE {until} IS NOT NULL"
+        );
+        let keys = format!(
+            "SELECT {by} AS k FROM {staged} s WHERE {by} IS NOT NULL \
+             UNION SELECT {until} -> 'key' FROM {staged} s WHERE {until} IS NOT NULL"
+        );
+        let mut rows = lookups.near_numbers(lookup, numbers);
+        rows.extend(lookups.near_keys(lookup, &keys));
+        rows
+    }
+
     /// Whether rows were looked up that are there.
     fn names_rows(&self, lookup: &Lookup) -> Statement {
         let (staged, by) = (self.temporary(), by(lookup));
@@ -218,6 +239,10 @@ impl Staged {
     }
 
     pub(in crate::pg) fn hold_rows(&self, lookup: &Lookup) -> Statement {
+        if lookup.is_far() {
+            let lock = format!("LOCK TABLE {} IN SHARE MODE", lookup.relation);
+            return self.referring(lookup, lock);
+        }
         let number = format!("p.{}", Ident(&lookup.target.name));
         let sql = format!(
             "SELECT pg_catalog.count(*) FROM (SELECT FROM {} p WHERE EXISTS (SELECT FROM {} s WHERE s.{} IS NOT NULL AND {}) \
@@ -263,7 +288,7 @@ impl Staged {
             "SELECT DISTINCT ON ({key}) {key}::text, EXISTS (SELECT FROM {parent} p WHERE {has_key}) FROM {staged} s \
              WHERE {key} IS NOT NULL AND NOT EXISTS (SELECT FROM {parent} p WHERE {same} AND {has_key}) \
              ORDER BY {key} LIMIT {NAMED}",
-            parent = lookup.relation,
+            parent = lookup.rows,
             staged = self.temporary(),
             same = lookup
                 .target
@@ -279,14 +304,7 @@ impl Staged {
         if self.target.config.references.contains_key(name) {
             return None;
         }
-        let next = match (column.identity, &column.sequence, &column.default) {
-            (Identity::ByDefault | Identity::Always, Some(sequence), _) => format!(
-                "pg_catalog.nextval({}::pg_catalog.regclass)",
-                Literal(&sequence.to_string())
-            ),
-            (_, _, Some(default)) => format!("({default})"),
-            _ => return None,
-        };
+        let next = column.by_database()?;
         let (staged, cell, ty) = (self.temporary(), column.staged(), &column.base_type_sql);
         let sql = format!(
             "UPDATE {staged} s SET {cell} = x.number FROM (SELECT o._n, {next}::{ty} AS number FROM (\
@@ -358,7 +376,7 @@ fn has_key(lookups: &Lookups, lookup: &Lookup, p: &str, key: &str) -> String {
                 format!(
                     "{} AND EXISTS (SELECT FROM {} {q} WHERE {} AND {})",
                     part.equality.equal(&column, &number),
-                    inner.relation,
+                    inner.rows,
                     inner
                         .target
                         .equality

@@ -6,10 +6,13 @@ use super::locked::{ask_others, lock_tables};
 use super::origin::Origin;
 use super::staged::Staged;
 use super::staged::fate::Fate;
-use super::{effects, queued, record, undone};
-use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
+use super::write::insert::Insert;
+use super::write::rows::Write;
+use super::{effects, everywhere, queued, record, undone};
+use crate::pg::fixture::{self, assert_snapshot, looked_up, printed, schema};
 use crate::pg::ledger::UndoneRows;
 use crate::pg::phase::Phase;
+use crate::pg::{Backend, near};
 use crate::plan::{Counts, Header, Kind, TablePlan};
 use crate::sql::{Qualified, Statement};
 
@@ -58,6 +61,7 @@ fn header() -> Header {
         rejected: 0,
         table: target.name,
         relation: target.table.name,
+        table_kind: target.table.kind,
         config: target.config,
         schema: String::new(),
         parents: Vec::new(),
@@ -124,11 +128,29 @@ fn side_effects() {
     assert_snapshot("sql_effects", &printed(statements));
 }
 
+/// The statements of writes; of those beside values, with one row of them.
+fn written(writes: impl IntoIterator<Item = Write>) -> Vec<Statement> {
+    let writes = writes.into_iter().flat_map(|write| match write {
+        Write::ByVersion(statement) | Write::Beside(statement) => vec![statement],
+        Write::BesideValues(values) => vec![
+            values.read(),
+            values.write(&["[\"S1\", \"F\", null]".to_owned()]),
+        ],
+    });
+    writes.collect()
+}
+
+fn inserted(insert: Insert) -> Statement {
+    match insert {
+        Insert::One(statement) | Insert::Several(statement) => statement,
+    }
+}
+
 #[test]
 fn writing() {
     let [mut subjects, samples] = staged();
     let stamps = subjects.stamped("curator", "b1").unwrap();
-    let mut statements: Vec<Statement> = vec![subjects.delete(), subjects.mark(&stamps).unwrap()];
+    let mut statements = written([subjects.delete(), subjects.mark(&stamps).unwrap()]);
     statements.extend(samples.leaving(&subjects, Phase::Update));
     statements.push(subjects.create_early());
     statements.extend(samples.needed_early(&subjects));
@@ -139,16 +161,59 @@ fn writing() {
     statements.extend([samples.next_step(1), samples.set_steps()]);
     statements.push(samples.sets_of_updates(Phase::Update));
     let sets: Vec<String> = subjects.column_sets(Fate::Update).cloned().collect();
-    statements.extend(subjects.updates(&sets, None, None, &stamps).unwrap());
+    statements.extend(written(
+        subjects.updates(&sets, None, None, &stamps).unwrap(),
+    ));
     subjects.target.table.column_triggers = true;
-    statements.extend(
-        subjects
-            .updates(&sets, Some(Phase::Update), Some(1), &stamps)
-            .unwrap(),
-    );
-    statements.push(subjects.insert(None, &stamps).unwrap());
-    statements.push(samples.insert(Some(Phase::EarlyInsert), &[]).unwrap());
+    let updates = subjects.updates(&sets, Some(Phase::Update), Some(1), &stamps);
+    statements.extend(written(updates.unwrap()));
+    statements.push(inserted(subjects.insert(None, &stamps).unwrap()));
+    let early = samples.insert(Some(Phase::EarlyInsert), &[]);
+    statements.push(inserted(early.unwrap()));
     assert_snapshot("sql_write", &printed(statements));
+}
+
+#[test]
+fn in_shards() {
+    let [subjects, samples] = fixture::in_shards();
+    let refers = samples.table.foreign_keys[0].clone();
+    let subjects = Staged::described(
+        subjects,
+        &["deleted_at", "sex"],
+        &[
+            (Fate::Insert, "01"),
+            (Fate::Insert, "11"),
+            (Fate::Update, "01"),
+            (Fate::Update, "11"),
+        ],
+    );
+    let samples = Staged::described(samples, &["barcode"], &[(Fate::Update, "1")]);
+    let updates = |staged: &Staged| {
+        let sets: Vec<String> = staged.column_sets(Fate::Update).cloned().collect();
+        staged.updates(&sets, None, None, &[]).unwrap()
+    };
+    let near = &subjects.target.table.rows;
+    let name = &subjects.target.table.name;
+    let mut statements = Vec::from([
+        near::primary_key(name),
+        near::create(near, name, &["gsid".to_owned()]),
+        subjects.beside().near().copy(),
+        refers.near_parents("pg_temp.loader_after_1 a").copy(),
+        refers.near_children("pg_temp.loader_after_0 p").copy(),
+        subjects.count_to_change(),
+        inserted(subjects.insert(None, &[]).unwrap()),
+    ]);
+    statements.extend(written([subjects.delete(), subjects.mark(&[]).unwrap()]));
+    statements.extend(written(updates(&subjects)));
+    statements.extend(written([samples.delete()]));
+    statements.extend(written(updates(&samples)));
+    statements.push(everywhere::is_settled(&Backend {
+        process: 42,
+        started: String::new(),
+    }));
+    let tables = [subjects, samples];
+    statements.extend(lock_tables(&header(), &tables));
+    assert_snapshot("sql_shards", &printed(statements));
 }
 
 #[test]

@@ -3,9 +3,10 @@
 
 mod delete;
 pub(in crate::pg) mod handover;
-mod insert;
+pub(in crate::pg) mod insert;
 mod lock;
 mod order;
+pub(in crate::pg) mod rows;
 mod update;
 
 use crate::error::Result;

@@ -2,6 +2,7 @@
 
 use tokio_postgres::Row;
 
+use super::far::Far;
 use super::kinds::Types;
 use crate::sql::Qualified;
 use crate::table::schema::{
@@ -91,20 +92,21 @@ pub(super) fn unique_index(row: &Row) -> UniqueIndex {
     }
 }
 
-pub(super) fn foreign_key(row: &Row) -> ForeignKey {
+pub(super) fn foreign_key(row: &Row, far: &Far) -> ForeignKey {
     let schemas: Vec<String> = row.get(10);
     let operators: Vec<String> = row.get(11);
-    ForeignKey {
+    let qualified = |schema, name| Qualified {
+        schema: row.get(schema),
+        name: row.get(name),
+    };
+    let (child, parent, child_oid) = (qualified(1, 2), qualified(3, 4), row.get(13));
+    let mut key = ForeignKey {
         name: row.get(0),
-        child: Qualified {
-            schema: row.get(1),
-            name: row.get(2),
-        },
-        child_oid: row.get(13),
-        parent: Qualified {
-            schema: row.get(3),
-            name: row.get(4),
-        },
+        child_rows: far.rows(&child, child_oid),
+        child,
+        child_oid,
+        parent_rows: far.rows(&parent, row.get(16)),
+        parent,
         columns: row.get(5),
         parent_columns: row.get(6),
         deferrable: row.get(7),
@@ -121,7 +123,9 @@ pub(super) fn foreign_key(row: &Row) -> ForeignKey {
         keeps: row.get(12),
         outlives_parent: row.get(14),
         follows: row.get(15),
-    }
+    };
+    far.at_once(&mut key);
+    key
 }
 
 pub(super) fn check(row: &Row) -> Check {

@@ -10,7 +10,7 @@ SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.r
     JOIN pg_catalog.pg_operator op ON op.oid = x.op JOIN pg_catalog.pg_namespace n ON n.oid = op.oprnamespace ORDER BY x.o),
   ARRAY(SELECT op.oprname::text FROM pg_catalog.unnest(k.conpfeqop) WITH ORDINALITY x(op, o)
     JOIN pg_catalog.pg_operator op ON op.oid = x.op ORDER BY x.o),
-  k.confupdtype IN ('a', 'r'), k.conrelid, k.confdeltype IN ('a', 'r'), k.confupdtype = 'c'
+  k.confupdtype IN ('a', 'r'), k.conrelid, k.confdeltype IN ('a', 'r'), k.confupdtype = 'c', k.confrelid
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace

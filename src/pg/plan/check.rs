@@ -20,6 +20,7 @@ pub use older::older;
 
 use crate::error::Result;
 use crate::pg::Session;
+use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, list};
@@ -100,7 +101,7 @@ pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
     for after in needed(stages) {
         session.run(&after.create()).await?;
     }
-    Ok(())
+    near::prepare(session, stages.iter().map(|stage| stage.target)).await
 }
 
 /// The tables about which something has to be asked.
@@ -120,6 +121,9 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
     for after in all.iter_mut() {
         let found = after.fill(session).await? + after.rules(session).await?;
         after.mark_invalid(session, found, &mut tables).await?;
+        for key in after.target.foreign_keys() {
+            key.near_parents(&after.written()).bring(session).await?;
+        }
     }
     along::take_along(session, all).await?;
     order::find(session, all).await?;
@@ -218,6 +222,20 @@ impl<'a> After<'a> {
             what: "after",
             number: self.target.place,
         }
+    }
+
+    /// For `FROM`, with its condition: rows `a` that are written.
+    fn written(&self) -> String {
+        format!("{} a WHERE a.{CHANGED}", self.temporary())
+    }
+
+    /// For `FROM`: rows `a` beside the rows `p` that are there now.
+    fn now(&self) -> String {
+        format!(
+            "{} a JOIN {} p ON p.ctid = a.{ROW} AND p.tableoid = a.{TABLE}",
+            self.temporary(),
+            self.target.table.rows
+        )
     }
 
     fn doing(&self, what: &str) -> String {

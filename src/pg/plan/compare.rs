@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::pg::beside::{FOUND, Found};
+use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::plan::decision::{Rule, Wins};
@@ -39,6 +40,7 @@ impl Snapshot<'_> {
         let found = self.finds(stage.target).await?;
         let mut comparison = Comparison::new(stage, origin, sink);
         let statement = comparison.statement(found);
+        near::bring(self.session, &near::names(stage.target)).await?;
         let mut lines = self.session.copy_out(&statement).await?;
         let mut row = CopyRow::default();
         while lines.next(&mut row).await? {
@@ -73,7 +75,7 @@ impl Stage<'_> {
     /// How many rows of the table live, counted up to `most`.
     pub(in crate::pg) fn count_rows(&self, most: u64) -> Statement {
         let sql = format!(
-            "SELECT pg_catalog.count(*) FROM (SELECT FROM {} t WHERE {} LIMIT {most}) x",
+            "SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {} t WHERE {} LIMIT {most}) x",
             self.target.table.name,
             self.beside().live()
         );

@@ -22,6 +22,7 @@ impl<'a> Snapshot<'a> {
         let doing = "beginning a snapshot";
         let begin = Statement::new(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         session.run(&begin).await?;
+        session.pin_everywhere().await?;
         if !tables.is_empty() {
             session.run(&lock(tables)).await?;
         }

@@ -3,17 +3,21 @@
 use super::{Backend, Timeouts};
 use crate::sql::{Ident, Statement, Values, list};
 
-/// What decides about the spelling of a value or the meaning of a statement. `search_path` stays
+/// What decides about the spelling of a value.
+const SPELLING: [(&str, &str); 7] = [
+    ("TimeZone", "'UTC'"),
+    ("DateStyle", "'ISO, YMD'"),
+    ("IntervalStyle", "'postgres'"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "'hex'"),
+    ("lc_monetary", "'C'"),
+    ("xmloption", "'content'"),
+];
+
+/// What else decides about the meaning of a statement. `search_path` stays
 /// the role's own: extension types and triggers need it. No standby is waited for, but where rows are
 /// written for good: making a temporary table is a commit too.
 const PINNED: &str = "\
-SET TimeZone = 'UTC';
-SET DateStyle = 'ISO, YMD';
-SET IntervalStyle = 'postgres';
-SET extra_float_digits = 1;
-SET bytea_output = 'hex';
-SET lc_monetary = 'C';
-SET xmloption = 'content';
 SET client_encoding = 'UTF8';
 SET standard_conforming_strings = on;
 SET transform_null_equals = off;
@@ -35,7 +39,20 @@ SELECT pg_catalog.set_config('work_mem', '64MB', false)
 const PREPARING: &str = "preparing the session";
 
 pub(super) fn pinned() -> Statement {
-    Statement::new(PREPARING, PINNED)
+    let spelling = SPELLING.map(|(name, value)| format!("SET {name} = {value};\n"));
+    Statement::new(PREPARING, spelling.concat() + PINNED)
+}
+
+/// In a transaction with Citus: the same spelling on all servers, which are told only what is set there. What is
+/// written to a table to which others refer is not written to several shards at once: those refer to it by
+/// connections that do not see each other's rows.
+pub(super) fn pinned_everywhere() -> Statement {
+    let spelling = SPELLING.map(|(name, value)| format!("SET LOCAL {name} = {value};\n"));
+    let sql = format!(
+        "SET LOCAL citus.propagate_set_commands = 'local';\n{}SET LOCAL row_security = off;\nSET LOCAL citus.multi_shard_modify_mode = 'sequential';\n",
+        spelling.concat()
+    );
+    Statement::new(PREPARING, sql)
 }
 
 /// How long the server waits for locks, and works on one statement.
@@ -54,7 +71,8 @@ pub(super) fn server() -> Statement {
         "asking for the server's version",
         "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), \
          pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start \
-         FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a)",
+         FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
+         pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL",
     )
 }
 

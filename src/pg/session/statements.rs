@@ -12,6 +12,7 @@ fn about_itself() {
     let schemas = ["public".to_owned(), "Other".to_owned()];
     let statements = [
         settings::pinned(),
+        settings::pinned_everywhere(),
         settings::limits(Timeouts::default()),
         settings::server(),
         settings::watched(),

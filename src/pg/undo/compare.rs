@@ -6,6 +6,7 @@ use super::drift::Drifted;
 use super::{Undo, Undone};
 use crate::error::{Error, Result};
 use crate::pg::beside::{FOUND as FOUND_ROW, Found};
+use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::session::parsed;
 use crate::plan::drift::NAMED;
@@ -133,6 +134,7 @@ impl Undo<'_> {
         drifted: &mut dyn FnMut(Drifted) -> Result<()>,
     ) -> Result<()> {
         let session = snapshot.session;
+        near::bring(session, &[self.beside().near()]).await?;
         let statement = self.compare_with(snapshot.finds(self.target).await?);
         let doing = statement.doing();
         let mut give = |changed: Changed| match changed.drifted() {

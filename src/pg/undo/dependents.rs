@@ -52,6 +52,7 @@ impl Undo<'_> {
         if self.target.mark().is_some() || !session.holds(&can_read_child(key)).await? {
             return Ok(Vec::new());
         }
+        self.near_children(session, key).await?;
         dependents(
             session,
             &self.find_referring_later(key, child, of_child, loads),

@@ -69,6 +69,7 @@ impl Undo<'_> {
         for key in &self.target.table.referrers {
             if session.holds(&can_read_child(key)).await? {
                 let child = all.iter().find(|u| u.target.table.name == key.child);
+                self.near_children(session, key).await?;
                 kept += session.execute(&self.keep_for(key, child)).await?;
             }
         }

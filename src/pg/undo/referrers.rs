@@ -35,6 +35,7 @@ impl Undo<'_> {
             // Without the right to read the referring table, the foreign key itself has to speak.
             if session.holds(&can_read_child(key)).await? {
                 let child = all.iter().find(|u| u.target.table.name == key.child);
+                self.near_children(session, key).await?;
                 let found = session.count(&self.count_referring(key, child)).await?;
                 if found > 0 {
                     let named = self.named_referrers(session, key, child, mask).await?;
@@ -44,6 +45,15 @@ impl Undo<'_> {
             }
         }
         Ok(report)
+    }
+
+    /// Copies the rows that refer to what would be deleted, where they are in shards.
+    pub(super) async fn near_children(&self, session: &Session, key: &ForeignKey) -> Result<()> {
+        let (staged, rows) = (self.temporary(), &self.target.table.rows);
+        let same = keys_equal(&self.target.key(), "s", "p");
+        self.beside().near().bring(session).await?;
+        let going = format!("{staged} s JOIN {rows} p ON {same} WHERE s.before IS NULL");
+        key.near_children(&going).bring(session).await
     }
 
     async fn named_referrers(
@@ -148,7 +158,7 @@ impl Undo<'_> {
         format!(
             "{found} JOIN {child} c ON {refers} WHERE s.before IS NULL{spared}",
             found = self.beside().found(),
-            child = key.child,
+            child = key.child_rows,
             refers = key.refers("t", "c"),
         )
     }

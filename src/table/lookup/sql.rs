@@ -22,6 +22,11 @@ impl Lookup {
         }
     }
 
+    /// Whether the table in which is looked up is in shards.
+    pub fn is_far(&self) -> bool {
+        self.rows != self.relation
+    }
+
     /// Whether it is looked up by exactly these columns.
     pub fn is_by(&self, columns: &[String]) -> bool {
         columns.len() == self.by.len() && self.by.iter().all(|p| columns.contains(&p.column.name))
@@ -58,7 +63,7 @@ impl Lookups {
         format!(
             "(SELECT pg_catalog.concat_ws(', ', {}) FROM {} {p} WHERE {} LIMIT 1)",
             list(parts),
-            lookup.relation,
+            lookup.rows,
             lookup
                 .target
                 .equality
@@ -86,7 +91,7 @@ impl Lookups {
             stored = lookup.target.printed(&target),
             table = Literal(&lookup.table),
             key = list(parts),
-            relation = lookup.relation,
+            relation = lookup.rows,
             same = lookup.target.equality.equal(&target, number),
         )
     }

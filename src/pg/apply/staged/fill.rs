@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::Staged;
 use super::encode::{CHUNK, Encoded, Encoder, Lines};
 use crate::error::{Error, Result};
-use crate::pg::{Event, OnProgress, Session};
+use crate::pg::{Event, OnProgress, Session, near};
 use crate::plan::masking::Mask;
 use crate::plan::{Effect, Entry, Fragment, Skip, What};
 use crate::planfile::{Executable, Item, PlanFile};
@@ -42,6 +42,7 @@ pub async fn stage(
     let of = plan.plan().header.summary.entries();
     let told = |entries| on_progress(Event::Staging { entries, of });
     told(0);
+    near::prepare(session, tables.iter().map(|staged| &staged.target)).await?;
     let mut encoder = Encoder::default();
     let mut into = Vec::new();
     for staged in &*tables {

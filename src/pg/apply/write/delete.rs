@@ -1,11 +1,12 @@
 //! Deletes, and marks instead of them.
 
-use super::{Context, THIS_VERSION};
+use super::Context;
+use super::rows::Write;
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
 use crate::pg::must_be;
-use crate::sql::{Ident, Statement};
+use crate::sql::Ident;
 
 impl Context<'_> {
     /// Deletes, or marks, the rows that the plan deletes.
@@ -14,19 +15,18 @@ impl Context<'_> {
             return Ok(());
         }
         self.begins("delete", staged);
-        let delete = staged.delete();
-        let mut touched = self.session.execute(&delete).await?;
+        let mut touched = self.write_rows(&staged.delete()).await?;
         let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
         if let Some(mark) = staged.mark(&stamps) {
-            touched += self.session.execute(&mark).await?;
+            touched += self.write_rows(&mark).await?;
         }
-        must_be(delete.doing(), staged.rows.delete, touched)
+        must_be(&staged.doing_delete(), staged.rows.delete, touched)
     }
 }
 
 impl Staged {
-    fn deleting(&self, sql: String) -> Statement {
-        Statement::new(format!("deleting from table {}", self.target.name), sql)
+    fn doing_delete(&self) -> String {
+        format!("deleting from table {}", self.target.name)
     }
 
     /// For `FROM`: versions `b` and staged rows `s` of all deletes.
@@ -39,26 +39,25 @@ impl Staged {
     }
 
     /// Deletes the rows that are not only marked.
-    pub(in crate::pg) fn delete(&self) -> Statement {
-        let (table, deletes) = (&self.target.table.name, self.deletes());
-        self.deleting(format!(
-            "DELETE FROM {table} t USING {deletes} WHERE {THIS_VERSION} AND NOT s._soft"
-        ))
+    pub(in crate::pg) fn delete(&self) -> Write {
+        let head = format!("DELETE FROM {} t USING", self.target.table.name);
+        let which = (&*self.deletes(), " AND NOT s._soft");
+        self.write_rows(self.doing_delete(), head, which, Vec::new())
     }
 
     /// Marks the rows that are, where deletes of this table can.
-    pub(in crate::pg) fn mark(&self, stamps: &[(String, String)]) -> Option<Statement> {
+    pub(in crate::pg) fn mark(&self, stamps: &[(String, String)]) -> Option<Write> {
         let (column, mark) = self.target.marks()?;
         let (column, now) = (Ident(&column.name), mark.now());
-        let (table, deletes) = (&self.target.table.name, self.deletes());
         let stamps = stamps
             .iter()
             .filter(|(name, _)| *name != column.to_string());
         let stamps: String = stamps
             .map(|(name, value)| format!(", {name} = {value}"))
             .collect();
-        Some(self.deleting(format!(
-            "UPDATE {table} t SET {column} = {now}{stamps} FROM {deletes} WHERE {THIS_VERSION} AND s._soft"
-        )))
+        let table = &self.target.table.name;
+        let head = format!("UPDATE {table} t SET {column} = {now}{stamps} FROM");
+        let which = (&*self.deletes(), " AND s._soft");
+        Some(self.write_rows(self.doing_delete(), head, which, Vec::new()))
     }
 }

@@ -100,11 +100,11 @@ impl Staged {
                 handovers = self.handovers(),
                 staged = self.temporary(),
                 versions = self.versions(),
-                table = self.target.table.name,
+                table = self.target.table.rows,
                 update = Fate::Update,
                 takes = any(takes),
                 equal = all(equal),
-                gives = index.contains(&self.target.table.name, "f"),
+                gives = index.contains(&self.target.table.rows, "f"),
             )));
         }
         statements

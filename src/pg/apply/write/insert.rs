@@ -1,12 +1,20 @@
 //! Inserts.
 
-use super::{Context, Work, bits};
+use super::{Context, Work, bits, writes};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
 use crate::pg::phase::Phase;
 use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::schema::{Column, Identity};
+
+/// An insert of new rows.
+pub(in crate::pg) enum Insert {
+    /// Of those that give one set of columns.
+    One(Statement),
+    /// Of those that give several; it returns how many.
+    Several(Statement),
+}
 
 impl Context<'_> {
     /// Inserts the new rows of `phase`, or all of them, in one statement, so that references among them
@@ -23,10 +31,9 @@ impl Context<'_> {
         }
         self.begins("insert", staged);
         let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
-        let insert = staged.insert(phase, &stamps)?;
-        let touched = match staged.column_sets(Fate::Insert).count() {
-            1 => self.session.execute(&insert).await?,
-            _ => self.session.count(&insert).await?,
+        let touched = match staged.insert(phase, &stamps)? {
+            Insert::One(insert) => self.session.execute(&insert).await?,
+            Insert::Several(insert) => self.session.count(&insert).await?,
         };
         work.inserted += touched;
         wrote(touched);
@@ -35,29 +42,34 @@ impl Context<'_> {
 }
 
 impl Staged {
-    /// Inserts the new rows of `phase`, or all; where they give several sets of columns, it counts them too.
+    /// The insert of the new rows of `phase`, or of all.
     pub(in crate::pg) fn insert(
         &self,
         phase: Option<Phase>,
         stamps: &[(String, String)],
-    ) -> Result<Statement> {
+    ) -> Result<Insert> {
         let of_phase = phase.map_or_else(String::new, |phase| self.inserted_in(phase));
         let sets: Vec<&String> = self.column_sets(Fate::Insert).collect();
         let written = self.written()?;
-        let sql = if let [set] = sets.as_slice() {
-            self.insert_set(&written, set, &of_phase, stamps)
-        } else {
-            let parts = sets.iter().enumerate().map(|(i, set)| {
-                let only = format!("{of_phase} AND s._columns = {}", Literal(set));
-                let insert = self.insert_set(&written, set, &only, stamps);
-                format!("i{i} AS ({insert} RETURNING 1)")
-            });
-            let counts = (0..sets.len()).map(|i| format!("(SELECT pg_catalog.count(*) FROM i{i})"));
-            let counts: Vec<String> = counts.collect();
-            format!("WITH {} SELECT {}", list(parts), counts.join(" + "))
-        };
         let doing = format!("inserting into table {}", self.target.name);
-        Ok(Statement::new(doing, sql))
+        if let [set] = sets.as_slice() {
+            let sql = self.insert_set(&written, set, &of_phase, stamps);
+            return Ok(Insert::One(Statement::new(doing, sql)));
+        }
+        if self.target.table.kind.is_far() {
+            let sql = self.insert_filled(&written, &sets, &of_phase, stamps);
+            return Ok(Insert::One(Statement::new(doing, sql)));
+        }
+        let of_set = |set: &&String| {
+            let only = format!("{of_phase} AND s._columns = {}", Literal(set));
+            self.insert_set(&written, set, &only, stamps)
+        };
+        let parts = sets.iter().enumerate();
+        let parts = parts.map(|(i, set)| format!("i{i} AS ({} RETURNING 1)", of_set(set)));
+        let counts = (0..sets.len()).map(|i| format!("(SELECT pg_catalog.count(*) FROM i{i})"));
+        let counts: Vec<String> = counts.collect();
+        let sql = format!("WITH {} SELECT {}", list(parts), counts.join(" + "));
+        Ok(Insert::Several(Statement::new(doing, sql)))
     }
 
     /// The insert of the rows that give one set of columns.
@@ -72,20 +84,66 @@ impl Staged {
         let given = written.iter().zip(given).filter(|(_, given)| *given);
         let mut columns = self.target.key_columns();
         columns.extend(given.map(|(c, _)| *c).filter(|c| !c.generated));
+        let cells = columns
+            .into_iter()
+            .map(|c| (c, format!("s.{}", c.staged())));
+        self.insert_of(cells.collect(), only, stamps)
+    }
+
+    /// The insert of rows that give several sets of columns into a table in shards, which takes one statement for
+    /// all, so that they can refer to each other: what the database gives by itself is filled in.
+    fn insert_filled(
+        &self,
+        written: &[&Column],
+        sets: &[&String],
+        only: &str,
+        stamps: &[(String, String)],
+    ) -> String {
+        let sets: Vec<Vec<bool>> = sets.iter().map(|set| bits(set)).collect();
+        let key = self.target.key_columns().into_iter();
+        let mut cells: Vec<(&Column, String)> =
+            key.map(|c| (c, format!("s.{}", c.staged()))).collect();
+        for (i, column) in written.iter().enumerate() {
+            if column.generated || !sets.iter().any(|set| set[i]) {
+                continue;
+            }
+            let given = format!("s.{}", column.staged());
+            let cell = if sets.iter().all(|set| set[i]) {
+                given
+            } else {
+                let own = column.by_database().unwrap_or_else(|| "NULL".into());
+                format!("CASE WHEN {} THEN {given} ELSE {own} END", writes("s", i))
+            };
+            cells.push((column, cell));
+        }
+        self.insert_of(cells, only, stamps)
+    }
+
+    /// The insert of these values, by column.
+    fn insert_of(
+        &self,
+        cells: Vec<(&Column, String)>,
+        only: &str,
+        stamps: &[(String, String)],
+    ) -> String {
         // A plan that names such a column restores a row.
-        let restores = columns.iter().any(|c| c.identity == Identity::Always);
+        let restores = cells.iter().any(|(c, _)| c.identity == Identity::Always);
         let overriding = if restores {
             "OVERRIDING SYSTEM VALUE "
         } else {
             ""
         };
+        let (columns, values): (Vec<&Column>, Vec<String>) = cells.into_iter().unzip();
         let names = columns.iter().map(|c| Ident(&c.name).to_string());
-        let values = columns.iter().map(|c| format!("s.{}", c.staged()));
         format!(
             "INSERT INTO {} ({}) {overriding}SELECT {} FROM {} s WHERE s._a = {insert}{only} ORDER BY s._n",
             self.target.table.name,
             list(names.chain(stamps.iter().map(|(name, _)| name.clone()))),
-            list(values.chain(stamps.iter().map(|(_, value)| value.clone()))),
+            list(
+                values
+                    .into_iter()
+                    .chain(stamps.iter().map(|(_, value)| value.clone()))
+            ),
             self.temporary(),
             insert = Fate::Insert,
         )

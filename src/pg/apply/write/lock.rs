@@ -16,11 +16,17 @@ impl Context<'_> {
     /// told by its place and the transaction that wrote it, as a place can be used again.
     pub async fn compare_and_lock(&self, staged: &Staged) -> Result<bool> {
         let session = self.session;
+        staged.beside().near().bring(session).await?;
         session.run(&staged.create_versions()).await?;
         session.run(&staged.compare()).await?;
         session.run(&staged.analyze_versions()).await?;
         let drifted = session.count(&staged.count_compared()).await?;
-        let lock = staged.lock();
+        let lock = if staged.target.table.kind.is_far() {
+            // Nobody else writes to the table.
+            staged.count_to_change()
+        } else {
+            staged.lock()
+        };
         let locked = self.assume_cached(session.count(&lock)).await?;
         let to_change = staged.rows.update + staged.rows.delete;
         if drifted > 0 || locked != to_change {
@@ -138,6 +144,14 @@ impl Staged {
         }
         self.comparing(format!(
             "SELECT pg_catalog.count(*) FROM {} WHERE _a NOT IN ({CHANGED})",
+            self.versions()
+        ))
+    }
+
+    /// How many of the rows to change are as planned.
+    pub(in crate::pg) fn count_to_change(&self) -> Statement {
+        self.comparing(format!(
+            "SELECT pg_catalog.count(*) FROM {} WHERE _a IN ({CHANGED})",
             self.versions()
         ))
     }

@@ -143,7 +143,7 @@ impl Staged {
             " AND ps._a = {delete} AND NOT ps._soft AND pb._n = ps._n AND p.tableoid = pb._table AND p.ctid = pb._tid",
             delete = Fate::Delete
         );
-        let from = format!(", {} pb, {} p", parent.versions(), parent.target.table.name);
+        let from = format!(", {} pb, {} p", parent.versions(), parent.target.table.rows);
         let refers = self.refers(parent, Parents::Going, |_| true);
         let marks =
             refers.map(|refers| self.set_phase(parent, phase, &from, &format!("{refers}{found}")));
@@ -176,7 +176,7 @@ impl Staged {
             staged = self.temporary(),
             versions = self.versions(),
             update = Fate::Update,
-            table = self.target.table.name,
+            table = self.target.table.rows,
         )
     }
 

@@ -1,6 +1,7 @@
 //! Updates, each against the row version that was compared.
 
-use super::{Context, THIS_VERSION, Work, bits, writes};
+use super::rows::Write;
+use super::{Context, Work, bits, writes};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
@@ -29,7 +30,7 @@ impl Context<'_> {
         for step in 0..=last {
             let step = (last > 0).then_some(step);
             for update in staged.updates(&sets, phase, step, &stamps)? {
-                touched += self.session.execute(&update).await?;
+                touched += self.write_rows(&update).await?;
             }
         }
         work.updated += touched;
@@ -68,7 +69,7 @@ impl Staged {
         phase: Option<Phase>,
         step: Option<u32>,
         stamps: &[(String, String)],
-    ) -> Result<Vec<Statement>> {
+    ) -> Result<Vec<Write>> {
         let step = step.map_or_else(String::new, |step| format!(" AND b._step = {step}"));
         let only = Staged::only(phase) + &step;
         // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
@@ -88,14 +89,9 @@ impl Staged {
         }
     }
 
-    fn update(
-        &self,
-        sets: &[String],
-        only: &str,
-        stamps: &[(String, String)],
-    ) -> Result<Statement> {
+    fn update(&self, sets: &[String], only: &str, stamps: &[(String, String)]) -> Result<Write> {
         let sets: Vec<Vec<bool>> = sets.iter().map(|set| bits(set)).collect();
-        let mut assignments = Vec::new();
+        let (mut assignments, mut cells) = (Vec::new(), Vec::new());
         for (i, column) in self.written()?.into_iter().enumerate() {
             let (name, cell) = (Ident(&column.name), column.staged());
             if sets.iter().all(|set| set[i]) {
@@ -105,24 +101,31 @@ impl Staged {
                 assignments.push(format!(
                     "{name} = CASE WHEN {writes} THEN s.{cell} ELSE t.{name} END"
                 ));
+            } else {
+                continue;
             }
+            cells.push((cell, column.base_type_sql.as_str()));
+        }
+        if sets.len() > 1 {
+            cells.push(("_columns".to_owned(), "text"));
         }
         assignments.extend(
             stamps
                 .iter()
                 .map(|(name, value)| format!("{name} = {value}")),
         );
-        let sql = format!(
-            "UPDATE {} t SET {} FROM {} b JOIN {} s ON s._n = b._n AND s._a = {update}{only} WHERE {THIS_VERSION}",
+        let head = format!(
+            "UPDATE {} t SET {} FROM",
             self.target.table.name,
-            list(assignments),
+            list(assignments)
+        );
+        let versions = format!(
+            "{} b JOIN {} s ON s._n = b._n AND s._a = {update}{only}",
             self.versions(),
             self.temporary(),
             update = Fate::Update,
         );
-        Ok(Statement::new(
-            format!("updating table {}", self.target.name),
-            sql,
-        ))
+        let doing = format!("updating table {}", self.target.name);
+        Ok(self.write_rows(doing, head, (&versions, ""), cells))
     }
 }

@@ -99,7 +99,7 @@ impl After<'_> {
                AND NOT EXISTS (SELECT FROM {parent} p WHERE {refers}{moved}){in_plan}",
             asked = asked.about("a"),
             after = self.temporary(),
-            parent = key.parent,
+            parent = key.parent_rows,
         )
     }
 

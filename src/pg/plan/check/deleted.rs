@@ -24,6 +24,8 @@ impl After<'_> {
         let loose = all.iter().flat_map(|child| &child.target.lookups.loose);
         let loose = loose.filter(|key| key.parent == self.target.table.name);
         for key in self.target.table.referrers.iter().chain(loose) {
+            let going = format!("{} WHERE a.{GOES}", self.now());
+            key.near_children(&going).bring(session).await?;
             let find = self.still_referring(key, all, asked);
             found += session.execute(&find).await?;
         }
@@ -73,8 +75,8 @@ impl After<'_> {
             refers_to = Literal(&format!("rows of {name} refer to it")),
             end = Literal(&end),
             after = self.temporary(),
-            table = self.target.table.name,
-            child_table = key.child,
+            table = self.target.table.rows,
+            child_table = key.child_rows,
             refers = key.refers("t", "c"),
             asked = asked.about("a"),
         );

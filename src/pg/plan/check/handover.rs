@@ -43,10 +43,10 @@ impl After<'_> {
                AND a.{COUNTS} AND b.{COUNTS} AND {equal} AND {gives}",
             place = self.target.place,
             rows = self.temporary(),
-            table = table.name,
+            table = table.rows,
             same_phase = format_args!("{} = {}", phase_of("a"), phase_of("b")),
             equal = all(equal),
-            gives = index.contains(&table.name, "t"),
+            gives = index.contains(&table.rows, "t"),
         )))
     }
 

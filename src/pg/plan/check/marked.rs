@@ -55,7 +55,7 @@ impl After<'_> {
             "SELECT pg_catalog.count(*) FROM {after} a WHERE a.{CHANGED} AND a.{COUNTS} AND (a.{NEW} OR a.{REFERS}) \
              AND EXISTS (SELECT FROM {table} p WHERE {refers} AND p.{mark} IS NOT NULL){in_plan}",
             after = self.temporary(),
-            table = key.parent,
+            table = key.parent_rows,
             mark = Ident(mark),
         ))
     }

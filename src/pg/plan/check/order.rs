@@ -83,9 +83,9 @@ impl After<'_> {
             "UPDATE {rows} a SET {WHEN} = {phase} FROM {table} c, {parents} g JOIN {parent} p ON p.ctid = g.{ROW} AND p.tableoid = g.{TABLE} \
              WHERE a.{REFERS} AND a.{WHEN} IS NULL AND c.ctid = a.{ROW} AND c.tableoid = a.{TABLE} AND g.{GOES} AND g.{VALID} AND {refers}",
             rows = self.temporary(),
-            table = self.target.table.name,
+            table = self.target.table.rows,
             parents = parent.temporary(),
-            parent = parent.target.table.name,
+            parent = parent.target.table.rows,
             refers = key.refers("p", "c"),
         ))
     }

@@ -138,7 +138,7 @@ impl After<'_> {
             message = Literal(&message),
             after = self.temporary(),
             stage = self.stage.temporary(),
-            table = lookup.relation,
+            table = lookup.rows,
             found = lookup.target.equality.equal(
                 format_args!("p.{}", Ident(&lookup.target.name)),
                 format_args!("s.{}", lookup.found())
@@ -195,7 +195,7 @@ impl After<'_> {
             staged = stage.temporary(),
             after_parent = parent.temporary(),
             same_key = keys_equal(&target.key(), "s", "p"),
-            table = target.table.name,
+            table = target.table.rows,
             keys_equal = stage.beside().keys_equal(),
             field = only_column(&key.columns),
             values = texts("k"),
@@ -285,6 +285,7 @@ impl After<'_> {
             }
             // Whoever may not read the children must not be asked to where nothing moves.
             if session.holds(&self.some_leave(key)).await? {
+                key.near_children(&self.now()).bring(session).await?;
                 found += session.execute(&self.bereft(key, all, asked)).await?;
             }
         }
@@ -293,7 +294,7 @@ impl After<'_> {
 
     /// Whether this plan changes what a row is referred to by.
     pub(in crate::pg) fn some_leave(&self, key: &ForeignKey) -> Statement {
-        let (table, leaves) = (&self.target.table.name, self.leaves(key, "t"));
+        let (table, leaves) = (&self.target.table.rows, self.leaves(key, "t"));
         self.checking(format!(
             "SELECT EXISTS (SELECT FROM {table} t WHERE {leaves})"
         ))
@@ -338,10 +339,10 @@ impl After<'_> {
             field = only_column(&key.parent_columns),
             message = Literal(&message),
             after = self.temporary(),
-            table = self.target.table.name,
+            table = self.target.table.rows,
             asked = asked.about("a"),
             leaves = self.leaves(key, "t"),
-            child = key.child,
+            child = key.child_rows,
             refers = key.refers("t", "c"),
         );
         self.find_unquoted("missing_parent", &select)

@@ -5,6 +5,7 @@ use super::references::said_name;
 use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, SOUND, TABLE, VALID, is_numbered};
 use crate::error::Result;
 use crate::pg::Session;
+use crate::pg::near;
 use crate::pg::plan::stage::Stage;
 use crate::sql::{Ident, Literal, Statement, all, list};
 use crate::table::schema::{Column, UniqueIndex};
@@ -38,6 +39,16 @@ impl After<'_> {
     /// Rows that would break a unique index or an exclusion constraint.
     pub(super) async fn unique(&self, session: &Session, asked: Asked) -> Result<u64> {
         let mut found = 0;
+        for index in self
+            .unique
+            .iter()
+            .filter(|_| self.target.table.kind.is_far())
+        {
+            self.near(index).bring(session).await?;
+        }
+        if !self.unique.is_empty() {
+            near::bring(session, &near::names(self.target)).await?;
+        }
         for index in &self.unique {
             found += session.execute(&self.conflicts(index, asked)).await?;
         }
@@ -128,6 +139,23 @@ impl After<'_> {
         self.find("unique_conflict", &select)
     }
 
+    /// The rows that hold in an index what written ones would.
+    fn near(&self, index: &UniqueIndex) -> near::Rows<'_> {
+        // Expressions name columns without their table: no other column may have such a name.
+        let name = |i: usize| format!("\"loader k{i}\"");
+        let keys = (0..index.keys_sql.len()).map(|i| format!("a.k{i} AS {}", name(i)));
+        let keys = format!(
+            "SELECT {} FROM ({}) a OFFSET 0",
+            list(keys),
+            self.values_after(index)
+        );
+        let same = index.keys_sql.iter().enumerate().map(|(i, key)| {
+            let (there, new) = (format!("({key})"), format!("s.{}", name(i)));
+            same_in(index, i, &there, &new)
+        });
+        self.target.table.near(keys, all(same))
+    }
+
     /// A query of what the written rows would hold in an index, by record.
     fn values_after(&self, index: &UniqueIndex) -> String {
         // Expressions may fail on rows that are not sound.
@@ -161,7 +189,7 @@ impl After<'_> {
              WHERE ({holds})) x WHERE {not_null})",
             who = self.who_is(),
             keys = list(keys.map(|(i, key)| format!("({key}) AS k{i}"))),
-            table = self.target.table.name,
+            table = self.target.table.rows,
             holds = predicate(index),
             not_null = not_null(index),
         )
@@ -239,15 +267,18 @@ fn not_null(index: &UniqueIndex) -> String {
 
 /// The condition that two rows hold the same in the index.
 fn equal(index: &UniqueIndex, left: &str, right: &str) -> String {
-    all((0..index.keys_sql.len()).map(|i| {
-        let (left, right) = (format!("{left}.k{i}"), format!("{right}.k{i}"));
-        let same = index.equality[i].equal(&left, &right);
-        if index.nulls_not_distinct {
-            format!(
-                "({same} OR {left} IS NOT DISTINCT FROM NULL AND {right} IS NOT DISTINCT FROM NULL)"
-            )
-        } else {
-            same
-        }
-    }))
+    all((0..index.keys_sql.len())
+        .map(|i| same_in(index, i, &format!("{left}.k{i}"), &format!("{right}.k{i}"))))
+}
+
+/// The condition that two values are the same for the `i`-th key of an index.
+fn same_in(index: &UniqueIndex, i: usize, left: &str, right: &str) -> String {
+    let same = index.equality[i].equal(left, right);
+    if index.nulls_not_distinct {
+        format!(
+            "({same} OR {left} IS NOT DISTINCT FROM NULL AND {right} IS NOT DISTINCT FROM NULL)"
+        )
+    } else {
+        same
+    }
 }

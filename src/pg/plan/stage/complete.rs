@@ -3,6 +3,7 @@
 use super::Stage;
 use crate::error::{Error, Result};
 use crate::pg::Session;
+use crate::pg::near::Rows;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::trial;
 use crate::sql::{Ident, Literal, Statement, all, any, list};
@@ -41,6 +42,7 @@ impl Snapshot<'_> {
         if unreadable > 0 {
             return Ok(Missing::Unknown(unreadable));
         }
+        stage.near_missing().bring(self.session).await?;
         let staged = self.session.execute(&stage.stage_missing(object)).await?;
         stage.rows += staged;
         stage.deletes |= staged > 0;
@@ -108,13 +110,49 @@ impl Stage<'_> {
         conditions.extend(kept.map(|c| {
             format!(
                 "NOT EXISTS (SELECT FROM {} o WHERE {} AND ({}) IS NOT TRUE)",
-                target.table.name,
+                target.table.rows,
                 keys_equal(&target.key(), "s", "o"),
                 c.equality
                     .equal(format!("o.{}", Ident(&c.name)), format!("s.{}", c.staged()))
             )
         }));
         format!("{from} WHERE {}", all(conditions))
+    }
+
+    /// The columns of `complete: {of_each: …}`.
+    fn of_each(&self, names: &[String]) -> Vec<&Column> {
+        let columns = names.iter().filter_map(|c| self.target.table.column(c));
+        columns.collect()
+    }
+
+    /// The conditions that row `t` is one of all that are delivered, whatever records say.
+    fn in_scope(&self) -> Vec<String> {
+        match &self.target.config.complete {
+            Complete::No => vec!["false".to_owned()],
+            Complete::All | Complete::OfEach(_) => Vec::new(),
+            Complete::Where(_) => {
+                let conditions = self.scope().map(|(column, value)| {
+                    let value = format!("{}::{}", Literal(value), column.base_type_sql);
+                    let name = format!("t.{}", Ident(&column.name));
+                    column.equality.equal(name, value)
+                });
+                conditions.collect()
+            }
+        }
+    }
+
+    /// The rows that may not be delivered.
+    fn near_missing(&self) -> Rows<'_> {
+        let table = &self.target.table;
+        match &self.target.config.complete {
+            Complete::OfEach(names) => {
+                let columns = self.of_each(names);
+                let cells = list(columns.iter().map(|c| format!("s.{}", c.staged())));
+                let keys = format!("SELECT DISTINCT {cells} FROM {} s", self.temporary());
+                table.near(keys, same(&columns))
+            }
+            _ => table.near("SELECT 1".to_owned(), all(self.in_scope())),
+        }
     }
 
     pub(in crate::pg) fn stage_missing(&self, object: usize) -> Statement {
@@ -127,29 +165,15 @@ impl Stage<'_> {
             .map(|c| if key.contains(&c) { '1' } else { '0' })
             .collect();
         let scope = match &self.target.config.complete {
-            Complete::No => vec!["false".to_owned()],
-            Complete::All => Vec::new(),
-            Complete::Where(_) => {
-                let conditions = self.scope().map(|(column, value)| {
-                    let value = format!("{}::{}", Literal(value), column.base_type_sql);
-                    let name = format!("t.{}", Ident(&column.name));
-                    column.equality.equal(name, value)
-                });
-                conditions.collect()
-            }
             Complete::OfEach(names) => {
-                let columns = names.iter().filter_map(|c| table.column(c));
-                let columns: Vec<&Column> = columns.collect();
-                let same = columns.iter().map(|c| {
-                    let name = format!("t.{}", Ident(&c.name));
-                    c.equality.equal(name, format!("s.{}", c.staged()))
-                });
+                let columns = self.of_each(names);
                 vec![format!(
                     "EXISTS (SELECT FROM {} AND {})",
                     self.rows_with(&columns),
-                    all(same)
+                    same(&columns)
                 )]
             }
+            _ => self.in_scope(),
         };
         self.completing(format!(
             "INSERT INTO {stage} (_n, _object, _position, _given, _goes, _extracted, {staged}) \
@@ -159,9 +183,17 @@ impl Stage<'_> {
             staged = list(key.iter().map(|c| c.staged())),
             texts = list(key.iter().map(|c| c.text("t"))),
             names = list(key.iter().map(|c| format!("t.{}", Ident(&c.name)))),
-            name = table.name,
+            name = table.rows,
             scope = all(scope),
             same_key = keys_equal(&self.target.key(), "s", "t"),
         ))
     }
+}
+
+/// The condition that row `t` has what record `s` gives in these columns.
+fn same(columns: &[&Column]) -> String {
+    all(columns.iter().map(|c| {
+        let name = format!("t.{}", Ident(&c.name));
+        c.equality.equal(name, format!("s.{}", c.staged()))
+    }))
 }

@@ -11,6 +11,7 @@ use super::along::take_along;
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::ABSENT;
+use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::sql::{Ident, Literal, Statement, all, list};
 use crate::table::lookup::{Lookup, provisional};
@@ -27,11 +28,14 @@ impl Snapshot<'_> {
         let session = self.session;
         let target = stages[i].target;
         if target.lookups.is_empty() || stages[i].rows == 0 {
-            return Ok(());
+            return stages[i].beside().near().bring(session).await;
         }
         let mut together = stages[i].looked_up_together();
         together.retain(|lookup| leaves(stages, lookup).is_none());
         let mut looked = Looked::NotYet;
+        for lookup in &together {
+            stages[i].near(lookup).bring(session).await?;
+        }
         if !together.is_empty() {
             let statement = stages[i].find_stored_together(&together);
             // A unique key finds several rows where others inherit from its table, or compare otherwise.
@@ -55,7 +59,8 @@ impl Snapshot<'_> {
             session.run(&stages[i].forget_duplicates()).await?;
             stages[i].duplicates = false;
         }
-        stages[i].find_duplicates_at_last(session).await
+        stages[i].find_duplicates_at_last(session).await?;
+        stages[i].beside().near().bring(session).await
     }
 }
 
@@ -87,6 +92,7 @@ async fn look_up(
     let mut found = 0;
     let mut all = false;
     if looked != Looked::OneRow {
+        stages[i].near(lookup).bring(session).await?;
         if lookup.unique && looked == Looked::Several {
             let several = stages[i].find_several_stored(lookup, None);
             found += session.execute(&several).await?;
@@ -105,6 +111,10 @@ async fn look_up(
             if stages[p].provisional.insert(number)
                 && let Some(statement) = stages[p].number(number)
             {
+                let column = &stages[p].target.table.columns[number];
+                let least = stages[p].target.table.near_first(column);
+                let own = stages[p].beside().near();
+                near::bring(session, &[least, own]).await?;
                 session.run(&statement).await?;
             }
             if !lookup.is_by(&stages[p].target.config.natural_key) {
@@ -171,6 +181,28 @@ impl Stage<'_> {
         }))
     }
 
+    /// The rows that records name by a lookup.
+    fn near<'l>(&self, lookup: &'l Lookup) -> near::Rows<'l> {
+        let parts = lookup.by.iter().enumerate();
+        let values = parts
+            .clone()
+            .map(|(i, part)| format!("{} AS v{i}", self.target.lookups.value(part, "s")));
+        let equal = parts.map(|(i, part)| {
+            let column = format!("t.{}", Ident(&part.column.name));
+            part.equality.equal(column, format_args!("s.v{i}"))
+        });
+        near::Rows {
+            of: &lookup.relation,
+            near: &lookup.rows,
+            keys: format!(
+                "SELECT DISTINCT {} FROM {} s",
+                list(values),
+                self.temporary()
+            ),
+            on: all(equal),
+        }
+    }
+
     /// The condition that row `p` has the key that record `s` names, and does not go with `leaves`. What a
     /// record is that goes itself, the rows say that are there.
     fn names_row(&self, lookup: &Lookup, leaves: Option<&Stage<'_>>) -> String {
@@ -203,7 +235,7 @@ impl Stage<'_> {
         lookup: &Lookup,
         leaves: Option<&Stage<'_>>,
     ) -> Statement {
-        let (stage, relation) = (self.temporary(), &lookup.relation);
+        let (stage, relation) = (self.temporary(), &lookup.rows);
         let number = format!("p.{}", Ident(&lookup.target.name));
         let names = self.names_row(lookup, leaves);
         let sql = if lookup.unique {
@@ -261,7 +293,7 @@ impl Stage<'_> {
         }
         let lowest = format!(
             "(SELECT least(0, (SELECT pg_catalog.min(t.{name}) FROM {} t), (SELECT pg_catalog.min(s.{cell}) FROM {stage} s)))",
-            table.name
+            table.rows
         );
         let rank = format!("pg_catalog.dense_rank() OVER (ORDER BY {first})");
         let value = provisional(number, &rank, &lowest)?;
@@ -286,7 +318,7 @@ impl Stage<'_> {
         conditions.extend(self.is_for_its_row("p"));
         // What is there was found in the database, if it has the key.
         if !lookup.is_by(&self.target.config.natural_key) {
-            let table = &self.target.table.name;
+            let table = &self.target.table.rows;
             let equal = keys_equal(&self.target.key(), "p", "t");
             conditions.push(format!("NOT EXISTS (SELECT FROM {table} t WHERE {equal})"));
         }

@@ -33,7 +33,7 @@ impl Stage<'_> {
             "s._n IN (SELECT s._n FROM {} s JOIN {} p ON {} WHERE s.{} IS NOT DISTINCT FROM NULL GROUP BY s._n HAVING pg_catalog.count(*) > 1 \
              AND pg_catalog.count(*) FILTER (WHERE {lives}) <> 1)",
             self.temporary(),
-            lookup.relation,
+            lookup.rows,
             self.names_row(lookup, leaves),
             lookup.found(),
         );

@@ -23,7 +23,7 @@ impl<'a> Stage<'a> {
         let mut from = format!("{} s", self.temporary());
         for (i, lookup) in lookups.iter().enumerate() {
             let names = self.names_as(lookup, |c| format!("p{i}.{}", Ident(&c.name)));
-            from += &format!(" LEFT JOIN {} p{i} ON {names}", lookup.relation);
+            from += &format!(" LEFT JOIN {} p{i} ON {names}", lookup.rows);
         }
         let columns = self.read_columns().enumerate().map(|(of, column)| {
             let (cell, ty) = (format!("s.{}", column.staged()), &column.base_type_sql);

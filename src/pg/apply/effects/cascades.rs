@@ -1,0 +1,122 @@
+//! What foreign keys of tables in shards do beside the plan: the servers that have the shards count no rows for us,
+//! so that it is asked, before anything is written, whether a key would do anything.
+
+use crate::action::{Action, Counts};
+use crate::error::{Error, Result};
+use crate::pg::Session;
+use crate::pg::apply::staged::Staged;
+use crate::pg::apply::staged::fate::{CHANGED, Fate};
+use crate::sql::{Ident, Statement, list};
+use crate::table::row::keys_equal;
+use crate::table::schema::ForeignKey;
+
+/// The foreign keys to a table in shards that would change rows which refer to what is deleted, and those that would
+/// where what they refer by changes, where a plan makes these changes of it.
+fn keys<'s>(
+    staged: &'s Staged,
+    counts: &Counts,
+) -> impl Iterator<Item = (&'s ForeignKey, Action)> + use<'s> {
+    let is_far = staged.target.table.kind.is_far();
+    let deletes = is_far && counts.delete > 0 && staged.target.mark().is_none();
+    let updates = is_far && counts.update > 0;
+    let moves = |key: &ForeignKey| {
+        let mut columns = key.parent_columns.iter();
+        columns.any(|c| staged.columns.contains(c))
+    };
+    let keys = staged.target.table.referrers.iter();
+    keys.flat_map(move |key| {
+        let deletes = deletes && !key.outlives_parent;
+        let updates = updates && !key.keeps && moves(key);
+        let deletes = deletes.then_some((key, Action::Delete));
+        deletes
+            .into_iter()
+            .chain(updates.then_some((key, Action::Update)))
+    })
+}
+
+/// The tables whose rows would be changed so, which nobody else may write to meanwhile.
+pub(in crate::pg::apply) fn followers(
+    staged: &Staged,
+    counts: &Counts,
+) -> impl Iterator<Item = String> {
+    keys(staged, counts).map(|(key, _)| key.child.to_string())
+}
+
+/// That no foreign key changes rows which the plan does not.
+///
+/// # Errors
+/// [`Blocked`](crate::ErrorKind::Blocked) naming the key.
+pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
+    let allowed = tables.iter();
+    let allowed = allowed.flat_map(|t| &t.target.config.allow_side_effects);
+    let allowed: Vec<&String> = allowed.collect();
+    for staged in tables {
+        let counts = Counts {
+            update: staged.rows.update,
+            delete: staged.rows.delete,
+            ..Counts::default()
+        };
+        let is_allowed = |key: &ForeignKey| allowed.iter().any(|name| key.child.is_meant_by(name));
+        for (key, action) in keys(staged, &counts).filter(|(key, _)| !is_allowed(key)) {
+            let from = staged.changing(action);
+            key.near_children(&from).bring(session).await?;
+            let child = tables.iter().find(|t| t.target.table.name == key.child);
+            let count = staged.count_followers(key, &from, child);
+            let rows = session.count(&count).await?;
+            if rows > 0 {
+                return Err(Error::blocked(format!(
+                    "applying this plan would also change {rows} row{} of table {} that the plan does not mention, by the \
+                     foreign key {} (ON DELETE or ON UPDATE): nothing was written; if that is meant, add {} to \
+                     allow_side_effects in tables.yaml and make a new plan",
+                    if rows == 1 { "" } else { "s" },
+                    key.child,
+                    crate::text::escape(&key.name),
+                    crate::text::escape(&key.child.name)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Staged {
+    /// For `FROM`, with its condition: rows `p` that are deleted, or that are updated.
+    fn changing(&self, action: Action) -> String {
+        let which = match action {
+            Action::Delete => format!("s._a = {} AND NOT s._soft", Fate::Delete),
+            _ => format!("s._a = {}", Fate::Update),
+        };
+        format!(
+            "{versions} b JOIN {staged} s ON s._n = b._n JOIN {rows} p ON p.tableoid = b._table AND p.ctid = b._tid WHERE {which}",
+            versions = self.versions(),
+            staged = self.temporary(),
+            rows = self.target.table.rows,
+        )
+    }
+
+    /// How many rows refer by `key` to rows `p` of `from`, and are not changed by the plan themselves, whose entries
+    /// for their table are `child`.
+    fn count_followers(&self, key: &ForeignKey, from: &str, child: Option<&Staged>) -> Statement {
+        let planned = child.map_or_else(String::new, |child| {
+            format!(
+                " AND NOT EXISTS (SELECT FROM {} s WHERE s._a IN ({CHANGED}) AND {})",
+                child.temporary(),
+                keys_equal(&child.target.key(), "s", "c")
+            )
+        });
+        let columns = key.parent_columns.iter().map(|c| format!("p.{}", Ident(c)));
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM {} c WHERE EXISTS (SELECT FROM (SELECT {} FROM {from}) p WHERE {}){planned}",
+            key.child_rows,
+            list(columns),
+            key.refers("p", "c")
+        );
+        Statement::new(
+            format!(
+                "looking for rows of {} that would change with what they refer to",
+                key.child
+            ),
+            sql,
+        )
+    }
+}

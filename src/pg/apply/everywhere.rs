@@ -1,0 +1,62 @@
+//! After a commit with Citus: it has happened when this server has written it, and is to be seen on another one
+//! only when that has been told.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::pg::{Backend, Session};
+use crate::sql::Statement;
+
+/// How often it is asked, a second between.
+const TRIES: u32 = 20;
+
+const DOING: &str = "asking whether what was committed is to be seen on all servers";
+
+/// Waits until what `backend` committed is to be seen on all servers.
+///
+/// # Errors
+/// [`Unknown`](crate::ErrorKind::Unknown) where it is not yet.
+pub async fn seen_everywhere(session: &Session, backend: &Backend) -> Result<()> {
+    if !session.has_citus {
+        return Ok(());
+    }
+    let mut cause = None;
+    for attempt in 0..TRIES {
+        match session.holds(&is_settled(backend)).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(e) => cause = Some(e),
+        }
+        if attempt > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        // Citus does so by itself once a minute; not every role may ask for it.
+        let _ = session.run(&recover()).await;
+    }
+    let cause = cause.map_or_else(String::new, |e| format!(" ({e:#})"));
+    Err(Error::new(
+        ErrorKind::Unknown,
+        format!(
+            "the plan is applied: its commit has happened and will not be undone. But some servers have not made it visible \
+             yet, so that its rows may seem to be missing{cause}. Make no plan until they have: Citus tells them when they can \
+             be reached, or SELECT recover_prepared_transactions()"
+        ),
+    ))
+}
+
+/// Whether no server has a transaction of this process that is prepared and not ended. Their names are
+/// `citus_<group>_<process>_<transaction>_<connection>` (`Assign2PCIdentifier` in Citus).
+pub(in crate::pg) fn is_settled(backend: &Backend) -> Statement {
+    let sql = format!(
+        "SELECT coalesce(pg_catalog.bool_and(r.success AND r.result = '0'), true) FROM pg_catalog.run_command_on_all_nodes(\
+           pg_catalog.format('SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = \
+             pg_catalog.current_database() AND pg_catalog.starts_with(gid, %L)', \
+             'citus_' || (SELECT groupid FROM pg_catalog.pg_dist_local_group) || '_{}_')) r",
+        backend.process
+    );
+    Statement::new(DOING, sql)
+}
+
+fn recover() -> Statement {
+    Statement::new(DOING, "SELECT pg_catalog.recover_prepared_transactions()")
+}

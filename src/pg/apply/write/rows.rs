@@ -1,0 +1,136 @@
+//! The two ways in which rows are written that are there. In a table of this server a row is found by the version
+//! that was compared. In one in shards, rows have neither place nor version that can be relied on: there it is
+//! found by its primary key, beside what is staged on this server. Nobody else writes to such a table meanwhile
+//! (`apply::locked`), so that it is the row that was compared.
+
+use super::{Context, THIS_VERSION};
+use crate::error::Result;
+use crate::pg::apply::staged::Staged;
+use crate::sql::{Literal, Statement, all, list};
+use crate::table::kind::TableKind;
+
+/// So many rows are sent to a table at once that meets no temporary one.
+const AT_ONCE: usize = 1_000;
+
+/// A write to rows that are there.
+pub(in crate::pg) enum Write {
+    /// By the version that was compared.
+    ByVersion(Statement),
+    /// By the primary key, beside temporary tables, which are sent to where the shards are.
+    Beside(Statement),
+    /// By the primary key, beside values: a table of which there are copies meets no temporary one.
+    BesideValues(Values),
+}
+
+/// A write beside values.
+pub(in crate::pg) struct Values {
+    doing: String,
+    /// All before the values.
+    head: String,
+    /// All behind them.
+    end: String,
+    /// Name, value and type of each column of the values.
+    columns: Vec<(String, String, String)>,
+    /// For `FROM`, with its condition: where they come from.
+    from: String,
+}
+
+impl Context<'_> {
+    /// Writes. Returns how many rows were touched.
+    pub(super) async fn write_rows(&self, write: &Write) -> Result<u64> {
+        let values = match write {
+            Write::ByVersion(statement) | Write::Beside(statement) => {
+                return self.session.execute(statement).await;
+            }
+            Write::BesideValues(values) => values,
+        };
+        let rows = self.session.column(&values.read()).await?;
+        let mut touched = 0;
+        for rows in rows.chunks(AT_ONCE) {
+            touched += self.session.execute(&values.write(rows)).await?;
+        }
+        Ok(touched)
+    }
+}
+
+impl Values {
+    /// Reads them, each row as JSON of texts.
+    pub(in crate::pg) fn read(&self) -> Statement {
+        let texts = self.columns.iter().map(|(_, value, _)| {
+            format!(
+                "CASE WHEN {value} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {value}) END"
+            )
+        });
+        let sql = format!(
+            "SELECT pg_catalog.to_json(ARRAY[{}]::text[])::text FROM {}",
+            list(texts),
+            self.from
+        );
+        Statement::new(&self.doing, sql)
+    }
+
+    /// The write beside these rows, as [`Values::read`] gives them.
+    pub(in crate::pg) fn write(&self, rows: &[String]) -> Statement {
+        let columns = self.columns.iter().enumerate();
+        let columns = columns.map(|(i, (name, _, ty))| format!("(j.v ->> {i})::{ty} AS {name}"));
+        let sql = format!(
+            "{} (SELECT {} FROM pg_catalog.json_array_elements({}::pg_catalog.json) j(v) OFFSET 0) s{}",
+            self.head,
+            list(columns),
+            Literal(&format!("[{}]", list(rows))),
+            self.end
+        );
+        Statement::new(&self.doing, sql)
+    }
+}
+
+impl Staged {
+    /// The write that begins with `head`, to the rows `t` of the versions `b` that `versions` has beside staged rows
+    /// `s`, of those with the further condition `only`; `head` reads the staged columns `cells`, each with its type.
+    pub(in crate::pg) fn write_rows(
+        &self,
+        doing: String,
+        head: String,
+        (versions, only): (&str, &str),
+        cells: Vec<(String, &str)>,
+    ) -> Write {
+        let table = &self.target.table;
+        if !table.kind.is_far() {
+            let sql = format!("{head} {versions} WHERE {THIS_VERSION}{only}");
+            return Write::ByVersion(Statement::new(doing, sql));
+        }
+        let identity = table.identity();
+        let identity = identity.iter().enumerate();
+        let equal = identity.clone().map(|(i, (column, equality))| {
+            equality.equal(column.stored("t"), format_args!("s._k{i}"))
+        });
+        let end = format!(" WHERE {}", all(equal));
+        let own = identity.map(|(i, (column, _))| {
+            let ty = column.base_type_sql.clone();
+            (format!("_k{i}"), column.stored("t"), ty)
+        });
+        let staged = cells.into_iter();
+        let staged = staged.map(|(name, ty)| (name.clone(), format!("s.{name}"), ty.to_owned()));
+        let columns: Vec<(String, String, String)> = own.chain(staged).collect();
+        let from = format!(
+            "{versions} JOIN {} t ON {THIS_VERSION} WHERE true{only}",
+            table.rows
+        );
+        if matches!(table.kind, TableKind::Distributed { .. }) {
+            let columns = columns.iter();
+            let columns = columns.map(|(name, value, _)| format!("{value} AS {name}"));
+            let sql = format!(
+                "{head} (SELECT {} FROM {from} OFFSET 0) s{end}",
+                list(columns)
+            );
+            return Write::Beside(Statement::new(doing, sql));
+        }
+        Write::BesideValues(Values {
+            doing,
+            head,
+            end,
+            columns,
+            from,
+        })
+    }
+}

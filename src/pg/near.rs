@@ -1,0 +1,296 @@
+//! Rows of tables in shards, brought near: copied as they are into temporary tables of this server, where all
+//! that is asked of rows can be asked. What a table in shards does not take stands here and in
+//! `apply::write::far` alone.
+//!
+//! Copied are the rows that matter, before each question: those with the keys of what is staged, those to which
+//! they refer, those that refer to them. A row is copied once, by its primary key.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::pg::Session;
+use crate::sql::{Ident, Literal, Qualified, Statement, Values, all, list};
+use crate::table::lookup::{Lookup, Lookups, Origin};
+use crate::table::schema::{Column, ForeignKey, Table};
+use crate::table::target::Target;
+
+/// Which rows of a table are copied.
+#[derive(Debug, Clone)]
+pub(in crate::pg) struct Rows<'a> {
+    /// The table.
+    pub(in crate::pg) of: &'a Qualified,
+    /// Where its rows are asked about.
+    pub(in crate::pg) near: &'a Qualified,
+    /// A query `s`, of temporary tables alone, beside which rows `t` are copied.
+    pub(in crate::pg) keys: String,
+    /// The condition that row `t` is copied for `s`.
+    pub(in crate::pg) on: String,
+}
+
+impl Rows<'_> {
+    /// Copies them, where the table is in shards.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub(in crate::pg) async fn bring(&self, session: &Session) -> Result<()> {
+        if self.of == self.near {
+            return Ok(());
+        }
+        if session.execute(&self.copy()).await? > 0 {
+            let analyze = format!("ANALYZE {}", self.near);
+            session
+                .run(&Statement::new(doing(self.of), analyze))
+                .await?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::pg) fn copy(&self) -> Statement {
+        let Rows { of, near, keys, on } = self;
+        let sql = format!(
+            "INSERT INTO {near} SELECT t.* FROM ({keys}) s JOIN {of} t ON {on} ON CONFLICT DO NOTHING"
+        );
+        Statement::new(doing(of), sql)
+    }
+}
+
+fn doing(of: &Qualified) -> String {
+    format!("copying rows of {of}, which is in shards, to be compared")
+}
+
+/// Copies these, one after the other.
+///
+/// # Errors
+/// As [`Rows::bring`].
+pub(in crate::pg) async fn bring(session: &Session, all: &[Rows<'_>]) -> Result<()> {
+    for rows in all {
+        rows.bring(session).await?;
+    }
+    Ok(())
+}
+
+/// The tables in shards among those that these are, refer to, and are referred to by; and where their rows are
+/// asked about.
+fn in_shards<'t>(
+    targets: impl Iterator<Item = &'t Target>,
+) -> BTreeMap<&'t Qualified, &'t Qualified> {
+    let mut found = BTreeMap::new();
+    for target in targets {
+        let table = &target.table;
+        found.insert(&table.rows, &table.name);
+        for key in target.foreign_keys() {
+            found.insert(&key.parent_rows, &key.parent);
+        }
+        for key in &table.referrers {
+            found.insert(&key.child_rows, &key.child);
+        }
+        for lookup in &target.lookups.all {
+            found.insert(&lookup.rows, &lookup.relation);
+        }
+    }
+    found.retain(|near, of| near != of);
+    found
+}
+
+/// Makes room for the rows that will be copied for these tables, which only then can be asked about.
+///
+/// # Errors
+/// [`Config`](crate::ErrorKind::Config) naming a table without a primary key; [`Database`](crate::ErrorKind::Database).
+pub(in crate::pg) async fn prepare(
+    session: &Session,
+    targets: impl Iterator<Item = &Target>,
+) -> Result<()> {
+    for (near, of) in in_shards(targets) {
+        let key = session.column(&primary_key(of)).await?;
+        if key.is_empty() {
+            return Err(Error::config(format!(
+                "{of} is in shards and has no primary key, by which alone its rows could be told apart on several servers: \
+                 tables that refer to it, or to which it refers, cannot be loaded; make one"
+            )));
+        }
+        session.run(&create(near, of, &key)).await?;
+    }
+    Ok(())
+}
+
+/// Forgets the rows that were copied: they are no longer as they were.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub(in crate::pg) async fn forget(
+    session: &Session,
+    targets: impl Iterator<Item = &Target>,
+) -> Result<()> {
+    let near = in_shards(targets).into_keys();
+    let near: Vec<&Qualified> = near.collect();
+    if near.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("TRUNCATE {}", list(near));
+    session
+        .run(&Statement::new("forgetting the rows that were copied", sql))
+        .await
+}
+
+pub(in crate::pg) fn primary_key(of: &Qualified) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT a.attname::text FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o) \
+           JOIN pg_catalog.pg_attribute a ON a.attnum = k.n \
+         WHERE i.indrelid = {}::pg_catalog.regclass AND i.indisprimary AND a.attrelid = i.indrelid ORDER BY k.o",
+        values.text(of.to_string())
+    );
+    Statement::with(doing(of), sql, values)
+}
+
+pub(in crate::pg) fn create(near: &Qualified, of: &Qualified, key: &[String]) -> Statement {
+    let bare = Ident(&near.name);
+    let sql = format!(
+        "DROP TABLE IF EXISTS {near}; CREATE TEMPORARY TABLE {bare} (LIKE {of}); CREATE UNIQUE INDEX ON {near} ({})",
+        list(key.iter().map(|column| Ident(column)))
+    );
+    Statement::new(doing(of), sql)
+}
+
+impl Table {
+    /// The rows `t` beside the query `keys`.
+    pub(in crate::pg) fn near(&self, keys: String, on: String) -> Rows<'_> {
+        Rows {
+            of: &self.name,
+            near: &self.rows,
+            keys,
+            on,
+        }
+    }
+
+    /// The row with the least value in a column.
+    pub(in crate::pg) fn near_first(&self, column: &Column) -> Rows<'_> {
+        let name = Ident(&column.name);
+        let least = format!(
+            "SELECT pg_catalog.min(x.{name}) AS least FROM {} x",
+            self.name
+        );
+        let on = column.equality.equal(format_args!("t.{name}"), "s.least");
+        self.near(least, on)
+    }
+
+    /// The columns of the primary key, with their equality: what tells rows in shards apart.
+    pub(in crate::pg) fn identity(&self) -> Vec<(&Column, &crate::table::schema::Equality)> {
+        let primary = self.unique.iter().find(|index| index.primary);
+        let parts = primary
+            .into_iter()
+            .flat_map(|index| index.columns.iter().zip(&index.equality));
+        parts
+            .filter_map(|(n, equality)| Some((self.column_by_number(*n)?, equality)))
+            .collect()
+    }
+}
+
+impl ForeignKey {
+    /// The rows to which rows `a` refer; `from` is what follows `FROM`.
+    pub(in crate::pg) fn near_parents(&self, from: &str) -> Rows<'_> {
+        let columns = self.columns.iter().map(|c| format!("a.{}", Ident(c)));
+        Rows {
+            of: &self.parent,
+            near: &self.parent_rows,
+            keys: format!("SELECT DISTINCT {} FROM {from}", list(columns)),
+            on: self.refers("t", "s"),
+        }
+    }
+
+    /// The rows that refer to rows `p`; `from` is what follows `FROM`.
+    pub(in crate::pg) fn near_children(&self, from: &str) -> Rows<'_> {
+        let columns = self
+            .parent_columns
+            .iter()
+            .map(|c| format!("p.{}", Ident(c)));
+        Rows {
+            of: &self.child,
+            near: &self.child_rows,
+            keys: format!("SELECT DISTINCT {} FROM {from}", list(columns)),
+            on: self.refers("s", "t"),
+        }
+    }
+}
+
+impl Lookups {
+    /// The rows with the numbers `n` of the query `keys`, and those by which they are named in turn.
+    pub(in crate::pg) fn near_numbers<'l>(
+        &'l self,
+        lookup: &'l Lookup,
+        keys: String,
+    ) -> Vec<Rows<'l>> {
+        let target = format!("t.{}", Ident(&lookup.target.name));
+        let on = lookup.target.equality.equal(target, "s.n");
+        let mut rows = Vec::new();
+        for part in &lookup.by {
+            if let Origin::Lookup(inner) = part.from {
+                let inner_keys = format!(
+                    "SELECT DISTINCT t.{} AS n FROM {} t JOIN ({keys}) s ON {on}",
+                    Ident(&part.column.name),
+                    lookup.rows
+                );
+                rows.extend(self.near_numbers(&self.all[inner], inner_keys));
+            }
+        }
+        rows.insert(
+            0,
+            Rows {
+                of: &lookup.relation,
+                near: &lookup.rows,
+                keys,
+                on,
+            },
+        );
+        rows
+    }
+
+    /// The rows with the keys that stand as JSON in `k` of the query `keys`, and those by which they are named
+    /// in turn.
+    pub(in crate::pg) fn near_keys<'l>(&'l self, lookup: &'l Lookup, keys: &str) -> Vec<Rows<'l>> {
+        let mut inner_rows = Vec::new();
+        let on = all(lookup.by.iter().map(|part| {
+            let (column, name) = (Ident(&part.column.name), Literal(&part.column.name));
+            let value = match part.from {
+                Origin::Field(_) => format!("(s.k ->> {name})::{}", part.column.base_type_sql),
+                Origin::Lookup(inner) => {
+                    let inner = &self.all[inner];
+                    let number = format!(
+                        "(s.k -> {name} ->> 'stored')::{}",
+                        inner.target.base_type_sql
+                    );
+                    let numbers = format!("SELECT DISTINCT {number} AS n FROM ({keys}) s");
+                    inner_rows.extend(self.near_numbers(inner, numbers));
+                    inner_rows.extend(self.near_keys(
+                        inner,
+                        &format!("SELECT DISTINCT s.k -> {name} -> 'key' AS k FROM ({keys}) s"),
+                    ));
+                    number
+                }
+            };
+            part.equality.equal(format!("t.{column}"), value)
+        }));
+        inner_rows.push(Rows {
+            of: &lookup.relation,
+            near: &lookup.rows,
+            keys: keys.to_owned(),
+            on,
+        });
+        inner_rows
+    }
+}
+
+/// The rows by which those of `target` that were copied are named: what their numbers refer to.
+pub(in crate::pg) fn names(target: &Target) -> Vec<Rows<'_>> {
+    let lookups = &target.lookups;
+    let rows = lookups.answers().flat_map(|lookup| {
+        let column = &target.table.columns[lookup.of].name;
+        let keys = format!(
+            "SELECT DISTINCT t.{} AS n FROM {} t",
+            Ident(column),
+            target.table.rows
+        );
+        lookups.near_numbers(lookup, keys)
+    });
+    rows.collect()
+}

@@ -1,0 +1,196 @@
+//! The whole of a life cycle: plans are those of plain tables, rows become what they become there, and are put back.
+
+use crate::cluster::{Cluster, rows};
+use crate::shop::{self, CONFIG, NAMES};
+use crate::support::{World, number_from};
+
+/// A world without shards.
+fn plain(n: u64) -> World {
+    let world = World::in_folder(&shop::schema(false, n), CONFIG);
+    world.set("LOADER_QUEUE", "off");
+    world
+}
+
+const DELETES: [&str; 2] = ["--max-deletes", "100%"];
+
+#[test]
+fn a_life_cycle_is_that_of_plain_tables() {
+    let n = number_from("CITUS_RECORDS", 1_000);
+    let of_shards = Cluster::shared().world(&shop::schema(true, n), CONFIG);
+    let worlds = [plain(n), of_shards];
+    let mut told = Vec::new();
+    for world in &worlds {
+        world.set("MAX_RECORDS_PER_BATCH", "10000000");
+        let before = world.with(|client| rows(client, &NAMES));
+        shop::deliver(world, "b", n);
+        let plan = world.plan_with("b", &DELETES);
+        world.check(&plan).ok();
+        world.apply(&plan).ok();
+        let after = world.with(|client| rows(client, &NAMES));
+        let again = world.plan_with("b", &DELETES);
+        let left = again.entries();
+        let left = left.iter().filter(|e| e["action"] != "skip");
+        assert_eq!(left.count(), 0);
+        let history = world.loader(&["history"]).ok();
+        assert!(history.stdout.contains('b'));
+        let audit = world.loader(&["audit", "--batch-id", "b", "--json"]).ok();
+        world
+            .loader(&[
+                "rollback",
+                "--batch-id",
+                "b",
+                "--force",
+                "--max-deletes",
+                "100%",
+            ])
+            .ok();
+        let back = world.with(|client| rows(client, &NAMES));
+        // New rows of a table whose deletes only mark stay, marked.
+        let stays = |row: &&String| !(row.starts_with("notes") && row.contains("\"gone\":true"));
+        let back: Vec<&String> = back.iter().filter(stays).collect();
+        let before: Vec<&String> = before.iter().filter(stays).collect();
+        assert_eq!(back, before);
+        told.push((shop::entries(&plan), after, audit.stdout.lines().count()));
+    }
+    let [
+        (plain, plain_rows, plain_audit),
+        (sharded, sharded_rows, audit),
+    ] = told.as_slice()
+    else {
+        panic!("two worlds");
+    };
+    assert!(plain.len() as u64 > n);
+    assert_eq!(plain, sharded);
+    let written = |rows: &[String]| -> Vec<String> {
+        let rows = rows.iter().map(|row| without_numbers(row));
+        rows.collect()
+    };
+    assert_eq!(written(plain_rows), written(sharded_rows));
+    assert_eq!(plain_audit, audit);
+}
+
+/// A row without what the database gives by itself.
+fn without_numbers(row: &str) -> String {
+    let (table, json) = row.split_once(' ').unwrap();
+    let mut row: serde_json::Value = serde_json::from_str(json).unwrap();
+    let values = row.as_object_mut().unwrap();
+    values.remove("id");
+    if values.contains_key("updated_at") && !values["updated_at"].is_null() {
+        values.insert("updated_at".into(), "now".into());
+    }
+    format!("{table} {row}")
+}
+
+#[test]
+fn what_is_wrong_is_found_as_in_plain_tables() {
+    let of_shards = Cluster::shared().world(&shop::schema(true, 20), CONFIG);
+    let worlds = [plain(20), of_shards];
+    let plans = worlds.map(|world| {
+        world.put(
+            "b",
+            "customers.ndjson",
+            concat!(
+                "{\"customer\": \"c1\", \"joined\": \"2025-01-01T00:00:00Z\"}\n",
+                "{\"customer\": \"c2\", \"mail\": \"nobody\"}\n",
+                "{\"customer\": \"c3\", \"country\": \"QQ\"}\n",
+                "{\"customer\": \"n1\", \"country\": \"NO\"}\n",
+                "{\"customer\": \"n2\", \"country\": \"NO\", \"mail\": \"a@b\"}\n",
+                "{\"customer\": \"n2\", \"country\": \"SE\", \"mail\": \"a@b\"}\n",
+                "{\"country\": \"SE\", \"mail\": \"a@b\"}\n",
+                "{\"customer\": \"c4\", \"pause\": \"soon\"}\n",
+                "{\"customer\": \"c5\", \"whatever\": 1}\n",
+            ),
+        );
+        world.put(
+            "b",
+            "orders.ndjson",
+            concat!(
+                "{\"customer\": \"c1\", \"number\": \"x\", \"slot\": \"s1\"}\n",
+                "{\"customer\": \"c8\", \"number\": \"n8\", \"total\": 1.234}\n",
+                "{\"customer\": \"zz\", \"number\": \"n8\", \"total\": 1}\n",
+                "{\"customer\": \"n1\", \"number\": \"n8\", \"total\": 1}\n",
+            ),
+        );
+        world.put("b", "countries/delete/x.ndjson", "{\"code\": \"NO\"}\n");
+        world.put(
+            "b",
+            "notes.ndjson",
+            "{\"customer\": \"c9\", \"note\": \"note 1\", \"said\": \"y\"}\n",
+        );
+        world.put(
+            "b",
+            "carriers.ndjson",
+            "{\"carrier\": 9, \"name\": \"air\", \"parent_name\": \"none\"}\n",
+        );
+        (world.plan_with("b", &DELETES), world)
+    });
+    let entries = |i: usize| -> Vec<String> {
+        let entries = plans[i].0.entries();
+        let entries = entries.iter().filter(|e| e["table"] != "notes");
+        entries.map(ToString::to_string).collect()
+    };
+    assert_eq!(entries(0), entries(1));
+    let kinds = |i: usize| -> Vec<String> {
+        let entries = plans[i].0.entries();
+        let kinds = entries.iter().filter(|e| e["action"] == "violation");
+        let mut kinds: Vec<String> = kinds
+            .map(|e| format!("{} {}", e["table"], e["kind"]).replace('"', ""))
+            .collect();
+        kinds.sort();
+        kinds.dedup();
+        kinds
+    };
+    // A row cannot move to another shard: there the column is as one that must not change.
+    assert!(
+        kinds(1).contains(&"notes immutable_field".to_owned()),
+        "{:?}",
+        kinds(1)
+    );
+    for kind in [
+        "countries still_referred",
+        "customers check_failed",
+        "customers duplicate_key",
+        "customers immutable_field",
+        "customers invalid_value",
+        "customers missing_key",
+        "customers missing_parent",
+        "customers null_value",
+        "customers unknown_field",
+        "orders missing_parent",
+        "orders unique_conflict",
+        "carriers missing_parent",
+    ] {
+        assert!(
+            kinds(1).contains(&kind.to_owned()),
+            "{kind}: {:?}",
+            kinds(1)
+        );
+    }
+}
+
+#[test]
+fn what_changed_since_is_not_overwritten() {
+    for sql in [
+        "UPDATE customers SET mail = 'other@x' WHERE customer = 'c3'",
+        "UPDATE customers SET mail = 'other@x' WHERE customer = 'c1'",
+        "INSERT INTO customers (customer, country, mail) VALUES ('c12', 'NO', 'q@x')",
+        "DELETE FROM notes WHERE note = 'note 3'",
+        "UPDATE countries SET vat = 1 WHERE code = 'NO'",
+        "UPDATE carriers SET name = 'mail' WHERE name = 'post'",
+    ] {
+        let world = Cluster::shared().world(&shop::schema(true, 10), CONFIG);
+        shop::deliver(&world, "b", 10);
+        let plan = world.plan_with("b", &DELETES);
+        let mut client = world.connect();
+        client.batch_execute("BEGIN").unwrap();
+        client.batch_execute(sql).unwrap();
+        // It is not seen yet, and waited for.
+        let running = world.spawn(&["apply", plan.name(), "--approve", &plan.hash()]);
+        world.wait_for("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted");
+        client.batch_execute("COMMIT").unwrap();
+        let after = world.with(|client| rows(client, &NAMES));
+        running.finish().exits(3);
+        assert_eq!(world.with(|client| rows(client, &NAMES)), after, "{sql}");
+        assert_eq!(world.one("SELECT count(*) FROM loader_ledger"), "0");
+    }
+}

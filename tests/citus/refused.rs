@@ -1,0 +1,79 @@
+//! What Citus does unseen, or cannot do, is refused.
+
+use crate::cluster::Cluster;
+
+#[test]
+fn rows_that_would_go_with_others_are_seen() {
+    let schema = "SET client_min_messages = error;
+        CREATE TABLE parents (id int PRIMARY KEY, v text);
+        SELECT create_distributed_table('parents', 'id');
+        CREATE TABLE children (id int, parent int REFERENCES parents ON DELETE CASCADE, PRIMARY KEY (parent, id));
+        SELECT create_distributed_table('children', 'parent');
+        CREATE TABLE codes (code text PRIMARY KEY, v text);
+        SELECT create_reference_table('codes');
+        CREATE TABLE coded (id int PRIMARY KEY, code text REFERENCES codes ON DELETE SET NULL);
+        SELECT create_distributed_table('coded', 'id');
+        INSERT INTO parents SELECT i, 'x' FROM generate_series(1, 9) i;
+ INSERT INTO codes VALUES ('a'), ('b');
+ INSERT INTO children VALUES (1, 1);
+ INSERT INTO coded VALUES (1, 'a')";
+    let config = "parents: {natural_key: [id], limits: {delete: 9}}\ncodes: {natural_key: [code], limits: {delete: 9}}";
+    let world = Cluster::shared().world(schema, config);
+    world.put("b", "parents/delete/x.ndjson", "{\"id\": 1}\n{\"id\": 2}");
+    world.put(
+        "b",
+        "codes/delete/x.ndjson",
+        "{\"code\": \"a\"}\n{\"code\": \"b\"}",
+    );
+    let plan = world.plan("b");
+    let refused: Vec<String> = plan
+        .entries()
+        .iter()
+        .filter(|e| e["action"] == "violation")
+        .map(|e| format!("{} {} {}", e["table"], e["key"], e["kind"]))
+        .collect();
+    assert_eq!(
+        refused,
+        [
+            "\"codes\" {\"code\":\"a\"} \"still_referred\"",
+            "\"parents\" {\"id\":\"1\"} \"still_referred\""
+        ]
+    );
+    // One that comes only after the plan.
+    world.put("c", "parents/delete/x.ndjson", "{\"id\": 2}");
+    world.put("c", "codes/delete/x.ndjson", "{\"code\": \"b\"}");
+    for sql in [
+        "INSERT INTO children VALUES (2, 2)",
+        "INSERT INTO coded VALUES (2, 'b')",
+    ] {
+        let plan = world.plan("c");
+        world.sql(sql);
+        let run = world.loader(&["apply", plan.name(), "--approve", &plan.hash()]);
+        let run = run.exits(4).says("that the plan does not mention");
+        assert_eq!(world.one("SELECT count(*) FROM parents"), "9", "{run:?}");
+        world.sql("DELETE FROM children WHERE id = 2");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_said_at_the_plan() {
+    let schema = "SET client_min_messages = error;
+        CREATE TABLE bare (id int, v text);
+        SELECT create_distributed_table('bare', 'id');
+        SET citus.enable_unsafe_triggers = on;
+        CREATE TABLE seen (id int PRIMARY KEY, v text);
+        SELECT create_distributed_table('seen', 'id');
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER watched BEFORE INSERT ON seen FOR EACH ROW EXECUTE FUNCTION f()";
+    let world = Cluster::shared().world(
+        schema,
+        "bare: {natural_key: [id]}\nseen: {natural_key: [id]}",
+    );
+    world.put("b", "bare.ndjson", "{\"id\": 1}");
+    world.put("c", "seen.ndjson", "{\"id\": 1}");
+    world.try_plan("b", &[]).exits(1).says("has no primary key");
+    world
+        .try_plan("c", &[])
+        .exits(1)
+        .says("has triggers (watched)");
+}
