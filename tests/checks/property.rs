@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::random::{Case, NULLS_NOT_DISTINCT, Record, Table, insert, literal};
 use crate::support::types::SETUP;
-use crate::support::{Plan, World, number_from};
+use crate::support::{Plan, World, number_from, shards};
 
 #[test]
 fn what_is_let_through_applies_and_what_is_found_is_true() {
@@ -73,6 +73,12 @@ fn check(world: &World, case: &Case, seed: u64, told: &mut Told) {
         world.write(&format!("in/staging/{id}/c.{}.ndjson", table.name), lines);
     }
     world.configure(&case.config("block"));
+    if shards::are_asked_for() {
+        let refused = world.try_plan(&id, &[]);
+        if refused.code == Some(1) && refused.stderr.contains("has no primary key") {
+            return;
+        }
+    }
     let blocking = world.plan(&id).json()["header"]["blocking"]
         .as_u64()
         .unwrap();
@@ -210,14 +216,24 @@ fn is_true(
             "invalid_value" => &["22", "23514", "23502"],
             _ => &["23514", "22"],
         };
+        // Where it is a shard that refuses what a domain does not take, Citus has no code for it.
+        let expected = if shards::are_asked_for() && code == "XX000" {
+            &["XX000"]
+        } else {
+            expected
+        };
         assert!(
             expected.iter().any(|e| code.starts_with(e)),
             "{kind} of {}: the database says {code}: {message}",
             record.json
         );
         if matches!(*kind, "unique_conflict" | "missing_parent") {
+            // A shard has the name of its table and its own number.
+            let (table, number) = constraint.rsplit_once('_').unwrap_or((&constraint, ""));
+            let of_shard = shards::are_asked_for() && number.parse::<u32>().is_ok();
+            let constraint = if of_shard { table } else { &constraint };
             assert!(
-                message.contains(&constraint),
+                message.contains(constraint),
                 "{message}: the database names {constraint}"
             );
         }
