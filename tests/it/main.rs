@@ -47,6 +47,7 @@ mod s3_server;
 mod sealed;
 mod secrets;
 mod sources;
+mod standby;
 mod stated;
 mod tampering;
 mod values;

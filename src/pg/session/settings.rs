@@ -48,13 +48,13 @@ pub(super) fn limits(timeouts: Timeouts) -> Statement {
     Statement::new(PREPARING, sql)
 }
 
-/// Its process, version, encoding, and when the process began.
+/// Its process, version, encoding, when the process began, and whether it is a standby.
 pub(super) fn server() -> Statement {
     Statement::new(
         "asking for the server's version",
         "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), \
          pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start \
-         FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a)",
+         FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), pg_catalog.pg_is_in_recovery()",
     )
 }
 
