@@ -2,6 +2,7 @@
 //! then.
 
 use crate::support::World;
+use crate::support::wait::eventually;
 
 /// A table `t` in the schema `public`, and the role of an application with a schema of its own name.
 fn world(role: &str) -> World {
@@ -18,6 +19,9 @@ fn world(role: &str) -> World {
 }
 
 fn finish(world: &World, role: &str) {
+    // The tables of a session that has ended are dropped by it, and cannot be given to somebody else meanwhile.
+    let sessions = format!("SELECT pid FROM pg_stat_activity WHERE usename = '{role}'");
+    eventually("its sessions end", || world.rows(&sessions).is_empty());
     world.sql(&format!(
         "REASSIGN OWNED BY {role} TO loader; DROP ROLE {role}"
     ));
