@@ -30,6 +30,7 @@ mod limits;
 mod logging;
 mod marks;
 mod moves;
+mod newer;
 mod numbers;
 mod older;
 mod order;
