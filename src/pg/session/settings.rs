@@ -25,11 +25,14 @@ SET default_transaction_isolation = 'read committed';
 SET default_transaction_deferrable = off;
 SET client_min_messages = error;
 SET idle_in_transaction_session_timeout = 0;
+SET idle_session_timeout = 0;
 SET synchronous_commit = local;
 SET jit = off;
 SET default_statistics_target = 10;
 SELECT pg_catalog.set_config('work_mem', '64MB', false)
   WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 67108864;
+SELECT pg_catalog.set_config('transaction_timeout', '0', false)
+  WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL;
 ";
 
 const PREPARING: &str = "preparing the session";
