@@ -102,7 +102,7 @@ pub struct Batch {
 pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
     let mut found: BTreeMap<String, Batch> = BTreeMap::new();
     list(request, &mut found).await?;
-    let session = Session::open(&request.database, request.timeouts).await?;
+    let session = Session::open_to_read(&request.database, request.timeouts).await?;
     session.target(&request.loader_schema).await?;
     if request.queue == Queue::Required {
         count_queue(request, &session, &mut found).await?;

@@ -11,7 +11,7 @@ use crate::table::graph::{self, Dependency, TableGraph};
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where a table does not exist; [`Database`](crate::ErrorKind::Database).
 pub async fn graph(database: &Database, timeouts: Timeouts, config: &Config) -> Result<TableGraph> {
-    let session = Session::open(database, timeouts).await?;
+    let session = Session::open_to_read(database, timeouts).await?;
     let names: Vec<String> = config.tables.keys().cloned().collect();
     let tables = catalog::tables(&session, config, &names).await?;
     let needs: Vec<Needs<'_>> = names

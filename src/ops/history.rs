@@ -23,7 +23,7 @@ pub async fn history(
     loader_schema: &str,
     batch_id: Option<&str>,
 ) -> Result<Vec<Application>> {
-    let session = Session::open(database, timeouts).await?;
+    let session = Session::open_to_read(database, timeouts).await?;
     session.target(loader_schema).await?;
     ledger::applications(&session, loader_schema, batch_id).await
 }
@@ -91,7 +91,7 @@ pub async fn audit(
     loader_schema: &str,
     filter: &AuditFilter,
 ) -> Result<Vec<Change>> {
-    let session = Session::open(database, timeouts).await?;
+    let session = Session::open_to_read(database, timeouts).await?;
     session.target(loader_schema).await?;
     let record_ids = filter.key.as_deref().map_or(Vec::new(), record_ids);
     let only = audit::Filter {

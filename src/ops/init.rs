@@ -48,7 +48,7 @@ impl InitRequest {
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where no table is found; [`Database`](crate::ErrorKind::Database).
 pub async fn init(request: &InitRequest) -> Result<String> {
-    let session = Session::open(&request.database, request.timeouts).await?;
+    let session = Session::open_to_read(&request.database, request.timeouts).await?;
     let listed = catalog::list(&session, request.schema.as_deref()).await?;
     let mut names: Vec<String> = listed
         .into_iter()

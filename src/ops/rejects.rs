@@ -66,7 +66,7 @@ pub async fn rejects(
     if broken.next.is_none() {
         return Ok(());
     }
-    let session = Session::open(&request.database, request.timeouts).await?;
+    let session = Session::open_to_read(&request.database, request.timeouts).await?;
     let mut columns: HashMap<&str, Vec<String>> = HashMap::new();
     for table in &plan.header.tables {
         let found = catalog::relation(&session, &table.relation).await?;

@@ -86,11 +86,32 @@ impl Timeouts {
 }
 
 impl Session {
-    /// A pinned session with the database.
+    /// A pinned session with the database, which is no standby: nothing can be written there, and
+    /// what it says of applications may be out of date.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database) naming host, port and database; never the password.
     pub async fn open(database: &Database, timeouts: Timeouts) -> Result<Session> {
+        match Session::begin(database, timeouts).await? {
+            (session, false) => Ok(session),
+            (_, true) => Err(Error::config(format!(
+                "connecting to {}: a standby in recovery answered, where nothing can be written; connect to the primary \
+                 (among several hosts, target_session_attrs=read-write in the database URL finds it)",
+                database.place()
+            ))),
+        }
+    }
+
+    /// A pinned session with the database, or with a standby's copy of it.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open_to_read(database: &Database, timeouts: Timeouts) -> Result<Session> {
+        Ok(Session::begin(database, timeouts).await?.0)
+    }
+
+    /// A pinned session, and whether the server is a standby.
+    async fn begin(database: &Database, timeouts: Timeouts) -> Result<(Session, bool)> {
         let mut config = database.config().clone();
         config
             .application_name("table-loader")
@@ -139,11 +160,13 @@ impl Session {
             process: server.parsed(0)?,
             started: server.get(3).unwrap_or("not shown").to_owned(),
         };
-        Ok(Session {
+        let standby = server.is(5);
+        let session = Session {
             backend,
             has_citus: server.is(4),
             ..session
-        })
+        };
+        Ok((session, standby))
     }
 
     /// Whether a commit of this session was not confirmed by the standbys that the server has to wait for.

@@ -2,6 +2,8 @@
 //! as it was given, or listed beside what is stored, or refused.
 
 use crate::support::World;
+use crate::support::server::shared;
+use crate::support::types::exists;
 
 /// What the groups' columns are made of beside PostgreSQL's own types.
 const TYPES: &str = "
@@ -38,6 +40,7 @@ fn groups(file: &str, decode_given: fn(&str) -> String) -> Vec<Group> {
         let case = (decode_given(given), decoded(becomes));
         groups.last_mut().unwrap().2.push(case);
     }
+    groups.retain(|(ty, ..)| exists(ty, shared().version()));
     groups
 }
 
@@ -136,6 +139,10 @@ fn check(groups: &[Group], ending: &str, line: fn(usize, &str) -> String) {
         // A number of four hundred digits is told by its beginning.
         let expect = match (ty.as_str(), given.as_str()) {
             ("numeric", "1e400") => format!("=1{}", "0".repeat(400)),
+            // Before 15 PostgreSQL reads no more than 2³¹ seconds.
+            ("interval", _) if given.contains("9007199254.74") && shared().version() < 15 => {
+                "!".into()
+            }
             _ => expect.to_owned(),
         };
         if found != expect {

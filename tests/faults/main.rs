@@ -32,6 +32,7 @@ mod rollback;
 mod round_trips;
 mod roundtrip;
 mod silence;
+mod standby;
 mod stops;
 mod witness;
 mod writer;

@@ -1,7 +1,12 @@
 //! A plan is for the table that it was made from, whoever applies it and whatever its name finds by
 //! then.
 
+use std::time::Duration;
+
 use crate::support::World;
+use crate::support::s3::fault::Fault;
+use crate::support::server::shared;
+use crate::support::wait::eventually;
 
 /// A table `t` in the schema `public`, and the role of an application with a schema of its own name.
 fn world(role: &str) -> World {
@@ -18,6 +23,9 @@ fn world(role: &str) -> World {
 }
 
 fn finish(world: &World, role: &str) {
+    // The tables of a session that has ended are dropped by it, and cannot be given to somebody else meanwhile.
+    let sessions = format!("SELECT pid FROM pg_stat_activity WHERE usename = '{role}'");
+    eventually("its sessions end", || world.rows(&sessions).is_empty());
     world.sql(&format!(
         "REASSIGN OWNED BY {role} TO loader; DROP ROLE {role}"
     ));
@@ -182,4 +190,31 @@ fn a_plan_is_the_same_whatever_the_settings_of_role_and_database_are() {
     world
         .loader(&["rollback", "--batch-id", "b", "--force"])
         .ok();
+}
+
+#[test]
+fn how_long_it_may_take_is_for_its_own_settings_to_say() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY); \
+         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'; \
+         CREATE TRIGGER slow AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION slow()",
+        "t: {natural_key: [id]}",
+    );
+    let mut limits = vec![
+        "statement_timeout",
+        "idle_session_timeout",
+        "idle_in_transaction_session_timeout",
+    ];
+    if shared().version() >= 17 {
+        limits.push("transaction_timeout");
+    }
+    for limit in limits {
+        let name = &world.database;
+        world.sql(&format!("ALTER DATABASE {name} SET {limit} = '400ms'"));
+    }
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    world.s3().inject(Fault::Delay(Duration::from_millis(500)));
+    let plan = world.plan("b");
+    world.s3().heal();
+    world.apply(&plan).ok();
 }

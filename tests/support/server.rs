@@ -32,6 +32,12 @@ pub fn shared() -> &'static Postgres {
     })
 }
 
+/// Starts a server again as a standby, which has nobody to follow.
+pub fn become_standby(server: &mut Postgres) {
+    std::fs::write(server.data_dir().join("standby.signal"), "").unwrap();
+    server.restart().unwrap();
+}
+
 pub fn connect(url: &str) -> Client {
     Client::connect(url, NoTls).unwrap_or_else(|e| panic!("{url}: {e}"))
 }

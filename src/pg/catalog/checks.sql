@@ -1,8 +1,12 @@
--- Check constraints; that a partition takes the row, where they are not very many; and what indexes evaluate.
+-- Check constraints; that a column has a value, where that holds for new rows alone (NOT VALID); that a partition takes the row, where they are not very many; and what indexes evaluate.
 -- $1: the table's object id.
 SELECT conname::text, 'c', pg_catalog.pg_get_expr(conbin, conrelid), coalesce(conkey, '{}')
   FROM pg_catalog.pg_constraint k
   WHERE conrelid = $1::pg_catalog.oid AND contype = 'c' AND coalesce((pg_catalog.to_jsonb(k) ->> 'conenforced')::bool, true)
+UNION ALL
+SELECT k.conname::text, 'c', pg_catalog.format('(%I IS DISTINCT FROM NULL)', a.attname), k.conkey
+  FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+  WHERE k.conrelid = $1::pg_catalog.oid AND k.contype = 'n' AND NOT k.convalidated
 UNION ALL
 SELECT c.relname::text, 'p', CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_get_partition_constraintdef(c.oid)
     ELSE coalesce(p.bounds, 'false') END, '{}'

@@ -1,4 +1,4 @@
--- The exclusion constraints of a table, in the columns of unique.sql.
+-- The exclusion constraints of a table, keys WITHOUT OVERLAPS among them, in the columns of unique.sql.
 -- $1: the table's object id.
 SELECT k.conname::text,
   ARRAY(SELECT x.n FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY x(n, o) WHERE x.o <= i.indnkeyatts ORDER BY x.o),
@@ -12,4 +12,4 @@ SELECT k.conname::text,
       FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace n ON n.oid = co.collnamespace WHERE co.oid = x.c)
     FROM pg_catalog.unnest(i.indcollation::oid[]) WITH ORDINALITY x(c, o) WHERE x.o <= i.indnkeyatts ORDER BY x.o)
 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid
-WHERE k.conrelid = $1::pg_catalog.oid AND k.contype = 'x' ORDER BY k.conname
+WHERE k.conrelid = $1::pg_catalog.oid AND k.conexclop IS NOT NULL ORDER BY k.conname

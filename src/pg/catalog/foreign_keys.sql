@@ -1,4 +1,4 @@
--- The foreign keys from and to a table.
+-- The foreign keys from and to a table that are enforced.
 -- $1: the table's object id.
 SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.relname::text,
   ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY x(n, o)
@@ -14,5 +14,6 @@ SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.r
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
-WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = $1::pg_catalog.oid OR k.confrelid = $1::pg_catalog.oid)
+WHERE k.contype = 'f' AND k.conparentid = 0 AND coalesce((pg_catalog.to_jsonb(k) ->> 'conenforced')::bool, true)
+  AND (k.conrelid = $1::pg_catalog.oid OR k.confrelid = $1::pg_catalog.oid)
 ORDER BY k.conname, cn.nspname, c.relname

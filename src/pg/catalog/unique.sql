@@ -1,4 +1,5 @@
--- The valid unique indexes of a table, the primary key first.
+-- The valid unique indexes of a table, the primary key first; without those in which what overlaps is the same
+-- (WITHOUT OVERLAPS), which are exclusion constraints.
 -- $1: the table's object id.
 SELECT c.relname::text,
   ARRAY(SELECT k.n FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(n, o) WHERE k.o <= i.indnkeyatts ORDER BY k.o),
@@ -19,5 +20,5 @@ FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid, L
       AND p.amoplefttype = oc.opcintype AND p.amoprighttype = oc.opcintype
     JOIN pg_catalog.pg_operator op ON op.oid = p.amopopr
     JOIN pg_catalog.pg_namespace n ON n.oid = op.oprnamespace WHERE k.o <= i.indnkeyatts) q(schemas, operators)
-WHERE i.indrelid = $1::pg_catalog.oid AND i.indisunique AND i.indisvalid
+WHERE i.indrelid = $1::pg_catalog.oid AND i.indisunique AND NOT i.indisexclusion AND i.indisvalid
 ORDER BY i.indisprimary DESC, c.relname

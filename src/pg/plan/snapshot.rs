@@ -17,7 +17,7 @@ impl<'a> Snapshot<'a> {
     /// `ALTER … TYPE` or `TRUNCATE` could see an empty table.
     ///
     /// # Errors
-    /// [`Database`](crate::ErrorKind::Database); [`Config`](crate::ErrorKind::Config) on a standby.
+    /// [`Database`](crate::ErrorKind::Database).
     pub async fn begin(session: &'a Session, tables: &[&Qualified]) -> Result<Snapshot<'a>> {
         let doing = "beginning a snapshot";
         let begin = Statement::new(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
@@ -27,12 +27,6 @@ impl<'a> Snapshot<'a> {
             session.run(&lock(tables)).await?;
         }
         session.stays(doing).await?;
-        let standby = Statement::new(doing, "SELECT pg_catalog.pg_is_in_recovery()");
-        if session.holds(&standby).await? {
-            return Err(Error::config(
-                "the server is a standby, which lags behind; make plans on the primary",
-            ));
-        }
         Ok(Snapshot { session })
     }
 

@@ -29,11 +29,14 @@ SET default_transaction_isolation = 'read committed';
 SET default_transaction_deferrable = off;
 SET client_min_messages = error;
 SET idle_in_transaction_session_timeout = 0;
+SET idle_session_timeout = 0;
 SET synchronous_commit = local;
 SET jit = off;
 SET default_statistics_target = 10;
 SELECT pg_catalog.set_config('work_mem', '64MB', false)
   WHERE pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 67108864;
+SELECT pg_catalog.set_config('transaction_timeout', '0', false)
+  WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL;
 ";
 
 const PREPARING: &str = "preparing the session";
@@ -65,14 +68,14 @@ pub(super) fn limits(timeouts: Timeouts) -> Statement {
     Statement::new(PREPARING, sql)
 }
 
-/// Its process, version, encoding, and when the process began.
+/// Its process, version, encoding, when the process began, and whether it is a standby.
 pub(super) fn server() -> Statement {
     Statement::new(
         "asking for the server's version",
         "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), \
          pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start \
          FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
-         pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL",
+         pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL, pg_catalog.pg_is_in_recovery()",
     )
 }
 

@@ -70,6 +70,11 @@ pub fn all() -> impl Iterator<Item = &'static Type> {
     tables.into_iter().flatten()
 }
 
+/// Whether a version of PostgreSQL has a type: before 15 no `numeric` has a negative scale.
+pub fn exists(ty: &str, version: u32) -> bool {
+    version >= 15 || !(ty.starts_with("numeric") && ty.contains(",-"))
+}
+
 /// The type of that name.
 pub fn named(name: &str) -> &'static Type {
     let found = all().find(|t| t.name == name);
