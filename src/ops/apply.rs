@@ -124,12 +124,12 @@ pub async fn apply(
                 match prepared.commit().await {
                     (report, Committed::Yes) => return Ok(Applied::Done(report)),
                     (report, Committed::Unreplicated) => return Ok(Applied::Unreplicated(report)),
-                    (_, Committed::Unseen(e)) => return Err(e),
+                    (_, Committed::Unseen) => return Err(apply::unseen()),
                     (_, Committed::No(e)) => e,
                     (report, Committed::Unanswered(e)) => {
                         match resolve(plan, request, &report, &backend).await {
                             Ok(Fate::Committed) => return Ok(Applied::Done(report)),
-                            Ok(Fate::Unseen(e)) => return Err(e),
+                            Ok(Fate::Unseen) => return Err(apply::unseen()),
                             Ok(Fate::Unreplicated) => return Ok(Applied::Unreplicated(report)),
                             Ok(Fate::RolledBack) => e,
                             Err(why) => {
@@ -191,11 +191,11 @@ async fn attempt(
 }
 
 /// What became of an unanswered commit.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Committed,
     /// It happened, and is not to be seen everywhere yet.
-    Unseen(Error),
+    Unseen,
     /// It waited for a standby, and was told to wait no longer.
     Unreplicated,
     RolledBack,
@@ -249,10 +249,8 @@ async fn ask(
     let committed = ledger::committed(&session, schema, &report.application).await?;
     Ok(match (committed, waits) {
         (true, true) => Fate::Unreplicated,
-        (true, false) => match apply::seen_everywhere(&session, backend).await {
-            Ok(()) => Fate::Committed,
-            Err(e) => Fate::Unseen(e),
-        },
+        (true, false) if apply::is_seen_everywhere(&session, backend).await? => Fate::Committed,
+        (true, false) => Fate::Unseen,
         (false, _) => Fate::RolledBack,
     })
 }

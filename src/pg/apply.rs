@@ -35,7 +35,7 @@ use preconditions::covers;
 use staged::Staged;
 use write::Context;
 
-pub use everywhere::seen_everywhere;
+pub use everywhere::{is_seen_everywhere, unseen};
 pub use locked::{Committed, Prepared};
 pub use preconditions::{
     RolledBack, applied_before, check_target, is_target, not_in_part, still_in_effect,

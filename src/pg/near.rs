@@ -101,6 +101,10 @@ pub(in crate::pg) async fn prepare(
     targets: impl Iterator<Item = &Target>,
 ) -> Result<()> {
     for (near, of) in in_shards(targets) {
+        // What a role may not read is not asked about, or refused when it is.
+        if !session.holds(&may_read(of)).await? {
+            continue;
+        }
         let key = session.column(&primary_key(of)).await?;
         if key.is_empty() {
             return Err(Error::config(format!(
@@ -121,15 +125,23 @@ pub(in crate::pg) async fn forget(
     session: &Session,
     targets: impl Iterator<Item = &Target>,
 ) -> Result<()> {
-    let near = in_shards(targets).into_keys();
-    let near: Vec<&Qualified> = near.collect();
-    if near.is_empty() {
-        return Ok(());
+    for (near, of) in in_shards(targets) {
+        if session.holds(&may_read(of)).await? {
+            let forget = format!("TRUNCATE {near}");
+            session.run(&Statement::new(doing(of), forget)).await?;
+        }
     }
-    let sql = format!("TRUNCATE {}", list(near));
-    session
-        .run(&Statement::new("forgetting the rows that were copied", sql))
-        .await
+    Ok(())
+}
+
+fn may_read(of: &Qualified) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT CASE WHEN pg_catalog.has_schema_privilege({}, 'USAGE') THEN pg_catalog.has_table_privilege({}, 'SELECT') ELSE false END",
+        values.text(&of.schema),
+        values.text(of.to_string())
+    );
+    Statement::with(doing(of), sql, values)
 }
 
 pub(in crate::pg) fn primary_key(of: &Qualified) -> Statement {

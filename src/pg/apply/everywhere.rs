@@ -12,20 +12,17 @@ const TRIES: u32 = 20;
 
 const DOING: &str = "asking whether what was committed is to be seen on all servers";
 
-/// Waits until what `backend` committed is to be seen on all servers.
+/// Waits until what `backend` committed is to be seen on all servers. Returns whether it is.
 ///
 /// # Errors
-/// [`Unknown`](crate::ErrorKind::Unknown) where it is not yet.
-pub async fn seen_everywhere(session: &Session, backend: &Backend) -> Result<()> {
+/// [`Database`](crate::ErrorKind::Database) where that cannot be asked.
+pub async fn is_seen_everywhere(session: &Session, backend: &Backend) -> Result<bool> {
     if !session.has_citus {
-        return Ok(());
+        return Ok(true);
     }
-    let mut cause = None;
     for attempt in 0..TRIES {
-        match session.holds(&is_settled(backend)).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(e) => cause = Some(e),
+        if session.holds(&is_settled(backend)).await? {
+            return Ok(true);
         }
         if attempt > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -33,15 +30,17 @@ pub async fn seen_everywhere(session: &Session, backend: &Backend) -> Result<()>
         // Citus does so by itself once a minute; not every role may ask for it.
         let _ = session.run(&recover()).await;
     }
-    let cause = cause.map_or_else(String::new, |e| format!(" ({e:#})"));
-    Err(Error::new(
+    Ok(false)
+}
+
+/// The error for a commit that has happened and is not to be seen everywhere.
+pub fn unseen() -> Error {
+    Error::new(
         ErrorKind::Unknown,
-        format!(
-            "the plan is applied: its commit has happened and will not be undone. But some servers have not made it visible \
-             yet, so that its rows may seem to be missing{cause}. Make no plan until they have: Citus tells them when they can \
-             be reached, or SELECT recover_prepared_transactions()"
-        ),
-    ))
+        "the plan is applied: its commit has happened and will not be undone. But some servers cannot be reached or have not \
+         made it visible yet, so that its rows may seem to be missing. Make no plan until they have: Citus tells them once a \
+         minute, when they can be reached, and SELECT recover_prepared_transactions() does so at once",
+    )
 }
 
 /// Whether no server has a transaction of this process that is prepared and not ended. Their names are

@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::effects::cascades;
-use super::everywhere::seen_everywhere;
+use super::everywhere::is_seen_everywhere;
 use super::staged::Staged;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::ledger;
@@ -28,7 +28,7 @@ pub enum Committed {
     /// It did not happen.
     No(Error),
     /// It happened, and is not to be seen everywhere yet.
-    Unseen(Error),
+    Unseen,
     /// Its answer did not come; the ledger has to be asked.
     Unanswered(Error),
 }
@@ -51,10 +51,11 @@ impl Prepared {
         };
         let application = &self.report.application;
         let committed = match ledger::committed(&session, &self.loader_schema, application).await {
-            Ok(true) => match seen_everywhere(&session, &session.backend).await {
-                Err(e) => Committed::Unseen(e),
-                Ok(()) if session.is_unreplicated() => Committed::Unreplicated,
-                Ok(()) => Committed::Yes,
+            Ok(true) => match is_seen_everywhere(&session, &session.backend).await {
+                Err(e) => Committed::Unanswered(e),
+                Ok(false) => Committed::Unseen,
+                Ok(true) if session.is_unreplicated() => Committed::Unreplicated,
+                Ok(true) => Committed::Yes,
             },
             Ok(false) => Committed::No(
                 Error::database("committing: the server rolled the transaction back").transient(),
