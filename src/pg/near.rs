@@ -101,20 +101,44 @@ pub(in crate::pg) async fn prepare(
     targets: impl Iterator<Item = &Target>,
 ) -> Result<()> {
     for (near, of) in in_shards(targets) {
-        // What a role may not read is not asked about, or refused when it is.
-        if !session.holds(&may_read(of)).await? {
-            continue;
-        }
-        let key = session.column(&primary_key(of)).await?;
-        if key.is_empty() {
-            return Err(Error::config(format!(
-                "{of} is in shards and has no primary key, by which alone its rows could be told apart on several servers: \
-                 tables that refer to it, or to which it refers, cannot be loaded; make one"
-            )));
-        }
-        session.run(&create(near, of, &key)).await?;
+        make_room(session, near, of).await?;
     }
     Ok(())
+}
+
+/// Makes room for the rows by which others are named, where there is none yet.
+///
+/// # Errors
+/// As [`prepare`].
+pub(in crate::pg) async fn prepare_names(session: &Session, lookups: &Lookups) -> Result<()> {
+    for lookup in lookups.all.iter().filter(|lookup| lookup.is_far()) {
+        if !session.holds(&is_there(&lookup.rows)).await? {
+            make_room(session, &lookup.rows, &lookup.relation).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn make_room(session: &Session, near: &Qualified, of: &Qualified) -> Result<()> {
+    // What a role may not read is not asked about, or refused when it is.
+    if !session.holds(&may_read(of)).await? {
+        return Ok(());
+    }
+    let key = session.column(&primary_key(of)).await?;
+    if key.is_empty() {
+        return Err(Error::config(format!(
+            "{of} is in shards and has no primary key, by which alone its rows could be told apart on several servers: \
+             tables that refer to it, or to which it refers, cannot be loaded; make one"
+        )));
+    }
+    session.run(&create(near, of, &key)).await
+}
+
+fn is_there(near: &Qualified) -> Statement {
+    let mut values = Values::default();
+    let near = values.text(near.to_string());
+    let sql = format!("SELECT pg_catalog.to_regclass({near}) IS NOT NULL");
+    Statement::with("looking for rows that were copied", sql, values)
 }
 
 /// Forgets the rows that were copied: they are no longer as they were.

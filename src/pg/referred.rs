@@ -117,6 +117,7 @@ async fn bring(
         lookup.target.base_type_sql,
         text_array(numbers)
     );
+    near::prepare_names(session, lookups).await?;
     near::bring(session, &lookups.near_numbers(lookup, keys)).await
 }
 

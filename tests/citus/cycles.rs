@@ -2,6 +2,7 @@
 
 use crate::cluster::{Cluster, rows};
 use crate::shop::{self, CONFIG, NAMES};
+use crate::support::server::connect;
 use crate::support::{World, number_from};
 
 /// A world without shards.
@@ -31,6 +32,9 @@ fn a_life_cycle_is_that_of_plain_tables() {
         let left = again.entries();
         let left = left.iter().filter(|e| e["action"] != "skip");
         assert_eq!(left.count(), 0);
+        let shown = world.loader(&["audit", "--batch-id", "b", "--table", "carriers"]);
+        let shown = shown.ok().says("ship");
+        assert!(shown.stdout.contains("post"), "{shown}");
         let history = world.loader(&["history"]).ok();
         assert!(history.stdout.contains('b'));
         let audit = world.loader(&["audit", "--batch-id", "b", "--json"]).ok();
@@ -170,18 +174,24 @@ fn what_is_wrong_is_found_as_in_plain_tables() {
 
 #[test]
 fn what_changed_since_is_not_overwritten() {
-    for sql in [
+    let changes = [
         "UPDATE customers SET mail = 'other@x' WHERE customer = 'c3'",
         "UPDATE customers SET mail = 'other@x' WHERE customer = 'c1'",
         "INSERT INTO customers (customer, country, mail) VALUES ('c12', 'NO', 'q@x')",
         "DELETE FROM notes WHERE note = 'note 3'",
         "UPDATE countries SET vat = 1 WHERE code = 'NO'",
         "UPDATE carriers SET name = 'mail' WHERE name = 'post'",
-    ] {
+    ];
+    for (i, sql) in changes.into_iter().enumerate() {
         let world = Cluster::shared().world(&shop::schema(true, 10), CONFIG);
         shop::deliver(&world, "b", 10);
         let plan = world.plan_with("b", &DELETES);
-        let mut client = world.connect();
+        // By way of a worker, too.
+        let by = match i % 2 {
+            0 => &Cluster::shared().coordinator,
+            _ => &Cluster::shared().workers[0],
+        };
+        let mut client = connect(&by.url(&world.database));
         client.batch_execute("BEGIN").unwrap();
         client.batch_execute(sql).unwrap();
         // It is not seen yet, and waited for.
@@ -193,4 +203,55 @@ fn what_changed_since_is_not_overwritten() {
         assert_eq!(world.with(|client| rows(client, &NAMES)), after, "{sql}");
         assert_eq!(world.one("SELECT count(*) FROM loader_ledger"), "0");
     }
+}
+
+#[test]
+fn the_example_is_in_shards() {
+    let schema = include_str!("../../docs/biobank.citus.sql");
+    // The servers of this cluster know each other already.
+    let own = |line: &&str| !line.contains("citus_set_") && !line.contains("citus_add_");
+    let schema: Vec<&str> = schema.lines().filter(own).collect();
+    let config = include_str!("../../tables.yaml");
+    let world = Cluster::shared().world(&schema.join("\n"), config);
+    for (table, record) in [
+        ("subjects", r#"{"global_subject_id": "G2", "center": "B"}"#),
+        (
+            "local_subject_ids",
+            r#"{"global_subject_id": "G2", "center": "B", "local_subject_id": "1", "identifier_type": "primary"}"#,
+        ),
+        (
+            "lcl",
+            r#"{"global_subject_id": "G1", "niddk_no": "N1", "passage_number": 4}"#,
+        ),
+        (
+            "dna",
+            r#"{"global_subject_id": "G2", "sample_id": "D1", "concentration": 2.5}"#,
+        ),
+        (
+            "specimen",
+            r#"{"global_subject_id": "G1", "sample_id": "S1", "volume": null}"#,
+        ),
+    ] {
+        world.put("b", &format!("{table}.ndjson"), record);
+    }
+    let names = ["subjects", "local_subject_ids", "lcl", "dna", "specimen"];
+    let before = world.with(|client| rows(client, &names));
+    let plan = world.plan("b");
+    assert_eq!((plan.count("insert"), plan.count("update")), (3, 2));
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.one("SELECT passage_number FROM lcl WHERE niddk_no = 'N1'"),
+        "4"
+    );
+    world
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "b",
+            "--force",
+            "--max-deletes",
+            "9",
+        ])
+        .ok();
+    assert_eq!(world.with(|client| rows(client, &names)), before);
 }
