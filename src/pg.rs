@@ -19,6 +19,7 @@ pub mod progress;
 pub mod queue;
 pub mod referred;
 pub mod session;
+mod shards;
 pub mod undo;
 pub mod url;
 

@@ -40,7 +40,10 @@ impl<'a> Beside<'a> {
         let key = self.target.key_columns().into_iter();
         let keys = list(key.map(|c| format!("s.{}", c.staged())));
         let keys = format!("SELECT DISTINCT {keys} FROM {} s", self.staged);
-        self.target.table.near(keys, self.keys_equal())
+        Rows {
+            parts: self.target.keys_by_shard(),
+            ..self.target.table.near(keys, self.keys_equal())
+        }
     }
 
     /// For `FROM`: each `s` with each `t` that it finds, or with none.

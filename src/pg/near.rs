@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::sql::{Ident, Literal, Qualified, Statement, Values, all, list};
+use crate::pg::shards::{Part, Parts};
+use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, Values, all, list};
+use crate::table::kind::TableKind;
 use crate::table::lookup::{Lookup, Lookups, Origin};
 use crate::table::schema::{Column, ForeignKey, Table};
 use crate::table::target::Target;
@@ -25,6 +27,8 @@ pub(in crate::pg) struct Rows<'a> {
     pub(in crate::pg) keys: String,
     /// The condition that row `t` is copied for `s`.
     pub(in crate::pg) on: String,
+    /// How these are told apart by shard, where they can be.
+    pub(in crate::pg) parts: Option<Parts<'a>>,
 }
 
 impl Rows<'_> {
@@ -36,7 +40,16 @@ impl Rows<'_> {
         if self.of == self.near {
             return Ok(());
         }
-        if session.execute(&self.copy()).await? > 0 {
+        let copied = match &self.parts {
+            None => session.execute(&self.copy()).await?,
+            Some(parts) => {
+                session.run(&self.forget_keys(parts)).await?;
+                let keys = session.execute(&self.keep_keys(parts)).await?;
+                let copy = |part: &Part| self.copy_part(parts, part);
+                parts.each(session, keys, copy).await?
+            }
+        };
+        if copied > 0 {
             let analyze = format!("ANALYZE {}", self.near);
             session
                 .run(&Statement::new(doing(self.of), analyze))
@@ -46,11 +59,38 @@ impl Rows<'_> {
     }
 
     pub(in crate::pg) fn copy(&self) -> Statement {
-        let Rows { of, near, keys, on } = self;
+        self.copy_where(&self.keys, "")
+    }
+
+    fn copy_where(&self, keys: &str, only: &str) -> Statement {
+        let Rows { of, near, on, .. } = self;
         let sql = format!(
-            "INSERT INTO {near} SELECT t.* FROM ({keys}) s JOIN {of} t ON {on} ON CONFLICT DO NOTHING"
+            "INSERT INTO {near} SELECT t.* FROM ({keys}) s JOIN {of} t ON {on}{only} ON CONFLICT DO NOTHING"
         );
         Statement::new(doing(of), sql)
+    }
+
+    fn forget_keys(&self, parts: &Parts<'_>) -> Statement {
+        Statement::new(doing(self.of), format!("DELETE FROM {}", parts.rows))
+    }
+
+    pub(in crate::pg) fn keep_keys(&self, parts: &Parts<'_>) -> Statement {
+        let value = format!("s.{}", parts.value);
+        let sql = format!(
+            "INSERT INTO {} SELECT {}, s.* FROM ({}) s WHERE {value} IS NOT NULL",
+            parts.rows,
+            parts.shard_of(&value),
+            self.keys
+        );
+        Statement::new(doing(self.of), sql)
+    }
+
+    pub(in crate::pg) fn copy_part(&self, parts: &Parts<'_>, part: &Part) -> Statement {
+        let keys = format!(
+            "SELECT k.* FROM {} k WHERE {} OFFSET 0",
+            parts.rows, part.is_of
+        );
+        self.copy_where(&keys, &format!(" WHERE {}", part.is_there))
     }
 }
 
@@ -100,10 +140,48 @@ pub(in crate::pg) async fn prepare(
     session: &Session,
     targets: impl Iterator<Item = &Target>,
 ) -> Result<()> {
-    for (near, of) in in_shards(targets) {
+    let targets: Vec<&Target> = targets.collect();
+    for (near, of) in in_shards(targets.iter().copied()) {
         make_room(session, near, of).await?;
     }
+    for target in targets {
+        if let Some(create) = target.create_keys() {
+            session.run(&create).await?;
+        }
+    }
     Ok(())
+}
+
+impl Target {
+    /// How keys of rows are told apart by shard, where the natural key says in which one a row is.
+    pub(in crate::pg) fn keys_by_shard(&self) -> Option<Parts<'_>> {
+        let TableKind::Distributed { column } = &self.table.kind else {
+            return None;
+        };
+        let key = self.key_columns().into_iter();
+        let column = key.into_iter().find(|c| c.name == *column)?;
+        Some(Parts {
+            of: &self.table.name,
+            column,
+            rows: Temporary {
+                what: "keys",
+                number: self.place,
+            },
+            value: column.staged(),
+        })
+    }
+
+    fn create_keys(&self) -> Option<Statement> {
+        let parts = self.keys_by_shard()?;
+        let key = self.key_columns().into_iter();
+        let sql = format!(
+            "DROP TABLE IF EXISTS {rows}; CREATE TEMPORARY TABLE {} (_shard int, {}); CREATE INDEX ON {rows} (_shard)",
+            parts.rows.bare(),
+            list(key.map(|c| c.defined_as(c.staged()))),
+            rows = parts.rows,
+        );
+        Some(Statement::new(doing(&self.table.name), sql))
+    }
 }
 
 /// Makes room for the rows by which others are named, where there is none yet.
@@ -196,6 +274,7 @@ impl Table {
             near: &self.rows,
             keys,
             on,
+            parts: None,
         }
     }
 
@@ -231,6 +310,7 @@ impl ForeignKey {
             near: &self.parent_rows,
             keys: format!("SELECT DISTINCT {} FROM {from}", list(columns)),
             on: self.refers("t", "s"),
+            parts: None,
         }
     }
 
@@ -245,6 +325,7 @@ impl ForeignKey {
             near: &self.child_rows,
             keys: format!("SELECT DISTINCT {} FROM {from}", list(columns)),
             on: self.refers("s", "t"),
+            parts: None,
         }
     }
 }
@@ -276,6 +357,7 @@ impl Lookups {
                 near: &lookup.rows,
                 keys,
                 on,
+                parts: None,
             },
         );
         rows
@@ -311,6 +393,7 @@ impl Lookups {
             near: &lookup.rows,
             keys: keys.to_owned(),
             on,
+            parts: None,
         });
         inner_rows
     }

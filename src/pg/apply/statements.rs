@@ -12,6 +12,7 @@ use super::{effects, everywhere, queued, record, undone};
 use crate::pg::fixture::{self, assert_snapshot, looked_up, printed, schema};
 use crate::pg::ledger::UndoneRows;
 use crate::pg::phase::Phase;
+use crate::pg::shards::Part;
 use crate::pg::{Backend, near};
 use crate::plan::{Counts, Header, Kind, TablePlan};
 use crate::sql::{Qualified, Statement};
@@ -131,7 +132,15 @@ fn side_effects() {
 /// The statements of writes; of those beside values, with one row of them.
 fn written(writes: impl IntoIterator<Item = Write>) -> Vec<Statement> {
     let writes = writes.into_iter().flat_map(|write| match write {
-        Write::ByVersion(statement) | Write::Beside(statement) => vec![statement],
+        Write::ByVersion(statement) => vec![statement],
+        Write::Beside(beside) => {
+            let parts = beside.parts(0);
+            let part = Part {
+                is_of: "k._shard = '1'".into(),
+                is_there: "t.\"gsid\" = ANY ('{S1,S2}'::text[])".into(),
+            };
+            vec![beside.collect(&parts), beside.write_part(&parts, &part)]
+        }
         Write::BesideValues(values) => vec![
             values.read(),
             values.write(&["[\"S1\", \"F\", null]".to_owned()]),

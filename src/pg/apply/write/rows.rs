@@ -3,11 +3,16 @@
 //! found by its primary key, beside what is staged on this server. Nobody else writes to such a table meanwhile
 //! (`apply::locked`), so that it is the row that was compared.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::{Context, THIS_VERSION};
 use crate::error::Result;
+use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
-use crate::sql::{Literal, Statement, all, list};
+use crate::pg::shards::{Part, Parts};
+use crate::sql::{Literal, Qualified, Statement, Temporary, all, list};
 use crate::table::kind::TableKind;
+use crate::table::schema::Column;
 
 /// So many rows are sent to a table at once that meets no temporary one.
 const AT_ONCE: usize = 1_000;
@@ -17,9 +22,24 @@ pub(in crate::pg) enum Write {
     /// By the version that was compared.
     ByVersion(Statement),
     /// By the primary key, beside temporary tables, which are sent to where the shards are.
-    Beside(Statement),
+    Beside(Beside),
     /// By the primary key, beside values: a table of which there are copies meets no temporary one.
     BesideValues(Values),
+}
+
+/// A write beside a temporary table of what is written, by shard.
+pub(in crate::pg) struct Beside {
+    doing: String,
+    head: String,
+    end: String,
+    /// What is selected.
+    columns: String,
+    /// For `FROM`, with its condition: where it comes from.
+    from: String,
+    of: Qualified,
+    column: Column,
+    /// The name of that column's values.
+    value: String,
 }
 
 /// A write beside values.
@@ -39,9 +59,8 @@ impl Context<'_> {
     /// Writes. Returns how many rows were touched.
     pub(super) async fn write_rows(&self, write: &Write) -> Result<u64> {
         let values = match write {
-            Write::ByVersion(statement) | Write::Beside(statement) => {
-                return self.session.execute(statement).await;
-            }
+            Write::ByVersion(statement) => return self.session.execute(statement).await,
+            Write::Beside(beside) => return beside.write(self.session).await,
             Write::BesideValues(values) => values,
         };
         let rows = self.session.column(&values.read()).await?;
@@ -50,6 +69,56 @@ impl Context<'_> {
             touched += self.session.execute(&values.write(rows)).await?;
         }
         Ok(touched)
+    }
+}
+
+impl Beside {
+    async fn write(&self, session: &Session) -> Result<u64> {
+        // To drop a table is an effect that nobody planned: each write has its own.
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let parts = self.parts(number);
+        let rows = session.execute(&self.collect(&parts)).await?;
+        session.run(&self.index(&parts)).await?;
+        let written = parts.each(session, rows, |part| self.write_part(&parts, part));
+        written.await
+    }
+
+    pub(in crate::pg) fn parts(&self, number: usize) -> Parts<'_> {
+        Parts {
+            of: &self.of,
+            column: &self.column,
+            rows: Temporary {
+                what: "write",
+                number,
+            },
+            value: self.value.clone(),
+        }
+    }
+
+    pub(in crate::pg) fn collect(&self, parts: &Parts<'_>) -> Statement {
+        let sql = format!(
+            "CREATE TEMPORARY TABLE {} AS SELECT {} AS _shard, {} FROM {}",
+            parts.rows.bare(),
+            parts.shard_of(&self.column.stored("t")),
+            self.columns,
+            self.from
+        );
+        Statement::new(&self.doing, sql)
+    }
+
+    fn index(&self, parts: &Parts<'_>) -> Statement {
+        let rows = parts.rows;
+        let sql = format!("CREATE INDEX ON {rows} (_shard); ANALYZE {rows}");
+        Statement::new(&self.doing, sql)
+    }
+
+    pub(in crate::pg) fn write_part(&self, parts: &Parts<'_>, part: &Part) -> Statement {
+        let sql = format!(
+            "{} (SELECT k.* FROM {} k WHERE {} OFFSET 0) s{} AND {}",
+            self.head, parts.rows, part.is_of, self.end, part.is_there
+        );
+        Statement::new(&self.doing, sql)
     }
 }
 
@@ -116,14 +185,22 @@ impl Staged {
             "{versions} JOIN {} t ON {THIS_VERSION} WHERE true{only}",
             table.rows
         );
-        if matches!(table.kind, TableKind::Distributed { .. }) {
+        if let TableKind::Distributed { column } = &table.kind
+            && let Some(at) = table.identity().iter().position(|(c, _)| c.name == *column)
+            && let Some(column) = table.column(column)
+        {
             let columns = columns.iter();
             let columns = columns.map(|(name, value, _)| format!("{value} AS {name}"));
-            let sql = format!(
-                "{head} (SELECT {} FROM {from} OFFSET 0) s{end}",
-                list(columns)
-            );
-            return Write::Beside(Statement::new(doing, sql));
+            return Write::Beside(Beside {
+                doing,
+                head,
+                end,
+                columns: list(columns),
+                from,
+                of: table.name.clone(),
+                column: column.clone(),
+                value: format!("_k{at}"),
+            });
         }
         Write::BesideValues(Values {
             doing,

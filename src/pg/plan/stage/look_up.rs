@@ -200,6 +200,7 @@ impl Stage<'_> {
                 self.temporary()
             ),
             on: all(equal),
+            parts: None,
         }
     }
 
