@@ -22,7 +22,7 @@ pub(in crate::pg) enum Write {
     /// By the version that was compared.
     ByVersion(Statement),
     /// By the primary key, beside temporary tables, which are sent to where the shards are.
-    Beside(Beside),
+    Beside(Box<Beside>),
     /// By the primary key, beside values: a table of which there are copies meets no temporary one.
     BesideValues(Values),
 }
@@ -191,7 +191,7 @@ impl Staged {
         {
             let columns = columns.iter();
             let columns = columns.map(|(name, value, _)| format!("{value} AS {name}"));
-            return Write::Beside(Beside {
+            return Write::Beside(Box::new(Beside {
                 doing,
                 head,
                 end,
@@ -200,7 +200,7 @@ impl Staged {
                 of: table.name.clone(),
                 column: column.clone(),
                 value: format!("_k{at}"),
-            });
+            }));
         }
         Write::BesideValues(Values {
             doing,
