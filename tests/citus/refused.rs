@@ -77,3 +77,47 @@ fn what_cannot_be_is_said_at_the_plan() {
         .exits(1)
         .says("has triggers (watched)");
 }
+
+#[test]
+fn who_is_no_superuser_can_load() {
+    let schema = "SET client_min_messages = error;
+        CREATE TABLE t (id int PRIMARY KEY, v text);
+        SELECT create_distributed_table('t', 'id');
+        INSERT INTO t VALUES (1, 'a');
+        DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'shard_loader') THEN CREATE ROLE shard_loader LOGIN; END IF; END $$;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON t TO shard_loader;
+        GRANT SELECT, INSERT, UPDATE ON audit_log, loader_ledger, batch_load_log, validation_queue TO shard_loader;
+        GRANT SELECT ON loader_identity TO shard_loader;
+        GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO shard_loader";
+    let world = Cluster::shared().world(schema, "t: {natural_key: [id]}");
+    let server = &Cluster::shared().coordinator;
+    let url = format!(
+        "postgresql://shard_loader@{}:{}/{}",
+        server.host(),
+        server.port(),
+        world.database
+    );
+    world.set("DATABASE_URL", &url);
+    world.put(
+        "b",
+        "t.ndjson",
+        "{\"id\": 1, \"v\": \"b\"}\n{\"id\": 2, \"v\": \"c\"}",
+    );
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT id, v FROM t ORDER BY id"),
+        ["1|b", "2|c"]
+    );
+    world
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "b",
+            "--force",
+            "--max-deletes",
+            "9",
+        ])
+        .ok();
+    assert_eq!(world.rows("SELECT id, v FROM t"), ["1|a"]);
+}
