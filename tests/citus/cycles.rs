@@ -255,3 +255,65 @@ fn the_example_is_in_shards() {
         .ok();
     assert_eq!(world.with(|client| rows(client, &names)), before);
 }
+
+#[test]
+fn partitions_and_schemas_are_in_shards_too() {
+    let schema = "SET client_min_messages = error;
+        CREATE TYPE mood AS ENUM ('sad', 'happy');
+        CREATE TYPE place AS (street text, number int);
+        CREATE TABLE visits (visitor text, day date, mood mood, home place, seen timestamptz[], PRIMARY KEY (visitor, day)) PARTITION BY RANGE (day);
+        CREATE TABLE visits_24 PARTITION OF visits FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+        CREATE TABLE visits_25 PARTITION OF visits FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+        SELECT create_distributed_table('visits', 'visitor');
+        INSERT INTO visits VALUES ('a', '2024-05-06', 'sad', ROW('x', 1), '{2024-05-06 07:00Z}'), ('b', '2025-05-06', 'sad', NULL, NULL);
+        SET citus.enable_schema_based_sharding = on;
+        CREATE SCHEMA lab;
+        CREATE TABLE lab.tubes (id int PRIMARY KEY, label text UNIQUE, of int REFERENCES lab.tubes);
+        INSERT INTO lab.tubes VALUES (1, 'a', NULL), (2, 'b', 1)";
+    let config = "visits: {natural_key: [visitor, day], limits: {delete: 9}}\nlab.tubes: {natural_key: [id], limits: {delete: 9}}";
+    let world = Cluster::shared().world(schema, config);
+    let tables = ["visits", "lab.tubes"];
+    let before = world.with(|client| rows(client, &tables));
+    world.put(
+        "b",
+        "visits.ndjson",
+        concat!(
+            "{\"visitor\": \"a\", \"day\": \"2024-05-06\", \"mood\": \"happy\", \"home\": \"(y,2)\", \"seen\": [\"2024-05-06T08:00:00Z\"]}\n",
+            "{\"visitor\": \"c\", \"day\": \"2025-07-08\", \"mood\": \"sad\"}\n",
+        ),
+    );
+    world.put(
+        "b",
+        "visits/delete/x.ndjson",
+        "{\"visitor\": \"b\", \"day\": \"2025-05-06\"}",
+    );
+    world.put(
+        "b",
+        "lab.tubes.ndjson",
+        "{\"id\": 2, \"label\": \"c\", \"of\": 3}\n{\"id\": 3, \"label\": \"d\"}\n",
+    );
+    let plan = world.plan("b");
+    let kinds = plan.json()["header"]["tables"].to_string();
+    assert!(kinds.contains("\"single_shard\""), "{kinds}");
+    assert_eq!(plan.count("violation"), 0, "{}", plan.lines().join("\n"));
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT id, label, of FROM lab.tubes ORDER BY id"),
+        ["1|a|∅", "2|c|3", "3|d|∅"]
+    );
+    assert_eq!(
+        world.rows("SELECT visitor, mood FROM visits ORDER BY 1"),
+        ["a|happy", "c|sad"]
+    );
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.with(|client| rows(client, &tables)), before);
+    // What stands in a partition cannot be where no partition is.
+    world.put(
+        "c",
+        "visits.ndjson",
+        "{\"visitor\": \"a\", \"day\": \"2030-05-06\"}",
+    );
+    assert_eq!(world.plan("c").count("violation"), 1);
+}

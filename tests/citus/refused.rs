@@ -121,3 +121,20 @@ fn who_is_no_superuser_can_load() {
         .ok();
     assert_eq!(world.rows("SELECT id, v FROM t"), ["1|a"]);
 }
+
+#[test]
+fn a_plan_is_for_the_kind_of_table_that_it_was_made_for() {
+    let schema = "CREATE TABLE t (id int PRIMARY KEY, v text)";
+    let world = Cluster::shared().world(schema, "t: {natural_key: [id]}");
+    world.put("b", "t.ndjson", "{\"id\": 1, \"v\": \"b\"}");
+    let plan = world.plan("b");
+    world.sql("SET client_min_messages = error; SELECT create_distributed_table('t', 'id')");
+    world
+        .loader(&["apply", plan.name(), "--approve", &plan.hash()])
+        .exits(6)
+        .says("the definition of table t");
+    let plan = world.plan("b");
+    let kind = &plan.json()["header"]["tables"][0]["kind"];
+    assert_eq!(kind["distributed"]["column"], "id");
+    world.apply(&plan).ok();
+}
