@@ -10,7 +10,7 @@ mod fixture;
 mod identity;
 pub mod ledger;
 pub mod migrate;
-mod near;
+pub mod near;
 mod phase;
 pub mod plan;
 mod pooler;

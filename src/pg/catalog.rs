@@ -206,9 +206,6 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
     }
     far::describe(&table_kind, &mut hasher);
     let mut unique: Vec<_> = unique.iter().map(decode::unique_index).collect();
-    let triggered: Vec<String> = triggers.iter().map(|r| r.get(0)).collect();
-    let has_rules = description.iter().any(|line| line.starts_with("rule "));
-    far::check(&qualified, &table_kind, &unique, &triggered, has_rules)?;
     if table_kind.is_far() {
         // As with foreign keys.
         unique.iter_mut().for_each(|index| index.immediate = true);
@@ -224,7 +221,8 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         foreign_keys,
         referrers,
         checks: checks.iter().map(decode::check).collect(),
-        triggers: triggered,
+        triggers: triggers.iter().map(|r| r.get(0)).collect(),
+        rules: description.iter().any(|line| line.starts_with("rule ")),
         column_triggers: triggers.iter().any(|r| r.get(1)),
         fingerprint: format!("sha256:{}", hex(&hasher.finalize())),
     }))

@@ -178,6 +178,7 @@ fn table(oid: u32, name: &str) -> Table {
         referrers: Vec::new(),
         checks: Vec::new(),
         triggers: Vec::new(),
+        rules: false,
         column_triggers: false,
         fingerprint: String::new(),
     }

@@ -1,6 +1,6 @@
 //! Rows of tables in shards, brought near: copied as they are into temporary tables of this server, where all
 //! that is asked of rows can be asked. What a table in shards does not take stands here and in
-//! `apply::write::far` alone.
+//! `apply::write::rows` alone.
 //!
 //! Copied are the rows that matter, before each question: those with the keys of what is staged, those to which
 //! they refer, those that refer to them. A row is copied once, by its primary key.
@@ -15,6 +15,7 @@ use crate::table::kind::TableKind;
 use crate::table::lookup::{Lookup, Lookups, Origin};
 use crate::table::schema::{Column, ForeignKey, Table};
 use crate::table::target::Target;
+use crate::types::Kind;
 
 /// Which rows of a table are copied.
 #[derive(Debug, Clone)]
@@ -132,6 +133,32 @@ fn in_shards<'t>(
     found
 }
 
+/// That a table in shards can be loaded: its rows are told apart by a primary key, and nothing runs on other servers
+/// unseen.
+///
+/// # Errors
+/// [`Config`](crate::ErrorKind::Config).
+pub fn can_be_loaded(table: &Table) -> Result<()> {
+    let Table { name, kind, .. } = table;
+    let refused = |what: String| Err(Error::config(format!("{name} is {kind} and has {what}")));
+    if !kind.is_far() {
+        Ok(())
+    } else if !table.unique.iter().any(|index| index.primary) {
+        refused(
+            "no primary key, by which alone its rows could be told apart on several servers; make one".to_owned(),
+        )
+    } else if table.rules {
+        refused("rules, which write where it is not seen; drop them".to_owned())
+    } else if !table.triggers.is_empty() {
+        refused(format!(
+            "triggers ({}), which may run on other servers, where it is not seen what they change; drop them",
+            table.triggers.join(", ")
+        ))
+    } else {
+        Ok(())
+    }
+}
+
 /// Makes room for the rows that will be copied for these tables, which only then can be asked about.
 ///
 /// # Errors
@@ -141,6 +168,9 @@ pub(in crate::pg) async fn prepare(
     targets: impl Iterator<Item = &Target>,
 ) -> Result<()> {
     let targets: Vec<&Target> = targets.collect();
+    targets
+        .iter()
+        .try_for_each(|target| can_be_loaded(&target.table))?;
     for (near, of) in in_shards(targets.iter().copied()) {
         make_room(session, near, of).await?;
     }
@@ -165,7 +195,7 @@ impl Target {
             column,
             rows: Temporary {
                 what: "keys",
-                number: self.place,
+                number: usize::try_from(self.table.oid).ok()?,
             },
             value: column.staged(),
         })
@@ -278,15 +308,18 @@ impl Table {
         }
     }
 
-    /// The row with the least value in a column.
-    pub(in crate::pg) fn near_first(&self, column: &Column) -> Rows<'_> {
+    /// The row with the least number in a column; `None` of a column that holds no numbers.
+    pub(in crate::pg) fn near_least(&self, column: &Column) -> Option<Rows<'_>> {
+        if !matches!(column.kind, Kind::Integer | Kind::Decimal(_)) {
+            return None;
+        }
         let name = Ident(&column.name);
         let least = format!(
             "SELECT pg_catalog.min(x.{name}) AS least FROM {} x",
             self.name
         );
         let on = column.equality.equal(format_args!("t.{name}"), "s.least");
-        self.near(least, on)
+        Some(self.near(least, on))
     }
 
     /// The columns of the primary key, with their equality: what tells rows in shards apart.

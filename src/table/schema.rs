@@ -250,6 +250,8 @@ pub struct Table {
     pub checks: Vec<Check>,
     /// Names of the users' enabled triggers.
     pub triggers: Vec<String>,
+    /// Whether it has rules.
+    pub rules: bool,
     /// Whether a trigger is bound to columns (`UPDATE OF`).
     pub column_triggers: bool,
     /// SHA-256 over a description of everything that decides what a write does, as `sha256:…`.

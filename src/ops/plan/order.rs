@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::PlanRequest;
 use crate::error::{Error, Remedy, Result};
 use crate::ops::targets::{Needs, check_limits, dependencies};
-use crate::pg::{Session, catalog};
+use crate::pg::{Session, catalog, near};
 use crate::sql::Qualified;
 use crate::table::config::TableConfig;
 use crate::table::graph;
@@ -89,6 +89,7 @@ pub(super) async fn order(
     });
     let mut targets = Vec::new();
     for (place, (name, table)) in found.enumerate() {
+        near::can_be_loaded(&table)?;
         let mut own = config.resolve(&name, &table)?;
         if let Some(strategy) = request.strategy {
             own.update_strategy = strategy;

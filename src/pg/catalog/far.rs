@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Qualified, Statement};
 use crate::table::kind::TableKind;
-use crate::table::schema::{ForeignKey, UniqueIndex};
+use crate::table::schema::ForeignKey;
 
 /// The tables that are in shards, by object id.
 #[derive(Debug, Default)]
@@ -74,40 +74,4 @@ pub(super) fn describe(kind: &TableKind, hasher: &mut Sha256) {
     if kind.is_far() {
         hasher.update(format!("kind {kind}\n").as_bytes());
     }
-}
-
-/// That a table in shards can be loaded: its rows are told apart by a primary key, and nothing runs on other
-/// servers unseen.
-///
-/// # Errors
-/// [`Config`](crate::ErrorKind::Config).
-pub(super) fn check(
-    name: &Qualified,
-    kind: &TableKind,
-    unique: &[UniqueIndex],
-    triggers: &[String],
-    has_rules: bool,
-) -> Result<()> {
-    if !kind.is_far() {
-        return Ok(());
-    }
-    if !unique.iter().any(|index| index.primary) {
-        return Err(Error::config(format!(
-            "{name} is {kind} and has no primary key, by which alone its rows could be told apart on several servers; make \
-             one"
-        )));
-    }
-    if has_rules {
-        return Err(Error::config(format!(
-            "{name} is {kind} and has rules, which write where it is not seen; drop them"
-        )));
-    }
-    if !triggers.is_empty() {
-        return Err(Error::config(format!(
-            "{name} is {kind} and has triggers ({}), which run on other servers, where it is not seen what they change; \
-             drop them",
-            triggers.join(", ")
-        )));
-    }
-    Ok(())
 }

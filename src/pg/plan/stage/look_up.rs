@@ -112,9 +112,10 @@ async fn look_up(
                 && let Some(statement) = stages[p].number(number)
             {
                 let column = &stages[p].target.table.columns[number];
-                let least = stages[p].target.table.near_first(column);
-                let own = stages[p].beside().near();
-                near::bring(session, &[least, own]).await?;
+                if let Some(least) = stages[p].target.table.near_least(column) {
+                    least.bring(session).await?;
+                }
+                stages[p].beside().near().bring(session).await?;
                 session.run(&statement).await?;
             }
             if !lookup.is_by(&stages[p].target.config.natural_key) {
