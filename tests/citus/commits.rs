@@ -31,12 +31,12 @@ fn settle(world: &World) {
 
 #[test]
 fn cuts_at_the_end_of_a_distributed_transaction() {
-    let cluster = Cluster::shared();
-    let wires = [0, 1].map(|i| Wire::to(cluster.workers[i].port()));
+    let cluster = Cluster::start();
+    let wires = [0, 1].map(|i| Wire::to(cluster.workers[i].port));
     let ports = [wires[0].port, wires[1].port];
     let mut ended = std::collections::BTreeMap::new();
     for round in 0..number_from("CITUS_CUTS", 12) {
-        let world = cluster.world_by(ports, &shop::schema(true, 20), CONFIG);
+        let world = cluster.world_by(&ports, &shop::schema(true, 20), CONFIG);
         world.set("MAX_RETRIES", "0");
         let (before, _, plan) = before_and_after(&world, 20);
         let cut = Cut {
@@ -106,9 +106,9 @@ fn a_worker_that_goes_down_takes_the_whole_load_with_it() {
         "CITUS_STOP_AFTER",
         600,
     )));
-    cluster.workers[1].stop_immediate().unwrap();
+    cluster.own[2].stop_immediate().unwrap();
     let run = running.finish();
-    cluster.workers[1].restart().unwrap();
+    cluster.own[2].restart().unwrap();
     settle(&world);
     let after = world.with(|client| rows(client, &NAMES));
     match world.one("SELECT count(*) FROM loader_ledger").as_str() {

@@ -90,13 +90,8 @@ fn who_is_no_superuser_can_load() {
         GRANT SELECT ON loader_identity TO shard_loader;
         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO shard_loader";
     let world = Cluster::shared().world(schema, "t: {natural_key: [id]}");
-    let server = &Cluster::shared().coordinator;
-    let url = format!(
-        "postgresql://shard_loader@{}:{}/{}",
-        server.host(),
-        server.port(),
-        world.database
-    );
+    let coordinator = &Cluster::shared().coordinator;
+    let url = coordinator.url_as("shard_loader", &world.database);
     world.set("DATABASE_URL", &url);
     world.put(
         "b",

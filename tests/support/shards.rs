@@ -33,30 +33,34 @@ pub fn start(settings: &[(&str, &str)]) -> Postgres {
         .unwrap_or_else(|e| panic!("a server with Citus: {e}"))
 }
 
-/// Makes the database at `url` the coordinator of those of `workers`, which are reached at these ports; without any,
-/// it has shards itself.
-pub fn make(url: &str, workers: &[(String, u16)]) {
+/// A worker's database, and how the others reach its server.
+pub struct Worker {
+    pub url: String,
+    pub host: String,
+    pub port: u16,
+}
+
+/// Makes the database at `url`, which is reached at this host and port, the coordinator of those of `workers`;
+/// without any, it has shards itself.
+pub fn make(url: &str, (host, port): (&str, u16), workers: &[Worker]) {
     // Two at once would be in each other's way.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    for (url, _) in workers {
-        connect(url)
+    for worker in workers {
+        connect(&worker.url)
             .batch_execute("CREATE EXTENSION citus")
             .unwrap();
     }
     let mut client = connect(url);
-    let config: postgres::Config = url.parse().unwrap();
-    let own = config.get_ports()[0];
     let mut sql = format!(
-        "SET client_min_messages = error; CREATE EXTENSION citus; SELECT citus_set_coordinator_host('127.0.0.1', {own});"
+        "SET client_min_messages = error; CREATE EXTENSION citus; SELECT citus_set_coordinator_host('{host}', {port});"
     );
-    for (_, port) in workers {
-        sql += &format!("SELECT citus_add_node('127.0.0.1', {port});");
+    for Worker { host, port, .. } in workers {
+        sql += &format!("SELECT citus_add_node('{host}', {port});");
     }
     if workers.is_empty() {
-        sql += &format!(
-            "SELECT citus_set_node_property('127.0.0.1', {own}, 'shouldhaveshards', true);"
-        );
+        sql +=
+            &format!("SELECT citus_set_node_property('{host}', {port}, 'shouldhaveshards', true);");
     }
     client.batch_execute(&sql).unwrap();
 }

@@ -76,8 +76,12 @@ impl World {
     }
 
     fn make(server: &Postgres, database: String) -> World {
+        World::make_at(server.url(&database), database)
+    }
+
+    fn make_at(url: String, database: String) -> World {
         let world = World {
-            url: server.url(&database),
+            url,
             database,
             s3: None,
             folder: tempfile::tempdir().unwrap(),
@@ -93,7 +97,8 @@ impl World {
 
     fn prepared(self, schema: &str, tables: &str) -> World {
         if shards::are_asked_for() {
-            shards::make(&self.url, &[]);
+            let server = server::shared();
+            shards::make(&self.url, (&server.host(), server.port()), &[]);
         }
         self.sql(schema);
         self.distribute();
@@ -108,10 +113,10 @@ impl World {
         }
     }
 
-    /// A world in this database, with its tables and what `tables` (YAML) says of them, and batches in the folder
-    /// `source`.
-    pub fn of(server: &Postgres, database: String, schema: &str, tables: &str) -> World {
-        let world = World::make(server, database);
+    /// A world in the database at `url`, with its tables and what `tables` (YAML) says of them, and batches in the
+    /// folder `source`.
+    pub fn at(url: String, database: String, schema: &str, tables: &str) -> World {
+        let world = World::make_at(url, database);
         server::migrate(&world.url);
         world.set("LOADER_QUEUE", "off");
         // To put a table in shards is a transaction of its own.
