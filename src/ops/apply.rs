@@ -249,8 +249,13 @@ async fn ask(
     let committed = ledger::committed(&session, schema, &report.application).await?;
     Ok(match (committed, waits) {
         (true, true) => Fate::Unreplicated,
-        (true, false) if apply::is_seen_everywhere(&session, backend).await? => Fate::Committed,
-        (true, false) => Fate::Unseen,
+        (true, false) => {
+            let in_shards = plan.plan().header.is_in_shards();
+            match apply::is_seen_everywhere(&session, backend, in_shards).await? {
+                true => Fate::Committed,
+                false => Fate::Unseen,
+            }
+        }
         (false, _) => Fate::RolledBack,
     })
 }

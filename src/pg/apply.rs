@@ -172,6 +172,7 @@ pub async fn attempt(
     Ok(Attempt::Ready(Box::new(Prepared {
         locked,
         loader_schema: options.loader_schema.clone(),
+        in_shards: file.header.is_in_shards(),
         report,
     })))
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
+use crate::pg::privileges::may_read;
 use crate::pg::shards::{Part, Parts};
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, Values, all, list};
 use crate::table::kind::TableKind;
@@ -229,7 +230,7 @@ pub(in crate::pg) async fn prepare_names(session: &Session, lookups: &Lookups) -
 
 async fn make_room(session: &Session, near: &Qualified, of: &Qualified) -> Result<()> {
     // What a role may not read is not asked about, or refused when it is.
-    if !session.holds(&may_read(of)).await? {
+    if !session.holds(&may_read(doing(of), [of])).await? {
         return Ok(());
     }
     let key = session.column(&primary_key(of)).await?;
@@ -258,22 +259,12 @@ pub(in crate::pg) async fn forget(
     targets: impl Iterator<Item = &Target>,
 ) -> Result<()> {
     for (near, of) in in_shards(targets) {
-        if session.holds(&may_read(of)).await? {
+        if session.holds(&may_read(doing(of), [of])).await? {
             let forget = format!("TRUNCATE {near}");
             session.run(&Statement::new(doing(of), forget)).await?;
         }
     }
     Ok(())
-}
-
-fn may_read(of: &Qualified) -> Statement {
-    let mut values = Values::default();
-    let sql = format!(
-        "SELECT CASE WHEN pg_catalog.has_schema_privilege({}, 'USAGE') THEN pg_catalog.has_table_privilege({}, 'SELECT') ELSE false END",
-        values.text(&of.schema),
-        values.text(of.to_string())
-    );
-    Statement::with(doing(of), sql, values)
 }
 
 pub(in crate::pg) fn primary_key(of: &Qualified) -> Statement {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::pg::Session;
-use crate::sql::{Ident, Qualified, Statement, Values};
+use crate::sql::{Ident, Qualified, Statement, Values, all};
 
 /// What a role must be able to do with an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,4 +93,23 @@ fn ask(wanted: &[Wanted]) -> Statement {
         values.texts(asked().map(|(.., privilege)| privilege)),
     );
     Statement::with("asking for privileges", sql, values)
+}
+
+/// Whether the role may read these tables. A name in a schema that it may not use is not even looked up.
+pub(in crate::pg) fn may_read<'t>(
+    doing: impl Into<String>,
+    tables: impl IntoIterator<Item = &'t Qualified>,
+) -> Statement {
+    let mut values = Values::default();
+    let tables: Vec<&Qualified> = tables.into_iter().collect();
+    let may = tables.into_iter().map(|table| {
+        format!(
+            "CASE WHEN pg_catalog.has_schema_privilege({}, 'USAGE') \
+               THEN pg_catalog.has_table_privilege({}, 'SELECT') ELSE false END",
+            values.text(&table.schema),
+            values.text(table.to_string())
+        )
+    });
+    let sql = format!("SELECT {}", all(may));
+    Statement::with(doing, sql, values)
 }

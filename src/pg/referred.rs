@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
+use crate::pg::privileges::may_read;
 use crate::pg::{Session, catalog, near};
 use crate::plan::{Value, Values};
-use crate::sql::{Literal, Statement, Values as Bound, all, text_array};
+use crate::sql::{Literal, Statement, Values as Bound, text_array};
 use crate::table::config::TableConfig;
 use crate::table::lookup::{Lookup, Lookups};
 use crate::table::schema::Table;
@@ -41,8 +42,10 @@ impl Referred {
             let Some(numbers) = numbers.get(column) else {
                 continue;
             };
+            let relations = lookups.all.iter().map(|lookup| &lookup.relation);
+            let may_be_read = may_read("asking for privileges", relations);
             // A statement that fails would end the transaction in which it is asked.
-            if !session.holds(&may_be_read(lookups)).await.unwrap_or(false) {
+            if !session.holds(&may_be_read).await.unwrap_or(false) {
                 continue;
             }
             if bring(session, lookups, lookup, numbers).await.is_err() {
@@ -119,19 +122,6 @@ async fn bring(
     );
     near::prepare_names(session, lookups).await?;
     near::bring(session, &lookups.near_numbers(lookup, keys)).await
-}
-
-/// Whether the role may read the tables in which is looked up.
-fn may_be_read(lookups: &Lookups) -> Statement {
-    let may = lookups.all.iter().map(|lookup| {
-        let (schema, table) = (&lookup.relation.schema, lookup.relation.to_string());
-        format!(
-            "pg_catalog.has_schema_privilege({}, 'USAGE') AND pg_catalog.has_table_privilege({}, 'SELECT')",
-            Literal(schema),
-            Literal(&table)
-        )
-    });
-    Statement::new("asking for privileges", format!("SELECT {}", all(may)))
 }
 
 fn named(lookups: &Lookups, lookup: &Lookup, numbers: &BTreeSet<String>) -> Statement {

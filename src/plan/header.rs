@@ -172,6 +172,11 @@ pub struct Header {
 }
 
 impl Header {
+    /// Whether some of its tables are in shards.
+    pub fn is_in_shards(&self) -> bool {
+        self.tables.iter().any(|t| t.table_kind.is_far())
+    }
+
     /// A header that says nothing but this.
     pub(crate) fn empty(kind: Kind, batch_id: &str) -> Header {
         Header {

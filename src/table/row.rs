@@ -136,7 +136,8 @@ pub fn same_bytes(left: impl Display, right: impl Display) -> String {
     format!("ROW({left})::record OPERATOR(pg_catalog.*=) ROW({right})::record")
 }
 
-fn text(value: &str, text_cast: bool) -> String {
+/// What the type of a value prints of it, as SQL; whether a cast to text is that, is known.
+pub fn text(value: &str, text_cast: bool) -> String {
     if text_cast {
         format!("({value})::pg_catalog.text")
     } else {

@@ -2,19 +2,18 @@
 
 use crate::cluster::{Cluster, rows};
 use crate::shop::{self, CONFIG, NAMES};
-use crate::support::{World, number_from};
+use crate::support::{Plan, World, number_from};
 use crate::wire::{Cut, Place, Wire};
 
-/// The rows that a world has before a batch and after it.
-fn before_and_after(world: &World, n: u64) -> (Vec<String>, Vec<String>, crate::support::Plan) {
+/// The rows that a world has before a batch, and the plan of it.
+fn before(world: &World, n: u64) -> (Vec<String>, Plan) {
     let before = world.with(|client| rows(client, &NAMES));
     shop::deliver(world, "b", n);
-    let plan = world.plan_with("b", &["--max-deletes", "100%"]);
-    world
-        .loader(&["apply", plan.name(), "--approve", &plan.hash(), "--dry-run"])
-        .ok();
+    let plan = world.plan_with("b", &shop::DELETES);
+    let rehearse = ["apply", plan.name(), "--approve", &plan.hash(), "--dry-run"];
+    world.loader(&rehearse).ok();
     assert_eq!(world.with(|client| rows(client, &NAMES)), before);
-    (before, Vec::new(), plan)
+    (before, plan)
 }
 
 /// Waits until no transaction is prepared anywhere.
@@ -38,7 +37,7 @@ fn cuts_at_the_end_of_a_distributed_transaction() {
     for round in 0..number_from("CITUS_CUTS", 12) {
         let world = cluster.world_by(&ports, &shop::schema(true, 20), CONFIG);
         world.set("MAX_RETRIES", "0");
-        let (before, _, plan) = before_and_after(&world, 20);
+        let (before, plan) = before(&world, 20);
         let cut = Cut {
             at: ["PREPARE TRANSACTION", "COMMIT PREPARED"][usize::try_from(round % 2).unwrap()],
             place: [Place::Before, Place::After][usize::try_from(round / 2 % 2).unwrap()],
@@ -58,15 +57,7 @@ fn cuts_at_the_end_of_a_distributed_transaction() {
         if let (Some(now), 0) = (&now, said) {
             // "Applied" means that everybody sees it.
             assert_ne!(*now, before, "{cut:?}");
-            let left = world.plan_with("b", &["--max-deletes", "100%"]);
-            assert_eq!(
-                left.entries()
-                    .iter()
-                    .filter(|e| e["action"] != "skip")
-                    .count(),
-                0,
-                "{cut:?}"
-            );
+            shop::nothing_is_left(&world);
         }
         settle(&world);
         let after = world.with(|client| rows(client, &NAMES));
@@ -79,15 +70,7 @@ fn cuts_at_the_end_of_a_distributed_transaction() {
             }
         }
         if in_ledger == "1" {
-            let left = world.plan_with("b", &["--max-deletes", "100%"]);
-            assert_eq!(
-                left.entries()
-                    .iter()
-                    .filter(|e| e["action"] != "skip")
-                    .count(),
-                0,
-                "{cut:?}"
-            );
+            shop::nothing_is_left(&world);
         }
         *ended.entry((was_cut, cut.at, said)).or_insert(0) += 1;
     }
@@ -100,7 +83,7 @@ fn a_worker_that_goes_down_takes_the_whole_load_with_it() {
     let mut cluster = Cluster::start();
     let world = cluster.world(&shop::schema(true, 300), CONFIG);
     world.set("MAX_RETRIES", "0");
-    let (before, _, plan) = before_and_after(&world, 300);
+    let (before, plan) = before(&world, 300);
     let running = world.spawn(&["apply", plan.name(), "--approve", &plan.hash()]);
     std::thread::sleep(std::time::Duration::from_millis(number_from(
         "CITUS_STOP_AFTER",

@@ -1,7 +1,7 @@
 //! The whole of a life cycle: plans are those of plain tables, rows become what they become there, and are put back.
 
 use crate::cluster::{Cluster, rows};
-use crate::shop::{self, CONFIG, NAMES};
+use crate::shop::{self, CONFIG, DELETES, NAMES};
 use crate::support::server::connect;
 use crate::support::{World, number_from};
 
@@ -11,8 +11,6 @@ fn plain(n: u64) -> World {
     world.set("LOADER_QUEUE", "off");
     world
 }
-
-const DELETES: [&str; 2] = ["--max-deletes", "100%"];
 
 #[test]
 fn a_life_cycle_is_that_of_plain_tables() {
@@ -28,10 +26,7 @@ fn a_life_cycle_is_that_of_plain_tables() {
         world.check(&plan).ok();
         world.apply(&plan).ok();
         let after = world.with(|client| rows(client, &NAMES));
-        let again = world.plan_with("b", &DELETES);
-        let left = again.entries();
-        let left = left.iter().filter(|e| e["action"] != "skip");
-        assert_eq!(left.count(), 0);
+        shop::nothing_is_left(world);
         let shown = world.loader(&["audit", "--batch-id", "b", "--table", "carriers"]);
         let shown = shown.ok().says("ship");
         assert!(shown.stdout.contains("post"), "{shown}");
@@ -54,7 +49,7 @@ fn a_life_cycle_is_that_of_plain_tables() {
         let back: Vec<&String> = back.iter().filter(stays).collect();
         let before: Vec<&String> = before.iter().filter(stays).collect();
         assert_eq!(back, before);
-        told.push((shop::entries(&plan), after, audit.stdout.lines().count()));
+        told.push((plan.entries(), after, audit.stdout.lines().count()));
     }
     let [
         (plain, plain_rows, plain_audit),

@@ -133,3 +133,32 @@ fn a_plan_is_for_the_kind_of_table_that_it_was_made_for() {
     assert_eq!(kind["distributed"]["column"], "id");
     world.apply(&plan).ok();
 }
+
+#[test]
+fn who_keeps_what_others_refer_to_by_is_no_hindrance() {
+    let schema = "SET client_min_messages = error;
+        CREATE TABLE parents (id int PRIMARY KEY, code text UNIQUE, v text);
+        SELECT create_reference_table('parents');
+        CREATE TABLE kids (id int PRIMARY KEY, code text);
+        SELECT create_reference_table('kids');
+        ALTER TABLE kids ADD FOREIGN KEY (code) REFERENCES parents (code) ON UPDATE CASCADE;
+        INSERT INTO parents VALUES (1, 'a', 'x'), (2, 'b', 'x');
+        INSERT INTO kids VALUES (1, 'a')";
+    let world = Cluster::shared().world(schema, "parents: {natural_key: [id]}");
+    world.put(
+        "b",
+        "parents.ndjson",
+        "{\"id\": 1, \"code\": \"a\", \"v\": \"y\"}\n{\"id\": 2, \"code\": \"c\", \"v\": \"x\"}",
+    );
+    let plan = world.plan("b");
+    // What would follow, does not.
+    world.sql("INSERT INTO kids VALUES (2, 'b')");
+    let apply = ["apply", plan.name(), "--approve", &plan.hash()];
+    world.loader(&apply).exits(4).says("change 1 row of table");
+    world.sql("DELETE FROM kids WHERE id = 2");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT id, code, v FROM parents ORDER BY id"),
+        ["1|a|y", "2|c|x"]
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::support::{Plan, World};
+use crate::support::World;
 
 /// Its tables, each with how it is put in shards.
 const TABLES: [(&str, &str, &str); 6] = [
@@ -137,7 +137,13 @@ pub fn deliver(world: &World, batch: &str, n: u64) {
     );
 }
 
-/// What a plan says, but for its header.
-pub fn entries(plan: &Plan) -> Vec<serde_json::Value> {
-    plan.entries()
+pub const DELETES: [&str; 2] = ["--max-deletes", "100%"];
+
+/// That a new plan of the batch changes nothing.
+#[track_caller]
+pub fn nothing_is_left(world: &World) {
+    let again = world.plan_with("b", &DELETES);
+    let news = again.entries();
+    let news: Vec<_> = news.iter().filter(|e| e["action"] != "skip").collect();
+    assert!(news.is_empty(), "{news:?}");
 }

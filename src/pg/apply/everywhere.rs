@@ -12,12 +12,17 @@ const TRIES: u32 = 20;
 
 const DOING: &str = "asking whether what was committed is to be seen on all servers";
 
-/// Waits until what `backend` committed is to be seen on all servers. Returns whether it is.
+/// Waits until what `backend` committed, to tables in shards or to none, is to be seen on all servers. Returns whether
+/// it is.
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database) where that cannot be asked.
-pub async fn is_seen_everywhere(session: &Session, backend: &Backend) -> Result<bool> {
-    if !session.has_citus {
+pub async fn is_seen_everywhere(
+    session: &Session,
+    backend: &Backend,
+    in_shards: bool,
+) -> Result<bool> {
+    if !in_shards {
         return Ok(true);
     }
     for attempt in 0..TRIES {

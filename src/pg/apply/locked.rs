@@ -15,6 +15,8 @@ use crate::table::target::Guard;
 pub struct Prepared {
     pub(super) locked: Locked,
     pub(super) loader_schema: String,
+    /// Whether it wrote to other servers.
+    pub(super) in_shards: bool,
     /// What it did.
     pub report: Report,
 }
@@ -45,13 +47,14 @@ impl Prepared {
         if let Err(e) = self.locked.hear().await {
             return (self.report, Committed::No(e));
         }
+        let in_shards = self.in_shards;
         let session = match self.locked.commit().await {
             Ok(session) => session,
             Err(e) => return (self.report, Committed::Unanswered(e)),
         };
         let application = &self.report.application;
         let committed = match ledger::committed(&session, &self.loader_schema, application).await {
-            Ok(true) => match is_seen_everywhere(&session, &session.backend).await {
+            Ok(true) => match is_seen_everywhere(&session, &session.backend, in_shards).await {
                 Err(e) => Committed::Unanswered(e),
                 Ok(false) => Committed::Unseen,
                 Ok(true) if session.is_unreplicated() => Committed::Unreplicated,

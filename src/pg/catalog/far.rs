@@ -42,7 +42,7 @@ impl Far {
         Ok(Far(kinds.collect::<Result<_>>()?))
     }
 
-    /// The kind of the table `name`, of which `pg_class` has this `relkind`.
+    /// The kind of a table, of which `pg_class` has this `relkind`.
     pub(super) fn kind(&self, oid: u32, relkind: &str) -> TableKind {
         let local = match relkind {
             "p" => TableKind::Partitioned,
@@ -57,15 +57,10 @@ impl Far {
         kind.map_or_else(|| name.clone(), |kind| kind.rows(name, oid))
     }
 
-    /// Whether rows that refer by this key are in shards.
-    fn holds_child(&self, key: &ForeignKey) -> bool {
-        self.0.contains_key(&key.child_oid)
-    }
-
     /// A key of rows in shards is checked after each statement there: whether it may be checked later is not
     /// said to the servers that have them.
     pub(super) fn at_once(&self, key: &mut ForeignKey) {
-        key.deferrable &= !self.holds_child(key);
+        key.deferrable &= !self.0.contains_key(&key.child_oid);
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::Undo;
 use crate::error::{Error, Result};
+use crate::pg::privileges::may_read;
 use crate::pg::referred::{self, Referred};
 use crate::pg::{Session, catalog, ledger};
 use crate::plan::masking::Mask;
 use crate::plan::{LedgerTable, Referrer, ReferrerReport, Values as Key};
-use crate::sql::{Literal, Statement, Values, any, list};
+use crate::sql::{Literal, Statement, any, list};
 use crate::table::row::keys_equal;
 use crate::table::schema::{ForeignKey, Table};
 
@@ -235,12 +236,5 @@ pub(super) fn doing(key: &ForeignKey) -> String {
 }
 
 pub(super) fn can_read_child(key: &ForeignKey) -> Statement {
-    let mut values = Values::default();
-    let sql = format!(
-        "SELECT pg_catalog.has_schema_privilege({}, 'USAGE') \
-           AND pg_catalog.has_table_privilege({}::pg_catalog.oid, 'SELECT')",
-        values.text(&key.child.schema),
-        key.child_oid
-    );
-    Statement::with(doing(key), sql, values)
+    may_read(doing(key), [&key.child])
 }

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{CHANGED, Fate};
-use crate::sql::{Ident, Statement, list};
+use crate::pg::apply::write::writes;
+use crate::sql::{Ident, Statement, any, list};
 use crate::table::row::keys_equal;
 use crate::table::schema::ForeignKey;
 
@@ -58,7 +59,7 @@ pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) ->
         };
         let is_allowed = |key: &ForeignKey| allowed.iter().any(|name| key.child.is_meant_by(name));
         for (key, action) in keys(staged, &counts).filter(|(key, _)| !is_allowed(key)) {
-            let from = staged.changing(action);
+            let from = staged.changing(key, action);
             key.near_children(&from).bring(session).await?;
             let child = tables.iter().find(|t| t.target.table.name == key.child);
             let count = staged.count_followers(key, &from, child);
@@ -80,11 +81,16 @@ pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) ->
 }
 
 impl Staged {
-    /// For `FROM`, with its condition: rows `p` that are deleted, or that are updated.
-    fn changing(&self, action: Action) -> String {
+    /// For `FROM`, with its condition: rows `p` that are deleted, or of which what `key` refers to is updated.
+    fn changing(&self, key: &ForeignKey, action: Action) -> String {
         let which = match action {
             Action::Delete => format!("s._a = {} AND NOT s._soft", Fate::Delete),
-            _ => format!("s._a = {}", Fate::Update),
+            _ => {
+                let columns = self.columns.iter().enumerate();
+                let referred = columns.filter(|(_, c)| key.parent_columns.contains(c));
+                let written = any(referred.map(|(i, _)| writes("s", i)));
+                format!("s._a = {} AND {written}", Fate::Update)
+            }
         };
         format!(
             "{versions} b JOIN {staged} s ON s._n = b._n JOIN {rows} p ON p.tableoid = b._table AND p.ctid = b._tid WHERE {which}",

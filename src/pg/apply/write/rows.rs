@@ -10,8 +10,9 @@ use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
 use crate::pg::shards::{Part, Parts};
-use crate::sql::{Literal, Qualified, Statement, Temporary, all, list};
+use crate::sql::{Literal, Qualified, Statement, Temporary, all, list, text_array};
 use crate::table::kind::TableKind;
+use crate::table::row::text;
 use crate::table::schema::Column;
 
 /// So many rows are sent to a table at once that meets no temporary one.
@@ -125,14 +126,11 @@ impl Beside {
 impl Values {
     /// Reads them, each row as JSON of texts.
     pub(in crate::pg) fn read(&self) -> Statement {
-        let texts = self.columns.iter().map(|(_, value, _)| {
-            format!(
-                "CASE WHEN {value} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {value}) END"
-            )
-        });
+        let texts = self.columns.iter();
+        let texts = texts.map(|(_, value, _)| text(value, false));
         let sql = format!(
-            "SELECT pg_catalog.to_json(ARRAY[{}]::text[])::text FROM {}",
-            list(texts),
+            "SELECT pg_catalog.to_json({})::text FROM {}",
+            text_array(texts),
             self.from
         );
         Statement::new(&self.doing, sql)
