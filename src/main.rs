@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 fn main() -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("cannot start: no threads to work on")?;
+        .context("cannot start")?;
     Ok(runtime.block_on(table_loader::command_line()))
 }

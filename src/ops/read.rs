@@ -7,9 +7,9 @@ use std::io::BufReader;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedSender};
 
-use super::OnProgress;
+use super::{Event, OnProgress};
 use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
 use crate::pg::plan::stage::{self, Stage};
@@ -96,49 +96,46 @@ pub async fn read_batch(
 ) -> Result<Read> {
     let mut fetched = std::pin::pin!(fetched);
     let (to_parser, objects_in) = mpsc::channel::<Fetched>(2);
-    let (to_copier, mut chunks) = mpsc::channel::<Chunk>(2);
-    let names: Vec<String> = stages.iter().map(|s| s.target.name.clone()).collect();
-    let tables: Vec<&Target> = stages.iter().map(|s| s.target).collect();
-    let (read, copied) = std::thread::scope(|scope| {
-        let parser = scope.spawn(|| {
-            Parser::new(batch_id, &names, &tables, limits, events)
-                .run(&objects, objects_in, to_copier)
-        });
-        let work = async {
-            let fetch = async move {
-                while let Some(object) = fetched.next().await {
-                    let object = object?;
-                    if to_parser.send(object).await.is_err() {
-                        break; // the parser stopped, and says why
-                    }
-                }
-                Ok(())
-            };
-            let copy = async {
-                while let Some(chunk) = chunks.recv().await {
-                    match chunk {
-                        Chunk::Lines { table, rows, lines } => {
-                            stages[table].copy(session, lines, rows).await?;
-                        }
-                        Chunk::Extracted(lines) => stage::extracted(session, lines).await?,
-                    }
-                }
-                chunks.close();
-                Ok(())
-            };
-            let both: (Result<()>, Result<()>) = tokio::join!(fetch, copy);
-            both.0.and(both.1)
-        };
-        let copied =
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
-        drop(chunks);
-        let read = parser
-            .join()
-            .unwrap_or_else(|_| Err(Error::local("reading the fragments stopped")));
-        (read, copied)
+    let (to_copier, chunks) = mpsc::channel::<Chunk>(2);
+    let (tell, mut told) = mpsc::unbounded_channel::<Event>();
+    let targets: Vec<Target> = stages.iter().map(|s| s.target.clone()).collect();
+    let parser = tokio::task::spawn_blocking({
+        let batch_id = batch_id.to_owned();
+        move || Parser::new(&batch_id, &targets, limits, tell).run(&objects, objects_in, to_copier)
     });
+    let fetch = async move {
+        while let Some(object) = fetched.next().await {
+            let object = object?;
+            if to_parser.send(object).await.is_err() {
+                break; // the parser stopped, and says why
+            }
+        }
+        Ok(())
+    };
+    // Once it fails, nobody takes chunks, and the parser stops.
+    let copy = async {
+        let mut chunks = chunks;
+        while let Some(chunk) = chunks.recv().await {
+            match chunk {
+                Chunk::Lines { table, rows, lines } => {
+                    stages[table].copy(session, lines, rows).await?;
+                }
+                Chunk::Extracted(lines) => stage::extracted(session, lines).await?,
+            }
+        }
+        Ok(())
+    };
+    let tell = async {
+        while let Some(event) = told.recv().await {
+            events(event);
+        }
+    };
+    let both: (Result<()>, Result<()>, ()) = tokio::join!(fetch, copy, tell);
+    let read = parser
+        .await
+        .unwrap_or_else(|e| Err(Error::local("reading the fragments").caused_by(e)));
     // A failed fetch or copy ends the parser early: its own complaint is only the consequence.
-    copied?;
+    both.0.and(both.1)?;
     let (mut read, seen) = read?;
     for (stage, seen) in stages.iter_mut().zip(seen) {
         stage.used = seen.used;
@@ -168,14 +165,13 @@ fn stopped() -> Error {
 
 struct Parser<'p> {
     batch_id: &'p str,
-    names: &'p [String],
-    tables: &'p [&'p Target],
+    tables: &'p [Target],
     incoming: Vec<Incoming<'p>>,
     buffers: Vec<(Vec<u8>, u64)>,
     /// When records of envelopes of many were extracted, as COPY lines.
     moments: Vec<u8>,
     limits: Bounds,
-    events: OnProgress<'p>,
+    events: UnboundedSender<Event>,
     records: u64,
     far: Far,
 }
@@ -189,16 +185,14 @@ enum Stop {
 impl<'p> Parser<'p> {
     fn new(
         batch_id: &'p str,
-        names: &'p [String],
-        tables: &'p [&'p Target],
+        tables: &'p [Target],
         limits: Bounds,
-        events: OnProgress<'p>,
+        events: UnboundedSender<Event>,
     ) -> Parser<'p> {
         Parser {
             batch_id,
-            names,
             tables,
-            incoming: tables.iter().map(|t| Incoming::new(t)).collect(),
+            incoming: tables.iter().map(Incoming::new).collect(),
             buffers: tables.iter().map(|_| (Vec::new(), 0)).collect(),
             moments: Vec::new(),
             limits,
@@ -229,7 +223,7 @@ impl<'p> Parser<'p> {
             let Some(body) = fetched.blocking_recv() else {
                 return Err(Error::local("reading the fragments was stopped"));
             };
-            let name = &self.names[object.table];
+            let name = &self.tables[object.table].name;
             let before = self.records;
             let summary = match self.object(number, object, body.body, &chunks) {
                 Ok(summary) => summary,
@@ -279,7 +273,7 @@ impl<'p> Parser<'p> {
             read.fragment_ids.push(summary.provenance.fragment_id);
             self.far.objects += 1;
             self.far.bytes += object.size;
-            (self.events)(self.far.event(self.records, 0));
+            self.tell(self.far.event(self.records, 0));
         }
         if !unreadable.is_empty() {
             let shown = unreadable.len().min(50);
@@ -315,15 +309,15 @@ impl<'p> Parser<'p> {
         body: Body,
         chunks: &mpsc::Sender<Chunk>,
     ) -> std::result::Result<Summary, ReadError<Stop>> {
-        let Target { table, config, .. } = self.tables[object.table];
+        let Target { table, config, .. } = &self.tables[object.table];
         let columns: Vec<&str> = config.field_names(table).collect();
         let delivery = Delivery::of(config, object.format, Columns(&columns), self.limits.most);
-        let (far, events, whole, read) = (self.far, self.events, body.len(), Cell::new(0));
+        let (far, whole, read) = (self.far, body.len(), Cell::new(0));
         let mut sink = |mut record: Record<'_>| {
             record.deletes |= object.deletes;
             self.records += 1;
             if let Some(event) = far.within(self.records, object.size, (read.get(), whole)) {
-                events(event);
+                self.tell(event);
             }
             if self.records > self.limits.records {
                 return Err(Stop::TooMany);
@@ -370,6 +364,11 @@ impl<'p> Parser<'p> {
             self.send_moments(chunks)?;
         }
         Ok(())
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listens where reading was given up.
+        let _ = self.events.send(event);
     }
 
     fn send_moments(&mut self, chunks: &mpsc::Sender<Chunk>) -> std::result::Result<(), Stop> {
