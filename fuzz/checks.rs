@@ -130,13 +130,13 @@ fn again(plan: PlanFile) {
         Item::Entry(entry) => writer.entry(entry),
     })
     .expect("a plan that is taken can be streamed");
-    let mut out = Vec::new();
+    let mut out = std::io::Cursor::new(Vec::new());
     let (_, hash) = writer
         .finish(plan.header.clone(), &mut out)
         .expect("a plan that is taken can be written");
     let plain = plan.masked_hash.is_none() && !plan.is_salted();
     let same = plain && plan.header.exceeded().next().is_none();
-    let written = verify(&out).expect("what is written can be read");
+    let written = verify(&out.into_inner()).expect("what is written can be read");
     assert_eq!(written.hash, hash);
     // The writer adds up what the header says, and warns of limits.
     let counted = written.header == plan.header;

@@ -237,7 +237,6 @@ fn value_of<'g>(given: &'g [String], flag: &str) -> Option<&'g str> {
 }
 
 /// A temporary file that nobody else sees.
-#[cfg(feature = "encryption")]
 fn temporary() -> Result<std::fs::File> {
     tempfile::tempfile().map_err(|e| Error::io("making a temporary file", e))
 }

@@ -1,7 +1,7 @@
 //! For whom a plan's sensitive values are encrypted, and what opens it. Without the feature
 //! `encryption` there are no such flags.
 
-use std::io::Write;
+use std::fs::File;
 use std::path::Path;
 #[cfg(feature = "encryption")]
 use std::path::PathBuf;
@@ -62,13 +62,13 @@ impl Recipients {
     /// Writes the plan that `make` makes to `out`, encrypted if there is somebody to do it for.
     pub async fn write(
         &self,
-        mut out: impl Write,
-        make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
+        out: &File,
+        make: impl AsyncFnOnce(&File) -> Result<(Header, String)>,
     ) -> Result<Made> {
         #[cfg(feature = "encryption")]
         if let Some(keys) = self.keys()? {
-            let mut plain = super::temporary()?;
-            let (header, _) = make(&mut plain).await?;
+            let plain = super::temporary()?;
+            let (header, _) = make(&plain).await?;
             let plan = PlanFile::verify(plain, "the plan".into())?;
             let (hash, masked_hash) = crate::planfile::seal(&plan, &keys, out)?;
             if masked_hash.is_none() {
@@ -83,7 +83,7 @@ impl Recipients {
                 rehearsal: None,
             });
         }
-        let (header, hash) = make(&mut out).await?;
+        let (header, hash) = make(out).await?;
         Ok(Made {
             header,
             hash,

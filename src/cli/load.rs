@@ -45,8 +45,9 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
                 settings.timeouts().patience(),
                 async |out| {
                     let made = ops::plan(&request, file.as_file(), &events).await?;
-                    let mut whole = file.reopen().map_err(reading)?;
-                    std::io::copy(&mut whole, out).map_err(|e| Error::io("writing the plan", e))?;
+                    let (mut whole, mut out) = (file.reopen().map_err(reading)?, out);
+                    std::io::copy(&mut whole, &mut out)
+                        .map_err(|e| Error::io("writing the plan", e))?;
                     Ok(made)
                 },
             )

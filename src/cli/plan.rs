@@ -3,7 +3,8 @@
 mod batch;
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Seek, Write};
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Seek, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,22 +75,17 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         None => None,
     };
     let request = reviewed.as_ref().map_or(&request, Reviewed::request);
-    let make = async |out: &mut dyn Write| {
-        let (header, hash, ended) = if with_rejects || reviewed.is_some() {
-            let doing = |e| Error::io("making a temporary file", e);
-            let mut whole = tempfile::tempfile().map_err(doing)?;
-            let made = make(request, rehearsal, &whole, &progress).await?;
-            let plan = PlanFile::verify(whole.try_clone().map_err(doing)?, "the plan".into())?;
+    let make = async |out: &File| {
+        let (header, hash, ended) = make(request, rehearsal, out, &progress).await?;
+        if with_rejects || reviewed.is_some() {
+            let plan = out.try_clone();
+            let plan = plan.map_err(|e| Error::io("reading the plan", e))?;
+            let plan = PlanFile::verify(plan, "the plan".into())?;
             if let Some(reviewed) = &reviewed {
                 super::decisions::tell(&reviewed.compare(&plan)?);
             }
             args.rejects.write(request, &plan, patience).await?;
-            whole.rewind().map_err(doing)?;
-            std::io::copy(&mut whole, out).map_err(|e| Error::io("writing the plan", e))?;
-            made
-        } else {
-            make(request, rehearsal, out, &progress).await?
-        };
+        }
         *rehearsed.borrow_mut() = ended;
         Ok((header, hash))
     };
@@ -101,13 +97,9 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             made
         }
         None if stdout.is_terminal() => {
-            let file = tempfile::NamedTempFile::new()
-                .map_err(|e| Error::io("making a temporary file", e))?;
-            let (header, hash) = make(&mut file.as_file()).await?;
-            let handle = file
-                .reopen()
-                .map_err(|e| Error::io("reading the plan", e))?;
-            let plan = PlanFile::verify(handle, "the plan".into())?;
+            let file = super::temporary()?;
+            let (header, hash) = make(&file).await?;
+            let plan = PlanFile::verify(file, "the plan".into())?;
             let filter = Filter {
                 limit: Some(20),
                 ..Filter::default()
@@ -123,11 +115,16 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
             }
         }
         None => {
-            let mut made = args
-                .recipients
-                .write(InertJson::new(stdout.lock()), make)
-                .await?;
+            let mut whole = super::temporary()?;
+            let mut made = args.recipients.write(&whole, make).await?;
             made.rehearsal = rehearsed.take();
+            let mut told = || {
+                let mut out = BufWriter::with_capacity(1 << 16, InertJson::new(stdout.lock()));
+                whole.rewind()?;
+                std::io::copy(&mut whole, &mut out)?;
+                out.flush()
+            };
+            told().map_err(|e| Error::io("writing the plan", e))?;
             settings.timed().inspect(|clock| clock.tell());
             tell_on_stderr(&made, "plan.json");
             made
@@ -148,7 +145,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
 async fn make(
     request: &PlanRequest,
     rehearsal: Option<&ApplyRequest>,
-    out: impl Write,
+    out: &File,
     progress: &Progress,
 ) -> Result<(Header, String, Option<Rehearsal>)> {
     let events = |e| progress.tell(e);
@@ -174,7 +171,7 @@ pub async fn to_file(
     path: &std::path::Path,
     recipients: &Recipients,
     patience: Duration,
-    make: impl AsyncFnOnce(&mut dyn Write) -> Result<(Header, String)>,
+    make: impl AsyncFnOnce(&File) -> Result<(Header, String)>,
 ) -> Result<Made> {
     let doing = format!("writing the plan to {}", path.display());
     let out = Output::new(path, doing, Some("table-loader-plan/"), patience)?;

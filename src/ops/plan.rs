@@ -10,7 +10,7 @@ mod report;
 mod request;
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Seek, Write};
 
 use super::read::{Bounds, Object, Read, read_batch};
 use super::retry::retry;
@@ -54,7 +54,7 @@ pub(super) const NOT_DELIVERED: &str = "not delivered";
 /// a limit forbids planning. Violations are no error: they are in the plan.
 pub async fn plan(
     request: &PlanRequest,
-    out: impl Write,
+    out: impl Write + Seek,
     events: OnProgress<'_>,
 ) -> Result<(Header, String)> {
     check_batch_id(&request.batch_id)?;
@@ -244,8 +244,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             })
             .await?;
         passed_over.push(passed);
-        events(Event::phase_of("put in order", &stage.target.name));
-        writer.put_in_order()?;
+        writer.go_on();
         told(stage.rows);
         compared += stage.rows;
     }

@@ -6,7 +6,7 @@ mod scope;
 mod tables;
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Seek, Write};
 
 use self::chosen::{choose, redone_by};
 use self::parts::Parts;
@@ -109,7 +109,7 @@ impl RollbackRequest {
 /// or tables without an audit log; [`Database`](crate::ErrorKind::Database).
 pub async fn rollback(
     request: &RollbackRequest,
-    out: impl Write,
+    out: impl Write + Seek,
     events: OnProgress<'_>,
 ) -> Result<(Header, String)> {
     let (writer, header) = retry(request.max_retries, events, async || {
@@ -261,7 +261,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
                 writer.unordered(&undo.order(&entry.key), entry)?;
             }
         }
-        writer.put_in_order()?;
+        writer.go_on();
         parts.unchanged.insert(undo.target.place, unchanged);
         let referring = undo.referrers(&session, &undos, &mut mask).await?;
         referrers.rows.extend(referring.rows);

@@ -69,7 +69,7 @@ impl Shown {
 pub fn seal(
     plan: &PlanFile,
     recipients: &Recipients,
-    out: impl Write,
+    out: impl Write + Seek,
 ) -> Result<(String, Option<String>)> {
     let mut plain = PlanWriter::new()?;
     // Two random UUIDs have 244 random bits.
@@ -103,8 +103,13 @@ pub fn seal(
             salt: Some(salt),
             ..header.clone()
         };
-        hash = plain.finish(salted, encrypted)?.1;
-        Ok(())
+        let failed = |e| Error::io("writing the plan to a temporary file", e);
+        let mut whole = tempfile::tempfile().map_err(failed)?;
+        hash = plain.finish(salted, &whole)?.1;
+        whole.rewind().map_err(failed)?;
+        std::io::copy(&mut whole, encrypted)
+            .map(drop)
+            .map_err(|e| Error::io("writing the plan", e))
     })?;
     let sealed = lines.finish()?;
     let bad_json = |e: serde_json::Error| Error::local("writing the plan").caused_by(e);

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::io::Write;
 
 use proptest::collection::{btree_map, vec};
@@ -197,9 +198,9 @@ fn encode(fragments: &[Fragment], entries: &[Entry]) -> (Header, String, Vec<u8>
     entries
         .iter()
         .for_each(|e| writer.entry(e.clone()).unwrap());
-    let mut out = Vec::new();
+    let mut out = Cursor::new(Vec::new());
     let (header, hash) = writer.finish(header(), &mut out).unwrap();
-    (header, hash, out)
+    (header, hash, out.into_inner())
 }
 
 fn open(bytes: &[u8]) -> PlanFile {
@@ -320,9 +321,9 @@ mod sealed {
             let mut writer = PlanWriter::new().unwrap();
             fragments.iter().for_each(|f| writer.fragment(f).unwrap());
             entries.iter().for_each(|e| writer.entry(e.clone()).unwrap());
-            let mut out = Vec::new();
+            let mut out = Cursor::new(Vec::new());
             let (header, _) = writer.finish(header, &mut out).unwrap();
-            let plain = open(&out);
+            let plain = open(&out.into_inner());
 
             let [one, other] = [0, 1].map(|_| ::age::x25519::Identity::generate());
             let name = |k: &::age::x25519::Identity| k.to_public().to_string();
@@ -332,8 +333,9 @@ mod sealed {
             };
             let for_both = [name(&one), name(&other)];
             let recipients = Recipients::parse(for_both.iter().map(String::as_str)).unwrap();
-            let mut sealed = Vec::new();
+            let mut sealed = Cursor::new(Vec::new());
             let (hash, masked) = seal(&plain, &recipients, &mut sealed).unwrap();
+            let sealed = sealed.into_inner();
 
             let closed = open(&sealed);
             prop_assert_eq!((&closed.header, &closed.hash, &closed.masked_hash), (&header, &hash, &masked));

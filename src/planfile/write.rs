@@ -1,4 +1,5 @@
-//! Writing: entries are spooled as they come, the header is written before them at the end.
+//! Writing: entries are held in sorted runs as they come; at the end the header is written, and then they are,
+//! in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -15,12 +16,33 @@ use super::{FORMAT, Made, Notes, Sections, plan_hash};
 use crate::error::{Error, Result};
 use crate::plan::{Entry, Fragment, Header, What};
 
-/// A section that is spooled to an unlinked temporary file as it will stand in the plan: one
-/// canonical line an item, commas between.
-pub(super) struct Section {
-    spool: BufWriter<File>,
+/// The lines of a section as they stand in a plan: one canonical line an item, commas between.
+#[derive(Default)]
+struct Lines {
     begun: bool,
     hasher: Sha256,
+}
+
+impl Lines {
+    /// Writes a line with its end to `out`; JSON escapes every line end within it.
+    fn push(&mut self, out: &mut impl Write, line: &[u8]) -> std::io::Result<()> {
+        self.hasher.update(line);
+        let before: &[u8] = if self.begun { b",\n" } else { b"\n" };
+        self.begun = true;
+        out.write_all(before)?;
+        out.write_all(line.strip_suffix(b"\n").unwrap_or(line))
+    }
+
+    /// The digest of its lines so far.
+    fn digest(&self) -> Vec<u8> {
+        self.hasher.clone().finalize().to_vec()
+    }
+}
+
+/// A section that is spooled to an unlinked temporary file as it will stand in the plan.
+pub(super) struct Section {
+    spool: BufWriter<File>,
+    lines: Lines,
     line: Vec<u8>,
 }
 
@@ -30,33 +52,21 @@ impl Section {
             .map_err(|e| Error::io("making a temporary file for the plan", e))?;
         Ok(Section {
             spool: BufWriter::with_capacity(1 << 16, file),
-            begun: false,
-            hasher: Sha256::new(),
+            lines: Lines::default(),
             line: Vec::new(),
         })
     }
 
     pub(super) fn push(&mut self, item: &impl Serialize) -> Result<()> {
-        let mut line = std::mem::take(&mut self.line);
-        write_line(&mut line, item)?;
-        let pushed = self.push_line(&line);
-        self.line = line;
-        pushed.map_err(spooling)
-    }
-
-    /// Takes a line with its end; JSON escapes every line end within it.
-    fn push_line(&mut self, line: &[u8]) -> std::io::Result<()> {
-        self.hasher.update(line);
-        let before: &[u8] = if self.begun { b",\n" } else { b"\n" };
-        self.begun = true;
-        self.spool.write_all(before)?;
-        self.spool
-            .write_all(line.strip_suffix(b"\n").unwrap_or(line))
+        write_line(&mut self.line, item)?;
+        self.lines
+            .push(&mut self.spool, &self.line)
+            .map_err(spooling)
     }
 
     /// The digest of its lines so far.
     pub(super) fn digest(&self) -> Vec<u8> {
-        self.hasher.clone().finalize().to_vec()
+        self.lines.digest()
     }
 
     /// Writes all lines to `out`.
@@ -80,11 +90,13 @@ fn spooling(e: std::io::Error) -> Error {
     Error::io("writing the plan to a temporary file", e)
 }
 
-/// Takes fragments and entries in plan order; `finish` writes the file.
+/// Takes fragments and entries; `finish` writes the file.
 pub struct PlanWriter {
     fragments: Section,
-    changes: Section,
-    unordered: Unordered,
+    /// The entries, by what they stand behind and then by their own keys.
+    entries: Unordered,
+    behind: u64,
+    key: Vec<u8>,
     line: Vec<u8>,
     counted: Counted,
     columns: BTreeMap<String, BTreeSet<String>>,
@@ -99,8 +111,9 @@ impl PlanWriter {
     pub fn new() -> Result<PlanWriter> {
         Ok(PlanWriter {
             fragments: Section::new()?,
-            changes: Section::new()?,
-            unordered: Unordered::new(),
+            entries: Unordered::new(),
+            behind: 0,
+            key: Vec::new(),
             line: Vec::new(),
             counted: Counted::default(),
             columns: BTreeMap::new(),
@@ -126,34 +139,33 @@ impl PlanWriter {
         self.fragments.push(fragment)
     }
 
-    /// Adds one entry.
+    /// Adds one entry behind all others.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) where the temporary file cannot be written.
     pub fn entry(&mut self, entry: Entry) -> Result<()> {
-        self.count(&entry);
-        self.changes.push(&EntryLine::from(entry))
+        self.go_on();
+        self.unordered(&[], entry)?;
+        self.go_on();
+        Ok(())
     }
 
-    /// Holds one entry until [`PlanWriter::put_in_order`]; what is held leaves in the order of `key`.
+    /// Adds one entry among those since [`PlanWriter::go_on`], in the order of `key`.
     ///
     /// # Errors
     /// As [`PlanWriter::entry`].
     pub fn unordered(&mut self, key: &[u8], entry: Entry) -> Result<()> {
         self.count(&entry);
         write_line(&mut self.line, &EntryLine::from(entry))?;
-        self.unordered.push(key, &self.line).map_err(spooling)
+        self.key.clear();
+        self.key.extend_from_slice(&self.behind.to_be_bytes());
+        self.key.extend_from_slice(key);
+        self.entries.push(&self.key, &self.line).map_err(spooling)
     }
 
-    /// Adds the entries that are held.
-    ///
-    /// # Errors
-    /// As [`PlanWriter::entry`].
-    pub fn put_in_order(&mut self) -> Result<()> {
-        let changes = &mut self.changes;
-        self.unordered
-            .drain(&mut |line| changes.push_line(line))
-            .map_err(spooling)
+    /// From here on, entries stand behind all that there are.
+    pub fn go_on(&mut self) {
+        self.behind += 1;
     }
 
     fn count(&mut self, entry: &Entry) {
@@ -176,11 +188,15 @@ impl PlanWriter {
     }
 
     /// Completes `header` with counts and with the columns that are written, of those that its tables name
-    /// in their order, writes the plan to `out` and returns header and hash.
+    /// in their order, writes the plan to `out`, from where that is, and returns header and hash.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
-    pub fn finish(mut self, mut header: Header, out: impl Write) -> Result<(Header, String)> {
+    pub fn finish(
+        mut self,
+        mut header: Header,
+        mut out: impl Write + Seek,
+    ) -> Result<(Header, String)> {
         header.blocking = self.counted.blocking;
         for table in &mut header.tables {
             let found = self.counted.table(&table.table);
@@ -200,23 +216,49 @@ impl PlanWriter {
         }
         header.summary = header.sum();
         header.rejected = header.tables.iter().map(|t| t.rejected).sum();
-        let sections = Sections {
-            fragments: self.fragments.digest(),
-            changes: self.changes.digest(),
-        };
-        let hash = plan_hash(&header, &sections)
-            .map_err(|e| Error::local("writing the plan").caused_by(e))?;
-        let notes = self.notes.map(|notes| ("notes", serde_json::json!(notes)));
-        let notes: Vec<_> = notes.into_iter().collect();
-        write_file(
-            out,
-            (&header, &hash),
-            &notes,
-            (self.fragments, self.changes, None),
-        )?;
+        let hash = self
+            .write(&header, &mut out)
+            .map_err(|e| Error::io("writing the plan", e))?;
         Ok((header, hash))
     }
+
+    /// Writes the plan and returns its hash, which is known last and stands first.
+    fn write(mut self, header: &Header, out: &mut (impl Write + Seek)) -> std::io::Result<String> {
+        let begin = out.stream_position()?;
+        let notes = self.notes.map(|notes| ("notes", serde_json::json!(notes)));
+        let notes: Vec<_> = notes.into_iter().collect();
+        let mut sections = Sections {
+            fragments: self.fragments.digest(),
+            changes: Vec::new(),
+        };
+        let unknown = format!("sha256:{:064}", 0);
+        let head = header_json(header, &unknown, FORMAT, &notes)?;
+        let mut file = BufWriter::with_capacity(1 << 16, &mut *out);
+        file.write_all(head.as_bytes())?;
+        self.fragments.copy_to(&mut file)?;
+        file.write_all(CHANGES)?;
+        let mut lines = Lines::default();
+        self.entries
+            .drain(&mut |line| lines.push(&mut file, line))?;
+        file.write_all(END)?;
+        file.flush()?;
+        drop(file);
+        let end = out.stream_position()?;
+        sections.changes = lines.digest();
+        let hash = plan_hash(header, &sections)?;
+        let before = head.find(&unknown).unwrap_or_default();
+        out.seek(SeekFrom::Start(begin + before as u64))?;
+        out.write_all(hash.as_bytes())?;
+        out.seek(SeekFrom::Start(end))?;
+        out.flush()?;
+        Ok(hash)
+    }
 }
+
+/// What opens the list of entries, behind that of fragments.
+const CHANGES: &[u8] = b"\n],\n\"changes\": [";
+/// What closes the last list, and the plan.
+const END: &[u8] = b"\n]\n}\n";
 
 /// Writes a plan file: the header, with `more` after its hash, and the sections: fragments, changes,
 /// and what is sealed.
@@ -240,11 +282,11 @@ fn write_parts(
 ) -> std::io::Result<()> {
     out.write_all(header_json(header, hash, FORMAT, more)?.as_bytes())?;
     fragments.copy_to(out)?;
-    write!(out, "\n],\n\"changes\": [")?;
+    out.write_all(CHANGES)?;
     changes.copy_to(out)?;
     if let Some(sealed) = sealed {
         write!(out, "\n],\n\"sealed\": [")?;
         sealed.copy_to(out)?;
     }
-    writeln!(out, "\n]\n}}")
+    out.write_all(END)
 }

@@ -374,8 +374,9 @@ fn as_example(world: &World, plan: &Plan) -> String {
         },
         ..file.header
     };
-    let mut out = Vec::new();
+    let mut out = std::io::Cursor::new(Vec::new());
     writer.finish(header, &mut out).unwrap();
+    let out = out.into_inner();
     String::from_utf8(out).unwrap()
 }
 

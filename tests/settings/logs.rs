@@ -100,7 +100,7 @@ fn timings_tell_how_long_each_phase_took() {
     for (args, phases) in [
         (
             vec!["plan", "--batch-id", "b1", "--out", "plan.json"],
-            vec!["connect", "compare", "put in order"],
+            vec!["connect", "compare", "write the plan"],
         ),
         (
             vec!["apply", "plan.json", "--force"],

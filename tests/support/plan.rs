@@ -55,8 +55,9 @@ impl Plan {
         .unwrap();
         let mut header = file.header;
         of_header(&mut header);
-        let mut out = Vec::new();
+        let mut out = std::io::Cursor::new(Vec::new());
         writer.finish(header, &mut out).unwrap();
+        let out = out.into_inner();
         let path = self.path.with_file_name(format!("forged_{}", self.name()));
         std::fs::write(&path, &out).unwrap();
         Plan {
