@@ -58,11 +58,13 @@ impl<'a> Beside<'a> {
         format!("{staged} s JOIN {table} t ON {}", self.keys_equal())
     }
 
-    /// For `FROM`: each `s` with `f`, what `aggregates` make of all rows `t` that it finds.
-    pub fn summed(&self, aggregates: &str) -> String {
-        let (staged, table) = (self.staged, &self.target.table.rows);
-        let equal = self.keys_equal();
-        format!("{staged} s, LATERAL (SELECT {aggregates} FROM {table} t WHERE {equal}) f")
+    /// For `FROM`: each `s` with `f`, what `aggregates` make of all rows `t` that it finds, if it is one `of` these;
+    /// nulls where it finds none.
+    pub fn summed(&self, aggregates: &str, of: &str) -> String {
+        let (staged, found) = (self.staged, self.found());
+        format!(
+            "{staged} s LEFT JOIN (SELECT s._n, {aggregates} FROM {found} WHERE {of} GROUP BY s._n) f ON f._n = s._n"
+        )
     }
 
     /// The condition that `s` and `t` have one key.

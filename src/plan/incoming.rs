@@ -8,6 +8,9 @@ mod seen;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write;
+
+use serde::Serialize;
 
 use crate::plan::ViolationKind;
 use crate::plan::ignored::Ignored;
@@ -328,17 +331,13 @@ impl<'a> Incoming<'a> {
         for (i, text) in said {
             cells[i] = Cell::Given(text);
         }
-        let json = |empty: bool, text: serde_json::Result<String>| {
-            (!empty).then(|| text.unwrap_or_else(|e| format!("{e}")))
-        };
-        let findings = json(findings.is_empty(), serde_json::to_string(&findings));
-        let rounded = json(rounded.is_empty(), serde_json::to_string(&rounded));
-        out.extend_from_slice(
-            format!(
-                "{n}\t{object}\t{}\t{}\t",
-                record.position, self.given_columns
-            )
-            .as_bytes(),
+        let findings = (!findings.is_empty()).then(|| json(&findings));
+        let rounded = (!rounded.is_empty()).then(|| json(&rounded));
+        // Memory takes whatever is written to it.
+        let _ = write!(
+            out,
+            "{n}\t{object}\t{}\t{}\t",
+            record.position, self.given_columns
         );
         push_copy_text(out, findings.as_deref());
         out.push(b'\t');
@@ -376,4 +375,8 @@ impl<'a> Incoming<'a> {
             )
         }
     }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|e| e.to_string())
 }

@@ -1,7 +1,6 @@
 //! Names that an object has twice: `jsonb` would keep the last of their values.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use super::{Accepted, Read, Refused};
 
@@ -18,11 +17,23 @@ pub fn unrepeated(text: &str) -> Read<'_> {
 
 /// An open object with its names so far, or an open array.
 enum Open<'a> {
-    Object(HashSet<Cow<'a, str>>),
+    Object(Vec<Cow<'a, str>>),
     Array,
 }
 
-/// The first name that an object in `text` has twice. What is not JSON is for others to judge.
+impl Open<'_> {
+    /// A name that it has twice.
+    fn repeated(self) -> Option<String> {
+        let Open::Object(mut names) = self else {
+            return None;
+        };
+        names.sort_unstable();
+        let twice = names.windows(2).find(|pair| pair[0] == pair[1])?;
+        Some(twice[0].clone().into_owned())
+    }
+}
+
+/// A name that an object in `text` has twice. What is not JSON is for others to judge.
 fn repeated(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut open: Vec<Open<'_>> = Vec::new();
@@ -33,17 +44,18 @@ fn repeated(text: &str) -> Option<String> {
     {
         at += found + 1;
         match bytes[at - 1] {
-            b'{' => open.push(Open::Object(HashSet::new())),
+            b'{' => open.push(Open::Object(Vec::new())),
             b'[' => open.push(Open::Array),
-            b'}' | b']' => drop(open.pop()),
+            b'}' | b']' => {
+                if let Some(twice) = open.pop().and_then(Open::repeated) {
+                    return Some(twice);
+                }
+            }
             _ => {
                 let end = string_end(bytes, at)?;
                 let behind = bytes[end + 1..].iter().find(|b| !b.is_ascii_whitespace());
                 if let (Some(Open::Object(names)), Some(b':')) = (open.last_mut(), behind) {
-                    let name = decoded(&text[at..end]);
-                    if let Some(twice) = names.replace(name) {
-                        return Some(twice.into_owned());
-                    }
+                    names.push(decoded(&text[at..end]));
                 }
                 at = end + 1;
             }

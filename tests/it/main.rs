@@ -24,6 +24,7 @@ mod expected;
 mod findings;
 mod foreseen;
 mod grouped;
+mod growth;
 mod layouts;
 mod left_out;
 mod limits;

@@ -63,10 +63,11 @@ impl Staged {
     /// Where deletes only mark rows, a key may find marked rows beside the live one; the planned
     /// row is the one with the expected digest, and no other live row may stand beside it.
     fn drifted(&self, expected: Expected) -> String {
-        let (rows, digest, fates) = (self.beside(), self.digest(), expected.fates());
+        let (rows, digest) = (self.beside(), self.digest());
+        let asked = format!("s._a IN ({})", expected.fates());
         let compared = if self.target.mark().is_none() {
             format!(
-                "SELECT s.*, {} AS _state FROM {} WHERE s._a IN ({fates})",
+                "SELECT s.*, {} AS _state FROM {} WHERE {asked}",
                 state(
                     "s",
                     beside::ABSENT,
@@ -76,15 +77,14 @@ impl Staged {
             )
         } else {
             let found = format!(
-                "pg_catalog.count(*) AS found, \
-                 pg_catalog.count(*) FILTER (WHERE {digest} = s._expect) AS same, \
+                "pg_catalog.count(*) FILTER (WHERE {digest} = s._expect) AS same, \
                  pg_catalog.count(*) FILTER (WHERE {digest} <> s._expect AND {live}) AS live_others",
                 live = rows.live()
             );
             format!(
-                "SELECT s.*, {} AS _state FROM {} WHERE s._a IN ({fates})",
-                state("s", "f.found = 0", "(f.same <> 1 OR f.live_others > 0)"),
-                rows.summed(&found),
+                "SELECT s.*, {} AS _state FROM {} WHERE {asked}",
+                state("s", "f._n IS NULL", "(f.same <> 1 OR f.live_others > 0)"),
+                rows.summed(&found, &asked),
             )
         };
         format!("({compared}) s WHERE s._state IS NOT NULL")

@@ -3,13 +3,14 @@
 
 use super::{Context, THIS_VERSION, bits, writes};
 use crate::error::Result;
+use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
 use crate::sql::{Ident, Statement, Temporary, all, any};
 use crate::table::schema::Column;
 
 /// The most steps: whoever would come later is a `unique_conflict` in the plan.
-pub(in crate::pg) const MOST_STEPS: u32 = 100;
+const MOST_STEPS: u32 = 100;
 
 impl Context<'_> {
     /// Finds the step in which each update of the table is written. Returns the last one's number.
@@ -24,18 +25,35 @@ impl Context<'_> {
         for statement in &handed_over {
             found += session.execute(statement).await?;
         }
-        let mut step = 0;
-        while found > 0
-            && step < MOST_STEPS
-            && session.execute(&staged.next_step(step + 1)).await? > 0
-        {
-            step += 1;
-        }
+        let analyze = staged.analyze_handovers();
+        let steps = find_steps(session, found, &analyze, |step| staged.next_step(step));
+        let step = steps.await?;
         if step > 0 {
             session.run(&staged.set_steps()).await?;
         }
         Ok(step)
     }
+}
+
+/// Gives the handovers, of which `found` were noted, their steps. Returns the last one's number.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub(in crate::pg) async fn find_steps(
+    session: &Session,
+    found: u64,
+    analyze: &Statement,
+    next_step: impl Fn(u32) -> Statement,
+) -> Result<u32> {
+    let mut step = 0;
+    if found > 0 {
+        // Each step looks at all of them: without statistics it does so once for each.
+        session.run(analyze).await?;
+        while step < MOST_STEPS && session.execute(&next_step(step + 1)).await? > 0 {
+            step += 1;
+        }
+    }
+    Ok(step)
 }
 
 /// What gives each handover its step that waits for none without one, as SQL: `of` is the table of
@@ -118,6 +136,10 @@ impl Staged {
         let i = self.columns.iter().position(|c| *c == column.name)?;
         let mut sets = self.column_sets(Fate::Update);
         sets.any(|set| bits(set)[i]).then(|| writes("s", i))
+    }
+
+    fn analyze_handovers(&self) -> Statement {
+        self.ordering(format!("ANALYZE {}", self.handovers()))
     }
 
     pub(in crate::pg) fn next_step(&self, step: u32) -> Statement {

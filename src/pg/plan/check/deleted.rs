@@ -39,6 +39,8 @@ impl After<'_> {
         asked: Asked,
     ) -> Statement {
         let child = all.iter().find(|c| c.target.table.name == key.child);
+        let (going, refers) = (self.now(), key.refers("p", "c"));
+        let goes = format!("a.{GOES} AND {}", asked.about("a"));
         let mut stays = "true".to_owned();
         let mut would_refer = String::new();
         let mut named = "NULL".to_owned();
@@ -49,10 +51,9 @@ impl After<'_> {
                 child.changes(&key.columns, "c")
             );
             would_refer = format!(
-                " UNION SELECT {} FROM {} c WHERE c.{CHANGED} AND c.{COUNTS} AND {}",
+                " UNION SELECT a.{N}, {} FROM {going} JOIN {} c ON {refers} WHERE {goes} AND c.{CHANGED} AND c.{COUNTS}",
                 child.named_as("c"),
                 child.temporary(),
-                key.refers("t", "c")
             );
             named = child.named_as("c");
         }
@@ -65,20 +66,16 @@ impl After<'_> {
                  back; have these deleted too, or make them refer to others first"
             )
         };
+        // Joined, and not asked for each row that goes: no index need be there for it.
         let select = format!(
-            "SELECT a.{N}, NULL::text, NULL::text, {refers_to} || coalesce(' (' || r.who || ')', '') || {end} \
-             FROM {after} a JOIN {table} t ON t.ctid = a.{ROW} AND t.tableoid = a.{TABLE}, \
-             LATERAL (SELECT pg_catalog.count(*) AS n, pg_catalog.string_agg(x.who, '; ') AS who FROM (\
-               SELECT {named} AS who FROM {child_table} c WHERE {refers} AND {stays}{would_refer} \
-               ORDER BY who LIMIT {NAMED}) x) r \
-             WHERE a.{GOES} AND {asked} AND r.n > 0",
+            "SELECT r.n, NULL::text, NULL::text, {refers_to} || coalesce(' (' || r.who || ')', '') || {end} FROM (\
+               SELECT x.n, pg_catalog.string_agg(x.who, '; ' ORDER BY x.who) AS who FROM (\
+                 SELECT y.n, y.who, pg_catalog.row_number() OVER (PARTITION BY y.n ORDER BY y.who) AS place FROM (\
+                   SELECT a.{N} AS n, {named} AS who FROM {going} JOIN {child_table} c ON {refers} WHERE {goes} AND {stays}\
+                   {would_refer}) y) x WHERE x.place <= {NAMED} GROUP BY x.n) r",
             refers_to = Literal(&format!("rows of {name} refer to it")),
             end = Literal(&end),
-            after = self.temporary(),
-            table = self.target.table.rows,
             child_table = key.child_rows,
-            refers = key.refers("t", "c"),
-            asked = asked.about("a"),
         );
         self.find("still_referred", &select)
     }

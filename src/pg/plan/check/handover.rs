@@ -5,7 +5,7 @@ use super::order::phase_of;
 use super::{After, CHANGED, COUNTS, N, NEW, ROW, TABLE};
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::apply::write::handover::{MOST_STEPS, next_step};
+use crate::pg::apply::write::handover::{find_steps, next_step};
 use crate::sql::{Ident, Statement, all};
 use crate::table::schema::UniqueIndex;
 
@@ -22,11 +22,9 @@ impl After<'_> {
                 found += session.execute(&statement).await?;
             }
         }
-        let mut step = 1;
-        while found > 0 && step <= MOST_STEPS && session.execute(&self.next_step(step)).await? > 0 {
-            step += 1;
-        }
-        Ok(())
+        let analyze = self.checking("ANALYZE pg_temp.loader_handovers".to_owned());
+        let steps = find_steps(session, found, &analyze, |step| self.next_step(step));
+        steps.await.map(drop)
     }
 
     pub(in crate::pg) fn handed_over(&self, index: &UniqueIndex) -> Option<Statement> {

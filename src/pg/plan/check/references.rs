@@ -185,11 +185,12 @@ impl After<'_> {
         let select = format!(
             "WITH said AS MATERIALIZED (SELECT {said}, {who} AS who FROM {staged} s \
                LEFT JOIN {after_parent} p ON p.{COUNTS} AND {same_key} LEFT JOIN {table} t ON {keys_equal}) \
-             SELECT a.{N}, {field}, pg_catalog.concat_ws(', ', {values}), {own}::text || m.who || coalesce({becomes} || {will_be}, {left_out}) || {fk} \
-             FROM {after} a JOIN LATERAL (SELECT * FROM said m WHERE {as_said} ORDER BY m.who LIMIT 1) m ON true \
+             SELECT DISTINCT ON (a.{N}) a.{N}, {field}, pg_catalog.concat_ws(', ', {values}), {own}::text || m.who || coalesce({becomes} || {will_be}, {left_out}) || {fk} \
+             FROM {after} a JOIN said m ON {as_said} \
              WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {asked} AND {given} \
                AND NOT EXISTS (SELECT FROM said m WHERE {as_said} AND {as_it_will_be}) \
-               AND NOT EXISTS (SELECT FROM pg_temp.loader_findings v WHERE v._t = {number} AND v._n = a.{N} AND v.kind = 'missing_parent')",
+               AND NOT EXISTS (SELECT FROM pg_temp.loader_findings v WHERE v._t = {number} AND v._n = a.{N} AND v.kind = 'missing_parent') \
+             ORDER BY a.{N}, m.who",
             said = list(said),
             who = parent.who_staged(),
             staged = stage.temporary(),

@@ -1,0 +1,161 @@
+//! What the database is asked grows with the batch, and not with its square: where a row was asked about for each
+//! record, some thousands of records took minutes.
+
+use std::fmt::Write;
+
+use crate::support::World;
+
+const FEW: u64 = 500;
+/// So many times as many records: what grows with the square takes 64 times as long.
+const TIMES: u64 = 8;
+const AT_MOST: f64 = 20.0;
+
+/// The seconds of one phase, the lesser of two runs, with few records and with many.
+fn seconds(phase: &str, world: impl Fn(u64) -> World, run: impl Fn(&World) -> String) -> [f64; 2] {
+    [FEW, FEW * TIMES].map(|n| {
+        let runs = [(); 2].map(|()| {
+            let told = run(&world(n));
+            let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+            let phases = told["timings"].as_array().unwrap().iter();
+            let of_phase = phases.filter(|t| t["phase"] == phase);
+            let seconds: Vec<f64> = of_phase.map(|t| t["seconds"].as_f64().unwrap()).collect();
+            assert!(!seconds.is_empty(), "{told}");
+            seconds.iter().sum::<f64>()
+        });
+        runs[0].min(runs[1])
+    })
+}
+
+#[track_caller]
+fn grows_evenly([few, many]: [f64; 2]) {
+    // What takes a few milliseconds in any case says nothing.
+    let times = many / few.max(0.01);
+    assert!(
+        times < AT_MOST,
+        "{TIMES} times as many records take {times:.0} times as long: {few} s, {many} s"
+    );
+}
+
+fn plan(world: &World) -> String {
+    let plan = ["plan", "--batch-id", "b", "--out", "plan.json"];
+    let more = ["--max-deletes", "100%", "--json", "--timings"];
+    world
+        .call(&[plan.as_slice(), &more].concat())
+        .run()
+        .ok()
+        .stdout
+}
+
+fn a_world(schema: &str, config: &str) -> World {
+    let world = World::in_folder(schema, config);
+    world.set("LOADER_QUEUE", "off");
+    world
+}
+
+fn lines(n: u64, line: impl Fn(u64) -> String) -> String {
+    (1..=n).fold(String::new(), |mut all, i| {
+        writeln!(all, "{}", line(i)).unwrap();
+        all
+    })
+}
+
+fn parents_and_children(n: u64) -> World {
+    a_world(
+        &format!(
+            "CREATE TABLE parents (id text PRIMARY KEY); CREATE TABLE children (id text PRIMARY KEY, parent text REFERENCES parents); \
+             INSERT INTO parents SELECT 'p' || i FROM generate_series(1, {n}) i; \
+             INSERT INTO children SELECT 'c' || i, 'p' || i FROM generate_series(1, {n}) i"
+        ),
+        "parents: {natural_key: [id]}\nchildren: {natural_key: [id]}\n",
+    )
+}
+
+#[test]
+fn deleting_rows_to_which_others_refer_by_what_has_no_index() {
+    let world = |n| {
+        let world = parents_and_children(n);
+        world.put(
+            "b",
+            "parents/delete/1.csv",
+            format!("id\n{}", lines(n, |i| format!("p{i}"))),
+        );
+        world
+    };
+    grows_evenly(seconds("check constraints", world, plan));
+    let world = |n| {
+        let world = world(n);
+        world.put(
+            "b",
+            "children/delete/1.csv",
+            format!("id\n{}", lines(n, |i| format!("c{i}"))),
+        );
+        world
+    };
+    grows_evenly(seconds("check constraints", world, plan));
+}
+
+#[test]
+fn numbers_of_a_delivery_that_the_database_gives_anew() {
+    let world = |n| {
+        let world = a_world(
+            "CREATE TABLE parents (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, code text UNIQUE NOT NULL); \
+             CREATE TABLE children (id text PRIMARY KEY, parent int REFERENCES parents)",
+            "parents: {natural_key: [code], ignore_fields: [id]}\nchildren: {natural_key: [id]}\n",
+        );
+        let parents = lines(n, |i| format!("{i},p{i}"));
+        world.put("b", "parents.csv", format!("id,code\n{parents}"));
+        let children = lines(n, |i| format!("c{i},{i}"));
+        world.put("b", "children.csv", format!("id,parent\n{children}"));
+        world
+    };
+    grows_evenly(seconds("check constraints", world, plan));
+}
+
+#[test]
+fn each_row_takes_what_the_next_one_gives_up() {
+    let world = |n| {
+        let world = a_world(
+            &format!(
+                "CREATE TABLE seats (id text PRIMARY KEY, place int UNIQUE); \
+                 INSERT INTO seats SELECT 's' || i, i FROM generate_series(1, {n}) i"
+            ),
+            "seats: {natural_key: [id]}\n",
+        );
+        // By fifties, so that it takes fifty steps.
+        let seats = lines(n, |i| {
+            format!("s{i},{}", if i % 50 == 0 { i + 10 * n } else { i + 1 })
+        });
+        world.put("b", "seats.csv", format!("id,place\n{seats}"));
+        world
+    };
+    grows_evenly(seconds("check constraints", world, plan));
+    grows_evenly(seconds("update", world, |world| {
+        plan(world);
+        let apply = ["apply", "plan.json", "--force", "--json", "--timings"];
+        world.call(&apply).run().ok().stdout
+    }));
+}
+
+#[test]
+fn marked_rows_of_a_table_whose_key_has_no_index() {
+    let world = |n| {
+        let world = a_world(
+            &format!(
+                "CREATE TABLE notes (id text, note text, gone boolean); \
+                 INSERT INTO notes SELECT 'n' || i, 'as it was' FROM generate_series(1, {n}) i"
+            ),
+            "notes: {natural_key: [id], soft_delete: gone}\n",
+        );
+        // Rows that stay are compared by themselves.
+        let notes = lines(n, |i| {
+            format!("n{i},{}", ["as it was", "changed"][usize::from(i == 1)])
+        });
+        world.put("b", "notes.csv", format!("id,note\n{notes}"));
+        world
+    };
+    grows_evenly(seconds("lock and compare", world, |world| {
+        plan(world);
+        let apply = ["apply", "plan.json", "--force", "--json", "--timings"];
+        world.call(&apply).run().ok().stdout
+    }));
+}
