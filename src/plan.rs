@@ -22,7 +22,8 @@ pub use crate::sql::Qualified;
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
 pub use entry::{Entry, Fingerprint, Skip, What, Why};
 pub use header::{
-    Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out, records,
+    Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out, limits_of,
+    records,
 };
 pub use inverse::AppliedChange;
 pub use passed_over::PassedOver;

@@ -244,7 +244,11 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
     progress.end();
     let hash = &plan.plan().hash;
     let (status, line, before) = match checked {
-        Checked::Applicable => ("applicable", "It would apply now.".to_owned(), None),
+        Checked::Applicable => (
+            "applicable",
+            "It would apply now. What its role needs for that, `loader config check --for apply` tells.".to_owned(),
+            None,
+        ),
         Checked::Applied(before) => ("applied", format!("It was {before}."), Some(before)),
         Checked::RolledBack(before) => (
             "rolled_back",

@@ -1,5 +1,6 @@
 //! `loader history` and `loader audit`.
 
+use std::collections::HashSet;
 use std::io::Write;
 
 use super::settings::Settings;
@@ -61,8 +62,12 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
     }
     let mut out = Shown::new();
     let style = colour(&std::io::stdout());
+    let loads = all.iter().filter(|a| a.is_load()).map(|a| &a.application);
+    let loads: HashSet<&String> = loads.collect();
     for a in &all {
-        out.write_all(application(a, style.width).as_bytes())
+        // What takes back no load takes back a rollback.
+        let again = !a.is_load() && !a.takes_back().any(|id| loads.contains(id));
+        out.write_all(application(a, again, style.width).as_bytes())
             .map_err(|e| Error::io("writing the history", e))?;
     }
     out.flush()
@@ -71,7 +76,7 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
 }
 
 /// One application in a few lines: what was done, and by which id it can be named.
-fn application(a: &Application, width: usize) -> String {
+fn application(a: &Application, of_rollback: bool, width: usize) -> String {
     let counts = a.tables.iter().map(|t| t.counts);
     let counts = counts.fold(Counts::default(), Counts::plus);
     let left_out = match a.rejected {
@@ -81,8 +86,9 @@ fn application(a: &Application, width: usize) -> String {
     let mut text = String::new();
     let at = a.applied_at.get(..19).unwrap_or(&a.applied_at);
     let what = format!(
-        "{} of batch {} by {}",
+        "{}{} of batch {} by {}",
         a.kind,
+        if of_rollback { " of a rollback" } else { "" },
         escape(&a.batch_id),
         escape(&a.actor)
     );

@@ -142,6 +142,10 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
             ));
         }
     }
+    if checked.problems.is_empty() {
+        let tables: Vec<&Table> = targets.iter().map(|t| &t.table).collect();
+        checked.notes.extend(request.config.of_no_table(&tables));
+    }
     let wanted = wanted(request.work, &targets, &own);
     checked.grants = missing_grants(&session, &wanted).await?;
     checked.tables = targets.into_iter().map(|t| t.name).collect();

@@ -22,7 +22,7 @@ use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::{self, Stage};
 use crate::pg::{Session, catalog, queue};
 use crate::plan::masking::Mask;
-use crate::plan::{Counts, Header, Kind, Skips, TablePlan};
+use crate::plan::{Counts, Header, Kind, Skips, TablePlan, limits_of};
 use crate::planfile::PlanWriter;
 use crate::source::{Pattern, Source};
 use crate::sql::Qualified;
@@ -281,7 +281,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             triggered: Vec::new(),
             passed_over: passed_over[number].clone(),
             warnings: [
-                limits::replaced(&own.limits, &config.limits),
+                limits::replaced(&limits_of(Kind::Load, own.limits), &config.limits),
                 replaced(own.on_older, config.on_older),
                 notes(target, &stage.used, &targets, &read.fragments),
                 of_table(&marked, target),
@@ -308,6 +308,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         undoes: Vec::new(),
         undoes_in_part: Vec::new(),
         redone_by: Vec::new(),
+        of_rollbacks: false,
         target: database,
         records: read.records,
         blocking: 0,

@@ -338,6 +338,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         kind: Kind::Rollback,
         batch_id: scope.batch_id(),
         redone_by: redone_by(&all, undoes.iter().chain(&undoes_in_part)),
+        of_rollbacks: !scope.is_of_loads(),
         undoes,
         undoes_in_part,
         target,

@@ -11,7 +11,7 @@ use crate::sql::Qualified;
 use crate::strict::unique_map;
 use crate::table::config::{Stamp, TableConfig};
 use crate::table::kind::TableKind;
-use crate::table::limits::{Exceeded, Limit};
+use crate::table::limits::{Exceeded, Limit, Limits};
 
 /// Whether a plan loads a batch or takes applications back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -126,13 +126,16 @@ impl TablePlan {
 
     /// The limits that its changes exceed where the table has so many rows.
     pub fn exceeded_of(&self, kind: Kind, rows: u64) -> impl Iterator<Item = Exceeded<'_>> {
-        let mut limits = self.config.limits;
-        if kind == Kind::Load {
-            // A load deletes nothing unless that is allowed.
-            limits.delete.get_or_insert(Limit::Rows(0));
-        }
-        limits.exceeded(&self.table, &self.counts, rows)
+        limits_of(kind, self.config.limits).exceeded(&self.table, &self.counts, rows)
     }
+}
+
+/// A table's limits as they are for a plan of this kind: a load deletes nothing unless that is allowed.
+pub fn limits_of(kind: Kind, mut limits: Limits) -> Limits {
+    if kind == Kind::Load {
+        limits.delete.get_or_insert(Limit::Rows(0));
+    }
+    limits
 }
 
 /// Everything in a plan but its fragments and entries.
@@ -153,6 +156,9 @@ pub struct Header {
     /// another plan than that was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redone_by: Vec<String>,
+    /// Whether these are rollbacks: what they had undone is done again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_rollbacks: bool,
     /// Where it applies.
     pub target: TargetDatabase,
     /// Records read.
@@ -185,6 +191,7 @@ impl Header {
             undoes: Vec::new(),
             undoes_in_part: Vec::new(),
             redone_by: Vec::new(),
+            of_rollbacks: false,
             target: TargetDatabase {
                 database: String::new(),
                 identity: String::new(),

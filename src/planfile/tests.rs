@@ -176,6 +176,7 @@ fn header() -> Header {
         undoes: vec!["an application".into()],
         undoes_in_part: Vec::new(),
         redone_by: Vec::new(),
+        of_rollbacks: false,
         target: TargetDatabase {
             database: "d".into(),
             identity: "1/2".into(),

@@ -71,7 +71,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
     let selection = Selection::of(plan, &few)?;
     let rules = filter.rules();
     let unusual = Unusual::new(&selection.profile, &rules);
-    let title = format!("{} {}", operation(header.kind), escape(&header.batch_id));
+    let title = format!("{} {}", operation(header), escape(&header.batch_id));
     let top = html! {
         (top::top(plan, &selection, name))
         main {

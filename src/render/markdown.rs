@@ -9,10 +9,10 @@ use std::io::Write;
 
 use super::drift::About;
 use super::select::{Filter, Section, Selection};
-use super::verdict::{Verdict, left_out, noted, takes_back};
+use super::verdict::{Verdict, left_out, noted, operation, takes_back};
 use crate::action::Action;
 use crate::error::{Error, Result};
-use crate::plan::{DriftReport, Header, Kind, ReferrerReport, TablePlan};
+use crate::plan::{DriftReport, Header, ReferrerReport, TablePlan};
 use crate::planfile::PlanFile;
 pub use inert::is_address;
 pub(super) use inert::{code, link_to};
@@ -94,13 +94,10 @@ pub fn selection(
 
 fn head(plan: &PlanFile) -> String {
     let header = &plan.header;
-    let what = match header.kind {
-        Kind::Load => "Load of",
-        Kind::Rollback => "Rollback of",
-    };
     let mut text = format!(
-        "<!-- table-loader plan {} -->\n### {what} {} · {}\n\n{}\n\n",
+        "<!-- table-loader plan {} -->\n### {} {} · {}\n\n{}\n\n",
         plan.hash,
+        operation(header),
         code(&header.batch_id, 100),
         code(&header.target.database, 100),
         verdict(header)

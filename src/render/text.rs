@@ -217,7 +217,7 @@ fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<
     let mut text = String::new();
     let line = format!(
         "{} {} {} {}",
-        operation(header.kind),
+        operation(header),
         escape(&header.batch_id),
         match header.kind {
             Kind::Load => "into",

@@ -65,9 +65,10 @@ impl fmt::Display for Verdict {
 }
 
 /// What a plan does, before the name of its batch.
-pub fn operation(kind: Kind) -> &'static str {
-    match kind {
+pub fn operation(header: &Header) -> &'static str {
+    match header.kind {
         Kind::Load => "Load of batch",
+        Kind::Rollback if header.of_rollbacks => "Rollback of a rollback of batch",
         Kind::Rollback => "Rollback of batch",
     }
 }

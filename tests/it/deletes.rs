@@ -132,6 +132,14 @@ fn what_stands_against_a_delete_is_found_when_the_plan_is_made() {
     world.deliver("c", "parents/1.json", delete);
     world.deliver("c", "parents/2.json", r#"{"id": 1, "v": "y"}"#);
     let plan = world.plan_with("c", &["--max-deletes", "9"]);
+    let notes = &plan.json()["header"]["tables"];
+    let notes = notes
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|t| t["warnings"].as_array().unwrap());
+    let told = "limit of rows to delete changed from 0 to 9 by --max-deletes";
+    assert!(notes.into_iter().any(|note| note == told), "{}", plan.text);
     assert_eq!(plan.count("violation"), 2, "{:?}", plan.lines());
     assert!(plan.text.contains("duplicate_key"), "{}", plan.text);
     // No key.

@@ -100,9 +100,18 @@ fn a_rollback_takes_the_time_back_with_the_change() {
     // Taking that back brings the change and its time again.
     let history = world.loader(&["history", "--json"]).ok().json();
     let rollback = history["applications"][0]["application"].as_str().unwrap();
+    let undo = ["rollback", "--application", rollback];
     world
-        .loader(&["rollback", "--application", rollback, "--force"])
+        .loader(&[&undo[..], &["--out", "undo.json"]].concat())
         .ok();
+    // What is undone is a rollback, and who approves it reads so.
+    let shown = world.loader(&["show", "undo.json"]).ok();
+    shown.says("Rollback of a rollback of batch two in");
+    world.loader(&[&undo[..], &["--force"]].concat()).ok();
+    world
+        .loader(&["history"])
+        .ok()
+        .says("rollback of a rollback of batch two by");
     assert!(is_noted(&world, "x", "01-15", r#"{"id": "a", "v": "3"}"#));
 }
 

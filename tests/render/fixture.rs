@@ -157,6 +157,7 @@ pub fn write_noted(
         undoes: Vec::new(),
         undoes_in_part: Vec::new(),
         redone_by: Vec::new(),
+        of_rollbacks: false,
         target: TargetDatabase {
             database: "idhub".into(),
             identity: "1/2".into(),

@@ -20,6 +20,19 @@ fn what_is_as_it_should_be_is_said_so() {
 }
 
 #[test]
+fn what_holds_for_all_tables_and_is_a_column_of_none_is_noted() {
+    let world = with_batch();
+    world.write(
+        "tables.yaml",
+        "defaults: {sensitive: [sexx], immutable_fields: [created_by, made_at]}\nsubjects: {natural_key: [gsid]}\n",
+    );
+    let run = checked(&world, &[]).exits(0);
+    let run =
+        run.says("note: defaults: sensitive: sexx is a column of no table; did you mean sex?");
+    run.says("defaults: immutable_fields: made_at is a column of no table");
+}
+
+#[test]
 fn all_that_is_wrong_is_found_in_one_run_with_its_place() {
     let world = with_batch();
     world.sql("CREATE TABLE loose (k text, v text)");

@@ -277,7 +277,7 @@ fn line(n: usize, left: &LeftOut, target: &Target) -> std::result::Result<Vec<u8
     let looked_up = |(name, _): &&(&String, _)| target.config.references.contains_key(*name);
     if let Some((name, _)) = values.iter().find(looked_up) {
         return Err(format!(
-            "{name} is looked up, and records cannot be named by what is not known yet"
+            "{name} is looked up, and records cannot be named by what is not known yet; leave them out by --decisions"
         ));
     }
     let why = serde_json::to_string(&left.why).map_err(|e| e.to_string())?;

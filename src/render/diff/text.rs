@@ -9,6 +9,7 @@ use crate::planfile::PlanFile;
 use crate::planfile::diff::{HeaderDifference, PlanDiff};
 use crate::render::select::Filter;
 use crate::render::text::{Style, entry_text};
+use crate::render::verdict::operation;
 use crate::text::cut::{quoted_pair, wrap};
 use crate::text::escape;
 
@@ -155,13 +156,14 @@ fn more(put: &mut dyn FnMut(&str, &str), n: u64) {
 
 fn title(plan: &PlanFile) -> String {
     let header = &plan.header;
-    let (what, into) = match header.kind {
-        Kind::Load => ("load of batch", "into"),
-        Kind::Rollback => ("rollback of batch", "in"),
+    let into = match header.kind {
+        Kind::Load => "into",
+        Kind::Rollback => "in",
     };
     format!(
-        "{}: {what} {} {into} {}",
+        "{}: {} {} {into} {}",
         escape(plan.name()),
+        operation(header).to_lowercase(),
         escape(&header.batch_id),
         escape(&header.target.database)
     )

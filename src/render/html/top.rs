@@ -29,7 +29,7 @@ pub fn top(plan: &PlanFile, selection: &Selection, name: &str) -> Markup {
     html! {
         header.top {
             div.what {
-                p.over { (operation(header.kind)) }
+                p.over { (operation(header)) }
                 h1 { (escape(&header.batch_id)) }
                 p.verdict.(class) { (verdict) }
                 @if let Some(what) = left_out(header) { p.verdict.rejected { (what) "." } }

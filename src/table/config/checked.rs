@@ -129,6 +129,34 @@ impl Config {
         fields.map(note).collect()
     }
 
+    /// What should be known of `defaults` where `tables` are all that there are: columns that none of them has,
+    /// of which nothing holds.
+    pub(crate) fn of_no_table(&self, tables: &[&Table]) -> Vec<String> {
+        let all = || tables.iter().flat_map(|t| &t.columns);
+        let mut notes = BTreeSet::new();
+        for (name, config) in &self.tables {
+            for (setting, columns) in [
+                ("immutable_fields", &config.immutable_fields),
+                ("insert_only_fields", &config.insert_only_fields),
+                ("required_fields", &config.required_fields),
+                ("ignore_drift", &config.ignore_drift),
+                ("sensitive", &config.sensitive),
+            ] {
+                let inherited = self.is_inherited(name, setting);
+                let columns = columns.iter().filter(|_| inherited);
+                for column in columns.filter(|column| all().all(|c| c.name != **column)) {
+                    let near = nearest(column, all().map(|c| c.name.as_str()));
+                    let near = near.map(|n| format!("; did you mean {n}?"));
+                    notes.insert(format!(
+                        "{DEFAULTS}: {setting}: {column} is a column of no table{}",
+                        near.unwrap_or_default()
+                    ));
+                }
+            }
+        }
+        notes.into_iter().collect()
+    }
+
     /// The configuration of `table` as it is in effect for the table found in the database.
     ///
     /// # Errors
