@@ -113,11 +113,44 @@ pub async fn table(session: &Session, name: &str) -> Result<Table> {
         spellings.push(format!("{}.{}", Ident(schema), Ident(table)));
     }
     let found = described(session, name, spellings).await?;
-    found.ok_or_else(|| {
-        Error::config(format!(
+    match found {
+        Some(table) => Ok(table),
+        None => Err(not_found(session, name).await?),
+    }
+}
+
+/// Why there is no table of this name for the role, and what to do about it.
+async fn not_found(session: &Session, name: &str) -> Result<Error> {
+    let doing = format!("looking for table {name} in other schemas");
+    let rows = session.rows(&elsewhere(&doing, name)).await?;
+    let Some(row) = rows.first() else {
+        return Ok(Error::config(format!(
             "table {name} does not exist in the database, or not in the search path; name its schema as schema.table"
-        ))
-    })
+        )));
+    };
+    let (schema, role) = (row.text(0)?, row.text(2)?);
+    Ok(Error::config(match row.text(1)? {
+        "true" => format!(
+            "table {name} is not in the search path, but in schema {schema}; name it {schema}.{name}"
+        ),
+        _ => format!(
+            "table {name} is in schema {schema}, which the role may not use; its owner can: GRANT USAGE ON SCHEMA {} TO {}",
+            Ident(schema),
+            Ident(role)
+        ),
+    }))
+}
+
+/// The schemas in which a table of this name is not found, whether the role may use them, and the role.
+fn elsewhere(doing: &str, name: &str) -> Statement {
+    let mut values = Values::default();
+    let name = values.text(name);
+    let sql = format!(
+        "SELECT n.nspname::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, current_user::text \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.relname = {name} ORDER BY 1"
+    );
+    Statement::with(doing, sql, values)
 }
 
 /// The table of this schema and name, whatever the search path is.

@@ -222,6 +222,10 @@ fn other_format(found: &str) -> String {
              wrote it"
         );
     }
+    if found == crate::plan::review::FORMAT {
+        return "it is no plan but what a reviewer decided: use the plan, or plan again with --decisions and this file"
+            .into();
+    }
     if found.starts_with("table-loader-") {
         return format!(
             "it is no plan but what `loader show --format json` writes (\"{found}\"): use the plan itself"

@@ -115,3 +115,30 @@ fn what_a_role_lacks_is_said_as_the_grant_that_gives_it() {
     as_role("apply").exits(0);
     world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
+
+#[test]
+fn a_table_that_is_not_found_is_looked_for_in_other_schemas() {
+    let world = with_batch();
+    world.sql(
+        "CREATE SCHEMA apart; CREATE TABLE apart.kept (id int PRIMARY KEY); \
+         CREATE SCHEMA shut; CREATE TABLE shut.away (id int PRIMARY KEY); CREATE ROLE knocks_config LOGIN; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA shut TO knocks_config",
+    );
+    world.write(
+        "tables.yaml",
+        "kept: {natural_key: [id]}\nshut.away: {natural_key: [id]}\nnowhere: {natural_key: [id]}\n",
+    );
+    let url = world.url.replace("loader@", "knocks_config@");
+    let run = world.call(&["config", "check"]).env("DATABASE_URL", url);
+    let run = run.run().exits(1);
+    // The role may use neither schema.
+    for said in [
+        "table kept is in schema apart, which the role may not use; its owner can: GRANT USAGE ON SCHEMA \"apart\" TO \"knocks_config\"",
+        "table shut.away: permission denied for schema shut",
+        "table nowhere does not exist in the database",
+    ] {
+        assert!(run.stdout.contains(said), "{said}: {run}");
+    }
+    let run = checked(&world, &[]).exits(1);
+    run.says("table kept is not in the search path, but in schema apart; name it apart.kept");
+}
