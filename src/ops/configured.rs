@@ -8,7 +8,7 @@ use super::targets::{Needs, dependencies, unguarded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::privileges::{Object, Wanted, missing_grants};
 use crate::pg::{Database, Session, Timeouts, catalog};
-use crate::sql::Qualified;
+use crate::sql::{Ident, Qualified, list};
 use crate::table::config::Config;
 use crate::table::graph;
 use crate::table::schema::{Identity, Table};
@@ -142,6 +142,9 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
             ));
         }
     }
+    for target in &targets {
+        checked.notes.extend(unindexed(&session, target).await?);
+    }
     if checked.problems.is_empty() {
         let tables: Vec<&Table> = targets.iter().map(|t| &t.table).collect();
         checked.notes.extend(request.config.of_no_table(&tables));
@@ -150,6 +153,24 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
     checked.grants = missing_grants(&session, &wanted).await?;
     checked.tables = targets.into_iter().map(|t| t.name).collect();
     Ok(checked)
+}
+
+/// What rows refer by to those of `target` without an index: who deletes one of these has PostgreSQL look through all
+/// rows of the other table, for each of them.
+async fn unindexed(session: &Session, target: &Target) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let removes = target.mark().is_none();
+    for key in target.table.referrers.iter().filter(|_| removes) {
+        if !catalog::is_indexed(session, key).await? {
+            let columns = list(key.columns.iter().map(|c| Ident(c)));
+            notes.push(format!(
+                "{}: {} refers to it by {columns}, with which no index begins: for each row that a load or a rollback deletes, \
+                 PostgreSQL looks through all of {}; this would prevent that: CREATE INDEX ON {} ({columns})",
+                target.name, key.child.name, key.child.name, key.child
+            ));
+        }
+    }
+    Ok(notes)
 }
 
 /// Whether an error says what is wrong with the configuration or the role's rights.

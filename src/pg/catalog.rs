@@ -14,7 +14,7 @@ use crate::pg::Session;
 use crate::sql::{Ident, Qualified, Statement, Values};
 use crate::table::config::{Config, TableConfig};
 use crate::table::reference::Reference;
-use crate::table::schema::Table;
+use crate::table::schema::{ForeignKey, Table};
 use crate::text::hex;
 
 const FIND: &str = include_str!("catalog/find.sql");
@@ -151,6 +151,26 @@ fn elsewhere(doing: &str, name: &str) -> Statement {
          WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.relname = {name} ORDER BY 1"
     );
     Statement::with(doing, sql, values)
+}
+
+/// Whether the rows that refer by this key are found by an index: one of all rows, whose first column is one of the
+/// key's.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn is_indexed(session: &Session, key: &ForeignKey) -> Result<bool> {
+    let mut values = Values::default();
+    let (schema, name) = (values.text(&key.child.schema), values.text(&key.child.name));
+    let columns = values.texts(&key.columns);
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid \
+           JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+           JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = (i.indkey::int2[])[0] \
+         WHERE n.nspname = {schema} AND c.relname = {name} AND i.indisvalid AND i.indpred IS NULL \
+           AND a.attname::text = ANY ({columns}))"
+    );
+    let doing = format!("looking for an index of {} by {}", key.child, key.name);
+    session.holds(&Statement::with(doing, sql, values)).await
 }
 
 /// The table of this schema and name, whatever the search path is.

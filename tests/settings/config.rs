@@ -142,3 +142,22 @@ fn a_table_that_is_not_found_is_looked_for_in_other_schemas() {
     let run = checked(&world, &[]).exits(1);
     run.says("table kept is not in the search path, but in schema apart; name it apart.kept");
 }
+
+#[test]
+fn what_deletes_would_look_through_is_noted_with_the_index_that_prevents_it() {
+    let world = with_batch();
+    world.sql(
+        "CREATE TABLE parents (id int PRIMARY KEY); \
+         CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents, other int REFERENCES parents); \
+         CREATE INDEX ON children (other, id); CREATE INDEX ON children (parent) WHERE parent > 3",
+    );
+    world.write("tables.yaml", "parents: {natural_key: [id]}\n");
+    let run = checked(&world, &[]).exits(0).says(
+        "note: parents: children refers to it by \"parent\", with which no index begins: for each row that a load or a rollback \
+         deletes, PostgreSQL looks through all of children; this would prevent that: CREATE INDEX ON \"public\".\"children\" \
+         (\"parent\")",
+    );
+    run.says("0 grants missing, 1 note.");
+    world.sql("CREATE INDEX ON children (parent)");
+    checked(&world, &[]).exits(0).says("0 notes");
+}
