@@ -92,6 +92,8 @@ pub enum Remedy {
     Migrate,
     /// Mend what is in the way of the loader's tables, or put them into another schema.
     OtherLoaderSchema,
+    /// Give the role what it lacks.
+    Grants,
     /// Plan as the role that applies, or without a rehearsal.
     RoleThatApplies,
     /// Mend the records or the configuration behind the violations of the plan of this name.

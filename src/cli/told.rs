@@ -64,6 +64,7 @@ fn advice(remedy: &Remedy) -> String {
         Remedy::OtherLoaderSchema => {
             "mend them, or let the loader use another schema with LOADER_SCHEMA".into()
         }
+        Remedy::Grants => "`loader config check --for plan` or `--for apply` lists what its role lacks".into(),
         Remedy::RoleThatApplies => {
             "plan with that role's connection, or without --rehearse".into()
         }

@@ -143,6 +143,7 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
         }
     }
     for target in &targets {
+        checked.problems.extend(hidden(&session, target).await?);
         checked.notes.extend(unindexed(&session, target).await?);
     }
     if checked.problems.is_empty() {
@@ -153,6 +154,19 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
     checked.grants = missing_grants(&session, &wanted).await?;
     checked.tables = targets.into_iter().map(|t| t.name).collect();
     Ok(checked)
+}
+
+/// That row security hides rows of `target` from the role, which then cannot know what it would change.
+async fn hidden(session: &Session, target: &Target) -> Result<Option<String>> {
+    let name = &target.table.name;
+    if !catalog::hides_rows(session, target.table.oid).await? {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "{}: row security hides rows of it from this role, and what is not seen cannot be compared; its role has to be one \
+         with BYPASSRLS, or the owner of {name} without FORCE ROW LEVEL SECURITY",
+        target.name
+    )))
 }
 
 /// What rows refer by to those of `target` without an index: who deletes one of these has PostgreSQL look through all

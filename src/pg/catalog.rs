@@ -153,6 +153,16 @@ fn elsewhere(doing: &str, name: &str) -> Statement {
     Statement::with(doing, sql, values)
 }
 
+/// Whether row security applies to what the role reads of a table.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn hides_rows(session: &Session, table: u32) -> Result<bool> {
+    let sql = format!("SELECT pg_catalog.row_security_active({table}::pg_catalog.oid)");
+    let asked = Statement::new("asking whether row security hides rows", sql);
+    session.holds(&asked).await
+}
+
 /// Whether the rows that refer by this key are found by an index: one of all rows, whose first column is one of the
 /// key's.
 ///

@@ -161,3 +161,22 @@ fn what_deletes_would_look_through_is_noted_with_the_index_that_prevents_it() {
     world.sql("CREATE INDEX ON children (parent)");
     checked(&world, &[]).exits(0).says("0 notes");
 }
+
+#[test]
+fn row_security_that_hides_rows_is_found_before_a_plan_fails_for_it() {
+    let world = with_batch();
+    world.sql(
+        "ALTER TABLE subjects ENABLE ROW LEVEL SECURITY; CREATE ROLE guarded_config LOGIN; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO guarded_config",
+    );
+    checked(&world, &[]).exits(0); // it owns the table
+    let url = world.url.replace("loader@", "guarded_config@");
+    let as_role = |args: &[&str]| world.call(args).env("DATABASE_URL", &url).run();
+    as_role(&["config", "check"])
+        .exits(1)
+        .says("subjects: row security hides rows of it from this role");
+    as_role(&["plan", "--batch-id", "b1"])
+        .exits(1)
+        .says("row-level security")
+        .says("`loader config check --for plan`");
+}

@@ -78,6 +78,7 @@ fn by_code(message: String, code: &str) -> Error {
     let error = Error::new(kind, format!("{message} [SQLSTATE {code}]")).with_code(code);
     match code {
         "57014" => error.with_remedy(Remedy::MoreTime),
+        "42501" => error.with_remedy(Remedy::Grants),
         "40001" | "40P01" | "53300" | "57P01" | "57P02" | "57P03" => error.transient(),
         _ if code.starts_with("08") => error.transient(),
         _ => error,
