@@ -140,7 +140,7 @@ impl<'p> Unusual<'p> {
                 rule: Rule::Key,
                 column: None,
                 why: format!(
-                    "another key of this plan is \"{}\" but for case, white space or punctuation",
+                    "another key of this plan differs from \"{}\" only in case, white space or punctuation",
                     crate::text::escape(&key)
                 ),
             });
