@@ -55,6 +55,7 @@ pub struct Statement {
     doing: String,
     text: String,
     values: Vec<Bound>,
+    at_once: bool,
 }
 
 impl Statement {
@@ -69,7 +70,21 @@ impl Statement {
             doing: doing.into(),
             text: text.into(),
             values: values.0,
+            at_once: false,
         }
+    }
+
+    /// The same, whose tables are joined as a whole and not row by row (`enable_nestloop`): for tables of whose
+    /// newest rows the planner knows nothing, so that it thinks them few.
+    #[must_use]
+    pub fn at_once(mut self) -> Statement {
+        self.at_once = true;
+        self
+    }
+
+    /// Whether its tables are joined as a whole.
+    pub fn is_at_once(&self) -> bool {
+        self.at_once
     }
 
     /// What it is for.
@@ -90,7 +105,8 @@ impl Statement {
 
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "-- {}\n{}", self.doing, print::layout(&self.text))?;
+        let how = if self.at_once { ", at once" } else { "" };
+        write!(f, "-- {}{how}\n{}", self.doing, print::layout(&self.text))?;
         for (i, value) in self.values.iter().enumerate() {
             match value {
                 Bound::Text(text) => write!(f, "\n-- ${} = {text:?}", i + 1)?,

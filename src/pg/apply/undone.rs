@@ -151,7 +151,7 @@ pub(in crate::pg) fn unlike(
         ours = of_rows(origin, undoes, undone, &mut values),
         planned = planned.join(" UNION ALL "),
     );
-    Statement::with(DOING, sql, values)
+    Statement::with(DOING, sql, values).at_once()
 }
 
 impl Staged {

@@ -89,16 +89,16 @@ impl UndoneRows {
             "SELECT a.application::text, pg_catalog.count(*)::text FROM {audit_log} a WHERE {} GROUP BY 1",
             all(conditions)
         );
-        Statement::with("reading the audit log", sql, values)
+        Statement::with("reading the audit log", sql, values).at_once()
     }
 
     fn undone(&self, audit_log: &Qualified, values: &mut Values) -> String {
         format!(
-            "EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest({}::uuid[]), pg_catalog.unnest({}::uuid[])) p(by_application, of_application) \
-               JOIN {audit_log} u ON u.application = p.by_application AND u.{ON_ROWS} \
+            "EXISTS (SELECT FROM ROWS FROM (pg_catalog.unnest({by}::uuid[]), pg_catalog.unnest({of}::uuid[])) p(by_application, of_application) \
+               JOIN {audit_log} u ON u.application = p.by_application AND u.application = ANY ({by}::uuid[]) AND u.{ON_ROWS} \
              WHERE p.of_application = a.application AND u.table_name = a.table_name AND u.record_id = a.record_id)",
-            values.texts(&self.by),
-            values.texts(&self.of)
+            by = values.texts(&self.by),
+            of = values.texts(&self.of)
         )
     }
 
@@ -128,7 +128,7 @@ impl UndoneRows {
             values.texts(&self.of),
             self.undone(&audit_log, &mut values)
         );
-        Statement::with("reading the audit log", sql, values)
+        Statement::with("reading the audit log", sql, values).at_once()
     }
 }
 

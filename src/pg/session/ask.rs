@@ -10,7 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::failure::{is_refused_value, unexpected};
-use super::settings::{plan_as_usual, plan_once};
+use super::settings::{join_as_usual, join_at_once, plan_as_usual, plan_once};
 use super::{CopyLines, Session, TextRow};
 use crate::error::{Error, Result};
 use crate::sql::{Bound, Statement};
@@ -29,9 +29,31 @@ impl Session {
         }
     }
 
+    /// What the server answers to `work`, which sends this statement, planned as it asks for.
+    async fn planned<T>(
+        &self,
+        statement: &Statement,
+        work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        let doing = statement.doing();
+        if !statement.is_at_once() {
+            return self.answer(doing, work).await;
+        }
+        let (at_once, as_usual) = (join_at_once(), join_as_usual());
+        // All are sent at once. What comes after a failure has failed for it.
+        let (before, done, after) = tokio::join!(
+            self.answer(doing, self.client.batch_execute(at_once.text())),
+            self.answer(doing, work),
+            self.answer(doing, self.client.batch_execute(as_usual.text()))
+        );
+        before?;
+        let done = done?;
+        after.map(|()| done)
+    }
+
     /// Runs a statement, or several without values, whatever they return.
     pub async fn run(&self, statement: &Statement) -> Result<()> {
-        if statement.values().is_empty() {
+        if statement.values().is_empty() && !statement.is_at_once() {
             let run = self.client.batch_execute(statement.text());
             return self.answer(statement.doing(), run).await;
         }
@@ -42,13 +64,13 @@ impl Session {
     pub async fn execute(&self, statement: &Statement) -> Result<u64> {
         let values = typed(statement);
         let execute = self.client.execute_typed(statement.text(), &values);
-        self.answer(statement.doing(), execute).await
+        self.planned(statement, execute).await
     }
 
     /// The rows of one query, as text.
     pub async fn rows(&self, statement: &Statement) -> Result<Vec<TextRow>> {
         let doing = statement.doing();
-        if !statement.values().is_empty() {
+        if !statement.values().is_empty() || statement.is_at_once() {
             let rows = self.query(statement).await?;
             return rows.iter().map(|row| TextRow::of(doing, row)).collect();
         }
@@ -78,7 +100,7 @@ impl Session {
     pub async fn count(&self, statement: &Statement) -> Result<u64> {
         let values = typed(statement);
         let row = self.client.query_typed_one(statement.text(), &values);
-        let row = self.answer(statement.doing(), row).await?;
+        let row = self.planned(statement, row).await?;
         let count: i64 = row
             .try_get(0)
             .map_err(|e| self.failed(statement.doing(), &e))?;
@@ -89,7 +111,7 @@ impl Session {
     pub async fn holds(&self, statement: &Statement) -> Result<bool> {
         let values = typed(statement);
         let row = self.client.query_typed_one(statement.text(), &values);
-        let row = self.answer(statement.doing(), row).await?;
+        let row = self.planned(statement, row).await?;
         row.try_get(0)
             .map_err(|e| self.failed(statement.doing(), &e))
     }
@@ -98,7 +120,7 @@ impl Session {
     pub(in crate::pg) async fn query(&self, statement: &Statement) -> Result<Vec<Row>> {
         let values = typed(statement);
         let query = self.client.query_typed(statement.text(), &values);
-        self.answer(statement.doing(), query).await
+        self.planned(statement, query).await
     }
 
     /// The answers to queries that are asked of one thing after the other, which is the one `value` of each:

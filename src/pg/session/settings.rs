@@ -89,6 +89,16 @@ pub(super) fn plan_as_usual() -> Statement {
     Statement::new(PREPARING, "RESET plan_cache_mode")
 }
 
+/// From now on tables are joined as a whole, where they can be.
+pub(super) fn join_at_once() -> Statement {
+    Statement::new(PREPARING, "SET enable_nestloop = off")
+}
+
+/// Tables are joined as the role has them joined.
+pub(super) fn join_as_usual() -> Statement {
+    Statement::new(PREPARING, "RESET enable_nestloop")
+}
+
 /// The server looks whether the client is still there.
 pub(super) fn watched() -> Statement {
     Statement::new(PREPARING, "SET client_connection_check_interval = '1s'")

@@ -56,7 +56,9 @@ impl Undo<'_> {
                 "SELECT f.record_id, f.old_values AS before, l.new_values AS after, l.id AS last FROM (\
                    SELECT pg_catalog.min(a.id) AS first, pg_catalog.max(a.id) AS last FROM {audit} a \
                    WHERE {ours} GROUP BY a.record_id) r \
-                 JOIN {audit} f ON f.id = r.first JOIN {audit} l ON l.id = r.last"
+                 JOIN {audit} f ON f.id = r.first AND f.application = ANY ({of}::uuid[]) \
+                 JOIN {audit} l ON l.id = r.last AND l.application = ANY ({of}::uuid[])",
+                of = values.texts(self.applications),
             )
         };
         let sql = format!(
@@ -65,7 +67,7 @@ impl Undo<'_> {
             undo = self.temporary(),
             cells = list(cells),
         );
-        self.reading(sql, values)
+        self.reading(sql, values).at_once()
     }
 
     /// How many changes the audit log has, of the applications and of the rollbacks that undid some of them.
@@ -186,7 +188,7 @@ impl Undo<'_> {
             ours = self.ours(&mut values),
             without = self.without_ignored(),
         );
-        self.reading(sql, values)
+        self.reading(sql, values).at_once()
     }
 
     /// Where later applications, one after the other and nobody in between, left a row as these
@@ -207,7 +209,7 @@ impl Undo<'_> {
             table = values.text(&self.target.name),
             without = without(triggered.iter()),
         );
-        self.reading(sql, values)
+        self.reading(sql, values).at_once()
     }
 
     pub(in crate::pg) fn analyze(&self) -> Statement {

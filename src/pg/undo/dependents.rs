@@ -69,7 +69,7 @@ impl Undo<'_> {
             audit = self.audit_log(),
             of = self.remaining(&self.target.name, loads, &mut values),
         );
-        self.reading(sql, values)
+        self.reading(sql, values).at_once()
     }
 
     pub(in crate::pg) fn find_referring_later(
@@ -94,16 +94,16 @@ impl Undo<'_> {
         let selected = [vec![format!("{} AS record_id", child.record_id("c"))], now].concat();
         let sql = format!(
             "WITH d AS (SELECT DISTINCT {selected} FROM {referring}), \
-             changes AS (SELECT a.record_id, a.application, a.id, a.old_values IS NULL OR {made} AS made \
+             changes AS (SELECT a.record_id, a.application, a.id, \
+                 pg_catalog.max(a.id) FILTER (WHERE a.old_values IS NULL OR {made}) OVER (PARTITION BY a.record_id) AS made \
                FROM d JOIN {audit} a ON a.record_id = d.record_id WHERE {of}) \
-             SELECT DISTINCT c.record_id, c.application::text FROM changes c \
-             WHERE c.id >= (SELECT pg_catalog.max(m.id) FROM changes m WHERE m.record_id = c.record_id AND m.made)",
+             SELECT DISTINCT c.record_id, c.application::text FROM changes c WHERE c.id >= c.made",
             selected = list(selected),
             referring = self.still_referring(key, of_child),
             audit = self.audit_log(),
             of = self.remaining(&child.name, loads, &mut values),
         );
-        Statement::with(doing(key), sql, values)
+        Statement::with(doing(key), sql, values).at_once()
     }
 
     /// The condition that audit row `a` is a change of the table by one of `loads`, and not undone.

@@ -62,7 +62,7 @@ impl Undo<'_> {
             same = keys_equal(&self.target.key(), "s", "k"),
             chosen = self.chosen(selected, &mut values),
         );
-        self.reading(sql, values)
+        self.reading(sql, values).at_once()
     }
 
     /// Whether the applications changed a row, which was undone since.
@@ -92,7 +92,7 @@ impl Undo<'_> {
             further = values.texts(&selected.further),
             chosen = self.chosen(selected, &mut values),
         );
-        self.reading(sql, values)
+        self.reading(sql, values).at_once()
     }
 
     /// The condition that one of the chosen applications changed row `s`.
