@@ -2,6 +2,7 @@
 //! record, some thousands of records took minutes.
 
 use std::fmt::Write;
+use std::time::Instant;
 
 use crate::support::World;
 
@@ -158,4 +159,34 @@ fn marked_rows_of_a_table_whose_key_has_no_index() {
         let apply = ["apply", "plan.json", "--force", "--json", "--timings"];
         world.call(&apply).run().ok().stdout
     }));
+}
+
+#[test]
+fn a_rollback_in_part_and_what_is_read_after_it() {
+    let timed = |args: &[&str], world: &World| {
+        let begun = Instant::now();
+        world.loader(args).ok();
+        begun.elapsed().as_secs_f64()
+    };
+    let [few, many] = [FEW, FEW * TIMES].map(|n| {
+        let world = a_world(
+            &format!(
+                "CREATE TABLE notes (id text PRIMARY KEY, note text); \
+                 INSERT INTO notes SELECT 'n' || i, 'as it was' FROM generate_series(1, {n}) i"
+            ),
+            "notes: {natural_key: [id]}\n",
+        );
+        // The planner is not told of what has just been written, as no server is for a minute.
+        world.sql("ALTER TABLE audit_log SET (autovacuum_enabled = off)");
+        let notes = lines(n, |i| format!("n{i},changed"));
+        world.put("b", "notes.csv", format!("id,note\n{notes}"));
+        world.loader(&["load", "--batch-id", "b", "--force"]).ok();
+        world.sql("UPDATE notes SET note = 'by hand' WHERE id LIKE '%7'");
+        let rollback = ["rollback", "--batch-id", "b", "--force", "--keep-edited"];
+        let rolled_back = timed(&rollback, &world);
+        [rolled_back, timed(&["history"], &world)]
+    });
+    for i in 0..2 {
+        grows_evenly([few[i], many[i]]);
+    }
 }

@@ -67,7 +67,11 @@ impl Undo<'_> {
             undo = self.temporary(),
             cells = list(cells),
         );
-        self.reading(sql, values).at_once()
+        let fill = self.reading(sql, values);
+        match self.applications.len() {
+            1 if self.undone.is_empty() => fill, // nothing is joined
+            _ => fill.at_once(),
+        }
     }
 
     /// How many changes the audit log has, of the applications and of the rollbacks that undid some of them.
