@@ -4,13 +4,17 @@ mod mode;
 mod tls;
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use rustls::CertificateError;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::unconstrained;
 use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls};
@@ -156,7 +160,9 @@ impl Database {
 
 /// A connection that is driven by a task of its own.
 pub(crate) struct Connected {
+    /// Dropped before what drives it.
     pub(crate) client: Client,
+    pub(crate) driver: Driver,
     /// Whether the server said that a commit was not confirmed by the standbys that it has to wait for.
     pub(crate) unreplicated: Arc<AtomicBool>,
 }
@@ -172,7 +178,7 @@ impl Connected {
     {
         let unreplicated = Arc::new(AtomicBool::new(false));
         let heard = Arc::clone(&unreplicated);
-        tokio::spawn(async move {
+        let driver = Driver::new(async move {
             let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
             while let Some(Ok(message)) = messages.next().await {
                 if let AsyncMessage::Notice(notice) = message
@@ -182,10 +188,60 @@ impl Connected {
                 }
             }
         });
+        tokio::spawn({
+            let driven = Arc::clone(&driver.0);
+            poll_fn(move |cx| go_on(&driven, Some(cx)))
+        });
         Connected {
             client,
+            driver,
             unreplicated,
         }
+    }
+}
+
+/// What sends and receives for a connection. When it is dropped, behind the connection's client, the server is told
+/// so at once, and gives up what is locked: the thread that would say so may do something else for long.
+pub(crate) struct Driver(Arc<Mutex<Driven>>);
+
+#[derive(Default)]
+struct Driven {
+    /// Until it has ended.
+    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Of the task that drives it.
+    waker: Option<Waker>,
+}
+
+impl Driver {
+    fn new(work: impl Future<Output = ()> + Send + 'static) -> Driver {
+        Driver(Arc::new(Mutex::new(Driven {
+            work: Some(Box::pin(work)),
+            waker: None,
+        })))
+    }
+}
+
+/// Does what can be done now: in the task that drives the connection, or for that.
+fn go_on(driven: &Mutex<Driven>, task: Option<&Context<'_>>) -> Poll<()> {
+    let mut driven = driven.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(task) = task {
+        driven.waker = Some(task.waker().clone());
+    }
+    let waker = driven.waker.clone();
+    let (Some(work), Some(waker)) = (&mut driven.work, waker) else {
+        return Poll::Ready(());
+    };
+    let work = pin!(unconstrained(work));
+    let done = work.poll(&mut Context::from_waker(&waker));
+    if done.is_ready() {
+        driven.work = None;
+    }
+    done
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = go_on(&self.0, None);
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use super::connect::Database;
+use super::connect::{Database, Driver};
 use super::pooler;
 use crate::error::{Error, Result};
 use crate::plan::masking::Mask;
@@ -46,7 +46,9 @@ impl Default for Timeouts {
 
 /// A connection whose settings are pinned, so that every value has one spelling in it.
 pub struct Session {
+    /// Dropped before what drives its connection.
     pub(super) client: Client,
+    _driver: Driver,
     /// Whether the server said that a commit was not confirmed by the standbys that it has to wait for.
     unreplicated: Arc<AtomicBool>,
     /// The server process behind it.
@@ -128,6 +130,7 @@ impl Session {
         let connected = pooler::dedicated(database, &config, patience, timeouts.patience()).await?;
         let session = Session {
             client: connected.client,
+            _driver: connected.driver,
             unreplicated: connected.unreplicated,
             backend: Backend {
                 process: 0,

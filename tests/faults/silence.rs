@@ -373,3 +373,34 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     }
     assert_eq!(stage.state(), before);
 }
+
+/// The program is one thread, which waits for who reads the plan: that a session is over is said before.
+#[test]
+fn nothing_is_locked_while_nobody_reads_what_was_refused() {
+    let stage = loaded();
+    // An effect that nobody planned refuses the rehearsal in the middle of its transaction.
+    stage.sql(
+        "CREATE TABLE side (n int); \
+         CREATE FUNCTION elsewhere() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO side VALUES (1); RETURN NEW; END $$; \
+         CREATE TRIGGER elsewhere BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION elsewhere()",
+    );
+    let pipe = Command::new("mkfifo").arg(stage.path("pipe")).status();
+    assert!(pipe.unwrap().success());
+    let plan = ["plan", "--batch-id", "two", "--rehearse", "--out", "pipe"];
+    let mut command = stage.command(&plan);
+    let child = command.env("TRANSACTION_TIMEOUT", "30").spawn().unwrap();
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'table-loader' \
+                    AND datname = current_database() AND pid <> pg_backend_pid()";
+    let since = Instant::now();
+    let waits = || since.elapsed() < Duration::from_secs(20);
+    while stage.one(sessions) == "0" && waits() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    while stage.one(sessions) != "0" && waits() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(waits(), "a session is open still");
+    let written = std::fs::read_to_string(stage.path("pipe")).unwrap();
+    let run = finish("plan", child).exits(0);
+    assert!(written.contains("\"refused\""), "{run}");
+}

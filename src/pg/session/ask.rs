@@ -1,6 +1,8 @@
 //! How a session runs statements.
 
+use std::pin::pin;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -15,6 +17,25 @@ use super::{CopyLines, Session, TextRow};
 use crate::error::{Error, Result};
 use crate::sql::{Bound, Statement};
 
+/// How long is looked for an answer after its time.
+const AFTERWARDS: Duration = Duration::from_secs(1);
+
+/// What `work` comes to, if it does in time. An answer that came while the program was stopped, or waited for something
+/// else, is not late: it is looked at before that is said.
+pub(super) async fn in_time<T>(
+    doing: &str,
+    patience: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    let mut work = pin!(work);
+    for patience in [patience, AFTERWARDS] {
+        if let Ok(done) = tokio::time::timeout(patience, work.as_mut()).await {
+            return Ok(done);
+        }
+    }
+    Err(Error::unanswered(doing, patience))
+}
+
 /// All of these return [`Database`](crate::ErrorKind::Database) that says what was being done, or [`Locked`](crate::ErrorKind::Locked).
 impl Session {
     /// What the server answers, if it does in time.
@@ -23,10 +44,8 @@ impl Session {
         doing: &str,
         work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
     ) -> Result<T> {
-        match tokio::time::timeout(self.patience, work).await {
-            Ok(done) => done.map_err(|e| self.failed(doing, &e)),
-            Err(_) => Err(Error::unanswered(doing, self.patience)),
-        }
+        let done = in_time(doing, self.patience, work).await?;
+        done.map_err(|e| self.failed(doing, &e))
     }
 
     /// What the server answers to `work`, which sends this statement, planned as it asks for.
@@ -188,8 +207,7 @@ impl Session {
             sink.send(lines).await?;
             sink.finish().await.map(drop)
         };
-        let sent = tokio::time::timeout(self.patience, work).await;
-        sent.map_err(|_| Error::unanswered(statement.doing(), self.patience))
+        in_time(statement.doing(), self.patience, work).await
     }
 
     /// The lines of one `COPY … TO STDOUT`.

@@ -9,8 +9,9 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{CopyOutStream, Row, SimpleQueryRow};
 
 use super::Session;
+use super::ask::in_time;
 use super::failure::unexpected;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sql::copytext::CopyRow;
 
 /// One row of an answer, as text.
@@ -104,12 +105,7 @@ impl<'a> CopyLines<'a> {
         // Most lines are there already: the time is looked at for the others only.
         let line = match self.lines.try_next().now_or_never() {
             Some(line) => line,
-            None => {
-                let patience = self.session.patience;
-                tokio::time::timeout(patience, self.lines.try_next())
-                    .await
-                    .map_err(|_| Error::unanswered(&self.doing, patience))?
-            }
+            None => in_time(&self.doing, self.session.patience, self.lines.try_next()).await?,
         };
         let Some(line) = line.map_err(|e| self.session.failed(&self.doing, &e))? else {
             return Ok(false);
