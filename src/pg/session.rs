@@ -2,6 +2,7 @@
 
 mod ask;
 mod failure;
+mod patience;
 mod rows;
 mod settings;
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! How a session runs statements.
 
-use std::pin::pin;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -12,29 +10,11 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, SimpleQueryMessage};
 
 use super::failure::{is_refused_value, unexpected};
+use super::patience::in_time;
 use super::settings::{join_as_usual, join_at_once, plan_as_usual, plan_once};
 use super::{CopyLines, Session, TextRow};
 use crate::error::{Error, Result};
 use crate::sql::{Bound, Statement};
-
-/// How long is looked for an answer after its time.
-const AFTERWARDS: Duration = Duration::from_secs(1);
-
-/// What `work` comes to, if it does in time. An answer that came while the program was stopped, or waited for something
-/// else, is not late: it is looked at before that is said.
-pub(super) async fn in_time<T>(
-    doing: &str,
-    patience: Duration,
-    work: impl Future<Output = T>,
-) -> Result<T> {
-    let mut work = pin!(work);
-    for patience in [patience, AFTERWARDS] {
-        if let Ok(done) = tokio::time::timeout(patience, work.as_mut()).await {
-            return Ok(done);
-        }
-    }
-    Err(Error::unanswered(doing, patience))
-}
 
 /// All of these return [`Database`](crate::ErrorKind::Database) that says what was being done, or [`Locked`](crate::ErrorKind::Locked).
 impl Session {

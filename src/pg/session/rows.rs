@@ -9,8 +9,8 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{CopyOutStream, Row, SimpleQueryRow};
 
 use super::Session;
-use super::ask::in_time;
 use super::failure::unexpected;
+use super::patience::in_time;
 use crate::error::Result;
 use crate::sql::copytext::CopyRow;
 
