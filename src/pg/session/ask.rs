@@ -13,7 +13,7 @@ use super::failure::{is_refused_value, unexpected};
 use super::patience::in_time;
 use super::settings::{join_as_usual, join_at_once, plan_as_usual, plan_once};
 use super::{CopyLines, Session, TextRow};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sql::{Bound, Statement};
 
 /// All of these return [`Database`](crate::ErrorKind::Database) that says what was being done, or [`Locked`](crate::ErrorKind::Locked).
