@@ -9,32 +9,38 @@ use crate::support::World;
 const FEW: u64 = 500;
 /// So many times as many records: what grows with the square takes 64 times as long.
 const TIMES: u64 = 8;
-const AT_MOST: f64 = 20.0;
+const AT_MOST: f64 = 25.0;
 
-/// The seconds of one phase, the lesser of two runs, with few records and with many.
-fn seconds(phase: &str, world: impl Fn(u64) -> World, run: impl Fn(&World) -> String) -> [f64; 2] {
-    [FEW, FEW * TIMES].map(|n| {
-        let runs = [(); 2].map(|()| {
-            let told = run(&world(n));
-            let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-            let phases = told["timings"].as_array().unwrap().iter();
-            let of_phase = phases.filter(|t| t["phase"] == phase);
-            let seconds: Vec<f64> = of_phase.map(|t| t["seconds"].as_f64().unwrap()).collect();
-            assert!(!seconds.is_empty(), "{told}");
-            seconds.iter().sum::<f64>()
-        });
-        runs[0].min(runs[1])
-    })
+/// That `seconds` for many records are not too many times those for few; a busy machine is given four tries.
+#[track_caller]
+fn grows_evenly(seconds: impl Fn(u64) -> f64) {
+    // What takes a few milliseconds in any case says nothing.
+    let few = seconds(FEW).min(seconds(FEW)).max(0.01);
+    let mut many = f64::INFINITY;
+    for _ in 0..4 {
+        many = many.min(seconds(FEW * TIMES));
+        if many / few < AT_MOST {
+            return;
+        }
+    }
+    panic!("{TIMES} times as many records take {few} s and {many} s");
 }
 
-#[track_caller]
-fn grows_evenly([few, many]: [f64; 2]) {
-    // What takes a few milliseconds in any case says nothing.
-    let times = many / few.max(0.01);
-    assert!(
-        times < AT_MOST,
-        "{TIMES} times as many records take {times:.0} times as long: {few} s, {many} s"
-    );
+/// The seconds of one phase of what `run` does in the world for so many records.
+fn seconds(
+    phase: &str,
+    world: impl Fn(u64) -> World,
+    run: impl Fn(&World) -> String,
+) -> impl Fn(u64) -> f64 {
+    move |n| {
+        let told = run(&world(n));
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let phases = told["timings"].as_array().unwrap().iter();
+        let of_phase = phases.filter(|t| t["phase"] == phase);
+        let seconds: Vec<f64> = of_phase.map(|t| t["seconds"].as_f64().unwrap()).collect();
+        assert!(!seconds.is_empty(), "{told}");
+        seconds.iter().sum()
+    }
 }
 
 fn plan(world: &World) -> String {
@@ -168,7 +174,7 @@ fn a_rollback_in_part_and_what_is_read_after_it() {
         world.loader(args).ok();
         begun.elapsed().as_secs_f64()
     };
-    let [few, many] = [FEW, FEW * TIMES].map(|n| {
+    let rolled_back = |n| {
         let world = a_world(
             &format!(
                 "CREATE TABLE notes (id text PRIMARY KEY, note text); \
@@ -185,8 +191,8 @@ fn a_rollback_in_part_and_what_is_read_after_it() {
         let rollback = ["rollback", "--batch-id", "b", "--force", "--keep-edited"];
         let rolled_back = timed(&rollback, &world);
         [rolled_back, timed(&["history"], &world)]
-    });
+    };
     for i in 0..2 {
-        grows_evenly([few[i], many[i]]);
+        grows_evenly(|n| rolled_back(n)[i]);
     }
 }
