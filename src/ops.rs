@@ -1,7 +1,7 @@
 //! The operations: what each command of the program does, as a function with typed results.
 //!
 //! They are straight-line, print nothing and ask nobody; what happens is told as [`Event`]s. They
-//! need a multi-threaded tokio runtime.
+//! run in any tokio runtime.
 
 mod apply;
 mod batches;

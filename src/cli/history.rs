@@ -66,8 +66,8 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
     let loads: HashSet<&String> = loads.collect();
     for a in &all {
         // What takes back no load takes back a rollback.
-        let again = !a.is_load() && !a.takes_back().any(|id| loads.contains(id));
-        out.write_all(application(a, again, style.width).as_bytes())
+        let of_rollback = !a.is_load() && !a.takes_back().any(|id| loads.contains(id));
+        out.write_all(application(a, of_rollback, style.width).as_bytes())
             .map_err(|e| Error::io("writing the history", e))?;
     }
     out.flush()

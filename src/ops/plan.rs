@@ -47,7 +47,8 @@ pub use request::{PlanRequest, Queue, ReportUse};
 /// Where the records come from that name rows which a complete delivery does not bring.
 pub(super) const NOT_DELIVERED: &str = "not delivered";
 
-/// Makes a plan and writes it to `out`. Returns its header and hash.
+/// Makes a plan and writes it to `out`, which must not be opened for appending: its hash stands near the beginning and
+/// is known last. Returns its header and hash.
 ///
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config), [`Source`](crate::ErrorKind::Source), [`Database`](crate::ErrorKind::Database); [`Blocked`](crate::ErrorKind::Blocked) where the queue or

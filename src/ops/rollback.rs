@@ -101,7 +101,7 @@ impl RollbackRequest {
     }
 }
 
-/// Writes the plan that takes applications back to `out`. Returns its header and hash.
+/// Writes the plan that takes applications back to `out`, as [`super::plan`] does. Returns its header and hash.
 ///
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where there is nothing to take back; [`Drift`](crate::ErrorKind::Drift) naming rows that changed

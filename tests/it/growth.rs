@@ -77,25 +77,22 @@ fn parents_and_children(n: u64) -> World {
     )
 }
 
+fn delete(world: &World, table: &str, letter: &str, n: u64) {
+    let ids = lines(n, |i| format!("{letter}{i}"));
+    world.put("b", &format!("{table}/delete/1.csv"), format!("id\n{ids}"));
+}
+
 #[test]
 fn deleting_rows_to_which_others_refer_by_what_has_no_index() {
     let world = |n| {
         let world = parents_and_children(n);
-        world.put(
-            "b",
-            "parents/delete/1.csv",
-            format!("id\n{}", lines(n, |i| format!("p{i}"))),
-        );
+        delete(&world, "parents", "p", n);
         world
     };
     grows_evenly(seconds("check constraints", world, plan));
     let world = |n| {
         let world = world(n);
-        world.put(
-            "b",
-            "children/delete/1.csv",
-            format!("id\n{}", lines(n, |i| format!("c{i}"))),
-        );
+        delete(&world, "children", "c", n);
         world
     };
     grows_evenly(seconds("check constraints", world, plan));
