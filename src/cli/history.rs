@@ -134,7 +134,15 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         return show_json(&serde_json::json!({ "changes": changes }));
     }
     if changes.is_empty() {
-        super::say("The audit log holds no such change.");
+        super::say(match &args.key {
+            None => "The audit log holds no such change.".to_owned(),
+            Some(key) => format!(
+                "The audit log holds no such change of a row with the key {}. Keys are compared as the database prints \
+                 them (2026-01-31, 1.50; [\"a\", \"7\"] for several columns; a reference by its number); without --key \
+                 all are listed.",
+                escape(key)
+            ),
+        });
         return Ok(0);
     }
     let mut out = Shown::new();

@@ -27,13 +27,19 @@ pub fn order_key<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Vec<u8> {
 /// What is held in memory before it becomes a run, in bytes.
 const RUN: usize = 8 << 20;
 
+/// So many runs of one size are merged into one: what is open, and the memory that reading it takes, hardly grows with
+/// the number of lines.
+const MERGED: usize = 64;
+
 /// Lines with their keys.
 pub(crate) struct Unordered {
     /// Keys and lines, one after the other.
     text: Vec<u8>,
     held: Vec<Held>,
-    runs: Vec<File>,
+    /// In the order in which their lines came, each with how often it was merged.
+    runs: Vec<(u32, File)>,
     most: usize,
+    merged: usize,
 }
 
 /// Where a key and its line stand in the text.
@@ -51,12 +57,12 @@ impl Unordered {
             held: Vec::new(),
             runs: Vec::new(),
             most: RUN,
+            merged: MERGED,
         }
     }
 
     /// Takes a line.
     pub(crate) fn push(&mut self, key: &[u8], line: &[u8]) -> Result<()> {
-        let size = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(std::io::Error::other);
         self.held.push(Held {
             start: self.text.len(),
             key: size(key)?,
@@ -81,25 +87,8 @@ impl Unordered {
             return Ok(());
         }
         self.spill()?;
-        let mut heap = BinaryHeap::new();
-        for (number, file) in std::mem::take(&mut self.runs).into_iter().enumerate() {
-            let mut run = Run {
-                key: Vec::new(),
-                number,
-                line: Vec::new(),
-                reader: BufReader::with_capacity(1 << 16, file),
-            };
-            if run.advance()? {
-                heap.push(Reverse(run));
-            }
-        }
-        while let Some(mut first) = heap.peek_mut() {
-            sink(&first.0.line)?;
-            if !first.0.advance()? {
-                PeekMut::pop(first);
-            }
-        }
-        Ok(())
+        let runs = std::mem::take(&mut self.runs).into_iter();
+        merge(runs.map(|(_, file)| file), |run| sink(&run.line))
     }
 
     fn sort(&mut self) {
@@ -114,20 +103,90 @@ impl Unordered {
             return Ok(());
         }
         self.sort();
-        let mut out = BufWriter::with_capacity(1 << 16, tempfile::tempfile()?);
+        let mut out = NewRun::new()?;
         for held in self.held.drain(..) {
             let (key, line) = held.parts(&self.text);
-            out.write_all(&held.key.to_le_bytes())?;
-            out.write_all(&held.line.to_le_bytes())?;
-            out.write_all(key)?;
-            out.write_all(line)?;
+            out.push(key, line)?;
         }
         self.text.clear();
-        let mut file = out.into_inner().map_err(|e| e.into_error())?;
-        file.seek(SeekFrom::Start(0))?;
-        self.runs.push(file);
+        self.runs.push((0, out.finish()?));
+        self.merge_last()
+    }
+
+    /// Merges the last runs into one while there are so many that were merged equally often.
+    fn merge_last(&mut self) -> Result<()> {
+        while let Some(&(times, _)) = self.runs.last() {
+            let others = self.runs.iter().rposition(|(other, _)| *other != times);
+            let first = others.map_or(0, |other| other + 1);
+            if self.runs.len() - first < self.merged {
+                break;
+            }
+            let mut out = NewRun::new()?;
+            let runs = self.runs.drain(first..);
+            merge(runs.map(|(_, file)| file), |run| {
+                out.push(&run.key, &run.line)
+            })?;
+            self.runs.push((times + 1, out.finish()?));
+        }
         Ok(())
     }
+}
+
+/// Gives the lines of all runs to `sink` in the order of their keys; of equal keys, in that of the runs.
+fn merge(
+    files: impl Iterator<Item = File>,
+    mut sink: impl FnMut(&Run) -> Result<()>,
+) -> Result<()> {
+    let mut heap = BinaryHeap::new();
+    for (number, file) in files.enumerate() {
+        let mut run = Run {
+            key: Vec::new(),
+            number,
+            line: Vec::new(),
+            reader: BufReader::with_capacity(1 << 16, file),
+        };
+        if run.advance()? {
+            heap.push(Reverse(run));
+        }
+    }
+    while let Some(mut first) = heap.peek_mut() {
+        sink(&first.0)?;
+        if !first.0.advance()? {
+            PeekMut::pop(first);
+        }
+    }
+    Ok(())
+}
+
+/// A run being written.
+struct NewRun(BufWriter<File>);
+
+impl NewRun {
+    fn new() -> Result<NewRun> {
+        Ok(NewRun(BufWriter::with_capacity(
+            1 << 16,
+            tempfile::tempfile()?,
+        )))
+    }
+
+    fn push(&mut self, key: &[u8], line: &[u8]) -> Result<()> {
+        self.0.write_all(&size(key)?.to_le_bytes())?;
+        self.0.write_all(&size(line)?.to_le_bytes())?;
+        self.0.write_all(key)?;
+        self.0.write_all(line)
+    }
+
+    /// The file, to be read from its beginning.
+    fn finish(self) -> Result<File> {
+        let mut file = self.0.into_inner().map_err(|e| e.into_error())?;
+        file.seek(SeekFrom::Start(0))?;
+        Ok(file)
+    }
+}
+
+/// How many bytes these are.
+fn size(bytes: &[u8]) -> Result<u32> {
+    u32::try_from(bytes.len()).map_err(std::io::Error::other)
 }
 
 impl Held {
@@ -196,12 +255,17 @@ mod tests {
         fn lines_leave_in_the_order_of_their_keys(
             pairs in proptest::collection::vec(("[ab\0]{0,3}", ".{0,4}"), 0..60),
             most in 1usize..80,
+            merged in 2usize..8,
         ) {
-            let mut unordered = Unordered { most, ..Unordered::new() };
+            let mut unordered = Unordered { most, merged, ..Unordered::new() };
             // What is pushed after a drain stands for itself.
             for half in pairs.chunks(40) {
                 for (key, line) in half {
                     unordered.push(key.as_bytes(), line.as_bytes()).unwrap();
+                    for (times, _) in &unordered.runs {
+                        let alike = unordered.runs.iter().filter(|(other, _)| other == times);
+                        prop_assert!(alike.count() < merged, "few files are open");
+                    }
                 }
                 let mut given = Vec::new();
                 unordered.drain(&mut |line| {
