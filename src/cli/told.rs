@@ -29,8 +29,21 @@ pub fn told(e: &Error) -> String {
         // Behind a list it stands on a line of its own.
         text += if text.contains('\n') { "\n" } else { "; " };
         text += &advice(remedy);
+    } else if is_of_full_disk(e) {
+        text += &format!(
+            "; make room there, or in {}, where temporary files are (TMPDIR names another folder)",
+            std::env::temp_dir().display()
+        );
     }
     text
+}
+
+/// Whether a disk or a quota is full.
+fn is_of_full_disk(e: &Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let causes = std::iter::successors(std::error::Error::source(e), |cause| cause.source());
+    let mut io = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.any(|io| matches!(io.kind(), StorageFull | QuotaExceeded))
 }
 
 fn advice(remedy: &Remedy) -> String {

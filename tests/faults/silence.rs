@@ -350,7 +350,7 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     let before = stage.state();
     let run = stage.loader(&["plan", "--batch-id", "two", "--out", "/dev/full"]);
     run.exits(1)
-        .says_all(&["writing the plan to /dev/full", "No space left"]);
+        .says_all(&["writing the plan to /dev/full", "No space left", "TMPDIR"]);
     for args in [
         &["plan", "--batch-id", "two"][..],
         &["show", "two.json"],
