@@ -344,7 +344,7 @@ async fn look(
     {
         return Ok(Checked::Applied(Box::new(before.clone())));
     }
-    apply::still_in_effect(&session, file).await?;
+    let taken_back = apply::still_in_effect(&session, file).await?;
     let mut tables = staged::tables(&session, file).await?;
     staged::stage(&session, plan, &mut tables, events).await?;
     let names: Vec<&crate::sql::Qualified> = tables.iter().map(|t| &t.target.table.name).collect();
@@ -352,6 +352,9 @@ async fn look(
     // What was read before the lock may have changed until it was there.
     staged::tables(&session, file).await?;
     let drift = drift::drift(&session, plan, &tables).await?;
+    if drift.is_none() {
+        apply::not_reloaded(&session, &request.loader_schema, &tables, &taken_back).await?;
+    }
     snapshot.end().await?;
     Ok(match (drift, before) {
         (Some(report), _) => Checked::Drifted(report),

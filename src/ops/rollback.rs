@@ -68,15 +68,6 @@ pub enum TakenBack {
     Application(String),
 }
 
-impl TakenBack {
-    fn batch_id(&self) -> Option<&str> {
-        match self {
-            TakenBack::Batch(id) => Some(id),
-            TakenBack::Application(_) => None,
-        }
-    }
-}
-
 impl RollbackRequest {
     /// Whether it may come to some of the rows, or to rows of other loads.
     fn is_in_part(&self) -> bool {
@@ -124,9 +115,8 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     events(Event::phase("connect"));
     let session = Session::open(&request.database, request.timeouts).await?;
     let target = session.target(&request.loader_schema).await?;
-    // Rows of one batch may be taken back with another.
-    let batch = request.of.batch_id().filter(|_| !request.with_dependents);
-    let all = ledger::applications(&session, &request.loader_schema, batch).await?;
+    // What other batches did later is not taken back unseen.
+    let all = ledger::applications(&session, &request.loader_schema, None).await?;
     let undone_rows = UndoneRows::new(&all);
     let mut scope = Scope::new(
         request,

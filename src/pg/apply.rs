@@ -22,7 +22,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::pg::ledger::{Application, UndoneRows};
+use crate::pg::ledger::Application;
 use crate::pg::plan::snapshot::count_rows;
 use crate::pg::{Event, OnProgress, Session, near};
 use crate::plan::{Counts, DriftReport, Header, Kind};
@@ -31,7 +31,7 @@ use crate::sql::Statement;
 
 use locked::{Locked, lock_tables, name_others};
 use origin::Origin;
-use preconditions::covers;
+use preconditions::{TakenBack, covers};
 use staged::Staged;
 use write::Context;
 
@@ -41,6 +41,7 @@ pub use preconditions::{
     RolledBack, applied_before, check_target, is_target, not_in_part, still_in_effect,
 };
 pub use record::record_failure;
+pub use undone::not_reloaded;
 
 /// What an apply needs to know beside the plan.
 #[derive(Debug, Clone)]
@@ -107,7 +108,7 @@ pub async fn attempt(
         before if !options.dry_run => covers(options.again.as_deref(), before.as_ref())?,
         _ => {}
     }
-    let undone = still_in_effect(session, file).await?;
+    let taken_back = still_in_effect(session, file).await?;
     let planned = file.header.tables.iter();
     let names: Vec<String> = planned.map(|t| t.relation.to_string()).collect();
     let tables = match staged::tables(session, file).await {
@@ -141,7 +142,7 @@ pub async fn attempt(
         },
         on_progress,
     };
-    match write(&context, plan, &tables, &undone).await {
+    match write(&context, plan, &tables, &taken_back).await {
         Ok(Wrote::Everything) => {}
         Ok(Wrote::Nothing) => {
             let end = Statement::new("ending the transaction", "ROLLBACK");
@@ -206,11 +207,11 @@ async fn write(
     context: &Context<'_>,
     plan: &Arc<Executable>,
     tables: &[Staged],
-    undone: &UndoneRows,
+    taken_back: &TakenBack,
 ) -> Result<Wrote> {
     let (session, on_progress) = (context.session, context.on_progress);
     let header = &plan.plan().header;
-    undone::check(context, header, tables, undone).await?;
+    undone::check(context, header, tables, taken_back).await?;
     let of = tables.len() as u64;
     on_progress(Event::Locking { tables: 0, of });
     let mut differs = !queued::lock(session, context.origin.loader_schema).await?;

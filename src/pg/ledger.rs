@@ -15,7 +15,7 @@ use crate::sql::{Ident, Literal, Statement, Values};
 use crate::text::escape;
 
 pub use in_part::{UndoneRows, counts};
-pub use undoable::undoable;
+pub use undoable::{later_loads, undoable};
 
 /// One application of one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

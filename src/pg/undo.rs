@@ -74,7 +74,8 @@ pub struct Undone {
 
 impl<'a> Undo<'a> {
     /// Collects the changes of `applications` to one table that are not undone yet, all or those that are
-    /// selected: the oldest image before and the newest after of each row. `triggered` are columns that the table's triggers may have set again since.
+    /// selected: the oldest image before and the newest after of each row. `later` are loads in effect that came
+    /// after the first of them; `triggered` are columns that the table's triggers may have set again since.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database); [`Blocked`](crate::ErrorKind::Blocked) where the audit log is not complete.
@@ -84,6 +85,7 @@ impl<'a> Undo<'a> {
         target: &'a Target,
         written: &'a Written,
         (applications, undone): (&'a [String], &UndoneRows),
+        later: &[String],
         selected: Option<&Selected>,
         triggered: &[String],
     ) -> Result<Undo<'a>> {
@@ -109,6 +111,9 @@ impl<'a> Undo<'a> {
         // A row that was changed once has nothing in between.
         if rows != audited {
             undo.check_continuity(session).await?;
+        }
+        if !later.is_empty() {
+            session.run(&undo.mark_later((later, undone))).await?;
         }
         if !triggered.is_empty() {
             session.run(&undo.follow(triggered)).await?;

@@ -22,6 +22,8 @@ pub enum DriftState {
     Vanished,
     /// It is there, and was not.
     Appeared,
+    /// Later loads changed it, and left it as it had been.
+    Reloaded,
 }
 
 impl fmt::Display for DriftState {
@@ -30,6 +32,7 @@ impl fmt::Display for DriftState {
             DriftState::Changed => "changed",
             DriftState::Vanished => "vanished",
             DriftState::Appeared => "appeared",
+            DriftState::Reloaded => "loaded since with the same outcome",
         })
     }
 }

@@ -255,6 +255,149 @@ fn refuses_rows_that_a_later_batch_changed_and_names_it() {
     stage.roll_back("b").exits(0);
 }
 
+/// A row that later loads changed and left as it had been is theirs now: that its values are those of the older load
+/// says nothing.
+#[test]
+fn refuses_rows_that_later_loads_left_as_they_were() {
+    for trigger in ["", MODIFIED] {
+        let stage = Stage::new(
+            &format!(
+                "CREATE TABLE t (k text PRIMARY KEY, v text, modified int NOT NULL DEFAULT 0); {trigger}; \
+                 INSERT INTO t VALUES ('K', 'v0'), ('gone', 'v0'), ('own', 'v0')"
+            ),
+            "t: {natural_key: [k], limits: {delete: 5}}",
+        );
+        let first = r#"[{"k": "K", "v": "v1"}, {"k": "N", "v": "n"}, {"k": "own", "v": "v1"}]"#;
+        stage.deliver(
+            "a",
+            &[
+                ("t/1.json", first),
+                ("t/delete/1.json", r#"[{"k": "gone"}]"#),
+            ],
+        );
+        stage.deliver(
+            "b",
+            &[
+                (
+                    "t/1.json",
+                    r#"[{"k": "K", "v": "v2"}, {"k": "gone", "v": "v2"}]"#,
+                ),
+                ("t/delete/1.json", r#"[{"k": "N"}]"#),
+            ],
+        );
+        let again = r#"[{"k": "K", "v": "v1"}, {"k": "N", "v": "n"}]"#;
+        stage.deliver(
+            "c",
+            &[
+                ("t/1.json", again),
+                ("t/delete/1.json", r#"[{"k": "gone"}]"#),
+            ],
+        );
+        let before = stage.data();
+        stage.load("a");
+        let undo = ["rollback", "--batch-id", "a", "--out", "undo.json"];
+        stage.loader(&undo).exits(0);
+        stage.load("b");
+        let last = stage.load("c");
+        let now = stage.state();
+        let why = ["loaded since with the same outcome", &last, "--keep-edited"];
+        stage
+            .roll_back("a")
+            .exits(3)
+            .says_all(&["k=K", "k=N", "k=gone"])
+            .says_all(&why)
+            .omits("own");
+        // A plan from before says so too, when it is asked and when it is applied.
+        for args in [
+            &["check", "undo.json"][..],
+            &["apply", "undo.json", "--force"],
+        ] {
+            stage.loader(args).exits(3);
+        }
+        assert_eq!(stage.state(), now);
+        // They can be kept, or taken back too, or stand no longer against it once they are taken back.
+        stage
+            .loader(&[
+                "rollback",
+                "--batch-id",
+                "a",
+                "--keep-edited",
+                "--out",
+                "kept.json",
+            ])
+            .exits(0)
+            .says_all(&["1 to update"]);
+        stage
+            .loader(&[
+                "rollback",
+                "--batch-id",
+                "a",
+                "--with-dependents",
+                "--force",
+            ])
+            .exits(0);
+        let values = |data: &str| data.replace(char::is_numeric, "");
+        assert_eq!(values(&stage.data()), values(&before));
+        // Or one after the other, newest first.
+        for batch in ["a", "b", "c"] {
+            let plan = stage.plan(batch);
+            stage.apply_again(&plan).exits(0);
+        }
+        for batch in ["c", "b", "a"] {
+            stage.roll_back(batch).exits(0);
+        }
+        assert_eq!(values(&stage.data()), values(&before));
+    }
+}
+
+const MODIFIED: &str = "CREATE FUNCTION modified() RETURNS trigger LANGUAGE plpgsql AS \
+    $$ BEGIN NEW.modified := coalesce(OLD.modified, 0) + 1; RETURN NEW; END $$; \
+    CREATE TRIGGER modified BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION modified()";
+
+/// Two loads of a batch, and between them loads of another that ended where they had begun.
+#[test]
+fn refuses_rows_that_others_loaded_in_between() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text); INSERT INTO t VALUES ('K', 'v0')",
+        "t: {natural_key: [k]}",
+    );
+    for (batch, v) in [("a", "v1"), ("b", "v2"), ("b", "v1"), ("a", "v3")] {
+        stage.deliver(
+            batch,
+            &[("t/1.json", &format!(r#"{{"k": "K", "v": "{v}"}}"#))],
+        );
+        stage.load(batch);
+    }
+    let now = stage.state();
+    stage.roll_back("a").exits(3).says("loaded since");
+    assert_eq!(stage.state(), now);
+    // And a rollback of a rollback.
+    let undo = "SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1";
+    let newest = stage.one(undo);
+    stage
+        .loader(&["rollback", "--application", &newest, "--force"])
+        .exits(0);
+    let rollback = stage.one(undo);
+    for (batch, v) in [("d", "v4"), ("e", "v1")] {
+        stage.deliver(
+            batch,
+            &[("t/1.json", &format!(r#"{{"k": "K", "v": "{v}"}}"#))],
+        );
+        stage.load(batch);
+    }
+    stage
+        .loader(&["rollback", "--application", &rollback, "--force"])
+        .exits(3)
+        .says("loaded since");
+    for batch in ["e", "d"] {
+        stage.roll_back(batch).exits(0);
+    }
+    stage
+        .loader(&["rollback", "--application", &rollback, "--force"])
+        .exits(0);
+    assert_eq!(stage.data(), "t (K,v3)");
+}
+
 #[test]
 fn refuses_rows_that_are_gone() {
     let stage = pair("");

@@ -7,7 +7,7 @@ use super::tables::{merge, order, triggered};
 use super::{Key, RollbackRequest};
 use crate::error::{Error, Result};
 use crate::ops::{Event, OnProgress};
-use crate::pg::ledger::{Application, UndoneRows};
+use crate::pg::ledger::{Application, UndoneRows, later_loads};
 use crate::pg::undo::{Dependent, Selected, Undo, Written};
 use crate::pg::{Session, catalog, referred};
 use crate::plan::LedgerTable;
@@ -183,6 +183,9 @@ impl<'a> Scope<'a> {
         for (target, written) in targets {
             events(Event::phase_of("read the audit log", &target.name));
             let triggered = triggered(target, written);
+            let later = later_loads(self.all, applications);
+            let later = later.filter(|a| changed(a, &target.name));
+            let later: Vec<String> = later.map(|a| a.application.clone()).collect();
             let selected = if self.is_whole() {
                 None
             } else {
@@ -194,6 +197,7 @@ impl<'a> Scope<'a> {
                 target,
                 written,
                 (applications, undone),
+                &later,
                 selected.as_ref(),
                 &triggered,
             );

@@ -100,15 +100,28 @@ pub fn not_in_part(before: Option<&Latest>) -> Result<()> {
     }
 }
 
-/// What a rollback takes back must not have been taken back by another. Returns which rows of it were.
+/// What a rollback takes back, as the ledger has it.
+#[derive(Debug, Default)]
+pub struct TakenBack {
+    /// The applications; none of a load.
+    pub(super) applications: Vec<String>,
+    /// Which of their rows are undone already.
+    pub(super) undone: UndoneRows,
+    /// The loads in effect that came after the first of them.
+    pub(super) later: Vec<String>,
+    /// Which rows of these are undone.
+    pub(super) later_undone: UndoneRows,
+}
+
+/// What a rollback takes back must not have been taken back by another.
 ///
 /// # Errors
 /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where it was; [`Database`](crate::ErrorKind::Database).
-pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<UndoneRows> {
+pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<TakenBack> {
     let header = &file.header;
     let taken_back = header.taken_back();
     if taken_back.is_empty() {
-        return Ok(UndoneRows::default());
+        return Ok(TakenBack::default());
     }
     let all = ledger::applications(session, &header.target.loader_schema, None).await?;
     for id in &taken_back {
@@ -121,5 +134,13 @@ pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<Undon
             )));
         }
     }
-    Ok(UndoneRows::new(&all).of(&taken_back))
+    let undone = UndoneRows::new(&all);
+    let later = ledger::later_loads(&all, &taken_back);
+    let later: Vec<String> = later.map(|a| a.application.clone()).collect();
+    Ok(TakenBack {
+        undone: undone.of(&taken_back),
+        later_undone: undone.of(&later),
+        applications: taken_back,
+        later,
+    })
 }

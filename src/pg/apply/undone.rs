@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::pg::Session;
 use crate::pg::apply::origin::Origin;
+use crate::pg::apply::preconditions::TakenBack;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{Fate, Fates};
 use crate::pg::apply::write::Context;
-use crate::pg::audit::ON_ROWS;
+use crate::pg::audit::{ON_ROWS, log_in};
 use crate::pg::ledger::{self, UndoneRows};
 use crate::plan::Header;
-use crate::sql::{Literal, Statement, Values, all};
+use crate::sql::{Literal, Qualified, Statement, Values, all};
 use crate::table::row::record_id;
 
 const DOING: &str = "comparing the rollback with the audit log";
@@ -29,13 +31,14 @@ pub(super) async fn check(
     context: &Context<'_>,
     header: &Header,
     tables: &[Staged],
-    undone: &UndoneRows,
+    of: &TakenBack,
 ) -> Result<()> {
-    let taken_back = header.taken_back();
+    let (taken_back, undone) = (&of.applications, &of.undone);
     if taken_back.is_empty() {
         return Ok(());
     }
     let (session, origin) = (context.session, &context.origin);
+    not_reloaded(session, origin.loader_schema, tables, of).await?;
     let refused = |what: String| {
         Err(Error::plan_refused(format!(
             "the plan says that it takes back {}, and {what}: it was not made by the loader, or rows were undone since; \
@@ -44,7 +47,7 @@ pub(super) async fn check(
         )))
     };
     let is_whole = header.undoes_in_part.is_empty();
-    let others = unlike(origin, tables, is_whole, (&taken_back, undone));
+    let others = unlike(origin, tables, is_whole, (taken_back, undone));
     let others = session.rows(&others).await?;
     if let Some(first) = others.first() {
         let table = first.text(0)?;
@@ -71,14 +74,14 @@ pub(super) async fn check(
     }
     let mut taken: BTreeMap<String, u64> = BTreeMap::new();
     for staged in tables {
-        let count = staged.count_taken_back(origin, &taken_back, undone);
+        let count = staged.count_taken_back(origin, taken_back, undone);
         for (id, rows) in ledger::counts(session, &count).await? {
             *taken.entry(id).or_default() += rows;
         }
     }
     let schema = origin.loader_schema;
-    let remaining = undone.remaining(session, schema, &taken_back).await?;
-    for id in &taken_back {
+    let remaining = undone.remaining(session, schema, taken_back).await?;
+    for id in taken_back {
         let is_all = taken.get(id) == remaining.get(id);
         if is_all == header.undoes_in_part.contains(id) {
             let (said, is) = if is_all {
@@ -92,19 +95,88 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// The condition that audit row `a` is a change of a row by these applications that is still to be undone.
+/// That no later load in effect changed the rows which are taken back, be it that it left them as they had been:
+/// what it did would be gone, and it would still count as loaded.
+///
+/// # Errors
+/// [`Drift`](crate::ErrorKind::Drift) naming such rows.
+pub async fn not_reloaded(
+    session: &Session,
+    loader_schema: &str,
+    tables: &[Staged],
+    of: &TakenBack,
+) -> Result<()> {
+    if of.later.is_empty() {
+        return Ok(());
+    }
+    let audit_log = log_in(loader_schema);
+    let rows = session.rows(&reloaded(&audit_log, tables, of)).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let named = rows.iter().map(|row| {
+        let (table, id) = (row.text(0)?, row.text(1)?);
+        let row = session.name_row(table, id);
+        Ok(format!("{} {row}", crate::text::escape(table)))
+    });
+    let named: Vec<String> = named.collect::<Result<_>>()?;
+    Err(Error::blocked(format!(
+        "later loads changed rows that the plan takes back, and left them as they had been, for example {}; nothing was \
+         written; make a new plan",
+        named.join(", ")
+    ))
+    .with_kind(ErrorKind::Drift)
+    .with_remedy(Remedy::KeepEdited))
+}
+
+/// Some rows, by table and the audit log's name, that later loads changed.
+pub(in crate::pg) fn reloaded(
+    audit_log: &Qualified,
+    tables: &[Staged],
+    of: &TakenBack,
+) -> Statement {
+    let mut values = Values::default();
+    let ours = of_rows(audit_log, &of.applications, &of.undone, &mut values);
+    let later = of_rows(audit_log, &of.later, &of.later_undone, &mut values);
+    let sql = format!(
+        "WITH ours AS (SELECT a.table_name, a.record_id, pg_catalog.min(a.id) AS first FROM {audit_log} a WHERE {ours} GROUP BY 1, 2), \
+         planned AS ({planned}), \
+         later AS (SELECT a.table_name, a.record_id, a.id FROM {audit_log} a WHERE {later}) \
+         SELECT DISTINCT l.table_name, l.record_id FROM ours o \
+           JOIN planned p ON p.record_id = o.record_id AND p.table_name = o.table_name \
+           JOIN later l ON l.record_id = o.record_id AND l.table_name = o.table_name AND l.id > o.first \
+         ORDER BY 1, 2 LIMIT 5",
+        planned = planned(tables, Some(NAMED)),
+    );
+    Statement::with(DOING, sql, values).at_once()
+}
+
+/// The condition that audit row `a` is a change of a row by these applications that is not undone.
 fn of_rows(
-    origin: &Origin<'_>,
-    undoes: &[String],
+    audit_log: &Qualified,
+    applications: &[String],
     undone: &UndoneRows,
     values: &mut Values,
 ) -> String {
     let of = format!(
         "a.application = ANY ({}::uuid[]) AND a.{ON_ROWS}",
-        values.texts(undoes)
+        values.texts(applications)
     );
-    let remains = undone.remains(&origin.own_table("audit_log"), values);
+    let remains = undone.remains(audit_log, values);
     all([of].into_iter().chain(remains))
+}
+
+/// The rows that the plan has, or those with these fates, by table and the audit log's name, as SQL.
+fn planned(tables: &[Staged], only: Option<Fates>) -> String {
+    let planned = tables.iter().map(|staged| {
+        let listed = staged.record_ids(only);
+        let table = Literal(&staged.target.name);
+        format!("SELECT {table} AS table_name, x.record_id FROM ({listed}) x")
+    });
+    // A rollback may concern the queue alone.
+    let none = "SELECT NULL::text AS table_name, NULL::text AS record_id WHERE false".to_owned();
+    let planned: Vec<String> = [none].into_iter().chain(planned).collect();
+    planned.join(" UNION ALL ")
 }
 
 /// Some rows, by table and the audit log's name, that the plan has and the applications did not change in
@@ -132,14 +204,7 @@ pub(in crate::pg) fn unlike(
     } else {
         ("c.record_id IS NULL", None)
     };
-    let planned = tables.iter().map(|staged| {
-        let listed = staged.record_ids(fates);
-        let table = Literal(&staged.target.name);
-        format!("SELECT {table} AS table_name, x.record_id FROM ({listed}) x")
-    });
-    // A rollback may concern the queue alone.
-    let none = "SELECT NULL::text AS table_name, NULL::text AS record_id WHERE false".to_owned();
-    let planned: Vec<String> = [none].into_iter().chain(planned).collect();
+    let audit_log = origin.own_table("audit_log");
     let sql = format!(
         "WITH changed AS (SELECT a.table_name, a.record_id, {remains} AS remains FROM {audit} a WHERE {ours}{each}), \
          planned AS ({planned}) \
@@ -147,9 +212,9 @@ pub(in crate::pg) fn unlike(
          FROM (SELECT table_name, record_id FROM changed WHERE remains) c \
            FULL JOIN planned p ON p.record_id = c.record_id AND p.table_name = c.table_name \
          WHERE {condition} ORDER BY 1, 2 LIMIT 5",
-        audit = origin.own_table("audit_log"),
-        ours = of_rows(origin, undoes, undone, &mut values),
-        planned = planned.join(" UNION ALL "),
+        audit = audit_log,
+        ours = of_rows(&audit_log, undoes, undone, &mut values),
+        planned = planned(tables, fates),
     );
     Statement::with(DOING, sql, values).at_once()
 }

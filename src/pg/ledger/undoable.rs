@@ -45,6 +45,18 @@ pub fn undoable<'a>(all: &'a [Application], id: &str) -> Result<&'a Application>
     }
 }
 
+/// The loads in effect that came after the first of `applications`, beside these themselves: what they changed is
+/// not to be taken back unseen.
+pub fn later_loads<'a>(
+    all: &'a [Application],
+    applications: &'a [String],
+) -> impl Iterator<Item = &'a Application> {
+    let is_meant = |a: &Application| applications.contains(&a.application);
+    let first = all.iter().rposition(is_meant).unwrap_or_default();
+    let later = all.iter().take(first);
+    later.filter(move |a| a.is_load() && a.undone_by.is_none() && !is_meant(a))
+}
+
 /// A later rollback that concerns a load which `of`, a rollback, concerns too. Two that each took rows of
 /// a load back are about different rows and do not mind each other.
 fn in_the_way<'a>(all: &'a [Application], of: &Application) -> Option<&'a Application> {

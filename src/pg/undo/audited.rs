@@ -11,7 +11,8 @@ impl Undo<'_> {
     pub(in crate::pg) fn create(&self) -> Statement {
         let key = self.target.key_columns().into_iter();
         let sql = format!(
-            "CREATE TEMPORARY TABLE {} (record_id text, before jsonb, after jsonb, audited bigint, {})",
+            "CREATE TEMPORARY TABLE {} (record_id text, before jsonb, after jsonb, first bigint, audited bigint, {}, \
+             later bool NOT NULL DEFAULT false)",
             self.temporary().bare(),
             list(key.map(|c| c.defined_as(c.staged())))
         );
@@ -49,11 +50,12 @@ impl Undo<'_> {
         let images = if self.applications.len() == 1 {
             // One application changes a row once.
             format!(
-                "SELECT a.record_id, a.old_values AS before, a.new_values AS after, a.id AS last FROM {audit} a WHERE {ours}"
+                "SELECT a.record_id, a.old_values AS before, a.new_values AS after, a.id AS first, a.id AS last \
+                 FROM {audit} a WHERE {ours}"
             )
         } else {
             format!(
-                "SELECT f.record_id, f.old_values AS before, l.new_values AS after, l.id AS last FROM (\
+                "SELECT f.record_id, f.old_values AS before, l.new_values AS after, r.first, r.last FROM (\
                    SELECT pg_catalog.min(a.id) AS first, pg_catalog.max(a.id) AS last FROM {audit} a \
                    WHERE {ours} GROUP BY a.record_id) r \
                  JOIN {audit} f ON f.id = r.first AND f.application = ANY ({of}::uuid[]) \
@@ -62,7 +64,7 @@ impl Undo<'_> {
             )
         };
         let sql = format!(
-            "INSERT INTO {undo} SELECT x.record_id, x.before, x.after, x.last, {cells} FROM ({images} OFFSET 0) x \
+            "INSERT INTO {undo} SELECT x.record_id, x.before, x.after, x.first, x.last, {cells} FROM ({images} OFFSET 0) x \
              WHERE x.before IS NOT NULL OR x.after IS NOT NULL",
             undo = self.temporary(),
             cells = list(cells),
@@ -206,7 +208,7 @@ impl Undo<'_> {
                WHERE l.table_name = {table} AND l.{ON_ROWS} AND l.id >= s.audited), \
              newest AS (SELECT DISTINCT ON (record_id) record_id, id, new_values FROM later ORDER BY record_id, id DESC) \
              UPDATE {undo} s SET after = n.new_values, audited = n.id FROM newest n \
-             WHERE n.record_id = s.record_id AND n.id > s.audited AND n.new_values{without} = s.after{without} \
+             WHERE n.record_id = s.record_id AND n.id > s.audited AND n.new_values{without} = s.after{without} AND NOT s.later \
                AND NOT EXISTS (SELECT FROM later l WHERE l.record_id = s.record_id AND l.broken)",
             audit = self.audit_log(),
             undo = self.temporary(),

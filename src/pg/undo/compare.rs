@@ -23,8 +23,9 @@ const RECORD_ID: usize = 2;
 const AUDITED: usize = 3;
 const FOUND: usize = 4;
 const UNFILLED: usize = 5;
+const LATER: usize = 6;
 /// The columns of the row that was found, in the order of digests.
-const ROW: usize = 6;
+const ROW: usize = 7;
 
 /// The rows that are not as they were left.
 #[derive(Debug, Default)]
@@ -41,6 +42,8 @@ struct Changed {
     applied: AppliedChange,
     record_id: String,
     audited: u64,
+    /// Whether a later load changed the row.
+    later: bool,
     /// Whether its key finds a row.
     found: bool,
     /// The digest of the row that is as it was left.
@@ -54,6 +57,7 @@ impl Changed {
             (Some(_), false, _) => Some(DriftState::Vanished),
             (Some(_), true, None) => Some(DriftState::Changed),
             (None, true, _) if self.applied.before.is_some() => Some(DriftState::Appeared),
+            _ if self.later => Some(DriftState::Reloaded),
             _ => None,
         }
     }
@@ -171,6 +175,7 @@ impl Undo<'_> {
                         applied,
                         record_id: parsed(doing, line.get(RECORD_ID), RECORD_ID)?,
                         audited,
+                        later: line.get(LATER) == Some("t"),
                         found: false,
                         digest: None,
                     })
@@ -226,7 +231,7 @@ impl Undo<'_> {
             Found::Rows => " ORDER BY s.audited",
         };
         let sql = format!(
-            "COPY (SELECT s.before, s.after, s.record_id, s.audited, {FOUND_ROW}, {unfilled}, {columns} \
+            "COPY (SELECT s.before, s.after, s.record_id, s.audited, {FOUND_ROW}, {unfilled}, s.later, {columns} \
              FROM {from}{order}) TO STDOUT",
             unfilled = self.unfilled(),
             columns = list(columns.map(|c| format!("t.{}", Ident(&c.name)))),

@@ -72,6 +72,19 @@ impl Undo<'_> {
         self.reading(sql, values).at_once()
     }
 
+    /// Marks the rows that `loads` changed after the first of the applications did, even where they left them as
+    /// these had.
+    pub(in crate::pg) fn mark_later(&self, loads: Loads<'_>) -> Statement {
+        let mut values = Values::default();
+        let sql = format!(
+            "UPDATE {undo} s SET later = true FROM {audit} a WHERE a.record_id = s.record_id AND {of} AND a.id > s.first",
+            undo = self.temporary(),
+            audit = self.audit_log(),
+            of = self.remaining(&self.target.name, loads, &mut values),
+        );
+        self.reading(sql, values).at_once()
+    }
+
     pub(in crate::pg) fn find_referring_later(
         &self,
         key: &ForeignKey,

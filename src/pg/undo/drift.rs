@@ -41,7 +41,7 @@ impl Undo<'_> {
         let described = found.map(|(row, (mut later, now))| {
             let columns = match row.state {
                 DriftState::Changed => self.differing(now.get(0), &row.applied)?,
-                DriftState::Vanished | DriftState::Appeared => Vec::new(),
+                DriftState::Vanished | DriftState::Appeared | DriftState::Reloaded => Vec::new(),
             };
             Ok(DriftRow {
                 table: self.target.name.clone(),

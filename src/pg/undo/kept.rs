@@ -42,7 +42,9 @@ impl Undo<'_> {
         let (mut edited, mut gone) = (Vec::new(), Vec::new());
         self.compare(snapshot, &mut |_| Ok(()), &mut |row| {
             match row.state {
-                DriftState::Changed | DriftState::Appeared => edited.push(row.record_id),
+                DriftState::Changed | DriftState::Appeared | DriftState::Reloaded => {
+                    edited.push(row.record_id);
+                }
                 DriftState::Vanished => gone.push(row.record_id),
             }
             Ok(())
