@@ -1,6 +1,6 @@
 //! Sensitive values, hidden wherever people look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
@@ -21,8 +21,7 @@ pub(crate) const SIGN: &str = "•••";
 #[derive(Debug, Clone)]
 pub struct Mask {
     hides: Hides,
-    /// The tables that have sensitive columns.
-    sensitive: BTreeMap<String, Sensitive>,
+    tables: BTreeMap<String, Sensitive>,
 }
 
 /// What values are hidden in.
@@ -36,11 +35,12 @@ enum Hides {
     File,
 }
 
-#[derive(Debug, Clone)]
+/// What is sensitive in a table, and what its rows are named by, in all of its configurations.
+#[derive(Debug, Clone, Default)]
 struct Sensitive {
-    columns: Vec<String>,
-    natural_key: Vec<String>,
-    group_by: Option<String>,
+    columns: BTreeSet<String>,
+    natural_keys: BTreeSet<Vec<String>>,
+    groups: BTreeSet<String>,
 }
 
 impl Sensitive {
@@ -49,7 +49,11 @@ impl Sensitive {
     }
 
     fn names_rows(&self) -> bool {
-        self.natural_key.iter().any(|c| self.has(c))
+        self.natural_keys.iter().flatten().any(|c| self.has(c))
+    }
+
+    fn names_groups(&self) -> bool {
+        self.groups.iter().any(|c| self.has(c))
     }
 }
 
@@ -88,7 +92,7 @@ impl Mask {
     ) -> Mask {
         let mut mask = Mask {
             hides,
-            sensitive: BTreeMap::new(),
+            tables: BTreeMap::new(),
         };
         for (table, config) in tables {
             mask.add(table, config);
@@ -98,27 +102,21 @@ impl Mask {
 
     /// Hides what is sensitive by a further configuration of a table, too.
     pub fn add(&mut self, table: &str, config: &TableConfig) {
-        if config.sensitive.is_empty() {
-            return;
-        }
-        let table = self.sensitive.entry(table.to_owned());
-        let table = table.or_insert_with(|| Sensitive {
-            columns: Vec::new(),
-            natural_key: config.natural_key.clone(),
-            group_by: config.group_by.clone(),
-        });
-        let new: Vec<String> = config
-            .sensitive
-            .iter()
-            .filter(|c| !table.has(c))
-            .cloned()
-            .collect();
-        table.columns.extend(new);
+        let table = self.tables.entry(table.to_owned()).or_default();
+        table.columns.extend(config.sensitive.iter().cloned());
+        table.natural_keys.insert(config.natural_key.clone());
+        table.groups.extend(config.group_by.clone());
+    }
+
+    /// The table, if it has sensitive columns.
+    fn table(&self, name: &str) -> Option<&Sensitive> {
+        let table = self.tables.get(name)?;
+        (!table.columns.is_empty()).then_some(table)
     }
 
     /// Whether there is nothing to hide.
     pub fn is_idle(&self) -> bool {
-        self.sensitive.is_empty()
+        self.tables.values().all(|t| t.columns.is_empty())
     }
 
     /// The stand-in of one value.
@@ -160,7 +158,7 @@ impl Mask {
 
     /// Hides what is sensitive in a row of `table`.
     pub fn row(&self, table: &str, row: &mut Row) {
-        if let Some(sensitive) = self.sensitive.get(table) {
+        if let Some(sensitive) = self.table(table) {
             let hidden = row.iter_mut().filter(|(c, _)| sensitive.has(c));
             hidden.for_each(|(_, text)| self.text(text));
         }
@@ -169,24 +167,22 @@ impl Mask {
     /// Hides what is sensitive in the natural key of a row of `table` as the audit log writes it:
     /// its value, or a JSON array of several.
     pub fn record_id(&self, table: &str, id: &str) -> String {
-        let Some(sensitive) = self.sensitive.get(table).filter(|s| s.names_rows()) else {
+        let Some(sensitive) = self.table(table).filter(|s| s.names_rows()) else {
             return id.to_owned();
         };
-        let parts: Option<Vec<Option<String>>> = match sensitive.natural_key.len() {
-            1 => None,
-            n => serde_json::from_str(id)
-                .ok()
-                .filter(|p: &Vec<_>| p.len() == n),
-        };
-        let Some(mut parts) = parts else {
+        let parts: Option<Vec<Option<String>>> = serde_json::from_str(id).ok();
+        let keys = parts.iter().flat_map(|parts| {
+            let keys = sensitive.natural_keys.iter();
+            keys.filter(|key| key.len() > 1 && key.len() == parts.len())
+        });
+        let keys: Vec<&Vec<String>> = keys.collect();
+        let Some(mut parts) = parts.filter(|_| !keys.is_empty()) else {
             return self.stand_in(id);
         };
-        for (part, _) in parts
-            .iter_mut()
-            .zip(&sensitive.natural_key)
-            .filter(|(_, column)| sensitive.has(column))
-        {
-            self.text(part);
+        for (place, part) in parts.iter_mut().enumerate() {
+            if keys.iter().any(|key| sensitive.has(&key[place])) {
+                self.text(part);
+            }
         }
         serde_json::to_string(&parts).unwrap_or_else(|_| self.stand_in(id))
     }
@@ -194,7 +190,7 @@ impl Mask {
     /// Hides in a fragment what would tell the values in it to who tries all that they could be.
     pub fn fragment(&self, fragment: &mut Fragment) {
         if let Hides::Values(key) | Hides::ForFile(key) = &self.hides
-            && self.sensitive.contains_key(&fragment.table)
+            && self.table(&fragment.table).is_some()
         {
             fragment.sha256 = keyed(key, &fragment.sha256);
             fragment.etag = fragment.etag.as_ref().map(|etag| keyed(key, etag));
@@ -203,7 +199,7 @@ impl Mask {
 
     /// Hides what is sensitive in one entry.
     pub fn entry(&self, entry: &mut Entry) {
-        let Some(table) = self.sensitive.get(&entry.table) else {
+        let Some(table) = self.table(&entry.table) else {
             return;
         };
         let secrets: Vec<String> = entry
@@ -213,7 +209,7 @@ impl Mask {
             .filter_map(|(_, v)| v.stored().ok()?.map(str::to_owned))
             .collect();
         self.values(table, &mut entry.key);
-        if table.group_by.as_ref().is_some_and(|c| table.has(c)) {
+        if table.names_groups() {
             self.text(&mut entry.group);
         }
         let digest = |expect: &mut Fingerprint| {
@@ -283,7 +279,7 @@ impl Mask {
         for row in &mut report.rows {
             let (own, parent) = (&mut row.key, &mut row.parent_key);
             for (table, key) in [(&row.table, own), (&row.parent, parent)] {
-                if let Some(table) = self.sensitive.get(table) {
+                if let Some(table) = self.table(table) {
                     self.values(table, key);
                 }
             }
@@ -293,7 +289,7 @@ impl Mask {
     /// Hides what is sensitive in a drift report.
     pub fn drift(&self, report: &mut DriftReport) {
         for row in &mut report.rows {
-            let Some(table) = self.sensitive.get(&row.table) else {
+            let Some(table) = self.table(&row.table) else {
                 continue;
             };
             self.values(table, &mut row.key);
@@ -351,6 +347,31 @@ mod tests {
         assert_ne!(a.stand_in("x"), a.stand_in("y"));
         assert_ne!(a.stand_in("x"), b.stand_in("x"));
         assert_eq!(a.stand_in("x").chars().count(), 9);
+    }
+
+    #[test]
+    fn what_any_configuration_of_a_table_calls_sensitive_is_hidden() {
+        let first: TableConfig = serde_yaml::from_str("{natural_key: [id]}").unwrap();
+        let keyed: TableConfig =
+            serde_yaml::from_str("{natural_key: [ssn], group_by: ssn}").unwrap();
+        let both: TableConfig = serde_yaml::from_str("{natural_key: [id, ssn]}").unwrap();
+        let last: TableConfig =
+            serde_yaml::from_str("{natural_key: [id], sensitive: [ssn]}").unwrap();
+        let configs = [&first, &keyed, &both, &last];
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
+            let mask = Mask::new(b"k", order.map(|i| ("people", configs[i])));
+            assert!(!mask.is_idle());
+            assert_eq!(mask.record_id("people", "123-45"), mask.stand_in("123-45"));
+            let parts = mask.record_id("people", r#"["7","123-45"]"#);
+            assert_eq!(parts, format!(r#"["7","{}"]"#, mask.stand_in("123-45")));
+            let other = "the row ssn=123-45 has it";
+            let message = format!("the unique key k would hold this value twice: {other}");
+            let mut entry = violation(ViolationKind::UniqueConflict, Some("badge"), &message);
+            entry.group = Some("123-45".into());
+            mask.entry(&mut entry);
+            assert!(!format!("{entry:?}").contains("123-45\""), "{entry:?}");
+            assert!(!format!("{entry:?}").contains("ssn=123-45"), "{entry:?}");
+        }
     }
 
     #[test]
