@@ -100,9 +100,11 @@ impl<'a> Incoming<'a> {
             };
             fields.insert(column.name.as_str(), field);
         }
+        // A field has the name that the setting gives it, and no second one by a column that is called so.
+        let of_columns = fields.clone();
         for (name, column) in &config.columns {
-            if let Some(field) = fields.get(column.as_str()).copied() {
-                fields.insert(name, field);
+            if let Some(field) = of_columns.get(column.as_str()) {
+                fields.insert(name, *field);
             }
         }
         let referred = |c: &Column| {

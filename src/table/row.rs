@@ -35,6 +35,16 @@ impl Column {
         text(&format!("{alias}.{}", Ident(&self.name)), self.text_cast)
     }
 
+    /// A value of it as what is sent by COPY prints it, as SQL: as [`Column::text`] does. The output function of
+    /// XML leaves out a declaration and a line feed before all else, of which a cast to text keeps both.
+    pub fn sent(&self, value: String) -> String {
+        if self.base_type == "xml" && self.is_of_own_type() {
+            self.printed(&value)
+        } else {
+            value
+        }
+    }
+
     /// What its type prints of a value of it, as SQL.
     pub fn printed(&self, value: &str) -> String {
         text(value, self.text_cast)

@@ -83,7 +83,7 @@ pub struct Column {
     pub generated: bool,
     /// The expression that generates it, over unqualified column names.
     pub generation: Option<String>,
-    /// Whether a cast to text is the type's output function; `format('%s')` is needed elsewhere.
+    /// Whether a cast to text is the type's output function, or for XML keeps more; `format('%s')` is needed elsewhere.
     pub text_cast: bool,
     /// How a JSON value becomes its text.
     pub shape: Shape,

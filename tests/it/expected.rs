@@ -172,6 +172,43 @@ fn fields_have_other_names_than_columns() {
         world.plan("c").lines(),
         ["+ t id=a: v=\"x\"", "! t id=b: invalid_value v block"]
     );
+    // A field has one column, whatever others are called.
+    let sql = "CREATE TABLE t (id text PRIMARY KEY, a text, b text, c text)";
+    for (columns, fields, line) in [
+        ("{x: a, a: b}", "id,x", r#"+ t id=1: a="2""#),
+        ("{x: a, a: b}", "id,a", r#"+ t id=1: b="2""#),
+        ("{x: a, a: b}", "id,x,a", r#"+ t id=1: a="2" b="3""#),
+        ("{a: b, b: a}", "id,b", r#"+ t id=1: a="2""#),
+        ("{a: b, b: a}", "id,a,b", r#"+ t id=1: a="3" b="2""#),
+        (
+            "{a: b, b: c, c: a}",
+            "id,a,b,c",
+            r#"+ t id=1: a="4" b="2" c="3""#,
+        ),
+        ("{a: id, id: a}", "a,id", r#"+ t id=1: a="2""#),
+        ("{a: id, x: a}", "a,x", r#"+ t id=1: a="2""#),
+        ("{x: a, a: b}", "id,x,b", r#"+ t id=1: a="2" b="3""#),
+    ] {
+        let world = World::in_folder(
+            sql,
+            &format!("t: {{natural_key: [id], columns: {columns}}}"),
+        );
+        world.set("LOADER_QUEUE", "off");
+        let cells = ["1", "2", "3", "4"];
+        let cells = cells[..fields.split(',').count()].join(",");
+        world.put("b", "t.csv", format!("{fields}\n{cells}\n"));
+        assert_eq!(world.plan("b").lines(), [line], "{columns} {fields}");
+    }
+    let world = World::in_folder(
+        sql,
+        "t:\n  natural_key: [id]\n  columns: {x: a}\n  ignore_fields: [x]\n",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "t.csv", "id,x\n1,2\n");
+    world
+        .try_plan("b", &[])
+        .exits(1)
+        .says("tables.yaml: 4:19: x is loaded into a of t, as `columns` says");
     // A field that is a column by its other name is no envelope's.
     let world = World::in_folder(
         "CREATE TABLE t (id text PRIMARY KEY, payload jsonb)",
@@ -247,7 +284,10 @@ fn records_stand_deeper_or_under_their_keys() {
     world.put("d", "t.json", r#"{"a": {"v": "x"}, "b \u00e9": {}}"#);
     assert_eq!(world.plan("d").lines(), ["+ t id=a: v=\"x\"", "+ t id=b é"]);
     for (content, says) in [
-        (r#"{"a": {}, "a": {}}"#, "the key \"a\" is given twice"),
+        (
+            r#"{"a": {}, "a": {}}"#,
+            "record 2, line 1, column 9: the key is that of record 1, too",
+        ),
         (
             r#"{"a": {"id": 1}}"#,
             "the record has a field \"id\", into which `records` in tables.yaml puts its key",

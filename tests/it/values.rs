@@ -380,6 +380,53 @@ fn absent_null_and_default_are_three_things() {
     assert_eq!(world.plan("b").news(), [""; 0]);
 }
 
+/// What prints XML leaves out its declaration and a line feed before it; what is stored has both, and so has the plan.
+#[test]
+fn xml_is_what_is_stored_and_not_what_is_printed() {
+    let world = World::new(
+        "CREATE DOMAIN doc AS xml; CREATE TABLE t (k int PRIMARY KEY, v xml, d doc, w text); \
+         INSERT INTO t VALUES (1, E'<?xml version=\"1.0\" encoding=\"UTF-8\"?>\\n<a>1</a>', E'\\n<a/>', 'old'), \
+           (2, E'<?xml version=\"1.0\"?><a/>', '<b/>', 'old'), (3, E'\\n<a/>', NULL, 'old')",
+        "t: {natural_key: [k], limits: {delete: 5}}",
+    );
+    let all = "SELECT k, v::text, d::text, w FROM t ORDER BY k";
+    let before = world.rows(all);
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"k": 1, "w": "new"}, {"k": 2, "v": "<a/>"}, {"k": 4, "v": "\n\n<a/>", "d": "<?xml version=\"1.0\"?><c/>"}]"#,
+    );
+    world.deliver("b", "t/delete/1.json", r#"[{"k": 3}]"#);
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            r#"~ t k=1: w="old"→"new""#,
+            r#"~ t k=2: v="<?xml version=\"1.0\"?><a/>"→"<a/>""#,
+            r#"- t k=3: d=null v="\n<a/>" w="old""#,
+            r#"+ t k=4: d="<?xml version=\"1.0\"?><c/>" v="\n\n<a/>""#,
+        ]
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows(all),
+        [
+            "1|<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a>1</a>|\n<a/>|new",
+            "2|<a/>|<b/>|old",
+            "4|\n\n<a/>|<?xml version=\"1.0\"?><c/>|∅",
+        ]
+    );
+    assert_eq!(
+        world.plan("b").news(),
+        [""; 0],
+        "planned again, nothing is to be done"
+    );
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows(all), before);
+}
+
 #[test]
 fn keys_match_by_the_equality_of_their_unique_index() {
     let world = World::new(

@@ -8,7 +8,8 @@ SELECT a.attnum, a.attname::text,
   CASE WHEN a.attgenerated = '' THEN coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), b.typdefault) END,
   a.attidentity::text, a.attgenerated <> '',
   NOT EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castsource = b.oid
-    AND c.casttarget = 'pg_catalog.text'::pg_catalog.regtype AND c.castmethod = 'f'),
+    AND c.casttarget = 'pg_catalog.text'::pg_catalog.regtype AND (c.castmethod = 'f' OR c.castmethod = 'b'
+      AND bt.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace)),
   CASE WHEN bt.typcategory = 'A' AND bt.typelem <> 0 THEN e.typdelim::text END,
   CASE WHEN e.typtype = 'd' THEN pg_catalog.format_type(e.typbasetype, -1) ELSE e.typname::text END IN ('json', 'jsonb'),
   (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname)

@@ -324,7 +324,7 @@ fn in_full(rule: &Rule) -> bool {
 
 /// The staged value; null where it surely prints as the row's does.
 fn staged_value(column: &Column, rule: &Rule) -> String {
-    let cell = format!("s.{}", column.staged());
+    let cell = column.sent(format!("s.{}", column.staged()));
     if in_full(rule) {
         return cell;
     }

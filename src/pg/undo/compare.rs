@@ -234,7 +234,7 @@ impl Undo<'_> {
             "COPY (SELECT s.before, s.after, s.record_id, s.audited, {FOUND_ROW}, {unfilled}, s.later, {columns} \
              FROM {from}{order}) TO STDOUT",
             unfilled = self.unfilled(),
-            columns = list(columns.map(|c| format!("t.{}", Ident(&c.name)))),
+            columns = list(columns.map(|c| c.sent(format!("t.{}", Ident(&c.name))))),
             from = self.beside().each(),
         );
         Statement::new(self.doing_compare(), sql)

@@ -1,6 +1,7 @@
 //! Records of a file that `tables.yaml` says where to find: deeper in it, or under their keys.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::object::fields;
 use super::{Reader, Window};
@@ -58,7 +59,7 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
 
     /// Reads the object whose members are records, and puts their keys into `field`.
     fn keyed(&mut self, field: &str) -> Result<(), ReadError<E>> {
-        let mut keys = std::collections::HashSet::new();
+        let mut keys = HashMap::new();
         self.expect_members()?;
         loop {
             self.text.record = Some(self.summary.records + 1);
@@ -73,8 +74,11 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
             let end = self.text.value(at)?;
             self.bound(end)?;
             let (key, text) = (self.text.utf8(name)?, self.text.utf8(at..end)?);
-            if !keys.insert(key.to_owned()) {
-                Err(self.text.fault(0, format!("the key {key} is given twice")))?;
+            // The key itself may be a sensitive value.
+            let position = self.summary.records + 1;
+            if let Some(first) = keys.insert(key.to_owned(), position) {
+                let message = format!("the key is that of record {first}, too");
+                Err(self.text.fault(0, message))?;
             }
             let mut fields =
                 fields(text, self.width).map_err(|wrong| self.text.fault_in(text, wrong))?;

@@ -165,6 +165,10 @@ impl Config {
         let raw = self.tables.get(name).ok_or_else(|| self.unknown(name))?;
         let mut config = raw.clone();
         let is_column = |column: &String| table.column(column).is_some();
+        let loads = |field: &&String| {
+            let column = raw.columns.get(*field).unwrap_or(field);
+            table.column(column).is_some_and(|c| raw.takes(c))
+        };
         config.immutable_fields.retain(is_column);
         // What holds for all tables is about those columns of it that a table has.
         for (setting, columns) in [
@@ -186,9 +190,7 @@ impl Config {
             config.group_by = config.group_by.filter(|c| is_column(c));
         }
         if self.is_inherited(name, "ignore_fields") {
-            config
-                .ignore_fields
-                .retain(|field| !table.column(field).is_some_and(|c| raw.takes(c)));
+            config.ignore_fields.retain(|field| !loads(&field));
         }
         if config.stamps.is_none() {
             let updated_at = table
@@ -249,13 +251,15 @@ impl Config {
                 &format!("soft_delete: {name}: {what}"),
             ));
         }
-        for column in &config.ignore_fields {
-            if table.column(column).is_some_and(|c| config.takes(c)) {
-                let what = format!(
-                    "{column} is a column of {name}; ignore_fields is for fields that cannot be loaded"
-                );
-                return Err(self.error(name, "ignore_fields", column, &what));
-            }
+        if let Some(field) = config.ignore_fields.iter().find(loads) {
+            let is = match config.columns.get(field) {
+                Some(column) => {
+                    format!("{field} is loaded into {column} of {name}, as `columns` says")
+                }
+                None => format!("{field} is a column of {name}"),
+            };
+            let what = format!("{is}; ignore_fields is for fields that cannot be loaded");
+            return Err(self.error(name, "ignore_fields", field, &what));
         }
         let group = config.group_by.as_ref();
         if let Some(column) = group.filter(|c| config.references.contains_key(*c)) {

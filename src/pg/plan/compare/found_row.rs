@@ -102,7 +102,7 @@ impl FoundRow {
             let texts = text_array(columns.map(|c| sent(c, c.text("t"))));
             format!("pg_catalog.array_to_json({texts})")
         } else {
-            list(columns.map(|c| sent(c, format!("t.{}", Ident(&c.name)))))
+            list(columns.map(|c| sent(c, c.sent(format!("t.{}", Ident(&c.name))))))
         };
         format!("{digest}, {columns}")
     }
