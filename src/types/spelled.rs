@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::strtime::BrokenDownTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::spelling::{Encoding, Epoch, Spelling};
 use super::time::{named, offset_at, offset_text};
@@ -106,7 +106,16 @@ impl Spelled {
                 Some(decimal(kind, text))
             }
             Kind::Timestamp(zoned, _) if self.epoch.is_some() && is_count(text) => {
-                Some(self.counted(text, *zoned))
+                let counted = self.counted(text, *zoned);
+                let formatted = (!self.formats.is_empty()).then(|| self.formatted(kind, text));
+                match (&counted, formatted) {
+                    (Ok(counted), Some(Ok(other))) if counted.text != other.text => {
+                        Some(Err(Refused::because(
+                            "read as one date or time by the setting epoch and as another by formats",
+                        )))
+                    }
+                    (_, _) => Some(counted),
+                }
             }
             Kind::Date | Kind::Time(..) | Kind::Timestamp(..)
                 if !self.formats.is_empty() && !infinite =>
@@ -119,9 +128,14 @@ impl Spelled {
 
     fn boolean<'a>(&self, text: &str) -> Read<'a> {
         let is = |words: &[String], word: &str| words.iter().any(|w| w == text) || text == word;
-        if is(&self.trues, "true") {
+        let (is_true, is_false) = (is(&self.trues, "true"), is(&self.falses, "false"));
+        if is_true && is_false {
+            Err(Refused::because(
+                "a word for true and for false, as true_words and false_words are",
+            ))
+        } else if is_true {
             Ok(Accepted::written("true".into()))
-        } else if is(&self.falses, "false") {
+        } else if is_false {
             Ok(Accepted::written("false".into()))
         } else {
             let words: Vec<&str> = self
@@ -207,6 +221,9 @@ impl Spelled {
         {
             return None;
         }
+        if !says_the_same(found, format, text) {
+            return None;
+        }
         let date = || found.to_date().ok();
         let time = || time_of(found);
         let spelled = match kind {
@@ -243,6 +260,74 @@ impl Spelled {
 /// The time of day, where it is said: without an hour it would be midnight.
 fn time_of(found: &BrokenDownTime) -> Option<Time> {
     found.hour().and_then(|_| found.to_time().ok())
+}
+
+/// Whether what was found, written by `format`, is `text` again but for zeros and blanks: else a number has fewer digits
+/// than its place, so that nobody knows where it ends, or one part of the text contradicts another.
+fn says_the_same(found: &BrokenDownTime, format: &str, text: &str) -> bool {
+    let (date, time) = (found.to_date().ok(), time_of(found));
+    let mut meant = match (date, time) {
+        (Some(date), Some(time)) => BrokenDownTime::from(date.to_datetime(time)),
+        (Some(date), None) => BrokenDownTime::from(date),
+        (None, Some(time)) => BrokenDownTime::from(time),
+        (None, None) => return false,
+    };
+    let zone = found.iana_time_zone();
+    if let (Some(moment), Some(name), Some(offset)) = (date, zone, found.offset()) {
+        let moment = moment.to_datetime(time.unwrap_or_else(Time::midnight));
+        let ambiguous = TimeZone::get(name).map(|zone| zone.to_ambiguous_timestamp(moment));
+        let is_possible = ambiguous.is_ok_and(|a| match a.offset() {
+            AmbiguousOffset::Unambiguous { offset: only } => only == offset,
+            AmbiguousOffset::Fold { before, after } => before == offset || after == offset,
+            AmbiguousOffset::Gap { .. } => false,
+        });
+        if !is_possible {
+            return false;
+        }
+    }
+    meant.set_iana_time_zone(zone.map(str::to_owned));
+    meant.set_offset(found.offset());
+    let has_fraction = format.contains(['f', 'N']);
+    let written = meant.to_string(format);
+    written.is_ok_and(|written| parts(&written, has_fraction) == parts(text, has_fraction))
+}
+
+/// A date and time as its numbers without zeros before them, its words and its signs, without blanks; `has_fraction`
+/// says that a number behind a point may be decimals, in which zeros at the end say nothing.
+fn parts(text: &str, has_fraction: bool) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut before = ' ';
+    for c in text.chars().flat_map(char::to_lowercase) {
+        match parts.last_mut() {
+            Some(part) if c.is_ascii_digit() && before.is_ascii_digit() => part.push(c),
+            _ if c.is_whitespace() => {}
+            _ => parts.push(c.into()),
+        }
+        before = c;
+    }
+    for i in 0..parts.len() {
+        let is_decimals = has_fraction && i > 0 && matches!(&*parts[i - 1], "." | ",");
+        if parts[i].starts_with(|c: char| c.is_ascii_digit()) {
+            parts[i] = match is_decimals {
+                true => parts[i].trim_end_matches('0').to_owned(),
+                false => parts[i].trim_start_matches('0').to_owned(),
+            };
+            if is_decimals && parts[i].is_empty() {
+                parts[i - 1].clear();
+            }
+        }
+    }
+    // Minutes of an offset that are none.
+    while let [.., colon, zero] = parts.as_slice()
+        && colon == ":"
+        && zero.is_empty()
+    {
+        parts.truncate(parts.len() - 2);
+    }
+    if has_fraction {
+        parts.retain(|part| !part.is_empty());
+    }
+    parts
 }
 
 /// Whether a delivery says more than a column of this kind keeps: the time of a day, or the day.

@@ -57,7 +57,20 @@ impl Spelling {
     /// What this says, and `below` where it says nothing.
     #[must_use]
     pub fn or(&self, below: &Spelling) -> Spelling {
-        let (own, below) = (self.clone(), below.clone());
+        let (own, mut below) = (self.clone(), below.clone());
+        // What is said of these values alone is not said otherwise by what holds for all.
+        if own.formats.is_some() {
+            below.epoch = None;
+        }
+        for (words, of_all) in [
+            (&own.true_words, &mut below.false_words),
+            (&own.false_words, &mut below.true_words),
+        ] {
+            let is_said = |word: &String| words.iter().flatten().any(|said| said == word);
+            if let Some(of_all) = of_all {
+                of_all.retain(|word| !is_said(word));
+            }
+        }
         Spelling {
             formats: own.formats.or(below.formats),
             time_zone: own.time_zone.or(below.time_zone),

@@ -171,3 +171,176 @@ fn what_is_proposed_is_spelled_as_the_delivery_spells() {
     let read = Kind::Decimal(None).given(instead.into(), &by).unwrap();
     assert_eq!(read.text, "1234.5");
 }
+
+/// What a format reads is what it would write: else digits are missing, or parts contradict each other.
+#[test]
+fn a_format_reads_what_it_would_write() {
+    for (ty, format, given, read) in [
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M:%S",
+            "15.01.2024 10:20:59",
+            Some("2024-01-15 10:20:59"),
+        ),
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M:%S",
+            "5.1.2024 9:20:00",
+            Some("2024-01-05 09:20:00"),
+        ),
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M:%S",
+            "15.01.2024 10:20:60",
+            None,
+        ),
+        ("timestamp", "%d.%m.%Y %T", "15.01.2024 10:20:60", None),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M:%S%.f %z",
+            "31.12.2016 23:59:60.5 +0000",
+            None,
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M:%S%.f %z",
+            "31.12.2016 23:59:59.50 +0100",
+            Some("2016-12-31 23:59:59.5+01"),
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M:%S%.f %z",
+            "31.12.2016 23:59:59 +0100",
+            Some("2016-12-31 23:59:59+01"),
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M:%S%.f %z",
+            "31.12.2016 23:59:59.000 -0330",
+            Some("2016-12-31 23:59:59-03:30"),
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M%:::z",
+            "31.12.2016 23:59+02",
+            Some("2016-12-31 23:59:00+02"),
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M%:::z",
+            "31.12.2016 23:59+02:00",
+            Some("2016-12-31 23:59:00+02"),
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M%:::z",
+            "31.12.2016 23:59+05:30",
+            Some("2016-12-31 23:59:00+05:30"),
+        ),
+        ("time", "%H%M", "0130", Some("01:30:00")),
+        ("time", "%H%M", "1300", Some("13:00:00")),
+        ("time", "%H%M", "130", None),
+        ("time", "%H%M%S", "12345", None),
+        ("time", "%H%M%S", "012345", Some("01:23:45")),
+        ("date", "%Y%m%d", "20240115", Some("2024-01-15")),
+        ("date", "%Y%m%d", "2024115", None),
+        ("date", "%y%m%d", "011103", Some("2001-11-03")),
+        ("date", "%y%m%d", "11103", None),
+        ("timestamp", "%Y%m%d%H%M", "20240115123", None),
+        (
+            "timestamp",
+            "%Y%m%d%H%M",
+            "202401150123",
+            Some("2024-01-15 01:23:00"),
+        ),
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M %p",
+            "15.01.2024 23:30 PM",
+            Some("2024-01-15 23:30:00"),
+        ),
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M %p",
+            "15.01.2024 23:30 AM",
+            None,
+        ),
+        (
+            "timestamp",
+            "%d.%m.%Y %I:%M %p",
+            "15.01.2024 11:30 pm",
+            Some("2024-01-15 23:30:00"),
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M %:z[%:Q]",
+            "15.01.2024 10:00 +05:00[Europe/Berlin]",
+            None,
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M %:z[%:Q]",
+            "15.01.2024 10:00 +01:00[Europe/Berlin]",
+            Some("2024-01-15 10:00:00+01"),
+        ),
+        ("date", "%Y-%m-%d %j", "2024-01-15 200", None),
+        ("date", "%Y-%m-%d %j", "2024-01-15 015", Some("2024-01-15")),
+        ("date", "%d.%m.%Y W%V", "15.01.2024 W09", None),
+        ("date", "%d.%m.%Y W%V", "15.01.2024 W03", Some("2024-01-15")),
+        ("time", "%H:%M %M", "10:20 30", None),
+        ("date", "%d.%m.%Y %b", "15.01.2024 Feb", None),
+        ("date", "%d.%m.%Y %y", "15.01.2024 23", None),
+        ("date", "%e %B %Y", " 5 january 2024", Some("2024-01-05")),
+        ("date", "%d-%b-%y", "15-JAN-24", Some("2024-01-15")),
+        (
+            "date",
+            "%A, %d %b %Y",
+            "Monday, 15 Jan 2024",
+            Some("2024-01-15"),
+        ),
+        ("date", "%G-W%V-%u", "2024-W03-1", Some("2024-01-15")),
+        ("date", "%D", "1/5/24", Some("2024-01-05")),
+    ] {
+        let spelling = spelling::Spelling {
+            formats: Some(vec![format.to_owned()]),
+            ..Default::default()
+        };
+        let spelled = Spelled::new(&spelling).unwrap();
+        let kind = kind(ty);
+        let found = kind.read_by(given, &spelled).map(|a| a.text.into_owned());
+        assert_eq!(found.as_deref().ok(), read, "{ty} {format} {given}");
+    }
+}
+
+/// A column's own formats are the only way to read it; where two settings of one place read it differently, none is right.
+#[test]
+fn numbers_are_dates_or_counts_and_words_true_or_false() {
+    let parse = |yaml: &str| serde_yaml::from_str::<spelling::Spelling>(yaml).unwrap();
+    let read = |spelling: &spelling::Spelling, ty: &str, given: &str| {
+        let spelled = Spelled::new(spelling).unwrap();
+        let kind = kind(ty);
+        kind.read_by(given, &spelled)
+            .map(|a| a.text.into_owned())
+            .ok()
+    };
+    let all = parse("{epoch: seconds, time_zone: UTC, true_words: [J], false_words: [N]}");
+    let own = parse("{formats: ['%Y%m%d']}").or(&all);
+    assert_eq!(
+        read(&own, "timestamptz", "20240115").unwrap(),
+        "2024-01-15 00:00:00+00"
+    );
+    let both = parse("{formats: ['%Y%m%d'], epoch: seconds, time_zone: UTC}");
+    assert_eq!(read(&both, "timestamptz", "20240115"), None);
+    assert_eq!(
+        read(&both, "timestamptz", "1705271231").unwrap(),
+        "2024-01-14 22:27:11+00"
+    );
+    let withdrawn = parse("{false_words: [J]}").or(&all);
+    assert_eq!(read(&withdrawn, "boolean", "J").unwrap(), "false");
+    for (yaml, word) in [
+        ("{true_words: [x], false_words: [x]}", "x"),
+        ("{true_words: ['false']}", "false"),
+    ] {
+        assert_eq!(read(&parse(yaml), "boolean", word), None, "{yaml}");
+    }
+}
