@@ -265,13 +265,17 @@ impl Kind {
         self.read_by(text, &PLAIN)
     }
 
-    fn read_by<'a>(&self, text: &'a str, by: &Spelled) -> Read<'a> {
-        let bare = match self {
+    /// `text` without the blanks around it, where they mean nothing.
+    pub fn bare<'a>(&self, text: &'a str) -> &'a str {
+        match self {
             Kind::Text(_) | Kind::Padded(_) | Kind::Name | Kind::Byte | Kind::Label(_) => text,
             Kind::Json | Kind::Jsonb | Kind::Printed(_) => text,
-            // Blanks around other values mean nothing.
             _ => text.trim_ascii(),
-        };
+        }
+    }
+
+    fn read_by<'a>(&self, text: &'a str, by: &Spelled) -> Read<'a> {
+        let bare = self.bare(text);
         if let Some(read) = by.read(self, bare) {
             return read;
         }

@@ -65,7 +65,10 @@ impl<'a> Reading<'a> {
     pub fn read<'v>(&self, value: &Value<'v>) -> Result<Taken<'v>, Refused> {
         if !self.nulls.is_empty()
             && let Some(word) = word(value).or_else(|| scalar(value))
-            && self.nulls.iter().any(|null| *null == word)
+            && self
+                .nulls
+                .iter()
+                .any(|null| *null == self.column.kind.bare(&word))
         {
             let asked = Asked {
                 given: word.into_owned(),

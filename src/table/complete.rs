@@ -33,15 +33,21 @@ struct Scope {
         deserialize_with = "some_map",
         skip_serializing_if = "Option::is_none"
     )]
-    of: Option<BTreeMap<String, String>>,
+    of: Option<Map>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     of_each: Option<Vec<String>>,
 }
 
-fn some_map<'de, D: serde::Deserializer<'de>>(
-    d: D,
-) -> Result<Option<BTreeMap<String, String>>, D::Error> {
-    unique_map(d).map(Some)
+type Map = BTreeMap<String, Option<String>>;
+
+fn some_map<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Map>, D::Error> {
+    let map: Map = unique_map(d)?;
+    match map.iter().find(|(_, value)| value.is_none()) {
+        None => Ok(Some(map)),
+        Some((column, _)) => Err(serde::de::Error::custom(format_args!(
+            "where: {column}: no row has a value that equals null; quote it if the word is meant"
+        ))),
+    }
 }
 
 impl Complete {
@@ -66,7 +72,11 @@ impl Serialize for Complete {
             Complete::No => s.serialize_bool(false),
             Complete::All => s.serialize_bool(true),
             Complete::Where(of) => Scope {
-                of: Some(of.clone()),
+                of: Some(
+                    of.iter()
+                        .map(|(c, v)| (c.clone(), Some(v.clone())))
+                        .collect(),
+                ),
                 of_each: None,
             }
             .serialize(s),
@@ -93,7 +103,10 @@ impl<'de> Deserialize<'de> for Complete {
             fn visit_map<M: serde::de::MapAccess<'de>>(self, map: M) -> Result<Complete, M::Error> {
                 let scope = Scope::deserialize(MapAccessDeserializer::new(map))?;
                 match (scope.of, scope.of_each) {
-                    (Some(of), None) if !of.is_empty() => Ok(Complete::Where(of)),
+                    (Some(of), None) if !of.is_empty() => {
+                        let of = of.into_iter().filter_map(|(c, v)| Some((c, v?)));
+                        Ok(Complete::Where(of.collect()))
+                    }
                     (None, Some(columns)) if !columns.is_empty() => Ok(Complete::OfEach(columns)),
                     (Some(_), Some(_)) => Err(serde::de::Error::custom(
                         "`where` and `of_each` in one: a delivery is complete in one way",

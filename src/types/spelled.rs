@@ -52,6 +52,11 @@ impl Spelled {
         for format in spelling.formats.iter().flatten() {
             is_format(format).map_err(|why| ("formats", why))?;
         }
+        let mut trues = spelling.true_words.iter().flatten();
+        let falses = || spelling.false_words.iter().flatten();
+        if let Some(word) = trues.find(|word| falses().any(|other| other == *word)) {
+            return Err(("true_words", format!("{word} stands in false_words, too")));
+        }
         let spelled = Spelled {
             formats: spelling.formats.clone().unwrap_or_default(),
             zone,

@@ -644,7 +644,7 @@ fn a_scope_that_no_column_has_is_named() {
     world
         .try_plan("b", &[])
         .exits(1)
-        .says("complete of table parents: where: id: \"one\" is no integer");
+        .says("complete of table parents: where: id: \"one\": not a whole number");
 }
 
 #[test]
@@ -675,4 +675,97 @@ fn who_refers_without_a_foreign_key_is_seen_in_the_batch() {
         world.rows("SELECT no, customer_id FROM orders ORDER BY 1"),
         ["O-1|1", "O-2|1"]
     );
+}
+
+/// The values of `where` are read as those of records are: else rows are deleted that nobody means.
+#[test]
+fn a_part_that_is_complete_is_named_by_values_as_records_have_them() {
+    for (ty, settings, value, rows, gone) in [
+        ("varchar(3)", "", "ABC", "('a', 'ABC'), ('b', 'ABD')", "a"),
+        (
+            "timestamptz",
+            ", time_zone: Europe/Berlin",
+            "2024-02-01 01:00",
+            "('a', '2024-02-01 00:00+00'), ('b', '2024-02-01 01:00+00')",
+            "a",
+        ),
+        ("numeric(5,1)", "", "1.20", "('a', 1.2), ('b', 1.3)", "a"),
+        ("int", "", "2.0", "('a', 2), ('b', 3)", "a"),
+        (
+            "numeric",
+            ", decimal_comma: true",
+            "1,5",
+            "('a', 1.5), ('b', 15)",
+            "a",
+        ),
+        (
+            "date",
+            ", formats: [\"%d.%m.%Y\"]",
+            "01.02.2024",
+            "('a', '2024-02-01'), ('b', '2024-01-02')",
+            "a",
+        ),
+        (
+            "boolean",
+            ", true_words: [ja], false_words: [nein]",
+            "nein",
+            "('a', false), ('b', true)",
+            "a",
+        ),
+        ("text", "", "null", "('a', 'null'), ('b', NULL)", "a"),
+    ] {
+        let world = World::new(
+            &format!("CREATE TABLE t (k text PRIMARY KEY, site {ty}); INSERT INTO t VALUES {rows}"),
+            &format!(
+                "t: {{natural_key: [k], limits: {{delete: 5}}{settings}, complete: {{where: {{site: \"{value}\"}}}}}}"
+            ),
+        );
+        world.deliver("b", "t/1.csv", format!("k,site\nn,\"{value}\"\n"));
+        let plan = world.plan("b");
+        let lines = plan.lines();
+        let deleted: Vec<&String> = lines.iter().filter(|l| l.starts_with('-')).collect();
+        assert!(
+            matches!(&*deleted, [one] if one.starts_with(&format!("- t k={gone}:"))),
+            "{ty} {value}: {lines:?}"
+        );
+        world.apply(&plan).ok();
+    }
+    for (ty, settings, value, says) in [
+        (
+            "varchar(3)",
+            "",
+            "\"ABCD\"",
+            "where: site: \"ABCD\": value too long for type character",
+        ),
+        (
+            "char(3)",
+            "",
+            "\"ABCD\"",
+            "where: site: \"ABCD\": value too long for type character",
+        ),
+        ("bit(3)", "", "\"1011\"", "where: site: \"1011\""),
+        ("date", "", "today", "where: site: \"today\""),
+        (
+            "date",
+            "",
+            "\"2024-02-01 23:00\"",
+            "where: site: \"2024-02-01 23:00\"",
+        ),
+        ("numeric(5,1)", "", "1.24", "a row has \"1.2\" in its place"),
+        (
+            "text",
+            "",
+            "null",
+            "no row has a value that equals null; quote it if the word is meant",
+        ),
+        ("text", "", "~", "no row has a value that equals null"),
+        ("text", ", null_words: [NA]", "NA", "it means null"),
+    ] {
+        let world = World::new(
+            &format!("CREATE TABLE t (k text PRIMARY KEY, site {ty})"),
+            &format!("t: {{natural_key: [k]{settings}, complete: {{where: {{site: {value}}}}}}}"),
+        );
+        world.deliver("b", "t/1.csv", "k\nn\n");
+        world.try_plan("b", &[]).exits(1).says(says);
+    }
 }

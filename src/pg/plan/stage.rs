@@ -49,6 +49,8 @@ pub struct Stage<'a> {
     pub deletes: bool,
     /// Whether some record does not.
     pub brings: bool,
+    /// The values of `complete: {where: …}` that its rows have, by the index of their columns.
+    pub scope: Vec<(usize, String)>,
     /// Columns, by index, of which records give both a value and what it is looked up by.
     pub twice: BTreeSet<usize>,
     /// Columns, by index, that have a value in place of the number that the database will give a new row.
@@ -107,6 +109,7 @@ impl<'a> Stage<'a> {
             target,
             has_raw: false,
             looked_up: false,
+            scope: Vec::new(),
             used: vec![false; target.table.columns.len()],
             surely_distinct: false,
             rows: 0,

@@ -197,6 +197,9 @@ fn deleting() {
     schema[1].config.complete = Complete::Where([("barcode".into(), "B-1".into())].into());
     let mut stages = staged(&schema);
     stages.iter_mut().for_each(|stage| stage.deletes = true);
+    let barcode = schema[1].table.columns.iter();
+    let barcode = barcode.take_while(|c| c.name != "barcode").count();
+    stages[1].scope = vec![(barcode, "B-1".into())];
     let all: Vec<After<'_>> = stages.iter().map(After::new).collect();
     let origin = |_, _| String::new();
     let mut sink = |_: &[u8], _| Ok(());

@@ -66,15 +66,13 @@ pub(super) fn text(number: &str, kind: Kind, from_1904: bool) -> Result<String, 
     }
     // Both are within what was checked above.
     let (whole, rest) = (whole as i64, SignedDuration::from_millis(rest as i64));
-    if kind == Kind::Elapsed {
+    if kind == Kind::Elapsed || days < 1.0 {
+        // What is rounded up to the end of its day is 24:00:00.
         let seconds = rest.as_secs() + whole * 86_400;
         let clock = clock(seconds, rest.subsec_millis());
         return Ok(clock);
     }
     let time = clock(rest.as_secs(), rest.subsec_millis());
-    if days < 1.0 {
-        return Ok(time);
-    }
     let day = day(whole, from_1904).ok_or_else(|| format!("{number} is no date of a workbook"))?;
     if rest.is_zero() {
         return Ok(day.to_string());

@@ -175,7 +175,13 @@ impl<'a, R: BufRead> Sheet<'a, R> {
             }
             "str" => Ok((unescaped(&value), Sort::Text)),
             "b" => {
-                let text = if value.trim() == "1" { "true" } else { "false" };
+                // As XML Schema spells a boolean.
+                let text = match value.trim() {
+                    "1" | "true" => "true",
+                    "0" | "false" => "false",
+                    "" => "",
+                    other => return wrong(format!("{other} is no boolean of a workbook")),
+                };
                 Ok((text.to_owned(), Sort::Number))
             }
             "d" => Ok((value, Sort::Moment)),

@@ -199,6 +199,9 @@ fn every_kind_of_cell_has_a_value_or_is_refused() {
         ("<c r=\"B2\"><f>1+1</f><v>2</v></c>", "b:2"),
         ("<c r=\"B2\" t=\"d\"><v>2024-01-15</v></c>", "b:2024-01-15"),
         ("<c t=\"b\"><v>0</v></c>", "b:false"),
+        ("<c r=\"B2\" t=\"b\"><v>true</v></c>", "b:true"),
+        ("<c r=\"B2\" t=\"b\"><v>false</v></c>", "b:false"),
+        ("<c r=\"B2\" t=\"b\"><v></v></c>", "b=null"),
         (
             "<c r=\"B2\" t=\"inlineStr\"><is><r><t>a</t></r><r><t>b</t></r><rPh><t>c</t></rPh></is></c>",
             "b:ab",

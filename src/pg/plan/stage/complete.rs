@@ -6,10 +6,13 @@ use crate::pg::Session;
 use crate::pg::near::Rows;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::trial;
+use crate::plan::reading::Reading;
+use crate::record::Value;
 use crate::sql::{Ident, Literal, Statement, all, any, list};
 use crate::table::complete::Complete;
 use crate::table::row::keys_equal;
 use crate::table::schema::Column;
+use crate::table::target::Target;
 
 /// What became of the rows that a delivery does not bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,7 @@ impl Snapshot<'_> {
         if !stage.brings {
             return Ok(Missing::NoRecord);
         }
-        stage.scope_fits(self.session).await?;
+        stage.scope = stage.read_scope(self.session).await?;
         let unreadable = self.session.count(&stage.count_unreadable()).await?;
         if unreadable > 0 {
             return Ok(Missing::Unknown(unreadable));
@@ -51,28 +54,58 @@ impl Snapshot<'_> {
 }
 
 impl Stage<'_> {
-    /// That the values of `complete: {where: …}` are values of their columns.
-    async fn scope_fits(&self, session: &Session) -> Result<()> {
-        for (column, value) in self.scope() {
-            let cast = format!("SELECT {}::{}", Literal(value), column.base_type_sql);
-            if !trial::works(session, &self.completing(cast)).await? {
-                return Err(Error::config(format!(
-                    "complete of table {}: where: {}: {value:?} is no {}",
-                    self.target.name, column.name, column.type_sql
-                )));
+    /// The values of `complete: {where: …}`, by the numbers of their columns: read as those of records are, and each
+    /// the very value that a column keeps.
+    async fn read_scope(&self, session: &Session) -> Result<Vec<(usize, String)>> {
+        let Target { table, config, .. } = self.target;
+        let Complete::Where(scope) = &config.complete else {
+            return Ok(Vec::new());
+        };
+        let mut read = Vec::with_capacity(scope.len());
+        for (i, column) in table.columns.iter().enumerate() {
+            let Some(value) = scope.get(&column.name) else {
+                continue;
+            };
+            let wrong = |why: &dyn std::fmt::Display| {
+                Error::config(format!(
+                    "complete of table {}: where: {}: {value:?}: {why}",
+                    self.target.name, column.name
+                ))
+            };
+            let reading = Reading::new(column, config);
+            let given = Value::Cell(value);
+            let taken = reading
+                .read(&given)
+                .map_err(|refused| wrong(&refused.why))?;
+            let Some(text) = taken.text else {
+                return Err(wrong(
+                    &"it means null, and no row has a value that equals null",
+                ));
+            };
+            // Assigned, as values that are written are: a cast would cut it to the length of its column.
+            let assigned = format!(
+                "DECLARE v {}; BEGIN v := {}; END",
+                column.base_type_sql,
+                Literal(&text)
+            );
+            let assigned = self.completing(format!("DO {}", Literal(&assigned)));
+            let stored = if trial::works(session, &assigned).await? {
+                let cast = format!("{}::{}", Literal(&text), column.base_type_sql);
+                let printed = self.completing(format!("SELECT {}", column.printed(&cast)));
+                session.column(&printed).await?.pop()
+            } else {
+                None
+            };
+            let asked = taken.asked.and_then(|asked| asked.text);
+            match (stored, asked) {
+                (None, _) => return Err(wrong(&format_args!("it is no {}", column.type_sql))),
+                (Some(stored), Some(asked)) if !column.kind.keeps(&asked, &stored) => {
+                    return Err(wrong(&format_args!("a row has {stored:?} in its place")));
+                }
+                _ => read.push((i, text.into_owned())),
             }
         }
-        Ok(())
-    }
-
-    /// The columns and values of `complete: {where: …}`.
-    fn scope(&self) -> impl Iterator<Item = (&Column, &String)> {
-        let scope = match &self.target.config.complete {
-            Complete::Where(scope) => Some(scope),
-            _ => None,
-        };
-        let scope = scope.into_iter().flatten();
-        scope.filter_map(|(c, v)| Some((self.target.table.column(c)?, v)))
+        Ok(read)
     }
 
     fn completing(&self, sql: String) -> Statement {
@@ -131,7 +164,8 @@ impl Stage<'_> {
             Complete::No => vec!["false".to_owned()],
             Complete::All | Complete::OfEach(_) => Vec::new(),
             Complete::Where(_) => {
-                let conditions = self.scope().map(|(column, value)| {
+                let conditions = self.scope.iter().map(|(i, value)| {
+                    let column = &self.target.table.columns[*i];
                     let value = format!("{}::{}", Literal(value), column.base_type_sql);
                     let name = format!("t.{}", Ident(&column.name));
                     column.equality.equal(name, value)
