@@ -523,6 +523,99 @@ fn a_batch_that_renames_a_row_cannot_refer_to_it_by_either_name() {
     );
 }
 
+/// A record that changes nothing names the row too, and so does one of a row to be deleted.
+#[test]
+fn what_is_named_by_a_key_that_changes_is_no_row_that_is_known() {
+    let tables = "CREATE TABLE n (id serial PRIMARY KEY, name text UNIQUE DEFERRABLE, no text UNIQUE); \
+         CREATE TABLE l (no text, link int REFERENCES n, v text, PRIMARY KEY (no), UNIQUE (link, no)); \
+         INSERT INTO n (name, no) VALUES ('a', '1'), ('c', '3'); INSERT INTO l VALUES ('1', 1), ('3', 2)";
+    let by = "references: {link: {table: n, by: {name: nm}}}";
+    let n = "no,name\n1,b\n2,a\n";
+    let world = World::in_folder(
+        tables,
+        &format!("n: {{natural_key: [no]}}\nl: {{natural_key: [no], {by}}}"),
+    );
+    world.deliver("b", "n.csv", n);
+    world.deliver("b", "l.csv", "no,nm\n1,a\n3,c\n");
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines()[2..],
+        ["! l no=1: missing_parent link block", "= l no=3: unchanged"]
+    );
+    assert!(
+        violations(&plan)[0]
+            .contains("this plan gives the row of n that has this name another one")
+    );
+    // Deletes are of the row that is named, and not of the one that has been called so.
+    let world = World::in_folder(
+        tables,
+        &format!(
+            "n: {{natural_key: [no]}}\nl: {{natural_key: [link, no], {by}, limits: {{delete: 3}}}}"
+        ),
+    );
+    world.deliver("b", "n.csv", n);
+    world.deliver("b", "l/delete/1.csv", "no,nm\n1,a\n3,c\n");
+    let lines = world.plan("b").lines();
+    assert_eq!(
+        lines[2..4]
+            .iter()
+            .filter(|l| l.contains("missing_parent"))
+            .count(),
+        1,
+        "{lines:?}"
+    );
+    assert_eq!(
+        lines.iter().filter(|l| l.starts_with("- l")).count(),
+        1,
+        "{lines:?}"
+    );
+    // What is stored of the reference may be what changes.
+    let world = World::in_folder(
+        "CREATE TABLE p (id serial PRIMARY KEY, no text UNIQUE, code text UNIQUE); \
+         CREATE TABLE c (no text PRIMARY KEY, p text REFERENCES p (code)); INSERT INTO p (no, code) VALUES ('A', 'x')",
+        "p: {natural_key: [no]}\nc: {natural_key: [no], references: {p: {table: p, by: {no: pno}}}}",
+    );
+    world.deliver("b", "p.csv", "no,code\nA,y\nB,x\n");
+    world.deliver("b", "c.csv", "no,pno\nc,A\n");
+    let plan = world.plan("b");
+    assert_eq!(plan.lines()[2..], ["! c no=c: missing_parent p block"]);
+    assert!(
+        violations(&plan)[0].contains("that has this no another code"),
+        "{:?}",
+        violations(&plan)
+    );
+}
+
+/// A live row counts before one that is marked as deleted, be it that the batch itself brings it.
+#[test]
+fn a_row_that_is_marked_as_deleted_is_named_only_where_none_is_live() {
+    let world = World::in_folder(
+        "CREATE TABLE p (no text PRIMARY KEY, code text, id serial UNIQUE, deleted_at timestamptz); \
+         CREATE UNIQUE INDEX ON p (code) WHERE deleted_at IS NULL; \
+         CREATE TABLE c (no text PRIMARY KEY, p int REFERENCES p (id)); \
+         INSERT INTO p (no, code, deleted_at) VALUES ('a', 'X', now()), ('d', 'Y', now()), ('e', 'Y', now()), ('l', 'Y', NULL), ('z', 'Z', now())",
+        "p: {natural_key: [no], soft_delete: true}\nc: {natural_key: [no], references: {p: {table: p, by: {code: pc}}}}",
+    );
+    world.deliver("b", "p.csv", "no,code\nb,X\n");
+    world.deliver("b", "c.csv", "no,pc\nc,X\nd,Y\ne,Z\n");
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "+ p no=b: code=\"X\"",
+            "+ c no=c: p=+<b>",
+            "+ c no=d: p=<Y>",
+            "+ c no=e: p=<Z>"
+        ]
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT c.no, p.no FROM c JOIN p ON p.id = c.p ORDER BY 1"),
+        ["c|b", "d|l", "e|z"]
+    );
+    assert!(world.plan("b").news().is_empty());
+}
+
 #[test]
 fn a_plan_that_names_a_row_which_it_does_not_insert_is_refused() {
     use table_loader::plan::{Value, What};

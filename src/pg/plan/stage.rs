@@ -7,7 +7,7 @@ mod aside;
 mod complete;
 mod finish;
 mod judge;
-mod look_up;
+pub(in crate::pg) mod look_up;
 
 use std::collections::BTreeSet;
 

@@ -3,6 +3,7 @@
 use super::check::{After, Asked, Generated};
 use super::compare::Comparison;
 use super::stage::Stage;
+use super::stage::look_up::Of;
 use crate::pg::beside::Found;
 use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
 use crate::pg::phase::Phase;
@@ -174,11 +175,11 @@ fn looking_up() {
     let statements = [
         samples.create(samples.temporary()),
         samples.create_duplicates(),
-        samples.find_stored(maker, None),
-        samples.find_stored(subject, Some(subjects)),
+        samples.find_stored(maker, None, Of::AllRows),
+        samples.find_stored(subject, Some(subjects), Of::LiveRows),
         samples.find_stored_together(&[maker, subject]),
         samples.is_open(subject),
-        samples.find_several_stored(subject, None),
+        samples.find_several_stored(subject, None, Of::AllRows),
         subjects.number(0).unwrap(),
         samples.find_several_staged(subject, subjects),
         samples.find_staged(maker, subjects),

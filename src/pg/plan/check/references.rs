@@ -115,24 +115,31 @@ impl After<'_> {
         (beside, values)
     }
 
-    /// Rows that would refer to a row by a key which this plan changes.
+    /// Records that name a row by a key which this plan changes, those too that change nothing: of the rows as they will
+    /// be they name another one.
     fn renamed(&self, lookup: &Lookup, all: &[After<'_>], asked: Asked) -> Option<Statement> {
         let mut parents = all.iter();
         let parent = parents.find(|p| p.target.table.name == lookup.relation)?;
-        let by: Vec<String> = (lookup.by.iter().map(|part| part.column.name.clone()))
-            .filter(|column| parent.moves(column))
-            .collect();
-        if by.is_empty() {
-            return None;
-        }
-        let message = format!(
-            "this plan gives the row of {} that has this {} another one; deliver that in a batch before",
-            lookup.table,
-            self.target.lookups.columns(lookup)
-        );
+        let by = lookup.by.iter().map(|part| part.column.name.clone());
+        // What is stored of the reference moves, too, where that is no number.
+        let moved = by.chain([lookup.target.name.clone()]);
+        let moved: Vec<String> = moved.filter(|column| parent.moves(column)).collect();
+        let message = match moved.as_slice() {
+            [] => return None,
+            [target] if *target == lookup.target.name => format!(
+                "this plan gives the row of {} that has this {} another {target}; deliver that in a batch before",
+                lookup.table,
+                self.target.lookups.columns(lookup)
+            ),
+            _ => format!(
+                "this plan gives the row of {} that has this {} another one; deliver that in a batch before",
+                lookup.table,
+                self.target.lookups.columns(lookup)
+            ),
+        };
         let select = format!(
             "SELECT a.{N}, {field}::text, {said}, {message}::text FROM {after} a JOIN {stage} s ON s._n = a.{N} \
-             JOIN {table} p ON {found} WHERE a.{CHANGED} AND {asked} AND s.{new} IS NULL AND {changes}",
+             JOIN {table} p ON {found} WHERE {asked} AND s.{new} IS NULL AND {changes}",
             field = Literal(&self.target.table.columns[lookup.of].name),
             said = self.target.lookups.said(lookup, "s"),
             message = Literal(&message),
@@ -145,7 +152,7 @@ impl After<'_> {
             ),
             asked = asked.about("a"),
             new = lookup.new_key(),
-            changes = parent.changes(&by, "p"),
+            changes = parent.changes(&moved, "p"),
         );
         Some(self.find("missing_parent", &select))
     }

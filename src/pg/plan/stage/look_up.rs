@@ -71,6 +71,14 @@ fn leaves<'s, 'a>(stages: &'s [Stage<'a>], lookup: &Lookup) -> Option<&'s Stage<
     (parent.deletes && takes).then_some(parent)
 }
 
+/// Among which rows of the database is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pg) enum Of {
+    AllRows,
+    /// Those that are not marked as deleted.
+    LiveRows,
+}
+
 /// What is known of a lookup in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Looked {
@@ -91,14 +99,19 @@ async fn look_up(
 ) -> Result<()> {
     let mut found = 0;
     let mut all = false;
+    // A live row counts before those that are marked as deleted, be it that the batch brings it.
+    let live = match lookup.mark {
+        Some(_) if !lookup.unique => Of::LiveRows,
+        _ => Of::AllRows,
+    };
     if looked != Looked::OneRow {
         stages[i].near(lookup).bring(session).await?;
         if lookup.unique && looked == Looked::Several {
-            let several = stages[i].find_several_stored(lookup, None);
+            let several = stages[i].find_several_stored(lookup, None, Of::AllRows);
             found += session.execute(&several).await?;
         }
         let leaves = leaves(stages, lookup);
-        let stored = find_stored(session, &stages[i], lookup, leaves, &mut found).await?;
+        let stored = find_stored(session, &stages[i], lookup, (leaves, live), &mut found).await?;
         // Each record is updated once: then all of them are found.
         all = stored == stages[i].rows;
     }
@@ -128,8 +141,9 @@ async fn look_up(
             }
         }
     }
-    if is_open && leaves(stages, lookup).is_some() {
-        find_stored(session, &stages[i], lookup, None, &mut found).await?;
+    if is_open && (leaves(stages, lookup).is_some() || live == Of::LiveRows) {
+        let all = (None, Of::AllRows);
+        find_stored(session, &stages[i], lookup, all, &mut found).await?;
         is_open = session.holds(&stages[i].is_open(lookup)).await?;
     }
     if let Some(p) = parent.filter(|p| is_open && stages[*p].leaves_out) {
@@ -151,14 +165,16 @@ async fn find_stored(
     session: &Session,
     stage: &Stage<'_>,
     lookup: &Lookup,
-    leaves: Option<&Stage<'_>>,
+    (leaves, of): (Option<&Stage<'_>>, Of),
     found: &mut u64,
 ) -> Result<u64> {
     if !lookup.unique {
-        let several = stage.find_several_stored(lookup, leaves);
+        let several = stage.find_several_stored(lookup, leaves, of);
         *found += session.execute(&several).await?;
     }
-    session.execute(&stage.find_stored(lookup, leaves)).await
+    session
+        .execute(&stage.find_stored(lookup, leaves, of))
+        .await
 }
 
 impl Stage<'_> {
@@ -207,7 +223,7 @@ impl Stage<'_> {
 
     /// The condition that row `p` has the key that record `s` names, and does not go with `leaves`. What a
     /// record is that goes itself, the rows say that are there.
-    fn names_row(&self, lookup: &Lookup, leaves: Option<&Stage<'_>>) -> String {
+    fn names_row(&self, lookup: &Lookup, leaves: Option<&Stage<'_>>, of: Of) -> String {
         let names = self.names(lookup, |c| Ident(&c.name).to_string());
         let stays = leaves.map_or_else(String::new, |parent| {
             format!(
@@ -216,7 +232,11 @@ impl Stage<'_> {
                 keys_equal(&parent.target.key(), "g", "p")
             )
         });
-        names + &stays
+        let live = match of {
+            Of::AllRows => String::new(),
+            Of::LiveRows => format!(" AND {}", lookup.lives()),
+        };
+        names + &stays + &live
     }
 
     /// What a record gets when something is found: the answer, and the column that it is for if the record
@@ -236,10 +256,11 @@ impl Stage<'_> {
         &self,
         lookup: &Lookup,
         leaves: Option<&Stage<'_>>,
+        of: Of,
     ) -> Statement {
         let (stage, relation) = (self.temporary(), &lookup.rows);
         let number = format!("p.{}", Ident(&lookup.target.name));
-        let names = self.names_row(lookup, leaves);
+        let names = self.names_row(lookup, leaves, of);
         let sql = if lookup.unique {
             format!(
                 "UPDATE {stage} s SET {} FROM {relation} p WHERE s.{} IS NOT DISTINCT FROM NULL AND {names}",

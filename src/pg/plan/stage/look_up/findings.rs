@@ -1,5 +1,6 @@
 //! What is wrong with the keys by which records name rows.
 
+use super::Of;
 use crate::pg::plan::stage::Stage;
 use crate::plan::ViolationKind;
 use crate::sql::{Literal, Statement};
@@ -27,6 +28,7 @@ impl Stage<'_> {
         &self,
         lookup: &Lookup,
         leaves: Option<&Stage<'_>>,
+        of: Of,
     ) -> Statement {
         let lives = lookup.lives();
         let which = format!(
@@ -34,7 +36,7 @@ impl Stage<'_> {
              AND pg_catalog.count(*) FILTER (WHERE {lives}) <> 1)",
             self.temporary(),
             lookup.rows,
-            self.names_row(lookup, leaves),
+            self.names_row(lookup, leaves, of),
             lookup.found(),
         );
         self.note(
