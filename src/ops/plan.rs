@@ -118,7 +118,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
 
     let mut stages = Vec::with_capacity(targets.len());
     for target in &targets {
-        stages.push(Stage::new(&session, target).await?);
+        stages.push(Stage::new(&session, target, &request.batch_id).await?);
     }
     let (mut objects, mut infos) = (Vec::new(), Vec::new());
     for (table, format, deletes, info) in found {

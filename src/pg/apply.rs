@@ -142,7 +142,7 @@ pub async fn attempt(
         },
         on_progress,
     };
-    match write(&context, plan, &tables, &taken_back).await {
+    match write(&context, plan, (&tables, numbers), &taken_back).await {
         Ok(Wrote::Everything) => {}
         Ok(Wrote::Nothing) => {
             let end = Statement::new("ending the transaction", "ROLLBACK");
@@ -206,7 +206,7 @@ enum Wrote {
 async fn write(
     context: &Context<'_>,
     plan: &Arc<Executable>,
-    tables: &[Staged],
+    (tables, numbers): (&[Staged], &[Staged]),
     taken_back: &TakenBack,
 ) -> Result<Wrote> {
     let (session, on_progress) = (context.session, context.on_progress);
@@ -229,6 +229,7 @@ async fn write(
     }
     references::hold(session, tables).await?;
     references::check(session, plan, tables).await?;
+    sequences::make_way(session, numbers).await?;
     references::number(session, tables).await?;
     effects::cascades::check(session, tables).await?;
     let before = effects::touched(session).await?;
@@ -339,8 +340,9 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
             && tables.iter().all(|t| t.target.table.triggers.is_empty()) =>
         {
             e.with_kind(ErrorKind::Drift).and(
-            ": another row has taken a value that must be unique, since the plan was made; nothing was written; make a new \
-             plan and have it reviewed",
+            ": another row has taken a value that must be unique, since the plan was made, or a sequence that numbers new \
+             rows is behind the numbers that are there; nothing was written; move such a sequence forward (setval), or make a \
+             new plan and have it reviewed",
             )
         }
         _ => e,

@@ -424,3 +424,134 @@ fn large_values_that_a_batch_does_not_give_are_compared_where_they_are() {
     }
     assert_eq!(world.rows("SELECT t FROM t ORDER BY id"), before);
 }
+
+/// What a plan says of one delivery to `t`: `clean`, and then it can be applied; else the kinds of its violations.
+#[track_caller]
+fn judged(schema: &str, settings: &str, csv: &str) -> Vec<String> {
+    let world = World::new(schema, &format!("t: {{natural_key: [k]{settings}}}"));
+    world.deliver("b", "t/1.csv", csv);
+    let plan = world.plan("b");
+    let kinds: Vec<String> = plan
+        .lines()
+        .into_iter()
+        .filter(|line| line.starts_with('!'))
+        .collect();
+    if kinds.is_empty() {
+        world.apply(&plan).ok();
+    }
+    kinds
+}
+
+/// A booking that is made longer overlaps what it was, and may overlap another, too.
+#[test]
+fn an_update_may_exclude_what_it_was_and_others() {
+    let table = "CREATE EXTENSION btree_gist; CREATE TABLE t (k text PRIMARY KEY, room int, r int4range, \
+         EXCLUDE USING gist (room WITH =, r WITH &&) DEFER); \
+         INSERT INTO t VALUES ('a', 1, '[1,5)'), ('b', 1, '[5,9)')";
+    let (at_once, deferred) = (
+        table.replace("DEFER", ""),
+        table.replace("DEFER", "DEFERRABLE"),
+    );
+    for schema in [&at_once, &deferred] {
+        let longer = judged(schema, "", "k,r\na,\"[1,7)\"\n");
+        assert_eq!(longer, ["! t k=a: unique_conflict block"], "{schema}");
+        assert!(judged(schema, "", "k,r\na,\"[1,4)\"\n").is_empty());
+        assert!(judged(schema, "", "k,room\na,2\n").is_empty());
+    }
+    let moved = "k,r\na,\"[3,7)\"\nb,\"[7,11)\"\n";
+    for schema in [&at_once, &deferred] {
+        assert!(judged(schema, "", moved).is_empty(), "one after the other");
+    }
+    let swapped = "k,r\na,\"[4,8)\"\nb,\"[1,3)\"\n";
+    let circle = judged(&at_once, "", swapped);
+    assert!(
+        !circle.is_empty() && circle.iter().all(|l| l.contains("unique_conflict")),
+        "{circle:?}"
+    );
+    assert!(judged(&deferred, "", swapped).is_empty());
+    // Whoever takes what another keeps is at fault, and not the one who keeps it.
+    let kept = judged(&at_once, "", "k,room,r\na,1,\"[1,5)\"\nc,1,\"[2,3)\"\n");
+    assert_eq!(kept, ["! t k=c: unique_conflict block"]);
+}
+
+/// What a load sets itself is known when it is planned.
+#[test]
+fn the_batch_id_that_a_load_sets_is_checked_too() {
+    let stamped = ", stamps: {batch: batch_id}";
+    let lines = "k,line\na,1\nb,1\n";
+    let unique = "CREATE TABLE t (k text PRIMARY KEY, batch text, line int, UNIQUE (batch, line))";
+    assert_eq!(judged(unique, stamped, lines).len(), 2);
+    assert!(judged(unique, stamped, "k,line\na,1\nb,2\n").is_empty());
+    let refers = "CREATE TABLE batches (id text PRIMARY KEY); CREATE TABLE t (k text PRIMARY KEY, batch text REFERENCES batches)";
+    assert_eq!(
+        judged(refers, stamped, "k\na\n"),
+        ["! t k=a: missing_parent batch block"]
+    );
+    let known = format!("{refers}; INSERT INTO batches VALUES ('b')");
+    assert!(judged(&known, stamped, "k\na\n").is_empty());
+    let checked = "CREATE TABLE t (k text PRIMARY KEY, batch text CHECK (batch LIKE 'batch_%'))";
+    assert_eq!(
+        judged(checked, stamped, "k\na\n"),
+        ["! t k=a: check_failed block"]
+    );
+    // Who applies is not known.
+    let by = "CREATE TABLE t (k text PRIMARY KEY, batch text CHECK (batch <> ''))";
+    assert!(judged(by, ", stamps: {batch: actor}", "k\na\n").is_empty());
+}
+
+#[test]
+fn a_default_is_another_one_each_time_only_where_it_numbers() {
+    let table = |default: &str| {
+        format!(
+            "CREATE TABLE t (k text PRIMARY KEY, scheme text NOT NULL DEFAULT {default}, code text, UNIQUE (scheme, code))"
+        )
+    };
+    let csv = "k,code\na,x\nb,x\n";
+    assert_eq!(judged(&table("'uuid'"), "", csv).len(), 2);
+    assert!(judged(&table("gen_random_uuid()"), "", csv).is_empty());
+}
+
+/// An index may be of the whole row, as of a document for a search: what it evaluates cannot be asked beforehand.
+#[test]
+fn an_index_of_the_whole_row_stands_against_nothing() {
+    let table = "CREATE TABLE t (k text PRIMARY KEY, v int, w int); \
+         CREATE FUNCTION f(t) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1.v'; INSERT INTO t VALUES ('a', 1, 1)";
+    for index in [
+        "CREATE INDEX ON t (f(t))",
+        "CREATE UNIQUE INDEX ON t (f(t))",
+        "CREATE UNIQUE INDEX ON t (v) WHERE f(t) > 0",
+        "CREATE INDEX ON t (v) WHERE f(t) > 0",
+        "ALTER TABLE t ADD EXCLUDE USING btree (f(t) WITH =)",
+    ] {
+        let schema = format!("{table}; {index}");
+        assert!(judged(&schema, "", "k,v\na,2\nb,3\n").is_empty(), "{index}");
+    }
+}
+
+/// What follows from the number of a row that is new itself is not known, and no fault of anybody.
+#[test]
+fn what_is_made_of_a_new_rows_number_is_not_judged() {
+    for more in [
+        "g int GENERATED ALWAYS AS (sqrt(p)::int) STORED",
+        "g int GENERATED ALWAYS AS (CASE WHEN p < 0 THEN 0 ELSE p END) STORED UNIQUE",
+        "CHECK (sqrt(p) > 0)",
+    ] {
+        let world = World::in_folder(
+            &format!(
+                "CREATE TABLE p (id serial PRIMARY KEY, no text UNIQUE); CREATE TABLE c (k text PRIMARY KEY, p int REFERENCES p, {more}); \
+                 CREATE INDEX ON c (sqrt(p)); INSERT INTO p (no) VALUES ('old')"
+            ),
+            "p: {natural_key: [no]}\nc: {natural_key: [k], references: {p: {table: p, by: {no: no}}}}",
+        );
+        world.deliver("b", "p.csv", "no\nn\nm\n");
+        world.deliver("b", "c.csv", "k,no\na,n\nb,m\nc,old\n");
+        let plan = world.plan("b");
+        assert!(
+            plan.lines().iter().all(|l| l.starts_with('+')),
+            "{more}: {:?}",
+            plan.lines()
+        );
+        world.apply(&plan).ok();
+        assert!(world.plan("b").news().is_empty());
+    }
+}

@@ -95,18 +95,51 @@ pub(super) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
     Ok(())
 }
 
+impl Staged {
+    /// Whether the database numbers new rows of the plan in this column.
+    pub(in crate::pg) fn draws(&self, column: &Column) -> Statement {
+        self.numbering(format!(
+            "SELECT EXISTS (SELECT FROM {} s WHERE s._a = {} AND s.{} IS NOT DISTINCT FROM NULL)",
+            self.temporary(),
+            Fate::Insert,
+            column.staged()
+        ))
+    }
+}
+
+/// Moves those sequences forward, before anything is written, that would give new rows of the plan the values of others.
+pub(super) async fn make_way(session: &Session, tables: &[Staged]) -> Result<()> {
+    for staged in tables {
+        for (column, sequence) in staged.numbered() {
+            if session.holds(&staged.draws(column)).await? {
+                move_behind(session, staged, column, sequence).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Moves each sequence behind the values that were given; never back. What a sequence has given stays
 /// given, whatever becomes of the transaction: this is the last that is done before its commit.
 pub(super) async fn advance(session: &Session, tables: &[Staged]) -> Result<()> {
     for staged in tables {
         for (column, sequence) in staged.numbered() {
-            let behind = staged.behind(column, sequence);
-            let rows = session.rows(&behind).await?;
-            if let Some(row) = rows.first() {
-                let advance = staged.advance(sequence, row.parsed(0)?, row.text(3)?);
-                session.run(&advance).await?;
-            }
+            move_behind(session, staged, column, sequence).await?;
         }
+    }
+    Ok(())
+}
+
+async fn move_behind(
+    session: &Session,
+    staged: &Staged,
+    column: &Column,
+    sequence: &Qualified,
+) -> Result<()> {
+    let behind = staged.behind(column, sequence);
+    if let Some(row) = session.rows(&behind).await?.first() {
+        let advance = staged.advance(sequence, row.parsed(0)?, row.text(3)?);
+        session.run(&advance).await?;
     }
     Ok(())
 }

@@ -16,7 +16,8 @@ SELECT c.relname::text, 'p', CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_get_pa
   WHERE c.oid = $1::pg_catalog.oid AND (c.relkind = 'p' AND p.leaves <= 200
     OR c.relispartition AND pg_catalog.pg_get_partition_constraintdef(c.oid) IS NOT NULL)
 UNION ALL
-SELECT c.relname::text, 'i', x.expression, '{}'
+SELECT c.relname::text, 'i', x.expression,
+  CASE WHEN pg_catalog.concat(i.indexprs, i.indpred) ~ ':varattno (0|-)' THEN '{0}'::int2[] ELSE '{}' END
   FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid, LATERAL (
     SELECT pg_catalog.pg_get_indexdef(i.indexrelid, g, true) FROM pg_catalog.generate_series(1, i.indnkeyatts::int) g
       WHERE i.indkey[g - 1] = 0

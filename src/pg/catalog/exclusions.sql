@@ -12,4 +12,5 @@ SELECT k.conname::text,
       FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace n ON n.oid = co.collnamespace WHERE co.oid = x.c)
     FROM pg_catalog.unnest(i.indcollation::oid[]) WITH ORDINALITY x(c, o) WHERE x.o <= i.indnkeyatts ORDER BY x.o)
 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid
-WHERE k.conrelid = $1::pg_catalog.oid AND k.conexclop IS NOT NULL ORDER BY k.conname
+WHERE k.conrelid = $1::pg_catalog.oid AND k.conexclop IS NOT NULL
+  AND pg_catalog.concat(i.indexprs, i.indpred) !~ ':varattno (0|-)' ORDER BY k.conname

@@ -21,4 +21,5 @@ FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid, L
     JOIN pg_catalog.pg_operator op ON op.oid = p.amopopr
     JOIN pg_catalog.pg_namespace n ON n.oid = op.oprnamespace WHERE k.o <= i.indnkeyatts) q(schemas, operators)
 WHERE i.indrelid = $1::pg_catalog.oid AND i.indisunique AND NOT i.indisexclusion AND i.indisvalid
+  AND pg_catalog.concat(i.indexprs, i.indpred) !~ ':varattno (0|-)'
 ORDER BY i.indisprimary DESC, c.relname

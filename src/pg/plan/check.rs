@@ -14,6 +14,8 @@ mod unique;
 
 #[cfg(test)]
 pub(super) use fill::Generated;
+#[cfg(test)]
+pub(super) use fill::written_soundly;
 
 pub use marked::to_marked_rows;
 pub use older::older;
@@ -322,15 +324,24 @@ impl<'a> After<'a> {
 
 /// Whether the database gives each new row another value.
 fn is_numbered(column: &Column) -> bool {
-    let default = column.default.as_ref();
-    column.identity != Identity::None
-        || default.is_some_and(|d| d.contains("nextval(") || d.contains("uuid"))
+    let calls = |default: &String| NUMBERING.iter().any(|function| default.contains(function));
+    column.identity != Identity::None || column.default.as_ref().is_some_and(calls)
 }
 
-/// Whether apply sets the column to what is not known yet.
+/// The functions that give another value each time.
+const NUMBERING: [&str; 6] = [
+    "nextval(",
+    "gen_random_uuid(",
+    "uuidv4(",
+    "uuidv7(",
+    "uuid_generate_v1",
+    "uuid_generate_v4(",
+];
+
+/// Whether apply sets the column to who applies, which is not known yet.
 fn is_foreign_stamp(config: &TableConfig, column: &Column) -> bool {
     let mut stamps = config.stamps();
-    stamps.any(|(name, stamp)| name == column.name && stamp != Stamp::Now)
+    stamps.any(|(name, stamp)| name == column.name && stamp == Stamp::Actor)
 }
 
 /// The tables that checks read beside the batch's own, to be locked with them.

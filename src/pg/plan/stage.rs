@@ -28,6 +28,8 @@ pub use complete::Missing;
 pub struct Stage<'a> {
     /// Its table.
     pub target: &'a Target,
+    /// The batch.
+    pub batch_id: &'a str,
     has_raw: bool,
     /// Whether the records have moved on to the table of those for which was looked up.
     looked_up: bool,
@@ -97,16 +99,21 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn new(session: &Session, target: &'a Target) -> Result<Stage<'a>> {
-        let stage = Stage::described(target);
+    pub async fn new(
+        session: &Session,
+        target: &'a Target,
+        batch_id: &'a str,
+    ) -> Result<Stage<'a>> {
+        let stage = Stage::described(target, batch_id);
         session.run(&stage.create(stage.temporary())).await?;
         Ok(stage)
     }
 
     /// The description of a staging table that is not made yet.
-    pub(in crate::pg) fn described(target: &'a Target) -> Stage<'a> {
+    pub(in crate::pg) fn described(target: &'a Target, batch_id: &'a str) -> Stage<'a> {
         Stage {
             target,
+            batch_id,
             has_raw: false,
             looked_up: false,
             scope: Vec::new(),

@@ -1,6 +1,6 @@
 //! Snapshots of the SQL of planning.
 
-use super::check::{After, Asked, Generated};
+use super::check::{After, Asked, Generated, written_soundly};
 use super::compare::Comparison;
 use super::stage::Stage;
 use super::stage::look_up::Of;
@@ -14,7 +14,7 @@ use crate::table::target::Target;
 
 fn staged(schema: &[Target]) -> Vec<Stage<'_>> {
     let stages = schema.iter().map(|target| {
-        let mut stage = Stage::described(target);
+        let mut stage = Stage::described(target, "b1");
         stage.used = target.table.columns.iter().map(|c| !c.generated).collect();
         if let Some(last) = stage.used.last_mut() {
             *last = false;
@@ -145,8 +145,12 @@ fn rules() {
     let (check, volume, doubled) = (&table.checks[0], &table.columns[3], &table.columns[4]);
     let statements = [
         samples.compute("now()", volume),
-        samples.evaluate("(volume * 2)::numeric"),
-        samples.find_failing(Some(doubled), "(volume * 2)::numeric", "cannot be computed"),
+        samples.evaluate(&written_soundly(), "(volume * 2)::numeric"),
+        samples.find_failing(
+            (Some(doubled), &written_soundly()),
+            "(volume * 2)::numeric",
+            "cannot be computed",
+        ),
         samples.set_unsound(),
         samples.fill_in(doubled, "(volume * 2)::numeric"),
         samples.count_broken(check, "true"),

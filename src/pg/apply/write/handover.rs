@@ -81,15 +81,12 @@ impl Staged {
         ))
     }
 
-    /// Notes which update takes what which other gives up, for each unique index that is checked at
-    /// once and whose columns some update writes.
+    /// Notes which update takes what which other gives up, for each unique index and exclusion constraint that is
+    /// checked at once and whose columns some update writes.
     pub(in crate::pg) fn handed_over(&self) -> Vec<Statement> {
-        let indexes = self
-            .target
-            .table
-            .unique
-            .iter()
-            .filter(|i| i.is_handed_over());
+        let table = &self.target.table;
+        let indexes = table.unique.iter().chain(&table.exclusions);
+        let indexes = indexes.filter(|i| i.is_handed_over());
         let mut statements = Vec::new();
         for index in indexes {
             let columns = index.columns.iter();

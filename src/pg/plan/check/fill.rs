@@ -19,7 +19,7 @@ use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder};
 use crate::table::schema::Column;
 
 /// The condition of the rows that are written and of which expressions can be evaluated.
-pub(super) fn written_soundly() -> String {
+pub(in crate::pg::plan) fn written_soundly() -> String {
     format!("{SOUND} AND {CHANGED}")
 }
 
@@ -57,9 +57,11 @@ impl After<'_> {
         for (column, expression) in generated {
             let computed = format!("({expression})::{}", column.base_type_sql);
             let message = format!("the generated column cannot be computed: {expression}");
-            found += self
-                .failing(session, Some(column), &computed, &message)
-                .await?;
+            let Some(of) = self.computable(expression) else {
+                continue;
+            };
+            let which = (Some(column), &*of);
+            found += self.failing(session, which, &computed, &message).await?;
             session.run(&self.fill_in(column, &computed)).await?;
         }
         if found == 0 {
@@ -70,12 +72,22 @@ impl After<'_> {
         Ok(found)
     }
 
+    /// The condition of the written rows of which a generated column's expression can be computed; `None` where it can
+    /// be of none.
+    fn computable(&self, expression: &str) -> Option<String> {
+        let known = self.is_known_of(&[], expression)?;
+        Some(format!("{}{known}", written_soundly()))
+    }
+
     /// Computes a generated column where that can be done.
     pub(in crate::pg) fn fill_in(&self, column: &Column, computed: &str) -> Statement {
+        let known = column.generation.as_ref();
+        let known = known.and_then(|expression| self.is_known_of(&[], expression));
         self.filling(format!(
-            "UPDATE {} SET {} = CASE WHEN {SOUND} THEN {computed} END",
+            "UPDATE {} SET {} = CASE WHEN {SOUND}{} THEN {computed} END",
             self.temporary(),
-            Ident(&column.name)
+            Ident(&column.name),
+            known.unwrap_or_else(|| " AND false".into()),
         ))
     }
 
@@ -83,29 +95,28 @@ impl After<'_> {
         Statement::new(self.doing("working out what would become of"), sql)
     }
 
-    /// Rows for which computing `expression` fails; they are not sound.
+    /// Rows among those with the condition `of` for which computing `expression` fails; they are not sound.
     pub(super) async fn failing(
         &self,
         session: &Session,
-        field: Option<&Column>,
+        (field, of): (Option<&Column>, &str),
         expression: &str,
         message: &str,
     ) -> Result<u64> {
-        if trial::works(session, &self.evaluate(expression)).await? {
+        if trial::works(session, &self.evaluate(of, expression)).await? {
             return Ok(0);
         }
-        let find = self.find_failing(field, expression, message);
+        let find = self.find_failing((field, of), expression, message);
         let found = session.execute(&find).await?;
         session.run(&self.set_unsound()).await?;
         Ok(found)
     }
 
-    /// Evaluates an expression for all rows that are written.
-    pub(in crate::pg) fn evaluate(&self, expression: &str) -> Statement {
+    /// Evaluates an expression for all rows with the condition `of`.
+    pub(in crate::pg) fn evaluate(&self, of: &str, expression: &str) -> Statement {
         self.checking(format!(
-            "SELECT pg_catalog.count(*) FROM {} WHERE {} AND {}",
+            "SELECT pg_catalog.count(*) FROM {} WHERE {of} AND {}",
             self.temporary(),
-            written_soundly(),
             evaluates(expression)
         ))
     }
@@ -113,7 +124,7 @@ impl After<'_> {
     /// Notes the rows for which it fails.
     pub(in crate::pg) fn find_failing(
         &self,
-        field: Option<&Column>,
+        (field, of): (Option<&Column>, &str),
         expression: &str,
         message: &str,
     ) -> Statement {
@@ -123,7 +134,7 @@ impl After<'_> {
         let select = format!(
             "SELECT r.n, {field}, NULL::text, {}::text || ' (' || r.why || ')' FROM {}",
             Literal(message),
-            self.failing_rows(&written_soundly(), &evaluates(expression))
+            self.failing_rows(of, &evaluates(expression))
         );
         self.find("check_failed", &select)
     }
@@ -172,7 +183,9 @@ impl After<'_> {
         let parts = self.parts();
         let columns = table.columns.iter().map(|c| match &c.generation {
             Some(expression) if generated == Generated::Computed => {
-                format!("CASE WHEN {SOUND} THEN ({expression}) END")
+                let known = self.is_known_of(&[], expression);
+                let known = known.unwrap_or_else(|| " AND false".into());
+                format!("CASE WHEN {SOUND}{known} THEN ({expression}) END")
             }
             _ => Ident(&c.name).to_string(),
         });

@@ -26,7 +26,14 @@ impl After<'_> {
                 }
                 Asks::Index => {
                     let message = format!("the index {name} cannot hold the row: {expression}");
-                    self.failing(session, None, expression, &message).await?
+                    match self.known(check) {
+                        Some(known) => {
+                            let of = format!("{}{known}", written_soundly());
+                            self.failing(session, (None, &of), expression, &message)
+                                .await?
+                        }
+                        None => 0,
+                    }
                 }
             };
         }
@@ -100,19 +107,22 @@ impl After<'_> {
         if check.columns.iter().any(|n| *n <= 0) {
             return None;
         }
+        self.is_known_of(&check.columns, &check.expression)
+    }
+
+    /// A further condition for the rows in which all is known that an expression reads: these columns, or else those
+    /// that it mentions. `None` where it is known in no row.
+    pub(super) fn is_known_of(&self, read: &[i16], expression: &str) -> Option<String> {
         let columns = &self.target.table.columns;
         let mentions = |text: &str, c: &Column| text.contains(&c.name);
         let mut reads: Vec<bool> = columns
             .iter()
-            .map(|c| {
-                check.columns.contains(&c.number)
-                    || check.columns.is_empty() && mentions(&check.expression, c)
-            })
+            .map(|c| read.contains(&c.number) || read.is_empty() && mentions(expression, c))
             .collect();
         for (i, c) in columns.iter().enumerate() {
-            if let (true, Some(expression)) = (reads[i], &c.generation) {
+            if let (true, Some(generation)) = (reads[i], &c.generation) {
                 for (j, of) in columns.iter().enumerate() {
-                    reads[j] |= mentions(expression, of);
+                    reads[j] |= mentions(generation, of);
                 }
             }
         }

@@ -8,6 +8,7 @@ use crate::pg::Session;
 use crate::pg::near;
 use crate::pg::plan::stage::Stage;
 use crate::sql::{Ident, Literal, Statement, all, list};
+use crate::table::row::same_bytes;
 use crate::table::schema::{Column, UniqueIndex};
 
 /// The unique indexes and exclusion constraints that records of this batch can violate: the natural
@@ -102,7 +103,7 @@ impl After<'_> {
             "WITH a AS MATERIALIZED ({after}), \
              b AS (SELECT {N} AS n, {phase} AS phase, {TABLE} AS tbl, {ROW} AS tid FROM {rows} x WHERE {CHANGED} AND {COUNTS}{goes}), \
              among AS ({among}), \
-             keeps AS (SELECT DISTINCT a.n FROM a JOIN {now} t ON t.tid = a.tid AND t.tbl = a.tbl AND {equal}), \
+             keeps AS (SELECT DISTINCT a.n FROM a JOIN {now} t ON t.tid = a.tid AND t.tbl = a.tbl AND {same}), \
              there AS (SELECT DISTINCT ON (a.n) a.n, t.who, EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl) AS gives_up \
                FROM a JOIN {now} t ON {equal} \
                WHERE (a.tbl, a.tid) IS DISTINCT FROM (t.tbl, t.tid) \
@@ -125,6 +126,13 @@ impl After<'_> {
                 String::new()
             },
             equal = equal(index, "a", "t"),
+            same = if excludes {
+                // That it excludes what it was does not mean that it is the same.
+                let values = |row| list((0..count).map(|i| format!("{row}.k{i}")));
+                same_bytes(values("a"), values("t"))
+            } else {
+                equal(index, "a", "t")
+            },
             field = field.map_or("NULL::text".into(), |c| format!(
                 "{}::text",
                 Literal(&c.name)

@@ -3,7 +3,7 @@
 use super::After;
 use crate::pg::beside::{ABSENT, FOUND};
 use crate::plan::decision::{Field, Rule, Wins};
-use crate::sql::Ident;
+use crate::sql::{Ident, Literal};
 use crate::table::config::Stamp;
 use crate::table::schema::Column;
 
@@ -60,8 +60,9 @@ impl After<'_> {
         if let Some((_, stamp)) = stamps.find(|(n, _)| *n == column.name) {
             return match stamp {
                 Stamp::Now => "pg_catalog.now()".into(),
+                Stamp::BatchId => Literal(stage.batch_id).to_string(),
                 // Not known yet; see `is_foreign_stamp`.
-                Stamp::Actor | Stamp::BatchId => "NULL".into(),
+                Stamp::Actor => "NULL".into(),
             };
         }
         let ty = &column.base_type_sql;
