@@ -24,10 +24,25 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// [`escape`], with what no reader sees shown, too: blanks at either end, and blanks that are not the
+/// [`escape`] of a name or value as it is in the data: a backslash that could be taken for one of ours is doubled, so that
+/// two that differ look different.
+pub fn escape_value(value: &str) -> String {
+    let looks_like_ours =
+        |rest: &str| rest.starts_with(['n', 'r', 't', '\\', '"']) || rest.starts_with("u{");
+    let mut doubled = String::with_capacity(value.len());
+    for (i, c) in value.char_indices() {
+        doubled.push(c);
+        if c == '\\' && looks_like_ours(&value[i + 1..]) {
+            doubled.push(c);
+        }
+    }
+    escape(&doubled)
+}
+
+/// [`escape_value`], with what no reader sees shown, too: blanks at either end, and blanks that are not the
 /// usual one, as `\u{…}`. Two names or values that differ look different.
 pub fn visible(text: &str) -> String {
-    visible_ends(&escape(text))
+    visible_ends(&escape_value(text))
 }
 
 /// An escaped text with the blanks at either end shown.

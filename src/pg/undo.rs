@@ -84,8 +84,7 @@ impl<'a> Undo<'a> {
         loader_schema: &'a str,
         target: &'a Target,
         written: &'a Written,
-        (applications, undone): (&'a [String], &UndoneRows),
-        later: &[String],
+        (applications, undone, later): (&'a [String], &UndoneRows, &[String]),
         selected: Option<&Selected>,
         triggered: &[String],
     ) -> Result<Undo<'a>> {

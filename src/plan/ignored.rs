@@ -1,4 +1,5 @@
-//! Fields that are no columns of their table and are not loaded: each is named once for a file.
+//! Fields that are not loaded, because they are no columns of their table, or because loads set these themselves: each is
+//! named once for a file.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +18,27 @@ pub struct Ignored {
     more: bool,
 }
 
+/// Why a field is not loaded.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Why {
+    #[default]
+    NoColumn,
+    Stamp,
+}
+
+impl Why {
+    fn words(self) -> &'static str {
+        match self {
+            Why::NoColumn => "is no column and is not loaded",
+            Why::Stamp => "is set by each load (stamps), and is not loaded",
+        }
+    }
+}
+
 /// Where one field stands.
 #[derive(Debug, Default)]
 struct Files {
+    why: Why,
     /// The first files by number, each with its records.
     first: Vec<(usize, u64)>,
     /// The last of the others, how many they are, and their records.
@@ -30,11 +49,13 @@ struct Files {
 
 impl Ignored {
     /// Takes a field of a record in that file.
-    pub fn add(&mut self, field: &str, file: usize) {
+    pub fn add(&mut self, field: &str, file: usize, why: Why) {
         if let Some(files) = self.fields.get_mut(field) {
             files.add(file);
         } else if self.fields.len() < MOST_FIELDS {
-            self.fields.entry(field.to_owned()).or_default().add(file);
+            let files = self.fields.entry(field.to_owned()).or_default();
+            files.why = why;
+            files.add(file);
         } else {
             self.more = true;
         }
@@ -44,8 +65,9 @@ impl Ignored {
     pub fn notes(&self, name: &dyn Fn(usize) -> String) -> Vec<String> {
         let notes = self.fields.iter().map(|(field, files)| {
             format!(
-                "{} is no column and is not loaded: {}",
+                "{} {}: {}",
                 crate::text::escape(field),
+                files.why.words(),
                 files.words(name)
             )
         });
@@ -93,18 +115,18 @@ mod tests {
     fn each_file_is_named_once_up_to_a_few() {
         let mut ignored = Ignored::default();
         for file in [0, 0, 1, 2, 3, 3, 4] {
-            ignored.add("x", file);
+            ignored.add("x", file, Why::NoColumn);
         }
-        ignored.add("y", 4);
+        ignored.add("y", 4, Why::Stamp);
         assert_eq!(
             ignored.notes(&|file| format!("f{file}")),
             [
                 "x is no column and is not loaded: 2 records of f0, 1 record of f1, 1 record of f2, and 3 records of 2 other files",
-                "y is no column and is not loaded: 1 record of f4",
+                "y is set by each load (stamps), and is not loaded: 1 record of f4",
             ]
         );
         for n in 0..10_000 {
-            ignored.add(&n.to_string(), 0);
+            ignored.add(&n.to_string(), 0, Why::NoColumn);
         }
         assert_eq!(ignored.notes(&|_| String::new()).len(), MOST_FIELDS + 1);
     }

@@ -13,7 +13,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use crate::plan::ViolationKind;
-use crate::plan::ignored::Ignored;
+use crate::plan::ignored::{Ignored, Why};
 use crate::plan::reading::{Reading, word};
 use crate::plan::words::{Place, Words};
 use crate::record::{Record, Value};
@@ -50,6 +50,8 @@ enum Field {
     /// Not loaded; others may refer to it by this value.
     Said(usize),
     Dropped,
+    /// Set by the load itself.
+    Stamp,
 }
 
 /// Turns the records of one table into COPY lines.
@@ -92,7 +94,7 @@ impl<'a> Incoming<'a> {
         let mut fields = HashMap::new();
         for (i, column) in table.columns.iter().enumerate() {
             let field = if config.is_stamp(&column.name) {
-                Field::Dropped
+                Field::Stamp
             } else if config.takes(column) {
                 Field::Column(i)
             } else {
@@ -223,6 +225,11 @@ impl<'a> Incoming<'a> {
                 (self.references).read(name.as_ref(), value, &mut looked_up, &mut findings);
             match self.fields.get(name.as_ref()) {
                 Some(Field::Dropped) => {}
+                Some(Field::Stamp) => {
+                    if !record.deletes {
+                        self.ignored.add(name, object, Why::Stamp);
+                    }
+                }
                 // What cannot be read refers to nothing.
                 Some(Field::Said(i)) => {
                     said.extend((self.readings[*i].read(value).ok()).map(|taken| (*i, taken.text)))
@@ -235,7 +242,7 @@ impl<'a> Incoming<'a> {
                 None if name.starts_with(OURS) => {}
                 None => match self.on_unknown {
                     OnUnknown::Block => findings.push(self.unknown(name, value)),
-                    OnUnknown::Ignore => self.ignored.add(name, object),
+                    OnUnknown::Ignore => self.ignored.add(name, object, Why::NoColumn),
                 },
                 Some(Field::Column(i)) if cells[*i] != Cell::Absent => findings.push(Finding {
                     given: shorten(value),

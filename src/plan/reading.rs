@@ -65,11 +65,14 @@ impl<'a> Reading<'a> {
     pub fn read<'v>(&self, value: &Value<'v>) -> Result<Taken<'v>, Refused> {
         if !self.nulls.is_empty()
             && let Some(word) = word(value).or_else(|| scalar(value))
-            && self
-                .nulls
-                .iter()
-                .any(|null| *null == self.column.kind.bare(&word))
+            && let bare = self.column.kind.bare(&word)
+            && self.nulls.iter().any(|null| *null == bare)
         {
+            // They are meant as they are written; else a number would be stored that means null.
+            if bare.len() < word.len() {
+                let why = "a word that means null, with blanks around it";
+                return Err(Refused::because(why));
+            }
             let asked = Asked {
                 given: word.into_owned(),
                 text: None,

@@ -194,10 +194,19 @@ impl Block {
         }
         let rows: Vec<rows::Row> = section.groups.iter().map(rows::row).collect();
         let count = rows.iter().map(|r| r.count).sum::<u64>() + section.more;
-        let plural = if count == 1 { "" } else { "s" };
+        // A record is counted once, and has a row for each rule that it breaks.
+        let records = table.counts.violation;
+        let (number, findings) = match action {
+            Action::Violation if records < count => (records, format!(", {count} findings")),
+            _ => (count, String::new()),
+        };
+        let plural = if number == 1 { "" } else { "s" };
         Some(Block {
             action,
-            title: format!("{}: {count} {action}{plural}", html_code(&table.table, 63)),
+            title: format!(
+                "{}: {number} {action}{plural}{findings}",
+                html_code(&table.table, 63)
+            ),
             columns: rows::columns(action),
             fits: rows.len(),
             rows,

@@ -5,7 +5,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::text::commands::inert;
 use crate::text::differ::{paths, stretches};
-use crate::text::escape;
+use crate::text::{escape, escape_value};
 
 /// The longest value shown, in characters.
 pub const WIDEST: usize = 200;
@@ -26,7 +26,7 @@ pub fn cut(value: &str, start: usize, widest: usize) -> Cut {
     let end = rest.char_indices().nth(widest).map(|(i, _)| i);
     let shown = rest.get(..end.unwrap_or(rest.len())).unwrap_or(rest);
     Cut {
-        text: escape(shown),
+        text: escape_value(shown),
         left: start > 0,
         right: end.map(|_| value.len()),
     }
@@ -58,12 +58,21 @@ pub fn differences(old: &str, new: &str, widest: usize) -> (Vec<Difference>, usi
         };
         return (vec![pair], 0);
     }
+    // JSON has its own backslashes.
+    let of_json = |v: &str| {
+        let cut = cut(v, 0, widest);
+        let shown: String = v.chars().take(widest).collect();
+        Some(Cut {
+            text: escape(&shown),
+            ..cut
+        })
+    };
     let mut found: Vec<Difference> = match paths(old, new) {
         Some(paths) => (paths.into_iter())
             .map(|p| Difference {
                 path: escape(&p.path),
-                old: p.old.and_then(whole),
-                new: p.new.and_then(whole),
+                old: p.old.and_then(of_json),
+                new: p.new.and_then(of_json),
             })
             .collect(),
         None => (stretches(old, new).into_iter())

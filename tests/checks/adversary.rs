@@ -111,8 +111,13 @@ fn check(groups: &[Group], ending: &str, line: fn(usize, &str) -> String) {
         let (ty, settings, cases) = &groups[t];
         let (given, expect) = &cases[i];
         told += 1;
+        let printed = if ty == "xml" {
+            "v::text"
+        } else {
+            "format('%s', v)"
+        };
         let here = world.cells(&format!(
-            "SELECT format('%s', v), v IS NOT DISTINCT FROM NULL FROM t{t} WHERE id = {i}"
+            "SELECT {printed}, v IS NOT DISTINCT FROM NULL FROM t{t} WHERE id = {i}"
         ));
         let here = here.first().map(|row| match row[1].as_deref() {
             Some("t") => "null".to_owned(),

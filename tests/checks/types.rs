@@ -79,9 +79,13 @@ fn every_case_of_the_page_becomes_what_it_says() {
         told[i] += 1;
         let Case { ty, given, becomes } = cases[i];
         let table = entry["table"].as_str().unwrap();
-        let found = world.cells(&format!(
-            "SELECT format('%s', v) FROM {table} WHERE id = {i}"
-        ));
+        // What prints XML leaves out a declaration.
+        let printed = if ty == "xml" {
+            "v::text"
+        } else {
+            "format('%s', v)"
+        };
+        let found = world.cells(&format!("SELECT {printed} FROM {table} WHERE id = {i}"));
         let found = found.first().map(|row| row[0].clone().unwrap_or_default());
         let right = if cases[i].refused() {
             let proposed = entry["instead"].as_str();

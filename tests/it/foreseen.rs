@@ -555,3 +555,21 @@ fn what_is_made_of_a_new_rows_number_is_not_judged() {
         assert!(world.plan("b").news().is_empty());
     }
 }
+
+/// What a load sets itself, records may give too, as those of an export do: that it is not loaded is said.
+#[test]
+fn what_is_given_for_a_stamp_is_noted() {
+    let world = World::new(
+        "CREATE TABLE t (k text PRIMARY KEY, a text, updated_at timestamptz)",
+        "t: {natural_key: [k]}",
+    );
+    world.deliver(
+        "b",
+        "t/1.csv",
+        "k,a,updated_at\n1,x,2020-01-01T00:00:00Z\n2,x,garbage\n",
+    );
+    let plan = world.plan("b");
+    let note = "updated_at is set by each load (stamps), and is not loaded: 2 records of";
+    assert!(plan.text.contains(note), "{}", plan.text);
+    world.apply(&plan).ok();
+}

@@ -118,7 +118,7 @@ impl<'a> Scope<'a> {
             ),
         };
         vec![format!(
-            "{rows} because of others that would be deleted{of}"
+            "{rows} that later loads changed, or that refer to rows which would be deleted{of}"
         )]
     }
 
@@ -196,8 +196,7 @@ impl<'a> Scope<'a> {
                 self.loader_schema,
                 target,
                 written,
-                (applications, undone),
-                &later,
+                (applications, undone, &later),
                 selected.as_ref(),
                 &triggered,
             );

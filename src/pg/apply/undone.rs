@@ -38,7 +38,6 @@ pub(super) async fn check(
         return Ok(());
     }
     let (session, origin) = (context.session, &context.origin);
-    not_reloaded(session, origin.loader_schema, tables, of).await?;
     let refused = |what: String| {
         Err(Error::plan_refused(format!(
             "the plan says that it takes back {}, and {what}: it was not made by the loader, or rows were undone since; \
@@ -69,6 +68,7 @@ pub(super) async fn check(
             named.join(", ")
         ));
     }
+    not_reloaded(session, origin.loader_schema, tables, of).await?;
     if is_whole {
         return Ok(());
     }

@@ -119,8 +119,10 @@ fn violations(header: &Header, selection: &Selection) -> Markup {
         })
         .collect();
     reasons.sort_by_key(|(group, v)| (v.effect != Effect::Block, u64::MAX - group.count));
-    let named: u64 = reasons.iter().take(NAMED).map(|(g, _)| g.count).sum();
-    let more = header.summary.violation.saturating_sub(named);
+    let more = reasons.len().saturating_sub(NAMED) as u64;
+    let tables = header.tables.iter();
+    let sections = tables.filter_map(|table| selection.table(&table.table).next());
+    let unread: u64 = sections.map(|section| section.more).sum();
     html! {
         @if !reasons.is_empty() {
             section aria-label="Violations by reason" {
@@ -136,7 +138,8 @@ fn violations(header: &Header, selection: &Selection) -> Markup {
                         span.dim { (fit(&v.why(), 160)) }
                     }
                 } }
-                @if more > 0 { p.dim { "and " (plural(more, "more violation")) } }
+                @if more > 0 { p.dim { "and " (plural(more, "more reason")) } }
+                @if unread > 0 { p.dim { "and " (plural(unread, "more violation")) " for these and other reasons" } }
             }
         }
     }
