@@ -24,7 +24,7 @@ use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::TablePlan;
 use crate::planfile::{Item, PlanFile};
-use crate::text::cut::cut;
+use crate::text::cut::cut_value;
 use crate::text::escape;
 pub use comparison::comparison;
 use data::Writer;
@@ -259,7 +259,7 @@ fn value(v: Option<&str>, class: &str) -> Markup {
     let shown = match v {
         None => return html! { span.null { "null" } },
         Some("") => return html! { span.null { "empty" } },
-        Some(v) => cut(v, 0, WIDEST),
+        Some(v) => cut_value(v, 0, WIDEST),
     };
     html! {
         span.v.(class) { (shown.text) }

@@ -1,5 +1,7 @@
 //! Values and lines cut and wrapped to what a reader can take in.
 
+use std::ops::Range;
+
 use textwrap::{Options, WordSplitter};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -22,11 +24,20 @@ pub struct Cut {
 
 /// At most `widest` characters of `value` from byte `start` on, which must begin a character.
 pub fn cut(value: &str, start: usize, widest: usize) -> Cut {
+    cut_as(escape, value, start, widest)
+}
+
+/// The same of a value as it is in the data ([`escape_value`]).
+pub fn cut_value(value: &str, start: usize, widest: usize) -> Cut {
+    cut_as(escape_value, value, start, widest)
+}
+
+fn cut_as(escape: fn(&str) -> String, value: &str, start: usize, widest: usize) -> Cut {
     let rest = value.get(start..).unwrap_or_default();
     let end = rest.char_indices().nth(widest).map(|(i, _)| i);
     let shown = rest.get(..end.unwrap_or(rest.len())).unwrap_or(rest);
     Cut {
-        text: escape_value(shown),
+        text: escape(shown),
         left: start > 0,
         right: end.map(|_| value.len()),
     }
@@ -49,7 +60,7 @@ pub struct Difference {
 /// with something around it, of JSON every path. The number counts further differences.
 pub fn differences(old: &str, new: &str, widest: usize) -> (Vec<Difference>, usize) {
     let long = |v: &str| v.char_indices().nth(widest).is_some();
-    let whole = |v: &str| Some(cut(v, 0, widest));
+    let whole = |v: &str| Some(cut_value(v, 0, widest));
     if !long(old) && !long(new) {
         let pair = Difference {
             path: String::new(),
@@ -59,14 +70,7 @@ pub fn differences(old: &str, new: &str, widest: usize) -> (Vec<Difference>, usi
         return (vec![pair], 0);
     }
     // JSON has its own backslashes.
-    let of_json = |v: &str| {
-        let cut = cut(v, 0, widest);
-        let shown: String = v.chars().take(widest).collect();
-        Some(Cut {
-            text: escape(&shown),
-            ..cut
-        })
-    };
+    let of_json = |v: &str| Some(cut(v, 0, widest));
     let mut found: Vec<Difference> = match paths(old, new) {
         Some(paths) => (paths.into_iter())
             .map(|p| Difference {
@@ -76,10 +80,13 @@ pub fn differences(old: &str, new: &str, widest: usize) -> (Vec<Difference>, usi
             })
             .collect(),
         None => (stretches(old, new).into_iter())
-            .map(|s| Difference {
-                path: String::new(),
-                old: Some(around(old, s.old, widest)),
-                new: Some(around(new, s.new, widest)),
+            .map(|s| {
+                let (of_old, of_new) = narrowed((old, s.old), (new, s.new), widest);
+                Difference {
+                    path: String::new(),
+                    old: Some(around(old, of_old, widest)),
+                    new: Some(around(new, of_new, widest)),
+                }
             })
             .collect(),
     };
@@ -88,15 +95,39 @@ pub fn differences(old: &str, new: &str, widest: usize) -> (Vec<Difference>, usi
     (found, more)
 }
 
+/// Two parts that differ, without what they begin and end with alike where one is longer than `widest` characters: of
+/// one very long word, that is what differs.
+fn narrowed(
+    (old, of_old): (&str, Range<usize>),
+    (new, of_new): (&str, Range<usize>),
+    widest: usize,
+) -> (Range<usize>, Range<usize>) {
+    let (a, b) = (&old[of_old.clone()], &new[of_new.clone()]);
+    if a.chars().count().max(b.chars().count()) <= widest {
+        return (of_old, of_new);
+    }
+    let alike = |pairs: &mut dyn Iterator<Item = (char, char)>| -> usize {
+        let same = pairs.take_while(|(a, b)| a == b);
+        same.map(|(a, _)| a.len_utf8()).sum()
+    };
+    let before = alike(&mut a.chars().zip(b.chars()));
+    let rest = a[before..].chars().rev().zip(b[before..].chars().rev());
+    let after = alike(&mut { rest });
+    (
+        of_old.start + before..of_old.end - after,
+        of_new.start + before..of_new.end - after,
+    )
+}
+
 /// A part of `value` with something before and after it, to know where one is. Only a part that is very
 /// long itself is cut at its end.
-fn around(value: &str, part: std::ops::Range<usize>, widest: usize) -> Cut {
+fn around(value: &str, part: Range<usize>, widest: usize) -> Cut {
     let beside = (widest / 8).max(8);
     let start = value[..part.start].char_indices().rev().nth(beside - 1);
     let start = start.map_or(0, |(at, _)| at);
     let end = value[part.end..].char_indices().nth(beside);
     let end = end.map_or(value.len(), |(at, _)| part.end + at);
-    let mut shown = cut(&value[..end], start, widest * 10);
+    let mut shown = cut_value(&value[..end], start, widest * 10);
     if shown.right.is_none() && end < value.len() {
         shown.right = Some(value.len());
     }
@@ -105,7 +136,7 @@ fn around(value: &str, part: std::ops::Range<usize>, widest: usize) -> Cut {
 
 /// A value in quotes, or the word null.
 pub fn quoted(value: Option<&str>) -> String {
-    value.map_or("null".into(), |v| quote(&cut(v, 0, WIDEST)))
+    value.map_or("null".into(), |v| quote(&cut_value(v, 0, WIDEST)))
 }
 
 /// An old and a new value, `"a" → "b"`; of long values all that differs.
@@ -215,6 +246,21 @@ mod tests {
             "{shown}"
         );
         assert_eq!(quoted_pair(Some("a\"b"), None), "\"a\\\"b\" → null");
+        // One word of three thousand letters.
+        let word = "x".repeat(2999);
+        let (found, more) = differences(&format!("{word}y"), &format!("{word}z"), 60);
+        let [Difference { old, new, .. }] = &found[..] else {
+            panic!("{} and {more}", found.len());
+        };
+        let shown = |cut: &Option<Cut>| cut.as_ref().unwrap().text.clone();
+        assert!(shown(old).ends_with("xy") && shown(new).ends_with("xz"));
+        // What looks like a line feed, and one.
+        assert_eq!(
+            quoted_pair(Some("a\nb"), Some("a\\nb")),
+            r#""a\nb" → "a\\nb""#
+        );
+        assert_ne!(quoted(Some("\u{202e}")), quoted(Some("\\u{202e}")));
+        assert_eq!(quoted(Some("C:\\data")), r#""C:\data""#);
         let long = "é".repeat(300);
         assert!(quoted(Some(&long)).ends_with("é\"… (600 bytes)"));
         let far = "nothing happens here ".repeat(20);

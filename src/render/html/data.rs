@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::plan::{Entry, Header, TablePlan, Values, What};
 use crate::render::unusual::Mark;
-use crate::text::cut::cut;
-use crate::text::{acts, escape, visible_ends};
+use crate::text::cut::cut_value;
+use crate::text::{acts, visible, visible_ends};
 
 /// The longest value in a page, in characters.
 pub const WIDEST: usize = 1 << 20;
@@ -277,7 +277,7 @@ impl Writer {
 
 /// A value escaped, and its size where it is too long for the page.
 fn cut_whole(value: &str, widest: usize) -> String {
-    let cut = cut(value, 0, widest);
+    let cut = cut_value(value, 0, widest);
     match cut.right {
         None => visible_ends(&cut.text),
         Some(bytes) => format!("{}… (cut here: {bytes} bytes in all)", cut.text),
@@ -286,7 +286,7 @@ fn cut_whole(value: &str, widest: usize) -> String {
 
 /// What names an entry, where it does not look as it is.
 fn about(entry: &Entry) -> Option<About> {
-    let seen = |text: &str| text.len() <= NARROW && visible_ends(&escape(text)) == text;
+    let seen = |text: &str| text.len() <= NARROW && visible(text) == text;
     let key: BTreeMap<String, Value> = entry
         .key
         .iter()

@@ -5,7 +5,7 @@ use crate::action::Action;
 use crate::plan::{DriftRow, Entry, Referrer, Value, Values, Violation, What};
 use crate::render::select::Group;
 use crate::render::verdict::records;
-use crate::text::cut::{Cut, differences, further};
+use crate::text::cut::{Cut, cut_value, differences, further};
 
 /// The longest value in a cell, in characters.
 const WIDEST: usize = 80;
@@ -264,7 +264,9 @@ pub fn key(key: &Values) -> String {
 }
 
 fn value(v: Option<&str>) -> String {
-    v.map_or("<i>null</i>".into(), |v| code(v, WIDEST))
+    v.map_or("<i>null</i>".into(), |v| {
+        cut_code(&cut_value(v, 0, WIDEST), false)
+    })
 }
 
 fn pair(old: Option<&str>, new: Option<&str>) -> String {
