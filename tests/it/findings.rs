@@ -376,3 +376,29 @@ fn a_key_that_its_column_does_not_keep_is_told_whatever_becomes_of_the_record() 
         "{shown}"
     );
 }
+
+/// A record that breaks several rules is one violation, and each of its reasons is shown or counted.
+#[test]
+fn records_are_counted_once_and_no_reason_is_hidden() {
+    let world = World::new(
+        "CREATE TABLE p (k text PRIMARY KEY); CREATE TABLE t (k text PRIMARY KEY, a int CHECK (a > 0), p text REFERENCES p)",
+        "t: {natural_key: [k]}",
+    );
+    let both = (0..10).map(|n| format!(r#"{{"k": "b{n}", "a": -1, "p": "none"}}"#));
+    let each = (0..7).map(|n| format!(r#"{{"k": "u{n}", "f{n}": 1}}"#));
+    let records: Vec<String> = both.chain(each).collect();
+    world.deliver("b", "t/1.json", format!("[{}]", records.join(",")));
+    let plan = world.plan("b");
+    let shown = |format: &str| {
+        let run = world.loader(&["show", plan.path.to_str().unwrap(), "--format", format]);
+        run.ok().stdout
+    };
+    let markdown = shown("markdown");
+    assert!(
+        markdown.contains(": 17 violations, 27 findings"),
+        "{markdown}"
+    );
+    let page = shown("html");
+    // Two reasons of ten records and four of the others are named.
+    assert!(page.contains("and 3 more reasons"), "{page}");
+}
