@@ -31,6 +31,19 @@ impl<R: BufRead> Decoded<R> {
     fn fill(&mut self) -> io::Result<()> {
         let bytes = self.reader.fill_buf()?;
         let last = bytes.is_empty();
+        let encoding = self.decoder.encoding();
+        if self.position == 0
+            && let Some((other, _)) = Encoding::for_bom(bytes)
+            && other != encoding
+        {
+            let (other, set) = (other.name(), encoding.name());
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "the file begins with the byte order mark of {other}, and `csv: {{encoding: …}}` in tables.yaml says {set}"
+                ),
+            ));
+        }
         let room = self
             .decoder
             .max_utf8_buffer_length_without_replacement(bytes.len());

@@ -227,6 +227,11 @@ fn encodings_are_settings() {
         check(r#"{"encoding": "utf-16le"}"#, &marked, &["0 a:é b:😀"]);
         check_error("{}", &marked, &["the file is UTF-16", "encoding: utf-16le"]);
     }
+    check_error(
+        r#"{"encoding": "utf-16be"}"#,
+        &utf16(&format!("\u{feff}{text}")),
+        &["byte order mark of UTF-16LE", "says UTF-16BE"],
+    );
     let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
     check(r#"{"encoding": "utf-16be"}"#, &big, &["0 a:é b:😀"]);
     check_error("{}", &big, &["encoding: utf-16be"]);
