@@ -223,6 +223,7 @@ async fn write(
     if differs {
         return Err(drifted(session, plan, tables).await?);
     }
+    not_reloaded(session, context.origin.loader_schema, tables, taken_back).await?;
     check_limits(session, header).await?;
     if queued::changes_nothing(context, header).await? {
         return Ok(Wrote::Nothing);
