@@ -229,7 +229,7 @@ fn encodings_are_settings() {
     }
     check_error(
         r#"{"encoding": "utf-16be"}"#,
-        &utf16(&format!("\u{feff}{text}")),
+        utf16(&format!("\u{feff}{text}")),
         &["byte order mark of UTF-16LE", "says UTF-16BE"],
     );
     let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
