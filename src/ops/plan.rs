@@ -207,6 +207,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
     found.extend(older.tables);
     let marks = marks(request, &session, &targets).await?;
     let marked = check::to_marked_rows(&session, &checked, &marks).await?;
+    let behind = check::behind(&session, &stages).await?;
     drop(checked);
     for number in found {
         stages[number].findings = true;
@@ -286,6 +287,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 replaced(own.on_older, config.on_older),
                 notes(target, &stage.used, &targets, &read.fragments),
                 of_table(&marked, target),
+                of_table(&behind, target),
                 of_table(&older.notes, target),
                 complete(target, missing[number]),
                 request.config.no_columns(name, table),

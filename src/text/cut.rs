@@ -95,15 +95,15 @@ pub fn differences(old: &str, new: &str, widest: usize) -> (Vec<Difference>, usi
     (found, more)
 }
 
-/// Two parts that differ, without what they begin and end with alike where one is longer than `widest` characters: of
-/// one very long word, that is what differs.
+/// Two parts that differ, without what they begin and end with alike where one is too long to be shown: of one very long
+/// word, what is left differs.
 fn narrowed(
     (old, of_old): (&str, Range<usize>),
     (new, of_new): (&str, Range<usize>),
     widest: usize,
 ) -> (Range<usize>, Range<usize>) {
     let (a, b) = (&old[of_old.clone()], &new[of_new.clone()]);
-    if a.chars().count().max(b.chars().count()) <= widest {
+    if a.chars().count().max(b.chars().count()) <= longest_part(widest) {
         return (of_old, of_new);
     }
     let alike = |pairs: &mut dyn Iterator<Item = (char, char)>| -> usize {
@@ -119,6 +119,11 @@ fn narrowed(
     )
 }
 
+/// The most characters of a part that is shown with what stands around it.
+fn longest_part(widest: usize) -> usize {
+    widest * 10
+}
+
 /// A part of `value` with something before and after it, to know where one is. Only a part that is very
 /// long itself is cut at its end.
 fn around(value: &str, part: Range<usize>, widest: usize) -> Cut {
@@ -127,7 +132,7 @@ fn around(value: &str, part: Range<usize>, widest: usize) -> Cut {
     let start = start.map_or(0, |(at, _)| at);
     let end = value[part.end..].char_indices().nth(beside);
     let end = end.map_or(value.len(), |(at, _)| part.end + at);
-    let mut shown = cut_value(&value[..end], start, widest * 10);
+    let mut shown = cut_value(&value[..end], start, longest_part(widest));
     if shown.right.is_none() && end < value.len() {
         shown.right = Some(value.len());
     }

@@ -2,6 +2,7 @@
 //! PostgreSQL for all rows at once, on the rows as they would be.
 
 mod along;
+mod behind;
 mod deleted;
 mod fill;
 mod handover;
@@ -17,6 +18,7 @@ pub(super) use fill::Generated;
 #[cfg(test)]
 pub(super) use fill::written_soundly;
 
+pub use behind::behind;
 pub use marked::to_marked_rows;
 pub use older::older;
 
