@@ -252,13 +252,10 @@ impl Config {
             ));
         }
         if let Some(field) = config.ignore_fields.iter().find(loads) {
-            let is = match config.columns.get(field) {
-                Some(column) => {
-                    format!("{field} is loaded into {column} of {name}, as `columns` says")
-                }
-                None => format!("{field} is a column of {name}"),
-            };
-            let what = format!("{is}; ignore_fields is for fields that cannot be loaded");
+            let is = config.columns.get(field);
+            let is = is.map(|c| format!("is loaded into {c} of {name}, as `columns` says"));
+            let is = is.unwrap_or_else(|| format!("is a column of {name}"));
+            let what = format!("{field} {is}; ignore_fields is for fields that cannot be loaded");
             return Err(self.error(name, "ignore_fields", field, &what));
         }
         let group = config.group_by.as_ref();

@@ -32,13 +32,13 @@ pub async fn behind(session: &Session, stages: &[Stage<'_>]) -> Result<Vec<(usiz
             if stage.used[i] || !counts || !is_numbered(column) || table.kind.is_far() {
                 continue;
             }
-            if let Some(next) = session.column(&stage.taken(column, sequence)).await?.pop() {
+            if session.holds(&stage.gives_taken(column, sequence)).await? {
                 let (name, column) = (&table.name, Ident(&column.name));
                 notes.push((
                     stage.target.place,
                     format!(
-                        "the sequence {sequence} numbers new rows, would give {next} next, and rows with such numbers are there: \
-                         new rows could not be inserted; this moves it behind them: SELECT setval({}, (SELECT max({column}) FROM {name}))",
+                        "the sequence {sequence}, which numbers new rows, is behind numbers of rows that are there: new rows \
+                         could not be inserted; this moves it behind them: SELECT setval({}, (SELECT max({column}) FROM {name}))",
                         Literal(&sequence.to_string())
                     ),
                 ));
@@ -49,17 +49,17 @@ pub async fn behind(session: &Session, stages: &[Stage<'_>]) -> Result<Vec<(usiz
 }
 
 impl Stage<'_> {
-    /// The next number of a sequence, where one of those that it would give to so many new rows is there.
-    pub(in crate::pg) fn taken(&self, column: &Column, sequence: &Qualified) -> Statement {
+    /// Whether a number is there that the sequence would give to one of so many new rows.
+    pub(in crate::pg) fn gives_taken(&self, column: &Column, sequence: &Qualified) -> Statement {
         let (table, name) = (&self.target.table, sequence.to_string());
         let (name, column) = (Literal(&name), Ident(&column.name));
         let sql = format!(
-            "SELECT n.next::text FROM pg_catalog.pg_sequence q, LATERAL (SELECT CASE \
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_sequence q, LATERAL (SELECT CASE \
                WHEN pg_catalog.has_sequence_privilege({name}, 'USAGE, SELECT') \
                THEN coalesce(pg_catalog.pg_sequence_last_value({name}::pg_catalog.regclass) + q.seqincrement, q.seqstart) \
              END AS next) n \
-             WHERE q.seqrelid = {name}::pg_catalog.regclass AND q.seqincrement > 0 AND NOT q.seqcycle AND EXISTS (\
-               SELECT FROM {table} t WHERE t.{column} >= n.next AND t.{column} < n.next + q.seqincrement * {rows})",
+             WHERE q.seqrelid = {name}::pg_catalog.regclass AND q.seqincrement > 0 AND NOT q.seqcycle \
+               AND (SELECT pg_catalog.min(t.{column}) FROM {table} t WHERE t.{column} >= n.next) < n.next + q.seqincrement * {rows})",
             table = table.rows,
             rows = self.rows,
         );

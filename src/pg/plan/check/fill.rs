@@ -57,9 +57,7 @@ impl After<'_> {
         for (column, expression) in generated {
             let computed = format!("({expression})::{}", column.base_type_sql);
             let message = format!("the generated column cannot be computed: {expression}");
-            let Some(of) = self.computable(expression) else {
-                continue;
-            };
+            let of = format!("{}{}", written_soundly(), self.inputs_known(expression));
             let which = (Some(column), &*of);
             found += self.failing(session, which, &computed, &message).await?;
             session.run(&self.fill_in(column, &computed)).await?;
@@ -72,22 +70,26 @@ impl After<'_> {
         Ok(found)
     }
 
-    /// The condition of the written rows of which a generated column's expression can be computed; `None` where it can
-    /// be of none.
-    fn computable(&self, expression: &str) -> Option<String> {
-        let known = self.is_known_of(&[], expression)?;
-        Some(format!("{}{known}", written_soundly()))
+    /// A further condition: all is known from which a generated column is computed.
+    fn inputs_known(&self, expression: &str) -> String {
+        let known = self.is_known_of(&[], expression);
+        known.unwrap_or_else(|| " AND false".into())
+    }
+
+    /// What a generated column is computed to where that can be done, as SQL.
+    fn computed(&self, expression: &str, computed: &str) -> String {
+        let known = self.inputs_known(expression);
+        format!("CASE WHEN {SOUND}{known} THEN {computed} END")
     }
 
     /// Computes a generated column where that can be done.
     pub(in crate::pg) fn fill_in(&self, column: &Column, computed: &str) -> Statement {
-        let known = column.generation.as_ref();
-        let known = known.and_then(|expression| self.is_known_of(&[], expression));
+        let expression = column.generation.as_deref().unwrap_or(computed);
         self.filling(format!(
-            "UPDATE {} SET {} = CASE WHEN {SOUND}{} THEN {computed} END",
+            "UPDATE {} SET {} = {}",
             self.temporary(),
             Ident(&column.name),
-            known.unwrap_or_else(|| " AND false".into()),
+            self.computed(expression, computed),
         ))
     }
 
@@ -183,9 +185,7 @@ impl After<'_> {
         let parts = self.parts();
         let columns = table.columns.iter().map(|c| match &c.generation {
             Some(expression) if generated == Generated::Computed => {
-                let known = self.is_known_of(&[], expression);
-                let known = known.unwrap_or_else(|| " AND false".into());
-                format!("CASE WHEN {SOUND}{known} THEN ({expression}) END")
+                self.computed(expression, &format!("({expression})"))
             }
             _ => Ident(&c.name).to_string(),
         });

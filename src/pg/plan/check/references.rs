@@ -124,19 +124,16 @@ impl After<'_> {
         // What is stored of the reference moves, too, where that is no number.
         let moved = by.chain([lookup.target.name.clone()]);
         let moved: Vec<String> = moved.filter(|column| parent.moves(column)).collect();
-        let message = match moved.as_slice() {
+        let another = match moved.as_slice() {
             [] => return None,
-            [target] if *target == lookup.target.name => format!(
-                "this plan gives the row of {} that has this {} another {target}; deliver that in a batch before",
-                lookup.table,
-                self.target.lookups.columns(lookup)
-            ),
-            _ => format!(
-                "this plan gives the row of {} that has this {} another one; deliver that in a batch before",
-                lookup.table,
-                self.target.lookups.columns(lookup)
-            ),
+            [target] if *target == lookup.target.name => target,
+            _ => "one",
         };
+        let message = format!(
+            "this plan gives the row of {} that has this {} another {another}; deliver that in a batch before",
+            lookup.table,
+            self.target.lookups.columns(lookup)
+        );
         let select = format!(
             "SELECT a.{N}, {field}::text, {said}, {message}::text FROM {after} a JOIN {stage} s ON s._n = a.{N} \
              JOIN {table} p ON {found} WHERE {asked} AND s.{new} IS NULL AND {changes}",
