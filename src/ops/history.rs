@@ -103,7 +103,7 @@ pub async fn audit(
     let rows = audit::rows(&session, loader_schema, only, filter.limit).await?;
     let applications = ledger::applications(&session, loader_schema, None).await?;
     let undone = undone_rows(&session, loader_schema, &applications, &rows).await?;
-    let mask = mask(&applications, filter.config.as_ref());
+    let mask = mask(&session, &applications, filter.config.as_ref()).await;
     let image = |table: &str, json: Option<&str>| -> Option<Row> {
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(json?).ok()?;
@@ -275,14 +275,20 @@ fn record_ids(key: &str) -> Vec<String> {
 }
 
 /// Hides what any application of a table, or `config`, calls sensitive.
-fn mask(applications: &[Application], config: Option<&Config>) -> Mask {
+async fn mask(session: &Session, applications: &[Application], config: Option<&Config>) -> Mask {
     let key = uuid::Uuid::new_v4();
     let mut mask = Mask::new(key.as_bytes(), []);
     for table in applications.iter().flat_map(|a| &a.tables) {
         mask.add(&table.table, &table.config);
     }
-    for (table, config) in config.iter().flat_map(|c| &c.tables) {
-        mask.add(table, config);
+    for (name, config) in config.iter().flat_map(|c| &c.tables) {
+        let mut config = config.clone();
+        if !config.sensitive.is_empty()
+            && let Ok(table) = catalog::table(session, name).await
+        {
+            config.sensitive.extend(table.computed_from(&config.sensitive));
+        }
+        mask.add(name, &config);
     }
     mask
 }

@@ -50,6 +50,7 @@ pub(super) fn schema() -> [Target; 2] {
         Column {
             generated: true,
             generation: Some("volume * 2".into()),
+            generated_from: vec![4],
             ..of_type(5, "doubled", "numeric", 'N')
         },
     ];
@@ -221,6 +222,7 @@ fn of_type(number: i16, name: &str, ty: &str, category: char) -> Column {
         identity: Identity::None,
         generated: false,
         generation: None,
+        generated_from: Vec::new(),
         text_cast: true,
         shape: Shape::Scalar,
         kind: Kind::Text(None),

@@ -241,6 +241,7 @@ impl Lookups {
             identity: Identity::None,
             generated: false,
             generation: None,
+            generated_from: Vec::new(),
             ..column.clone()
         });
         self.fields.len() - 1

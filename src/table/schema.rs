@@ -83,6 +83,8 @@ pub struct Column {
     pub generated: bool,
     /// The expression that generates it, over unqualified column names.
     pub generation: Option<String>,
+    /// The columns that this expression reads, by number.
+    pub generated_from: Vec<i16>,
     /// Whether a cast to text is the type's output function, or for XML keeps more; `format('%s')` is needed elsewhere.
     pub text_cast: bool,
     /// How a JSON value becomes its text.
@@ -267,6 +269,17 @@ impl Table {
     /// The column of that number.
     pub fn column_by_number(&self, number: i16) -> Option<&Column> {
         self.columns.iter().find(|c| c.number == number)
+    }
+
+    /// The columns that are computed from one of `names`, and are not among them.
+    pub fn computed_from(&self, names: &[String]) -> Vec<String> {
+        let tells = |number: &i16| {
+            let column = self.column_by_number(*number);
+            column.is_some_and(|of| names.contains(&of.name))
+        };
+        let computed = self.columns.iter().filter(|c| !names.contains(&c.name));
+        let computed = computed.filter(|c| c.generated_from.iter().any(tells));
+        computed.map(|c| c.name.clone()).collect()
     }
 
     /// All names in order.

@@ -12,7 +12,8 @@ const SCHEMA: &str = "
 CREATE TABLE people (
   ssn text PRIMARY KEY, name text, email text UNIQUE, code varchar(16) CHECK (code NOT LIKE '%bad%'),
   weight numeric(9,2), born date, created_by text,
-  first_digit int GENERATED ALWAYS AS (CASE WHEN ssn LIKE '%-13' THEN ssn::int END) STORED);
+  first_digit int GENERATED ALWAYS AS (CASE WHEN ssn LIKE '%-13' THEN ssn::int END) STORED,
+  shouted text GENERATED ALWAYS AS (upper(email)) STORED);
 CREATE TABLE visits (
   ssn text NOT NULL REFERENCES people, visit int, note text, place text, PRIMARY KEY (ssn, visit));
 CREATE TABLE places (place text PRIMARY KEY, city text);
@@ -207,6 +208,7 @@ fn no_command_and_no_refusal_names_a_sensitive_value() {
         "RAISE EXCEPTION 'no % here', NEW.ssn USING ERRCODE = '55000', DETAIL = NEW.email, HINT = NEW.code;",
         "RAISE EXCEPTION 'no % here', NEW.ssn USING ERRCODE = '42501';",
         "RAISE EXCEPTION 'no % here', NEW.ssn USING ERRCODE = '40001';",
+        "RAISE EXCEPTION 'no' USING ERRCODE = '23514', CONSTRAINT = NEW.ssn, TABLE = NEW.email, COLUMN = NEW.code;",
         "PERFORM NEW.ssn::int;",
         "PERFORM pg_catalog.json_in(NEW.ssn::cstring);",
         "EXECUTE 'SELECT ' || pg_catalog.quote_ident(NEW.ssn);",
@@ -368,7 +370,14 @@ fn nor_does_a_rollback_of_several_loads() {
 fn what_is_called_sensitive_today_is_masked_in_old_changes() {
     let world = World::new(
         SCHEMA,
-        &TABLES.replace("sensitive: [ssn, note]", "sensitive: []"),
+        &TABLES
+            .replace("sensitive: [ssn, note]", "sensitive: []")
+            .replace("sensitive: [ssn, email", "sensitive: [ssn"),
+    );
+    world.deliver(
+        "v",
+        "people.json",
+        r#"[{"ssn": "canary-20", "email": "canary-20@x"}]"#,
     );
     world.deliver(
         "v",

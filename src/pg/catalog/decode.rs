@@ -54,6 +54,7 @@ pub(super) fn column(row: &Row, types: &Types) -> Column {
         },
         generated: row.get(10),
         generation: row.get(16),
+        generated_from: row.get(20),
         text_cast: row.get(11),
         shape,
         kind: types.kind(row.get(17), row.get(18)),

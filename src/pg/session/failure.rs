@@ -50,15 +50,18 @@ pub(super) fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
         _ if code.starts_with("22") => "a value does not fit",
         _ => "the server refused it",
     };
-    let named: Vec<String> = [
+    // A function of the database can put any words into these fields, a value too.
+    let own = db.where_().is_none_or(|at| at.starts_with("COPY "));
+    let fields = [
         ("table", db.table()),
         ("column", db.column()),
         ("constraint", db.constraint()),
         ("type", db.datatype()),
-    ]
-    .into_iter()
-    .filter_map(|(kind, name)| Some(format!("{kind} {}", crate::text::escape(name?))))
-    .collect();
+    ];
+    let named = fields.into_iter().filter(|_| own).filter_map(|(kind, name)| {
+        Some(format!("{kind} {}", crate::text::escape(name?)))
+    });
+    let named: Vec<String> = named.collect();
     let named = if named.is_empty() {
         String::new()
     } else {

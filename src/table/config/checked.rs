@@ -207,6 +207,9 @@ impl Config {
         if !config.complete.is_no() && config.conflict_resolution == Resolution::Merge {
             config.conflict_resolution = Resolution::Replace;
         }
+        // What is computed from a sensitive value tells it.
+        let computed = table.computed_from(&config.sensitive);
+        config.sensitive.extend(computed);
         let stamp_names = config.stamps().map(|(n, _)| n.to_owned());
         let columns = [
             ("natural_key", config.natural_key.clone()),

@@ -57,7 +57,7 @@ impl After<'_> {
         for (column, expression) in generated {
             let computed = format!("({expression})::{}", column.base_type_sql);
             let message = format!("the generated column cannot be computed: {expression}");
-            let of = format!("{}{}", written_soundly(), self.inputs_known(expression));
+            let of = format!("{}{}", written_soundly(), self.inputs_known(column));
             let which = (Some(column), &*of);
             found += self.failing(session, which, &computed, &message).await?;
             session.run(&self.fill_in(column, &computed)).await?;
@@ -71,25 +71,25 @@ impl After<'_> {
     }
 
     /// A further condition: all is known from which a generated column is computed.
-    fn inputs_known(&self, expression: &str) -> String {
-        let known = self.is_known_of(&[], expression);
+    fn inputs_known(&self, column: &Column) -> String {
+        let expression = column.generation.as_deref().unwrap_or_default();
+        let known = self.is_known_of(&column.generated_from, expression);
         known.unwrap_or_else(|| " AND false".into())
     }
 
     /// What a generated column is computed to where that can be done, as SQL.
-    fn computed(&self, expression: &str, computed: &str) -> String {
-        let known = self.inputs_known(expression);
+    fn computed(&self, column: &Column, computed: &str) -> String {
+        let known = self.inputs_known(column);
         format!("CASE WHEN {SOUND}{known} THEN {computed} END")
     }
 
     /// Computes a generated column where that can be done.
     pub(in crate::pg) fn fill_in(&self, column: &Column, computed: &str) -> Statement {
-        let expression = column.generation.as_deref().unwrap_or(computed);
         self.filling(format!(
             "UPDATE {} SET {} = {}",
             self.temporary(),
             Ident(&column.name),
-            self.computed(expression, computed),
+            self.computed(column, computed),
         ))
     }
 
@@ -185,7 +185,7 @@ impl After<'_> {
         let parts = self.parts();
         let columns = table.columns.iter().map(|c| match &c.generation {
             Some(expression) if generated == Generated::Computed => {
-                self.computed(expression, &format!("({expression})"))
+                self.computed(c, &format!("({expression})"))
             }
             _ => Ident(&c.name).to_string(),
         });

@@ -114,15 +114,15 @@ impl After<'_> {
     /// that it mentions. `None` where it is known in no row.
     pub(super) fn is_known_of(&self, read: &[i16], expression: &str) -> Option<String> {
         let columns = &self.target.table.columns;
-        let mentions = |text: &str, c: &Column| text.contains(&c.name);
+        let mentioned = |c: &Column| read.is_empty() && expression.contains(&c.name);
         let mut reads: Vec<bool> = columns
             .iter()
-            .map(|c| read.contains(&c.number) || read.is_empty() && mentions(expression, c))
+            .map(|c| read.contains(&c.number) || mentioned(c))
             .collect();
         for (i, c) in columns.iter().enumerate() {
-            if let (true, Some(generation)) = (reads[i], &c.generation) {
+            if reads[i] {
                 for (j, of) in columns.iter().enumerate() {
-                    reads[j] |= mentions(generation, of);
+                    reads[j] |= c.generated_from.contains(&of.number);
                 }
             }
         }
