@@ -73,6 +73,18 @@ fn old_values_must_be_those_of_the_rows() {
         },
     );
     is_refused(&world, &lost, "shows old values");
+    for of_all in [true, false] {
+        let silent = undo.forged(
+            |_| {},
+            |_| {},
+            |entry| {
+                if let What::Delete { values, .. } = &mut entry.what {
+                    values.retain(|column, _| !of_all && column != "w");
+                }
+            },
+        );
+        is_refused(&world, &silent, "does not show all that it holds");
+    }
     world.apply(&undo).ok();
 }
 

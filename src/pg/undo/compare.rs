@@ -94,6 +94,16 @@ impl<'u> Columns<'u> {
         })
     }
 
+    /// Puts into an image what the row of a line holds in columns that the table has got since.
+    fn complete(&self, line: &CopyRow, image: &mut Row) {
+        for (column, at) in &self.places {
+            if !image.contains_key(*column) {
+                let text = line.get(*at).map(str::to_owned);
+                image.insert((*column).to_owned(), text);
+            }
+        }
+    }
+
     /// The digest of the row of a line.
     fn digest(&self, line: &CopyRow) -> String {
         let texts: Vec<Option<&str>> = self.of_digest.iter().map(|at| line.get(*at)).collect();
@@ -191,6 +201,9 @@ impl Undo<'_> {
                 // Of several, the same one each time.
                 let least = changed.digest.take().map(|d| d.0.min(digest.clone()));
                 changed.digest = Some(Fingerprint(least.unwrap_or(digest)));
+                if let (None, Some(after)) = (&changed.applied.before, &mut changed.applied.after) {
+                    columns.complete(&line, after); // it is deleted
+                }
             }
         }
         pending.map_or(Ok(()), give)

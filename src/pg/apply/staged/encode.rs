@@ -210,7 +210,13 @@ impl TableEncoder {
                 }
             }
             What::Delete { values, expect, .. } => {
-                if self.digest(values, &entry.key)? == Some(expect.0.clone()) {
+                let Some(digest) = self.digest(values, &entry.key)? else {
+                    return Err(Error::plan_refused(format!(
+                        "the plan deletes a row of {} and does not show all that it holds; make a new plan",
+                        entry.table
+                    )));
+                };
+                if digest == expect.0 {
                     return Ok(None);
                 }
                 for (c, v) in values {
