@@ -20,9 +20,18 @@ use crate::text::hex;
 const FIND: &str = include_str!("catalog/find.sql");
 const LIST: &str = include_str!("catalog/list.sql");
 const COLUMNS: &str = include_str!("catalog/columns.sql");
-const UNIQUE: &str = include_str!("catalog/unique.sql");
-const EXCLUSIONS: &str = include_str!("catalog/exclusions.sql");
-const CHECKS: &str = include_str!("catalog/checks.sql");
+const UNIQUE: &str = concat!(
+    include_str!("catalog/held.sql"),
+    include_str!("catalog/unique.sql")
+);
+const EXCLUSIONS: &str = concat!(
+    include_str!("catalog/held.sql"),
+    include_str!("catalog/exclusions.sql")
+);
+const CHECKS: &str = concat!(
+    include_str!("catalog/held.sql"),
+    include_str!("catalog/checks.sql")
+);
 const FOREIGN_KEYS: &str = include_str!("catalog/foreign_keys.sql");
 const TRIGGERS: &str = include_str!("catalog/triggers.sql");
 const DESCRIPTION: &str = include_str!("catalog/description.sql");

@@ -203,6 +203,7 @@ fn unique(name: &str, columns: &[i16], keys: &[&str]) -> UniqueIndex {
         predicate: None,
         immediate: true,
         nulls_not_distinct: false,
+        of_partition: false,
         primary: name.ends_with("pkey"),
     }
 }

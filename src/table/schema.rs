@@ -143,6 +143,8 @@ pub struct UniqueIndex {
     pub nulls_not_distinct: bool,
     /// Whether it is the primary key.
     pub primary: bool,
+    /// Whether only a partition of the table has it.
+    pub of_partition: bool,
 }
 
 impl UniqueIndex {
@@ -314,7 +316,7 @@ impl Table {
             .collect();
         self.unique
             .iter()
-            .filter(|i| i.immediate && i.columns.iter().all(|n| numbers.contains(n)))
+            .filter(|i| !i.of_partition && i.immediate && i.columns.iter().all(|n| numbers.contains(n)))
             .min_by_key(|i| {
                 (
                     i.predicate.is_some(),

@@ -573,3 +573,54 @@ fn what_is_given_for_a_stamp_is_noted() {
     assert!(plan.text.contains(note), "{}", plan.text);
     world.apply(&plan).ok();
 }
+
+#[test]
+fn what_only_a_partition_demands_is_demanded_of_its_rows() {
+    let world = World::new(
+        "CREATE TABLE t (region text, id int, code text, n int, PRIMARY KEY (region, id)) PARTITION BY LIST (region); \
+         CREATE TABLE t_a (gone int, n int, code text, id int NOT NULL, region text NOT NULL); \
+         ALTER TABLE t_a DROP gone; \
+         ALTER TABLE t ATTACH PARTITION t_a FOR VALUES IN ('a'); \
+         ALTER TABLE t_a ADD CONSTRAINT small CHECK (n < 10), ALTER code SET NOT NULL, ADD UNIQUE (code); \
+         CREATE TABLE t_b PARTITION OF t FOR VALUES IN ('b', 'c') PARTITION BY LIST (region); \
+         CREATE TABLE t_bb PARTITION OF t_b FOR VALUES IN ('b'); CREATE UNIQUE INDEX ON t_bb (lower(code)) WHERE n > 5; \
+         CREATE TABLE t_bc PARTITION OF t_b FOR VALUES IN ('c'); \
+         ALTER TABLE t_b ADD CONSTRAINT even CHECK (n % 2 = 0); \
+         CREATE TABLE t_d PARTITION OF t DEFAULT; ALTER TABLE t_d ADD EXCLUDE USING btree (n WITH =); \
+         INSERT INTO t VALUES ('a', 1, 'x', 1), ('a', 2, 'y', 2), ('b', 1, 'x', 8), ('z', 1, 'q', 7)",
+        "t: {natural_key: [region, id], conflict_resolution: replace, on_invalid: reject}",
+    );
+    world.deliver(
+        "b",
+        "t.csv",
+        "region,id,code,n\n\
+         a,1,w,1\na,2,x,2\na,3,new,10\na,4,,1\na,5,z,5\na,6,z,5\n\
+         b,2,X,8\nb,3,X,4\nb,4,x,9\nc,1,x,7\nc,2,x,8\nc,3,,\n\
+         z,2,q,7\nz,3,q,6\n",
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "~ t id=1 region=a: code=\"x\"→\"w\"",
+            "~ t id=2 region=a: code=\"y\"→\"x\"",
+            "! t id=3 region=a: check_failed reject",
+            "! t id=4 region=a: check_failed reject",
+            "! t id=5 region=a: unique_conflict code reject",
+            "! t id=6 region=a: unique_conflict code reject",
+            "! t id=2 region=b: unique_conflict reject",
+            "+ t id=3 region=b: code=\"X\" n=\"4\"",
+            "! t id=4 region=b: check_failed reject",
+            "! t id=4 region=b: unique_conflict reject",
+            "! t id=1 region=c: check_failed reject",
+            "+ t id=2 region=c: code=\"x\" n=\"8\"",
+            "+ t id=3 region=c: code=null n=null",
+            "! t id=2 region=z: unique_conflict n reject",
+            "+ t id=3 region=z: code=\"q\" n=\"6\"",
+        ]
+    );
+    world.apply(&plan).ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+}

@@ -90,6 +90,7 @@ pub(super) fn unique_index(row: &Row) -> UniqueIndex {
         immediate: row.get(4),
         nulls_not_distinct: row.get(5),
         primary: row.get(6),
+        of_partition: row.get(10),
     }
 }
 
