@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, BufWriter, Lines, Seek, SeekFrom, Write};
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::plan::{PlanRequest, list, pattern};
 use crate::error::{Error, Result};
@@ -20,6 +21,7 @@ use crate::record::{
 use crate::render::rejects::{Delivered, Rejected};
 use crate::source::{Body, Layout, ObjectInfo, Source, layout};
 use crate::table::config::TableConfig;
+use crate::table::schema::{Shape, Table};
 use crate::text::hex;
 
 /// Whether sensitive values are shown.
@@ -67,11 +69,10 @@ pub async fn rejects(
         return Ok(());
     }
     let session = Session::open_to_read(&request.database, request.timeouts).await?;
-    let mut columns: HashMap<&str, Vec<String>> = HashMap::new();
+    let mut found: HashMap<&str, Table> = HashMap::new();
     for table in &plan.header.tables {
-        let found = catalog::relation(&session, &table.relation).await?;
-        let names = table.config.field_names(&found);
-        columns.insert(&table.table, names.map(str::to_owned).collect());
+        let relation = catalog::relation(&session, &table.relation).await?;
+        found.insert(&table.table, relation);
     }
     let source = Source::open(&request.source).await?;
     let place = pattern(&request.prefix)?.of_batch(&request.batch_id);
@@ -95,15 +96,17 @@ pub async fn rejects(
             return Err(changed());
         }
         let table = plan.header.table(&fragment.table).ok_or_else(changed)?;
-        let names: Vec<&str> = columns[table.table.as_str()]
-            .iter()
-            .map(String::as_str)
-            .collect();
+        let fields = Fields {
+            names: table.config.field_names(&found[table.table.as_str()]).collect(),
+            table: &found[table.table.as_str()],
+            config: &table.config,
+            mask: &mask,
+        };
         let extensions = |_: &str| table.config.csv.extensions.as_slice();
         let Layout::Fragment { format, .. } = layout(&place, &fragment.key, &[], extensions) else {
             return Err(changed());
         };
-        let delivery = Delivery::of(&table.config, format, Columns(&names), request.most());
+        let delivery = Delivery::of(&table.config, format, Columns(&fields.names), request.most());
         let mut take = |record: Record<'_>| -> Result<()> {
             let (mut rules, mut reasons) = (Vec::new(), Vec::new());
             while let Some(of_record) = broken.next_of(object, record.position)? {
@@ -114,16 +117,14 @@ pub async fn rejects(
                 return Ok(());
             }
             rules.dedup();
-            let fields = record.fields.iter().map(|(name, value)| {
-                let shown = shown(name, value, &names, &table.config, &mask);
-                (name.clone().into_owned(), shown)
-            });
+            let shown = record.fields.iter();
+            let shown = shown.map(|(name, value)| (name.clone().into_owned(), fields.shown(name, value)));
             sink(Rejected {
                 object: fragment.key.clone(),
                 position: record.position,
                 rule: rules.join("; "),
                 reason: reasons.join("; "),
-                fields: fields.collect(),
+                fields: shown.collect(),
             })
         };
         let read = match fetched.body {
@@ -200,32 +201,48 @@ fn of_entry(mut entry: Entry, mask: &Mask, numbers: &HashMap<String, usize>) -> 
     })
 }
 
-/// What stands for a field's value: of sensitive columns, and of what no column is known of in a table that
-/// has such, a stand-in.
-fn shown(
-    name: &str,
-    value: &Value<'_>,
-    known: &[&str],
-    config: &TableConfig,
-    mask: &Mask,
-) -> Delivered {
-    let shown = match value {
-        Value::Blank | Value::Json("null") => return Delivered::Nothing,
-        Value::Cell(text) | Value::Moment(text) => Delivered::Text((*text).to_owned()),
-        Value::Number(number) => Delivered::Json((*number).to_owned()),
-        Value::Json(raw) => match plain_text(raw) {
-            Some(text) => Delivered::Text(text),
-            None => Delivered::Json((*raw).to_owned()),
-        },
-    };
-    let column = config.columns.get(name).map_or(name, String::as_str);
-    let sensitive = config.sensitive.iter().any(|c| c == column);
-    if mask.is_idle() || config.sensitive.is_empty() || !sensitive && known.contains(&name) {
-        return shown;
-    }
-    match shown {
-        Delivered::Text(text) | Delivered::Json(text) => Delivered::Text(mask.stand_in(&text)),
-        Delivered::Nothing => Delivered::Nothing,
+/// The fields that records of a table have.
+struct Fields<'a> {
+    names: Vec<&'a str>,
+    table: &'a Table,
+    config: &'a TableConfig,
+    mask: &'a Mask,
+}
+
+impl Fields<'_> {
+    /// What stands for a field's value: of sensitive columns, and of what no column is known of in a table that
+    /// has such, a stand-in.
+    fn shown(&self, name: &str, value: &Value<'_>) -> Delivered {
+        let column = self.config.columns.get(name).map_or(name, String::as_str);
+        let is_json = self
+            .table
+            .column(column)
+            .is_some_and(|c| c.shape == Shape::Json);
+        let shown = match value {
+            Value::Blank | Value::Json("null") => return Delivered::Nothing,
+            // There a text is JSON, in a cell as it is written, and in JSON as what it is.
+            Value::Cell(text) if is_json => match serde_json::from_str::<&RawValue>(text) {
+                Ok(_) => Delivered::Json(text.replace(['\r', '\n'], " ")),
+                Err(_) => Delivered::Text((*text).to_owned()),
+            },
+            Value::Cell(text) | Value::Moment(text) => Delivered::Text((*text).to_owned()),
+            Value::Number(number) => Delivered::Json((*number).to_owned()),
+            Value::Json(raw) => match plain_text(raw).filter(|_| !is_json) {
+                Some(text) => Delivered::Text(text),
+                None => Delivered::Json((*raw).to_owned()),
+            },
+        };
+        let sensitive = self.config.sensitive.iter().any(|c| c == column);
+        let hidden = sensitive || !self.names.contains(&name);
+        if self.mask.is_idle() || self.config.sensitive.is_empty() || !hidden {
+            return shown;
+        }
+        match shown {
+            Delivered::Text(text) | Delivered::Json(text) => {
+                Delivered::Text(self.mask.stand_in(&text))
+            }
+            Delivered::Nothing => Delivered::Nothing,
+        }
     }
 }
 

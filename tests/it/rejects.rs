@@ -221,3 +221,49 @@ fn no_other_file_is_written_over() {
         world.try_plan("b", &["--out", "empty.json"]).exits(0);
     }
 }
+
+/// JSON keeps what it is, whichever form it was delivered in and comes back in.
+#[test]
+fn json_is_the_same_in_both_forms() {
+    let values = [
+        r#""5""#,
+        r#""null""#,
+        r#""{\"a\": 1}""#,
+        "5.0",
+        r#"{"a": ["x", 1e400, "ü"]}"#,
+        "true",
+        r#"[1, {"b": null}]"#,
+        r#""""#,
+    ];
+    let cell = |value: &str| format!("\"{}\"", value.replace('"', "\"\""));
+    let csv = values.iter().enumerate();
+    let csv = csv.map(|(i, v)| format!("c{i},{},x\n", cell(&v.replace(", ", ",\n"))));
+    let json = values.iter().enumerate();
+    let json = json.map(|(i, v)| format!("{{\"id\": \"j{i}\", \"doc\": {v}, \"n\": \"x\"}}\n"));
+    let (csv, json): (String, String) = (csv.collect(), json.collect());
+    for form in ["csv", "ndjson"] {
+        let world = World::in_folder(
+            "CREATE TABLE t (id text PRIMARY KEY, doc jsonb, n int)",
+            "t: {natural_key: [id], on_invalid: reject}",
+        );
+        world.set("LOADER_QUEUE", "off");
+        world.put("b", "t/1.csv", format!("id,doc,n\n{csv}"));
+        world.put("b", "t/2.ndjson", json.as_str());
+        let back = format!("back.{form}");
+        world.plan_with("b", &["--rejects", &back]);
+        let mended = read(&world, &back)
+            .replace(",x,staging", ",1,staging")
+            .replace("\"n\":\"x\"", "\"n\":1");
+        world.put("again", &format!("t/1.{form}"), mended.as_str());
+        let plan = world.plan("again");
+        assert_eq!(plan.count("insert"), 16, "{form}: {mended}");
+        world.apply(&plan).ok();
+        for (i, value) in values.iter().enumerate() {
+            let stored = format!(
+                "SELECT count(*) FROM t WHERE id IN ('c{i}', 'j{i}') AND doc = '{}'::jsonb",
+                value.replace('\'', "''")
+            );
+            assert_eq!(world.rows(&stored), ["2"], "{form}: {value}: {mended}");
+        }
+    }
+}
