@@ -286,7 +286,9 @@ async fn mask(session: &Session, applications: &[Application], config: Option<&C
         if !config.sensitive.is_empty()
             && let Ok(table) = catalog::table(session, name).await
         {
-            config.sensitive.extend(table.computed_from(&config.sensitive));
+            config
+                .sensitive
+                .extend(table.computed_from(&config.sensitive));
         }
         mask.add(name, &config);
     }

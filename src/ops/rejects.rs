@@ -97,7 +97,10 @@ pub async fn rejects(
         }
         let table = plan.header.table(&fragment.table).ok_or_else(changed)?;
         let fields = Fields {
-            names: table.config.field_names(&found[table.table.as_str()]).collect(),
+            names: table
+                .config
+                .field_names(&found[table.table.as_str()])
+                .collect(),
             table: &found[table.table.as_str()],
             config: &table.config,
             mask: &mask,
@@ -106,7 +109,12 @@ pub async fn rejects(
         let Layout::Fragment { format, .. } = layout(&place, &fragment.key, &[], extensions) else {
             return Err(changed());
         };
-        let delivery = Delivery::of(&table.config, format, Columns(&fields.names), request.most());
+        let delivery = Delivery::of(
+            &table.config,
+            format,
+            Columns(&fields.names),
+            request.most(),
+        );
         let mut take = |record: Record<'_>| -> Result<()> {
             let (mut rules, mut reasons) = (Vec::new(), Vec::new());
             while let Some(of_record) = broken.next_of(object, record.position)? {
@@ -118,7 +126,8 @@ pub async fn rejects(
             }
             rules.dedup();
             let shown = record.fields.iter();
-            let shown = shown.map(|(name, value)| (name.clone().into_owned(), fields.shown(name, value)));
+            let shown =
+                shown.map(|(name, value)| (name.clone().into_owned(), fields.shown(name, value)));
             sink(Rejected {
                 object: fragment.key.clone(),
                 position: record.position,

@@ -316,7 +316,9 @@ impl Table {
             .collect();
         self.unique
             .iter()
-            .filter(|i| !i.of_partition && i.immediate && i.columns.iter().all(|n| numbers.contains(n)))
+            .filter(|i| {
+                !i.of_partition && i.immediate && i.columns.iter().all(|n| numbers.contains(n))
+            })
             .min_by_key(|i| {
                 (
                     i.predicate.is_some(),

@@ -177,6 +177,12 @@ impl Spelled {
         let moment = Timestamp::from_nanosecond(nanos).map_err(|_| far())?;
         let written = match (zoned, &self.zone) {
             (Zoned::Yes, _) => format!("{}+00", local(TimeZone::UTC.to_datetime(moment))),
+            (Zoned::No, Some(zone)) if nanos < 0 && zone.to_fixed_offset().is_err() => {
+                // Of that time the server may know other offsets, and cannot be asked.
+                return Err(Refused::because(
+                    "before 1970 it is not surely known what time it was in the zone; give the time itself",
+                ));
+            }
             (Zoned::No, Some(zone)) => local(zone.to_datetime(moment)),
             (Zoned::No, None) => {
                 return Err(Refused::because(

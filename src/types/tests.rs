@@ -335,6 +335,17 @@ fn numbers_are_dates_or_counts_and_words_true_or_false() {
         read(&both, "timestamptz", "1705271231").unwrap(),
         "2024-01-14 22:27:11+00"
     );
+    // What time it was in a zone long ago, the server may know better.
+    let there = parse("{epoch: seconds, time_zone: Europe/Amsterdam}");
+    assert_eq!(read(&there, "timestamp", "-1"), None);
+    assert_eq!(
+        read(&there, "timestamp", "1").unwrap(),
+        "1970-01-01 01:00:01"
+    );
+    assert_eq!(
+        read(&both, "timestamp", "-1").unwrap(),
+        "1969-12-31 23:59:59"
+    );
     let withdrawn = parse("{false_words: [J]}").or(&all);
     assert_eq!(read(&withdrawn, "boolean", "J").unwrap(), "false");
     let contrary = parse("{true_words: ['false']}");

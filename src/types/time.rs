@@ -155,15 +155,19 @@ pub fn offset_text(offset: Offset) -> String {
     text
 }
 
-/// The offset that a time zone has at a local time.
+/// The name of a time zone behind a blank, in which a local time came once: what its offset was is for the server to
+/// say, whose time zones may reach further back than ours.
 ///
 /// # Errors
 ///
 /// [`Refused`] where clocks were put forward past that time, or back to it.
-pub fn offset_at(zone: &TimeZone, local: DateTime) -> Result<Offset, Refused> {
+pub fn zone_at(zone: &TimeZone, local: DateTime) -> Result<String, Refused> {
     let name = || zone.iana_name().unwrap_or("its time zone");
     match zone.to_ambiguous_timestamp(local).offset() {
-        AmbiguousOffset::Unambiguous { offset } => Ok(offset),
+        AmbiguousOffset::Unambiguous { offset } => Ok(match zone.iana_name() {
+            Some(name) if zone.to_fixed_offset().is_err() => format!(" {name}"),
+            _ => offset_text(offset),
+        }),
         AmbiguousOffset::Gap { .. } => Err(Refused::quoting(format!(
             "there was no such time in {}, where clocks were put forward",
             name()
@@ -243,7 +247,7 @@ impl Moment<'_> {
         format!("{year}-{month}-{day} {clock}{offset}{}", self.era())
     }
 
-    /// The same with the offset that it has in `zone`.
+    /// The same in `zone`.
     fn in_zone(&self, zone: &TimeZone) -> Result<String, Refused> {
         if let Ok(fixed) = zone.to_fixed_offset() {
             return Ok(self.with_offset(&offset_text(fixed)));
@@ -253,7 +257,7 @@ impl Moment<'_> {
                 "the offset that a time zone has in that year is not known, or there is no such day; give the offset",
             )
         })?;
-        Ok(self.with_offset(&offset_text(offset_at(zone, local)?)))
+        Ok(self.with_offset(&zone_at(zone, local)?))
     }
 
     /// As a local time of whole seconds; `None` where there is no such day, or it is too far away.

@@ -488,3 +488,53 @@ fn keys_match_by_the_equality_of_their_unique_index() {
     ];
     assert_eq!(plan.lines(), expected);
 }
+
+/// Time zones of long ago are those that the server knows.
+#[test]
+fn what_a_time_zone_was_is_for_the_server_to_say() {
+    for zone in [
+        "Europe/Amsterdam",
+        "Europe/Oslo",
+        "America/Port-au-Prince",
+        "Europe/Berlin",
+    ] {
+        let world = World::new(
+            "CREATE TABLE t (id int PRIMARY KEY, at timestamptz, several timestamptz[], span tstzrange, said timestamptz, f timestamptz)",
+            &format!(
+                "t: {{natural_key: [id], time_zone: {zone}, spelling: {{f: {{formats: ['%d.%m.%Y %H:%M']}}}}}}"
+            ),
+        );
+        let record = |id: usize, day: &str| {
+            let (year, rest) = day.split_once('-').unwrap();
+            let (month, date) = rest.split_once('-').unwrap();
+            format!(
+                "{{\"id\": {id}, \"at\": \"{day} 12:30\", \"several\": [\"{day} 12:30\"], \"span\": \"[{day} 12:30,{day} 13:00)\", \
+                 \"said\": \"{day} 12:30 {zone}\", \"f\": \"{date}.{month}.{year} 12:30\"}}\n"
+            )
+        };
+        let days = [
+            "1885-01-01",
+            "1930-01-01",
+            "1942-07-01",
+            "1969-12-31",
+            "2024-07-01",
+            "2150-07-01",
+        ];
+        let lines: String = days
+            .iter()
+            .enumerate()
+            .map(|(i, day)| record(i, day))
+            .collect();
+        world.deliver("b", "t.ndjson", lines);
+        let plan = world.plan("b");
+        assert_eq!(plan.count("insert"), 6, "{:?}", plan.lines());
+        world.apply(&plan).ok();
+        for (id, day) in days.iter().enumerate() {
+            let same = format!(
+                "SELECT ARRAY[at, several[1], lower(span), said, f] = array_fill(('{day} 12:30'::timestamp AT TIME ZONE '{zone}'), ARRAY[5]) \
+                 FROM t WHERE id = {id}"
+            );
+            assert_eq!(world.rows(&same), ["t"], "{zone} {day}: {:?}", plan.lines());
+        }
+    }
+}

@@ -58,9 +58,10 @@ pub(super) fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
         ("constraint", db.constraint()),
         ("type", db.datatype()),
     ];
-    let named = fields.into_iter().filter(|_| own).filter_map(|(kind, name)| {
-        Some(format!("{kind} {}", crate::text::escape(name?)))
-    });
+    let named = fields
+        .into_iter()
+        .filter(|_| own)
+        .filter_map(|(kind, name)| Some(format!("{kind} {}", crate::text::escape(name?))));
     let named: Vec<String> = named.collect();
     let named = if named.is_empty() {
         String::new()

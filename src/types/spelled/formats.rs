@@ -5,7 +5,7 @@ use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
 
 use super::Spelled;
-use crate::types::time::{WHICH_MOMENT, named, offset_at, offset_text};
+use crate::types::time::{WHICH_MOMENT, named, offset_text, zone_at};
 use crate::types::{Accepted, Kept, Kind, Read, Refused, Zoned};
 
 impl Spelled {
@@ -171,12 +171,12 @@ fn kept_of<'a>(kind: &Kind, spelled: String, says_more: bool) -> Read<'a> {
     })
 }
 
-/// A local time with the offset that it has in `zone`.
+/// A local time in `zone`.
 fn in_zone<'a>(moment: DateTime, zone: &TimeZone) -> Read<'a> {
-    let offset = offset_at(zone, moment)?;
+    let zone = zone_at(zone, moment)?;
     Ok(Accepted {
         kept: Kept::Otherwise,
-        ..Accepted::written(format!("{}{}", local(moment), offset_text(offset)))
+        ..Accepted::written(format!("{}{zone}", local(moment)))
     })
 }
 
