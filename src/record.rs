@@ -7,6 +7,7 @@
 mod bound;
 mod delimited;
 mod json;
+pub mod rejected;
 mod signature;
 pub mod value;
 mod window;

@@ -22,7 +22,7 @@ mod time;
 use std::borrow::Cow;
 
 pub use interval::Fields;
-pub use spelled::{PLAIN, Spelled};
+pub use spelled::{PLAIN, Spelled, formatted};
 
 /// A type, as far as it decides about what is accepted. Domains are what they are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,13 +16,14 @@ use crate::plan::{Effect, Entry, Fragment, What};
 use crate::planfile::{Item, PlanFile, Unordered};
 use crate::record::value::plain_text;
 use crate::record::{
-    Columns, Delivery, ReadError, Record, Value, read_records, read_records_slice,
+    Columns, Delivery, Format, ReadError, Record, Summary, Value, read_records, read_records_slice,
 };
 use crate::render::rejects::{Delivered, Rejected};
 use crate::source::{Body, Layout, ObjectInfo, Source, layout};
 use crate::table::config::TableConfig;
 use crate::table::schema::{Shape, Table};
 use crate::text::hex;
+use crate::types::formatted;
 
 /// Whether sensitive values are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +107,10 @@ pub async fn rejects(
             mask: &mask,
         };
         let extensions = |_: &str| table.config.csv.extensions.as_slice();
-        let Layout::Fragment { format, .. } = layout(&place, &fragment.key, &[], extensions) else {
+        let Layout::Fragment {
+            format, deletes, ..
+        } = layout(&place, &fragment.key, &[], extensions)
+        else {
             return Err(changed());
         };
         let delivery = Delivery::of(
@@ -115,7 +119,25 @@ pub async fn rejects(
             Columns(&fields.names),
             request.most(),
         );
+        let extracted = match (format, &fetched.body) {
+            // What an envelope of many says of them may stand behind them.
+            (Format::Json, Body::Memory(bytes)) => {
+                read_records_slice::<Error>(bytes, &delivery, &mut |_| Ok(()))
+            }
+            (Format::Json, Body::File(file)) => {
+                let mut file: &File = file;
+                let summary =
+                    read_records::<Error>(BufReader::new(file), &delivery, &mut |_| Ok(()));
+                let doing = |e| Error::io(format_args!("reading {}", fragment.key), e);
+                file.rewind().map_err(doing)?;
+                summary
+            }
+            _ => Ok(Summary::default()),
+        };
+        let extracted = extracted.map_err(|_| changed())?.extracted;
+        let mut number = 0;
         let mut take = |record: Record<'_>| -> Result<()> {
+            number += 1;
             let (mut rules, mut reasons) = (Vec::new(), Vec::new());
             while let Some(of_record) = broken.next_of(object, record.position)? {
                 rules.push(of_record.rule);
@@ -133,6 +155,12 @@ pub async fn rejects(
                 position: record.position,
                 rule: rules.join("; "),
                 reason: reasons.join("; "),
+                deletes: deletes || record.deletes,
+                extracted: record.extracted.map(str::to_owned).or_else(|| {
+                    let mut said = extracted.iter();
+                    let said = said.find(|said| said.records.contains(&number));
+                    said.map(|said| said.at.clone())
+                }),
                 fields: shown.collect(),
             })
         };
@@ -234,15 +262,26 @@ impl Fields<'_> {
                 Ok(_) => Delivered::Json(text.replace(['\r', '\n'], " ")),
                 Err(_) => Delivered::Text((*text).to_owned()),
             },
-            Value::Cell(text) | Value::Moment(text) => Delivered::Text((*text).to_owned()),
+            Value::Moment(text) => {
+                let formats = self.config.spelling_of(column).formats.unwrap_or_default();
+                Delivered::Text(formatted(&formats, text).unwrap_or_else(|| (*text).to_owned()))
+            }
+            Value::Cell(text) => Delivered::Text((*text).to_owned()),
             Value::Number(number) => Delivered::Json((*number).to_owned()),
             Value::Json(raw) => match plain_text(raw).filter(|_| !is_json) {
                 Some(text) => Delivered::Text(text),
                 None => Delivered::Json((*raw).to_owned()),
             },
         };
-        let sensitive = self.config.sensitive.iter().any(|c| c == column);
-        let hidden = sensitive || !self.names.contains(&name);
+        let is_sensitive = |column: &str| self.config.sensitive.iter().any(|c| c == column);
+        let references = self.config.references.iter();
+        let mut of_references = references
+            .filter(|(_, r)| r.fields().contains(name))
+            .peekable();
+        let hidden = match of_references.peek() {
+            Some(_) => of_references.any(|(column, _)| is_sensitive(column)),
+            None => is_sensitive(column) || !self.names.contains(&name),
+        };
         if self.mask.is_idle() || self.config.sensitive.is_empty() || !hidden {
             return shown;
         }

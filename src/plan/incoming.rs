@@ -16,6 +16,7 @@ use crate::plan::ViolationKind;
 use crate::plan::ignored::{Ignored, Why};
 use crate::plan::reading::{Reading, word};
 use crate::plan::words::{Place, Words};
+use crate::record::rejected::{DELETE, OP, OURS, Ours};
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
@@ -37,10 +38,6 @@ const EXTRACTED: Kind = Kind::Timestamp(Zoned::Yes, 6);
 
 const COMPUTED: &str =
     "the database computes this column; leave it out of the records, or list it in ignore_fields";
-
-/// How the fields begin that the loader itself puts beside rejected records: such a file can be delivered
-/// again as it is.
-pub const OURS: &str = "loader:";
 
 /// What becomes of a field.
 #[derive(Debug, Clone, Copy)]
@@ -214,11 +211,22 @@ impl<'a> Incoming<'a> {
         let mut said = Vec::new();
         let mut looked_up = self.references.none();
         let mut found = Vec::new();
-        self.deletes |= record.deletes;
-        self.brings |= !record.deletes;
+        let ours = Ours::of(record);
+        let deletes = record.deletes || ours.op.as_deref() == Some(DELETE);
+        self.deletes |= deletes;
+        self.brings |= !deletes;
+        if let Some(op) = ours.op.as_ref().filter(|op| *op != DELETE) {
+            findings.push(Finding {
+                given: Some(op.clone()),
+                ..Finding::new(ViolationKind::InvalidValue, OP, "it can only be delete")
+            });
+        }
         for (name, value) in &record.fields {
             // Of a row that is to be deleted nothing matters but its key.
-            if record.deletes && !self.key_fields.contains(name.as_ref()) {
+            if deletes && !self.key_fields.contains(name.as_ref()) {
+                continue;
+            }
+            if ours.leaves_out(name, value) {
                 continue;
             }
             let is_looked_up =
@@ -226,7 +234,7 @@ impl<'a> Incoming<'a> {
             match self.fields.get(name.as_ref()) {
                 Some(Field::Dropped) => {}
                 Some(Field::Stamp) => {
-                    if !record.deletes {
+                    if !deletes {
                         self.ignored.add(name, object, Why::Stamp);
                     }
                 }
@@ -303,7 +311,7 @@ impl<'a> Incoming<'a> {
                 found.push(i);
             }
         }
-        let required = self.required.iter().filter(|_| !record.deletes);
+        let required = self.required.iter().filter(|_| !deletes);
         for i in required.filter(|i| !found.contains(i)) {
             let name = &self.table.columns[*i].name;
             let said = findings.iter().any(|f| f.field.as_deref() == Some(name));
@@ -353,11 +361,12 @@ impl<'a> Incoming<'a> {
         push_copy_text(out, rounded.as_deref());
         out.push(b'\t');
         let place = (object, record.position);
-        let extracted = record.extracted.and_then(|at| self.extracted(at, 1, place));
+        let extracted = record.extracted.or(ours.extracted.as_deref());
+        let extracted = extracted.and_then(|at| self.extracted(at, 1, place));
         push_copy_text(out, extracted.as_deref());
         out.push(b'\t');
         push_copy_text(out, None);
-        out.extend_from_slice(if record.deletes { b"\tt" } else { b"\tf" });
+        out.extend_from_slice(if deletes { b"\tt" } else { b"\tf" });
         for cell in cells.iter().chain(&looked_up) {
             out.push(b'\t');
             push_copy_text(out, cell.text());

@@ -64,6 +64,12 @@ const HIDDEN: &str = "the reason is not shown, because it may name a sensitive v
 const SEEN: usize = 6;
 const FILED: usize = 16;
 
+/// Whether a text is what stands for a sensitive value.
+pub fn is_stand_in(text: &str) -> bool {
+    let digits = text.strip_prefix(SIGN).unwrap_or_default();
+    matches!(digits.len(), SEEN | FILED) && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 impl Mask {
     /// A mask for these tables. `key` must be unknown to who sees only masked values.
     pub fn new<'a>(

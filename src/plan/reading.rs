@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::masking::is_stand_in;
 use crate::record::Value;
 use crate::record::value::column_text;
 use crate::table::config::TableConfig;
@@ -20,7 +21,12 @@ pub struct Reading<'a> {
     of_workbook: Spelled,
     /// Words that mean null.
     nulls: Vec<String>,
+    /// Whether its values are hidden from people.
+    sensitive: bool,
 }
+
+const HIDDEN: &str = "what stands for a sensitive value where people look, and not the value itself, which --rejects-plain \
+                      would have written; deliver that";
 
 /// What PostgreSQL is given for a value.
 pub struct Taken<'v> {
@@ -50,7 +56,15 @@ impl<'a> Reading<'a> {
             of_workbook: spelled.of_workbook(),
             spelled,
             nulls: spelling.null_words.unwrap_or_default(),
+            sensitive: config.sensitive.contains(&column.name),
         }
+    }
+
+    /// The same, whose values are hidden too where `sensitive`.
+    #[must_use]
+    pub fn also_hidden(mut self, sensitive: bool) -> Reading<'a> {
+        self.sensitive |= sensitive;
+        self
     }
 
     /// The column.
@@ -63,6 +77,9 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// [`Refused`].
     pub fn read<'v>(&self, value: &Value<'v>) -> Result<Taken<'v>, Refused> {
+        if self.sensitive && word(value).is_some_and(|word| is_stand_in(&word)) {
+            return Err(Refused::because(HIDDEN));
+        }
         if !self.nulls.is_empty()
             && let Some(word) = word(value).or_else(|| scalar(value))
             && let bare = self.column.kind.bare(&word)

@@ -11,7 +11,7 @@ use self::decode::Decoded;
 use self::rows::{Row, Rows, Signs};
 use super::signature::{ENOUGH, Signature};
 use super::window::{Buffered, Window};
-use super::{Delivery, Malformed, ReadError, Record, Summary, Value};
+use super::{Delivery, Malformed, ReadError, Record, Summary, Value, rejected};
 use crate::table::delivery::{Csv, Empty, Sign};
 
 /// Why rows could not be read on.
@@ -47,12 +47,13 @@ impl From<io::Error> for Fault {
 
 /// Reads every row in `reader`.
 pub(super) fn read<E>(
-    reader: impl BufRead,
+    mut reader: impl BufRead,
     delimiter: Sign,
     delivery: &Delivery<'_>,
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
-    let csv = delivery.csv;
+    let csv = rejected::dialect(reader.fill_buf()?).unwrap_or(delivery.csv);
+    let delivery = &Delivery { csv, ..*delivery };
     match csv.encoding {
         Some(encoding) if encoding.0 != encoding_rs::UTF_8 => {
             let decoded = BufReader::new(Decoded::new(reader, encoding.0));

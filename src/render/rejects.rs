@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, BufWriter, Result, Seek, SeekFrom, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::rejected::{DELETE, EXTRACTED_AT, GIVEN, OP, WHY};
+
 /// A record that is not loaded, with where it stands and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
@@ -16,6 +18,10 @@ pub struct Rejected {
     pub rule: String,
     /// Why, in words.
     pub reason: String,
+    /// Whether it names a row to be deleted.
+    pub deletes: bool,
+    /// When it was extracted, where that is known.
+    pub extracted: Option<String>,
     /// Its fields as they were delivered.
     pub fields: Vec<(String, Delivered)>,
 }
@@ -31,19 +37,15 @@ pub enum Delivered {
     Json(String),
 }
 
-/// What stands behind the record's own fields.
-const OURS: [&str; 4] = [
-    "loader:object",
-    "loader:position",
-    "loader:rule",
-    "loader:reason",
-];
-
 /// Rejected records on their way to a file, in the order in which they were delivered. As delimited values
 /// they have one header, which is known when all are there.
 pub struct Rejects {
     spool: BufWriter<File>,
     names: Vec<String>,
+    /// The least fields that one has.
+    least: usize,
+    deletes: bool,
+    extracted: bool,
     /// How many there are.
     pub count: u64,
 }
@@ -66,6 +68,9 @@ impl Rejects {
         Ok(Rejects {
             spool: BufWriter::new(tempfile::tempfile()?),
             names: Vec::new(),
+            least: usize::MAX,
+            deletes: false,
+            extracted: false,
             count: 0,
         })
     }
@@ -80,6 +85,9 @@ impl Rejects {
                 self.names.push(name.clone());
             }
         }
+        self.least = self.least.min(rejected.fields.len());
+        self.deletes |= rejected.deletes;
+        self.extracted |= rejected.extracted.is_some();
         self.count += 1;
         serde_json::to_writer(&mut self.spool, rejected)?;
         self.spool.write_all(b"\n")
@@ -92,37 +100,98 @@ impl Rejects {
     pub fn write(self, form: Form, out: &mut impl Write) -> Result<()> {
         let mut file = self.spool.into_inner().map_err(|e| e.into_error())?;
         file.seek(SeekFrom::Start(0))?;
+        let columns = Columns {
+            given: self.least < self.names.len(),
+            names: self.names,
+            deletes: self.deletes,
+            extracted: self.extracted,
+        };
         if form == Form::Csv {
-            let names = self.names.iter().map(String::as_str).chain(OURS);
-            row(out, names.map(|name| Some(name.to_owned())))?;
+            let ours = columns.ours(&Rejected::default());
+            let ours = ours.into_iter().map(|(name, _)| name.to_owned());
+            row(out, columns.names.iter().cloned().chain(ours).map(Some))?;
         }
         for line in BufReader::new(file).lines() {
             let rejected: Rejected = serde_json::from_str(&line?)?;
             match form {
-                Form::Csv => csv(out, &self.names, rejected)?,
-                Form::Ndjson => ndjson(out, rejected)?,
+                Form::Csv => columns.csv(out, &rejected)?,
+                Form::Ndjson => columns.ndjson(out, &rejected)?,
             }
         }
         Ok(())
     }
 }
 
-fn csv(out: &mut impl Write, names: &[String], rejected: Rejected) -> Result<()> {
-    let own = names.iter().map(|name| {
-        let value = rejected.fields.iter().find(|(of, _)| of == name);
-        match value.map(|(_, value)| value) {
-            None | Some(Delivered::Nothing) => None,
-            Some(Delivered::Text(text) | Delivered::Json(text)) => Some(text.clone()),
+/// What records have.
+struct Columns {
+    names: Vec<String>,
+    /// Whether some have more fields than others.
+    given: bool,
+    deletes: bool,
+    extracted: bool,
+}
+
+impl Columns {
+    /// What stands behind the record's own fields.
+    fn ours(&self, rejected: &Rejected) -> Vec<(&'static str, Option<String>)> {
+        let why = [
+            &rejected.object,
+            &rejected.position.to_string(),
+            &rejected.rule,
+            &rejected.reason,
+        ];
+        let why = why.map(|text| Some(text.clone()));
+        let mut ours: Vec<_> = WHY.into_iter().zip(why).collect();
+        if self.deletes {
+            ours.push((OP, rejected.deletes.then(|| DELETE.to_owned())));
         }
-    });
-    let position = rejected.position.to_string();
-    let ours = [
-        &rejected.object,
-        &position,
-        &rejected.rule,
-        &rejected.reason,
-    ];
-    row(out, own.chain(ours.map(|text| Some(text.clone()))))
+        if self.extracted {
+            ours.push((EXTRACTED_AT, rejected.extracted.clone()));
+        }
+        if self.given {
+            let names = rejected.fields.iter().map(|(name, _)| name.as_str());
+            let names = serde_json::Value::from(names.collect::<Vec<_>>());
+            ours.push((GIVEN, Some(names.to_string())));
+        }
+        ours
+    }
+
+    fn csv(&self, out: &mut impl Write, rejected: &Rejected) -> Result<()> {
+        let own = self.names.iter().map(|name| {
+            let value = rejected.fields.iter().find(|(of, _)| of == name);
+            match value.map(|(_, value)| value) {
+                None | Some(Delivered::Nothing) => None,
+                Some(Delivered::Text(text) | Delivered::Json(text)) => Some(text.clone()),
+            }
+        });
+        let ours = self.ours(rejected).into_iter().map(|(_, text)| text);
+        row(out, own.chain(ours))
+    }
+
+    fn ndjson(&self, out: &mut impl Write, rejected: &Rejected) -> Result<()> {
+        let string = |text: &str| serde_json::Value::from(text).to_string();
+        let own = rejected.fields.iter().map(|(field, value)| {
+            let value = match value {
+                Delivered::Nothing => "null".to_owned(),
+                Delivered::Text(text) => string(text),
+                Delivered::Json(json) => json.clone(),
+            };
+            (string(field), value)
+        });
+        let ours = self.ours(rejected).into_iter();
+        let ours = ours.filter(|(name, text)| text.is_some() && *name != GIVEN);
+        let ours = ours.map(|(name, text)| {
+            let text = text.unwrap_or_default();
+            let is_number = name == WHY[1];
+            let value = if is_number { text } else { string(&text) };
+            (string(name), value)
+        });
+        let members = own
+            .chain(ours)
+            .map(|(name, value)| format!("{name}:{value}"));
+        let members: Vec<String> = members.collect();
+        writeln!(out, "{{{}}}", members.join(","))
+    }
 }
 
 /// One row: nothing is an empty cell, an empty text is one in quotes.
@@ -138,30 +207,6 @@ fn row(out: &mut impl Write, cells: impl Iterator<Item = Option<String>>) -> Res
     writeln!(out, "{}", cells.join(","))
 }
 
-fn ndjson(out: &mut impl Write, rejected: Rejected) -> Result<()> {
-    let name = |name: &str| serde_json::Value::from(name).to_string();
-    let own = rejected.fields.iter().map(|(field, value)| {
-        let value = match value {
-            Delivered::Nothing => "null".to_owned(),
-            Delivered::Text(text) => name(text),
-            Delivered::Json(json) => json.clone(),
-        };
-        (name(field), value)
-    });
-    let ours = [
-        name(&rejected.object),
-        rejected.position.to_string(),
-        name(&rejected.rule),
-        name(&rejected.reason),
-    ];
-    let ours = OURS.map(name).into_iter().zip(ours);
-    let members = own
-        .chain(ours)
-        .map(|(name, value)| format!("{name}:{value}"));
-    let members: Vec<String> = members.collect();
-    writeln!(out, "{{{}}}", members.join(","))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +218,8 @@ mod tests {
             position: 2,
             rule: "invalid_value".into(),
             reason: "n: not \"good\"".into(),
+            deletes: false,
+            extracted: None,
             fields: vec![
                 ("a".into(), Delivered::Text("x,\"y\"\n".into())),
                 ("b".into(), Delivered::Nothing),
@@ -196,9 +243,9 @@ mod tests {
         };
         assert_eq!(
             written(Form::Csv),
-            "a,b,c,loader:object,loader:position,loader:rule,loader:reason\n\
-             \"x,\"\"y\"\"\n\",,,o.csv,2,invalid_value,\"n: not \"\"good\"\"\"\n\
-             \"\",,\"[1, 2.50]\",\"\",3,\"\",\"\"\n"
+            "a,b,c,loader:object,loader:position,loader:rule,loader:reason,loader:given\n\
+             \"x,\"\"y\"\"\n\",,,o.csv,2,invalid_value,\"n: not \"\"good\"\"\",\"[\"\"a\"\",\"\"b\"\"]\"\n\
+             \"\",,\"[1, 2.50]\",\"\",3,\"\",\"\",\"[\"\"c\"\",\"\"a\"\"]\"\n"
         );
         assert_eq!(
             written(Form::Ndjson),

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub use self::formats::formatted;
 use self::formats::{is_format, local};
 use super::spelling::{Encoding, Epoch, Spelling};
 use super::time::named;

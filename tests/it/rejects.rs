@@ -38,7 +38,7 @@ fn what_is_not_loaded_comes_back_and_can_be_delivered_again() {
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(
         lines[0],
-        "id,n,v,w,loader:object,loader:position,loader:rule,loader:reason"
+        "id,n,v,w,loader:object,loader:position,loader:rule,loader:reason,loader:given"
     );
     assert!(
         lines[1].starts_with(
@@ -94,7 +94,7 @@ fn what_is_not_loaded_comes_back_and_can_be_delivered_again() {
         [
             "+ t id=b: n=\"2\" v=\"y, z\"",
             "+ t id=d: n=\"3\" v=null",
-            "+ t id=g: n=\"9\" v=null",
+            "+ t id=g: n=\"9\"",
             "+ t id=h: n=\"7\" v=\"q\"",
         ]
     );
@@ -265,5 +265,177 @@ fn json_is_the_same_in_both_forms() {
             );
             assert_eq!(world.rows(&stored), ["2"], "{form}: {value}: {mended}");
         }
+    }
+}
+
+/// What a record says beside its values comes back with it: what it is for, when it was extracted, and what it does
+/// not say at all.
+#[test]
+fn what_stands_beside_a_record_comes_back_with_it() {
+    for form in ["csv", "ndjson"] {
+        let world = World::in_folder(
+            "CREATE TABLE t (id int PRIMARY KEY, a text, b text DEFAULT 'b', k int); \
+             INSERT INTO t VALUES (1, 'keep', 'keep', 1), (7, 'x', 'x', 7), (8, 'x', 'x', 8)",
+            "t: {natural_key: [id], conflict_resolution: replace, on_invalid: reject, on_older: reject, limits: {delete: 9}}",
+        );
+        world.set("LOADER_QUEUE", "off");
+        world.put(
+            "first",
+            "t/1.json",
+            r#"{"extracted_at": "2024-06-01T00:00:00Z", "records": [{"id": 20, "a": "new"}, {"id": 21, "a": "new"}]}"#,
+        );
+        let first = world.plan("first");
+        world.apply(&first).ok();
+        world.put("b", "t/1.csv", "id,k\n1,bad\n");
+        world.put("b", "t/2.csv", "id,a,k\n2,,bad\n3,,bad\n");
+        world.put("b", "t/delete/gone.csv", "id\n7x\n");
+        world.put(
+            "b",
+            "t/3.ndjson",
+            "{\"op\": \"delete\", \"data\": {\"id\": \"8x\"}}\n",
+        );
+        world.put(
+            "b",
+            "t/4.ndjson",
+            "{\"extracted_at\": \"2024-01-01T00:00:00Z\", \"data\": {\"id\": 20, \"a\": \"old\", \"k\": \"bad\"}}\n",
+        );
+        world.put(
+            "b",
+            "t/5.json",
+            r#"{"records": [{"id": 21, "a": "old", "k": "bad"}], "extracted_at": "2024-01-01T00:00:00Z"}"#,
+        );
+        let back = format!("back.{form}");
+        world.plan_with("b", &["--rejects", &back]);
+        let back = read(&world, &back);
+        let mended = back
+            .replace(",bad,", ",5,")
+            .replace("\"bad\"", "5")
+            .replace("7x", "7")
+            .replace("8x", "8");
+        world.put("again", &format!("t/1.{form}"), mended.as_str());
+        let plan = world.plan("again");
+        let mut lines = plan.lines();
+        lines.sort();
+        assert_eq!(
+            lines,
+            [
+                "! t id=20: older_record extracted_at reject",
+                "! t id=21: older_record extracted_at reject",
+                "+ t id=2: a=null k=\"5\"",
+                "+ t id=3: a=null k=\"5\"",
+                "- t id=7: a=\"x\" b=\"x\" k=\"7\"",
+                "- t id=8: a=\"x\" b=\"x\" k=\"8\"",
+                "~ t id=1: k=\"1\"→\"5\"",
+            ],
+            "{form}: {mended}"
+        );
+        world.apply(&plan).ok();
+    }
+}
+
+/// Rejected records are written in one dialect, and read in it, whatever that of their table is.
+#[test]
+fn rejected_records_have_a_dialect_of_their_own() {
+    for (settings, delivery) in [
+        (
+            "csv: {delimiter: ;, encoding: windows-1252}",
+            b"id;n;v\n\"a\";x;\"\xfc;,\"\"\"\n" as &[u8],
+        ),
+        (
+            "csv: {comment: '#', delimiter: '|'}",
+            "id|n|v\n\"#1\"|x|\"ü;,\"\"\"\n".as_bytes(),
+        ),
+        (
+            "csv: {quote: false, delimiter: '|'}",
+            "id|n|v\n\"q|x|ü;,\"\n".as_bytes(),
+        ),
+        (
+            "csv: {escape: \\, skip: 1}",
+            "title\nid,n,v\nb,x,\"ü;,\\\"\"\n".as_bytes(),
+        ),
+        (
+            "csv: {header: [id, n, v], empty: text}",
+            "c,x,\"ü;,\"\"\"\n".as_bytes(),
+        ),
+    ] {
+        let world = World::in_folder(
+            "CREATE TABLE t (id text PRIMARY KEY, n int, v text)",
+            &format!("t: {{natural_key: [id], on_invalid: reject, {settings}}}"),
+        );
+        world.set("LOADER_QUEUE", "off");
+        world.put("b", "t/1.csv", delivery);
+        world.plan_with("b", &["--rejects", "back.csv"]);
+        let mended = read(&world, "back.csv").replace(",x,", ",1,");
+        world.put("again", "t/1.csv", mended.as_str());
+        let plan = world.plan("again");
+        let key = String::from_utf8_lossy(delivery);
+        let key = key
+            .lines()
+            .last()
+            .unwrap()
+            .split([';', ',', '|'])
+            .next()
+            .unwrap();
+        let key = if settings.contains("quote") {
+            key.to_owned()
+        } else {
+            key.replace('"', "")
+        };
+        assert_eq!(
+            plan.count("insert"),
+            1,
+            "{settings}: {mended}: {:?}",
+            plan.lines()
+        );
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows("SELECT id, n, v FROM t"),
+            [format!("{key}|1|ü;,\"")],
+            "{settings}: {mended}"
+        );
+    }
+}
+
+/// What stands for a sensitive value is no value, wherever it comes from.
+#[test]
+fn a_stand_in_is_not_stored() {
+    for form in ["csv", "ndjson"] {
+        let world = World::in_folder(
+            "CREATE TABLE p (code text PRIMARY KEY, id int GENERATED BY DEFAULT AS IDENTITY UNIQUE); INSERT INTO p VALUES ('S1'); \
+             CREATE TABLE t (ssn text PRIMARY KEY, s text, j jsonb, k int, p int REFERENCES p (id))",
+            "p: {natural_key: [code], sensitive: [code]}\n\
+             t: {natural_key: [ssn], sensitive: [ssn, s, j], on_invalid: reject, references: {p: {table: p, by: {code: place}}}}",
+        );
+        world.set("LOADER_QUEUE", "off");
+        world.put(
+            "b",
+            "t/1.json",
+            r#"[{"ssn": "1", "s": "secret", "j": {"a": 1}, "k": "bad", "place": "S1"}, {"ssn": "2", "k": "bad"}]"#,
+        );
+        let back = format!("back.{form}");
+        world.plan_with("b", &["--rejects", &back]);
+        let masked = read(&world, &back)
+            .replace(",bad,", ",5,")
+            .replace("\"bad\"", "5");
+        assert!(
+            !masked.contains("secret") && !masked.contains("S1"),
+            "{masked}"
+        );
+        world.put("again", &format!("t/1.{form}"), masked.as_str());
+        let plan = world.plan("again");
+        assert_eq!(plan.count("insert"), 0, "{form}: {:?}", plan.lines());
+        assert_eq!(plan.lines().len(), 5, "{form}: {:?}", plan.lines());
+        assert!(
+            plan.text.contains("what stands for a sensitive value"),
+            "{}",
+            plan.text
+        );
+        world.plan_with("b", &["--rejects", &back, "--rejects-plain"]);
+        let plain = read(&world, &back)
+            .replace(",bad,", ",5,")
+            .replace("\"bad\"", "5");
+        world.put("plain", &format!("t/1.{form}"), plain.as_str());
+        let plan = world.plan("plain");
+        assert_eq!(plan.count("insert"), 2, "{form}: {:?}", plan.lines());
     }
 }

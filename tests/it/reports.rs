@@ -77,7 +77,7 @@ fn what_does_not_pass_is_refused() {
         (
             r#"{"status": "VALIDATED", "exclude_from_load": ["id"]}"#,
             1,
-            "exclude_from_load names id, by which the rows of t are found",
+            "exclude_from_load names id, by which rows are found in t",
         ),
         (
             r#"{"status": "VALIDATED", "row_count": "2"}"#,
@@ -136,4 +136,42 @@ fn settings_say_whether_there_must_be_one_and_what_passes() {
         .run()
         .exits(4)
         .says("PASSED");
+}
+
+/// What is excluded is not loaded, whether it is called by its field or by its column; what rows are found by cannot be.
+#[test]
+fn what_is_excluded_is_not_loaded_whatever_it_is_called() {
+    for (names, code, says) in [
+        (r#"["ssn"]"#, 0, "ssn is not loaded"),
+        (r#"["SSN"]"#, 0, "SSN is not loaded"),
+        (
+            r#"["ID"]"#,
+            1,
+            "exclude_from_load names ID, by which rows are found in t",
+        ),
+        (
+            r#"["p"]"#,
+            1,
+            "exclude_from_load names p, by which p is looked up in t",
+        ),
+        (
+            r#"["place"]"#,
+            1,
+            "exclude_from_load names place, by which p is looked up in t",
+        ),
+    ] {
+        let world = World::new(
+            "CREATE TABLE p (id int PRIMARY KEY, code text UNIQUE); INSERT INTO p VALUES (1, 'S1'); \
+             CREATE TABLE t (id int PRIMARY KEY, ssn text, p int REFERENCES p)",
+            "p: {natural_key: [code]}\n\
+             t: {natural_key: [id], columns: {SSN: ssn, ID: id}, references: {p: {table: p, by: {code: place}}}}",
+        );
+        world.deliver("b", "t.csv", "ID,SSN,place\n1,123-45,S1\n");
+        report(
+            &world,
+            &format!(r#"{{"status": "VALIDATED", "exclude_from_load": {names}}}"#),
+        );
+        let run = world.try_plan("b", &[]).exits(code).says(says);
+        assert!(!run.stdout.contains("123-45"), "{names}: {run}");
+    }
 }

@@ -9,6 +9,7 @@ use crate::error::{Error, Remedy, Result};
 use crate::ops::REPORT;
 use crate::plan::{Fragment, records};
 use crate::source::{Body, Bounds, ObjectInfo, Source};
+use crate::table::config::TableConfig;
 use crate::table::target::Target;
 use crate::text::escape;
 
@@ -121,6 +122,32 @@ impl Says {
     }
 }
 
+/// Leaves out what `named` is, a field or the column into which one is loaded.
+///
+/// # Errors
+/// What is found by it.
+fn exclude(config: &mut TableConfig, named: &str) -> std::result::Result<(), String> {
+    let renamed = config.columns.iter();
+    let renamed = renamed.filter(|(field, column)| *field == named || *column == named);
+    let (mut fields, columns): (Vec<String>, Vec<String>) = renamed
+        .map(|(field, column)| (field.clone(), column.clone()))
+        .unzip();
+    fields.push(named.to_owned());
+    let is_key = |name: &String| config.natural_key.contains(name);
+    if columns.iter().chain(&fields).any(is_key) {
+        return Err("rows are found".to_owned());
+    }
+    let mut references = config.references.iter();
+    let looked_up = references
+        .find(|(column, reference)| *column == named || reference.fields().contains(named));
+    if let Some((column, _)) = looked_up {
+        return Err(format!("{} is looked up", escape(column)));
+    }
+    fields.retain(|field| !config.ignore_fields.contains(field));
+    config.ignore_fields.extend(fields);
+    Ok(())
+}
+
 impl Reports {
     /// Leaves the fields out that the reports exclude.
     ///
@@ -129,17 +156,13 @@ impl Reports {
     pub(super) fn exclude(&self, targets: &mut [Target]) -> Result<()> {
         for (key, says) in &self.0 {
             for target in targets.iter_mut().filter(|t| says.is_about(&t.name)) {
-                for field in says.exclude_from_load.iter().flatten() {
-                    if target.config.natural_key.contains(field) {
-                        return Err(Error::config(format!(
-                            "{key}: exclude_from_load names {}, by which the rows of {} are found",
-                            escape(field),
-                            target.name
-                        )));
-                    }
-                    if !target.config.ignore_fields.contains(field) {
-                        target.config.ignore_fields.push(field.clone());
-                    }
+                for named in says.exclude_from_load.iter().flatten() {
+                    exclude(&mut target.config, named).map_err(|why| {
+                        let (named, table) = (escape(named), &target.name);
+                        Error::config(format!(
+                            "{key}: exclude_from_load names {named}, by which {why} in {table}"
+                        ))
+                    })?;
                 }
             }
         }

@@ -27,10 +27,14 @@ impl<'a> References<'a> {
             let column = columns.iter().find(|(_, fields)| fields.contains(&field));
             column.map_or("", |(i, _)| target.table.columns[*i].name.as_str())
         });
-        let fields = lookups.fields.iter();
+        let of: Vec<&str> = of.collect();
+        let is_sensitive = |name: &&str| target.config.sensitive.iter().any(|c| c == name);
+        let fields = lookups.fields.iter().zip(&of);
+        let readings = fields
+            .map(|(field, of)| Reading::new(field, &target.config).also_hidden(is_sensitive(of)));
         References {
-            readings: fields.map(|f| Reading::new(f, &target.config)).collect(),
-            of: of.collect(),
+            readings: readings.collect(),
+            of,
             columns,
         }
     }

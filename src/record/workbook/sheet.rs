@@ -155,7 +155,9 @@ impl<'a, R: BufRead> Sheet<'a, R> {
             }
         }
         let wrong = |what: String| Err(Fault::new(format!("{}: {what}", cell.name)));
-        let Some(value) = value else {
+        // Some programs write an empty value where they computed none; only a text may be empty.
+        let computed = |value: &String| !formula || cell.kind == "str" || !value.trim().is_empty();
+        let Some(value) = value.filter(computed) else {
             if formula {
                 return wrong("a formula without a stored value; open the workbook in a spreadsheet program and save it".into());
             }

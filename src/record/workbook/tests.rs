@@ -213,6 +213,14 @@ fn every_kind_of_cell_has_a_value_or_is_refused() {
         &one("<c r=\"B2\"><f>1+1</f></c>"),
         "B2: a formula without a stored value",
     );
+    for empty in ["<v></v>", "<v/>", "<v> </v>"] {
+        for kind in ["", " t=\"n\"", " t=\"b\""] {
+            check_error(
+                &one(&format!("<c r=\"B2\"{kind}><f>1+1</f>{empty}</c>")),
+                "B2: a formula without a stored value",
+            );
+        }
+    }
     check_error(
         &one("<c r=\"B2\" t=\"e\"><v>#N/A</v></c>"),
         "B2: the error #N/A",

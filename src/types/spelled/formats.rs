@@ -82,6 +82,16 @@ impl Spelled {
     }
 }
 
+/// A date or time of a workbook as the first of `formats` that can write it.
+pub fn formatted(formats: &[String], moment: &str) -> Option<String> {
+    let date = moment.parse::<DateTime>().map(BrokenDownTime::from);
+    let parts = date.or_else(|_| moment.parse::<Time>().map(BrokenDownTime::from));
+    let parts = parts.ok()?;
+    formats
+        .iter()
+        .find_map(|format| parts.to_string(format).ok())
+}
+
 /// The time of day, where it is said: without an hour it would be midnight.
 fn time_of(found: &BrokenDownTime) -> Option<Time> {
     found.hour().and_then(|_| found.to_time().ok())
