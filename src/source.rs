@@ -14,6 +14,7 @@ use std::fs::File;
 use futures_util::{Stream, StreamExt, stream};
 
 pub use error::SourceError;
+pub(crate) use layout::REPORT;
 pub use layout::{Layout, layout};
 pub use location::Location;
 pub use pattern::{Pattern, Place};

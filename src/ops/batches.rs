@@ -285,7 +285,7 @@ async fn list(request: &BatchesRequest, found: &mut BTreeMap<String, Batch>) -> 
                 batch.total_fragments += 1;
                 batch.bytes += object.size;
             }
-            Layout::Ignored => {}
+            Layout::Ignored | Layout::NotRead { .. } => {}
             Layout::Unknown(_) => batch.unknown_objects += 1,
         }
     }

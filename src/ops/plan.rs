@@ -35,13 +35,14 @@ use decided::{keep_decided, leave_out_decided, note_decided};
 use leave_out::{leave_out, note};
 use notes::{complete, notes, of_table, replaced, undated};
 pub(super) use objects::list;
-use objects::sort_objects;
+use objects::{not_read, sort_objects};
 use order::{marks, order};
 use queued::match_queue;
 use request::check_batch_id;
 
+pub(crate) use crate::source::REPORT;
 pub use leave_out::{Key, LeftOut};
-pub(crate) use request::{PREFIX, REPORT};
+pub(crate) use request::PREFIX;
 pub use request::{PlanRequest, Queue, ReportUse};
 
 /// Where the records come from that name rows which a complete delivery does not bring.
@@ -84,7 +85,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         objects: listed.len() as u64,
     });
     let reports = report::among(&listed);
-    let mut found = sort_objects(request, &source, &place, listed)?;
+    let (mut found, hidden) = sort_objects(request, &source, &place, listed)?;
     let names: BTreeSet<String> = found.iter().map(|(t, ..)| t.clone()).collect();
     let reports = report::read(request, &source, reports, names.iter()).await?;
     events(Event::phase("connect"));
@@ -291,6 +292,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 of_table(&older.notes, target),
                 complete(target, missing[number]),
                 request.config.no_columns(name, table),
+                not_read(&hidden, name),
                 reports.notes(name),
                 note(&session, &request.leave_out, target)
                     .into_iter()

@@ -130,9 +130,8 @@ fn fields<'r>(
 ) -> Result<Vec<(Cow<'r, str>, Value<'r>)>, Fault> {
     if let Some(cell) = cells.iter().find(|cell| !header.contains_key(&cell.column)) {
         return Err(Fault::new(format!(
-            "{}: {:?} stands in a column without a name in the header",
-            cell_name(cell.column, row),
-            cell.text
+            "{}: a value stands in a column without a name in the header",
+            cell_name(cell.column, row)
         )));
     }
     let mut cells = cells.iter().peekable();

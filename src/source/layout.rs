@@ -18,11 +18,21 @@ pub enum Layout {
         /// Whether its records name rows that are to be deleted.
         deletes: bool,
     },
-    /// Not a fragment: hidden, or named in `ignore`.
+    /// Not a fragment, and called so that nobody would take it for one.
     Ignored,
+    /// What would be a fragment of this table, but that it is hidden, or named in `ignore`.
+    NotRead {
+        /// The table.
+        table: String,
+        /// Why it is passed over.
+        why: &'static str,
+    },
     /// Neither of them, and why; nothing in a batch is passed over in silence.
     Unknown(String),
 }
+
+/// The validator's report lies beside the fragments.
+pub(crate) const REPORT: &str = "validation_report.json";
 
 /// The folder below a table's in which records name rows that are to be deleted.
 const DELETE: &str = "delete";
@@ -40,19 +50,38 @@ pub fn layout<'c>(
     ignore: &[String],
     extensions: impl Fn(&str) -> &'c [String],
 ) -> Layout {
+    let path = match place.find(key) {
+        Some(Found::Path(path)) => path,
+        Some(Found::Table(..)) | None => key,
+    };
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    let begins = |sign: &str| path.split('/').any(|part| part.starts_with(sign));
+    let why = if begins("..") {
+        return Layout::Unknown("its name begins with two dots, which hide no file".to_owned());
+    } else if begins(".") {
+        "its name begins with a dot"
+    } else if ignore.iter().any(|given| given == name) {
+        "its name is among those to be ignored"
+    } else {
+        return of_fragment(place, key, extensions);
+    };
+    match of_fragment(place, key, extensions) {
+        // A validator's report, and what macOS puts beside files, are none.
+        Layout::Fragment { table, .. } if name != REPORT && !name.starts_with("._") => {
+            Layout::NotRead { table, why }
+        }
+        _ => Layout::Ignored,
+    }
+}
+
+/// What the object is that nothing hides.
+fn of_fragment<'c>(place: &Place, key: &str, extensions: impl Fn(&str) -> &'c [String]) -> Layout {
     let found = place.find(key);
     let path = match found {
         Some(Found::Path(path)) => path,
         Some(Found::Table(..)) | None => key,
     };
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-    if path.split('/').any(|part| part.starts_with("..")) {
-        return Layout::Unknown("its name begins with two dots, which hide no file".to_owned());
-    }
-    if path.split('/').any(|part| part.starts_with('.')) || ignore.iter().any(|given| given == name)
-    {
-        return Layout::Ignored;
-    }
     let plain = strip_extension(name, "gz").unwrap_or(name);
     let (stem, extension) = plain.rsplit_once('.').unwrap_or((plain, ""));
     let table = match (found, folders.split('/').next()) {
@@ -228,10 +257,21 @@ mod tests {
             "validation_report.json",
             "lcl/validation_report.json",
             ".DS_Store",
-            "lcl/.x.json",
-            ".git/a.json",
+            "lcl/._x.json",
+            "lcl/.x.tmp",
         ] {
             assert_eq!(of(&format!("staging/b1/{key}")), Layout::Ignored, "{key}");
+        }
+        for (key, of_table) in [
+            ("lcl/.x.json", "lcl"),
+            ("lcl/.part/x.csv", "lcl"),
+            (".git/a.json", ".git"),
+        ] {
+            let not_read = Layout::NotRead {
+                table: of_table.to_owned(),
+                why: "its name begins with a dot",
+            };
+            assert_eq!(of(&format!("staging/b1/{key}")), not_read, "{key}");
         }
     }
 

@@ -208,6 +208,19 @@ impl TableConfig {
         names.into_iter().flatten().any(|name| name == column)
     }
 
+    /// What is wrong where a delivery is the whole truth of rows that another setting leaves as they are.
+    pub fn contradicts_complete(&self, table: &str) -> Option<String> {
+        let keeps = match (self.update_strategy, self.conflict_resolution) {
+            (Strategy::InsertOnly, _) => "update_strategy: insert_only",
+            (_, Resolution::Skip) => "conflict_resolution: skip",
+            _ => return None,
+        };
+        let what = format!(
+            "complete says that rows of {table} are deleted and changed, and {keeps} that none is"
+        );
+        (!self.complete.is_no()).then_some(what)
+    }
+
     /// The stamps in effect.
     pub fn stamps(&self) -> impl Iterator<Item = (&str, Stamp)> {
         self.stamps
@@ -338,6 +351,36 @@ mod tests {
         assert!(e.starts_with("tables.yaml: 3:3: formats: %"), "{e}");
         let e = error("a: {natural_key: [id], spelling: {c: {timezone: UTC}}}");
         assert!(e.contains("did you mean `time_zone`?"), "{e}");
+    }
+
+    #[test]
+    fn signs_that_records_would_be_lost_by_are_refused() {
+        for (csv, says) in [
+            (
+                "comment: ''",
+                "comment of a is \"\", with which every row begins",
+            ),
+            (
+                "comment: '\"'",
+                "with which a row whose first cell is quoted begins",
+            ),
+            (
+                "comment: ','",
+                "with which a row whose first cell is empty begins",
+            ),
+            ("delimiter: ;, comment: ';x'", "whose first cell is empty"),
+            ("delimiter: '\"'", "quote of a is what stands between cells"),
+            ("quote: ','", "quote of a is what stands between cells"),
+            (
+                "delimiter: '|', escape: '|'",
+                "escape of a is what stands between cells",
+            ),
+        ] {
+            let e = error(&format!("a: {{natural_key: [id], csv: {{{csv}}}}}"));
+            assert!(e.contains(says), "{csv}: {e}");
+        }
+        let fine = "a: {natural_key: [id], csv: {quote: false, comment: '\"', delimiter: ;}}";
+        assert!(Config::parse("t", fine).is_ok());
     }
 
     #[test]

@@ -108,6 +108,35 @@ impl Csv {
     pub fn is_default(&self) -> bool {
         *self == Csv::default()
     }
+
+    /// A setting by which rows of records would be read as something else, and why.
+    pub fn contradiction(&self) -> Option<(&'static str, String)> {
+        let delimiter = self.delimiter.unwrap_or(Sign::COMMA);
+        let quote = match self.quote {
+            Quote::Sign(quote) => Some(quote),
+            Quote::Never => None,
+        };
+        if quote == Some(delimiter) {
+            return Some(("quote", "is what stands between cells".to_owned()));
+        }
+        if self.escape == Some(delimiter) {
+            return Some(("escape", "is what stands between cells".to_owned()));
+        }
+        let comment = self.comment.as_deref()?;
+        let begins = |sign: Sign| comment.as_bytes().first() == Some(&sign.byte());
+        let of_rows = if comment.is_empty() {
+            "every row"
+        } else if begins(delimiter) {
+            "a row whose first cell is empty"
+        } else if quote.is_some_and(begins) {
+            "a row whose first cell is quoted"
+        } else {
+            return None;
+        };
+        let why =
+            format!("is {comment:?}, with which {of_rows} begins, so that records would be lost");
+        Some(("comment", why))
+    }
 }
 
 /// Where records stand in an Excel workbook.

@@ -54,10 +54,18 @@ impl Spelled {
         for format in spelling.formats.iter().flatten() {
             is_format(format).map_err(|why| ("formats", why))?;
         }
-        let mut trues = spelling.true_words.iter().flatten();
-        let falses = || spelling.false_words.iter().flatten();
-        if let Some(word) = trues.find(|word| falses().any(|other| other == *word)) {
-            return Err(("true_words", format!("{word} stands in false_words, too")));
+        let lists = [
+            ("null_words", &spelling.null_words),
+            ("true_words", &spelling.true_words),
+            ("false_words", &spelling.false_words),
+        ];
+        for (i, (name, words)) in lists.iter().enumerate() {
+            for (other, others) in &lists[i + 1..] {
+                let both = |word: &&String| others.iter().flatten().any(|o| o == *word);
+                if let Some(word) = words.iter().flatten().find(both) {
+                    return Err((*name, format!("{word} stands in {other}, too")));
+                }
+            }
         }
         let spelled = Spelled {
             formats: spelling.formats.clone().unwrap_or_default(),

@@ -62,13 +62,15 @@ impl Spelling {
         if own.formats.is_some() {
             below.epoch = None;
         }
-        for (words, of_all) in [
-            (&own.true_words, &mut below.false_words),
-            (&own.false_words, &mut below.true_words),
+        let said = [&own.null_words, &own.true_words, &own.false_words];
+        let said: Vec<&String> = said.into_iter().flatten().flatten().collect();
+        for of_all in [
+            &mut below.null_words,
+            &mut below.true_words,
+            &mut below.false_words,
         ] {
-            let is_said = |word: &String| words.iter().flatten().any(|said| said == word);
             if let Some(of_all) = of_all {
-                of_all.retain(|word| !is_said(word));
+                of_all.retain(|word| !said.contains(&word));
             }
         }
         Spelling {

@@ -348,6 +348,14 @@ fn numbers_are_dates_or_counts_and_words_true_or_false() {
     );
     let withdrawn = parse("{false_words: [J]}").or(&all);
     assert_eq!(read(&withdrawn, "boolean", "J").unwrap(), "false");
+    // A column's own words do not mean null, whatever does elsewhere.
+    let nulls = parse("{null_words: ['-', N]}");
+    let own = parse("{true_words: [J], false_words: [N]}").or(&nulls);
+    assert_eq!(own.null_words.as_deref(), Some(&["-".to_owned()][..]));
+    assert_eq!(read(&own, "boolean", "N").unwrap(), "false");
+    let own = parse("{null_words: [J]}").or(&all);
+    assert_eq!(own.true_words.as_deref(), Some(&[][..]));
+    assert!(Spelled::new(&parse("{null_words: [x], false_words: [x]}")).is_err());
     let contrary = parse("{true_words: ['false']}");
     assert_eq!(read(&contrary, "boolean", "false"), None);
     assert!(Spelled::new(&parse("{true_words: [x], false_words: [x]}")).is_err());

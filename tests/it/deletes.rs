@@ -409,6 +409,13 @@ fn a_complete_delivery_may_be_of_a_part_of_its_table() {
         ["- parents id=1", "= parents id=5: unchanged"]
     );
     assert!(plan.text.contains("where v = x"), "{}", plan.text);
+    world.configure(&config("{where: {v: x}}, sensitive: [v]"));
+    let plan = allowed(&world);
+    assert!(
+        plan.text.contains("where v is what tables.yaml says"),
+        "{}",
+        plan.text
+    );
     for (scope, says) in [
         (
             "{where: {vv: x}}",
@@ -768,4 +775,41 @@ fn a_part_that_is_complete_is_named_by_values_as_records_have_them() {
         world.deliver("b", "t/1.csv", "k\nn\n");
         world.try_plan("b", &[]).exits(1).says(says);
     }
+}
+
+#[test]
+fn what_is_the_whole_truth_cannot_leave_rows_alone() {
+    let world = World::new(SCHEMA, "parents: {natural_key: [id], complete: true}");
+    world.deliver("b", "parents/1.csv", "id,v\n1,x\n");
+    for strategy in ["upsert", "update_only"] {
+        world.try_plan("b", &["--strategy", strategy]).ok();
+    }
+    world
+        .try_plan("b", &["--strategy", "insert_only"])
+        .exits(1)
+        .says("--strategy: complete says that rows of parents are deleted and changed, and update_strategy: insert_only that none is");
+}
+
+#[test]
+fn files_that_are_not_read_are_told() {
+    let world = World::in_folder(SCHEMA, "parents: {natural_key: [id], complete: true}");
+    world.set("LOADER_QUEUE", "off");
+    for name in [
+        "parents/1.csv",
+        "parents/.2.csv",
+        "parents/.part/3.csv",
+        "parents/4.csv",
+        "parents/._1.csv",
+        "parents/.x.tmp",
+    ] {
+        world.put("b", name, "id,v\n1,x\n");
+    }
+    let plan = world.plan_with("b", &["--ignore", "4.csv"]);
+    assert!(
+        plan.text.contains(
+            "not read: staging/b/parents/.2.csv, as its name begins with a dot, and 2 more"
+        ),
+        "{}",
+        plan.text
+    );
 }

@@ -36,7 +36,12 @@ pub(super) fn complete(target: &Target, missing: Missing) -> Vec<String> {
             format!(" for each {} that it brings", columns.join(", "))
         }
         Complete::Where(scope) => {
-            let scope = scope.iter().map(|(c, v)| format!("{c} = {v}"));
+            let scope = scope.iter().map(|(column, value)| {
+                match target.config.sensitive.contains(column) {
+                    true => format!("{column} is what tables.yaml says"),
+                    false => format!("{column} = {value}"),
+                }
+            });
             format!(", where {}", scope.collect::<Vec<_>>().join(" and "))
         }
     };

@@ -34,14 +34,35 @@ pub(in crate::ops) async fn list(
     Ok(listed)
 }
 
-/// The fragments among the objects listed, by table.
+/// What is not read, though it looks like a fragment of a table.
+pub(super) struct NotRead {
+    table: String,
+    key: String,
+    why: &'static str,
+}
+
+/// What should be known of what is not read of a table.
+pub(super) fn not_read(all: &[NotRead], table: &str) -> Vec<String> {
+    let mut of_table = all.iter().filter(|object| object.table == table);
+    let mut notes = Vec::new();
+    if let Some(NotRead { key, why, .. }) = of_table.next() {
+        let more = match of_table.count() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        notes.push(format!("not read: {key}, as {why}{more}"));
+    }
+    notes
+}
+
+/// The fragments among the objects listed, by table, and what is not read of the others.
 pub(super) fn sort_objects(
     request: &PlanRequest,
     source: &Source,
     place: &Place,
     listed: Vec<ObjectInfo>,
-) -> Result<Vec<Found>> {
-    let (mut found, mut strange) = (Vec::new(), Vec::new());
+) -> Result<(Vec<Found>, Vec<NotRead>)> {
+    let (mut found, mut strange, mut not_read) = (Vec::new(), Vec::new(), Vec::new());
     for info in listed {
         match layout(place, &info.key, &request.ignore, |table| {
             request.config.extensions(table)
@@ -53,6 +74,11 @@ pub(super) fn sort_objects(
                 ..
             } => found.push((table, format, deletes, info)),
             Layout::Ignored => {}
+            Layout::NotRead { table, why } => not_read.push(NotRead {
+                table,
+                key: info.key,
+                why,
+            }),
             Layout::Unknown(reason) => strange.push(format!("{}: {reason}", info.key)),
         }
     }
@@ -104,5 +130,5 @@ pub(super) fn sort_objects(
             )));
         }
     }
-    Ok(found)
+    Ok((found, not_read))
 }

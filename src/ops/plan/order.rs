@@ -93,6 +93,9 @@ pub(super) async fn order(
         let mut own = config.resolve(&name, &table)?;
         if let Some(strategy) = request.strategy {
             own.update_strategy = strategy;
+            if let Some(what) = own.contradicts_complete(&name) {
+                return Err(Error::config(format!("--strategy: {what}")));
+            }
         }
         if let Some(on_older) = request.on_older {
             own.on_older = on_older;

@@ -6,14 +6,12 @@ use crate::error::{Error, Result};
 use crate::pg::{Database, Timeouts};
 use crate::planfile::Made;
 use crate::record::Most;
-use crate::source::{self, Location};
+use crate::source::{self, Location, REPORT};
 use crate::table::config::{Config, OnOlder, Strategy};
 use crate::table::limits::Allowance;
 
 /// Where fragments are below a source's root, where nothing else is said.
 pub(crate) const PREFIX: &str = "staging/{batch_id}/";
-/// The validator's report lies beside the fragments.
-pub(crate) const REPORT: &str = "validation_report.json";
 
 /// Whether the validation queue has a say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -187,7 +187,9 @@ impl<'a, R: BufRead> Sheet<'a, R> {
                 Ok((text.to_owned(), Sort::Number))
             }
             "d" => Ok((value, Sort::Moment)),
-            "e" => wrong(format!("the error {value}")),
+            // Any other text may be a value that is hidden elsewhere.
+            "e" if value.starts_with('#') => wrong(format!("the error {value}")),
+            "e" => wrong("an error".to_owned()),
             "n" => {
                 let number = value.trim();
                 let kind = self.about.styles.get(cell.style).copied();

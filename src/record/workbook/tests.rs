@@ -235,7 +235,7 @@ fn every_kind_of_cell_has_a_value_or_is_refused() {
     );
     check_error(
         &one(&text("C2", "y")),
-        "C2: \"y\" stands in a column without a name",
+        "C2: a value stands in a column without a name",
     );
     let rows = sheet(&[
         "<c r=\"A1\" t=\"s\"><v>1</v></c>",

@@ -5,9 +5,7 @@ use std::path::Path;
 
 use super::file::{DEFAULTS, File, OWN, Said, with_defaults};
 use super::place::{locate, with_suggestion};
-use super::{
-    OnDuplicate, OnImmutable, OnInvalid, OnOlder, Resolution, Stamp, Strategy, TableConfig,
-};
+use super::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Resolution, Stamp, TableConfig};
 use crate::error::{Error, Remedy, Result};
 use crate::sql::ident::nearest;
 use crate::table::complete::Complete;
@@ -333,16 +331,12 @@ impl Config {
                 return Err(self.error(name, "stamps", stamp, &what));
             }
         }
-        let keeps = match (table.update_strategy, table.conflict_resolution) {
-            (Strategy::InsertOnly, _) => Some("update_strategy: insert_only"),
-            (_, Resolution::Skip) => Some("conflict_resolution: skip"),
-            _ => None,
-        };
-        if let Some(keeps) = keeps.filter(|_| !table.complete.is_no()) {
-            let what = format!(
-                "complete says that rows of {name} are deleted and changed, and {keeps} that none is"
-            );
+        if let Some(what) = table.contradicts_complete(name) {
             return Err(self.error(name, "complete", "", &what));
+        }
+        if let Some((setting, what)) = table.csv.contradiction() {
+            let what = format!("csv: {setting} of {name} {what}");
+            return Err(self.error(name, "csv", setting, &what));
         }
         // What its record would replace is not known to be replaced where that may be left out.
         let may_be_left_out = table.on_invalid == OnInvalid::Reject
