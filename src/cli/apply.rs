@@ -246,7 +246,10 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
     let (status, line, before) = match checked {
         Checked::Applicable => (
             "applicable",
-            "It would apply now. What its role needs for that, `loader config check --for apply` tells.".to_owned(),
+            "All its rows are as it saw them: it would apply now, unless another row has taken a unique value, one to which \
+             new rows refer is gone, a trigger refuses, or its role lacks a right. `loader apply --dry-run` tries it, and \
+             `loader config check --for apply` lists the rights."
+                .to_owned(),
             None,
         ),
         Checked::Applied(before) => ("applied", format!("It was {before}."), Some(before)),

@@ -92,7 +92,9 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|e| e == "json") && path.is_file() {
+        let name = path.to_string_lossy();
+        let is_plan = name.ends_with(".json") && !name.ends_with(".schema.json");
+        if is_plan && path.is_file() {
             files.push(path);
         }
     }

@@ -52,7 +52,7 @@ fn advice(remedy: &Remedy) -> String {
         Remedy::LargerObject => "allow more with --max-object or LOADER_MAX_OBJECT".into(),
         Remedy::LargerUnpacked => "allow more with --max-unpacked or LOADER_MAX_UNPACKED".into(),
         Remedy::LargerValue => "allow more with --max-value or LOADER_MAX_VALUE".into(),
-        Remedy::MoreTime => "allow it more with TRANSACTION_TIMEOUT, or load less at a time".into(),
+        Remedy::MoreTime => "allow it more with --transaction-timeout (TRANSACTION_TIMEOUT), or load less at a time".into(),
         Remedy::WaitLonger => {
             "try again when they are done, or wait longer with --lock-timeout".into()
         }
@@ -73,7 +73,10 @@ fn advice(remedy: &Remedy) -> String {
              `loader init --out tables.yaml`"
             .into(),
         Remedy::DatabaseUrl => "it comes from --database-url or DATABASE_URL".into(),
-        Remedy::Migrate => "run `loader migrate` once".into(),
+        Remedy::Migrate => {
+            "run `loader migrate` once, if this is the database (DATABASE_URL) and the schema (LOADER_SCHEMA) that is meant"
+                .into()
+        }
         Remedy::OtherLoaderSchema => {
             "mend them, or let the loader use another schema with LOADER_SCHEMA".into()
         }

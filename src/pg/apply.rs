@@ -340,11 +340,15 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
         _ if header.kind == Kind::Load
             && tables.iter().all(|t| t.target.table.triggers.is_empty()) =>
         {
-            e.with_kind(ErrorKind::Drift).and(
-            ": another row has taken a value that must be unique, since the plan was made, or a sequence that numbers new \
-             rows is behind the numbers that are there; nothing was written; move such a sequence forward (setval), or make a \
-             new plan and have it reviewed",
-            )
+            let numbers = |t: &Staged| t.target.table.columns.iter().any(|c| c.sequence.is_some());
+            e.with_kind(ErrorKind::Drift).and(if tables.iter().any(numbers) {
+                ": another row has taken a value that must be unique, since the plan was made, or a sequence that numbers new \
+                 rows is behind the numbers that are there; nothing was written; move such a sequence forward (setval), or \
+                 make a new plan and have it reviewed"
+            } else {
+                ": another row has taken a value that must be unique, since the plan was made; nothing was written; make a \
+                 new plan and have it reviewed"
+            })
         }
         _ => e,
     }

@@ -45,7 +45,7 @@ impl Referrer {
     /// What is to be known beside the foreign key.
     pub fn advice(&self) -> &'static str {
         if self.only_marked {
-            "and deletes from that table are only marked: give both tables soft_delete, or neither"
+            "and deletes from that table are only marked: give both tables soft_delete, or neither, for loads to come"
         } else {
             ""
         }

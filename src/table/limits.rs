@@ -278,7 +278,10 @@ impl fmt::Display for Exceeded<'_> {
             write!(f, ", of {} rows", self.rows)?;
         }
         let table = crate::text::escape(self.table);
-        write!(f, "); if that is meant: --max-{word}s {table}={number}")
+        write!(
+            f,
+            "); if that is meant, plan with --max-{word}s {table}={number}"
+        )
     }
 }
 
@@ -400,9 +403,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                "11 rows to update, and at most 10 are allowed (limits: update: 10%, of 100 rows); if that is meant: \
+                "11 rows to update, and at most 10 are allowed (limits: update: 10%, of 100 rows); if that is meant, allow it when the plan is made: \
                  --max-updates lcl=11",
-                "2 rows to delete, and at most 1 is allowed (limits: delete: 1); if that is meant: --max-deletes lcl=2"
+                "2 rows to delete, and at most 1 is allowed (limits: delete: 1); if that is meant, plan with --max-deletes lcl=2"
             ]
         );
     }

@@ -252,7 +252,7 @@ fn what_is_no_file_is_read_within_bounds() {
         std::fs::write(pipe, plan).unwrap();
     });
     let (run, _) = timed(&stage, &["check", "pipe"], &stage.url);
-    run.exits(0).says_all(&["It would apply now"]);
+    run.exits(0).says_all(&["it would apply now"]);
     writer.join().unwrap();
 }
 

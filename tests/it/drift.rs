@@ -97,7 +97,7 @@ fn refused_after(sql: &str, row: &Value) {
     assert!(logged.contains(&line), "{logged}");
     // A new plan knows the new state, and can be applied.
     let plan = world.plan("b");
-    world.check(&plan).ok().says("It would apply now.");
+    world.check(&plan).ok().says("it would apply now, unless");
     world.apply(&plan).ok();
 }
 
@@ -106,7 +106,7 @@ fn refused_after(sql: &str, row: &Value) {
 fn applied_after(sql: &str) -> World {
     let (world, plan) = planned();
     world.sql(sql);
-    world.check(&plan).ok().says("It would apply now.");
+    world.check(&plan).ok().says("it would apply now, unless");
     world
         .apply(&plan)
         .ok()

@@ -223,7 +223,7 @@ fn a_plan_of_every_state_can_be_shown() {
     world
         .loader(&["check", plan.name()])
         .ok()
-        .says("It would apply now.");
+        .says("it would apply now, unless");
     let before = world.show(&plan, &[]);
     world.apply(&plan).ok();
 

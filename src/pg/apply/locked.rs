@@ -98,12 +98,10 @@ impl Locked {
             match session.run(&lock).await {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::Locked => {
-                    return Err(e
-                        .and(format_args!(
-                            ": another apply is running{}",
-                            holder(&session, &key).await
-                        ))
-                        .with_remedy(Remedy::WaitLonger));
+                    return Err(waited(e.and(format_args!(
+                        ": another apply is running{}",
+                        holder(&session, &key).await
+                    ))));
                 }
                 Err(e) => return Err(e),
             }
@@ -210,11 +208,18 @@ pub(super) async fn name_others(session: &Session, tables: &[String], e: Error) 
     if others.is_empty() {
         return e;
     }
-    e.and(format_args!(
+    waited(e.and(format_args!(
         ": also at work on the plan's tables: {}",
         others.join("; ")
-    ))
-    .with_remedy(Remedy::WaitLonger)
+    )))
+}
+
+/// With what to do about it, where it was the time to wait for a lock that ran out, and not that for all of it.
+fn waited(e: Error) -> Error {
+    match e.code() {
+        Some("55P03") => e.with_remedy(Remedy::WaitLonger),
+        _ => e,
+    }
 }
 
 pub(in crate::pg) fn ask_others(tables: &[String]) -> Statement {

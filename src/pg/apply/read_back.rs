@@ -86,7 +86,7 @@ impl Context<'_> {
         };
         Ok(Error::blocked(format!(
             "{}: {wrong} row{} not stored as planned, {example}: a trigger or rule changes what is written ({triggers}); \
-             nothing was written; let the records say what the trigger makes of them, or ignore the column",
+             nothing was written; let the records say what the trigger makes of them, or have the trigger changed",
             staged.target.name,
             if wrong == 1 { " was" } else { "s were" },
         )))

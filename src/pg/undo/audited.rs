@@ -167,7 +167,7 @@ impl Undo<'_> {
             .map(|id| session.name_row(&self.target.name, id))
             .collect();
         Err(Error::blocked(format!(
-            "{}: somebody else changed rows between two loads of this batch, for example {}",
+            "{}: somebody else changed rows between two of these loads, for example {}",
             self.target.name,
             named.join(", ")
         ))
