@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "11 rows to update, and at most 10 are allowed (limits: update: 10%, of 100 rows); if that is meant, allow it when the plan is made: \
+                "11 rows to update, and at most 10 are allowed (limits: update: 10%, of 100 rows); if that is meant, plan with \
                  --max-updates lcl=11",
                 "2 rows to delete, and at most 1 is allowed (limits: delete: 1); if that is meant, plan with --max-deletes lcl=2"
             ]
