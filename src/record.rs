@@ -191,6 +191,8 @@ pub struct Summary {
     pub ops: Vec<Named>,
     /// When the records of envelopes of many were extracted, which may stand behind them.
     pub extracted: Vec<Extracted>,
+    /// Whether it was read as text of another encoding, and could be UTF-8 just as well.
+    pub seems_utf8: bool,
 }
 
 /// A table, a batch or an operation named by an envelope.

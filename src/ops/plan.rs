@@ -33,7 +33,7 @@ use crate::table::target::Target;
 pub(super) use decided::{Decided, LeftOutAt, Place};
 use decided::{keep_decided, leave_out_decided, note_decided};
 use leave_out::{leave_out, note};
-use notes::{complete, notes, of_table, replaced, undated};
+use notes::{complete, notes, of_table, replaced, seem_utf8, undated};
 pub(super) use objects::list;
 use objects::{not_read, sort_objects};
 use order::{marks, order};
@@ -293,6 +293,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 complete(target, missing[number]),
                 request.config.no_columns(name, table),
                 not_read(&hidden, name),
+                seem_utf8(target, &read),
                 reports.notes(name),
                 note(&session, &request.leave_out, target)
                     .into_iter()

@@ -52,6 +52,8 @@ pub struct Read {
     pub words: Vec<Words>,
     /// Fields that are no columns and are not loaded, one a table.
     pub ignored: Vec<Ignored>,
+    /// Objects whose text could be UTF-8 as well as what its table's is, by number.
+    pub seem_utf8: Vec<usize>,
     /// Extraction times that cannot be read, one a table.
     pub unreadable: Vec<Option<Unreadable>>,
 }
@@ -215,6 +217,7 @@ impl<'p> Parser<'p> {
             words: Vec::new(),
             unreadable: Vec::new(),
             ignored: Vec::new(),
+            seem_utf8: Vec::new(),
         };
         let mut unreadable = Vec::new();
         self.far.of = objects.len() as u64;
@@ -261,6 +264,9 @@ impl<'p> Parser<'p> {
             let op = object.deletes.then_some("delete");
             if let Some(d) = summary.disagreement(name, self.batch_id, op) {
                 unreadable.push(format!("{}: {d}", object.key));
+            }
+            if summary.seems_utf8 {
+                read.seem_utf8.push(read.fragments.len());
             }
             read.fragments.push(Fragment {
                 key: object.key.clone(),

@@ -4,6 +4,7 @@ mod decode;
 mod rows;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader};
 
@@ -56,13 +57,12 @@ pub(super) fn read<E>(
     let delivery = &Delivery { csv, ..*delivery };
     match csv.encoding {
         Some(encoding) if encoding.0 != encoding_rs::UTF_8 => {
-            let decoded = BufReader::new(Decoded::new(reader, encoding.0));
-            read_rows(
-                Buffered::new(decoded, delivery.most.record),
-                delimiter,
-                delivery,
-                sink,
-            )
+            let seems_utf8 = Cell::new(false);
+            let decoded = BufReader::new(Decoded::new(reader, encoding.0, &seems_utf8));
+            let window = Buffered::new(decoded, delivery.most.record);
+            let mut summary = read_rows(window, delimiter, delivery, sink)?;
+            summary.seems_utf8 = seems_utf8.get();
+            Ok(summary)
         }
         _ => read_rows(
             Buffered::new(reader, delivery.most.record),

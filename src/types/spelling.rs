@@ -68,10 +68,11 @@ impl Spelling {
             &mut below.null_words,
             &mut below.true_words,
             &mut below.false_words,
-        ] {
-            if let Some(of_all) = of_all {
-                of_all.retain(|word| !said.contains(&word));
-            }
+        ]
+        .into_iter()
+        .flatten()
+        {
+            of_all.retain(|word| !said.contains(&word));
         }
         Spelling {
             formats: own.formats.or(below.formats),

@@ -286,3 +286,27 @@ fn numbers_and_dates_of_a_workbook_are_spelled_by_no_setting() {
         ["(1,48.05,2024-01-05)", "(2,48.05,2024-01-06)"]
     );
 }
+
+#[test]
+fn a_file_that_seems_to_be_utf_8_is_told() {
+    for (bytes, told) in [
+        ("id,v\n1,nüchtern\n".as_bytes(), true),
+        (b"id,v\n1,n\xfcchtern\n", false),
+        (b"id,v\n1,n\xc3\xbc\xfcchtern\n", false),
+        (b"id,v\n1,plain\n", false),
+        (b"id,v\n1,cut\xc3", false),
+    ] {
+        let world = World::new(
+            "CREATE TABLE t (id int PRIMARY KEY, v text)",
+            "t: {natural_key: [id], csv: {encoding: windows-1252}}",
+        );
+        world.deliver("b", "t/1.csv", bytes);
+        let plan = world.plan("b");
+        assert_eq!(
+            plan.text.contains("t/1.csv is read as windows-1252, as `csv: {encoding: …}` says, and seems to be UTF-8"),
+            told,
+            "{}",
+            plan.text
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! What a reviewer should know about a table beyond its entries.
 
+use crate::ops::read::Read;
 use crate::ops::targets::unguarded;
 use crate::pg::plan::stage::Missing;
 use crate::plan::Fragment;
@@ -151,6 +152,23 @@ fn without_records(name: &str, fragments: &[Fragment]) -> Vec<String> {
             rest.len()
         )],
     }
+}
+
+/// That fragments may have been read with other letters than they were written with.
+pub(super) fn seem_utf8(target: &Target, read: &Read) -> Vec<String> {
+    let fragments = read.seem_utf8.iter().filter_map(|n| read.fragments.get(*n));
+    let mut keys = fragments.filter(|f| f.table == target.name).map(|f| &f.key);
+    let Some((first, encoding)) = keys.next().zip(target.config.csv.encoding) else {
+        return Vec::new();
+    };
+    let more = match keys.count() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    vec![format!(
+        "{first} is read as {}, as `csv: {{encoding: …}}` says, and seems to be UTF-8{more}: look at letters that are not ASCII",
+        encoding.0.name()
+    )]
 }
 
 /// What its definition and its configuration mean for a review.

@@ -1,13 +1,15 @@
 //! Text in another encoding than UTF-8.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 
-use encoding_rs::{Decoder, DecoderResult, Encoding};
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 
 /// A reader of the UTF-8 of what `reader` has in another encoding.
-pub(super) struct Decoded<R> {
+pub(super) struct Decoded<'a, R> {
     reader: R,
     decoder: Decoder,
+    as_utf8: AsUtf8<'a>,
     /// Decoded, and not yet read.
     text: Vec<u8>,
     read: usize,
@@ -16,9 +18,43 @@ pub(super) struct Decoded<R> {
     ended: bool,
 }
 
-impl<R: BufRead> Decoded<R> {
-    pub(super) fn new(reader: R, encoding: &'static Encoding) -> Self {
+/// Whether bytes that are read as letters of one byte each could be UTF-8, as those of other files hardly ever can.
+struct AsUtf8<'a> {
+    decoder: Option<Decoder>,
+    scratch: Vec<u8>,
+    is_ascii: bool,
+    /// Where that is told, when all is read.
+    seems: &'a Cell<bool>,
+}
+
+impl AsUtf8<'_> {
+    fn take(&mut self, bytes: &[u8], last: bool) {
+        let Some(decoder) = &mut self.decoder else {
+            return;
+        };
+        self.is_ascii &= bytes.is_ascii();
+        let room = decoder.max_utf8_buffer_length(bytes.len());
+        self.scratch.resize(room.unwrap_or(4 * bytes.len()), 0);
+        let (_, _, _, wrong) = decoder.decode_to_utf8(bytes, &mut self.scratch, last);
+        if wrong {
+            self.decoder = None;
+        } else if last {
+            self.seems.set(!self.is_ascii);
+        }
+    }
+}
+
+impl<'a, R: BufRead> Decoded<'a, R> {
+    /// `seems_utf8` is told whether it may be UTF-8 just as well.
+    pub(super) fn new(reader: R, encoding: &'static Encoding, seems_utf8: &'a Cell<bool>) -> Self {
+        let is_single_byte = encoding.is_single_byte();
         Self {
+            as_utf8: AsUtf8 {
+                decoder: is_single_byte.then(|| UTF_8.new_decoder_without_bom_handling()),
+                scratch: Vec::new(),
+                is_ascii: true,
+                seems: seems_utf8,
+            },
             reader,
             decoder: encoding.new_decoder_with_bom_removal(),
             text: Vec::new(),
@@ -52,6 +88,7 @@ impl<R: BufRead> Decoded<R> {
             self.decoder
                 .decode_to_utf8_without_replacement(bytes, &mut self.text, last);
         self.text.truncate(written);
+        self.as_utf8.take(&bytes[..taken], last);
         self.read = 0;
         self.position += taken as u64;
         self.reader.consume(taken);
@@ -70,7 +107,7 @@ impl<R: BufRead> Decoded<R> {
     }
 }
 
-impl<R: BufRead> Read for Decoded<R> {
+impl<R: BufRead> Read for Decoded<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.read == self.text.len() && !self.ended {
             self.fill()?;
