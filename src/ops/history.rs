@@ -140,12 +140,18 @@ pub async fn audit(
                 .iter()
                 .find(|a| Some(&a.application) == row.application.as_ref())
                 .and_then(|a| {
-                    let in_part = |by: &&String| {
-                        let (table, id) = (row.table.clone(), row.record_id.clone());
-                        undone.contains(&((*by).clone(), table, id))
-                    };
-                    let in_part = || a.undone_in_part_by.iter().find(in_part).cloned();
-                    a.undone_by.clone().or_else(in_part)
+                    // What a rollback in part undid is undone by it, whoever undid the rest.
+                    let mut in_part = in_part(&applications);
+                    let of_row = in_part.find(|by| {
+                        let row = (
+                            by.application.clone(),
+                            row.table.clone(),
+                            row.record_id.clone(),
+                        );
+                        by.undoes_in_part.contains(&a.application) && undone.contains(&row)
+                    });
+                    let of_row = of_row.map(|by| by.application.clone());
+                    of_row.or_else(|| a.undone_by.clone())
                 }),
             changed_at: row.changed_at,
             changed_by: row.changed_by,
@@ -163,6 +169,12 @@ pub async fn audit(
 /// The rows that rollbacks in part undid: by which, of which table, and their names.
 type UndoneInPart = BTreeSet<(String, String, String)>;
 
+/// The rollbacks in part that are in effect.
+fn in_part(applications: &[Application]) -> impl Iterator<Item = &Application> {
+    let in_effect = applications.iter().filter(|a| a.undone_by.is_none());
+    in_effect.filter(|a| !a.undoes_in_part.is_empty())
+}
+
 /// Those of `rows`.
 async fn undone_rows(
     session: &Session,
@@ -170,17 +182,10 @@ async fn undone_rows(
     applications: &[Application],
     rows: &[audit::AuditRow],
 ) -> Result<UndoneInPart> {
-    let by: BTreeSet<&String> = applications
-        .iter()
-        .flat_map(|a| &a.undone_in_part_by)
-        .collect();
     let mut undone = UndoneInPart::new();
-    if by.is_empty() {
-        return Ok(undone);
-    }
     let record_ids: BTreeSet<&String> = rows.iter().map(|row| &row.record_id).collect();
     let record_ids: Vec<String> = record_ids.into_iter().cloned().collect();
-    for by in by {
+    for by in in_part(applications).map(|by| &by.application) {
         let of = audit::Filter {
             application: Some(by),
             record_ids: &record_ids,

@@ -145,6 +145,39 @@ fn some_rows_are_undone_and_a_later_rollback_takes_the_rest() {
     stage.apply_again("b.json").exits(0);
 }
 
+#[test]
+fn who_undid_a_row_is_told_of_each() {
+    let stage = loaded();
+    roll_back(&stage, &["--table", "child", "--key", r#"["c", 1]"#]).exits(0);
+    let first = application(&stage, "rollback");
+    roll_back(&stage, &["--table", "child"]).exits(0);
+    let second = application(&stage, "rollback");
+    roll_back(&stage, &[]).exits(0);
+    let rest = application(&stage, "rollback");
+    let audit = stage.loader(&["audit", "--json"]).exits(0).stdout;
+    let audit: serde_json::Value = serde_json::from_str(&audit).unwrap();
+    let changes = audit["changes"]
+        .as_array()
+        .unwrap_or_else(|| audit.as_array().unwrap());
+    let mut of_load = 0;
+    for change in changes
+        .iter()
+        .filter(|c| c["operation"] == "INSERT" && c["batch_id"] == "b")
+    {
+        let by = match (
+            change["table"].as_str().unwrap(),
+            change["key"].as_str().unwrap(),
+        ) {
+            ("child", r#"["c","1"]"#) => &first,
+            ("child", _) => &second,
+            _ => &rest,
+        };
+        assert_eq!(change["undone_by"].as_str(), Some(by.as_str()), "{change}");
+        of_load += 1;
+    }
+    assert_eq!(of_load, 5, "{audit}");
+}
+
 fn hash(stage: &Stage) -> String {
     let text = std::fs::read_to_string(stage.path("b.json")).unwrap();
     let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
