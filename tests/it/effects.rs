@@ -387,3 +387,43 @@ fn a_key_that_a_trigger_changes_is_named_as_what_it_is() {
             .says("t: 2 rows were not stored as planned, which are not found by their natural key")
     });
 }
+
+/// What never changes is not changed by a trigger either, behind the plan's back; other columns are the trigger's.
+#[test]
+fn a_trigger_that_changes_an_immutable_column_is_refused() {
+    for (when, refused) in [
+        ("BEFORE INSERT OR UPDATE", true),
+        ("AFTER UPDATE", true),
+        ("BEFORE INSERT", false),
+    ] {
+        let body = if when.starts_with("AFTER") {
+            "UPDATE t SET n = 7 WHERE id = NEW.id AND n <> 7; RETURN NULL;"
+        } else {
+            "NEW.n := 7; RETURN NEW;"
+        };
+        let world = world(&trigger(when, body));
+        for (fields, refused) in [("[n]", refused), ("[]", false)] {
+            world.configure(&format!(
+                "t: {{natural_key: [id], immutable_fields: {fields}, allow_side_effects: [t]}}"
+            ));
+            let plan = world.plan("b");
+            if refused {
+                world.writes_only_a_failure(|| {
+                    world
+                        .apply(&plan)
+                        .exits(4)
+                        .says(
+                            "a trigger (meddler) changed what immutable_fields says never changes",
+                        )
+                        .says("n of the row 1; nothing was written")
+                });
+            } else {
+                world.apply(&plan).ok();
+                is_loaded(&world);
+                world
+                    .loader(&["rollback", "--batch-id", "b", "--force"])
+                    .ok();
+            }
+        }
+    }
+}

@@ -13,6 +13,7 @@ use crate::sql::{Ident, Literal, Statement, Values, all, list};
 use crate::table::mark::Mark;
 use crate::table::row::{record_id, same_bytes};
 use crate::table::schema::Column;
+use crate::table::target::Target;
 
 /// More sets of columns than these are told apart row by row.
 const FEW_SETS: usize = 64;
@@ -34,10 +35,30 @@ impl Context<'_> {
         } else {
             self.session.count(&staged.count_right()?).await?
         };
-        if right == expected {
-            return Ok(());
+        if right != expected {
+            return Err(self.wrong(staged, expected.saturating_sub(right)).await?);
         }
-        Err(self.wrong(staged, expected.saturating_sub(right)).await?)
+        self.check_immutable(staged).await
+    }
+
+    /// That no trigger changed what is never to change, and what the plan does not show.
+    async fn check_immutable(&self, staged: &Staged) -> Result<()> {
+        let Some(changed) = staged.immutable_changed()? else {
+            return Ok(());
+        };
+        let rows = self.session.rows(&changed).await?;
+        let Some(row) = rows.first() else {
+            return Ok(());
+        };
+        Err(Error::blocked(format!(
+            "{}: a trigger ({}) changed what immutable_fields says never changes, and the plan does not show: {} of the row {}{}; \
+             nothing was written; have the trigger changed, or take the column out of immutable_fields and make a new plan",
+            staged.target.name,
+            staged.target.table.triggers.join(", "),
+            row.text(1)?,
+            self.session.name_row(&staged.target.name, row.text(0)?),
+            if rows.len() > 1 { " and others" } else { "" },
+        )))
     }
 
     /// Reads back once more, when something of somebody else's ran since: what was written must still
@@ -55,6 +76,7 @@ impl Context<'_> {
             if right != expected {
                 return Err(self.wrong(staged, expected.saturating_sub(right)).await?);
             }
+            self.check_immutable(staged).await?;
         }
         if staged.rows.delete > staged.rows.mark {
             let again = self.session.count(&staged.count_there_again()).await?;
@@ -148,6 +170,41 @@ impl Staged {
             self.written_rows(&fits)?
         );
         Ok(Statement::new(self.doing_read_back(), sql))
+    }
+
+    /// Some updated rows of which a trigger changed an immutable column, and which columns; `None` where there
+    /// is no trigger that could.
+    fn immutable_changed(&self) -> Result<Option<Statement>> {
+        let Target { table, config, .. } = &self.target;
+        let written = self.written()?;
+        let immutable = config
+            .immutable_fields
+            .iter()
+            .filter_map(|c| table.column(c));
+        let kept = immutable.filter(|c| !c.generated && !written.contains(c));
+        let changed: Vec<String> = kept
+            .map(|c| {
+                let (name, now) = (Literal(&c.name), c.text("t"));
+                format!(
+                    "CASE WHEN {now} IS DISTINCT FROM (b.image ->> {name}) THEN {name}::text END"
+                )
+            })
+            .collect();
+        if table.triggers.is_empty() || changed.is_empty() || self.rows.update == 0 {
+            return Ok(None);
+        }
+        let fits = self.fits()?;
+        let sql = format!(
+            "SELECT * FROM (SELECT {id} AS id, pg_catalog.concat_ws(', ', {changed}) AS changed \
+               FROM {written} JOIN {versions} b ON b._n = s._n WHERE s._a = {update} ORDER BY s._n) x \
+             WHERE changed <> '' LIMIT 2",
+            id = self.target.record_id("t"),
+            changed = list(changed),
+            written = self.written_rows(&fits)?,
+            versions = self.versions(),
+            update = Fate::Update,
+        );
+        Ok(Some(Statement::new(self.doing_read_back(), sql)))
     }
 
     /// How many of the rows that were deleted are there.
