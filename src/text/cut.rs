@@ -91,6 +91,13 @@ pub fn differences(old: &str, new: &str, widest: usize) -> (Vec<Difference>, usi
             .collect(),
     };
     let more = found.len().saturating_sub(DIFFERENCES);
+    if more > 0 {
+        // What was another value before says more than what is new, and what stands near the top than what is deep in it.
+        found.sort_by_key(|d| {
+            let depth = d.path.matches(['.', '[']).count();
+            (d.old.is_none() || d.new.is_none(), depth)
+        });
+    }
     found.truncate(DIFFERENCES);
     (found, more)
 }
@@ -282,6 +289,22 @@ mod tests {
         let json = |word: &str| format!(r#"{{"meta": {{"consent": "{word}"}}, "text": "{far}"}}"#);
         let shown = quoted_pair(Some(&json("NO")), Some(&json("YES")));
         assert_eq!(shown, "meta.consent: \"NO\" → \"YES\"");
+        // Among many new values, the one that changes.
+        let answers: Vec<String> = (0..60).map(|n| format!(r#""q{n}": {n}"#)).collect();
+        let json = |answers: &str, word: &str| {
+            format!(
+                r#"{{"answers": {{{answers}}}, "text": "{far}", "z": {{"consent": "{word}"}}}}"#
+            )
+        };
+        let shown = quoted_pair(
+            Some(&json("", "NO")),
+            Some(&json(&answers.join(", "), "YES")),
+        );
+        assert!(
+            shown.starts_with("z.consent: \"NO\" → \"YES\"; answers.")
+                && shown.ends_with("and 49 more differences"),
+            "{shown}"
+        );
     }
 
     #[test]
