@@ -106,7 +106,7 @@ impl Model {
         composed.retain(|key, both| rows.contains(key) && (both.0.is_some() || both.1.is_some()));
         // Where everything is undone, what comes and goes again counts too.
         match broken.iter().any(|key| all || composed.contains_key(key)) {
-            true => Err("between two loads"),
+            true => Err("between two of these loads"),
             false => Ok(composed),
         }
     }

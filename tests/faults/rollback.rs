@@ -485,7 +485,7 @@ fn refuses_where_somebody_else_wrote_between_two_loads() {
     stage
         .roll_back("b")
         .exits(4)
-        .says_all(&["between two loads", "2"]);
+        .says_all(&["between two of these loads", "2"]);
     assert_eq!(stage.state(), now);
 }
 

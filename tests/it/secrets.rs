@@ -361,7 +361,7 @@ fn nor_does_a_rollback_of_several_loads() {
     load("canary-two@x");
     hunt.run(&["rollback", "--batch-id", "d", "--force"])
         .exits(4)
-        .says("between two loads")
+        .says("between two of these loads")
         .says("•••");
 }
 
