@@ -114,9 +114,41 @@ pub struct TablePlan {
 }
 
 impl TablePlan {
-    /// What a reviewer should know beyond its entries, a sentence each.
-    pub fn notes(&self) -> Vec<String> {
-        [self.warnings.clone(), self.passed_over.words()].concat()
+    /// What a reviewer should know beyond its entries in a plan of this kind, a sentence each.
+    pub fn notes(&self, kind: Kind) -> Vec<String> {
+        let mut notes = [self.warnings.clone(), self.passed_over.words()].concat();
+        notes.extend(self.also_set(kind));
+        notes.extend(self.also_changed());
+        notes
+    }
+
+    /// What applying sets in each row beside what its entry shows.
+    fn also_set(&self, kind: Kind) -> Option<String> {
+        let writes = self.counts.insert + self.counts.update > 0;
+        let stamps = self.config.stamps().map(|(column, stamp)| {
+            let what = match stamp {
+                Stamp::Now => "the time",
+                Stamp::Actor => "who applies",
+                Stamp::BatchId => "the batch id",
+            };
+            format!("{column} ({what})")
+        });
+        let stamps: Vec<String> = stamps.collect();
+        // A rollback puts back what they were.
+        let sets = writes && kind == Kind::Load && !stamps.is_empty();
+        sets.then(|| format!("each row that is written also gets {}", stamps.join(", ")))
+    }
+
+    /// Other tables whose rows may change, though no entry shows it.
+    fn also_changed(&self) -> Option<String> {
+        let tables = &self.config.allow_side_effects;
+        let may = self.counts.changes() > 0 && !tables.is_empty();
+        may.then(|| {
+            format!(
+                "its triggers and foreign keys may also change rows of {} (allow_side_effects), which no entry shows",
+                tables.join(", ")
+            )
+        })
     }
 
     /// The limits that its changes exceed.

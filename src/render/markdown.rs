@@ -131,7 +131,7 @@ fn head(plan: &PlanFile) -> String {
     let notes = header
         .tables
         .iter()
-        .flat_map(|t| t.notes().into_iter().map(move |w| (t, w)));
+        .flat_map(|t| t.notes(header.kind).into_iter().map(move |w| (t, w)));
     for (i, (table, warning)) in notes.enumerate().take(20) {
         let gap = if i == 0 { "\n" } else { "" };
         text += &format!(

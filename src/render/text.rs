@@ -89,7 +89,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, style: Style, out: &mut impl Write
 pub fn summed(plan: &PlanFile, style: Style, out: &mut impl Write) -> Result<()> {
     head(plan, style, out).map_err(failed)?;
     for table in &plan.header.tables {
-        writeln!(out, "{}", title(table, style)).map_err(failed)?;
+        writeln!(out, "{}", title(table, plan.header.kind, style)).map_err(failed)?;
     }
     tail(&plan.header, out).map_err(failed)
 }
@@ -112,7 +112,7 @@ pub fn selection(
         if !filter.of_table(&table.table) {
             continue;
         }
-        let mut text = title(table, style);
+        let mut text = title(table, plan.header.kind, style);
         if let Some(found) = selection.groups.table(&table.table) {
             text += &groups::groups(found, &plan.header, filter.limit, style);
         }
@@ -167,7 +167,7 @@ fn all(
             let found = found.table(&entry.table);
             let found = found.map(|g| groups::groups(g, header, filter.limit, style));
             let found = found.unwrap_or_default();
-            write!(out, "{}{found}{columns}", title(table, style)).map_err(failed)?;
+            write!(out, "{}{found}{columns}", title(table, header.kind, style)).map_err(failed)?;
             current = Some(entry.table.clone());
         }
         mask.entry(&mut entry);
@@ -289,7 +289,7 @@ fn of_counts(rows: Builder) -> String {
     table.to_string()
 }
 
-fn title(table: &TablePlan, style: Style) -> String {
+fn title(table: &TablePlan, kind: Kind, style: Style) -> String {
     let mut text = String::new();
     let name = style.paint("1", &fit(&table.table, style.width));
     wrap(
@@ -299,7 +299,7 @@ fn title(table: &TablePlan, style: Style) -> String {
         4,
         style.width,
     );
-    for warning in &table.notes() {
+    for warning in &table.notes(kind) {
         wrap(
             &mut text,
             "  ",

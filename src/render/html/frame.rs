@@ -42,7 +42,7 @@ pub fn overview(header: &Header) -> Markup {
                             }
                         }
                     }
-                    @for warning in &table.notes() {
+                    @for warning in &table.notes(header.kind) {
                         tr.note { td colspan="7" { "Note: " (escape(warning)) } }
                     }
                 } }

@@ -135,7 +135,7 @@ fn facts(plan: &PlanFile) -> Vec<[String; 3]> {
         );
         let name = escape(&table.table);
         facts.push(fact(&format!("table {name}"), &counts, ""));
-        for note in table.notes() {
+        for note in table.notes(header.kind) {
             facts.push(fact(&format!("note on {name}"), &escape(&note), ""));
         }
     }
