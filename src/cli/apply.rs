@@ -211,8 +211,9 @@ fn tell(settings: &Settings, header: &Header, applied: &Applied, started: Instan
         }
         Applied::Already(before) => {
             say(format!(
-                "Applied already at {} by {} (application {}). Nothing was written.",
-                before.applied_at, before.actor, before.application
+                "Applied already at {} by {} (application {}). Nothing was written. Where others took its rows away since, \
+                 `--again {}` applies it once more.",
+                before.applied_at, before.actor, before.application, before.application
             ));
         }
     }

@@ -65,7 +65,7 @@ impl Approval {
         }
         // Who is asked must know what became of the plan.
         let before = ops::applied_before(plan, request).await?;
-        if before.as_ref().is_some_and(Latest::in_effect) {
+        if self.again.is_none() && before.as_ref().is_some_and(Latest::in_effect) {
             return Ok(None); // there is nothing to approve
         }
         if !attended() {

@@ -104,7 +104,13 @@ pub async fn attempt(
     let before = applied_before(session, file).await?;
     not_in_part(before.as_ref())?;
     match before {
-        Some(before) if before.in_effect() => return Ok(Attempt::Already(before.application)),
+        // Others may have taken its rows away: whoever names it means that, and its rows are compared as ever.
+        Some(before)
+            if before.in_effect()
+                && options.again.as_ref() != Some(&before.application.application) =>
+        {
+            return Ok(Attempt::Already(before.application));
+        }
         before if !options.dry_run => covers(options.again.as_deref(), before.as_ref())?,
         _ => {}
     }

@@ -278,10 +278,7 @@ impl fmt::Display for Exceeded<'_> {
             write!(f, ", of {} rows", self.rows)?;
         }
         let table = crate::text::escape(self.table);
-        write!(
-            f,
-            "); if meant, plan with --max-{word}s {table}={number}"
-        )
+        write!(f, "); if meant, plan with --max-{word}s {table}={number}")
     }
 }
 

@@ -272,6 +272,32 @@ fn a_table_that_has_other_columns_since_is_put_back_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_deleted_row_is_not_put_back_without_the_values_of_a_column_that_is_gone() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, w text); INSERT INTO t VALUES ('a', 'one', NULL), ('b', 'two', NULL)",
+        "t: {natural_key: [k], limits: {delete: 5}}",
+    );
+    stage.deliver(
+        "b",
+        &[("t/1.json", r#"{"op": "delete", "data": {"k": "a"}}"#)],
+    );
+    stage.load("b");
+    for (other, back) in [("v", false), ("w", true)] {
+        stage.sql(&format!("ALTER TABLE t RENAME {other} TO other"));
+        if back {
+            stage.roll_back("b").exits(0).says_all(&["1 inserted"]);
+        } else {
+            stage
+                .roll_back("b")
+                .exits(4)
+                .says_all(&["values of the column v", "no more", "audit"]);
+        }
+        stage.sql(&format!("ALTER TABLE t RENAME other TO {other}"));
+    }
+    assert_eq!(stage.data(), "t (a,one,)\nt (b,two,)");
+}
+
+#[test]
 fn a_column_that_came_between_two_loads_is_looked_at_row_by_row() {
     let stage = Stage::new(
         "CREATE TABLE t (k text PRIMARY KEY, v text)",

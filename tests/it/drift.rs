@@ -464,3 +464,59 @@ fn a_unique_value_that_another_row_took_since_is_drift() {
         world.apply(&plan).ok();
     }
 }
+
+/// Where no index makes a key unique, a second row with it that came since the plan is drift.
+#[test]
+fn a_second_row_with_a_key_is_drift() {
+    for (second, change) in [
+        ("(1, 'dup')", r#"{"id": 1, "v": "u"}"#),
+        ("(1, 'x')", r#"{"id": 1, "v": "u"}"#),
+        ("(1, 'u')", r#"{"id": 1, "v": "u"}"#),
+        ("(1, 'dup')", r#"{"op": "delete", "data": {"id": 1}}"#),
+    ] {
+        let world = World::new(
+            "CREATE TABLE t (id int, v text); INSERT INTO t VALUES (1, 'x')",
+            "t: {natural_key: [id], limits: {delete: 5}}",
+        );
+        world.deliver("b", "t/1.json", change);
+        let plan = world.plan("b");
+        world.sql(&format!("INSERT INTO t VALUES {second}"));
+        world
+            .writes_only_a_failure(|| world.apply(&plan).exits(3))
+            .says("further rows with the natural key")
+            .says("1; nothing was written");
+    }
+}
+
+/// What others took away is loaded again by who names the application.
+#[test]
+fn a_plan_whose_rows_others_took_away_is_applied_once_more() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (2, 'old')",
+        "t: {natural_key: [id]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "v": "b"}, {"id": 2, "v": "b"}]"#,
+    );
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    let application = &world.rows("SELECT application FROM loader_ledger")[0];
+    world
+        .apply(&plan)
+        .ok()
+        .says("Applied already")
+        .says(&format!("`--again {application}` applies it once more"));
+    // Its rows are there: they are not as the plan saw them.
+    world
+        .apply_with(&plan, &["--again", application, "--approve", &plan.hash()])
+        .exits(3);
+    world.sql("DELETE FROM t WHERE id = 1; UPDATE t SET v = 'old'");
+    world
+        .apply_with(&plan, &["--again", application, "--approve", &plan.hash()])
+        .ok()
+        .says("1 inserted, 1 updated");
+    assert_eq!(world.rows("SELECT id, v FROM t ORDER BY 1"), ["1|b", "2|b"]);
+}

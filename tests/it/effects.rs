@@ -427,3 +427,36 @@ fn a_trigger_that_changes_an_immutable_column_is_refused() {
         }
     }
 }
+
+/// The triggers of partitions and of inheriting tables are the table's, too.
+#[test]
+fn triggers_below_a_table_are_noted_and_part_of_its_definition() {
+    for below in [
+        "CREATE TABLE t (id int PRIMARY KEY, v text, n int DEFAULT 0) PARTITION BY RANGE (id); \
+         CREATE TABLE part PARTITION OF t FOR VALUES FROM (0) TO (100); INSERT INTO t VALUES (1, 'old');",
+        "CREATE TABLE t (id int PRIMARY KEY, v text, n int DEFAULT 0); \
+         CREATE TABLE part (PRIMARY KEY (id)) INHERITS (t); INSERT INTO part VALUES (1, 'old');",
+    ] {
+        let function = "CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN NEW.n := 7; RETURN NEW; END $f$;";
+        let trigger =
+            "CREATE TRIGGER meddler BEFORE UPDATE ON part FOR EACH ROW EXECUTE FUNCTION act()";
+        let world = World::new(&format!("{below} {function}"), "t: {natural_key: [id]}");
+        world.deliver("b", "t/1.json", r#"[{"id": 1, "v": "new"}]"#);
+        let plan = world.plan("b");
+        world.sql(trigger);
+        world.apply(&plan).exits(6).says("definition");
+        let plan = world.plan("b");
+        assert!(
+            plan.text
+                .contains("its triggers run when this is applied: meddler"),
+            "{}",
+            plan.text
+        );
+        world.apply(&plan).ok();
+        assert_eq!(world.rows("SELECT id, v, n FROM t"), ["1|new|7"]);
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(world.rows("SELECT id, v FROM t"), ["1|old"]);
+    }
+}

@@ -624,3 +624,62 @@ fn what_only_a_partition_demands_is_demanded_of_its_rows() {
         .loader(&["rollback", "--batch-id", "b", "--force"])
         .ok();
 }
+
+#[test]
+fn what_a_generated_column_must_hold_is_foreseen() {
+    let (found, plan) = clean_or_not(
+        "CREATE TABLE t (id int PRIMARY KEY, first text, last text, \
+           whole text GENERATED ALWAYS AS (first || ' ' || last) STORED NOT NULL)",
+        "",
+        "id,first,last\n1,Ada,\n2,Ada,L\n",
+    );
+    assert_eq!(found, ["! t id=1: check_failed reject"]);
+    assert!(plan.contains("NOT NULL of whole"), "{plan}");
+}
+
+#[test]
+fn a_hash_of_a_domains_values_is_left_to_the_server() {
+    let (found, _) = clean_or_not(
+        "CREATE DOMAIN code AS text; CREATE TABLE t (id int, g code, PRIMARY KEY (id, g)) PARTITION BY HASH (g); \
+         CREATE TABLE t_0 PARTITION OF t FOR VALUES WITH (MODULUS 2, REMAINDER 0); \
+         CREATE TABLE t_1 PARTITION OF t FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        "",
+        "id,g\n1,a\n2,b\n",
+    );
+    assert_eq!(found, [""; 0]);
+}
+
+/// The violations of a batch of `t`, whose other records are loaded, and the plan.
+fn clean_or_not(schema: &str, settings: &str, csv: &str) -> (Vec<String>, String) {
+    let world = World::new(
+        schema,
+        &format!("t: {{natural_key: [id], on_invalid: reject{settings}}}"),
+    );
+    world.deliver("b", "t.csv", csv);
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    let mut lines = plan.lines();
+    lines.retain(|line| line.starts_with('!'));
+    (lines, plan.text.clone())
+}
+
+/// A sequence need not be the column's own: what its default draws from is moved behind given numbers.
+#[test]
+fn a_sequence_that_belongs_to_nobody_is_moved_too() {
+    let world = World::new(
+        "CREATE SEQUENCE s; CREATE TABLE t (id int PRIMARY KEY DEFAULT nextval('s'), v text)",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver("b", "t.csv", "id,v\n1,a\n2,b\n");
+    let plan = world.plan("b");
+    assert!(
+        plan.text.contains("id is given, which the sequence"),
+        "{}",
+        plan.text
+    );
+    world.apply(&plan).ok();
+    world.sql("INSERT INTO t (v) VALUES ('next')");
+    world.configure("t: {natural_key: [id], given_numbers: refuse, on_invalid: reject}");
+    world.deliver("c", "t.csv", "id,v\n9,a\n");
+    assert_eq!(world.plan("c").count("violation"), 1);
+}

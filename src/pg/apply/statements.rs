@@ -109,6 +109,7 @@ fn locking() {
             table.lock(),
             table.count_misstated(),
             table.misstated(),
+            table.found_several(),
         ]);
     }
     statements.push(ask_others(&["public.samples".into()]));

@@ -9,6 +9,10 @@ SELECT k.conname::text, 'c', pg_catalog.format('(%I IS DISTINCT FROM NULL)', a.a
   FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
   WHERE k.conrelid = $1::pg_catalog.oid AND k.contype = 'n' AND NOT k.convalidated
 UNION ALL
+SELECT pg_catalog.format('NOT NULL of %s', a.attname), 'c', pg_catalog.format('(%I IS DISTINCT FROM NULL)', a.attname), ARRAY[a.attnum]
+  FROM pg_catalog.pg_attribute a
+  WHERE a.attrelid = $1::pg_catalog.oid AND a.attnum > 0 AND a.attnotnull AND a.attgenerated <> '' AND NOT a.attisdropped
+UNION ALL
 SELECT pg_catalog.format('%s of %s', k.conname, p.relname), 'c',
     pg_catalog.format('((%s) IS NOT TRUE OR (%s))', p.bounds, pg_catalog.pg_get_expr(k.conbin, k.conrelid)),
     CASE WHEN 0 >= ANY (k.conkey) THEN '{0}'::int2[] ELSE '{}' END

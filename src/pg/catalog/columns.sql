@@ -24,10 +24,15 @@ SELECT a.attnum, a.attname::text,
     WHERE c.opcdefault AND c.opcintype = b.oid),
   CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
   a.atttypid, a.atttypmod,
-  (SELECT ARRAY[n.nspname::text, s.relname::text] FROM pg_catalog.pg_depend o
-    JOIN pg_catalog.pg_class s ON s.oid = o.objid AND s.relkind = 'S' JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
-    WHERE o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-      AND o.refobjid = a.attrelid AND o.refobjsubid = a.attnum AND o.deptype IN ('a', 'i') ORDER BY s.oid LIMIT 1),
+  -- The sequence that is the column's own, else one of which its default draws.
+  coalesce((SELECT ARRAY[n.nspname::text, s.relname::text] FROM pg_catalog.pg_depend o
+      JOIN pg_catalog.pg_class s ON s.oid = o.objid AND s.relkind = 'S' JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+      WHERE o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        AND o.refobjid = a.attrelid AND o.refobjsubid = a.attnum AND o.deptype IN ('a', 'i') ORDER BY s.oid LIMIT 1),
+    (SELECT ARRAY[n.nspname::text, s.relname::text] FROM pg_catalog.pg_depend o
+      JOIN pg_catalog.pg_class s ON s.oid = o.refobjid AND s.relkind = 'S' JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+      WHERE o.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND o.objid = d.oid
+        AND o.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass ORDER BY s.oid LIMIT 1)),
   -- Until version 14 the column depends on them, from then on its expression does.
   ARRAY(SELECT DISTINCT o.refobjsubid::int2 FROM pg_catalog.pg_depend o
     WHERE a.attgenerated <> '' AND (o.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND o.objid = d.oid

@@ -1,5 +1,8 @@
 -- Everything that decides what a write to the table does, one line each, in an order that does not depend on object ids.
 -- $1: the table's object id.
+WITH RECURSIVE below(oid) AS (
+  SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = $1::pg_catalog.oid
+  UNION SELECT i.inhrelid FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid)
 SELECT pg_catalog.array_agg(line ORDER BY line COLLATE "C") FROM (
   SELECT pg_catalog.concat_ws(' ', 'table', c.relkind, c.relrowsecurity, c.relforcerowsecurity, c.relpersistence)
     FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid
@@ -29,6 +32,20 @@ SELECT pg_catalog.array_agg(line ORDER BY line COLLATE "C") FROM (
     pg_catalog.md5(p.prosrc), pg_catalog.array_to_string(p.proconfig, ','))
     FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
     WHERE g.tgrelid = $1::pg_catalog.oid AND NOT g.tgisinternal
+  UNION ALL
+  SELECT pg_catalog.concat_ws(' ', 'below', c.oid::pg_catalog.regclass, 'trigger', g.tgenabled, pg_catalog.pg_get_triggerdef(g.oid),
+    pg_catalog.md5(p.prosrc), pg_catalog.array_to_string(p.proconfig, ','))
+    FROM below b JOIN pg_catalog.pg_class c ON c.oid = b.oid JOIN pg_catalog.pg_trigger g ON g.tgrelid = b.oid
+    JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid WHERE NOT g.tgisinternal AND g.tgparentid = 0
+  UNION ALL
+  SELECT pg_catalog.concat_ws(' ', 'below', c.oid::pg_catalog.regclass, 'constraint', pg_catalog.quote_ident(k.conname),
+    pg_catalog.pg_get_constraintdef(k.oid), k.condeferrable, k.condeferred, k.convalidated)
+    FROM below b JOIN pg_catalog.pg_class c ON c.oid = b.oid JOIN pg_catalog.pg_constraint k ON k.conrelid = b.oid
+    WHERE k.contype NOT IN ('n', 't') AND k.conparentid = 0 AND k.coninhcount = 0
+  UNION ALL
+  SELECT pg_catalog.concat_ws(' ', 'below', c.oid::pg_catalog.regclass, 'index', pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid, i.indimmediate)
+    FROM below b JOIN pg_catalog.pg_class c ON c.oid = b.oid JOIN pg_catalog.pg_index i ON i.indrelid = b.oid
+    JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid WHERE i.indisunique AND NOT x.relispartition
   UNION ALL
   SELECT pg_catalog.concat_ws(' ', 'rule', pg_catalog.pg_get_ruledef(r.oid))
     FROM pg_catalog.pg_rewrite r WHERE r.ev_class = $1::pg_catalog.oid

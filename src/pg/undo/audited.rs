@@ -116,7 +116,7 @@ impl Undo<'_> {
         for column in &gone {
             if session.holds(&self.has_changed(column)).await? {
                 return Err(Error::blocked(format!(
-                    "{}: the load changed the column {}, which the table has no more, so that its rows cannot be put back; \
+                    "{}: the load changed or deleted values of the column {}, which the table has no more, so that its rows cannot be put back; \
                      the values of before are in the audit log",
                     self.target.name,
                     crate::text::escape(column)
@@ -127,11 +127,12 @@ impl Undo<'_> {
         Ok(())
     }
 
-    /// Whether a row that was there before and after has another value in this column since.
+    /// Whether a row that was there before and after has another value in this column since, or one that is put
+    /// back had one.
     pub(in crate::pg) fn has_changed(&self, column: &str) -> Statement {
         let name = Literal(column);
         let sql = format!(
-            "SELECT EXISTS (SELECT FROM {} WHERE before IS NOT NULL AND after IS NOT NULL \
+            "SELECT EXISTS (SELECT FROM {} WHERE before IS NOT NULL \
              AND (before ->> {name}) IS DISTINCT FROM (after ->> {name}))",
             self.temporary()
         );

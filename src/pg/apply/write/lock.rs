@@ -1,12 +1,13 @@
 //! The rows to change: compared, kept as they are, and locked.
 
 use super::{Context, THIS_VERSION};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pg::apply::drift::{Expected, state};
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::CHANGED;
 use crate::sql::{Literal, Statement};
 use crate::table::row::record_id;
+use crate::table::target::Guard;
 
 impl Context<'_> {
     /// Compares every staged row with the table, keeps versions and images of the rows that will
@@ -29,6 +30,9 @@ impl Context<'_> {
         };
         let locked = self.assume_cached(session.count(&lock)).await?;
         let to_change = staged.rows.update + staged.rows.delete;
+        if to_change > 0 {
+            self.check_single(staged).await?;
+        }
         if drifted > 0 || locked != to_change {
             return Ok(false);
         }
@@ -36,6 +40,30 @@ impl Context<'_> {
             self.check_stated(staged).await?;
         }
         Ok(true)
+    }
+
+    /// That each key still finds one row, where no index makes sure of that.
+    async fn check_single(&self, staged: &Staged) -> Result<()> {
+        if staged.target.guard() != Guard::Lock {
+            return Ok(());
+        }
+        let several = self.session.column(&staged.found_several()).await?;
+        if several.is_empty() {
+            return Ok(());
+        }
+        let named = several.iter();
+        let named: Vec<String> = named
+            .map(|id| self.session.name_row(&staged.target.name, id))
+            .collect();
+        Err(Error::new(
+            ErrorKind::Drift,
+            format!(
+                "{}: there are further rows with the natural key of rows that the plan changes, which was made when there were \
+                 none: {}; nothing was written; settle which row is meant, and make a new plan",
+                staged.target.name,
+                named.join(", ")
+            ),
+        ))
     }
 
     /// That the rows which are changed hold what the plan shows of them: its digests are of whole rows,
@@ -105,6 +133,20 @@ impl Staged {
                 "l._table IS NULL",
                 &format!("{} IS DISTINCT FROM l._expect", once.digest)
             ),
+        ))
+    }
+
+    /// Some keys of rows to change that find several rows, of which none is marked as deleted.
+    pub(in crate::pg) fn found_several(&self) -> Statement {
+        let live = match self.has_marks() {
+            true => format!(" AND {}", self.beside().live()),
+            false => String::new(),
+        };
+        self.comparing(format!(
+            "SELECT pg_catalog.min({}) FROM {} WHERE s._a IN ({CHANGED}){live} GROUP BY s._n HAVING pg_catalog.count(*) > 1 \
+             ORDER BY s._n LIMIT 5",
+            self.target.record_id("t"),
+            self.beside().found(),
         ))
     }
 
