@@ -181,15 +181,16 @@ impl Staged {
             .immutable_fields
             .iter()
             .filter_map(|c| table.column(c));
-        let kept = immutable.filter(|c| !c.generated && !written.contains(c));
-        let changed: Vec<String> = kept
-            .map(|c| {
-                let (name, now) = (Literal(&c.name), c.text("t"));
-                format!(
-                    "CASE WHEN {now} IS DISTINCT FROM (b.image ->> {name}) THEN {name}::text END"
-                )
-            })
-            .collect();
+        let changed = immutable.filter(|c| !c.generated).map(|c| {
+            let (name, now) = (Literal(&c.name), c.text("t"));
+            // A rollback may put it back.
+            let planned = written.iter().position(|w| *w == c);
+            let planned = planned.map_or("false".into(), |i| writes("s", i));
+            format!(
+                "CASE WHEN NOT ({planned}) AND {now} IS DISTINCT FROM (b.image ->> {name}) THEN {name}::text END"
+            )
+        });
+        let changed: Vec<String> = changed.collect();
         if table.triggers.is_empty() || changed.is_empty() || self.rows.update == 0 {
             return Ok(None);
         }
