@@ -74,7 +74,7 @@ impl Provenance {
     fn deletes(&self) -> Result<bool, String> {
         match self.op.as_deref() {
             None | Some("upsert") => Ok(false),
-            Some("delete") => Ok(true),
+            Some(rejected::DELETE) => Ok(true),
             Some(other) => Err(format!(
                 "the envelope's op is \"{}\", which is none of upsert, delete",
                 crate::text::escape(other)

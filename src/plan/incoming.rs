@@ -16,7 +16,7 @@ use crate::plan::ViolationKind;
 use crate::plan::ignored::{Ignored, Why};
 use crate::plan::reading::{Reading, word};
 use crate::plan::words::{Place, Words};
-use crate::record::rejected::{DELETE, OP, OURS, Ours};
+use crate::record::rejected::{DELETE, GIVEN, OP, OURS, Ours};
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
@@ -219,6 +219,16 @@ impl<'a> Incoming<'a> {
             findings.push(Finding {
                 given: Some(op.clone()),
                 ..Finding::new(ViolationKind::InvalidValue, OP, "it can only be delete")
+            });
+        }
+        if let Some(given) = &ours.unreadable {
+            findings.push(Finding {
+                given: Some(given.clone()),
+                ..Finding::new(
+                    ViolationKind::InvalidValue,
+                    GIVEN,
+                    "not a JSON array of names",
+                )
             });
         }
         for (name, value) in &record.fields {

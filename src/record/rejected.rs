@@ -53,6 +53,8 @@ pub struct Ours {
     pub extracted: Option<String>,
     /// The fields that it gives, where others have further ones.
     given: Option<Vec<String>>,
+    /// What should say that, and cannot be read.
+    pub unreadable: Option<String>,
 }
 
 impl Ours {
@@ -69,7 +71,11 @@ impl Ours {
             match name.as_ref() {
                 OP => ours.op = text,
                 EXTRACTED_AT => ours.extracted = text,
-                GIVEN => ours.given = text.and_then(|names| serde_json::from_str(&names).ok()),
+                GIVEN => match text.as_deref().map(serde_json::from_str) {
+                    Some(Ok(names)) => ours.given = Some(names),
+                    Some(Err(_)) => ours.unreadable = text,
+                    None => {}
+                },
                 _ => {}
             }
         }

@@ -439,3 +439,23 @@ fn a_stand_in_is_not_stored() {
         assert_eq!(plan.count("insert"), 2, "{form}: {:?}", plan.lines());
     }
 }
+
+#[test]
+fn what_the_loader_wrote_beside_a_record_is_not_guessed() {
+    let world = World::in_folder(
+        "CREATE TABLE t (id text PRIMARY KEY, v text)",
+        "t: {natural_key: [id], on_invalid: reject}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    let csv = "id,v,loader:object,loader:position,loader:rule,loader:reason,loader:op,loader:given\n\
+               a,,o,1,r,r,remove,\nb,,o,2,r,r,,id v\nc,,o,3,r,r,,\"[\"\"id\"\"]\"\n";
+    world.put("b", "t/1.csv", csv);
+    assert_eq!(
+        world.plan("b").lines(),
+        [
+            "! t id=a: invalid_value loader:op reject",
+            "! t id=b: invalid_value loader:given reject",
+            "+ t id=c",
+        ]
+    );
+}
