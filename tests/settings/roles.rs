@@ -55,7 +55,7 @@ fn planning_reads_only_and_applying_owns_nothing() {
         .says("Plan: 3 to insert, 2 to update");
     as_role("loader_plan", &["check", "plan.json"])
         .exits(0)
-        .says("It would apply now");
+        .says("it would apply now, unless");
     for args in [
         &["history"][..],
         &["audit"],
