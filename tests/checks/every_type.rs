@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::support::random::Random;
 use crate::support::server::shared;
 use crate::support::types::exists;
-use crate::support::{World, number_from};
+use crate::support::{World, number_from, shards};
 use crate::types::cases;
 
 /// Types with modifiers, and what they are without: all that was given must be seen there.
@@ -300,7 +300,9 @@ fn every_value_is_stored_as_given_or_told() {
                 let key = (format!("t{t}"), row[0].clone().unwrap());
                 let (said_form, value) = &said[&key];
                 let here = row[1].clone().unwrap_or_default();
-                if said_form == form && *value != here {
+                // An encoding that XML declares gets lost on the way from another server (docs/scale.md).
+                let lost = shards::are_asked_for() && value.contains(" encoding=");
+                if said_form == form && *value != here && !lost {
                     wrong.push(format!(
                         "{ty} {form}: the plan says {value}, and {here} is there"
                     ));
