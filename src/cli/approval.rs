@@ -19,8 +19,8 @@ pub struct Approval {
     /// Apply without approval; no other check is skipped
     #[arg(long)]
     force: bool,
-    /// Apply again a plan whose application of this id was rolled back; it has to be approved by --approve or at the
-    /// terminal
+    /// Apply again a plan whose application of this id was rolled back, or whose rows others took away since; it has to
+    /// be approved by --approve or at the terminal
     #[arg(long, value_name = "APPLICATION")]
     again: Option<String>,
     /// Whether a plan must be approved

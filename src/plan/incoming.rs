@@ -16,7 +16,7 @@ use crate::plan::ViolationKind;
 use crate::plan::ignored::{Ignored, Why};
 use crate::plan::reading::{Reading, word};
 use crate::plan::words::{Place, Words};
-use crate::record::rejected::{DELETE, GIVEN, OP, OURS, Ours};
+use crate::record::rejected::{DELETE, OURS, Ours};
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
@@ -215,22 +215,7 @@ impl<'a> Incoming<'a> {
         let deletes = record.deletes || ours.op.as_deref() == Some(DELETE);
         self.deletes |= deletes;
         self.brings |= !deletes;
-        if let Some(op) = ours.op.as_ref().filter(|op| *op != DELETE) {
-            findings.push(Finding {
-                given: Some(op.clone()),
-                ..Finding::new(ViolationKind::InvalidValue, OP, "it can only be delete")
-            });
-        }
-        if let Some(given) = &ours.unreadable {
-            findings.push(Finding {
-                given: Some(given.clone()),
-                ..Finding::new(
-                    ViolationKind::InvalidValue,
-                    GIVEN,
-                    "not a JSON array of names",
-                )
-            });
-        }
+        findings.extend(Finding::of_ours(&ours));
         for (name, value) in &record.fields {
             // Of a row that is to be deleted nothing matters but its key.
             if deletes && !self.key_fields.contains(name.as_ref()) {

@@ -50,7 +50,8 @@ pub fn layout<'c>(
     ignore: &[String],
     extensions: impl Fn(&str) -> &'c [String],
 ) -> Layout {
-    let path = match place.find(key) {
+    let found = place.find(key);
+    let path = match found {
         Some(Found::Path(path)) => path,
         Some(Found::Table(..)) | None => key,
     };
@@ -63,9 +64,9 @@ pub fn layout<'c>(
     } else if ignore.iter().any(|given| given == name) {
         "its name is among those to be ignored"
     } else {
-        return of_fragment(place, key, extensions);
+        return of_fragment(place, found, path, extensions);
     };
-    match of_fragment(place, key, extensions) {
+    match of_fragment(place, found, path, extensions) {
         // A validator's report, and what macOS puts beside files, are none.
         Layout::Fragment { table, .. } if name != REPORT && !name.starts_with("._") => {
             Layout::NotRead { table, why }
@@ -74,13 +75,13 @@ pub fn layout<'c>(
     }
 }
 
-/// What the object is that nothing hides.
-fn of_fragment<'c>(place: &Place, key: &str, extensions: impl Fn(&str) -> &'c [String]) -> Layout {
-    let found = place.find(key);
-    let path = match found {
-        Some(Found::Path(path)) => path,
-        Some(Found::Table(..)) | None => key,
-    };
+/// What the object at `path` is that nothing hides.
+fn of_fragment<'c>(
+    place: &Place,
+    found: Option<Found<'_>>,
+    path: &str,
+    extensions: impl Fn(&str) -> &'c [String],
+) -> Layout {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let plain = strip_extension(name, "gz").unwrap_or(name);
     let (stem, extension) = plain.rsplit_once('.').unwrap_or((plain, ""));

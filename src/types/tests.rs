@@ -312,6 +312,27 @@ fn a_format_reads_what_it_would_write() {
     }
 }
 
+#[test]
+fn a_moment_is_written_as_a_format_that_says_all_of_it() {
+    let formats = ["%d.%m.%Y", "%d.%m.%y %H:%M", "%d.%m.%Y %H:%M:%S"].map(str::to_owned);
+    for (moment, written) in [
+        ("2024-03-02", Some("02.03.2024")),
+        ("2024-03-02 00:00:00", Some("02.03.2024")),
+        ("2024-03-02 10:30:00", Some("02.03.24 10:30")),
+        ("1924-03-02 10:30:00", Some("02.03.1924 10:30:00")),
+        ("2024-03-02 10:30:15", Some("02.03.2024 10:30:15")),
+        ("2024-03-02 10:30:15.5", None),
+        ("10:30:00", None),
+    ] {
+        assert_eq!(
+            super::formatted(&formats, moment).as_deref(),
+            written,
+            "{moment}"
+        );
+    }
+    assert_eq!(super::formatted(&[], "2024-03-02"), None);
+}
+
 /// A column's own formats are the only way to read it; where two settings of one place read it differently, none is right.
 #[test]
 fn numbers_are_dates_or_counts_and_words_true_or_false() {

@@ -72,7 +72,7 @@ pub struct Place {
         value_name = "PATH"
     )]
     pub prefix: String,
-    /// Names of other objects to ignore (repeatable); validation_report.json is never a fragment
+    /// Names of other objects to ignore (repeatable), which the plan notes where they look like fragments; validation_report.json is never a fragment
     #[arg(
         long,
         env = "LOADER_IGNORE",

@@ -82,14 +82,20 @@ impl Spelled {
     }
 }
 
-/// A date or time of a workbook as the first of `formats` that can write it.
+/// A date or time of a workbook as the first of `formats` that can write all of it.
 pub fn formatted(formats: &[String], moment: &str) -> Option<String> {
     let date = moment.parse::<DateTime>().map(BrokenDownTime::from);
     let parts = date.or_else(|_| moment.parse::<Time>().map(BrokenDownTime::from));
     let parts = parts.ok()?;
-    formats
-        .iter()
-        .find_map(|format| parts.to_string(format).ok())
+    let said = |parts: &BrokenDownTime| {
+        let time = time_of(parts).unwrap_or_else(Time::midnight);
+        (parts.to_date().ok(), time)
+    };
+    formats.iter().find_map(|format| {
+        let written = parts.to_string(format).ok()?;
+        let read = BrokenDownTime::parse(format, &written).ok()?;
+        (said(&read) == said(&parts)).then_some(written)
+    })
 }
 
 /// The time of day, where it is said: without an hour it would be midnight.
