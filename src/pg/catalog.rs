@@ -255,6 +255,7 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
     };
     let far = far::Far::find(session).await?;
     let table_kind = far.kind(oid, &kind);
+    let of_types = kinds::described(types);
     let types = kinds::Types::new(types);
     let columns = columns.iter().map(|row| decode::column(row, &types));
     let (mut foreign_keys, mut referrers) = (Vec::new(), Vec::new());
@@ -272,7 +273,7 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         .and_then(|row| row.get(0))
         .ok_or_else(|| Error::database(format!("{doing}: it was dropped meanwhile")).transient())?;
     let mut hasher = Sha256::new();
-    for line in &description {
+    for line in description.iter().chain(&of_types) {
         hasher.update(line.as_bytes());
         hasher.update(b"\n");
     }

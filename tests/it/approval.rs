@@ -8,8 +8,12 @@ use serde_json::json;
 use crate::support::{Plan, World, server};
 
 const SCHEMA: &str = "
+CREATE DOMAIN code AS text CHECK (length(VALUE) < 9);
+CREATE TYPE mood AS ENUM ('bad', 'ok');
+CREATE TYPE place AS (shelf int);
 CREATE TABLE parent (id int PRIMARY KEY);
-CREATE TABLE t (id int PRIMARY KEY, v text DEFAULT 'd', parent int CONSTRAINT to_parent REFERENCES parent, CONSTRAINT short CHECK (length(v) < 9));
+CREATE TABLE t (id int PRIMARY KEY, v text DEFAULT 'd', parent int CONSTRAINT to_parent REFERENCES parent, code code DEFAULT 'c',
+  moods mood[], place place, CONSTRAINT short CHECK (length(v) < 9));
 CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER first AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION quiet();
 INSERT INTO t VALUES (1, 'old');
@@ -183,6 +187,15 @@ fn a_plan_for_tables_that_were_altered_since_is_refused() {
         "CREATE TABLE child (t int REFERENCES t ON DELETE CASCADE)",
         "CREATE RULE r AS ON INSERT TO t DO ALSO NOTHING",
         "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+        // The types of its columns, and what those are made of.
+        "ALTER DOMAIN code ADD CHECK (VALUE <> 'x')",
+        "ALTER DOMAIN code DROP CONSTRAINT code_check",
+        "ALTER DOMAIN code ADD CHECK (VALUE <> 'y') NOT VALID",
+        "ALTER DOMAIN code SET DEFAULT 'e'",
+        "ALTER TYPE mood RENAME VALUE 'ok' TO 'well'",
+        "ALTER TYPE mood ADD VALUE 'better'",
+        "ALTER TYPE place RENAME ATTRIBUTE shelf TO box",
+        "ALTER TYPE place ADD ATTRIBUTE room int",
     ] {
         refused_after(sql, words);
     }

@@ -25,6 +25,15 @@ struct Type {
     labels: Vec<String>,
 }
 
+/// What the fingerprint has of the types that were made in the database: one line each, from the answer to
+/// [`TYPES`].
+pub fn described(rows: &[Row]) -> Vec<String> {
+    let lines = rows.iter().filter_map(|row| row.get::<_, Option<String>>(13));
+    let mut lines: Vec<String> = lines.map(|line| format!("type {line}")).collect();
+    lines.sort_unstable();
+    lines
+}
+
 /// Types by their object id.
 pub struct Types(HashMap<u32, Type>);
 

@@ -19,7 +19,17 @@ SELECT p.oid, p.typtype::text, p.typnamespace = 'pg_catalog'::pg_catalog.regname
   ARRAY(SELECT a.atttypmod FROM pg_catalog.pg_attribute a
     WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
   i.provolatile = 'i',
-  ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid = p.oid ORDER BY l.enumsortorder)
+  ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid = p.oid ORDER BY l.enumsortorder),
+  -- What decides which values it takes and how it prints them, for the fingerprint.
+  CASE WHEN p.typtype IN ('d', 'e', 'c') THEN pg_catalog.array_to_string(ARRAY[p.typtype::text,
+    pg_catalog.format_type(p.oid, NULL), pg_catalog.format_type(nullif(p.typbasetype, 0), p.typtypmod), p.typnotnull::text,
+    pg_catalog.pg_get_expr(p.typdefaultbin, 0),
+    ARRAY(SELECT pg_catalog.quote_ident(k.conname) || ' ' || pg_catalog.pg_get_constraintdef(k.oid)
+      FROM pg_catalog.pg_constraint k WHERE k.contypid = p.oid AND k.contype = 'c' ORDER BY k.conname)::text,
+    ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid = p.oid ORDER BY l.enumsortorder)::text,
+    ARRAY(SELECT pg_catalog.quote_ident(a.attname) || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod)
+      FROM pg_catalog.pg_attribute a WHERE p.typtype = 'c' AND a.attrelid = p.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+      ORDER BY a.attnum)::text], ' ', '-') END
 FROM pg_catalog.pg_type p JOIN pg_catalog.pg_proc i ON i.oid = p.typinput
 JOIN pg_catalog.pg_proc o ON o.oid = p.typoutput
 CROSS JOIN LATERAL (SELECT p.typtype = 'b' AND i.prosrc = 'textin' AND o.prosrc = 'textout'
