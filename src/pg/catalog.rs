@@ -257,7 +257,10 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
     let table_kind = far.kind(oid, &kind);
     let of_types = kinds::described(types);
     let types = kinds::Types::new(types);
-    let columns = columns.iter().map(|row| decode::column(row, &types));
+    let columns: Vec<_> = columns
+        .iter()
+        .map(|row| decode::column(row, &types))
+        .collect();
     let (mut foreign_keys, mut referrers) = (Vec::new(), Vec::new());
     for row in keys {
         let key = decode::foreign_key(row, &far);
@@ -278,7 +281,16 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         hasher.update(b"\n");
     }
     far::describe(&table_kind, &mut hasher);
-    let mut unique: Vec<_> = unique.iter().map(decode::unique_index).collect();
+    let index = |row: &Row| {
+        let mut index = decode::unique_index(row);
+        for (equality, number) in index.equality.iter_mut().zip(&index.columns) {
+            if let Some(column) = columns.iter().find(|c| c.number == *number) {
+                equality.as_type.clone_from(&column.equality.as_type);
+            }
+        }
+        index
+    };
+    let mut unique: Vec<_> = unique.iter().map(index).collect();
     if table_kind.is_far() {
         // As with foreign keys.
         unique.iter_mut().for_each(|index| index.immediate = true);
@@ -288,9 +300,9 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
         rows: table_kind.rows(&qualified, oid),
         kind: table_kind,
         name: qualified,
-        columns: columns.collect(),
         unique,
-        exclusions: exclusions.iter().map(decode::unique_index).collect(),
+        exclusions: exclusions.iter().map(index).collect(),
+        columns,
         foreign_keys,
         referrers,
         checks: checks.iter().map(decode::check).collect(),

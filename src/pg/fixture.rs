@@ -187,6 +187,7 @@ fn table(oid: u32, name: &str) -> Table {
 
 fn equality(collation: Option<&str>) -> Equality {
     Equality {
+        as_type: None,
         schema: "pg_catalog".into(),
         operator: "=".into(),
         collation: collation.map(str::to_owned),

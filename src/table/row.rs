@@ -11,12 +11,16 @@ use crate::text::hex;
 impl Equality {
     /// The condition that `left` and `right` are equal.
     pub fn equal(&self, left: impl Display, right: impl Display) -> String {
-        format!(
-            "{left}{} OPERATOR({}.{}) {right}",
-            self.collate(),
-            Ident(&self.schema),
-            self.operator
-        )
+        let (schema, operator) = (Ident(&self.schema), &self.operator);
+        match &self.as_type {
+            Some(ty) => {
+                format!("({left})::{ty} OPERATOR({schema}.{operator}) ({right})::{ty}")
+            }
+            None => format!(
+                "{left}{} OPERATOR({schema}.{operator}) {right}",
+                self.collate()
+            ),
+        }
     }
 
     /// ` COLLATE …` behind a value, where its type has a collation.

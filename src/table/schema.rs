@@ -24,6 +24,9 @@ pub struct Equality {
     pub operator: String,
     /// The collation's name as SQL, where the type has one.
     pub collation: Option<String>,
+    /// The type as which both sides are compared, as SQL, where their own has no operators: for a domain over an
+    /// enum PostgreSQL finds none (and so has no foreign keys of them).
+    pub as_type: Option<String>,
 }
 
 impl Equality {

@@ -8,6 +8,7 @@ use crate::sql::Qualified;
 use crate::table::schema::{
     Asks, Check, Column, Equality, ForeignKey, Identity, Shape, UniqueIndex,
 };
+use crate::types::Kind;
 
 pub(super) fn column(row: &Row, types: &Types) -> Column {
     let base_type: String = row.get(4);
@@ -36,14 +37,17 @@ pub(super) fn column(row: &Row, types: &Types) -> Column {
             name: name.next().unwrap_or_default(),
         }
     });
+    let (domain, base_type_sql): (bool, String) = (row.get(6), row.get(3));
+    let kind = types.kind(row.get(17), row.get(18));
+    let as_type = (domain && matches!(kind, Kind::Label(_))).then(|| base_type_sql.clone());
     Column {
         number: row.get(0),
         name: row.get(1),
         type_sql: row.get(2),
-        base_type_sql: row.get(3),
+        base_type_sql,
         base_type,
         category: category.chars().next().unwrap_or('X'),
-        domain: row.get(6),
+        domain,
         not_null: row.get(7),
         default,
         sequence,
@@ -57,12 +61,13 @@ pub(super) fn column(row: &Row, types: &Types) -> Column {
         generated_from: row.get(20),
         text_cast: row.get(11),
         shape,
-        kind: types.kind(row.get(17), row.get(18)),
+        kind,
         collation: row.get(14),
         equality: Equality {
             schema: equality.next().unwrap_or_else(|| "pg_catalog".into()),
             operator: equality.next().unwrap_or_else(|| "=".into()),
             collation: None,
+            as_type,
         },
     }
 }
@@ -79,6 +84,7 @@ pub(super) fn unique_index(row: &Row) -> UniqueIndex {
             schema,
             operator,
             collation,
+            as_type: None,
         })
         .collect();
     UniqueIndex {
@@ -120,6 +126,7 @@ pub(super) fn foreign_key(row: &Row, far: &Far) -> ForeignKey {
                 schema,
                 operator,
                 collation: None,
+                as_type: None,
             })
             .collect(),
         keeps: row.get(12),

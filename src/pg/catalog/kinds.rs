@@ -28,7 +28,9 @@ struct Type {
 /// What the fingerprint has of the types that were made in the database: one line each, from the answer to
 /// [`TYPES`].
 pub fn described(rows: &[Row]) -> Vec<String> {
-    let lines = rows.iter().filter_map(|row| row.get::<_, Option<String>>(13));
+    let lines = rows
+        .iter()
+        .filter_map(|row| row.get::<_, Option<String>>(13));
     let mut lines: Vec<String> = lines.map(|line| format!("type {line}")).collect();
     lines.sort_unstable();
     lines

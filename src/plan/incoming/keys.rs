@@ -83,6 +83,7 @@ mod tests {
     #[test]
     fn only_bytes_are_known_to_differ() {
         let equality = |operator: &str, collation: Option<&str>| Equality {
+            as_type: None,
             schema: "pg_catalog".into(),
             operator: operator.into(),
             collation: collation.map(str::to_owned),
