@@ -117,15 +117,24 @@ impl TablePlan {
     /// What a reviewer should know beyond its entries in a plan of this kind, a sentence each.
     pub fn notes(&self, kind: Kind) -> Vec<String> {
         let mut notes = [self.warnings.clone(), self.passed_over.words()].concat();
-        notes.extend(self.also_set(kind));
+        notes.extend(self.also_set(kind, false));
+        notes.extend(self.also_set(kind, true));
         notes.extend(self.also_changed());
         notes
     }
 
-    /// What applying sets in each row beside what its entry shows.
-    fn also_set(&self, kind: Kind) -> Option<String> {
-        let writes = self.counts.insert + self.counts.update > 0;
-        let stamps = self.config.stamps().map(|(column, stamp)| {
+    /// What applying sets in each row, or only in each new one, beside what its entry shows.
+    fn also_set(&self, kind: Kind, only_new: bool) -> Option<String> {
+        let (writes, rows) = match only_new {
+            true => (self.counts.insert > 0, "new row"),
+            false => (
+                self.counts.insert + self.counts.update > 0,
+                "row that is written",
+            ),
+        };
+        let stamps = self.config.stamps();
+        let stamps = stamps.filter(|(column, _)| self.config.keeps(column) == only_new);
+        let stamps = stamps.map(|(column, stamp)| {
             let what = match stamp {
                 Stamp::Now => "the time",
                 Stamp::Actor => "who applies",
@@ -136,7 +145,7 @@ impl TablePlan {
         let stamps: Vec<String> = stamps.collect();
         // A rollback puts back what they were.
         let sets = writes && kind == Kind::Load && !stamps.is_empty();
-        sets.then(|| format!("each row that is written also gets {}", stamps.join(", ")))
+        sets.then(|| format!("each {rows} also gets {}", stamps.join(", ")))
     }
 
     /// Other tables whose rows may change, though no entry shows it.
@@ -306,8 +315,8 @@ impl Header {
         self.tables.iter().any(|t| !t.config.sensitive.is_empty())
     }
 
-    /// The columns of a table that apply sets in every row that it writes, and to what. A rollback
-    /// sets none: it puts the old values back.
+    /// The columns of a table that apply sets in every row that it writes (in new ones only, where rows keep what they
+    /// hold in them), and to what. A rollback sets none: it puts the old values back.
     pub fn stamps(&self, table: &TablePlan) -> BTreeMap<String, Stamp> {
         match self.kind {
             Kind::Load => table.config.stamps.clone().unwrap_or_default(),

@@ -424,10 +424,6 @@ mod tests {
                 "id is in the natural key of a and never changes; take it out of insert_only_fields",
             ),
             (
-                "stamps: {v: now}, insert_only_fields: [v]",
-                "v is a stamp of a and set by every load",
-            ),
-            (
                 "required_fields: [v, v]",
                 "v stands twice in required_fields of a",
             ),

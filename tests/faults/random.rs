@@ -320,7 +320,7 @@ impl Scene {
             ));
             table.columns.push(column);
         }
-        let mut stamps = Map::new();
+        let (mut stamps, mut insert_only) = (Map::new(), Vec::new());
         let updated_at = r.chance(25);
         if updated_at {
             lines.push("updated_at timestamptz DEFAULT '2001-01-01'".into());
@@ -332,6 +332,9 @@ impl Scene {
             lines.push("\"changed by\" text, \"of batch\" text DEFAULT 'none'".into());
             stamps.insert("changed by".into(), json!("actor"));
             stamps.insert("of batch".into(), json!("batch_id"));
+            if r.chance(50) {
+                insert_only.push("of batch");
+            }
             table
                 .columns
                 .extend(["changed by".into(), "of batch".into()]);
@@ -398,6 +401,7 @@ impl Scene {
         table.config = json!({
             "natural_key": table.key,
             "immutable_fields": immutable,
+            "insert_only_fields": insert_only,
             "on_immutable": r.pick(&["reject", "keep"]),
             "on_invalid": "reject",
             "on_duplicate": r.pick(&["reject", "last"]),

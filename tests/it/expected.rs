@@ -363,3 +363,71 @@ fn immutable_fields_that_are_no_columns_are_a_note() {
         .exits(1)
         .says("natural_key: idd is not a column of t");
 }
+
+/// As of tables that an application made: when and by whom a row was made is NOT NULL, and no default fills it.
+#[test]
+fn stamps_of_columns_that_rows_keep_are_set_in_new_rows_only() {
+    let schema = "CREATE TABLE t (id int PRIMARY KEY, v text, created_at timestamptz NOT NULL, created_by text NOT NULL,
+        updated_at timestamptz NOT NULL, batch text, gone bool NOT NULL DEFAULT false, CHECK (created_at <= updated_at),
+        CHECK (batch IS NULL OR batch = 'first' OR length(v) < 5));
+        INSERT INTO t VALUES (1, 'old', '2001-01-01', 'them', '2001-01-01', 'first', false), (2, 'old', '2001-01-01', 'them', '2001-01-01', 'first', true),
+        (3, 'old', '2001-01-01', 'them', '2001-01-01', 'first', false)";
+    for kept in [
+        "insert_only_fields: [created_at, created_by, batch]",
+        "immutable_fields: [created_at, batch], insert_only_fields: [created_by]",
+    ] {
+        let world = World::new(
+            schema,
+            &format!(
+                "t: {{natural_key: [id], {kept}, soft_delete: gone, limits: {{delete: 1}}, on_invalid: reject, \
+                 stamps: {{created_at: now, created_by: actor, updated_at: now, batch: batch_id}}}}"
+            ),
+        );
+        let before = world.rows("SELECT t::text FROM t ORDER BY id");
+        world.deliver(
+            "b",
+            "t/1.json",
+            r#"[{"id": 1, "v": "a new value", "created_by": "me"}, {"id": 2, "v": "new"}, {"id": 4, "v": "new"},
+              {"id": 5, "v": "what the check refuses in a new row"}]"#,
+        );
+        world.deliver("b", "t/2.json", r#"{"op": "delete", "data": {"id": 3}}"#);
+        let plan = world.plan("b");
+        assert_eq!(
+            plan.lines(),
+            [
+                "~ t id=1: v=\"old\"→\"a new value\"",
+                "~ t id=2: gone=\"t\"→\"f\" v=\"old\"→\"new\"",
+                "- t id=3: batch=\"first\" created_at=\"2001-01-01 00:00:00+00\" created_by=\"them\" gone=\"f\" \
+                 updated_at=\"2001-01-01 00:00:00+00\" v=\"old\"",
+                "+ t id=4: v=\"new\"",
+                "! t id=5: check_failed reject",
+            ]
+        );
+        for note in [
+            "each row that is written also gets updated_at (the time)",
+            "each new row also gets batch (the batch id), created_at (the time), created_by (who applies)",
+        ] {
+            let shown = world.show(&plan, &[]);
+            let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(shown.contains(note), "{shown}");
+        }
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows(
+                "SELECT id, v, created_at < now() - interval '1 year', created_by = 'them', batch, updated_at > now() - interval '1 hour', gone \
+                 FROM t ORDER BY id"
+            ),
+            [
+                "1|a new value|t|t|first|t|f",
+                "2|new|t|t|first|t|f",
+                "3|old|t|t|first|t|t",
+                "4|new|f|f|b|t|f"
+            ]
+        );
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        let kept = "SELECT t::text FROM t WHERE id < 4 ORDER BY id";
+        assert_eq!(world.rows(kept), before);
+    }
+}

@@ -190,6 +190,15 @@ fn block(name: &str, table: &Table, index: &UniqueIndex, all: &[(String, Table)]
     .into_iter()
     .flat_map(|(columns, stamp)| columns.into_iter().map(move |c| (c, stamp)))
     .collect();
+    let must = |c: &Column| c.required() && (c.is_timestamp() || c.category == 'S');
+    let made = free(&IMMUTABLE, must);
+    if !made.is_empty() {
+        let names = words(&made);
+        let _ = writeln!(
+            out,
+            "  # {names}: records must give what is NOT NULL and has no default, unless stamps (now, actor) set it in new rows"
+        );
+    }
     if !stamps.is_empty() {
         let _ = writeln!(
             out,

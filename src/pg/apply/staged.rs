@@ -146,9 +146,12 @@ impl Staged {
         column.map(Column::staged)
     }
 
-    /// What every write sets beside the plan's columns: name and value as SQL.
-    pub fn stamped(&self, actor: &str, batch_id: &str) -> Result<Vec<(String, String)>> {
-        let stamps = self.stamps.iter().map(|(name, stamp)| {
+    /// What is set beside the plan's columns in rows that are new, or that are there: name and value as SQL.
+    pub fn stamped(&self, actor: &str, batch_id: &str, new: bool) -> Result<Vec<(String, String)>> {
+        let config = &self.target.config;
+        let stamps = self.stamps.iter();
+        let stamps = stamps.filter(|(name, _)| new || !config.keeps(name));
+        let stamps = stamps.map(|(name, stamp)| {
             let column = self.column(name)?;
             let value = match stamp {
                 Stamp::Now => "pg_catalog.now()".to_owned(),

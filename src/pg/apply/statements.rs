@@ -159,7 +159,7 @@ fn inserted(insert: Insert) -> Statement {
 #[test]
 fn writing() {
     let [mut subjects, samples] = staged();
-    let stamps = subjects.stamped("curator", "b1").unwrap();
+    let stamps = subjects.stamped("curator", "b1", false).unwrap();
     let mut statements = written([subjects.delete(), subjects.mark(&stamps).unwrap()]);
     statements.extend(samples.leaving(&subjects, Phase::Update));
     statements.push(subjects.create_early());

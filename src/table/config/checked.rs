@@ -89,7 +89,6 @@ impl Config {
                 let own_immutable = own.contains_key(immutable);
                 let said = |c: &String| {
                     table.natural_key.contains(c)
-                        || table.is_stamp(c)
                         || own_immutable && table.immutable_fields.contains(c)
                 };
                 let rest = table.insert_only_fields.iter().filter(|c| !said(c));

@@ -18,10 +18,6 @@ impl Config {
                 format!(
                     "{column} is in the natural key of {name} and never changes; take it out of insert_only_fields"
                 )
-            } else if table.is_stamp(column) {
-                format!(
-                    "{column} is a stamp of {name} and set by every load; take it out of insert_only_fields"
-                )
             } else {
                 continue;
             };

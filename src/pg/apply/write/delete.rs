@@ -16,7 +16,7 @@ impl Context<'_> {
         }
         self.begins("delete", staged);
         let mut touched = self.write_rows(&staged.delete()).await?;
-        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
+        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id, false)?;
         if let Some(mark) = staged.mark(&stamps) {
             touched += self.write_rows(&mark).await?;
         }

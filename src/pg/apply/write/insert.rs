@@ -30,7 +30,7 @@ impl Context<'_> {
             return Ok(());
         }
         self.begins("insert", staged);
-        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
+        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id, true)?;
         let touched = match staged.insert(phase, &stamps)? {
             Insert::One(insert) => self.session.execute(&insert).await?,
             Insert::Several(insert) => self.session.count(&insert).await?,

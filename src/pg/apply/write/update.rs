@@ -26,7 +26,7 @@ impl Context<'_> {
             Some(phase) => self.session.column(&staged.sets_of_updates(phase)).await?,
         };
         let mut touched = 0;
-        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id)?;
+        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id, false)?;
         for step in 0..=last {
             let step = (last > 0).then_some(step);
             for update in staged.updates(&sets, phase, step, &stamps)? {

@@ -58,11 +58,18 @@ impl After<'_> {
         let column = &stage.target.table.columns[i];
         let mut stamps = config.stamps();
         if let Some((_, stamp)) = stamps.find(|(n, _)| *n == column.name) {
-            return match stamp {
+            let stamped = match stamp {
                 Stamp::Now => "pg_catalog.now()".into(),
                 Stamp::BatchId => Literal(stage.batch_id).to_string(),
                 // Not known yet; see `is_foreign_stamp`.
                 Stamp::Actor => "NULL".into(),
+            };
+            return match config.keeps(&column.name) {
+                true => {
+                    let name = Ident(&column.name);
+                    format!("CASE WHEN {FOUND} THEN t.{name} ELSE {stamped} END")
+                }
+                false => stamped,
             };
         }
         let ty = &column.base_type_sql;
