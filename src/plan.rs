@@ -20,7 +20,7 @@ pub(crate) mod words;
 pub use crate::action::{Action, Counts, Skips};
 pub use crate::sql::Qualified;
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
-pub use entry::{Entry, Fingerprint, Skip, What, Why};
+pub use entry::{Entry, Fingerprint, REVIVED, Skip, What, Why};
 pub use header::{
     Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out, limits_of,
     records,

@@ -47,8 +47,8 @@ pub enum What {
         set: BTreeMap<String, (Value, Value)>,
         /// The row as it must be found.
         expect: Fingerprint,
-        /// Whether it brings back a row that was marked as deleted.
-        revives: bool,
+        /// Where it brings back a row that was marked as deleted: what else this holds that is not null.
+        revives: Option<Values>,
     },
     /// The row exists and will be removed, or marked.
     Delete {
@@ -84,6 +84,9 @@ impl What {
         matches!(self, What::Violation(v) if v.further)
     }
 }
+
+/// What people are told of a row that was marked as deleted and is so no more.
+pub const REVIVED: &str = "was deleted; comes back";
 
 /// Why a record changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

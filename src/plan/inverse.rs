@@ -66,7 +66,7 @@ impl AppliedChange {
                     What::Update {
                         set,
                         expect,
-                        revives: false,
+                        revives: None,
                     }
                 })
             }

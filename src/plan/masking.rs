@@ -226,7 +226,14 @@ impl Mask {
         };
         match &mut entry.what {
             What::Insert { values } => self.values(table, values),
-            What::Update { set, expect, .. } => {
+            What::Update {
+                set,
+                expect,
+                revives,
+            } => {
+                if let Some(rest) = revives {
+                    self.values(table, rest);
+                }
                 for (_, (old, new)) in set.iter_mut().filter(|(c, _)| table.has(c)) {
                     self.value(old);
                     self.value(new);

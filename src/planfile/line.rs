@@ -28,8 +28,8 @@ pub(super) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     group: Option<String>,
-    /// Of an insert: the given columns beside the key. Of a delete: what is lost. Of a violation: the
-    /// values that it is about, where they are several.
+    /// Of an insert: the given columns beside the key. Of a delete: what is lost. Of an update that brings back a
+    /// row: what else this holds that is not null. Of a violation: the values that it is about, where they are several.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -174,7 +174,8 @@ impl From<Entry> for EntryLine {
             } => {
                 line.set = Some(set);
                 line.expect = Some(expect);
-                line.revives = revives;
+                line.revives = revives.is_some();
+                line.values = revives;
             }
             What::Delete {
                 expect,
@@ -238,7 +239,10 @@ impl TryFrom<EntryLine> for Entry {
             Action::Update => What::Update {
                 set: line.set.take().ok_or_else(|| need("set"))?,
                 expect: line.expect.take().ok_or_else(|| need("expect"))?,
-                revives: std::mem::take(&mut line.revives),
+                revives: match std::mem::take(&mut line.revives) {
+                    true => Some(line.values.take().ok_or_else(|| need("values"))?),
+                    false => None,
+                },
             },
             Action::Delete => What::Delete {
                 expect: line.expect.take().ok_or_else(|| need("expect"))?,

@@ -100,7 +100,11 @@ fn violation() -> impl Strategy<Value = Violation> {
 
 fn what() -> impl Strategy<Value = What> {
     let pair = (value(), value());
-    let update = (btree_map(text(), pair, 0..3), digest(), any::<bool>());
+    let update = (
+        btree_map(text(), pair, 0..3),
+        digest(),
+        proptest::option::of(values()),
+    );
     prop_oneof![
         values().prop_map(|values| What::Insert { values }),
         update.prop_map(|(set, expect, revives)| What::Update {
@@ -305,7 +309,10 @@ mod sealed {
                 What::Insert { values } | What::Delete { values, .. } => {
                     names.extend(values.keys().cloned());
                 }
-                What::Update { set, .. } => names.extend(set.keys().cloned()),
+                What::Update { set, revives, .. } => {
+                    names.extend(set.keys().cloned());
+                    names.extend(revives.iter().flatten().map(|(c, _)| c.clone()));
+                }
                 What::Skip(_) | What::Violation(_) => {}
             }
         }

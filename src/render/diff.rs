@@ -67,7 +67,9 @@ pub(super) fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
         );
     }
     match &entry.what {
-        What::Update { revives: true, .. } => {
+        What::Update {
+            revives: Some(_), ..
+        } => {
             other("the row", word("was deleted and comes back"));
         }
         What::Delete { soft: true, .. } => {
@@ -93,10 +95,14 @@ pub(super) fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
                     .map(|(c, v)| ((0, c.clone()), Said::Value(words(v)))),
             );
         }
-        What::Update { set, .. } => said.extend(
-            set.iter()
-                .map(|(c, (a, b))| ((0, c.clone()), Said::Change(words(a), words(b)))),
-        ),
+        What::Update { set, revives, .. } => {
+            let rest = revives.iter().flatten();
+            said.extend(rest.map(|(c, v)| ((0, c.clone()), Said::Value(words(v)))));
+            said.extend(
+                set.iter()
+                    .map(|(c, (a, b))| ((0, c.clone()), Said::Change(words(a), words(b)))),
+            );
+        }
         What::Delete { values, .. } => said.extend(
             values
                 .iter()

@@ -368,7 +368,10 @@ fn values_of(entry: &Entry) -> usize {
     all(&entry.key)
         + match &entry.what {
             What::Insert { values, .. } | What::Delete { values, .. } => all(values),
-            What::Update { set, .. } => set.values().map(|(a, b)| size(a) + size(b)).sum(),
+            What::Update { set, revives, .. } => {
+                let changes: usize = set.values().map(|(a, b)| size(a) + size(b)).sum();
+                changes + revives.as_ref().map_or(0, all)
+            }
             What::Violation(v) => {
                 let other = v.other.as_ref().map_or(0, |other| all(&other.values));
                 len(&v.existing) + len(&v.given) + v.message.len() + all(&v.values) + other

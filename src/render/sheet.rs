@@ -9,7 +9,7 @@ use super::select::{Each, Filter};
 use super::unusual::{Mark, Unusual};
 use crate::error::{Error, Result};
 use crate::plan::review::sheet::Named;
-use crate::plan::{Entry, Value, What};
+use crate::plan::{Entry, REVIVED, Value, What};
 use crate::planfile::{Item, PlanFile};
 use crate::text::cut::{quoted, quoted_pair};
 use crate::text::escape;
@@ -90,13 +90,15 @@ fn changes(what: &What) -> String {
         What::Insert { values } | What::Delete { values, .. } => {
             values.iter().map(|(c, v)| one(c, v)).collect()
         }
-        What::Update { set, .. } => set
-            .iter()
-            .map(|(column, (old, new))| {
+        What::Update { set, revives, .. } => {
+            let pair = |(column, (old, new)): (&String, &(Value, Value))| {
                 let pair = quoted_pair(old.words().as_deref(), new.words().as_deref());
                 format!("{}: {pair}", escape(column))
-            })
-            .collect(),
+            };
+            let revived = revives.iter().map(|_| REVIVED.to_owned());
+            let rest = revives.iter().flatten().map(|(c, v)| one(c, v));
+            revived.chain(set.iter().map(pair)).chain(rest).collect()
+        }
         What::Skip(skip) => vec![skip.why().into_owned()],
         What::Violation(_) => Vec::new(),
     };

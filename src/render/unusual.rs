@@ -246,7 +246,7 @@ mod tests {
             What::Update {
                 set: [(column.to_owned(), change)].into(),
                 expect: Fingerprint(String::new()),
-                revives: false,
+                revives: None,
             },
         )
     }

@@ -1,5 +1,7 @@
 //! Columns that mark deleted rows: dates and times that can be null, booleans, and nothing else.
 
+use table_loader::plan::{Values, What};
+
 use crate::support::World;
 
 #[test]
@@ -141,4 +143,62 @@ fn no_other_column_does() {
         let run = world.try_plan("b", &[]).exits(1);
         run.says("tables.yaml: 1:").says("soft_delete: t: gone is");
     }
+}
+
+/// What a load brought that was rolled back is in the row still, and comes back to life with it.
+#[test]
+fn what_comes_back_with_a_row_is_shown() {
+    let long = "x".repeat(9_000);
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text, diagnosis text, ssn text, notes text, twice text GENERATED ALWAYS AS (diagnosis || diagnosis) STORED, \
+           empty text, deleted_at timestamptz)",
+        "t: {natural_key: [id], soft_delete: true, sensitive: [ssn]}",
+    );
+    let first = format!(
+        r#"{{"id": 1, "v": "old", "diagnosis": "wrong", "ssn": "078-05-1120", "notes": "{long}"}}"#
+    );
+    world.deliver("first", "t/1.json", first);
+    world.apply(&world.plan("first")).ok();
+    world
+        .loader(&["rollback", "--batch-id", "first", "--force"])
+        .ok();
+    world.deliver("b", "t/1.json", r#"{"id": 1, "v": "new"}"#);
+    let plan = world.plan("b");
+    let entry = &plan.entries()[0];
+    assert_eq!(entry["set"]["v"], serde_json::json!(["old", "new"]));
+    assert_eq!(
+        entry["values"],
+        serde_json::json!({"diagnosis": "wrong", "ssn": "078-05-1120", "notes": long, "twice": "wrongwrong"})
+    );
+    for format in ["text", "markdown", "html", "csv", "json"] {
+        let shown = world.show(&plan, &["--format", format]);
+        assert!(shown.contains("wrongwrong"), "{format}: {shown}");
+        assert!(!shown.contains("078-05"), "{format}: {shown}");
+    }
+    // It has to be so: a plan with a right hash that says less or other is refused.
+    let forged = |change: fn(&mut Values)| {
+        plan.forged(
+            |_| {},
+            |_| {},
+            |entry| {
+                if let What::Update { revives, .. } = &mut entry.what {
+                    change(revives.as_mut().unwrap());
+                }
+            },
+        )
+    };
+    for change in [
+        |values: &mut Values| drop(values.remove("diagnosis")),
+        |values: &mut Values| drop(values.insert("diagnosis".into(), "right".into())),
+        |values: &mut Values| drop(values.insert("empty".into(), "something".into())),
+    ] {
+        let run = world.writes_only_a_failure(|| world.apply(&forged(change)).exits(6));
+        run.says("shows old values");
+    }
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT v, diagnosis, deleted_at IS NULL FROM t"),
+        ["new|wrong|t"]
+    );
+    assert_eq!(world.plan("b").news(), [""; 0]);
 }

@@ -87,7 +87,7 @@ pub fn update(changes: &[(&str, Option<&str>, Option<&str>)]) -> What {
             .map(|(c, a, b)| ((*c).to_owned(), ((*a).into(), (*b).into())))
             .collect(),
         expect: digest(),
-        revives: false,
+        revives: None,
     }
 }
 
@@ -257,7 +257,7 @@ pub fn everything(blocked: bool) -> Plan {
             ]
             .into(),
             expect: digest(),
-            revives: true,
+            revives: Some(values(&[("site", Some("Boston")), ("sex", Some("F"))])),
         },
         ..entry(
             "subjects",

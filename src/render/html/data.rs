@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use crate::plan::{Entry, Header, TablePlan, Values, What};
+use crate::plan::{Entry, Header, REVIVED, TablePlan, Values, What};
 use crate::render::unusual::Mark;
 use crate::text::cut::cut_value;
 use crate::text::{acts, visible, visible_ends};
@@ -188,7 +188,10 @@ impl Writer {
                         )
                     })
                     .collect();
-                row.note = revives.then_some("was deleted; comes back".into());
+                if let Some(rest) = revives {
+                    row.v = self.values(table, rest);
+                    row.note = Some(REVIVED.into());
+                }
             }
             What::Delete { values, soft, .. } => {
                 row.v = self.values(table, values);

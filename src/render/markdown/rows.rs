@@ -2,7 +2,7 @@
 
 use super::inert::{code, cut_code, words};
 use crate::action::Action;
-use crate::plan::{DriftRow, Entry, Referrer, Value, Values, Violation, What};
+use crate::plan::{DriftRow, Entry, REVIVED, Referrer, Value, Values, Violation, What};
 use crate::render::select::Group;
 use crate::render::verdict::records;
 use crate::text::cut::{Cut, cut_value, differences, further};
@@ -124,10 +124,13 @@ pub fn row(group: &Group) -> Row {
                     format!("{}: {}", code(c, 63), pair(old.as_deref(), new.as_deref()))
                 })
                 .collect();
-            if *revives {
-                changes.insert(0, "was deleted; comes back".into());
-            }
             changes.extend(entry.rounded().into_iter().map(rounding));
+            if let Some(rest) = revives {
+                changes.insert(0, REVIVED.into());
+                if !rest.is_empty() {
+                    changes.push(format!("as before: {}", list(rest, false)));
+                }
+            }
             changes.join("<br>")
         }
         What::Insert { values } => {

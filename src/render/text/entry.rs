@@ -2,7 +2,7 @@
 
 use super::Style;
 use crate::action::Action;
-use crate::plan::{Entry, TablePlan, Value, Values, Violation, What, display_key};
+use crate::plan::{Entry, REVIVED, TablePlan, Value, Values, Violation, What, display_key};
 use crate::render::select::Group;
 use crate::render::verdict::records;
 use crate::text::cut::{quoted, quoted_pair, wrap};
@@ -137,17 +137,19 @@ pub fn entry_text(
                 0 => String::new(),
                 n => format!("  ({} of {n} columns)", set.len()),
             };
-            let revived = if *revives {
-                "  (was deleted; comes back)"
-            } else {
-                ""
-            };
-            put(first, &format!("{title}{of}{revived}"));
+            let revived = revives.as_ref().map(|_| format!("  ({REVIVED})"));
+            put(
+                first,
+                &format!("{title}{of}{}", revived.unwrap_or_default()),
+            );
             for (column, (old, new)) in set {
                 let change = quoted_pair(old.words().as_deref(), new.words().as_deref());
                 put(INDENT, &format!("{}: {change}", escape(column)));
             }
             put_rounded(&mut put, entry);
+            if let Some(rest) = revives.as_ref().filter(|rest| !rest.is_empty()) {
+                put(INDENT, &format!("as before: {}", listed(rest)));
+            }
         }
         What::Delete { values, soft, .. } => {
             let how = if *soft { "  (marked as deleted)" } else { "" };

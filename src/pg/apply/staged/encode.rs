@@ -204,7 +204,14 @@ impl TableEncoder {
     fn old(&self, entry: &Entry) -> Result<Option<String>> {
         let mut old: BTreeMap<&str, Option<&str>> = BTreeMap::new();
         match &entry.what {
-            What::Update { set, .. } => {
+            What::Update { set, revives, .. } => {
+                if let Some(rest) = revives {
+                    // It says all that the row holds: the rest is null.
+                    old.extend(self.compared.iter().map(|c| (c.as_str(), None)));
+                    for (c, v) in rest {
+                        old.insert(c, stored(v)?);
+                    }
+                }
                 for (c, (was, _)) in set {
                     old.insert(c, stored(was)?);
                 }

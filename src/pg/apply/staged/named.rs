@@ -67,13 +67,19 @@ impl Named {
     /// That rows are named only where the plan's configuration says that they are looked up, and so.
     fn check(&self, entry: &Entry) -> Result<()> {
         let none = Values::new();
+        // What a row holds has its number.
+        let held = match &entry.what {
+            What::Delete { values, .. } => values,
+            What::Update { revives, .. } => revives.as_ref().unwrap_or(&none),
+            _ => &none,
+        };
+        if let Some((column, _)) = held.iter().find(|(_, v)| is_named(v)) {
+            return Err(self.refused(column));
+        }
         let (values, set) = match &entry.what {
             What::Insert { values } => (values, None),
             What::Update { set, .. } => (&none, Some(set)),
-            What::Delete { values, .. } => match values.iter().find(|(_, v)| is_named(v)) {
-                Some((column, _)) => return Err(self.refused(column)),
-                None => (&none, None),
-            },
+            What::Delete { .. } => (&none, None),
             What::Skip(_) | What::Violation(_) => (&none, None),
         };
         let set = set.into_iter().flatten();

@@ -93,7 +93,13 @@ impl Comparison<'_> {
         let mut rounded = self.rounded(line, &given)?;
         let mut what = match decision.fate {
             Fate::Delete => Some(self.delete(row.as_ref(), digest.as_ref())?),
-            _ => self.what(&mut decision, &mut rounded, &given, current.as_ref())?,
+            _ => self.what(
+                &mut decision,
+                &mut rounded,
+                &given,
+                current.as_ref(),
+                row.as_ref(),
+            )?,
         };
         for found in &looked_up {
             found.put(what.as_mut(), &mut decision.violations);
@@ -278,14 +284,23 @@ impl Comparison<'_> {
         .collect()
     }
 
+    /// What a row holds beside its key.
+    fn beside_key<'r>(
+        &'r self,
+        row: &'r Texts<'_>,
+    ) -> impl Iterator<Item = (&'r String, Option<&'r str>)> {
+        let columns = self.stage.target.table.columns.iter().enumerate();
+        let beside_key = columns.filter(|(_, c)| !self.config.natural_key.contains(&c.name));
+        beside_key.map(|(i, c)| (&c.name, self.found_row.text(row, i)))
+    }
+
     /// The delete of the row that a record found.
     fn delete(&self, row: Option<&Texts<'_>>, digest: Option<&String>) -> Result<What> {
         let (row, expect) = row
             .zip(digest)
             .ok_or_else(|| Error::local("a delete without a row"))?;
-        let columns = self.stage.target.table.columns.iter().enumerate();
-        let beside_key = columns.filter(|(_, c)| !self.config.natural_key.contains(&c.name));
-        let values = beside_key.map(|(i, c)| (c.name.clone(), self.found_row.text(row, i).into()));
+        let values = self.beside_key(row);
+        let values = values.map(|(name, value)| (name.clone(), value.into()));
         Ok(What::Delete {
             expect: Fingerprint(expect.clone()),
             values: values.collect(),
@@ -299,6 +314,7 @@ impl Comparison<'_> {
         rounded: &mut BTreeMap<String, String>,
         given: &[Given<'_>],
         current: Option<&Current<'_>>,
+        found: Option<&Texts<'_>>,
     ) -> Result<Option<What>> {
         let action = std::mem::replace(&mut decision.fate, Fate::LeaveOut);
         Ok(match action {
@@ -333,10 +349,16 @@ impl Comparison<'_> {
                         (name.clone(), (old, new))
                     })
                     .collect();
+                let all = found.filter(|_| revives).map(|found| {
+                    let rest = self.beside_key(found);
+                    let rest = rest.filter(|(name, _)| !set.contains_key(*name));
+                    let rest = rest.filter_map(|(name, value)| Some((name.clone(), value?.into())));
+                    rest.collect()
+                });
                 Some(What::Update {
                     set,
                     expect: Fingerprint(row.digest.to_owned()),
-                    revives,
+                    revives: all,
                 })
             }
         })

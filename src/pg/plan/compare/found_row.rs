@@ -27,8 +27,9 @@ pub(super) struct FoundRow {
     of_digest: Vec<usize>,
     /// Columns, by index, that are not sent where they are large.
     spared: Vec<usize>,
-    /// Whether records name rows to be deleted, of which all is shown.
-    has_deletes: bool,
+    /// The conditions under which all of the row is shown, as SQL: of what is deleted, and of what comes back that
+    /// was marked as deleted.
+    is_shown: Vec<String>,
     /// Whether the columns are sent as one JSON array, because a query cannot have so many.
     as_one: bool,
 }
@@ -60,10 +61,13 @@ impl FoundRow {
             let is_compared = compared.contains(i) || group == Some(*i);
             !is_compared && table.columns[*i].may_be_large()
         };
+        let goes = stage.deletes.then(|| "s._goes IS TRUE".to_owned());
+        let mark = stage.target.marks();
+        let comes_back = mark.map(|(c, mark)| mark.deleted(&format!("t.{}", Ident(&c.name))));
         FoundRow {
             at,
             spared: (0..table.columns.len()).filter(is_spared).collect(),
-            has_deletes: stage.deletes,
+            is_shown: goes.into_iter().chain(comes_back).collect(),
             places: places.collect(),
             of_digest: table.places_of_digest(&config.ignore_drift),
             as_one: at + 1 + names.len() > MOST,
@@ -76,12 +80,12 @@ impl FoundRow {
         let are_large = |columns: &[&Column]| {
             let sizes = columns.iter();
             let sizes = sizes.map(|c| format!("pg_catalog.pg_column_size(t.{})", Ident(&c.name)));
-            let stays = if self.has_deletes {
-                " AND s._goes IS DISTINCT FROM true"
-            } else {
-                ""
-            };
-            format!("GREATEST({}) > {LARGE}{stays}", list(sizes))
+            let shown = self.is_shown.iter().map(|c| format!(" AND NOT ({c})"));
+            format!(
+                "GREATEST({}) > {LARGE}{}",
+                list(sizes),
+                shown.collect::<String>()
+            )
         };
         let digest = match spared.as_slice() {
             [] => "NULL".to_owned(),

@@ -6,7 +6,8 @@ const columnsOfTable = []; // by table, the columns that its rows name
 const DECIDED = { "": "any decision", none: "not decided", accept: "accepted", leave_out: "left out", question: "in question" };
 
 function* columnsOf(row) {
-  for (const v of row.v || []) yield v[0];
+  // What comes back as it was is no change.
+  for (const v of row.s ? [] : row.v || []) yield v[0];
   for (const s of row.s || []) yield s[0];
   for (const r of row.r || []) yield r[0];
   yield* row.z || [];

@@ -20,7 +20,7 @@ function closedHeight(row) {
     lines = 3 + linesOf(row);
   } else if (row.s) {
     const n = Math.min(row.s.length, LINES);
-    lines = n * (narrow.matches ? 3 : 1) + (row.s.length > LINES ? 1 : 0);
+    lines = n * (narrow.matches ? 3 : 1) + (row.s.length > LINES ? 1 : 0) + linesOf(row);
   } else {
     lines = linesOf(row);
   }

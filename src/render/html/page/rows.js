@@ -132,6 +132,9 @@ function side(item, row, reached) {
   return element;
 }
 
+// What a row that comes back holds beside what changes.
+const BEFORE = "as before: ";
+
 function body(element, row, open) {
   const said = (name) => element.appendChild(make("div", "said" + (name ? " " + name : "")));
   if (row.violation) {
@@ -154,13 +157,15 @@ function body(element, row, open) {
   }
   const values = row.v || [], nulls = row.z || [];
   if (values.length && open) {
+    if (row.s) said().append(BEFORE);
     for (const [column, v] of values) {
       const line = element.appendChild(make("div", "line"));
-      const sides = row.a === 1 ? [value(v, "old", true), make("span")] : [make("span"), value(v, "new", true)];
+      const sides = row.s ? [value(v, "", true), make("span")] : row.a === 1 ? [value(v, "old", true), make("span")] : [make("span"), value(v, "new", true)];
       line.append(make("span", "name", names.columns[column]), ...sides);
     }
   } else if (values.length || nulls.length) {
     const line = said(linesOf(row) > 1 ? "two" : "");
+    if (row.s) line.append(BEFORE);
     values.slice(0, 40).forEach(([column, v], i) => {
       line.append((i ? ", " : "") + names.columns[column] + " ", value(v, "", false));
     });
