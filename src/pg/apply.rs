@@ -328,6 +328,13 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
              written; roll back those rows too, or settle with whoever has changed them",
         );
     }
+    let rolls_back = header.kind == Kind::Rollback;
+    if rolls_back && matches!(e.code(), Some("23502" | "23514")) {
+        return e.with_kind(ErrorKind::Blocked).and(
+            ": what a row held before is not allowed any more, as a constraint or NOT NULL has come since; nothing was \
+             written; have it dropped until the row is mended, or take back only other rows (--table, --key)",
+        );
+    }
     if !matches!(e.code(), Some("23505" | "23P01")) {
         return e;
     }
@@ -338,9 +345,13 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
         _ if header.taken_back().len() > 1 => e
             .and(": between these loads, rows took over values of a unique key from each other")
             .with_remedy(Remedy::OneByOne),
-        _ if marks && header.kind == Kind::Rollback => e.and(
+        _ if marks && rolls_back => e.and(
             ": rows that are only marked as deleted (soft_delete) keep what must be unique; a unique index of the rows that \
              are not marked would allow this",
+        ),
+        _ if rolls_back => e.with_kind(ErrorKind::Blocked).and(
+            ": a row that this does not take back has a value that must be unique, and that a row which is put back had \
+             before; nothing was written; take that row back, too, or have it give the value up",
         ),
         // A trigger may have given the value.
         _ if header.kind == Kind::Load

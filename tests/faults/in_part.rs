@@ -427,3 +427,56 @@ fn a_plan_that_claims_otherwise_than_it_does_is_refused() {
     stage.apply(&rest).exits(0);
     assert!(stage.data().contains("(c,1,p1,)"));
 }
+
+/// What a row held before may be somebody else's now, or not allowed any more.
+#[test]
+fn what_stands_against_putting_a_row_back_is_said_with_what_to_do() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k int PRIMARY KEY, u text UNIQUE, n int); INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2)",
+        "t: {natural_key: [k]}",
+    );
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": 1, "u": "b"}, {"k": 2, "u": "c", "n": 3}]"#,
+        )],
+    );
+    let plan = stage.plan("b");
+    stage.loader(&["apply", &plan, "--force"]).exits(0);
+    let after = stage.state();
+    let alone = [
+        "rollback",
+        "--batch-id",
+        "b",
+        "--table",
+        "t",
+        "--key",
+        "2",
+        "--force",
+    ];
+    stage.loader(&alone).exits(4).says_all(&[
+        "t_u_key",
+        "a row that this does not take back has a value that must be unique",
+        "nothing was written",
+    ]);
+    let all = ["rollback", "--batch-id", "b", "--force"];
+    for (constraint, named) in [
+        ("ADD CONSTRAINT later CHECK (u <> 'a')", "later"),
+        ("ADD CONSTRAINT much CHECK (n <> 2)", "much"),
+    ] {
+        stage.sql(&format!("ALTER TABLE t {constraint}"));
+        stage.loader(&all).exits(4).says_all(&[
+            named,
+            "what a row held before is not allowed any more",
+            "nothing was written",
+        ]);
+        stage.sql(&format!("ALTER TABLE t DROP CONSTRAINT {named}"));
+    }
+    assert_eq!(stage.state().data, after.data);
+    stage.loader(&all).exits(0);
+    assert_eq!(
+        stage.one("SELECT string_agg(t::text, ' ' ORDER BY k) FROM t"),
+        "(1,a,1) (2,b,2)"
+    );
+}
