@@ -267,6 +267,12 @@ impl Fields<'_> {
                 Delivered::Text(formatted(&formats, text).unwrap_or_else(|| (*text).to_owned()))
             }
             Value::Cell(text) => Delivered::Text((*text).to_owned()),
+            // A text has to read as the number that it was.
+            Value::Number(number) | Value::Json(number)
+                if number.parse::<f64>().is_ok() && self.has_decimal_comma(column) =>
+            {
+                Delivered::Text(number.replace('.', ","))
+            }
             Value::Number(number) => Delivered::Json((*number).to_owned()),
             Value::Json(raw) => match plain_text(raw).filter(|_| !is_json) {
                 Some(text) => Delivered::Text(text),
@@ -291,6 +297,14 @@ impl Fields<'_> {
             }
             Delivered::Nothing => Delivered::Nothing,
         }
+    }
+}
+
+impl Fields<'_> {
+    /// Whether a comma stands before the decimals of a column's numbers.
+    fn has_decimal_comma(&self, column: &str) -> bool {
+        let is_number = self.table.column(column).is_some_and(|c| c.category == 'N');
+        is_number && self.config.spelling_of(column).decimal_comma == Some(true)
     }
 }
 

@@ -214,7 +214,7 @@ fn a_format_says_all_of_a_day_or_an_hour() {
 }
 
 /// A workbook with one sheet: its rows, each of cells in XML.
-fn workbook(rows: &[&str]) -> Vec<u8> {
+pub fn workbook(rows: &[&str]) -> Vec<u8> {
     use std::io::Write;
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let rows: Vec<String> = (rows.iter().enumerate())

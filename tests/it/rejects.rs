@@ -1,5 +1,6 @@
 //! Rejected records come back as a file: as they were delivered, with line, reason and rule.
 
+use crate::deliveries::workbook;
 use crate::support::World;
 
 fn world(settings: &str) -> World {
@@ -458,4 +459,62 @@ fn what_the_loader_wrote_beside_a_record_is_not_guessed() {
             "+ t id=c",
         ]
     );
+}
+
+/// A number that JSON or a workbook spells comes back as it is, also where cells have a comma before the decimals.
+#[test]
+fn numbers_are_the_same_where_a_comma_stands_before_the_decimals() {
+    let text = |text: &str| format!("<c t=\"inlineStr\"><is><t>{text}</t></is></c>");
+    let number = |number: &str| format!("<c><v>{number}</v></c>");
+    for form in ["csv", "ndjson"] {
+        let world = World::in_folder(
+            "CREATE TABLE t (id text PRIMARY KEY, n numeric(10,3), f float8, label text, k int)",
+            "t: {natural_key: [id], on_invalid: reject, decimal_comma: true}",
+        );
+        world.set("LOADER_QUEUE", "off");
+        world.put(
+            "b",
+            "t/1.csv",
+            "id,n,f,label,k\nc,\"1,5\",\"-2,25\",\"1.5\",bad\n",
+        );
+        world.put(
+            "b",
+            "t/2.ndjson",
+            r#"{"id": "j", "n": 1.5, "f": -2.25, "label": "1.5", "k": "bad"}"#,
+        );
+        world.put(
+            "b",
+            "t/3.ndjson",
+            r#"{"id": "s", "n": "1,5", "f": "-2,25", "label": 1.5, "k": "bad"}"#,
+        );
+        world.put(
+            "b",
+            "t/4.xlsx",
+            workbook(&[
+                &["id", "n", "f", "label", "k"].map(text).concat(),
+                &[
+                    text("x"),
+                    number("1.5"),
+                    number("-2.25"),
+                    number("1.5"),
+                    text("bad"),
+                ]
+                .concat(),
+            ]),
+        );
+        let back = format!("back.{form}");
+        world.plan_with("b", &["--rejects", &back]);
+        let mended = read(&world, &back)
+            .replace(",bad,", ",5,")
+            .replace("\"bad\"", "5");
+        world.put("again", &format!("t/1.{form}"), mended.as_str());
+        let plan = world.plan("again");
+        assert_eq!(plan.count("insert"), 4, "{form}: {mended}");
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows("SELECT DISTINCT n, f, label FROM t"),
+            ["1.500|-2.25|1.5"],
+            "{form}: {mended}"
+        );
+    }
 }
