@@ -17,8 +17,8 @@ use crate::plan::{Entry, Value, Values, What};
 use crate::planfile::{Item, PlanFile};
 
 pub use column::ColumnProfile;
-pub use column::ratio;
-pub use kind::{Kind, kind, number};
+pub use column::{day, measured, ratio};
+pub use kind::{Kind, kind};
 
 /// What a plan's changes come to.
 #[derive(Debug, Default)]

@@ -3,7 +3,9 @@
 //! month, a shift of all dates, a word that nobody else uses, a key that is almost another.
 
 use crate::plan::{Entry, Value, What};
-use crate::render::profile::{ColumnProfile, Kind, Profile, TableProfile, kind, number, ratio};
+use crate::render::profile::{
+    ColumnProfile, Kind, Profile, TableProfile, day, kind, measured, ratio,
+};
 
 /// What a change stands out by; what is worse comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +16,7 @@ pub enum Rule {
     Sign,
     /// Day and month of a date are exchanged.
     Exchanged,
-    /// A number lies far outside of what the others of its column are.
+    /// A number, date or time lies far outside of what the others of its column are.
     Range,
     /// A key that is another one but for case, white space and punctuation.
     Key,
@@ -191,12 +193,14 @@ impl<'p> Unusual<'p> {
                 why,
             });
         };
-        if let Some(n) = number(new)
+        if let Some((n, is_time)) = measured(new)
             && column.all.seen() >= ENOUGH
             && let (Some(low), Some(high)) = (column.all.quantile(0.25), column.all.quantile(0.75))
         {
-            let far = 10.0 * (high - low);
+            let far = if is_time { 5.0 } else { 10.0 } * (high - low);
             if far > 0.0 && (n < low - far || n > high + far) {
+                let words = |n: f64| if is_time { day(n) } else { n.to_string() };
+                let (low, high) = (words(low), words(high));
                 mark(
                     Rule::Range,
                     format!("far from the others, of which half lie between {low} and {high}"),
@@ -323,6 +327,32 @@ mod tests {
         entries.extend(shifted);
         let shifts = found(&entries).into_iter().filter(|(_, r)| *r == "shift");
         assert_eq!(shifts.count(), 26);
+    }
+
+    #[test]
+    fn days_far_from_all_others_stand_out() {
+        let date = |n: u32| format!("{}-{:02}-{:02}", 1950 + n % 60, 1 + n % 12, 1 + n % 28);
+        for zone in ["", " 12:30:00+00"] {
+            let born = |key: &str, date: &str| insert(key, "born", &format!("{date}{zone}"));
+            let mut entries: Vec<Entry> = (0..60).map(|n| born("k", &date(n))).collect();
+            entries.extend(["1900-01-01", "2026-11-27"].map(|d| born("usual", d)));
+            assert_eq!(found(&entries), []);
+            for far in ["0190-03-02", "2204-03-02", "12004-03-02", "9999-12-31"] {
+                entries.push(born(far, far));
+            }
+            entries.push(insert("bc", "born", &format!("0044-03-15{zone} BC")));
+            let marked: Vec<String> = found(&entries).into_iter().map(|(k, _)| k).collect();
+            assert_eq!(
+                marked,
+                [
+                    "0190-03-02",
+                    "2204-03-02",
+                    "12004-03-02",
+                    "9999-12-31",
+                    "bc"
+                ]
+            );
+        }
     }
 
     #[test]

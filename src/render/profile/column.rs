@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::{DateTime, date};
+
 use super::frequent::Frequent;
 use super::kind::{Kind, kind, number, time};
 use super::sample::Sample;
@@ -98,12 +100,9 @@ impl ColumnProfile {
 
     /// A number, or a time in days.
     fn measure(&mut self, text: &str) -> Option<f64> {
-        if let Some(n) = number(text) {
-            return Some(n);
-        }
-        let days = days(text)?;
-        self.times = true;
-        Some(days)
+        let (n, is_time) = measured(text)?;
+        self.times |= is_time;
+        Some(n)
     }
 
     /// How often values change in this way; shifts at least so often.
@@ -133,11 +132,40 @@ impl ColumnProfile {
     }
 }
 
-/// Days since 1970 of a date or time.
+/// A number, or a date or time in days since 1970, and whether it is one.
+pub fn measured(text: &str) -> Option<(f64, bool)> {
+    match number(text) {
+        Some(n) => Some((n, false)),
+        None => days(text).map(|days| (days, true)),
+    }
+}
+
+/// 1970-01-01.
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
+
+/// Days since 1970 of a date or time; about so many where the year is not one of four digits.
 fn days(text: &str) -> Option<f64> {
-    let at = time(text)?;
-    let since = at.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
-    Some(since.as_secs_f64() / 86_400.0)
+    if let Some(at) = time(text) {
+        return Some(at.duration_since(EPOCH).as_secs_f64() / 86_400.0);
+    }
+    let (year, rest) = text.split_once('-')?;
+    let is_date = rest.as_bytes().get(2) == Some(&b'-') && matches!(year.len(), 4..=6);
+    let year: i32 = year.parse().ok().filter(|_| is_date)?;
+    let year = if text.ends_with(" BC") {
+        1 - year
+    } else {
+        year
+    };
+    Some(f64::from(year - 1970) * 365.2425)
+}
+
+/// The day that is so many days after 1970.
+pub fn day(days: f64) -> String {
+    let at = EPOCH.checked_add(jiff::SignedDuration::from_hours((days * 24.0) as i64));
+    at.map_or_else(
+        |_| format!("{days} days after 1970"),
+        |at| at.date().to_string(),
+    )
 }
 
 /// By how many powers of ten a number changes, without direction; `None` where one of them is 0.
