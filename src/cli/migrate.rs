@@ -22,7 +22,9 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
     )
     .await?;
     if settings.json {
-        let told = serde_json::json!({"status": "migrated", "schema": schema, "migrations": ran});
+        let told = serde_json::json!({
+            "status": "migrated", "schema": schema, "migrations": ran, "new_lineage": args.new_lineage,
+        });
         if let Err(e) = print_json(&told) {
             warn(format_args!("migrated, but: {e:#}"));
         }
@@ -35,6 +37,11 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
             "Created or upgraded the loader's tables in schema {schema}: {}.",
             ran.join(", ")
         ));
+    }
+    if args.new_lineage && !settings.json {
+        say(
+            "This database has an identity of its own now: plans that were made for another, or for it before, are refused.",
+        );
     }
     Ok(0)
 }

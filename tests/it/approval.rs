@@ -253,7 +253,10 @@ fn a_plan_for_another_database_is_refused() {
 fn a_database_with_a_new_lineage_is_another_database() {
     let (world, plan) = planned();
     let before = world.value("SELECT lineage FROM loader_identity");
-    world.loader(&["migrate", "--new-lineage"]).ok();
+    world
+        .loader(&["migrate", "--new-lineage"])
+        .ok()
+        .says("This database has an identity of its own now");
     assert_ne!(world.value("SELECT lineage FROM loader_identity"), before);
     let words = "the plan was made for another database: its lineage is";
     world.writes_nothing(|| world.apply(&plan).exits(6).says(words));
