@@ -139,6 +139,7 @@ impl TablePlan {
                 Stamp::Now => "the time",
                 Stamp::Actor => "who applies",
                 Stamp::BatchId => "the batch id",
+                Stamp::Trigger => "what a trigger sets",
             };
             format!("{column} ({what})")
         });

@@ -463,3 +463,61 @@ fn triggers_below_a_table_are_noted_and_part_of_its_definition() {
         assert_eq!(world.rows("SELECT id, v FROM t"), ["1|old"]);
     }
 }
+
+/// A column that must not be null and that a trigger fills need not be given.
+#[test]
+fn what_a_trigger_sets_no_record_has_to_give() {
+    let schema = "CREATE TABLE t (id int PRIMARY KEY, v text, slug text NOT NULL UNIQUE, made text NOT NULL CHECK (made <> 'x'));
+        CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
+          NEW.slug := lower(NEW.v) || NEW.id; IF TG_OP = 'INSERT' THEN NEW.made := 'by trigger'; END IF; RETURN NEW; END $f$;
+        INSERT INTO t VALUES (1, 'Old', 'old1', 'before')";
+    let records =
+        r#"[{"id": 1, "v": "New"}, {"id": 2, "v": "Two", "slug": "mine"}, {"id": 3, "v": "Two"}]"#;
+    let stamps = "t: {natural_key: [id], insert_only_fields: [made], stamps: {slug: trigger, made: trigger}}";
+    let world = World::new(schema, stamps);
+    world.deliver("b", "t/1.json", records);
+    world
+        .try_plan("b", &[])
+        .exits(1)
+        .says("stamps: t has no trigger that could set made");
+    world.sql(
+        "CREATE TRIGGER acts BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION act()",
+    );
+    // Unless that is said, it is missing.
+    world.configure("t: {natural_key: [id]}");
+    assert_eq!(world.plan("b").count("violation"), 2);
+    world.configure(stamps);
+    let before = world.rows("SELECT t::text FROM t");
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "~ t id=1: v=\"Old\"→\"New\"",
+            "+ t id=2: v=\"Two\"",
+            "+ t id=3: v=\"Two\""
+        ]
+    );
+    let shown = world.show(&plan, &[]);
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for note in [
+        "each row that is written also gets slug (what a trigger sets)",
+        "each new row also gets made (what a trigger sets)",
+        "slug is set by each load (stamps), and is not loaded: 1 record",
+    ] {
+        assert!(shown.contains(note), "{shown}");
+    }
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT t::text FROM t ORDER BY id"),
+        [
+            "(1,New,new1,before)",
+            "(2,Two,two2,\"by trigger\")",
+            "(3,Two,two3,\"by trigger\")"
+        ]
+    );
+    assert_eq!(world.plan("b").news(), [""; 0]);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT t::text FROM t"), before);
+}

@@ -151,14 +151,15 @@ impl Staged {
         let config = &self.target.config;
         let stamps = self.stamps.iter();
         let stamps = stamps.filter(|(name, _)| new || !config.keeps(name));
-        let stamps = stamps.map(|(name, stamp)| {
-            let column = self.column(name)?;
+        let stamps = stamps.filter_map(|(name, stamp)| {
             let value = match stamp {
                 Stamp::Now => "pg_catalog.now()".to_owned(),
                 Stamp::Actor => Literal(actor).to_string(),
                 Stamp::BatchId => Literal(batch_id).to_string(),
+                Stamp::Trigger => return None,
             };
-            Ok((Ident(&column.name).to_string(), value))
+            let named = |column: &Column| (Ident(&column.name).to_string(), value);
+            Some(self.column(name).map(named))
         });
         stamps.collect()
     }

@@ -340,10 +340,11 @@ const NUMBERING: [&str; 6] = [
     "uuid_generate_v4(",
 ];
 
-/// Whether apply sets the column to who applies, which is not known yet.
+/// Whether apply sets the column to who applies, or a trigger to something, which is not known yet.
 fn is_foreign_stamp(config: &TableConfig, column: &Column) -> bool {
     let mut stamps = config.stamps();
-    stamps.any(|(name, stamp)| name == column.name && stamp == Stamp::Actor)
+    stamps
+        .any(|(name, stamp)| name == column.name && matches!(stamp, Stamp::Actor | Stamp::Trigger))
 }
 
 /// The tables that checks read beside the batch's own, to be locked with them.

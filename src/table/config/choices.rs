@@ -115,6 +115,8 @@ pub enum Stamp {
     Actor,
     /// The batch's id.
     BatchId,
+    /// What a trigger of the table gives it.
+    Trigger,
 }
 
 /// What becomes of fields that are no columns of the table.

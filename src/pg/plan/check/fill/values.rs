@@ -62,7 +62,7 @@ impl After<'_> {
                 Stamp::Now => "pg_catalog.now()".into(),
                 Stamp::BatchId => Literal(stage.batch_id).to_string(),
                 // Not known yet; see `is_foreign_stamp`.
-                Stamp::Actor => "NULL".into(),
+                Stamp::Actor | Stamp::Trigger => "NULL".into(),
             };
             return match config.keeps(&column.name) {
                 true => {
