@@ -75,28 +75,24 @@ impl Line {
 
 /// What changes, a column a line.
 fn changes(what: &What) -> String {
-    let one = |column: &String, value: &Value| {
-        let given = match value.given() {
-            Some(given) => format!(" (given {})", quoted(Some(given))),
-            None => String::new(),
-        };
-        format!(
-            "{}: {}{given}",
-            escape(column),
-            quoted(value.words().as_deref())
-        )
+    let given = |value: &Value| {
+        let given = value.given().map(|given| quoted(Some(given)));
+        given.map_or_else(String::new, |given| format!(" (given {given})"))
+    };
+    let one = |(column, value): (&String, &Value)| {
+        let shown = quoted(value.words().as_deref());
+        format!("{}: {shown}{}", escape(column), given(value))
     };
     let lines: Vec<String> = match what {
-        What::Insert { values } | What::Delete { values, .. } => {
-            values.iter().map(|(c, v)| one(c, v)).collect()
-        }
+        What::Insert { values } | What::Delete { values, .. } => values.iter().map(one).collect(),
         What::Update { set, revives, .. } => {
             let pair = |(column, (old, new)): (&String, &(Value, Value))| {
                 let pair = quoted_pair(old.words().as_deref(), new.words().as_deref());
-                format!("{}: {pair}", escape(column))
+                format!("{}: {pair}{}", escape(column), given(new))
             };
             let revived = revives.iter().map(|_| REVIVED.to_owned());
-            let rest = revives.iter().flatten().map(|(c, v)| one(c, v));
+            let rest = revives.iter().flatten();
+            let rest = rest.map(|kept| format!("as before: {}", one(kept)));
             revived.chain(set.iter().map(pair)).chain(rest).collect()
         }
         What::Skip(skip) => vec![skip.why().into_owned()],
