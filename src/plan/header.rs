@@ -396,6 +396,9 @@ pub struct LedgerTable {
     pub config: TableConfig,
     /// The columns that the application wrote, beside key and stamps.
     pub columns: Vec<String>,
+    /// The columns that triggers changed in rows whose entries do not change them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_trigger: Vec<String>,
     /// The types of all its columns, as SQL.
     #[serde(deserialize_with = "unique_map")]
     pub types: BTreeMap<String, String>,

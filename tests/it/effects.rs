@@ -521,3 +521,124 @@ fn what_a_trigger_sets_no_record_has_to_give() {
         .ok();
     assert_eq!(world.rows("SELECT t::text FROM t"), before);
 }
+
+const ORDERS: &str = "
+CREATE TABLE orders (order_no text PRIMARY KEY, note text, total numeric NOT NULL DEFAULT 0);
+CREATE TABLE items (order_no text REFERENCES orders, line int, amount numeric NOT NULL, PRIMARY KEY (order_no, line));
+CREATE FUNCTION tot() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE orders o SET total = (SELECT coalesce(sum(amount), 0) FROM items i
+  WHERE i.order_no = o.order_no) WHERE o.order_no = coalesce(NEW.order_no, OLD.order_no); RETURN NULL; END $$;
+CREATE TRIGGER t AFTER INSERT OR UPDATE OR DELETE ON items FOR EACH ROW EXECUTE FUNCTION tot();
+INSERT INTO orders VALUES ('O1', 'x'), ('O3', 'y'); INSERT INTO items VALUES ('O1', 1, 3), ('O3', 1, 4)";
+
+/// The sum of its parts is kept in a row that the plan changes or deletes, too.
+#[test]
+fn rows_that_triggers_of_other_tables_change_are_changed_deleted_and_put_back() {
+    let world = World::new(
+        ORDERS,
+        "orders: {natural_key: [order_no], limits: {delete: 9}}\n\
+         items: {natural_key: [order_no, line], limits: {delete: 9}, allow_side_effects: [orders]}",
+    );
+    let all = || {
+        world.rows("SELECT o::text FROM orders o UNION ALL SELECT i::text FROM items i ORDER BY 1")
+    };
+    let before = all();
+    world.deliver("b", "orders/1.csv", "order_no,note\nO2,n\nO1,changed\n");
+    world.deliver(
+        "b",
+        "items/1.csv",
+        "order_no,line,amount\nO2,1,5\nO1,2,7\nO1,1,4\n",
+    );
+    world.deliver("b", "orders/delete/1.csv", "order_no\nO3\n");
+    world.deliver("b", "items/delete/1.csv", "order_no,line\nO3,1\n");
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    assert_eq!(
+        all(),
+        [
+            "(O1,1,4)",
+            "(O1,2,7)",
+            "(O1,changed,11)",
+            "(O2,1,5)",
+            "(O2,n,5)"
+        ]
+    );
+    let again = world.plan("b");
+    assert_eq!(again.news().len(), 2, "both are gone: {:?}", again.news());
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(all(), before);
+}
+
+/// A foreign key changes a row that the plan changes, too.
+#[test]
+fn rows_that_follow_by_a_foreign_key_may_have_a_record_of_their_own() {
+    let world = World::new(
+        "CREATE TABLE cust (email text PRIMARY KEY, no text UNIQUE NOT NULL); \
+         CREATE TABLE ord (id int PRIMARY KEY, cust_no text REFERENCES cust (no) ON UPDATE CASCADE, amt int); \
+         INSERT INTO cust VALUES ('a@x', 'N1'), ('b@x', 'M1'); INSERT INTO ord VALUES (1, 'N1', 5), (2, 'M1', 5), (3, 'M1', 5)",
+        "cust: {natural_key: [email], allow_side_effects: [ord]}\nord: {natural_key: [id]}",
+    );
+    let all =
+        || world.rows("SELECT c::text FROM cust c UNION ALL SELECT o::text FROM ord o ORDER BY 1");
+    let before = all();
+    world.deliver("b", "cust.csv", "email,no\na@x,N9\nb@x,M9\n");
+    world.deliver("b", "ord.csv", "id,cust_no,amt\n2,M9,50\n");
+    world.deliver("b", "ord/2.csv", "id,amt\n1,50\n");
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    assert_eq!(
+        all(),
+        ["(1,N9,50)", "(2,M9,50)", "(3,M9,5)", "(a@x,N9)", "(b@x,M9)"]
+    );
+    assert_eq!(world.plan("b").news(), [""; 0]);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(all(), before);
+}
+
+/// When a row was changed is set by a trigger, also where other records give it.
+#[test]
+fn what_triggers_set_is_not_put_back_though_records_gave_it() {
+    let schema = "CREATE FUNCTION lu() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.last_update = clock_timestamp(); RETURN NEW; END $$;
+        CREATE TABLE actor (id int PRIMARY KEY, name text NOT NULL, last_update timestamptz NOT NULL DEFAULT now());
+        CREATE TRIGGER lu BEFORE UPDATE ON actor FOR EACH ROW EXECUTE FUNCTION lu();
+        INSERT INTO actor VALUES (1, 'PENELOPE', '2022-02-15Z')";
+    let rollback = |world: &World, batch: &str| {
+        world
+            .loader(&["rollback", "--batch-id", batch, "--force"])
+            .ok();
+    };
+    for more in ["", ", insert_only_fields: [last_update]"] {
+        let world = World::new(schema, &format!("actor: {{natural_key: [id]{more}}}"));
+        let all =
+            || world.rows("SELECT id, name, last_update > '2024-01-01' FROM actor ORDER BY 1");
+        let before = all();
+        let new = r#"{"id": 3, "name": "N", "last_update": "2023-01-01T00:00Z"}"#;
+        world.deliver(
+            "b",
+            "actor.json",
+            format!(r#"[{{"id": 1, "name": "PEN"}}, {new}]"#),
+        );
+        let plan = world.plan("b");
+        world.apply(&plan).ok();
+        assert_eq!(all(), ["1|PEN|t", "3|N|f"]);
+        rollback(&world, "b");
+        assert_eq!(all(), ["1|PENELOPE|t"], "{before:?}");
+        // The newest first: what the trigger did then is nobody else's change.
+        world.deliver(
+            "b1",
+            "actor.json",
+            r#"{"id": 7, "name": "A", "last_update": "2020-01-01T00:00Z"}"#,
+        );
+        world.deliver("b2", "actor.json", r#"{"id": 7, "name": "B"}"#);
+        for batch in ["b1", "b2"] {
+            world.apply(&world.plan(batch)).ok();
+        }
+        for batch in ["b2", "b1"] {
+            rollback(&world, batch);
+        }
+        assert_eq!(all(), ["1|PENELOPE|t"]);
+    }
+}

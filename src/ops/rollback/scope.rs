@@ -157,6 +157,10 @@ impl<'a> Scope<'a> {
         let mut ledgered = merge(&chosen, is_meant)?;
         for ledger in &mut ledgered {
             ledger.columns = loaded_columns(self.all, &chosen, &ledger.table);
+            let all = self.all.iter().flat_map(|a| &a.tables);
+            let of_table = all.filter(|t| t.table == ledger.table);
+            let by_trigger = of_table.flat_map(|t| &t.by_trigger).cloned();
+            ledger.by_trigger = by_trigger.collect::<BTreeSet<_>>().into_iter().collect();
         }
         let by = undone.of(&self.applications());
         let by: BTreeSet<&String> = by.by().iter().collect();
@@ -168,7 +172,9 @@ impl<'a> Scope<'a> {
             let tables = tables.filter(|t| t.table == table);
             tables.map(|t| t.counts.changes()).sum()
         };
-        order(session, ledgered, undone).await
+        let all = self.all.iter().flat_map(|a| &a.tables);
+        let allowed = all.flat_map(|t| &t.config.allow_side_effects).collect();
+        order(session, ledgered, undone, &allowed).await
     }
 
     /// What the applications changed in these tables, as far as it is to be taken back.

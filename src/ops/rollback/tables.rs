@@ -61,17 +61,23 @@ pub(super) fn merge(
     Ok(tables)
 }
 
-/// Whether loads write this column: as given, as a stamp, or as the mark of deleted rows.
+/// Whether loads write this column: as given (and no trigger does), as a stamp, or as the mark of deleted rows.
 pub(super) fn is_ours(target: &Target, written: &Written, column: &str) -> bool {
-    written.columns.iter().any(|c| c == column)
+    let is_in = |names: &[String]| names.iter().any(|c| c == column);
+    is_in(&written.columns) && !is_in(&written.by_trigger)
         || target.config.is_stamp(column)
         || target.mark() == Some(column)
 }
 
-/// The columns that the table's triggers may set again: stamps, and whatever no load wrote.
+/// Whether triggers may change its rows.
+pub(super) fn may_be_set(target: &Target, written: &Written) -> bool {
+    !target.table.triggers.is_empty() || written.is_followed
+}
+
+/// The columns that triggers may set again: stamps, and whatever no load wrote.
 pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
     let Target { table, config, .. } = target;
-    if table.triggers.is_empty() {
+    if !may_be_set(target, written) {
         return Vec::new();
     }
     let names = table.columns.iter().map(|c| &c.name);
@@ -82,11 +88,13 @@ pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
         .collect()
 }
 
-/// The tables as they are now, in dependency order, each with what was done to it.
+/// The tables as they are now, in dependency order, each with what was done to it. Those that are meant by `allowed`,
+/// triggers of others change.
 pub(super) async fn order(
     session: &Session,
     ledgered: Vec<LedgerTable>,
     undone: impl Fn(&str) -> u64,
+    allowed: &BTreeSet<&String>,
 ) -> Result<Vec<(Target, Written)>> {
     let mut found = Vec::with_capacity(ledgered.len());
     for ledger in ledgered {
@@ -103,6 +111,7 @@ pub(super) async fn order(
     let mut ordered = Vec::with_capacity(found.len());
     for (place, (ledger, table)) in found.into_iter().enumerate() {
         // Its rows have their numbers; but people know them by name.
+        let is_followed = allowed.iter().any(|name| table.name.is_meant_by(name));
         let lookups = referred::lookups(session, &ledger.config, &table).await;
         let target = Target {
             name: ledger.table,
@@ -114,6 +123,8 @@ pub(super) async fn order(
         let written = Written {
             undone: undone(&target.name),
             columns: ledger.columns,
+            by_trigger: ledger.by_trigger,
+            is_followed,
             types: ledger.types,
             counts: ledger.counts,
         };

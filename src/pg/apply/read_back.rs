@@ -41,6 +41,14 @@ impl Context<'_> {
         self.check_immutable(staged).await
     }
 
+    /// The columns that triggers changed in updated rows whose entries do not change them.
+    pub(super) async fn changed_by_triggers(&self, staged: &Staged) -> Result<Vec<String>> {
+        match staged.changed_by_triggers()? {
+            Some(changed) => self.session.column(&changed).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// That no trigger changed what is never to change, and what the plan does not show.
     async fn check_immutable(&self, staged: &Staged) -> Result<()> {
         let Some(changed) = staged.immutable_changed()? else {
@@ -172,25 +180,65 @@ impl Staged {
         Ok(Statement::new(self.doing_read_back(), sql))
     }
 
+    /// The condition that an updated row has another value in a column, which its entry does not change.
+    fn unplanned(&self, column: &Column) -> Result<String> {
+        // A rollback may put it back.
+        let planned = self.written()?.into_iter().position(|w| w == column);
+        let planned = planned.map_or("false".into(), |i| writes("s", i));
+        let (name, now) = (Literal(&column.name), column.text("t"));
+        Ok(format!(
+            "NOT ({planned}) AND {now} IS DISTINCT FROM (b.image ->> {name})"
+        ))
+    }
+
+    /// The columns that triggers changed in updated rows whose entries do not change them; `None` where there is no
+    /// trigger that could.
+    fn changed_by_triggers(&self) -> Result<Option<Statement>> {
+        let Target { table, config, .. } = &self.target;
+        let has_triggers = !table.triggers.is_empty() || self.is_followed;
+        if !has_triggers || self.rows.update == 0 {
+            return Ok(None);
+        }
+        let columns = table.columns.iter();
+        let columns = columns.filter(|c| !c.generated && !config.is_stamp(&c.name));
+        let changed = columns.map(|c| {
+            let changed = self.unplanned(c)?;
+            let name = Literal(&c.name);
+            Ok(format!(
+                "CASE WHEN pg_catalog.bool_or({changed}) THEN {name}::text END"
+            ))
+        });
+        let changed: Vec<String> = changed.collect::<Result<_>>()?;
+        let sql = format!(
+            "SELECT x.name FROM (SELECT {changed} AS changed FROM {versions} b JOIN {staged} s ON s._n = b._n \
+               JOIN {table} t ON {same} WHERE s._a = {update}) c, pg_catalog.unnest(c.changed) x(name) \
+             WHERE x.name IS NOT NULL",
+            changed = crate::sql::text_array(changed),
+            versions = self.versions(),
+            staged = self.temporary(),
+            table = table.rows,
+            same = crate::table::row::keys_equal(&self.target.key(), "s", "t"),
+            update = Fate::Update,
+        );
+        Ok(Some(Statement::new(self.doing_read_back(), sql)))
+    }
+
     /// Some updated rows of which a trigger changed an immutable column, and which columns; `None` where there
     /// is no trigger that could.
     fn immutable_changed(&self) -> Result<Option<Statement>> {
         let Target { table, config, .. } = &self.target;
-        let written = self.written()?;
         let immutable = config
             .immutable_fields
             .iter()
             .filter_map(|c| table.column(c));
         let changed = immutable.filter(|c| !c.generated).map(|c| {
-            let (name, now) = (Literal(&c.name), c.text("t"));
-            // A rollback may put it back.
-            let planned = written.iter().position(|w| *w == c);
-            let planned = planned.map_or("false".into(), |i| writes("s", i));
-            format!(
-                "CASE WHEN NOT ({planned}) AND {now} IS DISTINCT FROM (b.image ->> {name}) THEN {name}::text END"
-            )
+            let changed = self.unplanned(c)?;
+            Ok(format!(
+                "CASE WHEN {changed} THEN {}::text END",
+                Literal(&c.name)
+            ))
         });
-        let changed: Vec<String> = changed.collect();
+        let changed: Vec<String> = changed.collect::<Result<_>>()?;
         if table.triggers.is_empty() || changed.is_empty() || self.rows.update == 0 {
             return Ok(None);
         }

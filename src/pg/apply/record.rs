@@ -21,7 +21,12 @@ pub(super) async fn record(
     let write_one = async |statement: Statement| {
         must_be(statement.doing(), 1, session.execute(&statement).await?)
     };
-    write_one(enter_in_ledger(origin, header, tables)?).await?;
+    let mut by_trigger = BTreeMap::new();
+    for staged in tables {
+        let columns = context.changed_by_triggers(staged).await?;
+        by_trigger.insert(staged.target.name.as_str(), columns);
+    }
+    write_one(enter_in_ledger(origin, header, tables, &by_trigger)?).await?;
     for table in &header.tables {
         let status = match table.rejected {
             0 if header.undoes_in_part.is_empty() => "success",
@@ -37,6 +42,7 @@ pub(in crate::pg) fn enter_in_ledger(
     origin: &Origin<'_>,
     header: &Header,
     tables: &[Staged],
+    by_trigger: &BTreeMap<&str, Vec<String>>,
 ) -> Result<Statement> {
     let types = |table: &str| -> BTreeMap<String, String> {
         let of_table = tables.iter().filter(|t| t.target.name == table);
@@ -57,6 +63,10 @@ pub(in crate::pg) fn enter_in_ledger(
             relation: t.relation.clone(),
             config: t.config.clone(),
             columns: t.columns.clone(),
+            by_trigger: by_trigger
+                .get(t.table.as_str())
+                .cloned()
+                .unwrap_or_default(),
             types: types(&t.table),
             counts: t.counts,
             rejected: t.rejected,

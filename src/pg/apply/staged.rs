@@ -33,6 +33,9 @@ pub struct Staged {
     pub stamps: BTreeMap<String, Stamp>,
     /// Columns that its triggers may set again.
     pub triggered: Vec<String>,
+    /// Whether writing the plan's tables may change its rows beside that: by a trigger or a foreign key, as
+    /// `allow_side_effects` says.
+    pub is_followed: bool,
     /// How many fragments its records came from.
     pub fragments: u64,
     /// How many rows of each action were staged.
@@ -241,6 +244,7 @@ impl Staged {
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             numbers: Vec::new(),
             triggered: Vec::new(),
+            is_followed: false,
             fragments: 0,
             rows: Rows::default(),
             sets: sets
@@ -305,10 +309,19 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
             numbers: planned.numbers.clone(),
             stamps: plan.header.stamps(planned),
             triggered: planned.triggered.clone(),
+            is_followed: false,
             fragments: 0,
             rows: Rows::default(),
             sets: ColumnSets::new(),
         });
+    }
+    let allowed = tables
+        .iter()
+        .flat_map(|t: &Staged| &t.target.config.allow_side_effects);
+    let allowed: BTreeSet<String> = allowed.cloned().collect();
+    for staged in &mut tables {
+        let name = &staged.target.table.name;
+        staged.is_followed = allowed.iter().any(|allowed| name.is_meant_by(allowed));
     }
     Ok(tables)
 }

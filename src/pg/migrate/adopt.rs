@@ -330,7 +330,7 @@ pub(super) fn trials(schema: &str, [id, load, rollback]: [&str; 3]) -> Result<Ve
         };
         trials.push(Trial {
             what: format!("writing a {} into {schema}.loader_ledger", kind.word()),
-            write: record::enter_in_ledger(&origin, &header, &[])?,
+            write: record::enter_in_ledger(&origin, &header, &[], &Default::default())?,
             read: format!(
                 "SELECT pg_catalog.count(*) = 1 FROM {} WHERE application = {}::uuid AND kind = '{}' AND {}::uuid = ANY (undoes)",
                 origin.own_table("loader_ledger"),

@@ -2,6 +2,9 @@
 //! that was compared. In one in shards, rows have neither place nor version that can be relied on: there it is
 //! found by its primary key, beside what is staged on this server. Nobody else writes to such a table meanwhile
 //! (`apply::locked`), so that it is the row that was compared.
+//!
+//! In a table of this server that triggers or foreign keys of the plan's other tables change (`allow_side_effects`),
+//! a row has another version after they did, and is found by its key, too.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -152,6 +155,27 @@ impl Values {
 }
 
 impl Staged {
+    /// The condition that `t` is the row of version `b`. It is locked and compared, so that its key says so, too,
+    /// where what was written before may have given it another version.
+    fn this_row(&self) -> String {
+        if !self.is_followed {
+            return THIS_VERSION.to_owned();
+        }
+        let primary = self.target.table.identity().into_iter();
+        let mut key: Vec<_> = primary.map(|(c, equality)| (c, equality.clone())).collect();
+        if key.is_empty() {
+            key = self.target.key();
+        }
+        all(key.into_iter().map(|(column, equality)| {
+            let was = format!(
+                "(b.image ->> {})::{}",
+                Literal(&column.name),
+                column.base_type_sql
+            );
+            equality.equal(column.stored("t"), was)
+        }))
+    }
+
     /// The write that begins with `head`, to the rows `t` of the versions `b` that `versions` has beside staged rows
     /// `s`, of those with the further condition `only`; `head` reads the staged columns `cells`, each with its type.
     pub(in crate::pg) fn write_rows(
@@ -163,7 +187,7 @@ impl Staged {
     ) -> Write {
         let table = &self.target.table;
         if !table.kind.is_far() {
-            let sql = format!("{head} {versions} WHERE {THIS_VERSION}{only}");
+            let sql = format!("{head} {versions} WHERE {}{only}", self.this_row());
             return Write::ByVersion(Statement::new(doing, sql));
         }
         let identity = table.identity();
