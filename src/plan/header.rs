@@ -117,10 +117,29 @@ impl TablePlan {
     /// What a reviewer should know beyond its entries in a plan of this kind, a sentence each.
     pub fn notes(&self, kind: Kind) -> Vec<String> {
         let mut notes = [self.warnings.clone(), self.passed_over.words()].concat();
+        notes.extend(self.elsewhere());
+        if !self.config.audit_changes {
+            notes.push(
+                "audit_changes is off: what is loaded into this table cannot be rolled back".into(),
+            );
+        }
         notes.extend(self.also_set(kind, false));
         notes.extend(self.also_set(kind, true));
         notes.extend(self.also_changed());
         notes
+    }
+
+    /// Which table it is, where its name does not say that and it is not one of the schema `public`.
+    fn elsewhere(&self) -> Option<String> {
+        let says_schema = self.table != self.relation.name;
+        let is_usual = says_schema || self.relation.schema == "public";
+        (!is_usual).then(|| {
+            format!(
+                "this is the table {} of the schema {}",
+                crate::text::escape(&self.relation.name),
+                crate::text::escape(&self.relation.schema)
+            )
+        })
     }
 
     /// What applying sets in each row, or only in each new one, beside what its entry shows.

@@ -242,3 +242,79 @@ fn a_row_of_nulls_in_a_column_is_no_null() {
     world.apply(&plan).ok();
     assert_eq!(world.plan("b").news(), [""; 0]);
 }
+
+/// What follows from a plan's own settings is told from them, and not from what its maker says.
+#[test]
+fn what_cannot_be_taken_back_and_what_lies_elsewhere_is_told_whoever_made_the_plan() {
+    let world = world();
+    world.sql("CREATE SCHEMA other; CREATE TABLE other.t (LIKE t INCLUDING ALL)");
+    let plan = world.plan("b");
+    let words = [
+        "is off: what is loaded into this table cannot be rolled back",
+        "this is the table t of the schema other",
+    ];
+    let changed = plan.forged(
+        |header| {
+            header.tables[0].config.audit_changes = false;
+            header.tables[0].relation.schema = "other".into();
+        },
+        |_| {},
+        |_| {},
+    );
+    for format in ["text", "markdown", "html"] {
+        for (plan, told) in [(&plan, false), (&changed, true)] {
+            let shown = world.show(plan, &["--format", format]);
+            let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+            for words in words {
+                assert_eq!(shown.contains(words), told, "{format}: {shown}");
+            }
+        }
+    }
+}
+
+/// The database would read more into a value than what is seen.
+#[test]
+fn values_must_be_as_they_are_stored() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, d date, at timestamptz, n numeric(10,2)); INSERT INTO t VALUES (1, '2024-01-01')",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "d": "2024-02-01", "at": "2024-02-01T12:00:00Z", "n": 1.5}, {"id": 2, "d": "infinity", "at": "0044-03-15 12:00:00+00 BC", "n": "NaN"}]"#,
+    );
+    let plan = world.plan("b");
+    for (column, value) in [
+        ("d", "today"),
+        ("d", "epoch"),
+        ("at", "now"),
+        ("at", "2024-02-01 12:00:00.1234567+00"),
+        ("n", "1.005"),
+    ] {
+        let forged = plan.forged(
+            |_| {},
+            |_| {},
+            |entry| match &mut entry.what {
+                What::Update { set, .. } => {
+                    set.get_mut(column).unwrap().1 = value.into();
+                }
+                What::Insert { values } => drop(values.insert(column.into(), value.into())),
+                _ => {}
+            },
+        );
+        is_refused(
+            &world,
+            &forged,
+            "a value that would be stored as another one",
+        );
+    }
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT t::text FROM t ORDER BY id"),
+        [
+            "(1,2024-02-01,\"2024-02-01 12:00:00+00\",1.50)",
+            "(2,infinity,\"0044-03-15 12:00:00+00 BC\",NaN)"
+        ]
+    );
+}

@@ -173,13 +173,8 @@ pub(super) fn seem_utf8(target: &Target, read: &Read) -> Vec<String> {
 
 /// What its definition and its configuration mean for a review.
 fn warnings(target: &Target) -> Vec<String> {
-    let Target { table, config, .. } = target;
+    let table = &target.table;
     let mut warnings = Vec::new();
-    if !config.audit_changes {
-        warnings.push(
-            "audit_changes is off: what is loaded into this table cannot be rolled back".into(),
-        );
-    }
     warnings.extend(unguarded(target));
     if !table.triggers.is_empty() {
         warnings.push(format!(

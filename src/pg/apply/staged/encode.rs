@@ -14,6 +14,7 @@ use crate::sql::copytext::push_copy_text;
 use crate::table::row::digest_of_texts;
 use crate::table::schema::Column;
 use crate::table::target::Target;
+use crate::types::{Kept, Kind};
 
 /// Lines are sent when there are so many bytes of them.
 pub(super) const CHUNK: usize = 1 << 20;
@@ -41,6 +42,9 @@ struct TableEncoder {
     number: usize,
     key: Vec<String>,
     written: Vec<String>,
+    /// Of each of them its kind, where a text could mean another value than it says: `today`, or more decimals than
+    /// are stored.
+    kinds: Vec<Option<Kind>>,
     /// The columns whose values, where the plan says what a row holds, must be so; in the order of names.
     compared: Vec<String>,
     /// Which of these columns a digest has first, and so on.
@@ -84,6 +88,11 @@ impl Encoder {
             number: staged.target.place,
             key: staged.target.config.natural_key.clone(),
             written: staged.columns.clone(),
+            kinds: staged
+                .columns
+                .iter()
+                .map(|name| Some(table.column(name)?.kind.clone()).filter(means_another))
+                .collect(),
             compared,
             of_digest,
             columns: columns.collect(),
@@ -288,6 +297,16 @@ impl TableEncoder {
                 entry.table
             )));
         }
+        for ((cell, kind), column) in cells.iter().zip(&self.kinds).zip(&self.written) {
+            if let (Some(Some(text)), Some(kind)) = (cell, kind)
+                && !kind.read(text).is_ok_and(|read| read.kept == Kept::Surely)
+            {
+                return Err(Error::plan_refused(format!(
+                    "the plan gives {}.{column} a value that would be stored as another one; make a new plan",
+                    entry.table
+                )));
+            }
+        }
         let key_is_right =
             entry.key.len() == self.key.len() && self.key.iter().all(|k| entry.key.contains_key(k));
         if !key_is_right {
@@ -300,6 +319,14 @@ impl TableEncoder {
         }
         Ok(cells)
     }
+}
+
+/// Whether a text of this kind may mean another value than it says.
+fn means_another(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Date | Kind::Time(..) | Kind::Timestamp(..) | Kind::Decimal(_)
+    )
 }
 
 /// Looks for columns by name: mostly a column is where the one before it ended, as both are in one order.
