@@ -30,7 +30,7 @@ pub struct Args {
 pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let started = Instant::now();
     let request = args.what.request(settings)?;
-    args.rejects.are_asked_for()?;
+    args.rejects.are_asked_for(args.out.as_deref())?;
     let progress = Progress::start(settings);
     let events = |e| progress.tell(e);
     let file =

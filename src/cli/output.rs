@@ -37,6 +37,11 @@ impl Output {
         patience: Duration,
     ) -> Result<Output> {
         let failed = |e: std::io::Error| Error::io(&doing, e);
+        if path.as_os_str() == "-" {
+            return Err(Error::config(format!(
+                "{doing}: - stands for no file here; standard output is where it goes when no file is named"
+            )));
+        }
         if !pipe::is_plain(path) {
             let whole = Whole::Through(tempfile::tempfile().map_err(failed)?, patience);
             let path = path.to_owned();

@@ -64,7 +64,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let progress = Progress::start(settings);
     let rehearsal = rehearsal.as_ref();
     let rehearsed = RefCell::new(None);
-    let with_rejects = args.rejects.are_asked_for()?;
+    let with_rejects = args.rejects.are_asked_for(args.out.as_deref())?;
     let patience = settings.timeouts().patience();
     let decisions = super::decisions::read(&args.decisions, patience)?;
     let reviewed = match &decisions {

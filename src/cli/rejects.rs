@@ -31,11 +31,16 @@ enum Target<'a> {
 }
 
 impl RejectsArgs {
-    /// Whether they are asked for.
+    /// Whether they are asked for, where the plan itself goes to `plan`.
     ///
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config) where the file's name does not say how it is to be written.
-    pub fn are_asked_for(&self) -> Result<bool> {
+    pub fn are_asked_for(&self, plan: Option<&Path>) -> Result<bool> {
+        if self.rejects.is_some() && self.rejects.as_deref() == plan {
+            return Err(Error::config(
+                "--rejects and --out name the same file; the plan and the rejected records need one each",
+            ));
+        }
         self.rejects
             .as_deref()
             .map(target)

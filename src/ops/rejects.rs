@@ -151,6 +151,7 @@ pub async fn rejects(
             let shown =
                 shown.map(|(name, value)| (name.clone().into_owned(), fields.shown(name, value)));
             sink(Rejected {
+                table: fragment.table.clone(),
                 object: fragment.key.clone(),
                 position: record.position,
                 rule: rules.join("; "),

@@ -53,6 +53,8 @@ enum Field {
 
 /// Turns the records of one table into COPY lines.
 pub struct Incoming<'a> {
+    /// The table's name as configured.
+    name: &'a str,
     table: &'a Table,
     fields: HashMap<&'a str, Field>,
     references: References<'a>,
@@ -139,6 +141,7 @@ impl<'a> Incoming<'a> {
             twice: BTreeSet::new(),
             table,
             fields,
+            name: &target.name,
             references: References::new(target),
             keys: (0..table.columns.len())
                 .filter(|i| is_key(&table.columns[*i].name))
@@ -215,7 +218,7 @@ impl<'a> Incoming<'a> {
         let deletes = record.deletes || ours.op.as_deref() == Some(DELETE);
         self.deletes |= deletes;
         self.brings |= !deletes;
-        findings.extend(Finding::of_ours(&ours));
+        findings.extend(Finding::of_ours(&ours, self.name));
         for (name, value) in &record.fields {
             // Of a row that is to be deleted nothing matters but its key.
             if deletes && !self.key_fields.contains(name.as_ref()) {

@@ -55,6 +55,20 @@ pub(super) fn parse_from(
     sink: &mut dyn FnMut(Item) -> Result<()>,
     sealed: &mut dyn FnMut(&str) -> Result<(), String>,
 ) -> Result<Parsed> {
+    let mut reader = reader;
+    let mut begin = Vec::new();
+    let read = reader.by_ref().take(3).read_to_end(&mut begin);
+    read.map_err(|e| Error::local(format!("{name}: cannot read the plan")).caused_by(e))?;
+    if begin.starts_with(&[0xff, 0xfe])
+        || begin.starts_with(&[0xfe, 0xff])
+        || begin == *b"\xef\xbb\xbf"
+    {
+        return Err(Error::plan_refused(format!(
+            "{name}: it begins with a byte order mark, so that it is not as the loader wrote it; > in PowerShell does \
+             that: write the plan with --out FILE"
+        )));
+    }
+    let reader = begin.as_slice().chain(reader);
     let mut from_sink = None;
     let mut de = serde_json::Deserializer::from_reader(reader);
     let top = Top {

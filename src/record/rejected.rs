@@ -16,6 +16,9 @@ pub const WHY: [&str; 4] = [
     "loader:reason",
 ];
 
+/// In a file with records of several tables: whose it is.
+pub const TABLE: &str = "loader:table";
+
 /// What its records are for, where that is not to be brought: `delete`.
 pub const OP: &str = "loader:op";
 
@@ -47,6 +50,8 @@ pub(super) fn dialect(bytes: &[u8]) -> Option<&'static Csv> {
 /// What stands beside one record.
 #[derive(Debug, Default)]
 pub struct Ours {
+    /// Whose record it is.
+    pub table: Option<String>,
     /// What it is for.
     pub op: Option<String>,
     /// When it was extracted.
@@ -69,6 +74,7 @@ impl Ours {
                 _ => None,
             };
             match name.as_ref() {
+                TABLE => ours.table = text,
                 OP => ours.op = text,
                 EXTRACTED_AT => ours.extracted = text,
                 GIVEN => match text.as_deref().map(serde_json::from_str) {

@@ -5,11 +5,13 @@ use std::io::{BufRead, BufReader, BufWriter, Result, Seek, SeekFrom, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::rejected::{DELETE, EXTRACTED_AT, GIVEN, OP, WHY};
+use crate::record::rejected::{DELETE, EXTRACTED_AT, GIVEN, OP, TABLE, WHY};
 
 /// A record that is not loaded, with where it stands and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
+    /// Its table's name as configured.
+    pub table: String,
     /// The object that it comes from.
     pub object: String,
     /// Its line, row or number there.
@@ -46,6 +48,8 @@ pub struct Rejects {
     least: usize,
     deletes: bool,
     extracted: bool,
+    /// The first one's table, and whether there are others.
+    tables: (Option<String>, bool),
     /// How many there are.
     pub count: u64,
 }
@@ -71,6 +75,7 @@ impl Rejects {
             least: usize::MAX,
             deletes: false,
             extracted: false,
+            tables: (None, false),
             count: 0,
         })
     }
@@ -88,6 +93,8 @@ impl Rejects {
         self.least = self.least.min(rejected.fields.len());
         self.deletes |= rejected.deletes;
         self.extracted |= rejected.extracted.is_some();
+        let first = self.tables.0.get_or_insert_with(|| rejected.table.clone());
+        self.tables.1 |= *first != rejected.table;
         self.count += 1;
         serde_json::to_writer(&mut self.spool, rejected)?;
         self.spool.write_all(b"\n")
@@ -105,6 +112,7 @@ impl Rejects {
             names: self.names,
             deletes: self.deletes,
             extracted: self.extracted,
+            tables: self.tables.1,
         };
         if form == Form::Csv {
             let ours = columns.ours(&Rejected::default());
@@ -129,6 +137,8 @@ struct Columns {
     given: bool,
     deletes: bool,
     extracted: bool,
+    /// Whether they are of several tables.
+    tables: bool,
 }
 
 impl Columns {
@@ -142,6 +152,9 @@ impl Columns {
         ];
         let why = why.map(|text| Some(text.clone()));
         let mut ours: Vec<_> = WHY.into_iter().zip(why).collect();
+        if self.tables {
+            ours.push((TABLE, Some(rejected.table.clone())));
+        }
         if self.deletes {
             ours.push((OP, rejected.deletes.then(|| DELETE.to_owned())));
         }
@@ -214,6 +227,7 @@ mod tests {
     #[test]
     fn a_record_is_written_as_it_was_delivered() {
         let first = Rejected {
+            table: "t".into(),
             object: "o.csv".into(),
             position: 2,
             rule: "invalid_value".into(),
@@ -226,6 +240,7 @@ mod tests {
             ],
         };
         let second = Rejected {
+            table: "t".into(),
             position: 3,
             fields: vec![
                 ("c".into(), Delivered::Json("[1, 2.50]".into())),

@@ -518,3 +518,46 @@ fn numbers_are_the_same_where_a_comma_stands_before_the_decimals() {
         );
     }
 }
+
+/// A record of another table in the same file is none of this one.
+#[test]
+fn rejected_records_of_several_tables_are_told_apart() {
+    for form in ["csv", "ndjson"] {
+        let world = World::in_folder(
+            "CREATE TABLE parents (p text PRIMARY KEY, v int); CREATE TABLE kids (p text REFERENCES parents, line int, PRIMARY KEY (p, line))",
+            "defaults: {on_invalid: reject, on_unknown: ignore}\nparents: {natural_key: [p]}\nkids: {natural_key: [p, line]}",
+        );
+        world.set("LOADER_QUEUE", "off");
+        world.put("b", "parents.csv", "p,v\nP1,x\n");
+        world.put("b", "kids.csv", "p,line\nP2,1\n");
+        let back = format!("back.{form}");
+        world.plan_with("b", &["--rejects", &back]);
+        let mended = read(&world, &back)
+            .replace(",x,", ",7,")
+            .replace("\"x\"", "7");
+        world.put("again", &format!("parents.{form}"), mended.as_str());
+        let plan = world.plan("again");
+        assert_eq!(
+            plan.lines(),
+            [
+                "+ parents p=P1: v=\"7\"",
+                "! parents p=P2: invalid_value loader:table reject"
+            ],
+            "{mended}"
+        );
+    }
+    let world = World::in_folder(
+        "CREATE TABLE t (k int PRIMARY KEY)",
+        "t: {natural_key: [k]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "t.csv", "k\nx\n");
+    world
+        .try_plan("b", &["--out", "r.csv", "--rejects", "r.csv"])
+        .exits(1)
+        .says("--rejects and --out name the same file");
+    world
+        .try_plan("b", &["--out", "-"])
+        .exits(1)
+        .says("- stands for no file here");
+}

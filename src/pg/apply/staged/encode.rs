@@ -323,10 +323,12 @@ impl TableEncoder {
 
 /// Whether a text of this kind may mean another value than it says.
 fn means_another(kind: &Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Date | Kind::Time(..) | Kind::Timestamp(..) | Kind::Decimal(_)
-    )
+    match kind {
+        Kind::Date | Kind::Time(..) | Kind::Timestamp(..) => true,
+        // Of those that keep no units (a negative scale) it is not known.
+        Kind::Decimal(scale) => scale.is_some_and(|scale| scale >= 0),
+        _ => false,
+    }
 }
 
 /// Looks for columns by name: mostly a column is where the one before it ended, as both are in one order.
