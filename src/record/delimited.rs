@@ -160,7 +160,8 @@ fn header(
     for name in &header {
         let problem = if name.is_empty() {
             "a column of the header has no name; where lines stand above the header, `csv: {skip: 1}` for this table \
-             in tables.yaml says how many"
+             in tables.yaml says how many; where the column numbers the rows, as pandas and R write it, `csv: {skip: 1, \
+             header: [row, …]}` names all of them, and `ignore_fields: [row]` drops it"
                 .to_owned()
         } else if name.contains('\0') {
             "U+0000 in a name".to_owned()

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 pub use self::formats::formatted;
 use self::formats::{is_format, local};
 use super::spelling::{Encoding, Epoch, Spelling};
-use super::time::named;
+use super::time::{self, named};
 use super::{Accepted, Kept, Kind, Read, Refused, Zoned};
 
 /// How one column's values are spelled.
@@ -132,6 +132,17 @@ impl Spelled {
                     (_, _) => Some(counted),
                 }
             }
+            Kind::Date if self.epoch.is_some() && self.formats.is_empty() && is_count(text) => {
+                let day = self.counted_day(text);
+                match (time::date(text), day) {
+                    // Digits may be a day as 20240131.
+                    (Some(Ok(_)), Ok(_)) => Some(Err(Refused::because(
+                        "read as one date by the setting epoch and as another by its digits",
+                    ))),
+                    (Some(Ok(_)), Err(_)) => None,
+                    (_, day) => Some(day),
+                }
+            }
             Kind::Date | Kind::Time(..) | Kind::Timestamp(..)
                 if !self.formats.is_empty() && !infinite =>
             {
@@ -163,6 +174,25 @@ impl Spelled {
                 "not one of the words for true and false: {}",
                 words.join(", ")
             )))
+        }
+    }
+
+    /// The day of which a count since 1970 is the midnight: in the time zone of the delivery, or else in UTC.
+    fn counted_day<'a>(&self, text: &str) -> Read<'a> {
+        let zone = self.zone.clone().or(Some(TimeZone::UTC));
+        let by_zone = Spelled {
+            zone,
+            ..self.clone()
+        };
+        let moment = by_zone.counted(text, Zoned::No)?;
+        match moment.text.strip_suffix(" 00:00:00") {
+            Some(day) => Ok(Accepted {
+                kept: Kept::Otherwise,
+                ..Accepted::written(day.to_owned())
+            }),
+            None => Err(Refused::because(
+                "the column keeps no time of day, and this is no midnight (in UTC, or in the time_zone that is set)",
+            )),
         }
     }
 

@@ -367,6 +367,32 @@ fn numbers_are_dates_or_counts_and_words_true_or_false() {
         read(&both, "timestamp", "-1").unwrap(),
         "1969-12-31 23:59:59"
     );
+    // A date is the day of which a count is the midnight.
+    let counts = parse("{epoch: milliseconds}");
+    let berlin = parse("{epoch: milliseconds, time_zone: Europe/Berlin}");
+    assert_eq!(
+        read(&counts, "date", "1705276800000").unwrap(),
+        "2024-01-15"
+    );
+    assert_eq!(read(&counts, "date", "-86400000").unwrap(), "1969-12-31");
+    assert_eq!(
+        read(&berlin, "date", "1705273200000").unwrap(),
+        "2024-01-15"
+    );
+    for (spelling, count) in [
+        (&counts, "1705276800001"),
+        (&counts, "1705273200000"),
+        (&berlin, "1705276800000"),
+        // Digits of a day as they stand would be one, too.
+        (&parse("{epoch: seconds}"), "19700131"),
+    ] {
+        let is_read = read(spelling, "date", count);
+        let day = is_read.as_deref().filter(|day| *day != "1970-01-31");
+        assert_eq!(day, None, "{count}");
+    }
+    assert_eq!(read(&all, "date", "20240115").unwrap(), "2024-01-15");
+    assert_eq!(read(&all, "date", "19785600"), None);
+    assert_eq!(read(&all, "date", "2024-01-15").unwrap(), "2024-01-15");
     let withdrawn = parse("{false_words: [J]}").or(&all);
     assert_eq!(read(&withdrawn, "boolean", "J").unwrap(), "false");
     // A column's own words do not mean null, whatever does elsewhere.

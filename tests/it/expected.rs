@@ -431,3 +431,36 @@ fn stamps_of_columns_that_rows_keep_are_set_in_new_rows_only() {
         assert_eq!(world.rows(kept), before);
     }
 }
+
+#[test]
+fn stamps_fit_their_columns() {
+    let world = World::in_folder(
+        "CREATE TABLE t (id int PRIMARY KEY, ft tsvector, n int, at date, u uuid, said text)",
+        "",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "t.csv", "id\n1\n");
+    for (stamps, says) in [
+        (
+            "ft: now",
+            "stamps: ft of t is tsvector, and what it would be set to is the time",
+        ),
+        (
+            "n: actor",
+            "stamps: n of t is integer, and what it would be set to is a text",
+        ),
+        (
+            "at: batch_id",
+            "stamps: at of t is date, and what it would be set to is a text",
+        ),
+    ] {
+        world.configure(&format!("t: {{natural_key: [id], stamps: {{{stamps}}}}}"));
+        world.try_plan("b", &[]).exits(1).says(says);
+    }
+    world.configure("t: {natural_key: [id], stamps: {at: now, said: now}}");
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(
+        world.value("SELECT count(*) FROM t WHERE at IS NOT NULL AND said LIKE '20%'"),
+        "1"
+    );
+}

@@ -241,11 +241,7 @@ impl Config {
                 }
             }
         }
-        let by_trigger = config.stamps().find(|(_, s)| *s == Stamp::Trigger);
-        if let Some((column, _)) = by_trigger.filter(|_| table.triggers.is_empty()) {
-            let what = format!("stamps: {name} has no trigger that could set {column}");
-            return Err(self.error(name, "stamps", column, &what));
-        }
+        self.check_stamps(name, &config, table)?;
         let mark = config.soft_delete.column().and_then(|c| table.column(c));
         if let Some(Err(what)) = mark.map(Mark::of) {
             let field = config.soft_delete.column().unwrap_or_default();

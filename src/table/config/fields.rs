@@ -2,10 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, TableConfig};
+use super::{Config, Stamp, TableConfig};
 use crate::error::Result;
+use crate::table::schema::Table;
 
 impl Config {
+    /// That stamps fit the columns of the table.
+    pub(super) fn check_stamps(&self, name: &str, own: &TableConfig, table: &Table) -> Result<()> {
+        for (column, stamp) in own.stamps() {
+            let Some(found) = table.column(column) else {
+                continue;
+            };
+            // A time is a text, too; a batch's id may be a number or a UUID.
+            let (fits, what) = match stamp {
+                Stamp::Now => (matches!(found.category, 'D' | 'S'), "the time"),
+                Stamp::Actor => (found.category == 'S', "a text"),
+                Stamp::BatchId => (!matches!(found.category, 'D' | 'A' | 'B'), "a text"),
+                Stamp::Trigger if table.triggers.is_empty() => {
+                    let what = format!("stamps: {name} has no trigger that could set {column}");
+                    return Err(self.error(name, "stamps", column, &what));
+                }
+                Stamp::Trigger => (true, ""),
+            };
+            if !fits {
+                let what = format!(
+                    "stamps: {column} of {name} is {}, and what it would be set to is {what}",
+                    found.type_sql
+                );
+                return Err(self.error(name, "stamps", column, &what));
+            }
+        }
+        Ok(())
+    }
+
     /// That what is said of single fields does not contradict itself.
     pub(super) fn check_fields(&self, name: &str, table: &TableConfig) -> Result<()> {
         for column in &table.insert_only_fields {
