@@ -270,6 +270,7 @@ async fn write(
     }
     on_progress(Event::phase("write ledger and queue"));
     record::record(context, header, tables).await?;
+    undone::is_restored(context, tables, taken_back).await?;
     let queue = queued::settle(context, header).await?;
     // Last of all: triggers on the loader's own tables have run too.
     effects::check_side_effects(context, tables, queue, &before).await?;

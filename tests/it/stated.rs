@@ -318,3 +318,65 @@ fn values_must_be_as_they_are_stored() {
         ]
     );
 }
+
+/// A rollback has to put back all that the loads did: what a plan leaves out nobody sees.
+#[test]
+fn a_rollback_puts_back_all_that_the_audit_log_has() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text, w text, n numeric(10,2)); INSERT INTO t VALUES (1, 'old', 'w', 1), (2, 'old', 'w', 2)",
+        "t: {natural_key: [id], limits: {delete: 1}}",
+    );
+    let before = world.rows("SELECT t::text FROM t ORDER BY id");
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": 1, "v": "new", "w": "x", "n": 1.5}, {"id": 3, "v": "new"}]"#,
+    );
+    world.deliver("b", "t/2.json", r#"{"op": "delete", "data": {"id": 2}}"#);
+    world.apply(&world.plan("b")).ok();
+    // Of a column that has another type since, other texts may say the same.
+    world.sql("ALTER TABLE t ALTER n TYPE numeric(12,4), ADD COLUMN later int DEFAULT 7");
+    world
+        .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+        .ok();
+    let undo = Plan {
+        path: world.path("undo.json"),
+        text: std::fs::read_to_string(world.path("undo.json")).unwrap(),
+        stderr: String::new(),
+    };
+    let forged: [fn(&mut What); 4] = [
+        |what| {
+            if let What::Update { set, .. } = what {
+                set.remove("w");
+            }
+        },
+        |what| {
+            if let What::Update { set, .. } = what {
+                set.get_mut("v").unwrap().1 = "evil".into();
+            }
+        },
+        |what| {
+            if let What::Update { expect, .. } = what {
+                *what = What::Skip(table_loader::plan::Skip::Unchanged(expect.clone()));
+            }
+        },
+        |what| {
+            if let What::Insert { values } = what {
+                values.insert("v".into(), "evil".into());
+            }
+        },
+    ];
+    for forge in forged {
+        let forged = undo.forged(|_| {}, |_| {}, |entry| forge(&mut entry.what));
+        is_refused(
+            &world,
+            &forged,
+            "does not make rows of t what they were before",
+        );
+    }
+    world.apply(&undo).ok();
+    assert_eq!(
+        world.rows("SELECT ROW(id, v, w, n::numeric(10,2))::text FROM t ORDER BY id"),
+        before
+    );
+}

@@ -1,6 +1,8 @@
 //! What must be so before a plan is staged: it is for this database, and what it takes back is in
 //! effect.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
 use crate::pg::ledger::{self, Latest, UndoneRows};
@@ -111,6 +113,8 @@ pub struct TakenBack {
     pub(super) later: Vec<String>,
     /// Which rows of these are undone.
     pub(super) later_undone: UndoneRows,
+    /// The types that the columns of each table had then, as SQL.
+    pub(super) types: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// What a rollback takes back must not have been taken back by another.
@@ -137,7 +141,11 @@ pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<Taken
     let undone = UndoneRows::new(&all);
     let later = ledger::later_loads(&all, &taken_back);
     let later: Vec<String> = later.map(|a| a.application.clone()).collect();
+    let ours = all.iter().filter(|a| taken_back.contains(&a.application));
+    let types = ours.flat_map(|a| &a.tables);
+    let types = types.map(|t| (t.table.clone(), t.types.clone()));
     Ok(TakenBack {
+        types: types.collect(),
         undone: undone.of(&taken_back),
         later_undone: undone.of(&later),
         applications: taken_back,

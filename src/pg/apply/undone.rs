@@ -13,8 +13,10 @@ use crate::pg::apply::write::Context;
 use crate::pg::audit::{ON_ROWS, log_in};
 use crate::pg::ledger::{self, UndoneRows};
 use crate::plan::Header;
-use crate::sql::{Literal, Qualified, Statement, Values, all};
-use crate::table::row::record_id;
+use crate::sql::{Literal, Qualified, Statement, Values, all, any};
+use crate::table::row::{keys_equal, record_id};
+use crate::table::schema::Column;
+use crate::table::target::Target;
 
 const DOING: &str = "comparing the rollback with the audit log";
 
@@ -92,6 +94,63 @@ pub(super) async fn check(
         }
     }
     Ok(())
+}
+
+/// That the rows which are taken back are now what they were before the applications: nobody sees what a plan leaves
+/// out. Tables in shards are not asked.
+///
+/// # Errors
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) naming rows that are not.
+pub(super) async fn is_restored(
+    context: &Context<'_>,
+    tables: &[Staged],
+    of: &TakenBack,
+) -> Result<()> {
+    if of.applications.is_empty() {
+        return Ok(());
+    }
+    let session = context.session;
+    let rows = session
+        .rows(&restored_otherwise(&context.origin, tables, of))
+        .await?;
+    let Some(first) = rows.first() else {
+        return Ok(());
+    };
+    let table = first.text(0)?;
+    let of_table = rows
+        .iter()
+        .filter(|row| row.text(0).is_ok_and(|t| t == table));
+    let named = of_table.map(|row| Ok(session.name_row(table, row.text(1)?)));
+    let named: Vec<String> = named.collect::<Result<_>>()?;
+    Err(Error::plan_refused(format!(
+        "the plan takes back {}, and does not make rows of {} what they were before, for example {}: it was not made by \
+         the loader; nothing was written; make a new one",
+        of.applications.join(", "),
+        crate::text::escape(table),
+        named.join(", ")
+    )))
+}
+
+/// Some rows, by table and the audit log's name, that are taken back and are not what the audit log has of before.
+pub(in crate::pg) fn restored_otherwise(
+    origin: &Origin<'_>,
+    tables: &[Staged],
+    of: &TakenBack,
+) -> Statement {
+    let mut values = Values::default();
+    let audit_log = origin.own_table("audit_log");
+    let ours = of_rows(&audit_log, &of.applications, &of.undone, &mut values);
+    let here = tables.iter().filter(|t| !t.target.table.kind.is_far());
+    let none = "SELECT NULL::text AS table_name, NULL::text AS record_id WHERE false".to_owned();
+    let each = here.map(|staged| staged.restored_otherwise(of.types.get(&staged.target.name)));
+    let each: Vec<String> = [none].into_iter().chain(each).collect();
+    let sql = format!(
+        "WITH first AS (SELECT DISTINCT ON (a.table_name, a.record_id) a.table_name, a.record_id, a.old_values \
+           FROM {audit_log} a WHERE {ours} ORDER BY a.table_name, a.record_id, a.id) \
+         SELECT x.table_name, x.record_id FROM ({}) x ORDER BY 1, 2 LIMIT 5",
+        each.join(" UNION ALL ")
+    );
+    Statement::with(DOING, sql, values).at_once()
 }
 
 /// That no later load in effect changed the rows which are taken back and are as planned: what it did would be gone, and
@@ -230,6 +289,40 @@ impl Staged {
         let of_table = Some((self.target.name.as_str(), planned.as_str()));
         let audit_log = origin.own_table("audit_log");
         undone.count_remaining(&audit_log, undoes, of_table, Values::default())
+    }
+
+    /// Those of this table, as SQL. What triggers set, what others may change unnoticed, what is computed and what had
+    /// another type then (as `types` says) does not count.
+    fn restored_otherwise(&self, types: Option<&BTreeMap<String, String>>) -> String {
+        let Target { table, config, .. } = &self.target;
+        let has_triggers = !table.triggers.is_empty() || self.is_followed;
+        let counts = |c: &&Column| {
+            let is_theirs = has_triggers && self.triggered.contains(&c.name);
+            let had_this_type = types.is_some_and(|t| t.get(&c.name) == Some(&c.type_sql));
+            had_this_type && !(c.generated || is_theirs || config.ignore_drift.contains(&c.name))
+        };
+        let differs = table.columns.iter().filter(counts).map(|c| {
+            let (name, now) = (Literal(&c.name), c.text("t"));
+            format!("(f.old_values ->> {name}) IS DISTINCT FROM {now}")
+        });
+        format!(
+            "SELECT f.table_name, f.record_id FROM {staged} s LEFT JOIN {rows} t ON {same} \
+               JOIN first f ON f.table_name = {name} AND f.record_id = {id} \
+             WHERE s._a IN ({NAMED}) AND CASE WHEN f.old_values IS NULL THEN s._a <> {delete} \
+               ELSE s._a = {delete} OR {differs} END",
+            name = Literal(&self.target.name),
+            staged = self.temporary(),
+            rows = table.rows,
+            same = keys_equal(&self.target.key(), "s", "t"),
+            id = record_id(
+                self.target
+                    .key_columns()
+                    .into_iter()
+                    .map(|c| c.staged_text("s"))
+            ),
+            delete = Fate::Delete,
+            differs = any(differs),
+        )
     }
 
     /// The audit log's names of the rows that the plan has, or of those with these fates, as SQL.
