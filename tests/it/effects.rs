@@ -626,6 +626,23 @@ fn what_triggers_set_is_not_put_back_though_records_gave_it() {
         assert_eq!(all(), ["1|PEN|t", "3|N|f"]);
         rollback(&world, "b");
         assert_eq!(all(), ["1|PENELOPE|t"], "{before:?}");
+        // What a record changed in such a column is put back, where the trigger leaves it.
+        world.sql("ALTER TABLE actor DISABLE TRIGGER lu");
+        if more.is_empty() {
+            world.deliver(
+                "own",
+                "actor.json",
+                r#"{"id": 1, "last_update": "2023-01-01T00:00Z"}"#,
+            );
+            world.apply(&world.plan("own")).ok();
+            assert_eq!(all(), ["1|PENELOPE|f"]);
+            world.sql("ALTER TABLE actor ENABLE TRIGGER lu");
+            world.sql("CREATE OR REPLACE FUNCTION lu() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$");
+            rollback(&world, "own");
+            assert_eq!(all(), ["1|PENELOPE|t"]);
+            world.sql("CREATE OR REPLACE FUNCTION lu() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.last_update = clock_timestamp(); RETURN NEW; END $$");
+        }
+        world.sql("ALTER TABLE actor ENABLE TRIGGER lu");
         // The newest first: what the trigger did then is nobody else's change.
         world.deliver(
             "b1",

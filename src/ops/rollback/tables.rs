@@ -61,10 +61,9 @@ pub(super) fn merge(
     Ok(tables)
 }
 
-/// Whether loads write this column: as given (and no trigger does), as a stamp, or as the mark of deleted rows.
+/// Whether loads write this column: as given, as a stamp, or as the mark of deleted rows.
 pub(super) fn is_ours(target: &Target, written: &Written, column: &str) -> bool {
-    let is_in = |names: &[String]| names.iter().any(|c| c == column);
-    is_in(&written.columns) && !is_in(&written.by_trigger)
+    written.columns.iter().any(|c| c == column)
         || target.config.is_stamp(column)
         || target.mark() == Some(column)
 }
@@ -74,7 +73,7 @@ pub(super) fn may_be_set(target: &Target, written: &Written) -> bool {
     !target.table.triggers.is_empty() || written.is_followed
 }
 
-/// The columns that triggers may set again: stamps, and whatever no load wrote.
+/// The columns that triggers may set again: stamps, what they were seen to set, and whatever no load wrote.
 pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
     let Target { table, config, .. } = target;
     if !may_be_set(target, written) {
@@ -83,7 +82,9 @@ pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
     let names = table.columns.iter().map(|c| &c.name);
     names
         .filter(|c| !config.natural_key.contains(c))
-        .filter(|c| config.is_stamp(c) || !is_ours(target, written, c))
+        .filter(|c| {
+            config.is_stamp(c) || written.by_trigger.contains(c) || !is_ours(target, written, c)
+        })
         .cloned()
         .collect()
 }

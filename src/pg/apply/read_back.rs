@@ -196,7 +196,7 @@ impl Staged {
     fn changed_by_triggers(&self) -> Result<Option<Statement>> {
         let Target { table, config, .. } = &self.target;
         let has_triggers = !table.triggers.is_empty() || self.is_followed;
-        if !has_triggers || self.rows.update == 0 {
+        if !has_triggers || table.kind.is_far() || self.rows.update == 0 {
             return Ok(None);
         }
         let columns = table.columns.iter();
