@@ -42,10 +42,29 @@ pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>>
         .await
         .map_err(|_| Error::unanswered(DOING, patience))?
         .map_err(|e| Error::database(format!("{DOING}: {e}{}", source_of(&e))))?;
-    adopt::check(session, schema).await?;
+    adopted(session, schema).await?;
     session.run(&unlock()).await?;
     let names = report.applied_migrations().iter().map(ToString::to_string);
     Ok(names.collect())
+}
+
+/// That the tables can be worked with. Those with which nothing was loaded, and cannot be, are no database's: its
+/// identity is taken away, without which no other command works, until they can.
+async fn adopted(session: &Session, schema: &str) -> Result<()> {
+    let checked = adopt::check(session, schema).await;
+    let identity = identity(schema);
+    if checked.is_ok() {
+        if session.column(&read_lineage(schema)).await?.is_empty() {
+            let sql = format!(
+                "INSERT INTO {identity} (lineage) VALUES (pg_catalog.gen_random_uuid()::text) ON CONFLICT DO NOTHING"
+            );
+            session.run(&Statement::new(DOING, sql)).await?;
+        }
+    } else if let Ok(false) = session.holds(&adopt::was_used(schema)).await {
+        let forget = Statement::new(DOING, format!("DELETE FROM {identity}"));
+        session.run(&forget).await?;
+    }
+    checked
 }
 
 fn lock() -> Statement {

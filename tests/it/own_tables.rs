@@ -296,7 +296,23 @@ fn tables_with_which_loads_or_rollbacks_would_fail_are_not_adopted() {
         assert_eq!(run.code, Some(1), "{change}: {run:?}");
         assert!(run.stderr.contains(says), "{change}: {says:?} is not in {run:?}");
         assert!(run.stderr.contains("cannot be adopted"), "{change}: {run:?}");
+        // Nor is anything loaded with them.
+        let run = world.loader(&["load", "--batch-id", "b", "--force"]);
+        assert_eq!(run.code, Some(1), "{change}: {run:?}");
+        assert!(run.stderr.contains("loader migrate"), "{change}: {run:?}");
     }
+    // Once they are as they must be, they are adopted.
+    world.sql("DROP SCHEMA adopted CASCADE");
+    world.sql(ORIGINAL);
+    world.sql("ALTER TABLE adopted.audit_log ALTER old_values TYPE json");
+    world.loader(&["migrate"]).exits(1);
+    world.sql("ALTER TABLE adopted.audit_log ALTER old_values TYPE jsonb");
+    world.loader(&["migrate"]).ok();
+    world.set("LOADER_QUEUE", "off");
+    world.loader(&["load", "--batch-id", "b", "--force"]).ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
 }
 
 #[test]

@@ -209,9 +209,13 @@ impl Staged {
             ))
         });
         let changed: Vec<String> = changed.collect::<Result<_>>()?;
+        // A live row and marked ones may have one key.
+        let marks = self.target.marks();
+        let lives =
+            marks.map(|(c, mark)| format!(" AND {}", mark.lives(&format!("t.{}", Ident(&c.name)))));
         let sql = format!(
             "SELECT x.name FROM (SELECT {changed} AS changed FROM {versions} b JOIN {staged} s ON s._n = b._n \
-               JOIN {table} t ON {same} WHERE s._a = {update}) c, pg_catalog.unnest(c.changed) x(name) \
+               JOIN {table} t ON {same} WHERE s._a = {update}{lives}) c, pg_catalog.unnest(c.changed) x(name) \
              WHERE x.name IS NOT NULL",
             changed = crate::sql::text_array(changed),
             versions = self.versions(),
@@ -219,6 +223,7 @@ impl Staged {
             table = table.rows,
             same = crate::table::row::keys_equal(&self.target.key(), "s", "t"),
             update = Fate::Update,
+            lives = lives.unwrap_or_default(),
         );
         Ok(Some(Statement::new(self.doing_read_back(), sql)))
     }

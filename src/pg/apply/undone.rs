@@ -305,11 +305,20 @@ impl Staged {
             let (name, now) = (Literal(&c.name), c.text("t"));
             format!("(f.old_values ->> {name}) IS DISTINCT FROM {now}")
         });
+        let differs = any(differs);
+        // A live row and marked ones may have one key.
+        let (and, restored) = match self.target.mark() {
+            Some(_) => (
+                "GROUP BY f.table_name, f.record_id, s._a, f.old_values IS NULL HAVING",
+                format!("pg_catalog.bool_or(NOT {differs})"),
+            ),
+            None => ("AND", format!("NOT {differs}")),
+        };
         format!(
             "SELECT f.table_name, f.record_id FROM {staged} s LEFT JOIN {rows} t ON {same} \
                JOIN first f ON f.table_name = {name} AND f.record_id = {id} \
-             WHERE s._a IN ({NAMED}) AND CASE WHEN f.old_values IS NULL THEN s._a <> {delete} \
-               ELSE s._a = {delete} OR {differs} END",
+             WHERE s._a IN ({NAMED}) {and} CASE WHEN f.old_values IS NULL THEN s._a <> {delete} \
+               ELSE s._a = {delete} OR NOT {restored} END",
             name = Literal(&self.target.name),
             staged = self.temporary(),
             rows = table.rows,
@@ -321,7 +330,6 @@ impl Staged {
                     .map(|c| c.staged_text("s"))
             ),
             delete = Fate::Delete,
-            differs = any(differs),
         )
     }
 
