@@ -50,12 +50,11 @@ impl Parsed {
 
 /// Decodes what `reader` gives, fragments and entries to `sink`, what is sealed to `sealed`.
 pub(super) fn parse_from(
-    reader: impl Read,
+    mut reader: impl Read,
     name: &str,
     sink: &mut dyn FnMut(Item) -> Result<()>,
     sealed: &mut dyn FnMut(&str) -> Result<(), String>,
 ) -> Result<Parsed> {
-    let mut reader = reader;
     let mut begin = Vec::new();
     let read = reader.by_ref().take(3).read_to_end(&mut begin);
     read.map_err(|e| Error::local(format!("{name}: cannot read the plan")).caused_by(e))?;

@@ -111,8 +111,8 @@ pub(super) async fn order(
     found.sort_by_key(|(l, _)| order.iter().position(|n| *n == l.table));
     let mut ordered = Vec::with_capacity(found.len());
     for (place, (ledger, table)) in found.into_iter().enumerate() {
-        // Its rows have their numbers; but people know them by name.
         let is_followed = allowed.iter().any(|name| table.name.is_meant_by(name));
+        // Its rows have their numbers; but people know them by name.
         let lookups = referred::lookups(session, &ledger.config, &table).await;
         let target = Target {
             name: ledger.table,

@@ -9,9 +9,9 @@ use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::write::{Context, bits, writes};
 use crate::pg::{must_be, near};
-use crate::sql::{Ident, Literal, Statement, Values, all, list};
+use crate::sql::{Ident, Literal, Statement, Values, all, list, text_array};
 use crate::table::mark::Mark;
-use crate::table::row::{record_id, same_bytes};
+use crate::table::row::{keys_equal, record_id, same_bytes};
 use crate::table::schema::Column;
 use crate::table::target::Target;
 
@@ -195,8 +195,7 @@ impl Staged {
     /// trigger that could.
     fn changed_by_triggers(&self) -> Result<Option<Statement>> {
         let Target { table, config, .. } = &self.target;
-        let has_triggers = !table.triggers.is_empty() || self.is_followed;
-        if !has_triggers || table.kind.is_far() || self.rows.update == 0 {
+        if !self.may_be_set() || table.kind.is_far() || self.rows.update == 0 {
             return Ok(None);
         }
         let columns = table.columns.iter();
@@ -217,11 +216,11 @@ impl Staged {
             "SELECT x.name FROM (SELECT {changed} AS changed FROM {versions} b JOIN {staged} s ON s._n = b._n \
                JOIN {table} t ON {same} WHERE s._a = {update}{lives}) c, pg_catalog.unnest(c.changed) x(name) \
              WHERE x.name IS NOT NULL",
-            changed = crate::sql::text_array(changed),
+            changed = text_array(changed),
             versions = self.versions(),
             staged = self.temporary(),
             table = table.rows,
-            same = crate::table::row::keys_equal(&self.target.key(), "s", "t"),
+            same = keys_equal(&self.target.key(), "s", "t"),
             update = Fate::Update,
             lives = lives.unwrap_or_default(),
         );

@@ -141,6 +141,11 @@ impl Staged {
         })
     }
 
+    /// Whether triggers may change its rows, of its own or of others.
+    pub fn may_be_set(&self) -> bool {
+        !self.target.table.triggers.is_empty() || self.is_followed
+    }
+
     /// The staging table's name of a column, where the plan gives its value.
     pub fn staged_column(&self, name: &str) -> Option<String> {
         let is_staged = self.columns.iter().any(|c| c == name)

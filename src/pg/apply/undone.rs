@@ -295,9 +295,8 @@ impl Staged {
     /// another type then (as `types` says) does not count.
     fn restored_otherwise(&self, types: Option<&BTreeMap<String, String>>) -> String {
         let Target { table, config, .. } = &self.target;
-        let has_triggers = !table.triggers.is_empty() || self.is_followed;
         let counts = |c: &&Column| {
-            let is_theirs = has_triggers && self.triggered.contains(&c.name);
+            let is_theirs = self.may_be_set() && self.triggered.contains(&c.name);
             let had_this_type = types.is_some_and(|t| t.get(&c.name) == Some(&c.type_sql));
             had_this_type && !(c.generated || is_theirs || config.ignore_drift.contains(&c.name))
         };
