@@ -97,6 +97,7 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
                 config,
                 lookups,
                 place: targets.len(),
+                is_followed: false,
             }),
             Err(e) if is_finding(&e) => checked.problems.push(format!("{e:#}")),
             Err(e) => return Err(e),

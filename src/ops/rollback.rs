@@ -11,7 +11,7 @@ use std::io::{Seek, Write};
 use self::chosen::{choose, redone_by};
 use self::parts::Parts;
 use self::scope::Scope;
-use self::tables::{is_ours, may_be_set, triggered, warnings};
+use self::tables::{is_ours, triggered, warnings};
 use super::plan::Key;
 use super::retry::retry;
 use super::targets::{check_limits, parents, rows};
@@ -196,7 +196,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         // What others may change unnoticed, is theirs.
         let writes = |c: &str, inserts: bool| {
             let ignored = undo.target.config.ignore_drift.iter().any(|i| i == c);
-            let free = !may_be_set(undo.target, undo.written) && !ignored;
+            let free = !undo.target.may_be_set() && !ignored;
             undo.target
                 .table
                 .column(c)

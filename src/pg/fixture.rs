@@ -87,6 +87,7 @@ samples:
         config: config.remove(name).unwrap(),
         lookups: Default::default(),
         place,
+        is_followed: false,
     };
     [
         target("subjects", subjects, 0),

@@ -54,8 +54,6 @@ pub struct Written {
     pub columns: Vec<String>,
     /// The columns that triggers set, of its own or of other tables, as far as was seen.
     pub by_trigger: Vec<String>,
-    /// Whether other tables' triggers may change its rows.
-    pub is_followed: bool,
     /// The types of its columns then.
     pub types: BTreeMap<String, String>,
     /// How many rows of each kind.

@@ -114,7 +114,7 @@ impl Wins {
 
     /// What wins over the row's value; `None` where the row keeps its own. `deleted` says that the
     /// row is marked.
-    fn over<'g>(self, given: Given<'g>, deleted: bool) -> Option<Option<&'g str>> {
+    pub fn over<'g>(self, given: Given<'g>, deleted: bool) -> Option<Option<&'g str>> {
         match (self, given) {
             (Wins::Never | Wins::InNewRow, _) => None,
             (_, Given::Value(value)) => Some(Some(value)),

@@ -49,6 +49,8 @@ pub enum What {
         expect: Fingerprint,
         /// Where it brings back a row that was marked as deleted: what else this holds that is not null.
         revives: Option<Values>,
+        /// The columns that its record gives as the row holds them, where triggers could change them: they stay so.
+        stays: Vec<String>,
     },
     /// The row exists and will be removed, or marked.
     Delete {
@@ -79,6 +81,14 @@ impl What {
 }
 
 impl What {
+    /// The columns of an updated row that its record gives as they are, and no trigger may change.
+    pub fn stays(&self) -> &[String] {
+        match self {
+            What::Update { stays, .. } => stays,
+            _ => &[],
+        }
+    }
+
     /// Whether it is a violation of a record that has one before it: such a record is counted already.
     pub fn is_further(&self) -> bool {
         matches!(self, What::Violation(v) if v.further)

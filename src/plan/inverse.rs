@@ -67,6 +67,7 @@ impl AppliedChange {
                         set,
                         expect,
                         revives: None,
+                        stays: Vec::new(),
                     }
                 })
             }

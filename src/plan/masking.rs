@@ -230,6 +230,7 @@ impl Mask {
                 set,
                 expect,
                 revives,
+                stays: _,
             } => {
                 if let Some(rest) = revives {
                     self.values(table, rest);

@@ -48,6 +48,9 @@ pub(super) struct EntryLine {
     /// Of an update: whether it brings back a row that was marked as deleted.
     #[serde(default, skip_serializing_if = "is_false")]
     revives: bool,
+    /// Of an update: the columns that its record gives as the row holds them, where triggers could change them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    stays: Vec<String>,
     /// Of a delete: whether the row is marked instead of removed.
     #[serde(default, skip_serializing_if = "is_false")]
     soft: bool,
@@ -148,6 +151,7 @@ impl From<Entry> for EntryLine {
             values: None,
             set: None,
             revives: false,
+            stays: Vec::new(),
             soft: false,
             reason: None,
             kind: None,
@@ -171,11 +175,13 @@ impl From<Entry> for EntryLine {
                 set,
                 expect,
                 revives,
+                stays,
             } => {
                 line.set = Some(set);
                 line.expect = Some(expect);
                 line.revives = revives.is_some();
                 line.values = revives;
+                line.stays = stays;
             }
             What::Delete {
                 expect,
@@ -243,6 +249,7 @@ impl TryFrom<EntryLine> for Entry {
                     true => Some(line.values.take().ok_or_else(|| need("values"))?),
                     false => None,
                 },
+                stays: std::mem::take(&mut line.stays),
             },
             Action::Delete => What::Delete {
                 expect: line.expect.take().ok_or_else(|| need("expect"))?,
@@ -289,6 +296,7 @@ impl TryFrom<EntryLine> for Entry {
             ("values", line.values.is_some()),
             ("set", line.set.is_some()),
             ("revives", line.revives),
+            ("stays", !line.stays.is_empty()),
             ("soft", line.soft),
             ("reason", line.reason.is_some()),
             ("kind", line.kind.is_some()),

@@ -104,13 +104,15 @@ fn what() -> impl Strategy<Value = What> {
         btree_map(text(), pair, 0..3),
         digest(),
         proptest::option::of(values()),
+        proptest::collection::vec(text(), 0..3),
     );
     prop_oneof![
         values().prop_map(|values| What::Insert { values }),
-        update.prop_map(|(set, expect, revives)| What::Update {
+        update.prop_map(|(set, expect, revives, stays)| What::Update {
             set,
             expect,
             revives,
+            stays,
         }),
         (digest(), values(), any::<bool>()).prop_map(|(expect, values, soft)| What::Delete {
             expect,

@@ -251,6 +251,7 @@ mod tests {
                 set: [(column.to_owned(), change)].into(),
                 expect: Fingerprint(String::new()),
                 revives: None,
+                stays: Vec::new(),
             },
         )
     }

@@ -1,5 +1,7 @@
 //! A table of a batch or plan, with all that belongs together about it.
 
+use std::collections::BTreeSet;
+
 use super::config::TableConfig;
 use super::lookup::Lookups;
 use super::mark::Mark;
@@ -30,9 +32,29 @@ pub struct Target {
     pub lookups: Lookups,
     /// Its place in the order of dependency, which tells its temporary tables from the others'.
     pub place: usize,
+    /// Whether writing tables may change its rows beside what is planned for them, by a trigger or a foreign
+    /// key, as `allow_side_effects` says.
+    pub is_followed: bool,
+}
+
+/// The tables that these configurations allow to be changed beside what is planned, as they name them.
+pub fn allowed<'c>(configs: impl IntoIterator<Item = &'c TableConfig>) -> BTreeSet<String> {
+    let all = configs.into_iter().flat_map(|c| &c.allow_side_effects);
+    all.cloned().collect()
 }
 
 impl Target {
+    /// Notes whether it is one of the tables that are named by `allowed`.
+    pub fn may_follow(&mut self, allowed: &BTreeSet<String>) {
+        let name = &self.table.name;
+        self.is_followed = allowed.iter().any(|allowed| name.is_meant_by(allowed));
+    }
+
+    /// Whether triggers or foreign keys may change its rows beside what is written.
+    pub fn may_be_set(&self) -> bool {
+        !self.table.triggers.is_empty() || self.is_followed
+    }
+
     /// The natural key's columns, with the equality that decides about them.
     pub fn key(&self) -> Vec<(&Column, Equality)> {
         self.table.key(&self.config.natural_key)

@@ -659,3 +659,70 @@ fn what_triggers_set_is_not_put_back_though_records_gave_it() {
         assert_eq!(all(), ["1|PENELOPE|t"]);
     }
 }
+
+/// A record that gives a column as it is wants it so: the row is stored as the record says, or not at all.
+#[test]
+fn what_a_record_gives_as_it_is_no_trigger_changes() {
+    let own = trigger("BEFORE UPDATE", "NEW.n := 7; RETURN NEW;");
+    let others = format!(
+        "{TABLES} CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN UPDATE t SET n = 7; RETURN NULL; END $f$; \
+         CREATE TRIGGER act AFTER INSERT ON other FOR EACH ROW EXECUTE FUNCTION act()"
+    );
+    let refused = |world: &World| {
+        let plan = world.plan("b");
+        world.writes_only_a_failure(|| {
+            world
+                .apply(&plan)
+                .exits(4)
+                .says("changed what records give as it was")
+                .says("n of the row 1; nothing was written")
+                .says("stamps: {n: trigger}")
+        });
+        let told = world.loader(&["plan", "--batch-id", "b", "--rehearse"]);
+        told.says("stamps: {n: trigger}");
+    };
+    for (schema, more) in [(own.as_str(), ""), (&others, "b")] {
+        let config = |of_t: &str| {
+            format!(
+                "t: {{natural_key: [id]{of_t}}}\nother: {{natural_key: [what], allow_side_effects: [t]}}"
+            )
+        };
+        let world = World::new(schema, &config(""));
+        world.sql("UPDATE t SET n = 0");
+        world.sql("INSERT INTO t VALUES (2, 'old', 5)");
+        if !more.is_empty() {
+            world.deliver("b", "other/1.json", r#"{"what": "x"}"#);
+        }
+        world.deliver("b", "t/2.json", r#"{"id": 2, "v": "new"}"#);
+        // Where null does not win, it is not given.
+        world.deliver("b", "t/1.json", r#"{"id": 1, "v": "new", "n": null}"#);
+        world.sql("BEGIN; SET LOCAL session_replication_role = replica; UPDATE t SET n = 0 WHERE id = 1; COMMIT");
+        let plan = world.plan("b");
+        assert!(!plan.text.contains("\"stays\":[\"n\"]"), "{}", plan.text);
+        world.writes_nothing(|| world.apply_with(&plan, &["--dry-run"]).ok());
+        world.deliver("b", "t/1.json", r#"{"id": 1, "v": "new", "n": 0}"#);
+        refused(&world);
+        world.configure(&config(", stamps: {n: trigger}"));
+        world.apply(&world.plan("b")).ok();
+        assert_eq!(
+            world.rows("SELECT id, v, n FROM t ORDER BY 1"),
+            ["1|new|7", "2|new|7"]
+        );
+        assert_eq!(world.plan("b").news(), [""; 0]);
+    }
+    // What is null and given so, where null wins; and a row that comes back.
+    let world = World::new(
+        &format!(
+            "{own}; ALTER TABLE t ADD deleted_at timestamptz; INSERT INTO t VALUES (3, 'old', NULL, '2020-01-01')"
+        ),
+        "t: {natural_key: [id], conflict_resolution: replace, soft_delete: true}",
+    );
+    world.deliver("b", "t/1.json", r#"{"id": 3, "v": "new", "n": null}"#);
+    let plan = world.plan("b");
+    world.writes_only_a_failure(|| {
+        world
+            .apply(&plan)
+            .exits(4)
+            .says("n of the row 3; nothing was written")
+    });
+}

@@ -88,6 +88,7 @@ pub fn update(changes: &[(&str, Option<&str>, Option<&str>)]) -> What {
             .collect(),
         expect: digest(),
         revives: None,
+        stays: Vec::new(),
     }
 }
 
@@ -258,6 +259,7 @@ pub fn everything(blocked: bool) -> Plan {
             .into(),
             expect: digest(),
             revives: Some(values(&[("site", Some("Boston")), ("sex", Some("F"))])),
+            stays: Vec::new(),
         },
         ..entry(
             "subjects",

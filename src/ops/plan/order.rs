@@ -12,7 +12,7 @@ use crate::table::graph;
 use crate::table::kind::TableKind;
 use crate::table::limits;
 use crate::table::schema::Table;
-use crate::table::target::Target;
+use crate::table::target::{Target, allowed};
 
 /// The tables of which deletes only mark rows, with the column, among those that `targets` are and refer to.
 pub(super) async fn marks(
@@ -110,7 +110,12 @@ pub(super) async fn order(
             config: own,
             lookups,
             place,
+            is_followed: false,
         });
+    }
+    let allowed = allowed(targets.iter().map(|t| &t.config));
+    for target in &mut targets {
+        target.may_follow(&allowed);
     }
     Ok(targets)
 }

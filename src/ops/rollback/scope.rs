@@ -13,7 +13,7 @@ use crate::pg::{Session, catalog, referred};
 use crate::plan::LedgerTable;
 use crate::sql::Qualified;
 use crate::sql::ident::nearest;
-use crate::table::target::Target;
+use crate::table::target::{Target, allowed};
 use crate::text::escape;
 
 /// Which rows of which applications a rollback takes back.
@@ -173,7 +173,7 @@ impl<'a> Scope<'a> {
             tables.map(|t| t.counts.changes()).sum()
         };
         let all = self.all.iter().flat_map(|a| &a.tables);
-        let allowed = all.flat_map(|t| &t.config.allow_side_effects).collect();
+        let allowed = allowed(all.map(|t| &t.config));
         order(session, ledgered, undone, &allowed).await
     }
 
@@ -327,5 +327,6 @@ async fn described(
         table,
         config: ledger.config.clone(),
         place: 0,
+        is_followed: false,
     }))
 }

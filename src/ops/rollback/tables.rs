@@ -68,15 +68,10 @@ pub(super) fn is_ours(target: &Target, written: &Written, column: &str) -> bool 
         || target.mark() == Some(column)
 }
 
-/// Whether triggers may change its rows.
-pub(super) fn may_be_set(target: &Target, written: &Written) -> bool {
-    !target.table.triggers.is_empty() || written.is_followed
-}
-
 /// The columns that triggers may set again: stamps, what they were seen to set, and whatever no load wrote.
 pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
     let Target { table, config, .. } = target;
-    if !may_be_set(target, written) {
+    if !target.may_be_set() {
         return Vec::new();
     }
     let names = table.columns.iter().map(|c| &c.name);
@@ -95,7 +90,7 @@ pub(super) async fn order(
     session: &Session,
     ledgered: Vec<LedgerTable>,
     undone: impl Fn(&str) -> u64,
-    allowed: &BTreeSet<&String>,
+    allowed: &BTreeSet<String>,
 ) -> Result<Vec<(Target, Written)>> {
     let mut found = Vec::with_capacity(ledgered.len());
     for ledger in ledgered {
@@ -111,21 +106,21 @@ pub(super) async fn order(
     found.sort_by_key(|(l, _)| order.iter().position(|n| *n == l.table));
     let mut ordered = Vec::with_capacity(found.len());
     for (place, (ledger, table)) in found.into_iter().enumerate() {
-        let is_followed = allowed.iter().any(|name| table.name.is_meant_by(name));
         // Its rows have their numbers; but people know them by name.
         let lookups = referred::lookups(session, &ledger.config, &table).await;
-        let target = Target {
+        let mut target = Target {
             name: ledger.table,
             table,
             config: ledger.config,
             lookups,
             place,
+            is_followed: false,
         };
+        target.may_follow(allowed);
         let written = Written {
             undone: undone(&target.name),
             columns: ledger.columns,
             by_trigger: ledger.by_trigger,
-            is_followed,
             types: ledger.types,
             counts: ledger.counts,
         };

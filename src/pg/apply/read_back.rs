@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::pg::apply::origin::Origin;
-use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{Fate, STORED};
+use crate::pg::apply::staged::{STAYS, Staged};
 use crate::pg::apply::write::{Context, bits, writes};
 use crate::pg::{must_be, near};
 use crate::sql::{Ident, Literal, Statement, Values, all, list, text_array};
@@ -38,7 +38,7 @@ impl Context<'_> {
         if right != expected {
             return Err(self.wrong(staged, expected.saturating_sub(right)).await?);
         }
-        self.check_immutable(staged).await
+        self.check_stays(staged).await
     }
 
     /// The columns that triggers changed in updated rows whose entries do not change them.
@@ -49,21 +49,38 @@ impl Context<'_> {
         }
     }
 
-    /// That no trigger changed what is never to change, and what the plan does not show.
-    async fn check_immutable(&self, staged: &Staged) -> Result<()> {
-        let Some(changed) = staged.immutable_changed()? else {
+    /// That no trigger changed what the plan does not show and must stay: what is never to change, and what
+    /// records give as it was.
+    async fn check_stays(&self, staged: &Staged) -> Result<()> {
+        let Some(changed) = staged.stays_changed()? else {
             return Ok(());
         };
         let rows = self.session.rows(&changed).await?;
         let Some(row) = rows.first() else {
             return Ok(());
         };
+        let (immutable, given) = (row.text(1)?, row.text(2)?);
+        let (what, columns, remedy) = match immutable {
+            "" => {
+                let stamps: Vec<String> = (given.split(", "))
+                    .map(|column| format!("{column}: trigger"))
+                    .collect();
+                let stamps = stamps.join(", ");
+                let remedy = format!(
+                    "say stamps: {{{stamps}}} in tables.yaml if it is right whatever records give,"
+                );
+                ("records give as it was", given, remedy)
+            }
+            columns => {
+                let remedy = "take the column out of immutable_fields".to_owned();
+                ("immutable_fields says never changes", columns, remedy)
+            }
+        };
         Err(Error::blocked(format!(
-            "{}: a trigger ({}) changed what immutable_fields says never changes, and the plan does not show: {} of the row {}{}; \
-             nothing was written; have the trigger changed, or take the column out of immutable_fields and make a new plan",
+            "{}: a trigger ({}) changed what {what}, and the plan does not show: {columns} of the row {}{}; \
+             nothing was written; have the trigger changed, or {remedy} and make a new plan",
             staged.target.name,
-            staged.target.table.triggers.join(", "),
-            row.text(1)?,
+            staged.triggers(),
             self.session.name_row(&staged.target.name, row.text(0)?),
             if rows.len() > 1 { " and others" } else { "" },
         )))
@@ -84,7 +101,7 @@ impl Context<'_> {
             if right != expected {
                 return Err(self.wrong(staged, expected.saturating_sub(right)).await?);
             }
-            self.check_immutable(staged).await?;
+            self.check_stays(staged).await?;
         }
         if staged.rows.delete > staged.rows.mark {
             let again = self.session.count(&staged.count_there_again()).await?;
@@ -110,15 +127,12 @@ impl Context<'_> {
             [] => "which are not found by their natural key".to_owned(),
             named => format!("for example {}", named.join(", ")),
         };
-        let triggers = match staged.target.table.triggers.as_slice() {
-            [] => "no trigger is known".to_owned(),
-            triggers => triggers.join(", "),
-        };
         Ok(Error::blocked(format!(
-            "{}: {wrong} row{} not stored as planned, {example}: a trigger or rule changes what is written ({triggers}); \
+            "{}: {wrong} row{} not stored as planned, {example}: a trigger or rule changes what is written ({}); \
              nothing was written; let the records say what the trigger makes of them, or have the trigger changed",
             staged.target.name,
             if wrong == 1 { " was" } else { "s were" },
+            staged.triggers(),
         )))
     }
 
@@ -136,6 +150,15 @@ impl Context<'_> {
 }
 
 impl Staged {
+    /// The triggers that may have changed a row, in words.
+    fn triggers(&self) -> String {
+        match self.target.table.triggers.as_slice() {
+            [] if self.target.is_followed => "of another table of the plan".to_owned(),
+            [] => "no trigger is known".to_owned(),
+            triggers => triggers.join(", "),
+        }
+    }
+
     fn doing_read_back(&self) -> String {
         format!("reading back table {}", self.target.name)
     }
@@ -195,7 +218,7 @@ impl Staged {
     /// trigger that could.
     fn changed_by_triggers(&self) -> Result<Option<Statement>> {
         let Target { table, config, .. } = &self.target;
-        if !self.may_be_set() || table.kind.is_far() || self.rows.update == 0 {
+        if !self.target.may_be_set() || table.kind.is_far() || self.rows.update == 0 {
             return Ok(None);
         }
         let columns = table.columns.iter();
@@ -227,32 +250,46 @@ impl Staged {
         Ok(Some(Statement::new(self.doing_read_back(), sql)))
     }
 
-    /// Some updated rows of which a trigger changed an immutable column, and which columns; `None` where there
-    /// is no trigger that could.
-    fn immutable_changed(&self) -> Result<Option<Statement>> {
+    /// Some updated rows of which a trigger changed what must stay: the row, and the columns that are immutable,
+    /// and those that its record gives; `None` where there is no trigger that could.
+    fn stays_changed(&self) -> Result<Option<Statement>> {
         let Target { table, config, .. } = &self.target;
-        let immutable = config
-            .immutable_fields
-            .iter()
-            .filter_map(|c| table.column(c));
-        let changed = immutable.filter(|c| !c.generated).map(|c| {
-            let changed = self.unplanned(c)?;
-            Ok(format!(
-                "CASE WHEN {changed} THEN {}::text END",
+        let changed = |columns: &mut dyn Iterator<Item = &Column>,
+                       also: &dyn Fn(&Column) -> String| {
+            let changed = columns.filter(|c| !c.generated).map(|c| {
+                let (also, changed) = (also(c), self.unplanned(c)?);
+                Ok(format!(
+                    "CASE WHEN {also}{changed} THEN {}::text END",
+                    Literal(&c.name)
+                ))
+            });
+            changed.collect::<Result<Vec<String>>>()
+        };
+        let named = |names: &mut dyn Iterator<Item = &String>| {
+            names.filter_map(|c| table.column(c)).collect::<Vec<_>>()
+        };
+        let immutable = named(&mut config.immutable_fields.iter());
+        let immutable = changed(&mut immutable.into_iter(), &|_| String::new())?;
+        let given = named(&mut self.stays.iter());
+        let given = changed(&mut given.into_iter(), &|c| {
+            format!(
+                "pg_catalog.jsonb_exists(s.{STAYS}, {}) AND ",
                 Literal(&c.name)
-            ))
-        });
-        let changed: Vec<String> = changed.collect::<Result<_>>()?;
-        if table.triggers.is_empty() || changed.is_empty() || self.rows.update == 0 {
+            )
+        })?;
+        let none = immutable.is_empty() && given.is_empty();
+        if none || !self.target.may_be_set() || table.kind.is_far() || self.rows.update == 0 {
             return Ok(None);
         }
+        let words = |changed| format!("pg_catalog.array_to_string({}, ', ')", text_array(changed));
         let fits = self.fits()?;
         let sql = format!(
-            "SELECT * FROM (SELECT {id} AS id, pg_catalog.concat_ws(', ', {changed}) AS changed \
+            "SELECT * FROM (SELECT {id} AS id, {immutable} AS immutable, {given} AS given \
                FROM {written} JOIN {versions} b ON b._n = s._n WHERE s._a = {update} ORDER BY s._n) x \
-             WHERE changed <> '' LIMIT 2",
+             WHERE immutable <> '' OR given <> '' LIMIT 2",
             id = self.target.record_id("t"),
-            changed = list(changed),
+            immutable = words(immutable),
+            given = words(given),
             written = self.written_rows(&fits)?,
             versions = self.versions(),
             update = Fate::Update,

@@ -16,7 +16,7 @@ use crate::sql::{Ident, Literal, Statement, Temporary, list};
 use crate::table::config::Stamp;
 use crate::table::lookup::{Lookup, Lookups};
 use crate::table::schema::{Column, Table};
-use crate::table::target::Target;
+use crate::table::target::{Target, allowed};
 
 use fate::Fate;
 pub use fill::stage;
@@ -33,9 +33,8 @@ pub struct Staged {
     pub stamps: BTreeMap<String, Stamp>,
     /// Columns that its triggers may set again.
     pub triggered: Vec<String>,
-    /// Whether writing the plan's tables may change its rows beside that: by a trigger or a foreign key, as
-    /// `allow_side_effects` says.
-    pub is_followed: bool,
+    /// Columns that some updates say stay as they are.
+    pub stays: BTreeSet<String>,
     /// How many fragments its records came from.
     pub fragments: u64,
     /// How many rows of each action were staged.
@@ -79,6 +78,9 @@ const OWN_COLUMNS: [(&str, &str); 8] = [
 
 /// The natural key of a staged row, as others name it.
 pub(in crate::pg) const KEY: &str = "_key";
+
+/// The columns that an update says stay as they are, of a table whose triggers might change them.
+pub(in crate::pg) const STAYS: &str = "_stays";
 
 /// The staged column with the row to which a row refers until it is changed, as the plan has it.
 pub(in crate::pg) fn until(lookup: &Lookup) -> String {
@@ -141,11 +143,6 @@ impl Staged {
         })
     }
 
-    /// Whether triggers may change its rows, of its own or of others.
-    pub fn may_be_set(&self) -> bool {
-        !self.target.table.triggers.is_empty() || self.is_followed
-    }
-
     /// The staging table's name of a column, where the plan gives its value.
     pub fn staged_column(&self, name: &str) -> Option<String> {
         let is_staged = self.columns.iter().any(|c| c == name)
@@ -189,15 +186,19 @@ impl Staged {
         answers.filter(|l| self.staged_column(&columns[l.of].name).is_some())
     }
 
-    /// Further columns of the loader's own: the natural key of a row to which other new rows may refer; and
+    /// Further columns of the loader's own: the columns that stay; the natural key of a row to which other new rows may refer; and
     /// for each lookup the natural key of the new row that was found, or the key by which one was found that
     /// is there, and the row to which the plan says that a column refers which it changes.
     fn more_columns(&self) -> Vec<(String, &'static str)> {
+        let stays = self
+            .target
+            .may_be_set()
+            .then(|| (STAYS.to_owned(), "jsonb"));
         let key = (!self.numbers.is_empty()).then(|| (KEY.to_owned(), "text"));
         let lookups = self.lookups();
         let named =
             lookups.flat_map(|l| [(l.new_key(), "text"), (by(l), "jsonb"), (until(l), "jsonb")]);
-        key.into_iter().chain(named).collect()
+        stays.into_iter().chain(key).chain(named).collect()
     }
 
     fn staging(&self, sql: String) -> Statement {
@@ -249,7 +250,7 @@ impl Staged {
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             numbers: Vec::new(),
             triggered: Vec::new(),
-            is_followed: false,
+            stays: BTreeSet::new(),
             fragments: 0,
             rows: Rows::default(),
             sets: sets
@@ -309,24 +310,21 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
                 config: planned.config.clone(),
                 lookups,
                 place,
+                is_followed: false,
             },
             columns,
             numbers: planned.numbers.clone(),
             stamps: plan.header.stamps(planned),
             triggered: planned.triggered.clone(),
-            is_followed: false,
+            stays: BTreeSet::new(),
             fragments: 0,
             rows: Rows::default(),
             sets: ColumnSets::new(),
         });
     }
-    let allowed = tables
-        .iter()
-        .flat_map(|t: &Staged| &t.target.config.allow_side_effects);
-    let allowed: BTreeSet<String> = allowed.cloned().collect();
+    let allowed = allowed(tables.iter().map(|t: &Staged| &t.target.config));
     for staged in &mut tables {
-        let name = &staged.target.table.name;
-        staged.is_followed = allowed.iter().any(|allowed| name.is_meant_by(allowed));
+        staged.target.may_follow(&allowed);
     }
     Ok(tables)
 }

@@ -140,13 +140,39 @@ pub(in crate::pg) fn restored_otherwise(
     let mut values = Values::default();
     let audit_log = origin.own_table("audit_log");
     let ours = of_rows(&audit_log, &of.applications, &of.undone, &mut values);
+    // One application changes a row once.
+    let (only, order) = match of.applications.as_slice() {
+        [_] => ("", ""),
+        _ => (
+            "DISTINCT ON (a.table_name, a.record_id) ",
+            " ORDER BY a.table_name, a.record_id, a.id",
+        ),
+    };
     let here = tables.iter().filter(|t| !t.target.table.kind.is_far());
-    let none = "SELECT NULL::text AS table_name, NULL::text AS record_id WHERE false".to_owned();
-    let each = here.map(|staged| staged.restored_otherwise(of.types.get(&staged.target.name)));
-    let each: Vec<String> = [none].into_iter().chain(each).collect();
+    let types = |staged: &Staged| of.types.get(&staged.target.name);
+    let differs = |staged: &Staged| {
+        let now = |c: &Column| format!("(n.new_values ->> {})", Literal(&c.name));
+        let differs = staged.differs(types(staged), now);
+        format!("WHEN {} THEN {differs}", Literal(&staged.target.name))
+    };
+    let differs: Vec<String> = here.clone().map(differs).collect();
+    let written = match differs.as_slice() {
+        [] => "SELECT NULL::text AS table_name, NULL::text AS record_id WHERE false".to_owned(),
+        differs => format!(
+            "SELECT f.table_name, f.record_id FROM first f \
+               JOIN {audit_log} n ON n.table_name = f.table_name AND n.record_id = f.record_id \
+             WHERE n.application = {attempt}::uuid AND n.{ON_ROWS} AND CASE WHEN f.old_values IS NULL \
+               THEN n.operation <> 'DELETE' ELSE n.operation = 'DELETE' OR f.old_values IS DISTINCT FROM n.new_values \
+                 AND CASE f.table_name {} END END",
+            differs.join(" "),
+            attempt = values.text(origin.application),
+        ),
+    };
+    let unchanged = here.filter(|t| t.rows.skip > 0);
+    let unchanged = unchanged.map(|staged| staged.not_as_before(types(staged)));
+    let each: Vec<String> = [written].into_iter().chain(unchanged).collect();
     let sql = format!(
-        "WITH first AS (SELECT DISTINCT ON (a.table_name, a.record_id) a.table_name, a.record_id, a.old_values \
-           FROM {audit_log} a WHERE {ours} ORDER BY a.table_name, a.record_id, a.id) \
+        "WITH first AS (SELECT {only}a.table_name, a.record_id, a.old_values FROM {audit_log} a WHERE {ours}{order}) \
          SELECT x.table_name, x.record_id FROM ({}) x ORDER BY 1, 2 LIMIT 5",
         each.join(" UNION ALL ")
     );
@@ -291,44 +317,50 @@ impl Staged {
         undone.count_remaining(&audit_log, undoes, of_table, Values::default())
     }
 
-    /// Those of this table, as SQL. What triggers set, what others may change unnoticed, what is computed and what had
-    /// another type then (as `types` says) does not count.
-    fn restored_otherwise(&self, types: Option<&BTreeMap<String, String>>) -> String {
+    /// The condition that a row of this table is now not what audit row `f` has of before; `now` is the text of a
+    /// column. What triggers set, what others may change unnoticed, what is computed and what had another type then
+    /// (as `types` says) does not count.
+    fn differs(
+        &self,
+        types: Option<&BTreeMap<String, String>>,
+        now: impl Fn(&Column) -> String,
+    ) -> String {
         let Target { table, config, .. } = &self.target;
         let counts = |c: &&Column| {
-            let is_theirs = self.may_be_set() && self.triggered.contains(&c.name);
+            let is_theirs = self.target.may_be_set() && self.triggered.contains(&c.name);
             let had_this_type = types.is_some_and(|t| t.get(&c.name) == Some(&c.type_sql));
             had_this_type && !(c.generated || is_theirs || config.ignore_drift.contains(&c.name))
         };
         let differs = table.columns.iter().filter(counts).map(|c| {
-            let (name, now) = (Literal(&c.name), c.text("t"));
-            format!("(f.old_values ->> {name}) IS DISTINCT FROM {now}")
+            let then = format!("(f.old_values ->> {})", Literal(&c.name));
+            format!("{then} IS DISTINCT FROM {}", now(c))
         });
-        let differs = any(differs);
+        any(differs)
+    }
+
+    /// The rows that the plan says need no change and that are not what they were before, by table and the audit
+    /// log's name, as SQL.
+    fn not_as_before(&self, types: Option<&BTreeMap<String, String>>) -> String {
+        let differs = self.differs(types, |c| c.text("t"));
         // A live row and marked ones may have one key.
         let (and, restored) = match self.target.mark() {
             Some(_) => (
-                "GROUP BY f.table_name, f.record_id, s._a, f.old_values IS NULL HAVING",
+                "GROUP BY f.table_name, f.record_id, f.old_values IS NULL HAVING",
                 format!("pg_catalog.bool_or(NOT {differs})"),
             ),
             None => ("AND", format!("NOT {differs}")),
         };
+        let key = self.target.key_columns().into_iter();
         format!(
             "SELECT f.table_name, f.record_id FROM {staged} s LEFT JOIN {rows} t ON {same} \
                JOIN first f ON f.table_name = {name} AND f.record_id = {id} \
-             WHERE s._a IN ({NAMED}) {and} CASE WHEN f.old_values IS NULL THEN s._a <> {delete} \
-               ELSE s._a = {delete} OR NOT {restored} END",
+             WHERE s._a = {unchanged} {and} (f.old_values IS NULL OR NOT {restored})",
             name = Literal(&self.target.name),
             staged = self.temporary(),
-            rows = table.rows,
+            rows = self.target.table.rows,
             same = keys_equal(&self.target.key(), "s", "t"),
-            id = record_id(
-                self.target
-                    .key_columns()
-                    .into_iter()
-                    .map(|c| c.staged_text("s"))
-            ),
-            delete = Fate::Delete,
+            id = record_id(key.map(|c| c.staged_text("s"))),
+            unchanged = Fate::Unchanged,
         )
     }
 

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use super::{Config, Stamp, TableConfig};
 use crate::error::Result;
 use crate::table::schema::Table;
+use crate::table::target::allowed;
 
 impl Config {
     /// That stamps fit the columns of the table.
     pub(super) fn check_stamps(&self, name: &str, own: &TableConfig, table: &Table) -> Result<()> {
+        let mut followed = allowed(self.tables.values()).into_iter();
+        let is_followed = followed.any(|followed| table.name.is_meant_by(&followed));
         for (column, stamp) in own.stamps() {
             let Some(found) = table.column(column) else {
                 continue;
@@ -18,7 +21,7 @@ impl Config {
                 Stamp::Now => (matches!(found.category, 'D' | 'S'), "the time"),
                 Stamp::Actor => (found.category == 'S', "a text"),
                 Stamp::BatchId => (!matches!(found.category, 'D' | 'A' | 'B'), "a text"),
-                Stamp::Trigger if table.triggers.is_empty() => {
+                Stamp::Trigger if table.triggers.is_empty() && !is_followed => {
                     let what = format!("stamps: {name} has no trigger that could set {column}");
                     return Err(self.error(name, "stamps", column, &what));
                 }

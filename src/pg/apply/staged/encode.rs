@@ -1,6 +1,6 @@
 //! A plan's entries as COPY lines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
@@ -36,7 +36,18 @@ pub(super) struct Lines {
 }
 
 /// What was staged of each table, by name.
-pub(super) type Encoded = HashMap<String, (Rows, ColumnSets)>;
+pub(super) type Encoded = HashMap<String, Counted>;
+
+/// What was staged of one table.
+#[derive(Default)]
+pub(super) struct Counted {
+    /// How many rows.
+    pub(super) rows: Rows,
+    /// Which sets of columns they write.
+    pub(super) sets: ColumnSets,
+    /// Which columns some of them say stay as they are.
+    pub(super) stays: BTreeSet<String>,
+}
 
 struct TableEncoder {
     number: usize,
@@ -53,8 +64,7 @@ struct TableEncoder {
     columns: Vec<StagedFrom>,
     named: Named,
     lines: Vec<u8>,
-    rows: Rows,
-    sets: ColumnSets,
+    counted: Counted,
     /// The last row's, which is often the next one's.
     set: Option<(Fate, String)>,
 }
@@ -98,8 +108,7 @@ impl Encoder {
             columns: columns.collect(),
             named: Named::new(staged),
             lines: Vec::new(),
-            rows: Rows::default(),
-            sets: ColumnSets::new(),
+            counted: Counted::default(),
             set: None,
         };
         self.tables.insert(staged.target.name.clone(), encoder);
@@ -128,7 +137,7 @@ impl Encoder {
 
     pub(super) fn end(self) -> Encoded {
         let tables = self.tables.into_iter();
-        tables.map(|(name, t)| (name, (t.rows, t.sets))).collect()
+        tables.map(|(name, t)| (name, t.counted)).collect()
     }
 }
 
@@ -161,13 +170,18 @@ impl TableEncoder {
             }
         }
         let old = self.old(entry)?;
-        match fate.action() {
-            Action::Insert => self.rows.insert += 1,
-            Action::Update => self.rows.update += 1,
-            Action::Delete => self.rows.delete += 1,
-            Action::Skip | Action::Violation => self.rows.skip += 1,
+        for column in entry.what.stays() {
+            if !self.counted.stays.contains(column) {
+                self.counted.stays.insert(column.clone());
+            }
         }
-        self.rows.mark += u64::from(soft);
+        match fate.action() {
+            Action::Insert => self.counted.rows.insert += 1,
+            Action::Update => self.counted.rows.update += 1,
+            Action::Delete => self.counted.rows.delete += 1,
+            Action::Skip | Action::Violation => self.counted.rows.skip += 1,
+        }
+        self.counted.rows.mark += u64::from(soft);
         let out = &mut self.lines;
         out.extend_from_slice(format!("{n}\t{}\t", fate.letter()).as_bytes());
         push_copy_text(out, expect.map(|e| e.0.as_str()));
@@ -180,8 +194,8 @@ impl TableEncoder {
         let last = self.set.as_ref();
         if last.is_none_or(|(f, set)| *f != fate || set.as_bytes() != written) {
             let set = (fate, String::from_utf8_lossy(written).into_owned());
-            if !self.sets.contains(&set) {
-                self.sets.insert(set.clone());
+            if !self.counted.sets.contains(&set) {
+                self.counted.sets.insert(set.clone());
             }
             self.set = Some(set);
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::Staged;
-use super::encode::{CHUNK, Encoded, Encoder, Lines};
+use super::encode::{CHUNK, Counted, Encoded, Encoder, Lines};
 use crate::error::{Error, Result};
 use crate::pg::{Event, OnProgress, Session, near};
 use crate::plan::masking::Mask;
@@ -74,12 +74,13 @@ pub async fn stage(
         .map_err(|e| Error::local(DOING).caused_by(e))??;
     for staged in tables {
         let of_table = encoded.remove(&staged.target.name);
-        (staged.rows, staged.sets) = of_table.ok_or_else(|| {
+        let Counted { rows, sets, stays } = of_table.ok_or_else(|| {
             Error::local(format!(
                 "{DOING}: nothing is known of {}",
                 staged.target.name
             ))
         })?;
+        (staged.rows, staged.sets, staged.stays) = (rows, sets, stays);
         staged.fragments = fragments.get(&staged.target.name).copied().unwrap_or(0);
         session.run(&staged.analyze()).await?;
     }

@@ -1,4 +1,5 @@
-//! What entries say of rows by name: of their own, to which others refer, and of those to which they do.
+//! What entries say beside values: which columns stay as they are; and of rows by name: of their own, to which
+//! others refer, and of those to which they do.
 
 use serde_json::{Map, Value as Json};
 
@@ -10,6 +11,8 @@ use crate::table::reference::{By, Reference};
 /// What is staged of the names in one table's entries.
 pub(super) struct Named {
     table: String,
+    /// Whether triggers may change its rows.
+    may_be_set: bool,
     /// Whether other new rows may refer to its new rows.
     is_referred: bool,
     /// The columns whose numbers are drawn, by their place among those that are written.
@@ -31,6 +34,7 @@ impl Named {
         });
         Named {
             table: staged.target.name.clone(),
+            may_be_set: staged.target.may_be_set(),
             is_referred: !staged.numbers.is_empty(),
             drawn: (staged.numbers.iter().filter(is_drawn))
                 .filter_map(written)
@@ -39,10 +43,14 @@ impl Named {
         }
     }
 
-    /// What is staged of the names in an entry, in the order of `Staged::more_columns`.
+    /// What is staged of these, in the order of `Staged::more_columns`.
     pub(super) fn of(&self, entry: &Entry) -> Result<Vec<Option<String>>> {
         self.check(entry)?;
         let mut cells = Vec::new();
+        if self.may_be_set {
+            let stays = Some(entry.what.stays()).filter(|stays| !stays.is_empty());
+            cells.push(stays.map(json).transpose()?);
+        }
         if self.is_referred {
             let is_new = matches!(entry.what, What::Insert { .. });
             cells.push(is_new.then(|| identity(&entry.key)));
@@ -109,7 +117,7 @@ impl Named {
     }
 }
 
-fn json(what: &impl serde::Serialize) -> Result<String> {
+fn json(what: &(impl serde::Serialize + ?Sized)) -> Result<String> {
     serde_json::to_string(what).map_err(|e| Error::local("staging the plan").caused_by(e))
 }
 

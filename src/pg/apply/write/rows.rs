@@ -158,7 +158,7 @@ impl Staged {
     /// The condition that `t` is the row of version `b`. It is locked and compared, so that its key says so, too,
     /// where what was written before may have given it another version.
     fn this_row(&self) -> String {
-        if !self.is_followed {
+        if !self.target.is_followed {
             return THIS_VERSION.to_owned();
         }
         let primary = self.target.table.identity().into_iter();

@@ -294,6 +294,28 @@ impl Comparison<'_> {
         beside_key.map(|(i, c)| (&c.name, self.found_row.text(row, i)))
     }
 
+    /// The columns that a record gives as its row holds them, where triggers could change them when it is updated.
+    fn stays(
+        &self,
+        given: &[Given<'_>],
+        row: &Current<'_>,
+        set: &BTreeMap<String, (Value, Value)>,
+    ) -> Vec<String> {
+        if !self.stage.target.may_be_set() {
+            return Vec::new();
+        }
+        let rules = self.rules.iter().zip(given);
+        // That immutable ones stay is asked of every row.
+        let given = rules.filter(|(rule, given)| {
+            !rule.immutable && rule.wins.over(**given, row.deleted).is_some()
+        });
+        let names = given.map(|(rule, _)| &rule.name);
+        names
+            .filter(|name| !set.contains_key(*name))
+            .cloned()
+            .collect()
+    }
+
     /// The delete of the row that a record found.
     fn delete(&self, row: Option<&Texts<'_>>, digest: Option<&String>) -> Result<What> {
         let (row, expect) = row
@@ -356,6 +378,7 @@ impl Comparison<'_> {
                     rest.collect()
                 });
                 Some(What::Update {
+                    stays: self.stays(given, row, &set),
                     set,
                     expect: Fingerprint(row.digest.to_owned()),
                     revives: all,
