@@ -75,11 +75,19 @@ pub(super) fn pattern(prefix: &str) -> Result<Pattern> {
     Pattern::parse(prefix).map_err(|why| Error::config(format!("the prefix \"{prefix}\": {why}")))
 }
 
+/// That the same would be planned for another batch, where that is so.
+fn of_any_batch(pattern: &Pattern) -> Option<String> {
+    (!pattern.names_batches()).then(|| {
+        format!("the prefix \"{pattern}\" has no {{batch_id}}: whatever batch is named, the same objects are read")
+    })
+}
+
 /// All of the plan, not yet written.
 async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWriter, Header)> {
     events(Event::phase("list"));
     let source = Source::open(&request.source).await?;
-    let place = pattern(&request.prefix)?.of_batch(&request.batch_id);
+    let pattern = pattern(&request.prefix)?;
+    let place = pattern.of_batch(&request.batch_id);
     let listed = list(&source, &place, &request.config, events).await?;
     events(Event::Listed {
         objects: listed.len() as u64,
@@ -293,6 +301,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 complete(target, missing[number]),
                 request.config.no_columns(name, table),
                 not_read(&hidden, name),
+                of_any_batch(&pattern).into_iter().collect(),
                 seem_utf8(target, &read),
                 reports.notes(name),
                 note(&session, &request.leave_out, target)

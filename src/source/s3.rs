@@ -2,6 +2,7 @@
 
 mod http;
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::types::EncodingType;
+use percent_encoding::percent_decode_str;
 
 use super::spool::Spool;
 use super::{ObjectInfo, SourceError};
@@ -97,12 +100,20 @@ impl Bucket {
                 .list_objects_v2()
                 .bucket(&self.name)
                 .prefix(format!("{}{prefix}", self.prefix))
+                // XML has no way to write some of the characters that a key may have.
+                .encoding_type(EncodingType::Url)
                 .set_continuation_token(token.clone())
                 .send()
                 .await
                 .map_err(|error| refused("list", self.display(prefix), &error))?;
+            let is_encoded = page.encoding_type() == Some(&EncodingType::Url);
             for object in page.contents() {
-                let key = object.key().and_then(|key| key.strip_prefix(&self.prefix));
+                let key = object.key().and_then(|key| match is_encoded {
+                    true => decoded(key),
+                    false => Some(key.to_owned()),
+                });
+                let key = key.as_deref();
+                let key = key.and_then(|key| key.strip_prefix(&self.prefix));
                 let size = object.size().and_then(|size| u64::try_from(size).ok());
                 let (Some(key), Some(size)) = (key, size) else {
                     return Err(incomplete(
@@ -207,6 +218,13 @@ impl Bucket {
             }),
         }
     }
+}
+
+/// A key of a listing with `encoding-type=url`, in which a blank may be a `+`; `None` where it is no text.
+fn decoded(key: &str) -> Option<String> {
+    let key = key.replace('+', " ");
+    let decoded = percent_decode_str(&key).decode_utf8();
+    decoded.ok().map(Cow::into_owned)
 }
 
 /// What the service, or the connection to it, said, and what to do about it.

@@ -55,6 +55,36 @@ fn a_folder_is_as_good_as_a_bucket() {
     world.write("in/ready/c/subjects/1.json", r#"{"id": 3}"#);
     let plan = world.plan_with("c", &["--source", "in", "--prefix", "ready/{batch_id}"]);
     assert_eq!(plan.lines(), ["+ subjects id=3"]);
+    assert!(!plan.text.contains("has no {batch_id}"));
+    // What does not depend on the batch's id says so.
+    let plan = world.plan_with("other", &["--source", "in", "--prefix", "ready/c"]);
+    assert_eq!(plan.lines(), ["+ subjects id=3"]);
+    assert!(plan.text.contains(r#"the prefix \"ready/c\" has no {batch_id}"#));
+}
+
+/// A key may have any character, also those that XML, in which a store lists them, has no way to write.
+#[test]
+fn objects_have_any_name() {
+    let world = world();
+    let names = ["a b", "a+b", "a%2Bb", "ä&<", "\u{1}\u{7f}", "=?#"];
+    for (id, name) in names.iter().enumerate() {
+        let record = format!(r#"{{"id": {id}}}"#);
+        world.put("b", &format!("subjects/{name}.json"), record.clone());
+        world.put(&format!("b{id}"), &format!("subjects/{name}.json"), record);
+    }
+    let plan = world.plan("b");
+    assert_eq!(plan.lines().len(), names.len());
+    let read = plan.json();
+    let read = read["fragments"].as_array().unwrap().iter();
+    let mut read: Vec<&str> = read.map(|f| f["key"].as_str().unwrap()).collect();
+    let mut keys = names.map(|name| format!("staging/b/subjects/{name}.json"));
+    read.sort_unstable();
+    keys.sort();
+    assert_eq!(read, keys);
+    let batches = world.loader(&["batches", "--json"]).ok();
+    for id in 0..names.len() {
+        assert!(batches.stdout.contains(&format!("\"b{id}\"")));
+    }
 }
 
 #[test]
