@@ -726,3 +726,53 @@ fn what_a_record_gives_as_it_is_no_trigger_changes() {
             .says("n of the row 3; nothing was written")
     });
 }
+
+/// What a trigger looks for in the row to which a new one refers is there, whatever their keys are.
+#[test]
+fn triggers_find_the_new_rows_to_which_new_rows_refer() {
+    let world = World::new(
+        "CREATE TABLE c (code text PRIMARY KEY, up text REFERENCES c, second text REFERENCES c, label text DEFAULT 'none', \
+           at int GENERATED ALWAYS AS IDENTITY, path text); \
+         CREATE FUNCTION set_path() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN \
+           SELECT path || '.' || NEW.code INTO NEW.path FROM c WHERE code = NEW.up; \
+           NEW.path := coalesce(NEW.path, NEW.code); RETURN NEW; END $f$; \
+         CREATE TRIGGER path BEFORE INSERT ON c FOR EACH ROW EXECUTE FUNCTION set_path(); \
+         INSERT INTO c (code) VALUES ('m')",
+        "c: {natural_key: [code]}",
+    );
+    world.deliver("b", "c/1.csv", "code,up\na,z\nb,a\nz,y\ny,m\nq,\n");
+    // Rows that give other columns are written with them.
+    world.deliver(
+        "b",
+        "c/2.json",
+        r#"[{"code": "k", "up": "x", "label": "own"}, {"code": "x", "up": "b", "second": "q"}]"#,
+    );
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT path, label, at IS NOT NULL FROM c ORDER BY code"),
+        [
+            "m.y.z.a|none|t",
+            "m.y.z.a.b|none|t",
+            "m.y.z.a.b.x.k|own|t",
+            "m|none|t",
+            "q|none|t",
+            "m.y.z.a.b.x|none|t",
+            "m.y|none|t",
+            "m.y.z|none|t"
+        ]
+    );
+    assert_eq!(world.plan("b").news(), [""; 0]);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT path FROM c"), ["m"]);
+    // A circle is as well as ever.
+    world.deliver("circle", "c/1.csv", "code,up\n1,2\n2,1\n3,4\n4,\n");
+    let plan = world.plan("circle");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT path FROM c WHERE code IN ('3', '4') ORDER BY 1"),
+        ["4", "4.3"]
+    );
+}

@@ -59,7 +59,10 @@ fn a_folder_is_as_good_as_a_bucket() {
     // What does not depend on the batch's id says so.
     let plan = world.plan_with("other", &["--source", "in", "--prefix", "ready/c"]);
     assert_eq!(plan.lines(), ["+ subjects id=3"]);
-    assert!(plan.text.contains(r#"the prefix \"ready/c\" has no {batch_id}"#));
+    assert!(
+        plan.text
+            .contains(r#"the prefix \"ready/c\" has no {batch_id}"#)
+    );
 }
 
 /// A key may have any character, also those that XML, in which a store lists them, has no way to write.

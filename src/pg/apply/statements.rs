@@ -177,9 +177,10 @@ fn writing() {
     subjects.target.table.column_triggers = true;
     let updates = subjects.updates(&sets, Some(Phase::Update), Some(1), &stamps);
     statements.extend(written(updates.unwrap()));
-    statements.push(inserted(subjects.insert(None, &stamps).unwrap()));
-    let early = samples.insert(Some(Phase::EarlyInsert), &[]);
+    statements.push(inserted(subjects.insert(None, false, &stamps).unwrap()));
+    let early = samples.insert(Some(Phase::EarlyInsert), false, &[]);
     statements.push(inserted(early.unwrap()));
+    statements.push(inserted(samples.insert(None, true, &[]).unwrap()));
     assert_snapshot("sql_write", &printed(statements));
 }
 
@@ -211,7 +212,7 @@ fn in_shards() {
         refers.near_parents("pg_temp.loader_after_1 a").copy(),
         refers.near_children("pg_temp.loader_after_0 p").copy(),
         subjects.count_to_change(),
-        inserted(subjects.insert(None, &[]).unwrap()),
+        inserted(subjects.insert(None, false, &[]).unwrap()),
     ]);
     statements.extend(written([subjects.delete(), subjects.mark(&[]).unwrap()]));
     statements.extend(written(updates(&subjects)));

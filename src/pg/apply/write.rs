@@ -6,6 +6,7 @@ pub(in crate::pg) mod handover;
 pub(in crate::pg) mod insert;
 mod lock;
 mod order;
+mod parents;
 pub(in crate::pg) mod rows;
 mod update;
 
@@ -25,6 +26,8 @@ struct Work<'s> {
     order: Order,
     /// The last step of its updates, from 0.
     steps: u32,
+    /// Whether its new rows have to be written in the order of their numbers.
+    in_order: bool,
     /// Rows inserted so far.
     inserted: u64,
     /// Rows updated so far.
@@ -60,14 +63,19 @@ impl Context<'_> {
     /// the order that [`Phase`] says. Updates of a table that take what others of it free come in steps.
     /// `wrote` takes how many rows each write touched.
     pub async fn write(&self, tables: &[Staged], wrote: &mut impl FnMut(u64)) -> Result<()> {
+        let mut in_order = Vec::with_capacity(tables.len());
+        for staged in tables {
+            in_order.push(self.put_parents_first(staged).await?);
+        }
         let order = self.find_order(tables).await?;
         let mut work = Vec::with_capacity(tables.len());
-        for (staged, order) in tables.iter().zip(order) {
+        for ((staged, order), in_order) in tables.iter().zip(order).zip(in_order) {
             let steps = self.find_steps(staged).await?;
             work.push(Work {
                 staged,
                 order,
                 steps,
+                in_order,
                 inserted: 0,
                 updated: 0,
             });

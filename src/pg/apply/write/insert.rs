@@ -31,7 +31,7 @@ impl Context<'_> {
         }
         self.begins("insert", staged);
         let stamps = staged.stamped(self.origin.actor, self.origin.batch_id, true)?;
-        let touched = match staged.insert(phase, &stamps)? {
+        let touched = match staged.insert(phase, work.in_order, &stamps)? {
             Insert::One(insert) => self.session.execute(&insert).await?,
             Insert::Several(insert) => self.session.count(&insert).await?,
         };
@@ -42,10 +42,12 @@ impl Context<'_> {
 }
 
 impl Staged {
-    /// The insert of the new rows of `phase`, or of all.
+    /// The insert of the new rows of `phase`, or of all; `in_order` is whether it has to be one for all sets of
+    /// columns.
     pub(in crate::pg) fn insert(
         &self,
         phase: Option<Phase>,
+        in_order: bool,
         stamps: &[(String, String)],
     ) -> Result<Insert> {
         let of_phase = phase.map_or_else(String::new, |phase| self.inserted_in(phase));
@@ -56,7 +58,7 @@ impl Staged {
             let sql = self.insert_set(&written, set, &of_phase, stamps);
             return Ok(Insert::One(Statement::new(doing, sql)));
         }
-        if self.target.table.kind.is_far() {
+        if in_order || self.target.table.kind.is_far() {
             let sql = self.insert_filled(&written, &sets, &of_phase, stamps);
             return Ok(Insert::One(Statement::new(doing, sql)));
         }
@@ -90,8 +92,9 @@ impl Staged {
         self.insert_of(cells.collect(), only, stamps)
     }
 
-    /// The insert of rows that give several sets of columns into a table in shards, which takes one statement for
-    /// all, so that they can refer to each other: what the database gives by itself is filled in.
+    /// The insert of rows that give several sets of columns by one statement for all: in the order of their numbers,
+    /// or into a table in shards, where they could not refer to each other else. What the database gives by itself is
+    /// filled in.
     fn insert_filled(
         &self,
         written: &[&Column],

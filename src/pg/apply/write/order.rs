@@ -222,7 +222,7 @@ impl Staged {
         ))
     }
 
-    fn keys_to<'k>(&'k self, parent: &Staged) -> impl Iterator<Item = &'k ForeignKey> {
+    pub(super) fn keys_to<'k>(&'k self, parent: &Staged) -> impl Iterator<Item = &'k ForeignKey> {
         let name = parent.target.table.name.clone();
         self.target.foreign_keys().filter(move |k| k.parent == name)
     }
