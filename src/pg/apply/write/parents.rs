@@ -128,11 +128,12 @@ impl Staged {
 
 #[cfg(test)]
 mod tests {
-    use super::parents_first;
+    use super::{Pair, parents_first};
 
     #[test]
     fn rows_come_behind_those_to_which_they_refer() {
-        let cases: [(&[(i64, i64)], &[i64]); 5] = [
+        type Case<'c> = (&'c [Pair], &'c [i64]);
+        let cases: [Case<'_>; 5] = [
             (&[(2, 1), (3, 2)], &[1, 2, 3]),
             (&[(1, 2), (2, 3)], &[3, 2, 1]),
             // Two parents; rows that do not wait keep their places among each other.
@@ -144,7 +145,7 @@ mod tests {
         for (pairs, order) in cases {
             let mut numbers: Vec<i64> = order.to_vec();
             numbers.sort_unstable();
-            let expected: Vec<(i64, i64)> = order.iter().copied().zip(numbers).collect();
+            let expected: Vec<Pair> = order.iter().copied().zip(numbers).collect();
             assert_eq!(parents_first(pairs), expected, "{pairs:?}");
         }
     }
