@@ -8,11 +8,8 @@ use crate::error::Result;
 use crate::ops::Followed;
 use crate::plan::{Decisions, Review};
 
-/// What the files say together; `None` without one.
-pub fn read(files: &[PathBuf], patience: Duration) -> Result<Option<Decisions>> {
-    if files.is_empty() {
-        return Ok(None);
-    }
+/// What the files say together of each plan that they are about.
+pub fn read(files: &[PathBuf], patience: Duration) -> Result<Vec<Decisions>> {
     let mut reviews = Vec::with_capacity(files.len());
     for path in files {
         let name = path.display().to_string();
@@ -20,7 +17,7 @@ pub fn read(files: &[PathBuf], patience: Duration) -> Result<Option<Decisions>> 
         let review = Review::read(&name, &bytes)?;
         reviews.push((name, review));
     }
-    Decisions::join(reviews).map(Some)
+    Decisions::join(reviews)
 }
 
 /// Says what follows from decisions beside what was decided.

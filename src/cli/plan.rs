@@ -67,12 +67,11 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let with_rejects = args.rejects.are_asked_for(args.out.as_deref())?;
     let patience = settings.timeouts().patience();
     let decisions = super::decisions::read(&args.decisions, patience)?;
-    let reviewed = match &decisions {
-        Some(decisions) => {
-            let events = |e| progress.tell(e);
-            Some(Reviewed::new(&request, decisions, &events).await?)
-        }
-        None => None,
+    let reviewed = if decisions.is_empty() {
+        None
+    } else {
+        let events = |e| progress.tell(e);
+        Some(Reviewed::new(&request, decisions, &events).await?)
     };
     let request = reviewed.as_ref().map_or(&request, Reviewed::request);
     let make = async |out: &File| {

@@ -22,37 +22,45 @@ pub struct Reviewed {
 }
 
 impl Reviewed {
-    /// Makes the plan of `request` again, which must be the one that `decisions` are about, and finds in it all
-    /// that is decided about.
+    /// Makes the plan of `request` again, which must be one that some of the `decisions` are about, and finds in it all
+    /// that is decided about. Where others are about the plan that comes of these, that is made and looked at in turn.
     ///
     /// # Errors
     /// As [`plan`]; [`PlanRefused`](crate::ErrorKind::PlanRefused) where another plan comes of it now;
     /// [`Config`](crate::ErrorKind::Config) with decisions about what is not in it.
     pub async fn new(
         request: &PlanRequest,
-        decisions: &Decisions,
+        mut decisions: Vec<Decisions>,
         events: OnProgress<'_>,
     ) -> Result<Reviewed> {
-        let file = tempfile::tempfile()
-            .map_err(|e| Error::io("making a temporary file for the plan", e))?;
-        plan(request, &file, events).await?;
-        let plan = PlanFile::verify(file, "the plan as it was reviewed".into())?;
-        if !plan.is_named(&decisions.plan_hash()) {
-            return Err(another_plan(decisions, &plan));
+        let mut request = request.clone();
+        loop {
+            let file = tempfile::tempfile()
+                .map_err(|e| Error::io("making a temporary file for the plan", e))?;
+            plan(&request, &file, events).await?;
+            let plan = PlanFile::verify(file, "the plan as it was reviewed".into())?;
+            let about_it = decisions.iter().position(|d| plan.is_named(&d.plan_hash()));
+            let Some(about_it) = about_it else {
+                return Err(another_plan(&decisions, &plan));
+            };
+            let found = Found::of(&plan, &decisions.remove(about_it))?;
+            let Decided {
+                plan_hashes,
+                left_out,
+            } = &mut request.decided;
+            // One that is accepted as it is, is the next one.
+            if !found.left_out.is_empty() {
+                plan_hashes.push(plan.hash.clone());
+                left_out.extend(found.left_out.iter().cloned());
+            }
+            if decisions.is_empty() {
+                return Ok(Reviewed {
+                    plan,
+                    request,
+                    found,
+                });
+            }
         }
-        let found = Found::of(&plan, decisions)?;
-        let request = PlanRequest {
-            decided: Decided {
-                plan_hash: plan.hash.clone(),
-                left_out: found.left_out.clone(),
-            },
-            ..request.clone()
-        };
-        Ok(Reviewed {
-            plan,
-            request,
-            found,
-        })
     }
 
     /// The request for the plan without what is left out.
@@ -69,7 +77,9 @@ impl Reviewed {
     }
 }
 
-fn another_plan(decisions: &Decisions, plan: &PlanFile) -> Error {
+fn another_plan(decisions: &[Decisions], plan: &PlanFile) -> Error {
+    let files: Vec<&str> = decisions.iter().map(Decisions::files).collect();
+    let about: Vec<String> = decisions.iter().map(Decisions::plan_hash).collect();
     let sealed = if plan.header.has_sensitive() {
         "\nAn encrypted plan cannot be made again with the hash it had; what was decided about one is planned with --leave-out"
     } else {
@@ -77,10 +87,10 @@ fn another_plan(decisions: &Decisions, plan: &PlanFile) -> Error {
     };
     Error::plan_refused(format!(
         "{}: the decisions are about plan {}, and the batch makes plan {} now: the batch, the database or the settings \
-         have changed since, or the decisions are for another plan\nmake the plan anew, compare it with `loader show OLD \
+         have changed since, or the decisions are for another plan (about a plan that was made by decisions: name those, too)\nmake the plan anew, compare it with `loader show OLD \
          NEW`, and review what differs{sealed}",
-        decisions.files(),
-        decisions.plan_hash(),
+        files.join(", "),
+        about.join(" and "),
         plan.hash
     ))
 }

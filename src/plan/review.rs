@@ -239,30 +239,27 @@ pub struct Decisions {
 }
 
 impl Decisions {
-    /// Joins reviews, each with its file's name.
+    /// Joins reviews, each with its file's name: those of one plan. A plan that was made by decisions may be reviewed
+    /// in turn.
     ///
     /// # Errors
-    /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where they are about different plans;
     /// [`NotApproved`](crate::ErrorKind::NotApproved) where they disagree about a row, or leave a question open.
-    pub fn join(reviews: Vec<(String, Review)>) -> Result<Decisions> {
-        let names: Vec<String> = reviews.iter().map(|(name, _)| escape(name)).collect();
-        let mut joined = Decisions {
-            plan_hash: String::new(),
-            files: names.join(", "),
-            words: BTreeMap::new(),
-        };
+    pub fn join(reviews: Vec<(String, Review)>) -> Result<Vec<Decisions>> {
+        let mut of_plans: Vec<Decisions> = Vec::new();
         for (file, review) in reviews {
             let hash = bare(&review.plan_hash);
-            if !joined.plan_hash.is_empty() && hash != joined.plan_hash {
-                return Err(Error::plan_refused(format!(
-                    "{}: these decisions are about different plans: {} names sha256:{}, and a file before it sha256:{}",
-                    joined.files,
-                    escape(&file),
-                    escape(hash),
-                    escape(&joined.plan_hash),
-                )));
-            }
-            joined.plan_hash = hash.to_owned();
+            let at = of_plans.iter().position(|d| d.plan_hash == hash);
+            let at = at.unwrap_or_else(|| {
+                of_plans.push(Decisions {
+                    plan_hash: hash.to_owned(),
+                    files: String::new(),
+                    words: BTreeMap::new(),
+                });
+                of_plans.len() - 1
+            });
+            let joined = &mut of_plans[at];
+            let between = if joined.files.is_empty() { "" } else { ", " };
+            joined.files += &format!("{between}{}", escape(&file));
             for decision in review.decisions {
                 let words = joined.words.entry(Subject::of(&decision)).or_default();
                 words.push(Word {
@@ -273,7 +270,7 @@ impl Decisions {
                 });
             }
         }
-        joined.agreed()
+        of_plans.into_iter().map(Decisions::agreed).collect()
     }
 
     /// That nobody disagrees, and no question is open.

@@ -174,6 +174,62 @@ fn decisions_of_which_none_leaves_out_give_the_same_plan() {
     assert_eq!(again["plan_hash"], plan.hash());
 }
 
+/// The plan that comes of decisions is reviewed in turn, and all decisions together lead to the next one.
+#[test]
+fn a_plan_that_was_made_by_decisions_is_decided_about_in_turn() {
+    let world = shop();
+    let plan = world.plan("b");
+    let c2 = "+ customers customer_no=C-2";
+    let o3 = "+ orders id=3";
+    decide(
+        &world,
+        &plan,
+        "1.json",
+        "Ada",
+        &[(c2, "accept", ""), ("+ orders id=4", "leave_out", "late")],
+    );
+    let first = world.plan_with("b", &["--decisions", "1.json"]);
+    decide(
+        &world,
+        &first,
+        "2.json",
+        "Ben",
+        &[(o3, "leave_out", "twice")],
+    );
+    for files in [["1.json", "2.json"], ["2.json", "1.json"]] {
+        let second = world.plan_with("b", &["--decisions", files[0], "--decisions", files[1]]);
+        let left_out = messages(&second);
+        assert!(left_out.contains(&"late|Ada".to_owned()), "{left_out:?}");
+        assert!(left_out.contains(&"twice|Ben".to_owned()), "{left_out:?}");
+        assert!(
+            second
+                .text
+                .contains(&format!("{} and {}", plan.hash(), first.hash()))
+        );
+        let changed = world.loader(&["show", first.name(), second.name()]).ok();
+        assert!(changed.stdout.contains("orders"));
+        world.writes_nothing(|| world.apply_with(&second, &["--dry-run"]).ok());
+        // And a third time.
+        decide(&world, &second, "3.json", "Ada", &[(c2, "accept", "")]);
+        let third = world.plan_with(
+            "b",
+            &[
+                "--decisions",
+                "3.json",
+                "--decisions",
+                "2.json",
+                "--decisions",
+                "1.json",
+            ],
+        );
+        assert_eq!(third.hash(), second.hash());
+    }
+    refused(&world, &["2.json"])
+        .exits(6)
+        .says(&format!("the decisions are about plan {}", first.hash()))
+        .says("about a plan that was made by decisions: name those, too");
+}
+
 #[test]
 fn decisions_that_cannot_stand_are_refused() {
     let world = shop();

@@ -11,8 +11,8 @@ use crate::sql::copytext::push_copy_text;
 /// Records and rows that are left out as reviewers decided about another plan of the same batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Decided {
-    /// The hash of that plan.
-    pub(crate) plan_hash: String,
+    /// The hash of that plan, and before it of those that led to it by decisions.
+    pub(crate) plan_hashes: Vec<String>,
     /// What is left out.
     pub(crate) left_out: Vec<LeftOutAt>,
 }
@@ -127,7 +127,7 @@ pub(super) fn note_decided(decided: &Decided, table: &str) -> Option<String> {
     };
     Some(format!(
         "{are} left out as decided about plan {} by {}",
-        decided.plan_hash,
+        decided.plan_hashes.join(" and "),
         by.join("; ")
     ))
 }
