@@ -1,5 +1,7 @@
 //! Everything in a plan but its entries: what it is for, what it was made from, its tables.
 
+mod notes;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -114,72 +116,6 @@ pub struct TablePlan {
 }
 
 impl TablePlan {
-    /// What a reviewer should know beyond its entries in a plan of this kind, a sentence each.
-    pub fn notes(&self, kind: Kind) -> Vec<String> {
-        let mut notes = [self.warnings.clone(), self.passed_over.words()].concat();
-        notes.extend(self.elsewhere());
-        if !self.config.audit_changes {
-            notes.push(
-                "audit_changes is off: what is loaded into this table cannot be rolled back".into(),
-            );
-        }
-        notes.extend(self.also_set(kind, false));
-        notes.extend(self.also_set(kind, true));
-        notes.extend(self.also_changed());
-        notes
-    }
-
-    /// Which table it is, where its name does not say that and it is not one of the schema `public`.
-    fn elsewhere(&self) -> Option<String> {
-        let says_schema = self.table != self.relation.name;
-        let is_usual = says_schema || self.relation.schema == "public";
-        (!is_usual).then(|| {
-            format!(
-                "this is the table {} of the schema {}",
-                crate::text::escape(&self.relation.name),
-                crate::text::escape(&self.relation.schema)
-            )
-        })
-    }
-
-    /// What applying sets in each row, or only in each new one, beside what its entry shows.
-    fn also_set(&self, kind: Kind, only_new: bool) -> Option<String> {
-        let (writes, rows) = match only_new {
-            true => (self.counts.insert > 0, "new row"),
-            false => (
-                self.counts.insert + self.counts.update > 0,
-                "row that is written",
-            ),
-        };
-        let stamps = self.config.stamps();
-        let stamps = stamps.filter(|(column, _)| self.config.keeps(column) == only_new);
-        let stamps = stamps.map(|(column, stamp)| {
-            let what = match stamp {
-                Stamp::Now => "the time",
-                Stamp::Actor => "who applies",
-                Stamp::BatchId => "the batch id",
-                Stamp::Trigger => "what a trigger sets",
-            };
-            format!("{column} ({what})")
-        });
-        let stamps: Vec<String> = stamps.collect();
-        // A rollback puts back what they were.
-        let sets = writes && kind == Kind::Load && !stamps.is_empty();
-        sets.then(|| format!("each {rows} also gets {}", stamps.join(", ")))
-    }
-
-    /// Other tables whose rows may change, though no entry shows it.
-    fn also_changed(&self) -> Option<String> {
-        let tables = &self.config.allow_side_effects;
-        let may = self.counts.changes() > 0 && !tables.is_empty();
-        may.then(|| {
-            format!(
-                "its triggers and foreign keys may also change rows of {} (allow_side_effects), which no entry shows",
-                tables.join(", ")
-            )
-        })
-    }
-
     /// The limits that its changes exceed.
     pub fn exceeded(&self, kind: Kind) -> impl Iterator<Item = Exceeded<'_>> {
         self.exceeded_of(kind, self.rows.unwrap_or_default())

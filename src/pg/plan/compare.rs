@@ -4,6 +4,7 @@
 mod answer;
 mod entries;
 mod found_row;
+mod looked_up;
 mod pending;
 
 use std::collections::BTreeMap;

@@ -8,16 +8,16 @@ use serde::Deserialize;
 use super::Comparison;
 use super::found_row::{Texts, is_found};
 use super::in_full;
+use super::looked_up::LookedUp;
 use crate::error::{Error, Result};
 use crate::pg::plan::stage::Stage;
 use crate::pg::session::parsed;
 use crate::plan::decision::{Current, Given, Wins, finding_effect};
 use crate::plan::incoming::{BLANK, Finding};
 use crate::plan::reading::Asked;
-use crate::plan::{Action, NewRow, ReferredRow, Skip, Value, Values, Violation, Why, display_key};
+use crate::plan::{Action, Skip, Violation, Why, display_key};
 use crate::planfile::order_key;
 use crate::sql::copytext::CopyRow;
-use crate::table::lookup::{Lookup, Origin};
 use crate::types::Kind;
 
 // Where the loader's own columns stand in an answer; the columns that matter follow as staged, and last of
@@ -42,7 +42,7 @@ pub(super) const EXTRACTED: usize = 15;
 const LEFT_OUT: usize = 16;
 pub(super) const GOES: usize = 17;
 const NULLS: usize = 18;
-const FIXED: usize = 19;
+pub(super) const FIXED: usize = 19;
 
 /// How many values an answer has whose columns are so many, but for the group and the row that was found.
 pub(super) fn behind(stage: &Stage<'_>, columns: usize) -> usize {
@@ -54,15 +54,6 @@ pub(super) fn behind(stage: &Stage<'_>, columns: usize) -> usize {
         0
     };
     FIXED + columns + keys + looked_up.sum::<usize>()
-}
-
-/// What was looked up for a column.
-pub(super) struct LookedUp<'c> {
-    pub(super) column: &'c str,
-    /// The row that the record names.
-    pub(super) value: Option<Value>,
-    /// The row to which its row refers until then, where that changes.
-    pub(super) old: Option<Value>,
 }
 
 /// What is said of a record that is left out: why, or which parent is.
@@ -80,10 +71,6 @@ struct Parent {
     key: Option<String>,
     object: usize,
     position: u64,
-}
-
-fn read_back(e: serde_json::Error) -> Error {
-    Error::local("reading back what was looked up").caused_by(e)
 }
 
 pub(super) fn is_marked(line: &CopyRow) -> bool {
@@ -175,65 +162,6 @@ impl Comparison<'_> {
             digest,
             deleted: is_marked(line),
         }
-    }
-
-    /// What was looked up for a record, and the rows to which its row refers.
-    pub(super) fn looked_up(&self, line: &CopyRow) -> Result<Vec<LookedUp<'_>>> {
-        let target = self.stage.target;
-        let mut at = FIXED + self.columns.len();
-        if self.stage.duplicates {
-            at += self.config.natural_key.len();
-        }
-        let mut found = Vec::new();
-        for lookup in target.lookups.answers() {
-            let column = target.table.columns[lookup.of].name.as_str();
-            let new = line.get(at);
-            at += 1;
-            let there = self.there(lookup, line, &mut at);
-            let old = line.get(at).map(|json| self.as_planned(json)).transpose()?;
-            at += 1;
-            let value = match new {
-                Some(key) => Some(Value::New(Box::new(NewRow {
-                    table: lookup.table.clone(),
-                    key: serde_json::from_str(key).map_err(read_back)?,
-                }))),
-                None => there.map(|row| Value::Referred(Box::new(row))),
-            };
-            found.push(LookedUp { column, value, old });
-        }
-        Ok(found)
-    }
-
-    /// The row that was found in the database, if one was; `at` goes behind what tells of it.
-    fn there(&self, lookup: &Lookup, line: &CopyRow, at: &mut usize) -> Option<ReferredRow> {
-        let stored = line.get(*at);
-        *at += 1;
-        let mut key = Values::new();
-        for part in &lookup.by {
-            let value = match part.from {
-                Origin::Field(_) => {
-                    let text = line.get(*at);
-                    *at += 1;
-                    text.into()
-                }
-                Origin::Lookup(inner) => {
-                    let inner = &self.stage.target.lookups.all[inner];
-                    let row = self.there(inner, line, at);
-                    row.map_or(Value::Null, |row| Value::Referred(Box::new(row)))
-                }
-            };
-            key.insert(part.column.name.clone(), value);
-        }
-        Some(ReferredRow {
-            stored: stored?.to_owned(),
-            table: lookup.table.clone(),
-            key,
-        })
-    }
-
-    /// A value of a column that is looked up, as the database makes it for the plan.
-    pub(super) fn as_planned(&self, json: &str) -> Result<Value> {
-        serde_json::from_str(json).map_err(read_back)
     }
 
     /// The group of what becomes of a record: a new row's own; of a violation what the record gives, where

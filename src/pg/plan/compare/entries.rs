@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Comparison;
 use super::answer::{
-    DIFFERS, EXTRACTED, FIRST, GOES, LAST, LookedUp, N, OBJECT, OTHER_OBJECT, OTHER_POSITION,
-    POSITION, VARIANTS,
+    DIFFERS, EXTRACTED, FIRST, GOES, LAST, N, OBJECT, OTHER_OBJECT, OTHER_POSITION, POSITION,
+    VARIANTS,
 };
 use super::found_row::Texts;
 use super::pending::Pending;
@@ -385,39 +385,6 @@ impl Comparison<'_> {
                 })
             }
         })
-    }
-}
-
-impl LookedUp<'_> {
-    /// Puts rows by name in place of their numbers: that of a new one only the staging tables have.
-    fn put(&self, what: Option<&mut What>, violations: &mut [Violation]) {
-        let replace = |known: &mut Value, by: &Option<Value>| {
-            if let Some(value) = by {
-                *known = value.clone();
-            }
-        };
-        match what {
-            Some(What::Insert { values }) => {
-                if let Some(known) = values.get_mut(self.column) {
-                    replace(known, &self.value);
-                }
-            }
-            Some(What::Update { set, .. }) => {
-                if let Some((old, new)) = set.get_mut(self.column) {
-                    replace(old, &self.old);
-                    replace(new, &self.value);
-                }
-            }
-            _ => {}
-        }
-        let words = |value: &Option<Value>| Some(value.as_ref()?.words()?.into_owned());
-        for violation in violations {
-            let about = violation.field.as_deref() == Some(self.column);
-            if about && violation.kind == ViolationKind::ImmutableField {
-                violation.given = words(&self.value).or(violation.given.take());
-                violation.existing = words(&self.old).or(violation.existing.take());
-            }
-        }
     }
 }
 
