@@ -42,7 +42,7 @@ pub(super) const EXTRACTED: usize = 15;
 const LEFT_OUT: usize = 16;
 pub(super) const GOES: usize = 17;
 const NULLS: usize = 18;
-pub(super) const FIXED: usize = 19;
+const FIXED: usize = 19;
 
 /// How many values an answer has whose columns are so many, but for the group and the row that was found.
 pub(super) fn behind(stage: &Stage<'_>, columns: usize) -> usize {
@@ -87,6 +87,15 @@ impl Comparison<'_> {
     /// The value of a column that is never null.
     pub(super) fn parsed<T: FromStr>(&self, line: &CopyRow, i: usize) -> Result<T> {
         parsed(&self.doing, line.get(i), i)
+    }
+
+    /// Where what was looked up begins.
+    pub(super) fn before_lookups(&self) -> usize {
+        let keys = match self.stage.duplicates {
+            true => self.config.natural_key.len(),
+            false => 0,
+        };
+        FIXED + self.columns.len() + keys
     }
 
     /// What puts a record's entries in order: the key's text as the row spells it, else as the first

@@ -1,7 +1,6 @@
 //! Rows that records name by a key, as the plan says them.
 
 use super::Comparison;
-use super::answer::FIXED;
 use crate::error::{Error, Result};
 use crate::plan::{NewRow, ReferredRow, Value, Values, Violation, ViolationKind, What};
 use crate::sql::copytext::CopyRow;
@@ -24,10 +23,7 @@ impl Comparison<'_> {
     /// What was looked up for a record, and the rows to which its row refers.
     pub(super) fn looked_up(&self, line: &CopyRow) -> Result<Vec<LookedUp<'_>>> {
         let target = self.stage.target;
-        let mut at = FIXED + self.columns.len();
-        if self.stage.duplicates {
-            at += self.config.natural_key.len();
-        }
+        let mut at = self.before_lookups();
         let mut found = Vec::new();
         for lookup in target.lookups.answers() {
             let column = target.table.columns[lookup.of].name.as_str();
