@@ -79,7 +79,7 @@ fn profiles_give_credentials_region_and_endpoint() {
     let (ran, head) = server.refuses(with_profile());
     // Elsewhere than at AWS the bucket stands in the path.
     assert!(
-        head.starts_with("GET /curated/?list-type=2&prefix=in%2Fstaging%2Fb1%2F"),
+        head.starts_with("GET /curated/?list-type=2&encoding-type=url&prefix=in%2Fstaging%2Fb1%2F"),
         "{head}"
     );
     assert!(head.contains("Credential=PROFILEKEY/"), "{head}");
