@@ -29,6 +29,7 @@ use crate::plan::{
 use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
 use crate::table::limits::{self, Allowance};
+use crate::table::schema::{Column, Identity};
 use crate::table::target::Target;
 
 /// What is to be taken back.
@@ -194,14 +195,14 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         let is_key = |c: &str| undo.target.config.natural_key.iter().any(|k| k == c);
         // What the table's own triggers set, they will set again.
         // What others may change unnoticed, is theirs.
-        let writes = |c: &str, inserts: bool| {
+        let writes = |c: &str, whole: bool| {
             let ignored = undo.target.config.ignore_drift.iter().any(|i| i == c);
             let free = !undo.target.may_be_set() && !ignored;
             undo.target
                 .table
                 .column(c)
                 .is_some_and(|column| !column.generated)
-                && (inserts || free || is_ours(undo.target, undo.written, c))
+                && (whole || free || is_ours(undo.target, undo.written, c))
         };
         let left = undo
             .stream(&snapshot, &mut |undone| {
@@ -217,9 +218,19 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
                     .or(undone.applied.before.as_ref());
                 let group = group.and_then(|c| row?.get(c)?.clone());
                 let inverse = undone.applied.invert();
-                let inserts = inverse.before.is_none();
-                let what = inverse.what(undone.digest, is_key, |c| writes(c, inserts), soft);
+                let whole = inverse.before.is_none() || undone.renewed;
+                let what = inverse.what(undone.digest, is_key, |c| writes(c, whole), soft);
                 let Some(what) = what else { return Ok(()) };
+                if let Some(column) = numbered_anew(undo.target, &what) {
+                    return Err(Error::blocked(format!(
+                        "{}: the row {} was deleted and inserted again by these loads, and its {} is numbered by the \
+                         database alone (GENERATED ALWAYS), so that it cannot get its number of before",
+                        undo.target.name,
+                        session.name_row(&undo.target.name, &undone.record_id),
+                        crate::text::escape(column),
+                    ))
+                    .with_remedy(Remedy::OneByOne));
+                }
                 if matches!(what, What::Skip(Skip::Unchanged(_))) {
                     unchanged.push(undone.record_id);
                 }
@@ -340,6 +351,16 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         tables,
     };
     Ok((writer, header))
+}
+
+/// The column that an update would write and the database alone may, where there is one.
+fn numbered_anew<'t>(target: &'t Target, what: &What) -> Option<&'t str> {
+    let What::Update { set, .. } = what else {
+        return None;
+    };
+    let mut columns = target.table.columns.iter();
+    let is_numbered = |c: &&Column| c.identity == Identity::Always && set.contains_key(&c.name);
+    columns.find(is_numbered).map(|c| c.name.as_str())
 }
 
 /// Names the rows to which the keys of a table's rows refer.

@@ -324,8 +324,8 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
         );
     }
     if e.code() == Some("23503") {
-        return e.and(
-            ": a row that is put back refers to one that is not there, or others refer to a row that would go; nothing was \
+        return e.with_kind(ErrorKind::Blocked).and(
+            ": a row that is put back refers to one that is not there, or others refer to a row that would go or to a value that would change; nothing was \
              written; roll back those rows too, or settle with whoever has changed them",
         );
     }
@@ -344,9 +344,10 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
         Ok(Some(report)) => report.into(),
         // One load cannot have done that, but several in turn can.
         _ if header.taken_back().len() > 1 => e
+            .with_kind(ErrorKind::Blocked)
             .and(": between these loads, rows took over values of a unique key from each other")
             .with_remedy(Remedy::OneByOne),
-        _ if marks && rolls_back => e.and(
+        _ if marks && rolls_back => e.with_kind(ErrorKind::Blocked).and(
             ": rows that are only marked as deleted (soft_delete) keep what must be unique; a unique index of the rows that \
              are not marked would allow this",
         ),

@@ -72,6 +72,8 @@ pub struct Undone {
     pub key: Values,
     /// The digest of the row as it is now, where there is one.
     pub digest: Option<Fingerprint>,
+    /// Whether the row was deleted in between and inserted again, which writes all its columns.
+    pub renewed: bool,
 }
 
 impl<'a> Undo<'a> {

@@ -1,4 +1,4 @@
-//! Rows that refer to what taking a load back would delete.
+//! Rows that refer to what taking a load back would delete or change.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::{Values, display_key};
 use crate::error::{Error, ErrorKind};
 use crate::text::escape;
 
-/// A row that stands in the way, because it refers to one that would be deleted.
+/// A row that stands in the way, because it refers to one that would be deleted, or to a value of it that would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Referrer {
     /// Its table.
@@ -21,6 +21,8 @@ pub struct Referrer {
     pub parent_key: Values,
     /// The foreign key.
     pub constraint: String,
+    /// Whether that row stays, and only the value changes to which it refers.
+    pub parent_stays: bool,
     /// Whether it would be deleted too, but only marked, so that it goes on referring.
     pub only_marked: bool,
 }
@@ -29,11 +31,15 @@ impl Referrer {
     /// What refers to what, for people.
     pub fn words(&self) -> String {
         format!(
-            "{} {} refers to {} {}, which would be deleted ({}){}",
+            "{} {} refers to {} {}, {} ({}){}",
             escape(&self.table),
             display_key(&self.key),
             escape(&self.parent),
             display_key(&self.parent_key),
+            match self.parent_stays {
+                true => "of which that value would change",
+                false => "which would be deleted",
+            },
             escape(&self.constraint),
             match self.advice() {
                 "" => String::new(),
@@ -52,7 +58,7 @@ impl Referrer {
     }
 }
 
-/// Every row that refers to one that would be deleted.
+/// Every row that refers to one that would be deleted, or would lose the value.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ReferrerReport {
     /// The rows, by foreign key.
@@ -79,9 +85,15 @@ impl ReferrerReport {
 
     /// What was found, in a line.
     pub fn finding(&self) -> String {
+        let stay = self.rows.iter().filter(|row| row.parent_stays).count();
+        let would = match (stay, self.rows.len()) {
+            (0, _) => "be deleted",
+            (some, all) if some == all => "change",
+            _ => "be deleted or change",
+        };
         match self.count() {
-            1 => "1 row refers to a row that would be deleted".to_owned(),
-            n => format!("{n} rows refer to rows that would be deleted"),
+            1 => format!("1 row refers to a row that would {would}"),
+            n => format!("{n} rows refer to rows that would {would}"),
         }
     }
 

@@ -28,6 +28,7 @@ mod guards;
 mod histories;
 mod in_part;
 mod races;
+mod renewed;
 mod rollback;
 mod round_trips;
 mod roundtrip;

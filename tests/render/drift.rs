@@ -230,6 +230,7 @@ fn rows_that_refer_to_what_a_rollback_would_delete() {
         parent: "subjects".into(),
         parent_key: fixture::values(&[("site", Some("LYN")), ("subject_no", Some("17"))]),
         constraint: constraint.into(),
+        parent_stays: false,
         only_marked,
     };
     let report = ReferrerReport {

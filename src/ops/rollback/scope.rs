@@ -287,7 +287,7 @@ impl<'a> Scope<'a> {
             let name = &undo.target.name;
             let later = undo.changed_later(session, (&ids, undone)).await?;
             found.extend(later.into_iter().map(|later| (name.clone(), later)));
-            for key in &undo.target.table.referrers {
+            for key in undo.kept_from() {
                 let Some(child) = described(session, &loads, &key.child).await? else {
                     continue; // no load brought its rows: they stand in the way
                 };

@@ -11,7 +11,7 @@ impl Undo<'_> {
     pub(in crate::pg) fn create(&self) -> Statement {
         let key = self.target.key_columns().into_iter();
         let sql = format!(
-            "CREATE TEMPORARY TABLE {} (record_id text, before jsonb, after jsonb, first bigint, audited bigint, {}, \
+            "CREATE TEMPORARY TABLE {} (record_id text, before jsonb, after jsonb, first bigint, audited bigint, renewed bool, {}, \
              later bool NOT NULL DEFAULT false)",
             self.temporary().bare(),
             list(key.map(|c| c.defined_as(c.staged())))
@@ -36,7 +36,8 @@ impl Undo<'_> {
         )
     }
 
-    /// Collects the oldest image before and the newest after of each row.
+    /// Collects the oldest image before and the newest after of each row; a row that is there before and after is
+    /// `renewed` if it was gone in between.
     pub(in crate::pg) fn fill(&self) -> Statement {
         let mut values = Values::default();
         let cells = self.target.key_columns().into_iter().map(|c| {
@@ -50,13 +51,14 @@ impl Undo<'_> {
         let images = if self.applications.len() == 1 {
             // One application changes a row once.
             format!(
-                "SELECT a.record_id, a.old_values AS before, a.new_values AS after, a.id AS first, a.id AS last \
+                "SELECT a.record_id, a.old_values AS before, a.new_values AS after, a.id AS first, a.id AS last, false AS renewed \
                  FROM {audit} a WHERE {ours}"
             )
         } else {
             format!(
-                "SELECT f.record_id, f.old_values AS before, l.new_values AS after, r.first, r.last FROM (\
-                   SELECT pg_catalog.min(a.id) AS first, pg_catalog.max(a.id) AS last FROM {audit} a \
+                "SELECT f.record_id, f.old_values AS before, l.new_values AS after, r.first, r.last, r.renewed FROM (\
+                   SELECT pg_catalog.min(a.id) AS first, pg_catalog.max(a.id) AS last, \
+                     pg_catalog.bool_or(a.old_values IS NULL OR a.new_values IS NULL) AS renewed FROM {audit} a \
                    WHERE {ours} GROUP BY a.record_id) r \
                  JOIN {audit} f ON f.id = r.first AND f.application = ANY ({of}::uuid[]) \
                  JOIN {audit} l ON l.id = r.last AND l.application = ANY ({of}::uuid[])",
@@ -64,7 +66,7 @@ impl Undo<'_> {
             )
         };
         let sql = format!(
-            "INSERT INTO {undo} SELECT x.record_id, x.before, x.after, x.first, x.last, {cells} FROM ({images} OFFSET 0) x \
+            "INSERT INTO {undo} SELECT x.record_id, x.before, x.after, x.first, x.last, x.renewed, {cells} FROM ({images} OFFSET 0) x \
              WHERE x.before IS NOT NULL OR x.after IS NOT NULL",
             undo = self.temporary(),
             cells = list(cells),

@@ -24,8 +24,9 @@ const AUDITED: usize = 3;
 const FOUND: usize = 4;
 const UNFILLED: usize = 5;
 const LATER: usize = 6;
+const RENEWED: usize = 7;
 /// The columns of the row that was found, in the order of digests.
-const ROW: usize = 7;
+const ROW: usize = 8;
 
 /// The rows that are not as they were left.
 #[derive(Debug, Default)]
@@ -44,6 +45,8 @@ struct Changed {
     audited: u64,
     /// Whether a later load changed the row.
     later: bool,
+    /// Whether the row was gone in between.
+    renewed: bool,
     /// Whether its key finds a row.
     found: bool,
     /// The digest of the row that is as it was left.
@@ -157,6 +160,7 @@ impl Undo<'_> {
                 applied: changed.applied,
                 key: changed.key,
                 digest: changed.digest,
+                renewed: changed.renewed,
             }),
             Some(state) => drifted(Drifted {
                 key: changed.key,
@@ -186,6 +190,7 @@ impl Undo<'_> {
                         record_id: parsed(doing, line.get(RECORD_ID), RECORD_ID)?,
                         audited,
                         later: line.get(LATER) == Some("t"),
+                        renewed: line.get(RENEWED) == Some("t"),
                         found: false,
                         digest: None,
                     })
@@ -244,7 +249,7 @@ impl Undo<'_> {
             Found::Rows => " ORDER BY s.audited",
         };
         let sql = format!(
-            "COPY (SELECT s.before, s.after, s.record_id, s.audited, {FOUND_ROW}, {unfilled}, s.later, {columns} \
+            "COPY (SELECT s.before, s.after, s.record_id, s.audited, {FOUND_ROW}, {unfilled}, s.later, s.renewed, {columns} \
              FROM {from}{order}) TO STDOUT",
             unfilled = self.unfilled(),
             columns = list(columns.map(|c| c.sent(format!("t.{}", Ident(&c.name))))),

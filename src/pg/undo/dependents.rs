@@ -49,7 +49,7 @@ impl Undo<'_> {
         of_child: Option<&Undo<'_>>,
         loads: Loads<'_>,
     ) -> Result<Vec<Dependent>> {
-        if self.target.mark().is_some() || !session.holds(&can_read_child(key)).await? {
+        if !session.holds(&can_read_child(key)).await? {
             return Ok(Vec::new());
         }
         self.near_children(session, key).await?;

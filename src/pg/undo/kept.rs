@@ -65,10 +65,7 @@ impl Undo<'_> {
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn keep_referred(&self, session: &Session, all: &[Undo<'_>]) -> Result<u64> {
         let mut kept = 0;
-        if self.target.mark().is_some() {
-            return Ok(kept); // a marked row can still be referred to
-        }
-        for key in &self.target.table.referrers {
+        for key in self.kept_from() {
             if session.holds(&can_read_child(key)).await? {
                 let child = all.iter().find(|u| u.target.table.name == key.child);
                 self.near_children(session, key).await?;

@@ -1,4 +1,4 @@
-//! Rows that refer to what taking a load back would delete.
+//! Rows that refer to what taking a load back would delete, or to values that it would change.
 
 use std::collections::BTreeMap;
 
@@ -29,10 +29,7 @@ impl Undo<'_> {
         mask: &mut Mask,
     ) -> Result<ReferrerReport> {
         let mut report = ReferrerReport::default();
-        if self.target.mark().is_some() {
-            return Ok(report); // a marked row can still be referred to
-        }
-        for key in &self.target.table.referrers {
+        for key in self.kept_from() {
             // Without the right to read the referring table, the foreign key itself has to speak.
             if session.holds(&can_read_child(key)).await? {
                 let child = all.iter().find(|u| u.target.table.name == key.child);
@@ -53,7 +50,8 @@ impl Undo<'_> {
         let (staged, rows) = (self.temporary(), &self.target.table.rows);
         let same = keys_equal(&self.target.key(), "s", "p");
         self.beside().near().bring(session).await?;
-        let going = format!("{staged} s JOIN {rows} p ON {same} WHERE s.before IS NULL");
+        let lost = self.lost(key, "p");
+        let going = format!("{staged} s JOIN {rows} p ON {same} WHERE {lost}");
         key.near_children(&going).bring(session).await
     }
 
@@ -84,7 +82,7 @@ impl Undo<'_> {
         let referring = self.referring(key, child, &named_by(&table, &columns));
         let mut rows = Vec::new();
         for mut found in session.rows(&referring).await? {
-            let (own, parent) = (found.take(0), found.take(1));
+            let (own, parent, stays) = (found.take(0), found.take(1), found.is(2));
             let own: BTreeMap<String, Option<String>> =
                 serde_json::from_str(own.as_deref().unwrap_or("{}"))
                     .map_err(|e| Error::local(doing(key)).caused_by(e))?;
@@ -96,6 +94,7 @@ impl Undo<'_> {
                 parent: self.target.name.clone(),
                 parent_key: referred::key_of(natural_key, &parent).unwrap_or_default(),
                 constraint: key.name.clone(),
+                parent_stays: stays,
                 only_marked,
             });
         }
@@ -132,7 +131,7 @@ impl Undo<'_> {
         named: &str,
     ) -> Statement {
         let sql = format!(
-            "SELECT {named}, s.record_id FROM {} ORDER BY s.record_id COLLATE \"C\", {named} COLLATE \"C\" LIMIT {NAMED}",
+            "SELECT {named}, s.record_id, s.before IS NOT NULL FROM {} ORDER BY s.record_id COLLATE \"C\", {named} COLLATE \"C\" LIMIT {NAMED}",
             self.still_referring(key, child)
         );
         Statement::new(doing(key), sql)
@@ -157,11 +156,47 @@ impl Undo<'_> {
             format!(" AND NOT {}", child.lets_go(key))
         });
         format!(
-            "{found} JOIN {child} c ON {refers} WHERE s.before IS NULL{spared}",
+            "{found} JOIN {child} c ON {refers} WHERE {lost}{spared}",
+            lost = self.lost(key, "t"),
             found = self.beside().found(),
             child = key.child_rows,
             refers = key.refers("t", "c"),
         )
+    }
+
+    /// The foreign keys of others that may stand against taking this back. A row that is only marked as deleted can
+    /// still be referred to.
+    pub fn kept_from(&self) -> impl Iterator<Item = &ForeignKey> {
+        let keys = self.target.table.referrers.iter();
+        keys.filter(|key| self.target.mark().is_none() || self.moves(key))
+    }
+
+    /// Whether taking this back may change the values to which a foreign key refers, and which it keeps.
+    fn moves(&self, key: &ForeignKey) -> bool {
+        let natural = &self.target.config.natural_key;
+        key.keeps && !(key.parent_columns.iter()).all(|c| natural.contains(c))
+    }
+
+    /// The condition that row `row` of change `s` goes, or loses the values to which `key` refers. Another row that gets
+    /// them is another one.
+    fn lost(&self, key: &ForeignKey, row: &str) -> String {
+        let goes = match self.target.mark() {
+            Some(_) => "false",
+            None => "s.before IS NULL",
+        };
+        if !self.moves(key) {
+            return goes.to_owned();
+        }
+        let columns = key.parent_columns.iter();
+        let columns = columns.filter_map(|c| self.target.table.column(c));
+        let changes = columns.map(|c| {
+            let name = Literal(&c.name);
+            format!(
+                "pg_catalog.jsonb_exists(s.before, {name}) AND (s.before ->> {name}) IS DISTINCT FROM {}",
+                c.text(row)
+            )
+        });
+        any([goes.to_owned()].into_iter().chain(changes))
     }
 
     /// The condition that taking this back makes row `c` refer to something else, or deletes it.
