@@ -8,6 +8,7 @@ use crate::sql::ident::nearest;
 use crate::sql::{Ident, list};
 use crate::table::config::TableConfig;
 use crate::table::graph::Dependency;
+use crate::table::kind::TableKind;
 use crate::table::limits::Allowance;
 use crate::table::schema::Table;
 use crate::table::target::{Guard, Target};
@@ -105,6 +106,10 @@ pub(super) fn unguarded(target: &Target) -> Option<String> {
             index.predicate.as_deref().unwrap_or("true"),
             index.name
         ),
+        // Such an index has to have the columns by which the table is partitioned.
+        (Guard::Lock, None) if target.table.kind == TableKind::Partitioned => {
+            "nothing in the database makes the natural key unique in all partitions".to_owned()
+        }
         (Guard::Lock, None) => format!(
             "nothing in the database makes the natural key unique; this would: CREATE UNIQUE INDEX ON {} ({})",
             target.table.name,

@@ -1,5 +1,6 @@
 //! SQL identifiers: the only way by which a name reaches SQL text.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -93,6 +94,47 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
+/// The names that an expression as the database prints it may mention: its words and what is quoted, without the texts
+/// in it and the types behind `::`.
+pub fn words(expression: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    let mut rest = expression;
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    while let Some(first) = rest.chars().next() {
+        let behind = match first {
+            '\'' | '"' => {
+                let mut text = String::new();
+                let mut behind = &rest[1..];
+                // A quote that is doubled stands for one.
+                while let Some((before, after)) = behind.split_once(first) {
+                    text += before;
+                    behind = after;
+                    let Some(more) = behind.strip_prefix(first) else {
+                        break;
+                    };
+                    text.push(first);
+                    behind = more;
+                }
+                if first == '"' {
+                    words.insert(text);
+                }
+                behind
+            }
+            ':' if rest.starts_with("::") => {
+                rest[2..].trim_start_matches(|c| is_word(c) || c == '.')
+            }
+            c if is_word(c) => {
+                let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                words.insert(rest[..end].to_owned());
+                &rest[end..]
+            }
+            c => &rest[c.len_utf8()..],
+        };
+        rest = behind;
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +152,27 @@ mod tests {
     fn literals_cannot_be_left() {
         assert_eq!(Literal("a'b").to_string(), "'a''b'");
         assert_eq!(Literal("a\\'b").to_string(), " E'a\\\\''b'");
+    }
+
+    #[test]
+    fn words_are_what_may_be_a_column() {
+        let of = |expression: &str| words(expression).into_iter().collect::<Vec<_>>().join(" ");
+        for (expression, expected) in [
+            (
+                "(site_id IS NOT NULL) AND (site_id = 3)",
+                "3 AND IS NOT NULL site_id",
+            ),
+            ("v = 'mid id'::id", "v"),
+            ("\"a \"\"b\" = 'it''s c'::text", "a \"b"),
+            (
+                "satisfies_hash_partition('16404'::oid, 2, 0, größe)",
+                "0 2 größe satisfies_hash_partition",
+            ),
+            ("x::pg_catalog.text || E'\\\\'", "E x"),
+            ("'", ""),
+            ("", ""),
+        ] {
+            assert_eq!(of(expression), expected, "{expression}");
+        }
     }
 }

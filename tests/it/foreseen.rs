@@ -683,3 +683,57 @@ fn a_sequence_that_belongs_to_nobody_is_moved_too() {
     world.deliver("c", "t.csv", "id,v\n9,a\n");
     assert_eq!(world.plan("c").count("violation"), 1);
 }
+
+/// What an expression reads, and not what its text contains: a column whose default is not known may be called as a part
+/// of another one, of a text in it, or of a type.
+#[test]
+fn a_name_that_is_a_part_of_another_one_is_not_mentioned() {
+    for (schema, key, record, says) in [
+        (
+            "CREATE TABLE t (id bigserial, code text, site_id int, v int, PRIMARY KEY (code, site_id)) PARTITION BY LIST (site_id); \
+             CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1)",
+            "code, site_id",
+            r#"{"code": "x", "site_id": 3, "v": 1}"#,
+            "no partition of t takes the row",
+        ),
+        (
+            "CREATE TYPE size AS ENUM ('small', 'mid', 'large'); \
+             CREATE TABLE t (mid bigserial, size size PRIMARY KEY) PARTITION BY RANGE (size); \
+             CREATE TABLE t1 PARTITION OF t FOR VALUES FROM ('small') TO ('mid')",
+            "size",
+            r#"{"size": "mid"}"#,
+            "no partition of t takes the row",
+        ),
+        (
+            "CREATE TABLE t (id bigserial, \"site\"\"id\" int PRIMARY KEY, v int) PARTITION BY LIST (\"site\"\"id\"); \
+             CREATE TABLE t1 PARTITION OF t (CHECK (\"site\"\"id\" < 5)) DEFAULT",
+            "'site\"id'",
+            r#"{"site\"id": 7}"#,
+            "does not hold",
+        ),
+        (
+            "CREATE TABLE t (id bigserial, site_id int PRIMARY KEY, v int); CREATE INDEX ON t ((site_id / (v - 1)))",
+            "site_id",
+            r#"{"site_id": 7, "v": 1}"#,
+            "division by zero",
+        ),
+    ] {
+        let world = World::new(schema, &format!("t: {{natural_key: [{key}]}}"));
+        world.deliver("b", "t/r.json", record);
+        let plan = world.plan("b");
+        assert!(plan.text.contains("\"check_failed\""), "{}", plan.text);
+        assert!(plan.text.contains(says), "{}", plan.text);
+        // Where nothing makes the key unique, no index is proposed that there cannot be.
+        let other = World::new(schema, "t: {natural_key: [v]}");
+        if schema.contains("PARTITION BY LIST (site_id)") {
+            other.deliver("b", "t/r.json", r#"{"v": 1, "code": "x", "site_id": 1}"#);
+            let plan = other.plan("b");
+            assert!(
+                plan.text.contains("natural key unique in all partitions"),
+                "{}",
+                plan.text
+            );
+            assert!(!plan.text.contains("CREATE UNIQUE INDEX"));
+        }
+    }
+}

@@ -202,3 +202,21 @@ fn what_comes_back_with_a_row_is_shown() {
     );
     assert_eq!(world.plan("b").news(), [""; 0]);
 }
+
+/// A row with a mark that says that it is alive is not one that is deleted.
+#[test]
+fn references_to_rows_that_live_are_not_noted() {
+    let world = World::new(
+        "CREATE TABLE p (k text PRIMARY KEY, del boolean DEFAULT false); INSERT INTO p VALUES ('a', false), ('b', true), ('c', NULL); \
+         CREATE TABLE c (k text PRIMARY KEY, p text REFERENCES p)",
+        "p: {natural_key: [k], soft_delete: del}\nc: {natural_key: [k]}",
+    );
+    world.deliver("b", "c/1.csv", "k,p\n1,a\n2,c\n");
+    assert!(!world.plan("b").text.contains("marked as deleted"));
+    world.deliver("b", "c/2.csv", "k,p\n3,b\n");
+    let plan = world.plan("b");
+    assert!(
+        plan.text
+            .contains("1 record refers to a row of p that is marked as deleted")
+    );
+}

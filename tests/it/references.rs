@@ -1067,3 +1067,29 @@ fn a_unique_key_that_finds_several_rows_repeats_no_record() {
         ]
     );
 }
+
+/// What stands for a number that is not drawn yet is no number that a record gives.
+#[test]
+fn a_number_that_nobody_has_is_no_new_row() {
+    let world = World::new(
+        "CREATE TABLE p (id serial PRIMARY KEY, k text UNIQUE); INSERT INTO p (k) VALUES ('x'); \
+         CREATE TABLE c (k text PRIMARY KEY, p bigint REFERENCES p, q int REFERENCES p)",
+        "p: {natural_key: [k]}\nc: {natural_key: [k], references: {q: {table: p, by: {k: qk}}}}",
+    );
+    world.deliver("b", "p/1.json", r#"[{"k": "n"}, {"k": "m"}]"#);
+    for number in [-1, -2, -3] {
+        world.deliver(
+            "b",
+            "c/1.json",
+            format!(r#"[{{"k": "1", "p": {number}}}, {{"k": "2", "qk": "n"}}, {{"k": "3", "qk": "m", "p": 1}}]"#),
+        );
+        let plan = world.plan("b");
+        let lines = plan.lines();
+        let found: Vec<&String> = lines.iter().filter(|l| l.starts_with('!')).collect();
+        assert_eq!(found.len(), 1, "{lines:?}");
+        assert!(
+            found[0].contains("k=1") && found[0].contains("missing_parent"),
+            "{found:?}"
+        );
+    }
+}

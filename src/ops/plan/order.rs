@@ -11,19 +11,21 @@ use crate::table::config::TableConfig;
 use crate::table::graph;
 use crate::table::kind::TableKind;
 use crate::table::limits;
+use crate::table::mark::Mark;
 use crate::table::schema::Table;
 use crate::table::target::{Target, allowed};
 
-/// The tables of which deletes only mark rows, with the column, among those that `targets` are and refer to.
+/// The tables of which deletes only mark rows, with the column and how it marks them, among those that `targets` are and refer to.
 pub(super) async fn marks(
     request: &PlanRequest,
     session: &Session,
     targets: &[Target],
-) -> Result<Vec<(Qualified, String)>> {
-    let own = targets
-        .iter()
-        .filter_map(|t| Some((t.table.name.clone(), t.mark()?.to_owned())));
-    let mut marks: Vec<(Qualified, String)> = own.collect();
+) -> Result<Vec<(Qualified, String, Mark)>> {
+    let own = targets.iter().filter_map(|t| {
+        let (column, mark) = t.marks()?;
+        Some((t.table.name.clone(), column.name.clone(), mark))
+    });
+    let mut marks: Vec<(Qualified, String, Mark)> = own.collect();
     for key in targets.iter().flat_map(Target::foreign_keys) {
         if targets.iter().any(|t| t.table.name == key.parent) {
             continue;
@@ -39,8 +41,9 @@ pub(super) async fn marks(
             continue;
         };
         let parent = catalog::table(session, name).await?;
-        if parent.name == key.parent && parent.column(mark).is_some() {
-            marks.push((parent.name, mark.to_owned()));
+        let column = parent.column(mark).filter(|_| parent.name == key.parent);
+        if let Some(how) = column.and_then(|column| Mark::of(column).ok()) {
+            marks.push((parent.name, mark.to_owned(), how));
         }
     }
     Ok(marks)

@@ -184,7 +184,7 @@ fn looking_up() {
         samples.find_stored_together(&[maker, subject]),
         samples.is_open(subject),
         samples.find_several_stored(subject, None, Of::AllRows),
-        subjects.number(0).unwrap(),
+        subjects.number(0, &[]).unwrap(),
         samples.find_several_staged(subject, subjects),
         samples.find_staged(maker, subjects),
         samples.find_staged(subject, subjects),

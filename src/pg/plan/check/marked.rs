@@ -5,25 +5,31 @@ use super::{After, CHANGED, COUNTS, NEW, REFERS};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Qualified, Statement};
+use crate::table::mark::Mark;
 use crate::table::schema::ForeignKey;
 
 /// Of each of these tables by number, how many of its rows would refer to marked rows of which table.
-/// `marks` are the tables that mark deleted rows, each with its column.
+/// `marks` are the tables that mark deleted rows, each with its column and how that marks them.
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn to_marked_rows(
     session: &Session,
     all: &[After<'_>],
-    marks: &[(Qualified, String)],
+    marks: &[(Qualified, String, Mark)],
 ) -> Result<Vec<(usize, String)>> {
     let mut notes = Vec::new();
     for after in all {
         for key in after.target.foreign_keys() {
-            let Some((parent, mark)) = marks.iter().find(|(table, _)| *table == key.parent) else {
+            let Some((parent, column, mark)) =
+                marks.iter().find(|(table, ..)| *table == key.parent)
+            else {
                 continue;
             };
-            let note = match session.count(&after.to_marked(key, all, mark)).await? {
+            let note = match session
+                .count(&after.to_marked(key, all, (column, *mark)))
+                .await?
+            {
                 0 => continue,
                 1 => format!(
                     "1 record refers to a row of {} that is marked as deleted",
@@ -42,7 +48,12 @@ pub async fn to_marked_rows(
 
 impl After<'_> {
     /// How many rows would begin to refer to a marked row that this plan does not bring back.
-    fn to_marked(&self, key: &ForeignKey, others: &[After<'_>], mark: &str) -> Statement {
+    fn to_marked(
+        &self,
+        key: &ForeignKey,
+        others: &[After<'_>],
+        (column, mark): (&str, Mark),
+    ) -> Statement {
         let refers = key.refers("p", "a");
         let parent = others.iter().find(|p| p.target.table.name == key.parent);
         let in_plan = parent.map_or_else(String::new, |p| {
@@ -53,10 +64,10 @@ impl After<'_> {
         });
         self.checking(format!(
             "SELECT pg_catalog.count(*) FROM {after} a WHERE a.{CHANGED} AND a.{COUNTS} AND (a.{NEW} OR a.{REFERS}) \
-             AND EXISTS (SELECT FROM {table} p WHERE {refers} AND p.{mark} IS NOT NULL){in_plan}",
+             AND EXISTS (SELECT FROM {table} p WHERE {refers} AND {marked}){in_plan}",
             after = self.temporary(),
             table = key.parent_rows,
-            mark = Ident(mark),
+            marked = mark.deleted(&format!("p.{}", Ident(column))),
         ))
     }
 }

@@ -1,10 +1,13 @@
 //! What is evaluated on one row: check constraints, partitions, domains, index expressions.
 
+use std::collections::BTreeSet;
+
 use super::fill::{evaluates, written_soundly};
 use super::{After, GIVEN, N, NEW, is_foreign_stamp};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::plan::trial;
+use crate::sql::ident::words;
 use crate::sql::{Ident, Literal, Statement};
 use crate::table::schema::{Asks, Check, Column};
 
@@ -114,7 +117,11 @@ impl After<'_> {
     /// that it mentions. `None` where it is known in no row.
     pub(super) fn is_known_of(&self, read: &[i16], expression: &str) -> Option<String> {
         let columns = &self.target.table.columns;
-        let mentioned = |c: &Column| read.is_empty() && expression.contains(&c.name);
+        let words = match read {
+            [] => words(expression),
+            _ => BTreeSet::new(),
+        };
+        let mentioned = |c: &Column| words.contains(&c.name);
         let mut reads: Vec<bool> = columns
             .iter()
             .map(|c| read.contains(&c.number) || mentioned(c))

@@ -17,6 +17,7 @@ use crate::sql::{Ident, Literal, Statement, all, list};
 use crate::table::lookup::{Lookup, provisional};
 use crate::table::row::keys_equal;
 use crate::table::schema::Column;
+use crate::table::target::Target;
 
 impl Snapshot<'_> {
     /// Looks up what the records of `stages[i]` name, and finds the records with one key where that was to be
@@ -121,8 +122,11 @@ async fn look_up(
         let columns = &stages[p].target.table.columns;
         let number = columns.iter().position(|c| c.name == lookup.target.name);
         if let Some(number) = number {
+            let given: Vec<String> = (stages.iter())
+                .flat_map(|child| child.given_for(&stages[p], number))
+                .collect();
             if stages[p].provisional.insert(number)
-                && let Some(statement) = stages[p].number(number)
+                && let Some(statement) = stages[p].number(number, &given)
             {
                 let column = &stages[p].target.table.columns[number];
                 if let Some(least) = stages[p].target.table.near_least(column) {
@@ -303,9 +307,44 @@ impl Stage<'_> {
         )
     }
 
+    /// The least value that records give in each column which refers to this one of `parent`, as SQL.
+    fn given_for(&self, parent: &Stage<'_>, number: usize) -> Vec<String> {
+        let Target { table, .. } = parent.target;
+        let number = &table.columns[number];
+        let keys = self
+            .target
+            .foreign_keys()
+            .filter(|key| key.parent == table.name);
+        let pairs = keys.flat_map(|key| key.pairs());
+        let columns = pairs.filter(|(_, of_parent, _)| *of_parent == number.name);
+        let columns = columns.filter_map(|(of_child, ..)| {
+            let at = self
+                .target
+                .table
+                .columns
+                .iter()
+                .position(|c| c.name == of_child)?;
+            let column = &self.target.table.columns[at];
+            let is_number = matches!(
+                column.base_type.as_str(),
+                "int2" | "int4" | "int8" | "numeric"
+            );
+            (self.used[at] && is_number).then_some(column)
+        });
+        let least = columns.map(|c| {
+            format!(
+                "(SELECT pg_catalog.min(c.{}) FROM {} c)",
+                c.staged(),
+                self.temporary()
+            )
+        });
+        least.collect()
+    }
+
     /// Gives staged records of rows that are not there a value in place of the number that the database
-    /// will give them; records with one key get one.
-    pub(in crate::pg) fn number(&self, column: usize) -> Option<Statement> {
+    /// will give them; records with one key get one. `given` are what records give by themselves for references to
+    /// it, each a least one as SQL: no stand-in is one of these.
+    pub(in crate::pg) fn number(&self, column: usize, given: &[String]) -> Option<Statement> {
         let table = &self.target.table;
         let number = &table.columns[column];
         let (stage, cell, name) = (self.temporary(), number.staged(), Ident(&number.name));
@@ -314,10 +353,12 @@ impl Stage<'_> {
             from += &format!(" LEFT JOIN {} d ON d._n = s._n", self.duplicates_table());
             first = "coalesce(d.first, s._n)";
         }
-        let lowest = format!(
-            "(SELECT least(0, (SELECT pg_catalog.min(t.{name}) FROM {} t), (SELECT pg_catalog.min(s.{cell}) FROM {stage} s)))",
-            table.rows
-        );
+        let own = [
+            "0".to_owned(),
+            format!("(SELECT pg_catalog.min(t.{name}) FROM {} t)", table.rows),
+            format!("(SELECT pg_catalog.min(s.{cell}) FROM {stage} s)"),
+        ];
+        let lowest = format!("(SELECT least({}))", list(own.iter().chain(given)));
         let rank = format!("pg_catalog.dense_rank() OVER (ORDER BY {first})");
         let value = provisional(number, &rank, &lowest)?;
         let sql = format!(
