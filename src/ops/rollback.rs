@@ -166,7 +166,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         events(Event::phase("look for what changed since"));
         parts.keep(&snapshot).await?;
     }
-    let is_whole = scope.is_whole() && parts.kept == 0;
+    let is_whole = parts.kept == 0 && (scope.is_whole() || parts.is_all(&applications).await?);
     let mut changes = 0;
     let taken_back = if is_whole {
         applications.clone()

@@ -140,3 +140,45 @@ fn rows_that_refer_to_a_value_that_changes_are_named_or_taken_back() {
         .exits(4)
         .says("a row that is put back refers to one that is not there");
 }
+
+/// What one load brought and a later one deleted is taken back with both: nothing brings it again.
+#[test]
+fn a_row_that_was_only_there_in_between_is_taken_back_with_both_loads() {
+    let schema = "CREATE TABLE t (k text PRIMARY KEY, a int)";
+    let applied = |world: &World| {
+        let history = world.loader(&["history", "--json"]).ok();
+        history.stdout.matches("\"undone_by\":\"").count()
+    };
+    // Another row of the later load is taken back, none is, and one stays.
+    for (own, later) in [
+        (r#"[{"k": "x"}, {"k": "y"}]"#, r#"[{"k": "x", "a": 2}]"#),
+        (r#"[{"k": "y"}]"#, "[]"),
+        (r#"[{"k": "y"}]"#, r#"[{"k": "z"}]"#),
+    ] {
+        let world = World::new(schema, "t: {natural_key: [k]}");
+        load(&world, "b1", &[("t/r.json", own)]);
+        load(
+            &world,
+            "b2",
+            &[("t/r.json", later), ("t/delete/d.json", r#"[{"k": "y"}]"#)],
+        );
+        let stays = later.contains("\"z\"");
+        let run = rollback(&world, "b1", &["--with-dependents"]);
+        if stays {
+            run.exits(4).says("nothing is to be undone");
+        } else {
+            run.ok();
+            assert_eq!(world.rows("SELECT k FROM t"), [""; 0], "{own} {later}");
+            rollback(&world, "b2", &[]).says("taken back already");
+            assert_eq!(world.rows("SELECT k FROM t"), [""; 0], "{own} {later}");
+            assert_eq!(applied(&world), 2, "{own} {later}");
+        }
+    }
+    // A later load that brings it anew is not in the way of the others.
+    let world = World::new(schema, "t: {natural_key: [k]}");
+    load(&world, "b1", &[("t/r.json", r#"[{"k": "y"}, {"k": "x"}]"#)]);
+    load(&world, "b1", &[("t/delete/d.json", r#"[{"k": "y"}]"#)]);
+    load(&world, "b2", &[("t/r.json", r#"[{"k": "y", "a": 5}]"#)]);
+    rollback(&world, "b1", &[]).ok();
+    assert_eq!(world.rows("SELECT k, a FROM t"), ["y|5"]);
+}

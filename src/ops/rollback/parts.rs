@@ -55,6 +55,23 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// Whether these rows are all that is still to be taken back of the applications.
+    pub(super) async fn is_all(&self, applications: &[String]) -> Result<bool> {
+        let mut all: BTreeMap<String, u64> = BTreeMap::new();
+        for undo in self.undos {
+            for (id, rows) in undo.count_all(self.session).await? {
+                *all.entry(id).or_default() += rows;
+            }
+        }
+        let remaining = self
+            .undone
+            .remaining(self.session, self.loader_schema, applications)
+            .await?;
+        Ok(applications
+            .iter()
+            .all(|id| all.get(id) == remaining.get(id)))
+    }
+
     /// Those of the applications that changed rows which are taken back or kept.
     pub(super) async fn listed(&self, applications: &[String]) -> Result<Vec<String>> {
         let mut listed = BTreeMap::new();

@@ -37,7 +37,7 @@ impl Undo<'_> {
     }
 
     /// Collects the oldest image before and the newest after of each row; a row that is there before and after is
-    /// `renewed` if it was gone in between.
+    /// `renewed` if it was gone in between, and one that was only there in between has neither image.
     pub(in crate::pg) fn fill(&self) -> Statement {
         let mut values = Values::default();
         let cells = self.target.key_columns().into_iter().map(|c| {
@@ -66,8 +66,7 @@ impl Undo<'_> {
             )
         };
         let sql = format!(
-            "INSERT INTO {undo} SELECT x.record_id, x.before, x.after, x.first, x.last, x.renewed, {cells} FROM ({images} OFFSET 0) x \
-             WHERE x.before IS NOT NULL OR x.after IS NOT NULL",
+            "INSERT INTO {undo} SELECT x.record_id, x.before, x.after, x.first, x.last, x.renewed, {cells} FROM ({images} OFFSET 0) x",
             undo = self.temporary(),
             cells = list(cells),
         );

@@ -57,9 +57,11 @@ impl Changed {
     /// In what way its row is not as it was left.
     fn drifted(&self) -> Option<DriftState> {
         match (&self.applied.after, self.found, &self.digest) {
+            // It was only there in between: nothing is to be done.
+            (None, ..) if self.applied.before.is_none() => None,
             (Some(_), false, _) => Some(DriftState::Vanished),
             (Some(_), true, None) => Some(DriftState::Changed),
-            (None, true, _) if self.applied.before.is_some() => Some(DriftState::Appeared),
+            (None, true, _) => Some(DriftState::Appeared),
             _ if self.later => Some(DriftState::Reloaded),
             _ => None,
         }

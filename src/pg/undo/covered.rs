@@ -21,6 +21,16 @@ impl Undo<'_> {
         counts(session, &self.covered(unchanged)).await
     }
 
+    /// How many changes of each application are of rows that are undone, those that were only there in between
+    /// among them.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn count_all(&self, session: &Session) -> Result<BTreeMap<String, u64>> {
+        let all = format!("SELECT s.record_id FROM {} s", self.temporary());
+        counts(session, &self.among(&all, Values::default())).await
+    }
+
     /// How many changes of each application are of rows that are undone or kept.
     ///
     /// # Errors
@@ -37,7 +47,7 @@ impl Undo<'_> {
     pub(in crate::pg) fn covered(&self, unchanged: &[String]) -> Statement {
         let mut values = Values::default();
         let listed = format!(
-            "{} WHERE s.record_id <> ALL ({})",
+            "{} AND s.record_id <> ALL ({})",
             self.listed(false),
             values.texts(unchanged)
         );

@@ -135,9 +135,12 @@ impl Undo<'_> {
         rows.collect()
     }
 
-    /// The names of the rows that are undone or kept, as SQL.
+    /// The names of the rows that are undone or kept, but for those that were only there in between, as SQL.
     pub fn listed(&self, with_kept: bool) -> String {
-        let undone = format!("SELECT s.record_id FROM {} s", self.temporary());
+        let undone = format!(
+            "SELECT s.record_id FROM {} s WHERE (s.before IS NOT NULL OR s.after IS NOT NULL)",
+            self.temporary()
+        );
         match with_kept {
             true => format!(
                 "{undone} UNION ALL SELECT k.record_id FROM {} k",
