@@ -140,8 +140,14 @@ impl After<'_> {
             values = list(values),
             message = Literal(&message),
             late = Literal(
-                " and gives it up only later in this plan; a deferrable key would allow that, or a batch that changes \
-                 that row first"
+                match index.predicate.is_none() && !index.columns.contains(&0) {
+                    true =>
+                        " and gives it up only later in this plan; a deferrable key would allow that, or a batch that changes \
+                     that row first",
+                    // An index of expressions, or of some rows, cannot be deferrable.
+                    false =>
+                        " and gives it up only later in this plan; a batch that changes that row first would allow that",
+                }
             ),
         );
         self.find("unique_conflict", &select)
