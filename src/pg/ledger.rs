@@ -1,5 +1,6 @@
 //! The ledger: which plans were applied, when, by whom, and which are taken back.
 
+mod changes;
 mod in_part;
 mod undoable;
 
@@ -14,6 +15,7 @@ use crate::plan::LedgerTable;
 use crate::sql::{Ident, Literal, Statement, Values};
 use crate::text::escape;
 
+pub(in crate::pg) use changes::changes;
 pub use in_part::{UndoneRows, counts};
 pub use undoable::{later_loads, undoable};
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::audit::log_in;
 use crate::pg::beside::Beside;
-use crate::pg::ledger::UndoneRows;
+use crate::pg::ledger::{Application, UndoneRows};
 use crate::pg::near;
 use crate::plan::{AppliedChange, Counts, Fingerprint, Values};
 use crate::planfile::order_key;
@@ -88,7 +88,7 @@ impl<'a> Undo<'a> {
         loader_schema: &'a str,
         target: &'a Target,
         written: &'a Written,
-        (applications, undone, later): (&'a [String], &UndoneRows, &[String]),
+        (applications, undone, later): (&'a [String], &UndoneRows, &[&Application]),
         selected: Option<&Selected>,
         triggered: &[String],
     ) -> Result<Undo<'a>> {
@@ -115,8 +115,8 @@ impl<'a> Undo<'a> {
         if rows != audited {
             undo.check_continuity(session).await?;
         }
-        if !later.is_empty() {
-            session.run(&undo.mark_later((later, undone))).await?;
+        if let Some(mark) = undo.mark_later(later, undone) {
+            session.run(&mark).await?;
         }
         if !triggered.is_empty() {
             session.run(&undo.follow(triggered)).await?;

@@ -167,7 +167,9 @@ fn a_role_that_cannot_read_what_refers_leaves_it_to_the_foreign_key() {
     };
     stage.sql("INSERT INTO secret VALUES (1, 'n')");
     let now = stage.state();
-    roll_back().exits(4).says_all(&["secret", "not applied"]);
+    roll_back()
+        .exits(4)
+        .says_all(&["secret", "nothing was written"]);
     assert_eq!(stage.state(), now);
     stage.sql("DELETE FROM secret");
     roll_back().exits(0).says_all(&["1 updated, 2 deleted"]);

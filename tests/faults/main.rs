@@ -18,6 +18,7 @@ mod support;
 
 mod harness;
 mod moments;
+mod names;
 mod proxy;
 mod random;
 

@@ -71,6 +71,29 @@ fn a_row_that_was_numbered_anew_is_taken_back_load_by_load() {
     assert_eq!(world.rows("SELECT id, k, v FROM p"), ["1|y|1"]);
 }
 
+/// Where it gets its old number back, rows that refer to the new one are taken back with it.
+#[test]
+fn rows_that_refer_to_a_row_that_was_numbered_anew_go_with_it() {
+    let world = World::new(
+        "CREATE TABLE p (id serial PRIMARY KEY, k text UNIQUE, v int); INSERT INTO p (k, v) VALUES ('y', 1); \
+         CREATE TABLE c (k text PRIMARY KEY, p int NOT NULL REFERENCES p)",
+        "p: {natural_key: [k]}\nc: {natural_key: [k], references: {p: {table: p, by: {k: pk}}}}",
+    );
+    load(&world, "b1", &[("p/delete/d.json", r#"[{"k": "y"}]"#)]);
+    load(
+        &world,
+        "b2",
+        &[
+            ("p/r.json", r#"[{"k": "y", "v": 2}]"#),
+            ("c/r.json", r#"[{"k": "1", "pk": "y"}]"#),
+        ],
+    );
+    assert_eq!(world.rows("SELECT id, k, v FROM p"), ["2|y|2"]);
+    rollback(&world, "b1", &["--with-dependents"]).ok();
+    assert_eq!(world.rows("SELECT id, k, v FROM p"), ["1|y|1"]);
+    assert_eq!(world.rows("SELECT k FROM c"), [""; 0]);
+}
+
 /// Rows that refer to a value which would change stand against it, by key, or are taken back with it.
 #[test]
 fn rows_that_refer_to_a_value_that_changes_are_named_or_taken_back() {

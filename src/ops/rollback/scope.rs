@@ -189,9 +189,7 @@ impl<'a> Scope<'a> {
         for (target, written) in targets {
             events(Event::phase_of("read the audit log", &target.name));
             let triggered = triggered(target, written);
-            let later = later_loads(self.all, applications);
-            let later = later.filter(|a| changed(a, &target.name));
-            let later: Vec<String> = later.map(|a| a.application.clone()).collect();
+            let later: Vec<&Application> = later_loads(self.all, applications).collect();
             let selected = if self.is_whole() {
                 None
             } else {
@@ -281,10 +279,14 @@ impl<'a> Scope<'a> {
         let loads: Vec<&Application> = self
             .applications_among(|a| a.is_load() && a.undone_by.is_none())
             .collect();
-        let ids: Vec<String> = loads.iter().map(|a| a.application.clone()).collect();
+        let naming = |target: &Target| -> Vec<String> {
+            let loads = loads.iter().filter(|a| a.names_as(target));
+            loads.map(|a| a.application.clone()).collect()
+        };
         let mut found = Vec::new();
         for undo in undos {
             let name = &undo.target.name;
+            let ids = naming(undo.target);
             let later = undo.changed_later(session, (&ids, undone)).await?;
             found.extend(later.into_iter().map(|later| (name.clone(), later)));
             for key in undo.kept_from() {
@@ -292,6 +294,7 @@ impl<'a> Scope<'a> {
                     continue; // no load brought its rows: they stand in the way
                 };
                 let of_child = undos.iter().find(|u| u.target.table.name == key.child);
+                let ids = naming(&child);
                 let referring =
                     undo.referring_later(session, key, &child, of_child, (&ids, undone));
                 let referring = referring.await?.into_iter();

@@ -30,6 +30,13 @@ pub(super) fn merge(
             }
             match tables.iter_mut().find(|t| t.table == table.table) {
                 None => tables.push(table.clone()),
+                Some(known) if known.relation != table.relation => {
+                    return Err(Error::blocked(format!(
+                        "table {} was {} in application {}, and is {} in others",
+                        table.table, table.relation, application.application, known.relation
+                    ))
+                    .with_remedy(Remedy::OneByOne));
+                }
                 Some(known) if known.config.natural_key != table.config.natural_key => {
                     return Err(Error::blocked(format!(
                         "the natural key of table {} was another one in application {}",

@@ -110,7 +110,7 @@ pub struct TakenBack {
     /// Which of their rows are undone already.
     pub(super) undone: UndoneRows,
     /// The loads in effect that came after the first of them.
-    pub(super) later: Vec<String>,
+    pub(super) later: Vec<ledger::Application>,
     /// Which rows of these are undone.
     pub(super) later_undone: UndoneRows,
     /// The types that the columns of each table had then, as SQL.
@@ -140,14 +140,15 @@ pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<Taken
     }
     let undone = UndoneRows::new(&all);
     let later = ledger::later_loads(&all, &taken_back);
-    let later: Vec<String> = later.map(|a| a.application.clone()).collect();
+    let later: Vec<ledger::Application> = later.cloned().collect();
+    let of_later: Vec<String> = later.iter().map(|a| a.application.clone()).collect();
     let ours = all.iter().filter(|a| taken_back.contains(&a.application));
     let types = ours.flat_map(|a| &a.tables);
     let types = types.map(|t| (t.table.clone(), t.types.clone()));
     Ok(TakenBack {
         types: types.collect(),
         undone: undone.of(&taken_back),
-        later_undone: undone.of(&later),
+        later_undone: undone.of(&of_later),
         applications: taken_back,
         later,
     })

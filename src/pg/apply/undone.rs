@@ -11,7 +11,7 @@ use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{Fate, Fates};
 use crate::pg::apply::write::Context;
 use crate::pg::audit::{ON_ROWS, log_in};
-use crate::pg::ledger::{self, UndoneRows};
+use crate::pg::ledger::{self, Application, UndoneRows};
 use crate::plan::Header;
 use crate::sql::{Literal, Qualified, Statement, Values, all, any};
 use crate::table::row::{keys_equal, record_id};
@@ -194,7 +194,10 @@ pub async fn not_reloaded(
         return Ok(());
     }
     let audit_log = log_in(loader_schema);
-    let rows = session.rows(&reloaded(&audit_log, tables, of)).await?;
+    let Some(reloaded) = reloaded(&audit_log, tables, of) else {
+        return Ok(());
+    };
+    let rows = session.rows(&reloaded).await?;
     if rows.is_empty() {
         return Ok(());
     }
@@ -218,21 +221,34 @@ pub(in crate::pg) fn reloaded(
     audit_log: &Qualified,
     tables: &[Staged],
     of: &TakenBack,
-) -> Statement {
+) -> Option<Statement> {
     let mut values = Values::default();
     let ours = of_rows(audit_log, &of.applications, &of.undone, &mut values);
-    let later = of_rows(audit_log, &of.later, &of.later_undone, &mut values);
+    let loads: Vec<&Application> = of.later.iter().collect();
+    let later = tables.iter().filter_map(|staged| {
+        let target = &staged.target;
+        let changes = ledger::changes(&loads, target, audit_log, &of.later_undone, &mut values)?;
+        let table = Literal(&target.name);
+        Some(format!(
+            "SELECT {table} AS table_name, x.record_id, x.id FROM ({changes}) x"
+        ))
+    });
+    let later: Vec<String> = later.collect();
+    if later.is_empty() {
+        return None;
+    }
     let sql = format!(
         "WITH ours AS (SELECT a.table_name, a.record_id, pg_catalog.min(a.id) AS first FROM {audit_log} a WHERE {ours} GROUP BY 1, 2), \
          planned AS ({planned}), \
-         later AS (SELECT a.table_name, a.record_id, a.id FROM {audit_log} a WHERE {later}) \
+         later AS ({later}) \
          SELECT DISTINCT l.table_name, l.record_id FROM ours o \
            JOIN planned p ON p.record_id = o.record_id AND p.table_name = o.table_name \
            JOIN later l ON l.record_id = o.record_id AND l.table_name = o.table_name AND l.id > o.first \
          ORDER BY 1, 2 LIMIT 5",
         planned = planned(tables, Some(NAMED)),
+        later = later.join(" UNION ALL "),
     );
-    Statement::with(DOING, sql, values).at_once()
+    Some(Statement::with(DOING, sql, values).at_once())
 }
 
 /// The condition that audit row `a` is a change of a row by these applications that is not undone.

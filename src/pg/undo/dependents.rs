@@ -6,7 +6,7 @@ use super::referrers::{can_read_child, doing};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::audit::ON_ROWS;
-use crate::pg::ledger::UndoneRows;
+use crate::pg::ledger::{self, Application, UndoneRows};
 use crate::sql::{Literal, Statement, Values, all, any, list};
 use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
@@ -74,15 +74,18 @@ impl Undo<'_> {
 
     /// Marks the rows that `loads` changed after the first of the applications did, even where they left them as
     /// these had.
-    pub(in crate::pg) fn mark_later(&self, loads: Loads<'_>) -> Statement {
+    pub(in crate::pg) fn mark_later(
+        &self,
+        loads: &[&Application],
+        undone: &UndoneRows,
+    ) -> Option<Statement> {
         let mut values = Values::default();
+        let changes = ledger::changes(loads, self.target, &self.audit_log(), undone, &mut values)?;
         let sql = format!(
-            "UPDATE {undo} s SET later = true FROM {audit} a WHERE a.record_id = s.record_id AND {of} AND a.id > s.first",
+            "UPDATE {undo} s SET later = true FROM ({changes}) a WHERE a.record_id = s.record_id AND a.id > s.first",
             undo = self.temporary(),
-            audit = self.audit_log(),
-            of = self.remaining(&self.target.name, loads, &mut values),
         );
-        self.reading(sql, values).at_once()
+        Some(self.reading(sql, values).at_once())
     }
 
     pub(in crate::pg) fn find_referring_later(

@@ -42,9 +42,17 @@ pub async fn older(
     let session = snapshot.session;
     // What was taken back changed no row.
     let undone = ledger::undone(session, loader_schema).await?;
+    let all = ledger::applications(session, loader_schema, None).await?;
     let audit_log = audit::log_in(loader_schema);
     for stage in dated {
         let after = After::new(stage);
+        // Nor did loads that name other rows so: of a table of another schema, or by another key.
+        let others = all.iter().filter(|a| {
+            let mut tables = a.tables.iter();
+            tables.any(|t| t.table == stage.target.name) && !a.names_as(stage.target)
+        });
+        let mut undone = undone.clone();
+        undone.0.extend(others.map(|a| a.application.clone()));
         if stage.target.config.on_older == OnOlder::Note {
             let note = after.note_older(session, &audit_log, &undone).await?;
             older
