@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use crate::plan::{
-    DriftReport, Entry, Fingerprint, Fragment, ReferrerReport, Row, Skip, Value, Values, Violation,
-    ViolationKind, What,
+    DriftReport, Entry, Fingerprint, Fragment, Header, ReferrerReport, Row, Skip, Value, Values,
+    Violation, ViolationKind, What,
 };
 use crate::table::config::TableConfig;
 use crate::text::hex;
@@ -123,6 +123,15 @@ impl Mask {
     /// Whether there is nothing to hide.
     pub fn is_idle(&self) -> bool {
         self.tables.values().all(|t| t.columns.is_empty())
+    }
+
+    /// What people see of a header: the values which say what a delivery is all of may be sensitive.
+    #[must_use]
+    pub fn header(&self, mut header: Header) -> Header {
+        for table in &mut header.tables {
+            table.config.hide_scope(|value| self.stand_in(value));
+        }
+        header
     }
 
     /// The stand-in of one value.

@@ -117,6 +117,7 @@ pub fn seal(
         masked_hash: String::new(),
         recipients: recipients.names().to_vec(),
     };
+    let header = shown.mask.header(header);
     let seen = plan_hash(&header, &shown.sections()).map_err(bad_json)?;
     seal.masked_hash = seal.hash(&hash, &seen, &sealed.digest());
     let mut more = vec![
@@ -218,10 +219,10 @@ impl PlanFile {
         };
         let mut shown = Shown::new(&opened, salt)?;
         opened.stream(&mut |item| shown.take(item))?;
-        let seen = Header {
+        let seen = shown.mask.header(Header {
             salt: None,
             ..opened.header.clone()
-        };
+        });
         let same =
             opened.hash == self.hash && seen == self.header && shown.sections() == self.sections;
         if !same {

@@ -27,10 +27,11 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
         .notes
         .as_ref()
         .map(|notes| ("notes", shown(&plan.header, notes.get())));
-    let header = header_json(&plan.header, &plan.hash, FORMAT, notes.as_slice())
-        .map_err(|e| failed(e.into()))?;
-    out.write_all(header.as_bytes()).map_err(failed)?;
     let mask = plan.mask();
+    let header = mask.header(plan.header.clone());
+    let header =
+        header_json(&header, &plan.hash, FORMAT, notes.as_slice()).map_err(|e| failed(e.into()))?;
+    out.write_all(header.as_bytes()).map_err(failed)?;
     let profile = Profile::of(plan)?;
     let rules = filter.rules();
     let unusual = Unusual::new(&profile, &rules);

@@ -192,6 +192,16 @@ mod stamps {
 }
 
 impl TableConfig {
+    /// Puts something else in the place of sensitive values which say what a delivery is all of: nothing needs them
+    /// once the plan is made.
+    pub fn hide_scope(&mut self, with: impl Fn(&str) -> String) {
+        let Complete::Where(scope) = &mut self.complete else {
+            return;
+        };
+        let sensitive = scope.iter_mut().filter(|(c, _)| self.sensitive.contains(c));
+        sensitive.for_each(|(_, value)| *value = with(value));
+    }
+
     /// The names that fields have which are columns of `table`.
     pub fn field_names<'t>(&'t self, table: &'t Table) -> impl Iterator<Item = &'t str> {
         let columns = table.columns.iter().map(|c| &c.name);

@@ -220,3 +220,27 @@ fn references_to_rows_that_live_are_not_noted() {
             .contains("1 record refers to a row of p that is marked as deleted")
     );
 }
+
+/// A record of a row that is marked already, and that it leaves so, changes the rest.
+#[test]
+fn a_row_that_stays_marked_is_changed_and_put_back() {
+    for (mark, before) in [("timestamptz", "2026-01-01T00:00Z"), ("boolean", "true")] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (id serial PRIMARY KEY, k text, name text, gone {mark}); \
+                 INSERT INTO t (k, name, gone) VALUES ('1', 'a', '{before}'), ('2', 'b', '{before}'), ('2', 'c', NULL)"
+            ),
+            "t: {natural_key: [k], soft_delete: gone, conflict_resolution: replace}",
+        );
+        let all = || world.rows("SELECT id, k, name, gone IS NULL FROM t ORDER BY id");
+        let now = all();
+        world.deliver("b", "t/1.csv", format!("k,name,gone\n1,A,{before}\n2,C,\n"));
+        world.apply(&world.plan("b")).ok();
+        assert_eq!(all(), ["1|1|A|f", "2|2|b|f", "3|2|C|t"]);
+        assert_eq!(world.plan("b").news(), [""; 0]);
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(all(), now);
+    }
+}

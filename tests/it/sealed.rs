@@ -512,3 +512,50 @@ fn keys_that_are_none_are_named_and_secret_ones_are_not() {
     assert!(made.stderr.contains("nothing is encrypted"), "{made:?}");
     assert!(!made.stdout.contains("sealed"));
 }
+
+/// What a delivery is all of may be a sensitive value.
+#[test]
+fn the_scope_of_a_complete_delivery_is_not_shown_either() {
+    let world = World::new(
+        "CREATE TABLE t (k text PRIMARY KEY, phone text); INSERT INTO t VALUES ('old', 'SECRETPHONE'), ('other', 'x')",
+        "t: {natural_key: [k], sensitive: [phone], complete: {where: {phone: SECRETPHONE}}, limits: {delete: 5}}",
+    );
+    world.deliver("b", "t/1.csv", "k,phone\nnew,SECRETPHONE\n");
+    let plan = world.plan("b");
+    assert!(plan.text.contains("SECRETPHONE"), "a plain plan has it");
+    let (text, people) = sealed(&world);
+    assert!(!text.contains("SECRETPHONE"), "{text}");
+    for name in [plan.name(), "sealed.json"] {
+        for format in ["text", "markdown", "html", "json", "csv"] {
+            let shown = world.loader(&["show", name, "--format", format]).ok();
+            assert!(
+                !shown.stdout.contains("SECRETPHONE"),
+                "{format}: {}",
+                shown.stdout
+            );
+        }
+    }
+    let masked = field(&text, "masked_hash");
+    world
+        .loader(&[
+            "apply",
+            "sealed.json",
+            "--identity",
+            people[0].name,
+            "--approve",
+            &masked,
+        ])
+        .ok();
+    assert_eq!(world.rows("SELECT k FROM t ORDER BY 1"), ["new", "other"]);
+    for command in [
+        &["history", "--json"][..],
+        &["audit", "--batch-id", "b", "--json"],
+    ] {
+        let said = world.loader(command).ok();
+        assert!(!said.stdout.contains("SECRETPHONE"), "{}", said.stdout);
+    }
+    assert_eq!(
+        world.value("SELECT count(*) FROM loader_ledger WHERE tables::text LIKE '%SECRETPHONE%'"),
+        "0"
+    );
+}

@@ -16,6 +16,9 @@ use crate::table::mark::Mark;
 use crate::table::row::{record_id, same_bytes};
 use crate::table::schema::Column;
 
+/// The condition that this transaction wrote row `t`.
+const WRITTEN_NOW: &str = "t.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid";
+
 /// More sets of columns than these are told apart row by row.
 const FEW_SETS: usize = 64;
 
@@ -161,7 +164,7 @@ impl Staged {
     }
 
     /// For `FROM`: each staged row `s` beside the row `t` that was written. Where deletes only mark
-    /// rows, that is the live one, unless the plan set its mark.
+    /// rows, that is the live one, unless the plan set its mark or left it.
     fn written_rows(&self, fits: &str) -> Result<String> {
         let found = self.beside().found();
         let Some((column, mark)) = self.target.marks() else {
@@ -176,7 +179,12 @@ impl Staged {
                 mark.deleted(&format!("s.{}", written[i].staged()))
             ),
         };
-        let live = self.beside().live();
+        // One that was marked before, and stays so, was written by this transaction.
+        let stays = match self.target.table.kind.is_far() {
+            true => "false".to_owned(),
+            false => format!("s._a = {} AND {WRITTEN_NOW}", Fate::Update),
+        };
+        let live = format!("({} OR {stays})", self.beside().live());
         Ok(format!(
             "{found} AND CASE WHEN {meant} THEN {fits} ELSE {live} END"
         ))
@@ -264,7 +272,7 @@ impl Staged {
                 all([marked].into_iter().chain(same))
             }
             Mark::Flag => {
-                format!("{marked} AND t.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid")
+                format!("{marked} AND {WRITTEN_NOW}")
             }
         };
         let joined = format!(

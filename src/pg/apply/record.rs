@@ -8,8 +8,10 @@ use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::write::Context;
 use crate::pg::must_be;
+use crate::plan::masking::SIGN;
 use crate::plan::{Header, Kind, LedgerTable};
 use crate::sql::{Ident, Statement, Values};
+use crate::table::config::TableConfig;
 
 /// Writes ledger and `batch_load_log`.
 pub(super) async fn record(
@@ -61,7 +63,7 @@ pub(in crate::pg) fn enter_in_ledger(
         .map(|t| LedgerTable {
             table: t.table.clone(),
             relation: t.relation.clone(),
-            config: t.config.clone(),
+            config: known(&t.config),
             columns: t.columns.clone(),
             by_trigger: by_trigger
                 .get(t.table.as_str())
@@ -147,4 +149,10 @@ pub(in crate::pg) fn log_failure(
         values.text(reason)
     );
     Statement::with("recording the failure in batch_load_log", sql, values)
+}
+/// A configuration as the ledger has it, which people see.
+fn known(config: &TableConfig) -> TableConfig {
+    let mut config = config.clone();
+    config.hide_scope(|_| SIGN.to_owned());
+    config
 }
