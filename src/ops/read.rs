@@ -145,6 +145,7 @@ pub async fn read_batch(
         stage.extracted = seen.extraction.known;
         stage.deletes = seen.deletes;
         stage.brings = seen.brings;
+        stage.again = seen.again;
         stage.twice = seen.twice;
         read.words.push(seen.words);
         read.unreadable.push(seen.extraction.unreadable);

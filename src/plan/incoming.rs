@@ -78,6 +78,8 @@ pub struct Incoming<'a> {
     deletes: bool,
     /// Whether any record so far does not.
     brings: bool,
+    /// Whether any record so far was rejected before, and is delivered again.
+    again: bool,
     /// Columns of which any record so far gives both a value and what it is looked up by.
     twice: BTreeSet<usize>,
 }
@@ -138,6 +140,7 @@ impl<'a> Incoming<'a> {
             key_fields,
             deletes: false,
             brings: false,
+            again: false,
             twice: BTreeSet::new(),
             table,
             fields,
@@ -170,6 +173,7 @@ impl<'a> Incoming<'a> {
             extraction: self.extraction,
             deletes: self.deletes,
             brings: self.brings,
+            again: self.again,
             twice: self.twice,
             ignored: self.ignored,
         }
@@ -218,6 +222,7 @@ impl<'a> Incoming<'a> {
         let deletes = record.deletes || ours.op.as_deref() == Some(DELETE);
         self.deletes |= deletes;
         self.brings |= !deletes;
+        self.again |= ours.again;
         findings.extend(Finding::of_ours(&ours, self.name));
         for (name, value) in &record.fields {
             // Of a row that is to be deleted nothing matters but its key.

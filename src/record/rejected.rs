@@ -50,6 +50,8 @@ pub(super) fn dialect(bytes: &[u8]) -> Option<&'static Csv> {
 /// What stands beside one record.
 #[derive(Debug, Default)]
 pub struct Ours {
+    /// Whether there is anything: the record was rejected, and is delivered again.
+    pub again: bool,
     /// Whose record it is.
     pub table: Option<String>,
     /// What it is for.
@@ -68,6 +70,7 @@ impl Ours {
         let mut ours = Ours::default();
         let fields = record.fields.iter();
         for (name, value) in fields.filter(|(name, _)| name.starts_with(OURS)) {
+            ours.again = true;
             let text = match value {
                 Value::Cell(text) => Some((*text).to_owned()),
                 Value::Json(raw) => serde_json::from_str(raw).ok(),

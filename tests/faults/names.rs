@@ -131,3 +131,23 @@ fn later_loads_are_seen_by_whatever_name_and_key() {
         assert_eq!(world.rows("SELECT k FROM w"), [""; 0], "{config}");
     }
 }
+
+/// Without the columns by which they were found, rows are not looked for.
+#[test]
+fn a_key_that_has_another_name_since_is_told() {
+    let world = World::new(
+        "CREATE TABLE t (id serial PRIMARY KEY, site text, k text UNIQUE, a text)",
+        "t: {natural_key: [site, k]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    load(&world, "b", "t.csv", "site,k,a\nA,1,x\nA,2,y\n");
+    world.sql("ALTER TABLE t RENAME k TO code");
+    for more in [&[][..], &["--keep-edited"], &["--with-dependents"]] {
+        rollback(&world, "b", more)
+            .exits(4)
+            .says("t: the table has no column k any more");
+    }
+    world.sql("ALTER TABLE t RENAME code TO k");
+    rollback(&world, "b", &[]).ok();
+    assert_eq!(world.value("SELECT count(*) FROM t"), "0");
+}

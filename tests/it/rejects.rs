@@ -561,3 +561,50 @@ fn rejected_records_of_several_tables_are_told_apart() {
         .exits(1)
         .says("- stands for no file here");
 }
+
+/// Mended records are not all there is of a table of which deliveries are complete: what was loaded before stays.
+#[test]
+fn mended_records_of_a_complete_delivery_delete_nothing() {
+    for complete in ["true", "{where: {site: LYN}}", "{of_each: [site]}"] {
+        for back in ["back.csv", "back.ndjson"] {
+            // With of_each, nothing may be left out.
+            let on_invalid = if complete.contains("of_each") {
+                "block"
+            } else {
+                "reject"
+            };
+            let world = World::new(
+                "CREATE TABLE cp (k text PRIMARY KEY, site text, v int NOT NULL, w text)",
+                &format!(
+                    "cp: {{natural_key: [k], complete: {complete}, limits: {{delete: 10}}, on_invalid: {on_invalid}}}"
+                ),
+            );
+            world.set("LOADER_QUEUE", "off");
+            world.put(
+                "g1",
+                "cp.csv",
+                "k,site,v,w\n1,LYN,1,a\n2,LYN,x,b\n3,LYN,3,c\n",
+            );
+            let plan = world.plan_with("g1", &["--rejects", back]);
+            if on_invalid == "reject" {
+                world.apply(&plan).ok();
+            } else {
+                world.sql("INSERT INTO cp VALUES ('1', 'LYN', 1, 'a'), ('3', 'LYN', 3, 'c')");
+            }
+            let mended = read(&world, back)
+                .replace(",x,", ",2,")
+                .replace(r#":"x""#, ":2");
+            world.put("g2", &format!("cp/{back}"), mended);
+            let plan = world.plan("g2");
+            let news = plan.news();
+            let is_it = news.len() == 1 && news[0].starts_with("+ cp k=2: ");
+            assert!(is_it, "{complete} {back}: {news:?}");
+            assert!(plan.text.contains("it brings rejected records again"));
+            world.apply(&plan).ok();
+            assert_eq!(
+                world.rows("SELECT k, v FROM cp ORDER BY 1"),
+                ["1|1", "2|2", "3|3"]
+            );
+        }
+    }
+}

@@ -54,6 +54,8 @@ pub(super) fn complete(target: &Target, missing: Missing) -> Vec<String> {
             )];
         }
         Missing::NoRecord => "it brings no record, so that no row counts as missing".to_owned(),
+        Missing::Again => "it brings rejected records again, and not those that were loaded before, so that no row counts as missing"
+            .to_owned(),
         Missing::Unknown(1) => {
             "1 record has no key that can be read, so that no row is known to be missing".to_owned()
         }

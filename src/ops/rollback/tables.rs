@@ -102,6 +102,15 @@ pub(super) async fn order(
     let mut found = Vec::with_capacity(ledgered.len());
     for ledger in ledgered {
         let table = catalog::relation(session, &ledger.relation).await?;
+        let mut key = ledger.config.natural_key.iter();
+        if let Some(gone) = key.find(|c| table.column(c).is_none()) {
+            return Err(Error::blocked(format!(
+                "{}: the table has no column {} any more, by which the loads found its rows: it was renamed or dropped; give it \
+                 its name again until they are taken back",
+                ledger.table,
+                crate::text::escape(gone)
+            )));
+        }
         found.push((ledger, table));
     }
     let needs: Vec<Needs<'_>> = found

@@ -51,6 +51,8 @@ pub struct Stage<'a> {
     pub deletes: bool,
     /// Whether some record does not.
     pub brings: bool,
+    /// Whether it brings records again that were rejected.
+    pub again: bool,
     /// The values of `complete: {where: …}` that its rows have, by the index of their columns.
     pub scope: Vec<(usize, String)>,
     /// Columns, by index, of which records give both a value and what it is looked up by.
@@ -126,6 +128,7 @@ impl<'a> Stage<'a> {
             extracted: false,
             deletes: false,
             brings: false,
+            again: false,
             twice: BTreeSet::new(),
             provisional: BTreeSet::new(),
             referred: BTreeSet::new(),

@@ -19,6 +19,8 @@ pub struct Seen {
     pub deletes: bool,
     /// Whether some record does not.
     pub brings: bool,
+    /// Whether some are records that were rejected, delivered again.
+    pub again: bool,
     /// Columns, by index, of which some record gives both a value and what it is looked up by.
     pub twice: BTreeSet<usize>,
     /// Fields that are no columns and are not loaded.

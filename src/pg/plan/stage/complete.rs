@@ -21,6 +21,8 @@ pub enum Missing {
     NotAsked,
     /// They stay: it brings no record but of rows to be deleted, as a file does that was cut off.
     NoRecord,
+    /// They stay: it brings records again that were rejected, and not those that were loaded before.
+    Again,
     /// They stay: so many records have no key that can be read, so that it is not known which they are.
     Unknown(u64),
     /// They are staged as rows to be deleted.
@@ -39,6 +41,9 @@ impl Snapshot<'_> {
         }
         if !stage.brings {
             return Ok(Missing::NoRecord);
+        }
+        if stage.again {
+            return Ok(Missing::Again);
         }
         stage.scope = stage.read_scope(self.session).await?;
         let unreadable = self.session.count(&stage.count_unreadable()).await?;
