@@ -179,9 +179,15 @@ impl Staged {
                 mark.deleted(&format!("s.{}", written[i].staged()))
             ),
         };
-        // One that was marked before, and stays so, was written by this transaction.
+        // One that was marked before, and stays so, was written by this transaction; in shards, its mark is as it was.
         let stays = match self.target.table.kind.is_far() {
-            true => "false".to_owned(),
+            true => format!(
+                "s._a = {} AND {} IS NOT DISTINCT FROM (SELECT v.image ->> {} FROM {} v WHERE v._n = s._n)",
+                Fate::Update,
+                column.text("t"),
+                Literal(&column.name),
+                self.versions()
+            ),
             false => format!("s._a = {} AND {WRITTEN_NOW}", Fate::Update),
         };
         let live = format!("({} OR {stays})", self.beside().live());
