@@ -296,13 +296,21 @@ fn only_primary(table: &Table) -> Option<&Column> {
     }
 }
 
+/// Whether stand-ins for values of a column are numbers.
+pub fn is_number(column: &Column) -> bool {
+    matches!(
+        column.base_type.as_str(),
+        "int2" | "int4" | "int8" | "numeric"
+    )
+}
+
 /// A value of `column` that no row of its table has, as SQL: it stands for the row that is the `rank`-th
 /// (SQL, from 1) of those that will be new. `lowest` is a number below which there is none. `None` for
 /// types that have no such value.
 pub fn provisional(column: &Column, rank: &str, lowest: &str) -> Option<String> {
     let ty = &column.base_type_sql;
     Some(match column.base_type.as_str() {
-        "int2" | "int4" | "int8" | "numeric" => format!("({lowest} - ({rank}))::{ty}"),
+        _ if is_number(column) => format!("({lowest} - ({rank}))::{ty}"),
         "uuid" => format!(
             "('ffffffff-ffff-ffff-ffff-' || pg_catalog.lpad(pg_catalog.to_hex({rank}), 12, '0'))::{ty}"
         ),

@@ -1,19 +1,10 @@
 //! Which rows of which table loads changed, whatever they called it and by which key they found its rows.
 
-use crate::support::world::BUCKET;
-use crate::support::{Run, World};
+use crate::renewed::{self, rollback};
+use crate::support::World;
 
 fn load(world: &World, batch: &str, name: &str, content: &str) {
-    world.put(batch, name, content);
-    world.apply(&world.plan(batch)).ok();
-    world
-        .s3()
-        .delete(BUCKET, &format!("staging/{batch}/{name}"));
-}
-
-fn rollback(world: &World, batch: &str, more: &[&str]) -> Run {
-    let args = [&["rollback", "--batch-id", batch, "--force"], more].concat();
-    world.loader(&args)
+    renewed::load(world, batch, &[(name, content)]);
 }
 
 /// Two tables of one name in two schemas, of which the search path says which is meant.

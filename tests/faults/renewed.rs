@@ -3,7 +3,8 @@
 use crate::support::world::BUCKET;
 use crate::support::{Run, World};
 
-fn load(world: &World, batch: &str, files: &[(&str, &str)]) {
+/// Loads these files, and takes them away again.
+pub fn load(world: &World, batch: &str, files: &[(&str, &str)]) {
     world.set("LOADER_QUEUE", "off");
     for (name, content) in files {
         world.put(batch, name, *content);
@@ -17,7 +18,7 @@ fn load(world: &World, batch: &str, files: &[(&str, &str)]) {
     }
 }
 
-fn rollback(world: &World, batch: &str, more: &[&str]) -> Run {
+pub fn rollback(world: &World, batch: &str, more: &[&str]) -> Run {
     let args = [&["rollback", "--batch-id", batch, "--force"], more].concat();
     world.loader(&args)
 }

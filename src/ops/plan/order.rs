@@ -15,7 +15,8 @@ use crate::table::mark::Mark;
 use crate::table::schema::Table;
 use crate::table::target::{Target, allowed};
 
-/// The tables of which deletes only mark rows, with the column and how it marks them, among those that `targets` are and refer to.
+/// The tables of which deletes only mark rows, with the column and how it marks them, among those that `targets`
+/// are and refer to.
 pub(super) async fn marks(
     request: &PlanRequest,
     session: &Session,

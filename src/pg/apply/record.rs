@@ -150,6 +150,7 @@ pub(in crate::pg) fn log_failure(
     );
     Statement::with("recording the failure in batch_load_log", sql, values)
 }
+
 /// A configuration as the ledger has it, which people see.
 fn known(config: &TableConfig) -> TableConfig {
     let mut config = config.clone();

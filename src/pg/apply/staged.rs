@@ -186,8 +186,8 @@ impl Staged {
         answers.filter(|l| self.staged_column(&columns[l.of].name).is_some())
     }
 
-    /// Further columns of the loader's own: the columns that stay; the natural key of a row to which other new rows may refer; and
-    /// for each lookup the natural key of the new row that was found, or the key by which one was found that
+    /// Further columns of the loader's own: the columns that stay; the natural key of a row to which other new rows
+    /// may refer; and for each lookup the natural key of the new row that was found, or the key by which one was found that
     /// is there, and the row to which the plan says that a column refers which it changes.
     fn more_columns(&self) -> Vec<(String, &'static str)> {
         let stays = self

@@ -14,7 +14,7 @@ use crate::pg::beside::ABSENT;
 use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::sql::{Ident, Literal, Statement, all, list};
-use crate::table::lookup::{Lookup, provisional};
+use crate::table::lookup::{Lookup, is_number, provisional};
 use crate::table::row::keys_equal;
 use crate::table::schema::Column;
 use crate::table::target::Target;
@@ -325,11 +325,7 @@ impl Stage<'_> {
                 .iter()
                 .position(|c| c.name == of_child)?;
             let column = &self.target.table.columns[at];
-            let is_number = matches!(
-                column.base_type.as_str(),
-                "int2" | "int4" | "int8" | "numeric"
-            );
-            (self.used[at] && is_number).then_some(column)
+            (self.used[at] && is_number(column)).then_some(column)
         });
         let least = columns.map(|c| {
             format!(
