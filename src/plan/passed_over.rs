@@ -13,7 +13,7 @@ use crate::text::escape;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PassedOver {
-    /// Rows that the delivery does not bring, counted up to 100,001.
+    /// Rows that the delivery does not bring, counted up to 10,001.
     #[serde(skip_serializing_if = "is_zero")]
     pub rows: u64,
     /// By column: values that stay because the delivery says null, which `merge` ignores.
@@ -25,7 +25,7 @@ pub struct PassedOver {
 }
 
 /// More rows are not counted: that many are missing is known then.
-pub const MOST: u64 = 100_001;
+pub const MOST: u64 = 10_001;
 
 impl PassedOver {
     /// Whether there is nothing; then a plan does not name it.

@@ -1018,8 +1018,35 @@ fn rows_that_go_are_named_by_key_too() {
         "{}",
         plan.lines().join("\n")
     );
+    // What nobody delivers is named as what is delivered.
+    let gone = plan.entries().into_iter().find(|e| e["action"] == "delete");
+    let gone = gone.unwrap();
+    assert_eq!(gone["key"]["order_id"]["key"]["order_no"], "O-2");
+    assert_eq!(gone["values"]["product_id"]["key"]["sku"], "S-2");
+    for view in [&[][..], &["--format", "csv"], &["--format", "markdown"]] {
+        let shown = world.show(&plan, view);
+        for name in ["(orders order_no=O-2)", "(products sku=S-2)"] {
+            assert!(shown.contains(name), "{view:?}: {name}: {shown}");
+        }
+    }
+    // Who reviewed this saw another order go.
+    for (table, column, key) in [("orders", "order_no", "O-2"), ("products", "sku", "S-2")] {
+        let rename = |from: &str, to: &str| {
+            world.sql(&format!(
+                "UPDATE {table} SET {column} = '{to}' WHERE {column} = '{from}'"
+            ));
+        };
+        rename(key, "other");
+        world
+            .writes_only_a_failure(|| world.apply(&plan))
+            .exits(3)
+            .says(key);
+        rename("other", key);
+    }
     world.apply(&plan).ok();
     assert_eq!(bought(&world), ["C-1|O-1|1|S-1", "C-1|O-1|2|S-0"]);
+    rollback(&world, "b3");
+    assert_eq!(bought(&world).len(), 3);
 }
 
 #[test]

@@ -607,7 +607,7 @@ of_domain: {natural_key: [id], references: {site_id: {table: site_list, by: {cod
     assert_eq!(
         plan.lines(),
         [
-            "- freezer at=LYN no=1: site_id=\"1\" slot=\"LYN\" v=\"old\"",
+            "- freezer at=LYN no=1: site_id=<LYN> slot=\"LYN\" v=\"old\"",
             "- freezer at=LYN no=2: site_id=null slot=\"PAR\" v=\"old\"",
             "- freezer at=LYN no=3: site_id=null slot=null v=\"old\"",
             "+ freezer at=ROM no=1: slot=\"PAR\"",

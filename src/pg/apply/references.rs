@@ -189,7 +189,7 @@ impl Staged {
     }
 
     /// The column that a lookup is for.
-    fn referring_column(&self, lookup: &Lookup) -> &Column {
+    pub(super) fn referring_column(&self, lookup: &Lookup) -> &Column {
         &self.target.table.columns[lookup.of]
     }
 

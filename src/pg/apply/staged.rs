@@ -35,6 +35,8 @@ pub struct Staged {
     pub triggered: Vec<String>,
     /// Columns that some updates say stay as they are.
     pub stays: BTreeSet<String>,
+    /// Whether rows go: what these refer to may be named, whatever columns are written.
+    pub deletes: bool,
     /// How many fragments its records came from.
     pub fragments: u64,
     /// How many rows of each action were staged.
@@ -179,11 +181,11 @@ impl Staged {
         Ok(columns)
     }
 
-    /// The lookups of columns that the plan gives.
+    /// The lookups of columns in which the plan may name rows.
     pub(in crate::pg) fn lookups(&self) -> impl Iterator<Item = &Lookup> {
         let columns = &self.target.table.columns;
         let answers = self.target.lookups.answers();
-        answers.filter(|l| self.staged_column(&columns[l.of].name).is_some())
+        answers.filter(|l| self.deletes || self.staged_column(&columns[l.of].name).is_some())
     }
 
     /// Further columns of the loader's own: the columns that stay; the natural key of a row to which other new rows
@@ -215,7 +217,13 @@ impl Staged {
     }
 
     pub(in crate::pg) fn create(&self) -> Result<Statement> {
-        let columns = self.staged_columns()?;
+        let mut columns = self.staged_columns()?;
+        for lookup in self.lookups() {
+            let column = self.referring_column(lookup);
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
         Ok(self.staging(format!(
             "CREATE TEMPORARY TABLE {} ({}, {})",
             self.temporary().bare(),
@@ -251,6 +259,7 @@ impl Staged {
             numbers: Vec::new(),
             triggered: Vec::new(),
             stays: BTreeSet::new(),
+            deletes: true,
             fragments: 0,
             rows: Rows::default(),
             sets: sets
@@ -317,6 +326,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
             stamps: plan.header.stamps(planned),
             triggered: planned.triggered.clone(),
             stays: BTreeSet::new(),
+            deletes: planned.counts.delete > 0,
             fragments: 0,
             rows: Rows::default(),
             sets: ColumnSets::new(),

@@ -18,7 +18,7 @@ use crate::plan::decision::{Rule, Wins};
 use crate::plan::passed_over::MOST;
 use crate::plan::{Entry, PassedOver};
 use crate::sql::copytext::CopyRow;
-use crate::sql::{Ident, Literal, Statement, list};
+use crate::sql::{Ident, Literal, Statement, any, list};
 use crate::table::config::TableConfig;
 use crate::table::schema::Column;
 
@@ -210,19 +210,26 @@ impl<'c> Comparison<'c> {
         let lookups = &stage.target.lookups;
         for lookup in lookups.answers() {
             select.extend(lookups.sent(lookup, "s"));
-            // The row to which a changed column refers until then.
+            // The row to which the found one refers, where it is changed there or goes.
             let column = &table.columns[lookup.of];
             let number = format!("t.{}", Ident(&column.name));
-            if self.config.natural_key.contains(&column.name) {
-                select.push("NULL".to_owned()); // a row found by its key refers to the same
-                continue;
-            }
-            select.push(format!(
-                "CASE WHEN {FOUND} AND pg_catalog.substr(s._given, {}, 1) = '1' AND {number} IS DISTINCT FROM s.{} THEN {} END",
+            let changes = format!(
+                "pg_catalog.substr(s._given, {}, 1) = '1' AND {number} IS DISTINCT FROM s.{}",
                 lookup.of + 1,
-                column.staged(),
-                lookups.named_json(lookup, &number)
-            ));
+                column.staged()
+            );
+            // A row that was found by its key refers to the same.
+            let changes = (!self.config.natural_key.contains(&column.name)).then_some(changes);
+            let goes = stage.deletes.then(|| "s._goes".to_owned());
+            let asked: Vec<String> = changes.into_iter().chain(goes).collect();
+            select.push(match asked.is_empty() {
+                true => "NULL".to_owned(),
+                false => format!(
+                    "CASE WHEN {FOUND} AND {} THEN {} END",
+                    any(asked),
+                    lookups.named_json(lookup, &number)
+                ),
+            });
         }
         if let Some(i) = self.group {
             select.push(if stage.used[i] {

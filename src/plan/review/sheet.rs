@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Review, Verdict};
 use crate::error::{Error, Result};
-use crate::plan::{Entry, Row, Values};
+use crate::plan::{Entry, Row, Values, display_key};
 use crate::record::{Delivery, Format, Record, Value, read_records_slice};
 use crate::strict::unique_map;
 use crate::table::delivery::{Csv, Excel, Sign};
@@ -40,16 +40,23 @@ pub(crate) struct Named {
     #[serde(deserialize_with = "unique_map")]
     key: Row,
     from: Vec<String>,
+    /// Its key for people, where that says more: the rows to which it refers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shown: Option<String>,
 }
 
 impl Named {
     /// What names an entry, which is masked.
     pub(crate) fn of(entry: &Entry) -> Named {
-        Named {
+        let mut named = Named {
             table: entry.table.clone(),
             key: key_of(&entry.key),
             from: entry.from.clone(),
-        }
+            shown: None,
+        };
+        let shown = cut(display_key(&entry.key));
+        named.shown = (shown != named.shown_key()).then_some(shown);
+        named
     }
 
     /// As JSON of ASCII alone, which survives every encoding.
@@ -74,17 +81,24 @@ impl Named {
 
     /// Its key for people.
     pub(crate) fn shown_key(&self) -> String {
+        if let Some(shown) = &self.shown {
+            return shown.clone();
+        }
         let parts = self.key.iter().map(|(column, value)| {
             let value = value
                 .as_deref()
                 .map_or(Cow::Borrowed("null"), |v| visible(v).into());
             format!("{}={value}", visible(column))
         });
-        let key = parts.collect::<Vec<_>>().join(", ");
-        match key.char_indices().nth(LONGEST_KEY) {
-            Some((end, _)) => format!("{}…", &key[..end]),
-            None => key,
-        }
+        cut(parts.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A key that is not too long to be shown.
+fn cut(key: String) -> String {
+    match key.char_indices().nth(LONGEST_KEY) {
+        Some((end, _)) => format!("{}…", &key[..end]),
+        None => key,
     }
 }
 

@@ -156,7 +156,7 @@ impl Staged {
             id = self.target.record_id("t"),
             immutable = words(immutable),
             given = words(given),
-            written = self.written_rows(&fits)?,
+            written = self.found_written(&fits)?,
             versions = self.versions(),
             update = Fate::Update,
         );

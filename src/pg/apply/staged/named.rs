@@ -64,6 +64,7 @@ impl Named {
             }
             let until = match &entry.what {
                 What::Update { set, .. } => set.get(column).map(|(old, _)| old),
+                What::Delete { values, .. } => values.get(column).or(entry.key.get(column)),
                 _ => None,
             };
             let until = until.filter(|old| is_named(old)).map(json).transpose()?;
@@ -77,7 +78,6 @@ impl Named {
         let none = Values::new();
         // What a row holds has its number.
         let held = match &entry.what {
-            What::Delete { values, .. } => values,
             What::Update { revives, .. } => revives.as_ref().unwrap_or(&none),
             _ => &none,
         };
@@ -85,9 +85,8 @@ impl Named {
             return Err(self.refused(column));
         }
         let (values, set) = match &entry.what {
-            What::Insert { values } => (values, None),
+            What::Insert { values } | What::Delete { values, .. } => (values, None),
             What::Update { set, .. } => (&none, Some(set)),
-            What::Delete { .. } => (&none, None),
             What::Skip(_) | What::Violation(_) => (&none, None),
         };
         let set = set.into_iter().flatten();
@@ -139,11 +138,12 @@ fn is_by(reference: &Reference, row: &ReferredRow) -> bool {
             })
 }
 
-/// The value that an entry gives a column.
+/// The value that a column has when the entry is done.
 fn value<'e>(entry: &'e Entry, column: &str) -> Option<&'e Value> {
     let beside_key = match &entry.what {
         What::Insert { values } => values.get(column),
         What::Update { set, .. } => set.get(column).map(|(_, new)| new),
+        What::Delete { .. } => return None,
         _ => None,
     };
     entry.key.get(column).or(beside_key)

@@ -86,7 +86,8 @@ impl Comparison<'_> {
         let looked_up = self.looked_up(line)?;
         let mut key = self.key(&given, current.as_ref());
         for found in &looked_up {
-            if let (Some(known), Some(value)) = (key.get_mut(found.column), &found.value) {
+            let named = found.value.as_ref().or(found.old.as_ref());
+            if let (Some(known), Some(value)) = (key.get_mut(found.column), named) {
                 *known = value.clone();
             }
         }

@@ -11,7 +11,7 @@ pub(super) struct LookedUp<'c> {
     pub(super) column: &'c str,
     /// The row that the record names.
     pub(super) value: Option<Value>,
-    /// The row to which its row refers until then, where that changes.
+    /// The row to which its row refers until then, where that changes or the row goes.
     pub(super) old: Option<Value>,
 }
 
@@ -95,6 +95,11 @@ impl LookedUp<'_> {
                 if let Some((old, new)) = set.get_mut(self.column) {
                     replace(old, &self.old);
                     replace(new, &self.value);
+                }
+            }
+            Some(What::Delete { values, .. }) => {
+                if let Some(known) = values.get_mut(self.column) {
+                    replace(known, &self.old);
                 }
             }
             _ => {}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::{Skip, What};
+use crate::plan::{ReferredRow, Skip, Value as PlanValue, What};
 
 const HEADER: [&str; 7] = [DECISION, COMMENT, TABLE, KEY, PLAN_HASH, REVIEWER, ENTRY];
 
@@ -146,4 +146,33 @@ fn what_was_changed_is_refused() {
     ] {
         Review::read("f", text.as_bytes()).unwrap_err();
     }
+}
+
+#[test]
+fn a_key_that_refers_to_a_row_is_shown_by_its_name() {
+    let row_of = |key: &str| ReferredRow {
+        stored: "4711".into(),
+        table: "subjects".into(),
+        key: [("gsid".to_owned(), key.into())].into(),
+    };
+    let entry = Entry {
+        key: [(
+            "subject".to_owned(),
+            PlanValue::Referred(Box::new(row_of("S-1"))),
+        )]
+        .into(),
+        table: "samples".into(),
+        what: What::Skip(Skip::Missing),
+        extracted: None,
+        group: None,
+        from: vec!["s.csv#2".into()],
+    };
+    let named = Named::of(&entry);
+    assert_eq!(named.shown_key(), "subject=4711 (subjects gsid=S-1)");
+    let read = Review::read(
+        "f.csv",
+        file(",", &[row("leave out", "no", &named, "Ada")]).as_bytes(),
+    )
+    .unwrap();
+    assert_eq!(read.decisions[0].key, key_of(&entry.key));
 }
