@@ -297,6 +297,7 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
     }
     Ok(Some(Table {
         oid,
+        above: found.get(5),
         rows: table_kind.rows(&qualified, oid),
         kind: table_kind,
         name: qualified,

@@ -170,6 +170,7 @@ fn qualified(name: &str) -> Qualified {
 fn table(oid: u32, name: &str) -> Table {
     Table {
         oid,
+        above: vec![oid],
         name: qualified(name),
         kind: Default::default(),
         rows: qualified(name),

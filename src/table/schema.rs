@@ -236,6 +236,9 @@ pub struct Check {
 pub struct Table {
     /// Its object id.
     pub oid: u32,
+    /// The object ids of the tables in which its rows are seen: its own, and those of which it is a partition or from
+    /// which it inherits.
+    pub above: Vec<u32>,
     /// Schema and name.
     pub name: Qualified,
     /// What kind of table it is.

@@ -296,6 +296,39 @@ fn a_table_with_a_foreign_partition_is_not_loaded() {
 }
 
 #[test]
+fn no_row_is_one_of_two_tables_of_a_batch() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE heir (PRIMARY KEY (id)) INHERITS (t); \
+         CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY LIST (id); \
+         CREATE TABLE q PARTITION OF p DEFAULT PARTITION BY LIST (id); CREATE TABLE q1 PARTITION OF q FOR VALUES IN (1); \
+         CREATE TABLE q2 PARTITION OF q FOR VALUES IN (2)",
+        "t: {natural_key: [id]}\nheir: {natural_key: [id]}\np: {natural_key: [id]}\nq1: {natural_key: [id]}\n\
+         q2: {natural_key: [id]}\npublic.t: {natural_key: [id]}",
+    );
+    for (batch, one, other, says) in [
+        ("a", "p", "q1", "the rows of q1 are rows of p, too"),
+        ("b", "heir", "t", "the rows of heir are rows of t, too"),
+        ("c", "public.t", "t", "public.t and t are both the table"),
+        ("d", "q1", "q2", ""),
+    ] {
+        for (table, id) in [(one, 1), (other, 2)] {
+            world.deliver(
+                batch,
+                &format!("{table}/1.json"),
+                format!(r#"[{{"id": {id}, "v": "new"}}]"#).as_str(),
+            );
+        }
+        if says.is_empty() {
+            world.apply(&world.plan(batch)).ok();
+            continue;
+        }
+        world.try_plan(batch, &[]).exits(1).says(says);
+        // Each for itself shares nothing.
+        world.plan_with(batch, &["--table-name", one]);
+    }
+}
+
+#[test]
 fn rows_count_for_the_table_of_which_theirs_is_a_part() {
     // Of an inheriting table that the plan's finds, and of a partition that is loaded by its own name.
     let world = World::new(

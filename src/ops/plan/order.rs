@@ -79,11 +79,10 @@ pub(super) async fn order(
         ))
         .with_remedy(Remedy::AlsoTable(d.parent.clone())));
     }
-    let wanted = names
-        .iter()
-        .filter(|n| request.only.is_empty() || request.only.contains(n))
-        .cloned()
-        .collect();
+    let is_wanted =
+        |name: &str| request.only.is_empty() || request.only.iter().any(|only| only == name);
+    let wanted = names.iter().filter(|n| is_wanted(n)).cloned().collect();
+    share_no_rows(needs.iter().filter(|(name, ..)| is_wanted(name)))?;
     let ordered = graph::order(&wanted, &dependencies)?;
     check_limits(&request.limits, &ordered)?;
     let mut by_name: BTreeMap<String, Table> = listed.into_iter().zip(tables).collect();
@@ -122,6 +121,25 @@ pub(super) async fn order(
         target.may_follow(&allowed);
     }
     Ok(targets)
+}
+
+/// That no row is one of two tables: what the batch says of it as a row of the one, it could say otherwise as a row
+/// of the other.
+fn share_no_rows<'n>(tables: impl Iterator<Item = &'n Needs<'n>> + Clone) -> Result<()> {
+    for (name, table, _) in tables.clone() {
+        let shares = |(other, t, _): &&Needs<'_>| other != name && t.above.contains(&table.oid);
+        let Some((other, t, _)) = tables.clone().find(shares) else {
+            continue;
+        };
+        let how = match t.oid == table.oid {
+            true => format!("{name} and {other} are both the table {}", table.name),
+            false => format!("the rows of {other} are rows of {name}, too: it is a part of it"),
+        };
+        return Err(Error::config(format!(
+            "{how}; a batch brings records for one of them: deliver all under one name, or in two batches"
+        )));
+    }
+    Ok(())
 }
 
 /// The column by which a table's rows are distributed, where records could change it: a row would be in the wrong
