@@ -287,6 +287,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             columns: table.columns.iter().map(|c| c.name.clone()).collect(),
             numbers: numbers(stage),
             counts: Counts::default(),
+            marks: 0,
             skips: Skips::default(),
             rejected: 0,
             triggered: Vec::new(),

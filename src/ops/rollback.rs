@@ -290,6 +290,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             columns: table.columns.iter().map(|c| c.name.clone()).collect(),
             numbers: Vec::new(),
             counts: Counts::default(),
+            marks: 0,
             skips: Skips::default(),
             rejected: 0,
             triggered: triggered(target, written),

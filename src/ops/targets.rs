@@ -21,7 +21,8 @@ pub(super) fn dependencies(tables: &[Needs<'_>]) -> Vec<Dependency> {
     let mut dependencies = Vec::new();
     for (name, table, config) in tables {
         for key in &table.foreign_keys {
-            let parent = tables.iter().find(|(_, t, _)| t.name == key.parent);
+            let parent = tables.iter();
+            let parent = parent.filter(|(_, t, _)| t.above.contains(&key.parent_oid));
             dependencies.extend(parent.map(|(parent, ..)| Dependency {
                 parent: (*parent).to_owned(),
                 child: (*name).to_owned(),

@@ -22,6 +22,7 @@ pub(super) fn schema() -> [Target; 2] {
         child_rows: qualified("samples"),
         columns: vec!["subject".into()],
         parent: qualified("subjects"),
+        parent_oid: 101,
         parent_rows: qualified("subjects"),
         parent_columns: vec!["gsid".into()],
         deferrable: false,

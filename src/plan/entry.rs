@@ -89,6 +89,18 @@ impl What {
         }
     }
 
+    /// The columns by which an update deletes its row, if they mark deleted rows: from null or false to something else.
+    pub fn marks<'w>(&'w self) -> impl Iterator<Item = &'w String> {
+        let set = match self {
+            What::Update { set, .. } => Some(set),
+            _ => None,
+        };
+        let lives = |value: &Value| matches!(value.stored(), Ok(None | Some("f")));
+        let marked = set.into_iter().flatten();
+        let marked = marked.filter(move |(_, (old, new))| lives(old) && !lives(new));
+        marked.map(|(column, _)| column)
+    }
+
     /// Whether it is a violation of a record that has one before it: such a record is counted already.
     pub fn is_further(&self) -> bool {
         matches!(self, What::Violation(v) if v.further)

@@ -98,6 +98,9 @@ pub struct TablePlan {
     pub numbers: Vec<String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
+    /// Its updates that mark their rows as deleted, as their records say; limits count them as deletes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub marks: u64,
     /// Its records that change nothing, by why.
     #[serde(default, skip_serializing_if = "Skips::is_empty")]
     pub skips: Skips,
@@ -123,7 +126,11 @@ impl TablePlan {
 
     /// The limits that its changes exceed where the table has so many rows.
     pub fn exceeded_of(&self, kind: Kind, rows: u64) -> impl Iterator<Item = Exceeded<'_>> {
-        limits_of(kind, self.config.limits).exceeded(&self.table, &self.counts, rows)
+        let counts = Counts {
+            delete: self.counts.delete.saturating_add(self.marks),
+            ..self.counts
+        };
+        limits_of(kind, self.config.limits).exceeded(&self.table, &counts, rows)
     }
 }
 

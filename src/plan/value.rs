@@ -108,7 +108,7 @@ impl Value {
                 display_key(&row.key)
             ))),
             Value::New(row) => Some(Cow::Owned(format!(
-                "{} {}, new in this plan",
+                "{} {} (new)",
                 row.table,
                 display_key(&row.key)
             ))),
@@ -371,9 +371,6 @@ mod tests {
         let json = r#"{"new":"customers","key":{"no":"C-1"}}"#;
         let value: Value = serde_json::from_str(json).unwrap();
         assert!(value.stored().is_err());
-        assert_eq!(
-            value.words().as_deref(),
-            Some("customers no=C-1, new in this plan")
-        );
+        assert_eq!(value.words().as_deref(), Some("customers no=C-1 (new)"));
     }
 }

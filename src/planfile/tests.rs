@@ -170,6 +170,7 @@ fn header() -> Header {
         columns: Vec::new(),
         numbers: Vec::new(),
         counts: Counts::default(),
+        marks: 0,
         skips: Default::default(),
         rejected: 0,
         triggered: vec!["u".into()],

@@ -1,7 +1,7 @@
 //! Writing: entries are held in sorted runs as they come; at the end the header is written, and then they are,
 //! in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 
@@ -99,7 +99,8 @@ pub struct PlanWriter {
     key: Vec<u8>,
     line: Vec<u8>,
     counted: Counted,
-    columns: BTreeMap<String, BTreeSet<String>>,
+    /// By table the columns that are written, each with how many updates could mark their rows by it.
+    columns: BTreeMap<String, BTreeMap<String, u64>>,
     notes: Option<Notes>,
 }
 
@@ -176,13 +177,16 @@ impl PlanWriter {
             What::Delete { .. } | What::Skip(_) | What::Violation(_) => return,
         };
         if !self.columns.contains_key(&entry.table) {
-            self.columns.insert(entry.table.clone(), BTreeSet::new());
+            self.columns.insert(entry.table.clone(), BTreeMap::new());
         }
         if let Some(known) = self.columns.get_mut(&entry.table) {
             for column in columns {
-                if !known.contains(column) {
-                    known.insert(column.clone());
+                if !known.contains_key(column) {
+                    known.insert(column.clone(), 0);
                 }
+            }
+            for column in entry.what.marks() {
+                known.entry(column.clone()).and_modify(|n| *n += 1);
             }
         }
     }
@@ -204,8 +208,14 @@ impl PlanWriter {
             table.skips = found.skips;
             table.rejected = found.rejected;
             let mut written = self.columns.remove(&table.table).unwrap_or_default();
-            table.columns.retain(|column| written.remove(column));
-            table.columns.extend(written);
+            let mark = table.config.soft_delete.column();
+            table.marks = mark
+                .and_then(|c| written.get(c).copied())
+                .unwrap_or_default();
+            table
+                .columns
+                .retain(|column| written.remove(column).is_some());
+            table.columns.extend(written.into_keys());
             // A plan that is written again says so already.
             let exceeded: Vec<String> = table
                 .exceeded(header.kind)

@@ -34,6 +34,8 @@ pub struct Lookup {
     pub table: String,
     /// That table in the database.
     pub relation: Qualified,
+    /// Its object id.
+    pub oid: u32,
     /// Where its rows are asked about.
     pub rows: Qualified,
     /// Its column to which is referred.
@@ -107,6 +109,7 @@ impl Lookups {
                     child_rows: table.rows.clone(),
                     columns: vec![column.clone()],
                     parent: lookup.relation.clone(),
+                    parent_oid: lookup.oid,
                     parent_rows: lookup.rows.clone(),
                     parent_columns: vec![lookup.target.name.clone()],
                     deferrable: true,
@@ -161,6 +164,24 @@ impl Lookups {
             return Err(wrong(name, format!("{name} is not in the database")));
         };
         let key = foreign_key(child, column, parent)?;
+        if let Some((key, at)) = key {
+            // Of several rows with the number, that with the key's other values is meant.
+            let others = key.pairs().enumerate().filter(|(i, _)| *i != at);
+            let mut others = others.map(|(_, (of_child, of_parent, _))| (of_child, of_parent));
+            if let Some((of_child, of_parent)) =
+                others.find(|(_, c)| !reference.by.contains_key(*c))
+            {
+                let columns = key.columns.join(", ");
+                return Err(wrong(
+                    column,
+                    format!(
+                        "{column} refers to {name} together with others ({columns}: {}): look it up by {of_parent}, too, \
+                         by: {{{of_parent}: {of_child}, …}}",
+                        key.name
+                    ),
+                ));
+            }
+        }
         let target = match key {
             Some((key, at)) => parent.column(&key.parent_columns[at]),
             None => only_primary(parent),
@@ -215,6 +236,7 @@ impl Lookups {
             answers: false,
             table: name.clone(),
             relation: parent.name.clone(),
+            oid: parent.oid,
             rows: parent.rows.clone(),
             target,
             by,

@@ -188,6 +188,8 @@ pub struct ForeignKey {
     pub columns: Vec<String>,
     /// The table referred to.
     pub parent: Qualified,
+    /// Its object id.
+    pub parent_oid: u32,
     /// Where its rows are asked about.
     pub parent_rows: Qualified,
     /// The columns referred to, in key order.
@@ -236,8 +238,7 @@ pub struct Check {
 pub struct Table {
     /// Its object id.
     pub oid: u32,
-    /// The object ids of the tables in which its rows are seen: its own, and those of which it is a partition or from
-    /// which it inherits.
+    /// The object ids of the tables whose rows its rows are: its own, and those of which it is a partition.
     pub above: Vec<u32>,
     /// Schema and name.
     pub name: Qualified,

@@ -99,7 +99,7 @@ impl Target {
     /// Whether it refers to `parent`.
     pub fn refers_to(&self, parent: &Target) -> bool {
         self.foreign_keys()
-            .any(|key| key.parent == parent.table.name)
+            .any(|key| parent.table.above.contains(&key.parent_oid))
     }
 
     /// What keeps others from bringing a second row with a natural key.

@@ -9,7 +9,18 @@ fn decision(plan: &Plan, line: &str, verdict: &str, comment: &str) -> Value {
     let (lines, entries) = (plan.lines(), plan.entries());
     let at = lines.iter().position(|l| l.starts_with(line));
     let entry = &entries[at.unwrap_or_else(|| panic!("{line}: {lines:#?}"))];
-    json!({"table": entry["table"], "key": entry["key"], "decision": verdict, "comment": comment,
+    // A row to which a key refers is named by its number, or by what is known of one that is new.
+    let key = entry["key"].as_object().unwrap().iter();
+    let key = key.map(|(column, value)| {
+        let words = match (&value["stored"], &value["new"], value["key"]["no"].as_str()) {
+            (Value::String(_), ..) => value["stored"].clone(),
+            (_, Value::String(table), Some(no)) => json!(format!("{table} no={no} (new)")),
+            _ => value.clone(),
+        };
+        (column.clone(), words)
+    });
+    let key: serde_json::Map<String, Value> = key.collect();
+    json!({"table": entry["table"], "key": key, "decision": verdict, "comment": comment,
         "from": entry["from"]})
 }
 
@@ -537,4 +548,125 @@ fn a_workbook_and_comma_separated_values_say_the_same_as_the_page() {
         ],
     );
     assert_eq!(of_all.count("insert"), 2);
+}
+
+/// Subjects with numbers, and visits that are all there are.
+const VISITS: &str = "\
+subjects: {natural_key: [no]}
+visits:
+  natural_key: [subject_id, day]
+  complete: true
+  limits: {delete: 9}
+  references: {subject_id: {table: subjects, by: {no: subject}}}
+";
+
+#[test]
+fn a_new_parent_is_left_out_of_what_is_complete_and_its_children_keep_its_name() {
+    let world = World::in_folder(
+        "CREATE TABLE subjects (id serial PRIMARY KEY, no text UNIQUE NOT NULL); \
+         CREATE TABLE visits (subject_id int REFERENCES subjects, day date, note text, PRIMARY KEY (subject_id, day)); \
+         INSERT INTO subjects (no) VALUES ('P1'); \
+         INSERT INTO visits VALUES (1, '2024-01-01', 'a'), (1, '2024-01-02', 'b')",
+        VISITS,
+    );
+    world.deliver("b", "subjects.csv", "no\nP1\nP2\n");
+    world.deliver(
+        "b",
+        "visits.csv",
+        "subject,day,note\nP1,2024-01-01,a\nP2,2024-01-05,c\nP2,2024-01-06,d\n",
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.news(),
+        [
+            "+ subjects no=P2",
+            "- visits day=2024-01-02 subject_id=<P1>: note=\"b\"",
+            "+ visits day=2024-01-05 subject_id=+<P2>: note=\"c\"",
+            "+ visits day=2024-01-06 subject_id=+<P2>: note=\"d\"",
+        ]
+    );
+    let subject = ("+ subjects no=P2", "leave_out", "no consent");
+    decide(&world, &plan, "1.json", "Ada", &[subject]);
+    let first = world.plan_with("b", &["--decisions", "1.json"]);
+    let lines = [
+        "= subjects no=P1: unchanged",
+        "= subjects no=P2: left_out",
+        "- visits day=2024-01-02 subject_id=<P1>: note=\"b\"",
+        "= visits day=2024-01-01 subject_id=<P1>: unchanged",
+        "= visits day=2024-01-05 subject_id=+<P2>: left_out",
+        "= visits day=2024-01-06 subject_id=+<P2>: left_out",
+    ];
+    let sorted = |plan: &Plan| {
+        let mut lines = plan.lines();
+        lines.sort();
+        lines
+    };
+    let mut wanted = lines.map(str::to_owned);
+    wanted.sort();
+    assert_eq!(sorted(&first), wanted);
+    let shown = world.show(&first, &["--action", "skip"]);
+    assert!(
+        shown.contains("(subjects no=P2 (new))")
+            || shown.contains("subject_id=subjects no=P2 (new)"),
+        "{shown}"
+    );
+    // With one of its children, and with what the delivery does not bring; and in a second review.
+    let visit = ("+ visits day=2024-01-05", "leave_out", "too old");
+    let gone = ("- visits day=2024-01-02", "leave_out", "still there");
+    decide(&world, &plan, "2.json", "Ada", &[subject, visit, gone]);
+    let second = world.plan_with("b", &["--decisions", "2.json"]);
+    wanted.sort_by_key(|line| line.starts_with('-'));
+    wanted[5] = "= visits day=2024-01-02 subject_id=<P1>: left_out".to_owned();
+    wanted.sort();
+    assert_eq!(sorted(&second), wanted);
+    let mut said = messages(&second);
+    said.sort();
+    assert_eq!(
+        said,
+        [
+            "its parent subjects P2 is left out|Ada",
+            "no consent|Ada",
+            "still there|Ada",
+            "too old|Ada"
+        ]
+    );
+    decide(&world, &plan, "3.json", "Ada", &[visit]);
+    let third = world.plan_with("b", &["--decisions", "3.json"]);
+    decide(
+        &world,
+        &third,
+        "4.json",
+        "Ben",
+        &[subject, ("- visits", "accept", "")],
+    );
+    let both = world.plan_with("b", &["--decisions", "3.json", "--decisions", "4.json"]);
+    assert_eq!(sorted(&both), sorted(&first));
+    world.apply(&both).ok();
+    assert_eq!(world.rows("SELECT * FROM visits"), ["1|2024-01-01|a"]);
+}
+
+#[test]
+fn who_leaves_out_a_record_does_not_make_less_complete() {
+    let world = World::in_folder(
+        "CREATE TABLE boxes (shelf text, pos int, tube text, PRIMARY KEY (shelf, pos)); \
+         INSERT INTO boxes VALUES ('S1', 1, 'a'), ('S1', 2, 'b'), ('S2', 1, 'c')",
+        "boxes: {natural_key: [shelf, pos], complete: {of_each: [shelf]}, limits: {delete: 9}}",
+    );
+    world.deliver("b", "boxes.csv", "shelf,pos,tube\nS1,1,x\nS2,1,c\n");
+    let plan = world.plan("b");
+    let update = ("~ boxes pos=1 shelf=S1", "leave_out", "wrong");
+    let goes = "- boxes pos=2 shelf=S1";
+    for (file, decisions, left) in [
+        ("1.json", vec![update], 1),
+        ("2.json", vec![update, (goes, "accept", "")], 1),
+        ("3.json", vec![update, (goes, "leave_out", "keep")], 0),
+    ] {
+        decide(&world, &plan, file, "Ada", &decisions);
+        let decided = world.plan_with("b", &["--decisions", file]);
+        assert_eq!(
+            (decided.count("update"), decided.count("delete")),
+            (0, left),
+            "{file}"
+        );
+    }
 }

@@ -249,6 +249,50 @@ fn where_deletes_mark_rows_they_do() {
 }
 
 #[test]
+fn a_record_that_gives_the_mark_of_a_live_row_deletes_it() {
+    for (column, mark) in [
+        ("deleted_at timestamptz", "2024-01-02T03:04:05Z"),
+        ("deleted_at boolean", "true"),
+        ("deleted_at boolean NOT NULL DEFAULT false", "yes"),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (id int PRIMARY KEY, v text, {column}); \
+                 INSERT INTO t (id, v) SELECT i, 'x' FROM generate_series(1, 4) i"
+            ),
+            "t: {natural_key: [id], soft_delete: true}",
+        );
+        // An export of all that there is, in which rows are deleted, and one that was never loaded.
+        let export = format!("id,v,deleted_at\n1,x,{mark}\n2,new,{mark}\n3,new,\n5,x,{mark}\n");
+        world.deliver("b", "t/1.csv", export.as_str());
+        let plan = world.plan("b");
+        assert_eq!((plan.count("update"), plan.count("delete")), (3, 0));
+        let shown = world.show(&plan, &[]);
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        for says in [
+            "2 updates mark their rows as deleted (deleted_at): limits count that as a delete",
+            "2 rows to delete, and at most 0 are allowed",
+        ] {
+            assert!(shown.contains(says), "{column}: {says}: {shown}");
+        }
+        world.writes_nothing(|| world.apply(&plan).exits(4));
+        let few = world.plan_with("b", &["--max-deletes", "t=1"]);
+        world.writes_nothing(|| world.apply(&few).exits(4));
+        let plan = world.plan_with("b", &["--max-deletes", "t=2"]);
+        world.apply(&plan).ok();
+        let marked = "SELECT id FROM t WHERE deleted_at IS NOT NULL AND deleted_at::text <> 'false' ORDER BY 1";
+        assert_eq!(world.rows(marked), ["1", "2", "5"], "{column}");
+        // What is marked may stay so.
+        assert_eq!(world.plan("b").news(), [""; 0]);
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        // The row that was new is marked in its turn.
+        assert_eq!(world.rows(marked), ["5"], "{column}");
+    }
+}
+
+#[test]
 fn an_op_that_is_not_known_or_comes_too_late_is_refused() {
     for (text, says) in [
         (

@@ -705,7 +705,7 @@ fn pages_show_the_key_beside_the_number() {
     let plan = world.plan("b1");
     for format in ["text", "markdown", "html"] {
         let shown = world.show(&plan, &["--format", format]);
-        for said in ["customer_no=C-0", "customer_no=C-1, new in this plan"] {
+        for said in ["customer_no=C-0", "customer_no=C-1 (new)"] {
             assert!(shown.contains(said), "{format}: {said}\n{shown}");
         }
     }
@@ -929,7 +929,7 @@ fn an_encrypted_plan_names_rows_only_to_who_has_a_key() {
     assert!(!plan.text.contains("C-secret") && !plan.text.contains("C-0"));
     let shown = world.show(&plan, &[]);
     assert!(
-        shown.contains("new in this plan") && !shown.contains("C-secret"),
+        shown.contains("(new)") && !shown.contains("C-secret"),
         "{shown}"
     );
     world

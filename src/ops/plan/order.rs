@@ -133,7 +133,7 @@ fn share_no_rows<'n>(tables: impl Iterator<Item = &'n Needs<'n>> + Clone) -> Res
         };
         let how = match t.oid == table.oid {
             true => format!("{name} and {other} are both the table {}", table.name),
-            false => format!("the rows of {other} are rows of {name}, too: it is a part of it"),
+            false => format!("{other} is a partition of {name}"),
         };
         return Err(Error::config(format!(
             "{how}; a batch brings records for one of them: deliver all under one name, or in two batches"

@@ -107,14 +107,16 @@ pub(super) fn foreign_key(row: &Row, far: &Far) -> ForeignKey {
         schema: row.get(schema),
         name: row.get(name),
     };
-    let (child, parent, child_oid) = (qualified(1, 2), qualified(3, 4), row.get(13));
+    let (child, parent) = (qualified(1, 2), qualified(3, 4));
+    let (child_oid, parent_oid) = (row.get(13), row.get(16));
     let mut key = ForeignKey {
         name: row.get(0),
         child_rows: far.rows(&child, child_oid),
         child,
         child_oid,
-        parent_rows: far.rows(&parent, row.get(16)),
+        parent_rows: far.rows(&parent, parent_oid),
         parent,
+        parent_oid,
         columns: row.get(5),
         parent_columns: row.get(6),
         deferrable: row.get(7),

@@ -1,4 +1,5 @@
--- The foreign keys from and to a table that are enforced.
+-- The foreign keys from and to a table that are enforced. One that a partitioned table has is also one of each of its
+-- partitions, for which only the partition's counts.
 -- $1: the table's object id.
 SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.relname::text,
   ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY x(n, o)
@@ -14,6 +15,9 @@ SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.r
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
-WHERE k.contype = 'f' AND k.conparentid = 0 AND coalesce((pg_catalog.to_jsonb(k) ->> 'conenforced')::bool, true)
-  AND (k.conrelid = $1::pg_catalog.oid OR k.confrelid = $1::pg_catalog.oid)
+LEFT JOIN pg_catalog.pg_constraint whole ON whole.oid = k.conparentid
+WHERE k.contype = 'f' AND coalesce((pg_catalog.to_jsonb(k) ->> 'conenforced')::bool, true)
+  AND (k.conrelid = $1::pg_catalog.oid AND whole.conrelid IS DISTINCT FROM k.conrelid
+    OR k.confrelid = $1::pg_catalog.oid AND whole.confrelid IS DISTINCT FROM k.confrelid
+      AND (whole.oid IS NULL OR NOT c.relispartition))
 ORDER BY k.conname, cn.nspname, c.relname

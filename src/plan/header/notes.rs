@@ -8,6 +8,7 @@ impl TablePlan {
     /// What a reviewer should know beyond its entries in a plan of this kind, a sentence each.
     pub fn notes(&self, kind: Kind) -> Vec<String> {
         let mut notes = [self.warnings.clone(), self.passed_over.words()].concat();
+        notes.extend(self.marked());
         notes.extend(self.elsewhere());
         if !self.config.audit_changes {
             notes.push(
@@ -18,6 +19,23 @@ impl TablePlan {
         notes.extend(self.also_set(kind, true));
         notes.extend(self.also_changed());
         notes
+    }
+
+    /// How many updates delete.
+    fn marked(&self) -> Option<String> {
+        let column = self
+            .config
+            .soft_delete
+            .column()
+            .filter(|_| self.marks > 0)?;
+        let updates = match self.marks {
+            1 => "1 update marks its row".to_owned(),
+            n => format!("{n} updates mark their rows"),
+        };
+        let column = crate::text::escape(column);
+        Some(format!(
+            "{updates} as deleted ({column}): limits count that as a delete"
+        ))
     }
 
     /// Which table it is, where its name does not say that and it is not one of the schema `public`.

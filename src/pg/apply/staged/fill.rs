@@ -11,7 +11,7 @@ use super::encode::{CHUNK, Counted, Encoded, Encoder, Lines};
 use crate::error::{Error, Result};
 use crate::pg::{Event, OnProgress, Session, near};
 use crate::plan::masking::Mask;
-use crate::plan::{Effect, Entry, Fragment, Skip, What};
+use crate::plan::{Effect, Entry, Fragment, Skip, TablePlan, What};
 use crate::planfile::{Executable, Item, PlanFile};
 use crate::sql::Statement;
 use crate::sql::copytext::push_copy_text;
@@ -109,6 +109,13 @@ fn read(
     let mut named: Option<Vec<String>> = None;
     let mut records = 0u64;
     let mut fragments: HashMap<String, u64> = HashMap::new();
+    // How many updates mark their rows, which the header must state.
+    let mut marks: HashMap<&str, (&str, u64)> = HashMap::new();
+    for table in &plan.header.tables {
+        if let Some(column) = table.config.soft_delete.column() {
+            marks.insert(&table.table, (column, 0));
+        }
+    }
     plan.stream(&mut |item| {
         match item {
             Item::Fragment(fragment) => {
@@ -123,6 +130,9 @@ fn read(
                         return Err(disagrees("list of applications that it takes back"));
                     }
                     named = Some(entry.from.clone());
+                }
+                if let Some((column, n)) = marks.get_mut(entry.table.as_str()) {
+                    *n += u64::from(entry.what.marks().any(|c| c == column));
                 }
                 push_rejected(&mut rejected, &entry, &mask);
                 if let Some(lines) = encoder.entry(&entry)? {
@@ -140,6 +150,10 @@ fn read(
     })?;
     if records != plan.header.records {
         return Err(disagrees("number of records"));
+    }
+    let states = |t: &TablePlan| t.marks == marks.get(t.table.as_str()).map_or(0, |(_, n)| *n);
+    if !plan.header.tables.iter().all(states) {
+        return Err(disagrees("number of rows that updates mark as deleted"));
     }
     for lines in encoder.rest() {
         send(Chunk::Entries(lines))?;

@@ -34,14 +34,19 @@ impl Stage<'_> {
     }
 
     /// Sets aside the records that name, by a lookup, a row which only a record of `parent` would bring that is
-    /// left out.
+    /// left out. They name it as they would have named the new row.
     pub(in crate::pg) fn take_along(&self, lookup: &Lookup, parent: &Stage<'_>) -> Statement {
         let (stage, parents) = (self.temporary(), parent.temporary());
         let sql = format!(
-            "UPDATE {stage} s SET _left_out = x.why FROM (SELECT DISTINCT ON (s._n) s._n AS n, {why} AS why \
-             FROM {stage} s JOIN {parents} p ON {names} WHERE {open} AND NOT s._goes AND s._left_out IS NULL \
-             AND NOT p._goes AND p._left_out IS NOT NULL ORDER BY s._n, p._n) x WHERE x.n = s._n",
+            "UPDATE {stage} s SET _left_out = coalesce(s._left_out, x.why), {sets}, {new_key} = x.key \
+             FROM (SELECT DISTINCT ON (s._n) s._n AS n, {why} AS why, p.{number} AS number, {key} AS key \
+             FROM {stage} s JOIN {parents} p ON {names} WHERE {open} AND NOT s._goes \
+             AND NOT p._goes AND p._left_out IS NOT NULL AND (s._left_out IS NULL OR p.{number} IS DISTINCT FROM NULL) ORDER BY s._n, p._n) x WHERE x.n = s._n",
+            sets = self.sets(lookup, "x.number"),
+            new_key = lookup.new_key(),
             why = parent.said_of_children("p"),
+            number = lookup.target.staged(),
+            key = parent.key_json("p"),
             names = self.names(lookup, |c| c.staged()),
             open = self.open(lookup),
         );

@@ -245,7 +245,7 @@ impl Stage<'_> {
 
     /// What a record gets when something is found: the answer, and the column that it is for if the record
     /// does not give that itself.
-    fn sets(&self, lookup: &Lookup, found: &str) -> String {
+    pub(super) fn sets(&self, lookup: &Lookup, found: &str) -> String {
         let set = format!("{} = {found}", lookup.found());
         if !lookup.answers {
             return set;
@@ -403,7 +403,7 @@ impl Stage<'_> {
     }
 
     /// The natural key of record `alias` as JSON, as its entry in the plan has it.
-    fn key_json(&self, alias: &str) -> String {
+    pub(super) fn key_json(&self, alias: &str) -> String {
         let (table, lookups) = (&self.target.table, &self.target.lookups);
         let parts = self.target.key_columns().into_iter().map(|column| {
             let index = table.columns.iter().position(|c| c == column);
