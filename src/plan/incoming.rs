@@ -232,8 +232,13 @@ impl<'a> Incoming<'a> {
             if ours.leaves_out(name, value) {
                 continue;
             }
-            let is_looked_up =
-                (self.references).read(name.as_ref(), value, &mut looked_up, &mut findings);
+            let is_looked_up = self.references.read(
+                name.as_ref(),
+                value,
+                &mut looked_up,
+                &mut findings,
+                &mut rounded,
+            );
             match self.fields.get(name.as_ref()) {
                 Some(Field::Dropped) => {}
                 Some(Field::Stamp) => {

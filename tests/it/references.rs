@@ -1120,3 +1120,60 @@ fn a_number_that_nobody_has_is_no_new_row() {
         );
     }
 }
+
+#[test]
+fn a_word_that_means_null_is_shown_where_it_names_no_row() {
+    let world = World::in_folder(
+        "CREATE TABLE countries (id serial PRIMARY KEY, code text UNIQUE); INSERT INTO countries (code) VALUES ('NA'), ('DE'); \
+         CREATE TABLE o (no text PRIMARY KEY, c_id int REFERENCES countries, x text); INSERT INTO o VALUES ('9', 2, 'q')",
+        "defaults: {null_words: [NA], conflict_resolution: replace}\ncountries: {natural_key: [code]}\n\
+         o: {natural_key: [no], references: {c_id: {table: countries, by: {code: country}}}}",
+    );
+    world.deliver(
+        "b",
+        "o.json",
+        r#"[{"no": "1", "country": "NA", "x": "NA"}, {"no": "9", "country": "NA"}, {"no": "8", "country": null}]"#,
+    );
+    let plan = world.plan("b");
+    let shown = world.show(&plan, &[]);
+    assert_eq!(shown.matches("given as \"NA\"").count(), 3, "{shown}");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT * FROM o ORDER BY 1"),
+        ["1|∅|∅", "8|∅|∅", "9|∅|q"]
+    );
+}
+
+#[test]
+fn a_key_of_several_columns_is_looked_up_by_all_of_them() {
+    let tables = |by: &str| {
+        format!(
+            "c: {{natural_key: [site, no]}}\no: {{natural_key: [ono], references: {{c_id: {{table: c, by: {{{by}}}}}}}}}"
+        )
+    };
+    let world = World::in_folder(
+        "CREATE TABLE c (site text, id int, no text, PRIMARY KEY (site, id), UNIQUE (site, no)); \
+         CREATE TABLE o (ono text PRIMARY KEY, site text, c_id int, FOREIGN KEY (site, c_id) REFERENCES c (site, id)); \
+         INSERT INTO c VALUES ('L', 1, 'A'), ('M', 1, 'B')",
+        &tables("no: customer"),
+    );
+    world.deliver(
+        "b",
+        "o.json",
+        r#"{"ono": "1", "site": "M", "customer": "A"}"#,
+    );
+    world
+        .try_plan("b", &[])
+        .exits(1)
+        .says("c_id refers to c together with others (site, c_id: o_site_c_id_fkey)")
+        .says("by: {site: site, …}");
+    world.configure(&tables("site: site, no: customer"));
+    assert!(world.plan("b").news()[0].contains("missing_parent"));
+    world.deliver(
+        "c",
+        "o.json",
+        r#"{"ono": "1", "site": "M", "customer": "B"}"#,
+    );
+    world.apply(&world.plan("c")).ok();
+    assert_eq!(world.rows("SELECT * FROM o"), ["1|M|1"]);
+}

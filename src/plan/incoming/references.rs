@@ -1,5 +1,7 @@
 //! Fields by which rows of other tables are looked up.
 
+use std::collections::BTreeMap;
+
 use super::{Cell, Finding, shorten};
 use crate::plan::ViolationKind;
 use crate::plan::reading::{Asked, Reading};
@@ -44,13 +46,14 @@ impl<'a> References<'a> {
         vec![Cell::Absent; self.readings.len()]
     }
 
-    /// Takes a field of a record, if it is one of these.
+    /// Takes a field of a record, if it is one of these; words that mean null are noted beside their column.
     pub(super) fn read<'v>(
         &self,
         name: &str,
         value: &Value<'v>,
         cells: &mut [Cell<'v>],
         findings: &mut Vec<Finding>,
+        asked: &mut BTreeMap<&'a str, Asked>,
     ) -> bool {
         let mut is_one = false;
         for (i, reading) in self.readings.iter().enumerate() {
@@ -78,7 +81,11 @@ impl<'a> References<'a> {
                         false,
                         None,
                     ),
-                    _ => Cell::Given(taken.text),
+                    of_word => {
+                        let word = of_word.filter(|_| taken.text.is_none());
+                        asked.extend(word.map(|word| (self.of[i], word)));
+                        Cell::Given(taken.text)
+                    }
                 },
                 Err(refused) => invalid(&refused.why, refused.quotes, refused.instead),
             };
