@@ -75,7 +75,7 @@ impl RejectsArgs {
         };
         let mut all = Rejects::new().map_err(failed)?;
         // The records of one object come together.
-        let mut object = String::new();
+        let (mut object, mut table) = (String::new(), String::new());
         let mut records = 0;
         ops::rejects(request, plan, sensitive, &mut |rejected| {
             if let Target::Folder(folder) = target
@@ -83,9 +83,10 @@ impl RejectsArgs {
             {
                 let before = std::mem::replace(&mut all, Rejects::new().map_err(failed)?);
                 if before.count > 0 {
-                    of_object(folder, &object, before, patience)?;
+                    of_object(folder, &object, &table, before, patience)?;
                 }
                 object = rejected.object.clone();
+                table = rejected.table.clone();
             }
             records += 1;
             all.push(&rejected).map_err(failed)
@@ -93,7 +94,9 @@ impl RejectsArgs {
         .await?;
         match target {
             Target::File(path, form) => to_file(path, form, all, patience)?,
-            Target::Folder(folder) if all.count > 0 => of_object(folder, &object, all, patience)?,
+            Target::Folder(folder) if all.count > 0 => {
+                of_object(folder, &object, &table, all, patience)?;
+            }
             Target::Folder(_) => {}
         }
         say(format_args!(
@@ -128,7 +131,13 @@ fn target(path: &Path) -> Result<Target<'_>> {
 }
 
 /// The file of one object's records, at the object's path below the folder, in the object's form.
-fn of_object(folder: &Path, object: &str, rejects: Rejects, patience: Duration) -> Result<()> {
+fn of_object(
+    folder: &Path,
+    object: &str,
+    table: &str,
+    rejects: Rejects,
+    patience: Duration,
+) -> Result<()> {
     let below = Path::new(object);
     if !below
         .components()
@@ -148,8 +157,22 @@ fn of_object(folder: &Path, object: &str, rejects: Rejects, patience: Duration) 
     } else {
         (Form::Csv, "rejected.csv")
     };
-    let path = folder.join(format!("{object}.{ending}"));
+    let path = folder.join(format!("{}.{ending}", in_folder_of_its_table(object, table)));
     to_file(&path, form, rejects, patience)
+}
+
+/// The path of an object in a folder that is called like its table, where the object's own name says which that is: with
+/// a longer name it would not.
+fn in_folder_of_its_table(object: &str, table: &str) -> String {
+    let (folders, name) = object.rsplit_once('/').unwrap_or(("", object));
+    let is_said = |name: &str| name.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+    if !is_said(name) || folders.rsplit('/').next() == Some(table) {
+        return object.to_owned();
+    }
+    match folders {
+        "" => format!("{table}/{name}"),
+        folders => format!("{folders}/{table}/{name}"),
+    }
 }
 
 /// The file is there as a whole, or not at all; what is a pipe is written to.

@@ -137,6 +137,39 @@ fn columns_whose_drift_does_not_matter_stay_as_others_set_them() {
 }
 
 #[test]
+fn what_others_set_in_such_a_column_stays_though_loads_wrote_it_before() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, w text); INSERT INTO t VALUES ('a', 'old', 'x'), ('b', 'old', 'x'), ('c', 'old', 'x')",
+        "t: {natural_key: [k], ignore_drift: [v]}",
+    );
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": "a", "v": "new"}, {"k": "b", "v": "new", "w": "y"}, {"k": "c", "v": "new"}, {"k": "n", "v": "new"}]"#,
+        )],
+    );
+    stage.load("b");
+    stage.sql("UPDATE t SET v = 'by hand' WHERE k <> 'c'");
+    let now = stage.data();
+    stage
+        .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+        .exits(0);
+    let shown = stage.loader(&["show", "undo.json"]).exits(0);
+    // What goes is shown as it is.
+    shown.says_all(&["v: \"by hand\"", "w: \"y\" → \"x\"", "v: \"new\" → \"old\""]);
+    stage.loader(&["apply", "undo.json", "--force"]).exits(0);
+    assert_eq!(
+        stage.data(),
+        "t (a,\"by hand\",x)\nt (b,\"by hand\",x)\nt (c,old,x)"
+    );
+    stage
+        .loader(&["rollback", "--application", &last(&stage), "--force"])
+        .exits(0);
+    assert_eq!(stage.data(), now);
+}
+
+#[test]
 fn a_role_that_cannot_read_what_refers_leaves_it_to_the_foreign_key() {
     let stage = Stage::new(
         "CREATE TABLE g (k text PRIMARY KEY); \

@@ -112,6 +112,15 @@ fn each_object_has_its_file_in_a_folder() {
     assert_eq!(csv.lines().count(), 4, "{csv}");
     let json = read(&world, "back/staging/b/t/2.ndjson.rejected.ndjson");
     assert_eq!(json.lines().count(), 2, "{json}");
+    // An object whose own name says its table: what comes back, is delivered again as it is.
+    world.put("e", "t.csv", "id,n\nk,x\n");
+    world
+        .try_plan("e", &["--rejects", "back/"])
+        .ok()
+        .says("1 rejected record");
+    let back = read(&world, "back/staging/e/t/t.csv.rejected.csv");
+    world.put("f", "t/t.csv.rejected.csv", back.replace(",x", ",4"));
+    assert_eq!(world.plan("f").lines(), ["+ t id=k: n=\"4\""]);
     // Of a plan that blocks all are told, too; and where there are none, that is said.
     world.configure("t: {natural_key: [id]}");
     world

@@ -99,6 +99,27 @@ impl<'u> Columns<'u> {
         })
     }
 
+    /// Leaves what others set since in columns whose drift does not matter: it is so on both sides.
+    fn leave_theirs(&self, line: &CopyRow, applied: &mut AppliedChange) {
+        let Some(after) = &mut applied.after else {
+            return;
+        };
+        for column in &self.ignored {
+            let now = self.places.get(column.as_str()).map(|at| line.get(*at));
+            let (Some(now), Some(left)) = (now, after.get_mut(*column)) else {
+                continue;
+            };
+            if left.as_deref() == now {
+                continue;
+            }
+            *left = now.map(str::to_owned);
+            let before = applied.before.as_mut().and_then(|b| b.get_mut(*column));
+            if let Some(before) = before {
+                before.clone_from(left);
+            }
+        }
+    }
+
     /// Puts into an image what the row of a line holds in columns that the table has got since.
     fn complete(&self, line: &CopyRow, image: &mut Row) {
         for (column, at) in &self.places {
@@ -208,6 +229,7 @@ impl Undo<'_> {
                 // Of several, the same one each time.
                 let least = changed.digest.take().map(|d| d.0.min(digest.clone()));
                 changed.digest = Some(Fingerprint(least.unwrap_or(digest)));
+                columns.leave_theirs(&line, &mut changed.applied);
                 if let (None, Some(after)) = (&changed.applied.before, &mut changed.applied.after) {
                     columns.complete(&line, after); // it is deleted
                 }
