@@ -157,7 +157,10 @@ fn of_object(
     } else {
         (Form::Csv, "rejected.csv")
     };
-    let path = folder.join(format!("{}.{ending}", in_folder_of_its_table(object, table)));
+    let path = folder.join(format!(
+        "{}.{ending}",
+        in_folder_of_its_table(object, table)
+    ));
     to_file(&path, form, rejects, patience)
 }
 
@@ -165,7 +168,10 @@ fn of_object(
 /// a longer name it would not.
 fn in_folder_of_its_table(object: &str, table: &str) -> String {
     let (folders, name) = object.rsplit_once('/').unwrap_or(("", object));
-    let is_said = |name: &str| name.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+    let is_said = |name: &str| {
+        name.strip_prefix(table)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
     if !is_said(name) || folders.rsplit('/').next() == Some(table) {
         return object.to_owned();
     }

@@ -87,7 +87,8 @@ fn another_plan(decisions: &[Decisions], plan: &PlanFile) -> Error {
     };
     Error::plan_refused(format!(
         "{}: the decisions are about plan {}, and the batch makes plan {} now: the batch, the database or the settings \
-         have changed since, or the decisions are for another plan (about a plan that was made by decisions: name those, too)\nmake the plan anew, compare it with `loader show OLD \
+         have changed since, or the decisions are for another plan: one that was made by decisions (name those, too), one with \
+         other limits or settings on the command line (give the same), or a rollback (none are taken about its rows)\nmake the plan anew, compare it with `loader show OLD \
          NEW`, and review what differs{sealed}",
         files.join(", "),
         about.join(" and "),

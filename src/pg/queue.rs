@@ -48,10 +48,13 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
         named.push(format!("  {}: {}", escape(name), escape(why)));
     }
     if !refused.is_empty() {
+        let remedy = match refused.contains_key("failed") {
+            true => "mend what was refused and deliver it again",
+            false => "who fills the queue says pending of each fragment that is to be loaded",
+        };
         let refused = refused.iter().map(|(status, named)| said(status, named));
         return Err(Error::blocked(format!(
-            "batch {batch_id} cannot be loaded as the validation queue has it; mend what was refused and deliver it \
-             again:\n{}",
+            "batch {batch_id} cannot be loaded as the validation queue has it; {remedy}:\n{}",
             refused.collect::<Vec<_>>().join("\n")
         )));
     }

@@ -90,7 +90,7 @@ impl What {
     }
 
     /// The columns by which an update deletes its row, if they mark deleted rows: from null or false to something else.
-    pub fn marks<'w>(&'w self) -> impl Iterator<Item = &'w String> {
+    pub fn marks(&self) -> impl Iterator<Item = &String> {
         let set = match self {
             What::Update { set, .. } => Some(set),
             _ => None,

@@ -35,6 +35,17 @@ impl Kind {
         }
     }
 
+    /// What is said to whoever would decide about single rows, where none are decided about.
+    pub fn takes_no_decisions(self) -> Option<&'static str> {
+        match self {
+            Kind::Load => None,
+            Kind::Rollback => Some(
+                "Single rows of a rollback are not decided about: whoever wants less of it makes another one, with \
+                 loader rollback --table, --key or --keep-edited.",
+            ),
+        }
+    }
+
     /// What to do where rows are not as they must be found.
     pub fn after_drift(self) -> &'static str {
         match self {

@@ -238,7 +238,7 @@ fn a_plan_that_was_made_by_decisions_is_decided_about_in_turn() {
     refused(&world, &["2.json"])
         .exits(6)
         .says(&format!("the decisions are about plan {}", first.hash()))
-        .says("about a plan that was made by decisions: name those, too");
+        .says("one that was made by decisions (name those, too)");
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         columns: Vec::new(),
         numbers: Vec::new(),
         counts: Counts::default(),
+        marks: 0,
         skips: Default::default(),
         rejected: 0,
         triggered: Vec::new(),

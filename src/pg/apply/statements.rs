@@ -71,6 +71,7 @@ fn header() -> Header {
         columns: Vec::new(),
         numbers: Vec::new(),
         counts,
+        marks: 0,
         triggered: Vec::new(),
         passed_over: Default::default(),
         warnings: Vec::new(),

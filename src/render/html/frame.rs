@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::graph::{self, IN_BAR, bar, sign};
 use crate::action::Action;
-use crate::plan::{Header, TablePlan};
+use crate::plan::{Header, Kind, TablePlan};
 use crate::render::profile::{Profile, TableProfile};
 use crate::render::select::Filter;
 use crate::render::text::FEW;
@@ -96,7 +96,7 @@ pub fn changes(header: &Header, filter: &Filter, name: &str) -> Markup {
     let left = header.summary.skip;
     html! {
         section #changes aria-label="Changes" {
-            (decisions())
+            (decisions(header.kind))
             form.tools #tools role="search" autocomplete="off" {
                 input #search type="search" placeholder="Search keys and values  ( / )" aria-label="Search keys and values" spellcheck="false";
                 span.actions role="group" aria-label="Actions" {
@@ -132,9 +132,11 @@ pub fn changes(header: &Header, filter: &Filter, name: &str) -> Markup {
 }
 
 /// What was decided on this page, and the file that it becomes.
-fn decisions() -> Markup {
+fn decisions(kind: Kind) -> Markup {
+    let none = kind.takes_no_decisions();
     html! {
-        section.decisions #decisions aria-label="Decisions" {
+        @if let Some(why) = none { p.dim { (why) } }
+        section.decisions #decisions aria-label="Decisions" hidden[none.is_some()] {
             h2 { "Your decisions" }
             p #tally role="status" aria-live="polite" {}
             div.file {

@@ -103,7 +103,10 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: impl Write + Send) -> Result<
     })?;
     workbook.push_worksheet(summary.done()?);
     for sheet in [changes, violations] {
-        workbook.push_worksheet(sheet.with_choices()?);
+        workbook.push_worksheet(match plan.header.kind.takes_no_decisions() {
+            None => sheet.with_choices()?,
+            Some(_) => sheet.done()?,
+        });
     }
     workbook.save_to_writer(out).map_err(wrong)
 }
@@ -119,7 +122,7 @@ fn facts(plan: &PlanFile) -> Vec<[String; 3]> {
             plan.verified_hash(),
             "names the plan: do not change it",
         ),
-        fact("how", HOW, ""),
+        fact("how", header.kind.takes_no_decisions().unwrap_or(HOW), ""),
         fact("batch", &escape(&header.batch_id), ""),
         fact("database", &escape(&header.target.database), ""),
         fact("plan", &header.summary_line(), ""),

@@ -62,7 +62,7 @@ async function read() {
     for (const row of JSON.parse(pieces[i].textContent)) {
       row.text = searchable(row);
       row.length = lengthOf(row);
-      row.record = row.a < SKIP ? recordOf(row) : null;
+      row.record = row.a < SKIP && !$("decisions").hidden ? recordOf(row) : null;
       rows.push(row);
       if (row.u) outliers++;
       if (row.violation) kinds.add(row.violation.kind);
