@@ -298,6 +298,12 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
     Ok(Some(Table {
         oid,
         above: found.get(5),
+        kin: found
+            .get::<_, Vec<String>>(6)
+            .into_iter()
+            .zip(found.get::<_, Vec<String>>(7))
+            .map(|(schema, name)| Qualified { schema, name })
+            .collect(),
         rows: table_kind.rows(&qualified, oid),
         kind: table_kind,
         name: qualified,

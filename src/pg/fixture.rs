@@ -172,6 +172,7 @@ fn table(oid: u32, name: &str) -> Table {
     Table {
         oid,
         above: vec![oid],
+        kin: Vec::new(),
         name: qualified(name),
         kind: Default::default(),
         rows: qualified(name),

@@ -240,6 +240,9 @@ pub struct Table {
     pub oid: u32,
     /// The object ids of the tables whose rows its rows are: its own, and those of which it is a partition.
     pub above: Vec<u32>,
+    /// Other tables in which rows of it may be seen: its partitions, those of which it is one, those that inherit from
+    /// it, and those from which it does.
+    pub kin: Vec<Qualified>,
     /// Schema and name.
     pub name: Qualified,
     /// What kind of table it is.

@@ -142,3 +142,35 @@ fn a_key_that_has_another_name_since_is_told() {
     rollback(&world, "b", &[]).ok();
     assert_eq!(world.value("SELECT count(*) FROM t"), "0");
 }
+
+/// Nor does it matter whether it was the table, or one of which it is a part.
+#[test]
+fn later_loads_of_a_part_of_the_table_are_seen() {
+    for parts in [
+        "CREATE TABLE a (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); \
+         CREATE TABLE a1 PARTITION OF a FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id); \
+         CREATE TABLE a2 PARTITION OF a1 DEFAULT; INSERT INTO a VALUES (1, 'x')",
+        "CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE a2 (PRIMARY KEY (id)) INHERITS (a); INSERT INTO a2 VALUES (1, 'x')",
+    ] {
+        for (first, then) in [("a", "a2"), ("a2", "a")] {
+            let world = World::new(parts, "a: {natural_key: [id]}\na2: {natural_key: [id]}");
+            world.set("LOADER_QUEUE", "off");
+            load(
+                &world,
+                "b1",
+                &format!("{first}.json"),
+                r#"{"id": 1, "v": "p"}"#,
+            );
+            let later = format!("{then}.json");
+            load(&world, "b2", &later, r#"{"id": 1, "v": "q"}"#);
+            load(&world, "b3", &later, r#"{"id": 1, "v": "p"}"#);
+            rollback(&world, "b1", &[])
+                .exits(3)
+                .says("loaded since with the same outcome");
+            for batch in ["b3", "b2", "b1"] {
+                rollback(&world, batch, &[]).ok();
+            }
+            assert_eq!(world.rows("SELECT * FROM a"), ["1|x"], "{first}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use crate::pg::audit::ON_ROWS;
 use crate::plan::LedgerTable;
 use crate::sql::{Literal, Qualified, Values, all};
 use crate::table::row::record_id;
+use crate::table::schema::Table;
 use crate::table::target::Target;
 
 impl Application {
@@ -17,16 +18,20 @@ impl Application {
         tables.any(|t| is_named(t, target))
     }
 
-    /// What it changed of this table, under whatever name.
-    fn changed(&self, target: &Target) -> impl Iterator<Item = &LedgerTable> {
-        let relation = target.table.name.clone();
+    /// What it changed of this table, under whatever name, or of one in which rows of this one are seen, too.
+    fn changed<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = &'a LedgerTable> {
+        let Table { name, kin, .. } = &target.table;
         let tables = self.tables.iter();
-        tables.filter(move |t| t.relation == relation && t.counts.changes() > 0)
+        tables.filter(move |t| {
+            (t.relation == *name || kin.contains(&t.relation)) && t.counts.changes() > 0
+        })
     }
 }
 
 fn is_named(table: &LedgerTable, target: &Target) -> bool {
-    table.table == target.name && table.config.natural_key == target.config.natural_key
+    table.relation == target.table.name
+        && table.table == target.name
+        && table.config.natural_key == target.config.natural_key
 }
 
 /// A query of what these loads changed in rows of a table and is not undone: the name that the target has for the row
