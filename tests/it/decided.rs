@@ -646,27 +646,38 @@ fn a_new_parent_is_left_out_of_what_is_complete_and_its_children_keep_its_name()
 }
 
 #[test]
-fn who_leaves_out_a_record_does_not_make_less_complete() {
+fn rows_that_go_for_the_sake_of_a_record_stay_with_it() {
+    // P-1 moved to another center: its old row goes when the new one comes, and not without it.
     let world = World::in_folder(
-        "CREATE TABLE boxes (shelf text, pos int, tube text, PRIMARY KEY (shelf, pos)); \
-         INSERT INTO boxes VALUES ('S1', 1, 'a'), ('S1', 2, 'b'), ('S2', 1, 'c')",
-        "boxes: {natural_key: [shelf, pos], complete: {of_each: [shelf]}, limits: {delete: 9}}",
+        "CREATE TABLE ids (center int, local_id text, PRIMARY KEY (center, local_id)); INSERT INTO ids VALUES (8, 'P-1'), (8, 'P-2')",
+        "ids: {natural_key: [center, local_id], complete: {of_each: [local_id]}, limits: {delete: 9}}",
     );
-    world.deliver("b", "boxes.csv", "shelf,pos,tube\nS1,1,x\nS2,1,c\n");
+    world.deliver("b", "ids.csv", "center,local_id\n42,P-1\n8,P-2\n");
     let plan = world.plan("b");
-    let update = ("~ boxes pos=1 shelf=S1", "leave_out", "wrong");
-    let goes = "- boxes pos=2 shelf=S1";
-    for (file, decisions, left) in [
-        ("1.json", vec![update], 1),
-        ("2.json", vec![update, (goes, "accept", "")], 1),
-        ("3.json", vec![update, (goes, "leave_out", "keep")], 0),
+    let comes = ("+ ids center=42 local_id=P-1", "leave_out", "wrong");
+    let goes = "- ids center=8 local_id=P-1";
+    for (file, decisions) in [
+        ("1.json", vec![comes]),
+        ("2.json", vec![comes, (goes, "accept", "")]),
     ] {
         decide(&world, &plan, file, "Ada", &decisions);
-        let decided = world.plan_with("b", &["--decisions", file]);
-        assert_eq!(
-            (decided.count("update"), decided.count("delete")),
-            (0, left),
-            "{file}"
-        );
+        refused(&world, &[file])
+            .exits(4)
+            .says("center=8, local_id=P-1 (not delivered): not in the plan (was: delete)");
     }
+    decide(
+        &world,
+        &plan,
+        "3.json",
+        "Ada",
+        &[comes, (goes, "leave_out", "so it stays")],
+    );
+    let decided = world.plan_with("b", &["--decisions", "3.json"]);
+    assert_eq!(
+        decided.lines(),
+        [
+            "= ids center=42 local_id=P-1: left_out",
+            "= ids center=8 local_id=P-2: unchanged"
+        ]
+    );
 }

@@ -84,20 +84,19 @@ pub(super) async fn leave_out_decided(
     Ok(())
 }
 
-/// Sets aside the rows that stay, of those of the object number `object` that were just staged.
+/// Sets aside the rows that stay, of those of the object number `object` that were just staged. One that is not among
+/// them stays anyway: the record is left out, too, for whose sake it was to go.
 pub(super) async fn keep_decided(
     session: &Session,
     decided: &Decided,
     stage: &Stage<'_>,
     object: usize,
 ) -> Result<()> {
-    let own = decided.left_out.iter();
-    let own = own.filter(|left| left.table == stage.target.name);
-    let rows = own
-        .filter(|left| matches!(left.place, Place::Row(_)))
-        .count() as u64;
-    if rows > 0 && stage.set_kept(session, object).await? != rows {
-        return Err(changed());
+    let mut own = decided.left_out.iter();
+    let stays =
+        |left: &LeftOutAt| left.table == stage.target.name && matches!(left.place, Place::Row(_));
+    if own.any(stays) {
+        stage.set_kept(session, object).await?;
     }
     Ok(())
 }

@@ -69,13 +69,12 @@ impl Stage<'_> {
         session.copy_in(&self.copy_kept(), lines).await
     }
 
-    /// Sets aside the rows that stay, of those that were staged as records of the object number `object`. Returns
-    /// how many there are.
+    /// Sets aside the rows that stay, of those that were staged as records of the object number `object`.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
-    pub async fn set_kept(&self, session: &Session, object: usize) -> Result<u64> {
-        session.execute(&self.set_left_out_of(object)).await
+    pub async fn set_kept(&self, session: &Session, object: usize) -> Result<()> {
+        session.run(&self.set_left_out_of(object)).await
     }
 
     fn left_out_places(&self) -> Temporary {

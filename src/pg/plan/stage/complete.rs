@@ -132,14 +132,13 @@ impl Stage<'_> {
         ))
     }
 
-    /// For `FROM`, with its conditions: records `s` that say of their rows, if they are loaded, what these will have in
-    /// `columns`.
+    /// For `FROM`, with its conditions: records `s` whose rows will have what these say in `columns`.
     fn rows_with(&self, columns: &[&Column]) -> String {
         let (target, mut from) = (self.target, format!("{} s", self.temporary()));
-        // Who leaves one of them out does not make less of the delivery complete.
-        let mut conditions: Vec<String> = ["s._findings IS NULL", "NOT s._goes"]
-            .map(str::to_owned)
-            .into();
+        let mut conditions: Vec<String> =
+            ["s._findings IS NULL", "s._left_out IS NULL", "NOT s._goes"]
+                .map(str::to_owned)
+                .into();
         if self.duplicates {
             from += &format!(" LEFT JOIN {} d ON d._n = s._n", self.duplicates_table());
             conditions.push(self.stands_for_key("s"));
