@@ -252,22 +252,25 @@ async fn write(
         });
     };
     wrote(0);
-    let writes = context.write(tables, &mut wrote);
+    let writes = async {
+        context.write(tables, &mut wrote).await?;
+        on_progress(Event::phase("check constraints"));
+        on_progress(Event::Verifying { tables: 0, of });
+        let doing = "checking deferred constraints";
+        let check = Statement::new(doing, "SET CONSTRAINTS ALL IMMEDIATE");
+        session.run(&check).await?;
+        let targets = || tables.iter().map(|staged| &staged.target);
+        near::forget(session, targets()).await?;
+        references::check_again(session, plan, tables).await?;
+        for (tables, staged) in (1..).zip(tables) {
+            on_progress(Event::phase_of("read back and audit", &staged.target.name));
+            context.read_back(staged).await?;
+            context.audit_deletes(staged).await?;
+            on_progress(Event::Verifying { tables, of });
+        }
+        Ok(())
+    };
     context.assume_cached(writes).await?;
-    on_progress(Event::phase("check constraints"));
-    on_progress(Event::Verifying { tables: 0, of });
-    let doing = "checking deferred constraints";
-    let check = Statement::new(doing, "SET CONSTRAINTS ALL IMMEDIATE");
-    session.run(&check).await?;
-    let targets = || tables.iter().map(|staged| &staged.target);
-    near::forget(session, targets()).await?;
-    references::check_again(session, plan, tables).await?;
-    for (tables, staged) in (1..).zip(tables) {
-        on_progress(Event::phase_of("read back and audit", &staged.target.name));
-        context.read_back(staged).await?;
-        context.audit_deletes(staged).await?;
-        on_progress(Event::Verifying { tables, of });
-    }
     on_progress(Event::phase("write ledger and queue"));
     record::record(context, header, tables).await?;
     undone::is_restored(context, tables, taken_back).await?;

@@ -115,7 +115,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Runs `work` while the planner assumes that the rows to change have just been read: then to
+    /// Runs `work` while the planner assumes that the rows in question have just been read or written: then to
     /// fetch one by its version costs next to nothing, and a scan of the table does not pay.
     pub async fn assume_cached<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.page_cost("0.1").await?;
