@@ -109,7 +109,7 @@ pub struct TablePlan {
     pub numbers: Vec<String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
-    /// Its updates that mark their rows as deleted, as their records say; limits count them as deletes.
+    /// Its updates that mark their rows as deleted; limits of a load count them as deletes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub marks: u64,
     /// Its records that change nothing, by why.
@@ -137,8 +137,13 @@ impl TablePlan {
 
     /// The limits that its changes exceed where the table has so many rows.
     pub fn exceeded_of(&self, kind: Kind, rows: u64) -> impl Iterator<Item = Exceeded<'_>> {
+        // A rollback marks again what was marked before.
+        let marks = match kind {
+            Kind::Load => self.marks,
+            Kind::Rollback => 0,
+        };
         let counts = Counts {
-            delete: self.counts.delete.saturating_add(self.marks),
+            delete: self.counts.delete.saturating_add(marks),
             ..self.counts
         };
         limits_of(kind, self.config.limits).exceeded(&self.table, &counts, rows)

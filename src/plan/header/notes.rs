@@ -8,7 +8,7 @@ impl TablePlan {
     /// What a reviewer should know beyond its entries in a plan of this kind, a sentence each.
     pub fn notes(&self, kind: Kind) -> Vec<String> {
         let mut notes = [self.warnings.clone(), self.passed_over.words()].concat();
-        notes.extend(self.marked());
+        notes.extend(self.marked().filter(|_| kind == Kind::Load));
         notes.extend(self.elsewhere());
         if !self.config.audit_changes {
             notes.push(
