@@ -18,7 +18,7 @@ pub struct Limits {
     /// The most rows to update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<Limit>,
-    /// The most rows to delete, which only rollbacks do.
+    /// The most rows to delete, or to mark as deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete: Option<Limit>,
 }
