@@ -98,6 +98,7 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
                 lookups,
                 place: targets.len(),
                 is_followed: false,
+                referred: Vec::new(),
             }),
             Err(e) if is_finding(&e) => checked.problems.push(format!("{e:#}")),
             Err(e) => return Err(e),

@@ -3,6 +3,7 @@
 pub mod drift;
 mod effects;
 mod everywhere;
+mod left_behind;
 mod locked;
 pub(in crate::pg) mod origin;
 mod preconditions;
@@ -128,6 +129,7 @@ pub async fn attempt(
     }
     // What was read before the locks may have changed until they were there.
     let mut tables = staged::tables(session, file).await?;
+    left_behind::find(session, &options.loader_schema, &mut tables).await?;
     on_progress(Event::phase("stage"));
     staged::stage(session, plan, &mut tables, on_progress).await?;
     // What a rollback restores was numbered by the sequence, or it was moved behind it then.
@@ -262,6 +264,7 @@ async fn write(
         let targets = || tables.iter().map(|staged| &staged.target);
         near::forget(session, targets()).await?;
         references::check_again(session, plan, tables).await?;
+        left_behind::check(session, tables).await?;
         for (tables, staged) in (1..).zip(tables) {
             on_progress(Event::phase_of("read back and audit", &staged.target.name));
             context.read_back(staged).await?;

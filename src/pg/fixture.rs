@@ -89,6 +89,7 @@ samples:
         lookups: Default::default(),
         place,
         is_followed: false,
+        referred: Vec::new(),
     };
     [
         target("subjects", subjects, 0),

@@ -2,6 +2,7 @@
 
 mod changes;
 mod in_part;
+mod referring;
 mod undoable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,9 @@ use crate::text::escape;
 
 pub(in crate::pg) use changes::changes;
 pub use in_part::{UndoneRows, counts};
+pub use referring::find_referring;
+#[cfg(test)]
+pub(in crate::pg) use referring::list as list_referring;
 pub use undoable::{later_loads, undoable};
 
 /// One application of one plan.

@@ -126,7 +126,7 @@ fn in_shards<'t>(
         for key in target.foreign_keys() {
             found.insert(&key.parent_rows, &key.parent);
         }
-        for key in &table.referrers {
+        for key in target.referrers() {
             found.insert(&key.child_rows, &key.child);
         }
         for lookup in &target.lookups.all {

@@ -35,6 +35,8 @@ pub struct Target {
     /// Whether writing tables may change its rows beside what is planned for them, by a trigger or a foreign
     /// key, as `allow_side_effects` says.
     pub is_followed: bool,
+    /// References of other tables to it that no foreign key holds, as if one did.
+    pub referred: Vec<ForeignKey>,
 }
 
 /// The tables that these configurations allow to be changed beside what is planned, as they name them.
@@ -94,6 +96,11 @@ impl Target {
     /// Its foreign keys, and its references that none of them holds.
     pub fn foreign_keys(&self) -> impl Iterator<Item = &ForeignKey> {
         self.table.foreign_keys.iter().chain(&self.lookups.loose)
+    }
+
+    /// The foreign keys of others that refer to it, and their references that none of them holds.
+    pub fn referrers(&self) -> impl Iterator<Item = &ForeignKey> {
+        self.table.referrers.iter().chain(&self.referred)
     }
 
     /// Whether it refers to `parent`.

@@ -1177,3 +1177,82 @@ fn a_key_of_several_columns_is_looked_up_by_all_of_them() {
     world.apply(&world.plan("c")).ok();
     assert_eq!(world.rows("SELECT * FROM o"), ["1|M|1"]);
 }
+
+/// What no foreign key holds is held by the loader: `c` refers to `p` by `references` alone.
+fn loose() -> World {
+    World::in_folder(
+        "CREATE TABLE p (id serial PRIMARY KEY, k text NOT NULL UNIQUE); CREATE TABLE c (k text PRIMARY KEY, p int); \
+         INSERT INTO p (k) VALUES ('x')",
+        "p: {natural_key: [k]}\nc: {natural_key: [k], references: {p: {table: p, by: {k: p}}}}",
+    )
+}
+
+fn joined(world: &World) -> Vec<String> {
+    world.rows("SELECT c.k, p.k FROM c LEFT JOIN p ON p.id = p ORDER BY 1")
+}
+
+#[test]
+fn a_row_to_which_rows_of_later_loads_refer_is_not_rolled_back_alone() {
+    let world = loose();
+    world.deliver("b1", "p.csv", "k\ny\n");
+    world.apply(&world.plan("b1")).ok();
+    let args = ["rollback", "--batch-id", "b1", "--out", "before.json"];
+    world.loader(&args).ok();
+    world.deliver("b2", "c.csv", "k,p\n1,x\n2,y\n");
+    world.apply(&world.plan("b2")).ok();
+
+    let alone = ["rollback", "--batch-id", "b1", "--force"];
+    let run = world.loader(&alone).exits(4);
+    run.says("c k=2 refers to p k=y");
+    // A plan that was made before these rows came: by names, too.
+    let run = world.loader(&["apply", "before.json", "--force"]).exits(4);
+    run.says("rows of c refer to rows of p that would go: y");
+    assert_eq!(joined(&world), ["1|x", "2|y"]);
+
+    let kept = ["rollback", "--batch-id", "b1", "--keep-edited", "--force"];
+    world.loader(&kept).exits(4).says("nothing can be undone");
+    world
+        .loader(&[&alone[..], &["--with-dependents"]].concat())
+        .ok();
+    assert_eq!(joined(&world), ["1|x"]);
+    assert_eq!(world.rows("SELECT k FROM p"), ["x"]);
+}
+
+#[test]
+fn a_row_to_which_rows_of_others_refer_is_deleted_by_no_load() {
+    let world = loose();
+    world.deliver("b1", "p.csv", "k\ny\nz\n");
+    world.deliver("b1", "c.csv", "k,p\n1,x\n2,y\n");
+    world.apply(&world.plan("b1")).ok();
+    world.deliver("b2", "p/delete/1.csv", "k\ny\nz\n");
+    let plan = world.plan_with("b2", &["--max-deletes", "5"]);
+    assert_eq!(
+        plan.lines(),
+        ["! p k=y: still_referred block", "- p k=z: id=\"3\""],
+        "{}",
+        plan.text
+    );
+
+    // Rows that come to refer to it while its plan is reviewed.
+    world.deliver("b3", "p/delete/1.csv", "k\nz\n");
+    let plan = world.plan_with("b3", &["--max-deletes", "5"]);
+    world.deliver("b4", "c.csv", "k,p\n3,z\n");
+    world.apply(&world.plan("b4")).ok();
+    let run = world.apply(&plan).exits(3);
+    run.says("rows of c refer to rows of p that would go: z");
+    // In one batch, both go.
+    world.deliver("b5", "p/delete/1.csv", "k\nz\n");
+    world.deliver("b5", "c/delete/1.csv", "k\n3\n");
+    world
+        .apply(&world.plan_with("b5", &["--max-deletes", "5"]))
+        .ok();
+    assert_eq!(joined(&world), ["1|x", "2|y"]);
+    // And what refers to another row since, does not keep it.
+    world.deliver("b6", "c.csv", "k,p\n2,x\n");
+    world.deliver("b6", "p/delete/1.csv", "k\ny\n");
+    world
+        .apply(&world.plan_with("b6", &["--max-deletes", "5"]))
+        .ok();
+    assert_eq!(joined(&world), ["1|x", "2|x"]);
+    assert_eq!(world.rows("SELECT k FROM p"), ["x"]);
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::PlanRequest;
 use crate::error::{Error, Remedy, Result};
 use crate::ops::targets::{Needs, check_limits, dependencies};
-use crate::pg::{Session, catalog, near};
+use crate::pg::{Session, catalog, ledger, near};
 use crate::sql::Qualified;
 use crate::table::config::TableConfig;
 use crate::table::graph;
@@ -114,12 +114,17 @@ pub(super) async fn order(
             lookups,
             place,
             is_followed: false,
+            referred: Vec::new(),
         });
     }
     let allowed = allowed(targets.iter().map(|t| &t.config));
     for target in &mut targets {
         target.may_follow(&allowed);
     }
+    // Without a limit that allows it, none goes.
+    let may_go = |t: &Target| t.config.limits.delete.is_some() && t.mark().is_none();
+    let all = targets.iter_mut().collect();
+    ledger::find_referring(session, &request.loader_schema, all, may_go).await?;
     Ok(targets)
 }
 

@@ -174,7 +174,7 @@ impl<'a> Scope<'a> {
         };
         let all = self.all.iter().flat_map(|a| &a.tables);
         let allowed = allowed(all.map(|t| &t.config));
-        order(session, ledgered, undone, &allowed).await
+        order(session, self.loader_schema, ledgered, undone, &allowed).await
     }
 
     /// What the applications changed in these tables, as far as it is to be taken back.
@@ -331,5 +331,6 @@ async fn described(
         config: ledger.config.clone(),
         place: 0,
         is_followed: false,
+        referred: Vec::new(),
     }))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, Remedy, Result};
 use crate::ops::targets::{Needs, dependencies, unguarded};
-use crate::pg::ledger::Application;
+use crate::pg::ledger::{self, Application};
 use crate::pg::undo::Written;
 use crate::pg::{Session, catalog, referred};
 use crate::plan::LedgerTable;
@@ -95,6 +95,7 @@ pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
 /// triggers of others change.
 pub(super) async fn order(
     session: &Session,
+    loader_schema: &str,
     ledgered: Vec<LedgerTable>,
     undone: impl Fn(&str) -> u64,
     allowed: &BTreeSet<String>,
@@ -131,6 +132,7 @@ pub(super) async fn order(
             lookups,
             place,
             is_followed: false,
+            referred: Vec::new(),
         };
         target.may_follow(allowed);
         let written = Written {
@@ -142,6 +144,11 @@ pub(super) async fn order(
         };
         ordered.push((target, written));
     }
+    let inserted = ordered.iter().filter(|(_, w)| w.counts.insert > 0);
+    let inserted: Vec<usize> = inserted.map(|(t, _)| t.place).collect();
+    let may_go = |t: &Target| inserted.contains(&t.place) && t.mark().is_none();
+    let all = ordered.iter_mut().map(|(t, _)| t).collect();
+    ledger::find_referring(session, loader_schema, all, may_go).await?;
     Ok(ordered)
 }
 

@@ -320,6 +320,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
                 lookups,
                 place,
                 is_followed: false,
+                referred: Vec::new(),
             },
             columns,
             numbers: planned.numbers.clone(),

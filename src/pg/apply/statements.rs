@@ -331,6 +331,7 @@ fn referring_by_key() {
         numbered.draw("barcode").unwrap(),
         samples.put_numbers(lookup, &subjects).unwrap(),
         samples.not_numbered(lookup),
+        subjects.left_behind(&samples.target.table.foreign_keys[0]),
     ];
     assert_snapshot("sql_references", &printed(statements));
 }

@@ -204,7 +204,7 @@ impl<'a> After<'a> {
         !table.checks.is_empty()
             || !self.unique.is_empty()
             || self.target.foreign_keys().next().is_some()
-            || !table.referrers.is_empty()
+            || self.target.referrers().next().is_some()
             || columns.any(|c| c.domain || c.generation.is_some())
             || stages.iter().any(refers)
     }

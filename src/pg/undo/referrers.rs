@@ -167,7 +167,7 @@ impl Undo<'_> {
     /// The foreign keys of others that may stand against taking this back. A row that is only marked as deleted can
     /// still be referred to.
     pub fn kept_from(&self) -> impl Iterator<Item = &ForeignKey> {
-        let keys = self.target.table.referrers.iter();
+        let keys = self.target.referrers();
         keys.filter(|key| self.target.mark().is_none() || self.moves(key))
     }
 

@@ -143,6 +143,7 @@ fn own_tables() {
     };
     let statements = [
         ledger::list("public", Some("b1")),
+        ledger::list_referring("public"),
         queue::list("public", "b1"),
         queue::count("public", None),
         audit::list("public", filter, 100),

@@ -21,9 +21,7 @@ impl After<'_> {
         if !self.stage.deletes || self.target.mark().is_some() {
             return Ok(found); // a marked row can still be referred to
         }
-        let loose = all.iter().flat_map(|child| &child.target.lookups.loose);
-        let loose = loose.filter(|key| key.parent == self.target.table.name);
-        for key in self.target.table.referrers.iter().chain(loose) {
+        for key in self.target.referrers() {
             let going = format!("{} WHERE a.{GOES}", self.now());
             key.near_children(&going).bring(session).await?;
             let find = self.still_referring(key, all, asked);
