@@ -9,7 +9,7 @@ use super::select::{Each, Filter};
 use super::unusual::{Mark, Unusual};
 use crate::error::{Error, Result};
 use crate::plan::review::sheet::Named;
-use crate::plan::{Entry, REVIVED, Value, What};
+use crate::plan::{Entry, REVIVED, Value, Violation, What};
 use crate::planfile::{Item, PlanFile};
 use crate::text::cut::{quoted, quoted_pair};
 use crate::text::escape;
@@ -58,7 +58,7 @@ impl Line {
                 field: text(&v.field),
                 given: text(&v.given),
                 existing: text(&v.existing),
-                message: escape(&v.why()),
+                message: reason(v),
             },
             other => Said::Change(changes(other)),
         };
@@ -73,16 +73,30 @@ impl Line {
     }
 }
 
+/// Why, and the values that it is about, a column a line; behind them those of the other record.
+fn reason(violation: &Violation) -> String {
+    let mut lines = vec![escape(&violation.why())];
+    lines.extend(violation.values.iter().map(one));
+    if let Some(other) = &violation.other {
+        lines.push(format!("and {}:", escape(&other.from)));
+        lines.extend(other.values.iter().map(one));
+    }
+    lines.join("\n")
+}
+
+fn given(value: &Value) -> String {
+    let given = value.given().map(|given| quoted(Some(given)));
+    given.map_or_else(String::new, |given| format!(" (given {given})"))
+}
+
+/// A column and its value.
+fn one((column, value): (&String, &Value)) -> String {
+    let shown = quoted(value.words().as_deref());
+    format!("{}: {shown}{}", escape(column), given(value))
+}
+
 /// What changes, a column a line.
 fn changes(what: &What) -> String {
-    let given = |value: &Value| {
-        let given = value.given().map(|given| quoted(Some(given)));
-        given.map_or_else(String::new, |given| format!(" (given {given})"))
-    };
-    let one = |(column, value): (&String, &Value)| {
-        let shown = quoted(value.words().as_deref());
-        format!("{}: {shown}{}", escape(column), given(value))
-    };
     let lines: Vec<String> = match what {
         What::Insert { values } | What::Delete { values, .. } => values.iter().map(one).collect(),
         What::Update { set, revives, .. } => {

@@ -402,3 +402,22 @@ fn records_are_counted_once_and_no_reason_is_hidden() {
     // Two reasons of ten records and four of the others are named.
     assert!(page.contains("and 3 more reasons"), "{page}");
 }
+
+#[test]
+fn a_sheet_says_what_two_records_with_one_key_say() {
+    let world = World::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, w int)",
+        "t: {natural_key: [k]}",
+    );
+    world.deliver("b", "t.csv", "k,v,w\na,one,1\na,two,1\n");
+    let plan = world.plan("b");
+    let sheet = world.loader(&["show", plan.name(), "--format", "csv"]).ok();
+    let both = |own: &str, line: u8, other: &str| {
+        format!(
+            "have this key; keep one of them, or set on_duplicate\nv: \"\"{own}\"\"\nand staging/b/t.csv#{line}:\nv: \"\"{other}\"\"\","
+        )
+    };
+    for said in [both("one", 3, "two"), both("two", 2, "one")] {
+        assert!(sheet.stdout.contains(&said), "{said}\n{}", sheet.stdout);
+    }
+}

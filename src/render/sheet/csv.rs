@@ -45,7 +45,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
                     (field, "") => format!(" {field}"),
                     (field, given) => format!(" {field} = \"{given}\""),
                 };
-                format!("{kind}{about}: {message} ({effect})")
+                format!("{kind}{about} ({effect}): {message}")
             }
         };
         let cells = [
