@@ -106,7 +106,7 @@ pub(super) async fn is_restored(
     tables: &[Staged],
     of: &TakenBack,
 ) -> Result<()> {
-    if of.applications.is_empty() {
+    if of.applications.is_empty() || tables.is_empty() {
         return Ok(());
     }
     let session = context.session;
@@ -148,27 +148,24 @@ pub(in crate::pg) fn restored_otherwise(
             " ORDER BY a.table_name, a.record_id, a.id",
         ),
     };
-    let here = tables.iter().filter(|t| !t.target.table.kind.is_far());
     let types = |staged: &Staged| of.types.get(&staged.target.name);
     let differs = |staged: &Staged| {
         let now = |c: &Column| format!("(n.new_values ->> {})", Literal(&c.name));
         let differs = staged.differs(types(staged), now);
         format!("WHEN {} THEN {differs}", Literal(&staged.target.name))
     };
-    let differs: Vec<String> = here.clone().map(differs).collect();
-    let written = match differs.as_slice() {
-        [] => "SELECT NULL::text AS table_name, NULL::text AS record_id WHERE false".to_owned(),
-        differs => format!(
-            "SELECT f.table_name, f.record_id FROM first f \
-               JOIN {audit_log} n ON n.table_name = f.table_name AND n.record_id = f.record_id \
-             WHERE n.application = {attempt}::uuid AND n.{ON_ROWS} AND CASE WHEN f.old_values IS NULL \
-               THEN n.operation <> 'DELETE' ELSE n.operation = 'DELETE' OR f.old_values IS DISTINCT FROM n.new_values \
-                 AND CASE f.table_name {} END END",
-            differs.join(" "),
-            attempt = values.text(origin.application),
-        ),
-    };
-    let unchanged = here.filter(|t| t.rows.skip > 0);
+    let differs: Vec<String> = tables.iter().map(differs).collect();
+    let written = format!(
+        "SELECT f.table_name, f.record_id FROM first f \
+           JOIN {audit_log} n ON n.table_name = f.table_name AND n.record_id = f.record_id \
+         WHERE n.application = {attempt}::uuid AND n.{ON_ROWS} AND CASE WHEN f.old_values IS NULL \
+           THEN n.operation <> 'DELETE' ELSE n.operation = 'DELETE' OR f.old_values IS DISTINCT FROM n.new_values \
+             AND CASE f.table_name {} END END",
+        differs.join(" "),
+        attempt = values.text(origin.application),
+    );
+    // Those in shards were copied when they were read back.
+    let unchanged = tables.iter().filter(|t| t.rows.skip > 0);
     let unchanged = unchanged.map(|staged| staged.not_as_before(types(staged)));
     let each: Vec<String> = [written].into_iter().chain(unchanged).collect();
     let sql = format!(
