@@ -8,13 +8,11 @@ const SHOP: &str = "\
     CREATE TABLE customers (id serial PRIMARY KEY, customer_no text NOT NULL UNIQUE, name text); \
     CREATE TABLE products (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), sku text NOT NULL UNIQUE, kind kind NOT NULL DEFAULT 'thing'); \
     CREATE TABLE orders (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, order_no text NOT NULL UNIQUE, \
-      customer_id int REFERENCES customers, note text, CHECK (customer_id > 0)); \
+      customer_id int REFERENCES customers, note text DEFAULT 'new', CHECK (customer_id > 0)); \
     CREATE TABLE items (order_id bigint NOT NULL REFERENCES orders, line int NOT NULL, product_id uuid NOT NULL REFERENCES products, \
       quantity int NOT NULL DEFAULT 1, PRIMARY KEY (order_id, line)); \
     CREATE VIEW bought AS SELECT customer_no, order_no, line, sku FROM items JOIN orders ON orders.id = order_id \
       JOIN products ON products.id = product_id LEFT JOIN customers ON customers.id = customer_id; \
-    CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := coalesce(NEW.note, 'new'); RETURN NEW; END $$; \
-    CREATE TRIGGER noted BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION noted(); \
     INSERT INTO customers (customer_no, name) VALUES ('C-0', 'first'); INSERT INTO products (sku) VALUES ('S-0')";
 
 const TABLES: &str = "\
