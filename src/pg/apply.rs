@@ -129,7 +129,7 @@ pub async fn attempt(
     }
     // What was read before the locks may have changed until they were there.
     let mut tables = staged::tables(session, file).await?;
-    left_behind::find(session, &options.loader_schema, &mut tables).await?;
+    left_behind::find(session, file, &options.loader_schema, &mut tables).await?;
     on_progress(Event::phase("stage"));
     staged::stage(session, plan, &mut tables, on_progress).await?;
     // What a rollback restores was numbered by the sequence, or it was moved behind it then.

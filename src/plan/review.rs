@@ -6,7 +6,7 @@ pub(crate) mod sheet;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Row, Values, Why};
 use crate::error::{Error, Result};
@@ -48,6 +48,11 @@ impl Verdict {
     }
 }
 
+/// A key in a file: as the plan has it, or with the words of the rows to which it refers.
+fn key<'de, D: Deserializer<'de>>(from: D) -> Result<Row, D::Error> {
+    unique_map(from).map(|key| sheet::key_of(&key))
+}
+
 /// The decision about one row or record of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +60,7 @@ pub struct Decision {
     /// Its table.
     pub table: String,
     /// Its key, as the plan shows it.
-    #[serde(deserialize_with = "unique_map")]
+    #[serde(deserialize_with = "key")]
     pub key: Row,
     /// What becomes of it.
     pub decision: Verdict,

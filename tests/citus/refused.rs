@@ -78,6 +78,44 @@ fn what_cannot_be_is_said_at_the_plan() {
         .says("has triggers (watched)");
 }
 
+/// Nobody counts what a trigger of a table here writes to one in shards.
+#[test]
+fn a_trigger_that_writes_to_shards_is_seen() {
+    let schema = "SET client_min_messages = error;
+        CREATE TABLE here (id int PRIMARY KEY, v text);
+        CREATE TABLE elsewhere (id serial PRIMARY KEY, v text);
+        SELECT create_distributed_table('elsewhere', 'id');
+        CREATE TABLE codes (id serial PRIMARY KEY, v text);
+        SELECT create_reference_table('codes');
+        CREATE FUNCTION notes() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
+          EXECUTE format(''INSERT INTO %I (v) VALUES (%L)'', TG_ARGV[0], NEW.v); RETURN NEW; END'";
+    let world = Cluster::shared().world(schema, "here: {natural_key: [id]}");
+    world.put("b", "here.ndjson", "{\"id\": 1, \"v\": \"x\"}");
+    for table in ["elsewhere", "codes"] {
+        world.sql(&format!(
+            "CREATE OR REPLACE TRIGGER notes BEFORE INSERT ON here FOR EACH ROW EXECUTE FUNCTION notes('{table}')"
+        ));
+        let plan = world.plan("b");
+        let apply = ["apply", plan.name(), "--approve", &plan.hash()];
+        let run = world.loader(&apply).exits(4);
+        run.says(&format!(
+            "rows of table public.{table} that the plan does not mention"
+        ));
+        assert_eq!(
+            world.value(&format!("SELECT count(*)::text FROM {table}")),
+            "0"
+        );
+        world.configure(&format!(
+            "here: {{natural_key: [id], allow_side_effects: [{table}]}}"
+        ));
+        world.apply(&world.plan("b")).ok();
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        world.configure("here: {natural_key: [id]}");
+    }
+}
+
 #[test]
 fn who_is_no_superuser_can_load() {
     let schema = "SET client_min_messages = error;

@@ -374,6 +374,15 @@ fn rows_that_are_named_by_a_key_are_taken_along_too() {
         .json();
     let entry = &seen["changes"][0];
     assert!(entry["key"]["no"].as_str().unwrap().starts_with("•••"));
+    // A key as the plan has it, with what is known of the row to which it refers.
+    let item = &seen["changes"][6];
+    assert!(item["key"]["order_id"].is_object(), "{item}");
+    let accepted =
+        json!({"table": "items", "key": item["key"], "decision": "accept", "from": item["from"]});
+    let file = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(), "reviewer": "Ada", "decisions": [accepted]});
+    world.write("a.json", file.to_string());
+    let same = world.plan_with("b", &["--decisions", "a.json"]);
+    assert_eq!(same.hash(), plan.hash());
     let decision = json!({"table": "customers", "key": entry["key"], "decision": "leave_out", "from": entry["from"]});
     let file = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(), "reviewer": "Ada", "decisions": [decision]});
     world.write("d.json", file.to_string());

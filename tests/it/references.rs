@@ -1254,3 +1254,55 @@ fn a_row_to_which_rows_of_others_refer_is_deleted_by_no_load() {
     assert_eq!(joined(&world), ["1|x", "2|x"]);
     assert_eq!(world.rows("SELECT k FROM p"), ["x"]);
 }
+
+#[test]
+fn a_rollback_puts_back_no_row_that_refers_to_nothing() {
+    let world = World::in_folder(
+        "CREATE TABLE p (id serial PRIMARY KEY, k text NOT NULL UNIQUE); \
+         CREATE TABLE c (k text PRIMARY KEY, p int, v text); INSERT INTO p (k) VALUES ('x')",
+        "p: {natural_key: [k], limits: {delete: 9}}\n\
+         c: {natural_key: [k], limits: {delete: 9}, references: {p: {table: p, by: {k: p}}}}",
+    );
+    let load = |batch: &str, file: &str, content: &str| {
+        world.deliver(batch, file, content);
+        world.apply(&world.plan(batch)).ok();
+    };
+    load("b1", "p.csv", "k\ny\nz\n");
+    load("b2", "c.csv", "k,p,v\n1,y,a\n2,z,a\n3,x,a\n");
+    load("b3", "c/delete/1.csv", "k\n1\n");
+    load("b4", "c.csv", "k,p,v\n2,x,a\n3,,b\n");
+    load("b5", "p/delete/1.csv", "k\ny\nz\n");
+    let refused = |batch: &str, key: &str| {
+        let run = world.loader(&["rollback", "--batch-id", batch, "--force"]);
+        run.exits(4).says(&format!(
+            "rows of c would refer to rows of p that are not there: {key} (references"
+        ));
+    };
+    refused("b3", "1");
+    refused("b4", "2");
+    assert_eq!(joined(&world), ["2|x", "3|x"]);
+    // What refers to nothing already, is not made so.
+    world.sql("INSERT INTO c VALUES ('lost', 99, 'a')");
+    load("b6", "c.csv", "k,v\nlost,b\n");
+    rollback(&world, "b6");
+    rollback(&world, "b5");
+    rollback(&world, "b4");
+    rollback(&world, "b3");
+    assert_eq!(joined(&world), ["1|y", "2|z", "3|x", "lost|∅"]);
+}
+
+#[test]
+fn what_refers_may_have_got_another_type() {
+    let world = loose();
+    world.deliver("b1", "p.csv", "k\ny\nz\n");
+    world.deliver("b1", "c.csv", "k,p\n1,x\n2,y\n");
+    world.apply(&world.plan("b1")).ok();
+    world.sql("ALTER TABLE c ALTER p TYPE text");
+    world.configure("p: {natural_key: [k]}");
+    world.deliver("b2", "p/delete/1.csv", "k\ny\nz\n");
+    let plan = world.plan_with("b2", &["--max-deletes", "5"]);
+    assert_eq!(
+        plan.lines(),
+        ["! p k=y: still_referred block", "- p k=z: id=\"3\""]
+    );
+}

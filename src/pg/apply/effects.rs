@@ -54,18 +54,28 @@ pub(super) fn counted() -> Statement {
     Statement::new(DOING, sql)
 }
 
-/// The tables that it may have emptied or redefined, or whose rows are not counted. One that was dropped has
-/// no name any more.
-pub(super) fn uncounted() -> Statement {
-    let sql = "\
-        SELECT l.relation, coalesce(n.nspname::text, '?'), coalesce(c.relname::text, '(dropped)') \
+/// The tables that it may have emptied or redefined, or whose rows are not counted: those of others, and those in
+/// shards, where there are such. One that was dropped has no name any more.
+pub(super) fn uncounted(has_shards: bool) -> Statement {
+    let elsewhere = match has_shards {
+        true => {
+            // Those of which the plan changes rows are locked against others (`lock_tables`).
+            "(c.relkind = 'f' OR EXISTS (SELECT FROM pg_catalog.pg_dist_partition d WHERE d.logicalrelid = c.oid) \
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks o WHERE o.pid = l.pid AND o.relation = l.relation \
+                 AND o.database = l.database AND o.locktype = 'relation' AND o.mode = 'ShareRowExclusiveLock'))"
+        }
+        false => "c.relkind = 'f'",
+    };
+    let sql = format!(
+        "SELECT l.relation, coalesce(n.nspname::text, '?'), coalesce(c.relname::text, '(dropped)') \
         FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation \
         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted \
           AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
           AND (l.mode = 'AccessExclusiveLock' AND (c.oid IS NULL OR c.relkind IN ('r', 'p', 'f', 'm', 'v')) \
-            OR c.relkind = 'f' AND l.mode IN ('RowExclusiveLock', 'ExclusiveLock')) \
-          AND n.oid IS DISTINCT FROM pg_catalog.pg_my_temp_schema()";
+            OR l.mode IN ('RowExclusiveLock', 'ExclusiveLock') AND {elsewhere}) \
+          AND n.oid IS DISTINCT FROM pg_catalog.pg_my_temp_schema()"
+    );
     Statement::new(DOING, sql)
 }
 
@@ -94,7 +104,7 @@ pub(super) async fn touched(session: &Session) -> Result<Touched> {
         let counts = [row.parsed(3)?, row.parsed(4)?, row.parsed(5)?];
         Ok((row.parsed(0)?, (named(&row)?, counts)))
     });
-    let uncounted = session.rows(&uncounted()).await?;
+    let uncounted = session.rows(&uncounted(session.has_citus)).await?;
     let uncounted = uncounted.into_iter();
     let uncounted = uncounted.map(|row| Ok((row.parsed(0)?, named(&row)?)));
     Ok(Touched {

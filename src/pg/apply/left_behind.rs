@@ -1,23 +1,38 @@
-//! Rows that refer to what is deleted, where only `references` of `tables.yaml` say so: a foreign key would not
-//! have it.
+//! Rows that refer to what is deleted or not there, where only `references` of `tables.yaml` say so: a foreign key
+//! would not have it.
 
 use super::staged::Staged;
-use super::staged::fate::Fate;
+use super::staged::fate::{Fate, STORED};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pg::{Session, ledger};
-use crate::sql::{Ident, Literal, Statement, list};
-use crate::table::row::record_id;
+use crate::pg::{Session, ledger, referred};
+use crate::plan::Kind;
+use crate::planfile::PlanFile;
+use crate::sql::{Ident, Literal, Statement, all, list};
+use crate::table::row::{keys_equal, record_id};
 use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
 
 /// SQLSTATE of what a foreign key refuses.
 const FOREIGN_KEY_VIOLATION: &str = "23503";
 
-/// Tells the tables of which rows are deleted which references no foreign key holds.
+/// Tells the tables of which rows are deleted which references no foreign key holds; those of a rollback, which
+/// looks up nothing, also their own.
 ///
 /// # Errors
 /// [`Database`](ErrorKind::Database).
-pub(super) async fn find(session: &Session, schema: &str, tables: &mut [Staged]) -> Result<()> {
+pub(super) async fn find(
+    session: &Session,
+    plan: &PlanFile,
+    schema: &str,
+    tables: &mut [Staged],
+) -> Result<()> {
+    if plan.header.kind == Kind::Rollback {
+        for staged in &mut *tables {
+            let Target { config, table, .. } = &staged.target;
+            let found = referred::lookups(session, config, table).await;
+            staged.target.lookups.loose = found.loose;
+        }
+    }
     let deletes = tables.iter().filter(|staged| staged.deletes);
     let deletes: Vec<usize> = deletes.map(|staged| staged.target.place).collect();
     let may_go = |t: &Target| deletes.contains(&t.place) && t.mark().is_none();
@@ -25,8 +40,9 @@ pub(super) async fn find(session: &Session, schema: &str, tables: &mut [Staged])
     ledger::find_referring(session, schema, targets.collect(), may_go).await
 }
 
-/// That no row refers to one that is deleted. It is asked when everything is written: until then, rows may refer to
-/// others, or go themselves; and whoever brings rows with the loader holds those to which they refer.
+/// That no row refers to one that is deleted, and none that is put back to one that is not there. It is asked when
+/// everything is written: until then, rows may refer to others, or go themselves; and whoever brings rows with the
+/// loader holds those to which they refer.
 ///
 /// # Errors
 /// [`Database`](ErrorKind::Database) as a foreign key would, naming rows.
@@ -35,21 +51,46 @@ pub(super) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
         for key in &staged.target.referred {
             let gone = format!("{} p", staged.gone(key));
             key.near_children(&gone).bring(session).await?;
-            let rows = session.column(&staged.left_behind(key)).await?;
-            if !rows.is_empty() {
-                let (child, parent) = (&key.child.name, &staged.target.name);
-                let named = rows.iter().map(|id| session.name_row(parent, id));
-                let named: Vec<String> = named.collect();
-                let what = format!(
-                    "rows of {child} refer to rows of {parent} that would go: {} (references of {child} in tables.yaml, \
-                     which no foreign key holds)",
-                    named.join(", ")
-                );
-                return Err(Error::new(ErrorKind::Database, what).with_code(FOREIGN_KEY_VIOLATION));
-            }
+            let (child, parent) = (&key.child.name, &staged.target.name);
+            let what = format!("rows of {child} refer to rows of {parent} that would go");
+            none(session, &staged.left_behind(key), staged, &what, child).await?;
+        }
+    }
+    // What a load brings was looked up, and is asked again by its key.
+    let put_back = tables.iter().filter(|t| t.target.lookups.is_empty());
+    for staged in put_back.filter(|t| t.rows.insert + t.rows.update > 0) {
+        for key in &staged.target.lookups.loose {
+            staged.beside().near().bring(session).await?;
+            key.near_parents(&staged.put_back()).bring(session).await?;
+            let (child, parent) = (&staged.target.name, &key.parent.name);
+            let what =
+                format!("rows of {child} would refer to rows of {parent} that are not there");
+            none(session, &staged.bereft(key), staged, &what, child).await?;
         }
     }
     Ok(())
+}
+
+/// That a question for some rows of a table finds none.
+async fn none(
+    session: &Session,
+    find: &Statement,
+    staged: &Staged,
+    what: &str,
+    child: &str,
+) -> Result<()> {
+    let rows = session.column(find).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows = rows.iter();
+    let named = rows.map(|id| session.name_row(&staged.target.name, id));
+    let named: Vec<String> = named.collect();
+    let what = format!(
+        "{what}: {} (references of {child} in tables.yaml, which no foreign key holds)",
+        named.join(", ")
+    );
+    Err(Error::new(ErrorKind::Database, what).with_code(FOREIGN_KEY_VIOLATION))
 }
 
 impl Staged {
@@ -87,6 +128,44 @@ impl Staged {
             format!(
                 "looking for rows of {} that refer to what is deleted",
                 key.child
+            ),
+            sql,
+        )
+    }
+
+    /// For `FROM`: the rows `a` that are there of those that the plan names.
+    fn put_back(&self) -> String {
+        let same = keys_equal(&self.target.key(), "s", "a");
+        format!(
+            "{} s JOIN {} a ON {same}",
+            self.temporary(),
+            self.target.table.rows
+        )
+    }
+
+    /// Some of the rows that are written and begin to refer to nothing.
+    pub(in crate::pg) fn bereft(&self, key: &ForeignKey) -> Statement {
+        let columns = key.columns.iter();
+        let columns = columns.filter_map(|c| self.target.table.column(c));
+        let begins = columns.map(|c| {
+            let (now, name) = (c.text("a"), Literal(&c.name));
+            format!("{now} IS NOT NULL AND {now} IS DISTINCT FROM (b.image ->> {name})")
+        });
+        let sql = format!(
+            "SELECT {id} FROM {put_back} LEFT JOIN {versions} b ON b._n = s._n \
+             WHERE s._a IN ({STORED}) AND {begins} AND NOT EXISTS (SELECT FROM {parents} p WHERE {refers}) \
+             ORDER BY s._n LIMIT 5",
+            id = self.target.record_id("a"),
+            put_back = self.put_back(),
+            versions = self.versions(),
+            begins = all(begins),
+            parents = key.parent_rows,
+            refers = key.refers("p", "a"),
+        );
+        Statement::new(
+            format!(
+                "looking for rows of {} that refer to nothing",
+                self.target.name
             ),
             sql,
         )

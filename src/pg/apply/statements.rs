@@ -124,7 +124,8 @@ fn side_effects() {
     let statements = [
         effects::counts(),
         effects::counted(),
-        effects::uncounted(),
+        effects::uncounted(false),
+        effects::uncounted(true),
         effects::counted_for(&names),
         effects::followers(&ORIGIN),
     ];
@@ -332,6 +333,7 @@ fn referring_by_key() {
         samples.put_numbers(lookup, &subjects).unwrap(),
         samples.not_numbered(lookup),
         subjects.left_behind(&samples.target.table.foreign_keys[0]),
+        samples.bereft(&samples.target.table.foreign_keys[0]),
     ];
     assert_snapshot("sql_references", &printed(statements));
 }

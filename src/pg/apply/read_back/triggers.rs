@@ -84,7 +84,7 @@ impl Staged {
     /// trigger that could.
     fn changed_by_triggers(&self) -> Result<Option<Statement>> {
         let Target { table, config, .. } = &self.target;
-        if !self.target.may_be_set() || table.kind.is_far() || self.rows.update == 0 {
+        if !self.target.may_be_set() || self.rows.update == 0 {
             return Ok(None);
         }
         let columns = table.columns.iter();
@@ -144,7 +144,7 @@ impl Staged {
             )
         })?;
         let none = immutable.is_empty() && given.is_empty();
-        if none || !self.target.may_be_set() || table.kind.is_far() || self.rows.update == 0 {
+        if none || !self.target.may_be_set() || self.rows.update == 0 {
             return Ok(None);
         }
         let words = |changed| format!("pg_catalog.array_to_string({}, ', ')", text_array(changed));
