@@ -58,15 +58,20 @@ pub fn later_loads<'a>(
 }
 
 /// A later rollback that concerns a load which `of`, a rollback, concerns too. Two that each took rows of
-/// a load back are about different rows and do not mind each other.
+/// a load back are about different rows and do not mind each other; and one that brings back what a rollback later
+/// than `of` took leaves all as `of` had it.
 fn in_the_way<'a>(all: &'a [Application], of: &Application) -> Option<&'a Application> {
     if of.is_load() {
         return None;
     }
     let loads = loads(all, of);
     let later = all.iter().take_while(|a| a.application != of.application);
-    let mut later = later.filter(|a| !a.is_load() && a.undone_by.is_none());
-    later.find(|by| {
+    let is_later = |id: &String| later.clone().any(|a| a.application == *id);
+    let rollbacks = later
+        .clone()
+        .filter(|a| !a.is_load() && a.undone_by.is_none());
+    let mut concerned = rollbacks.filter(|by| !by.takes_back().all(is_later));
+    concerned.find(|by| {
         let both = loads_of(all, by, &loads);
         both.iter().any(|load| {
             let in_part = |a: &Application| a.undoes_in_part.contains(load);
