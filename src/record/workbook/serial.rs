@@ -50,7 +50,30 @@ pub(super) fn custom(code: &str) -> Kind {
     kind
 }
 
-const MILLISECONDS: f64 = 86_400_000.0;
+/// Microseconds of a day.
+const DAY: f64 = 86_400_000_000.0;
+
+/// By how many microseconds a time may miss what it means: the distance of the doubles that count the days of our
+/// time is 0.63, and differences of such have as much.
+const NOISE: f64 = 0.65;
+
+/// The time of a day, in microseconds, that a fraction of it means: the roundest that what programs write of it can
+/// stand for. Some write 15 digits (as LibreOffice does), the last of which may be cut off, others all that a double has.
+fn microseconds(days: f64, number: &str) -> f64 {
+    let exact = (days - days.floor()) * DAY;
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits = mantissa.chars().filter(char::is_ascii_digit);
+    let digits = digits.skip_while(|d| *d == '0').count();
+    let last = 10_f64.powf(days.log10().floor() - 14.0) * DAY;
+    let cut = if digits <= 15 && days > 0.0 {
+        last
+    } else {
+        0.0
+    };
+    let near = [1_000_000.0, 1_000.0].map(|unit: f64| (exact / unit).round() * unit);
+    let meant = near.into_iter().find(|n| (n - exact).abs() <= NOISE + cut);
+    meant.unwrap_or_else(|| exact.round())
+}
 
 /// The text of the moment or time that `number` is, or why it is none.
 pub(super) fn text(number: &str, kind: Kind, from_1904: bool) -> Result<String, String> {
@@ -60,19 +83,19 @@ pub(super) fn text(number: &str, kind: Kind, from_1904: bool) -> Result<String, 
     if !(0.0..3_000_000.0).contains(&days) {
         return Err(format!("{number} is no date of a workbook"));
     }
-    let (mut whole, mut rest) = (days.floor(), ((days - days.floor()) * MILLISECONDS).round());
-    if rest >= MILLISECONDS {
+    let (mut whole, mut rest) = (days.floor(), microseconds(days, number));
+    if rest >= DAY {
         (whole, rest) = (whole + 1.0, 0.0);
     }
     // Both are within what was checked above.
-    let (whole, rest) = (whole as i64, SignedDuration::from_millis(rest as i64));
+    let (whole, rest) = (whole as i64, SignedDuration::from_micros(rest as i64));
     if kind == Kind::Elapsed || days < 1.0 {
         // What is rounded up to the end of its day is 24:00:00.
         let seconds = rest.as_secs() + whole * 86_400;
-        let clock = clock(seconds, rest.subsec_millis());
+        let clock = clock(seconds, rest.subsec_micros());
         return Ok(clock);
     }
-    let time = clock(rest.as_secs(), rest.subsec_millis());
+    let time = clock(rest.as_secs(), rest.subsec_micros());
     let day = day(whole, from_1904).ok_or_else(|| format!("{number} is no date of a workbook"))?;
     if rest.is_zero() {
         return Ok(day.to_string());
@@ -80,11 +103,12 @@ pub(super) fn text(number: &str, kind: Kind, from_1904: bool) -> Result<String, 
     Ok(format!("{day}T{time}"))
 }
 
-fn clock(seconds: i64, millis: i32) -> String {
+fn clock(seconds: i64, micros: i32) -> String {
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let fraction = match millis {
+    let fraction = match micros {
         0 => String::new(),
-        millis => format!(".{millis:03}"),
+        _ if micros % 1_000 == 0 => format!(".{:03}", micros / 1_000),
+        _ => format!(".{micros:06}"),
     };
     format!("{hours:02}:{minutes:02}:{:02}{fraction}", seconds % 60)
 }
@@ -98,4 +122,75 @@ fn day(number: i64, from_1904: bool) -> Option<Date> {
         (false, _) => date(1899, 12, 31),
     };
     start.checked_add(number.days()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_what_was_written_to_the_microsecond() {
+        for (number, kind, told) in [
+            (
+                "45306.999999999985",
+                Kind::Moment,
+                "2024-01-15T23:59:59.999999",
+            ),
+            (
+                "45306.99999999537",
+                Kind::Moment,
+                "2024-01-15T23:59:59.999600",
+            ),
+            (
+                "45306.604422725184",
+                Kind::Moment,
+                "2024-01-15T14:30:22.123456",
+            ),
+            (
+                "45306.00000000463",
+                Kind::Moment,
+                "2024-01-15T00:00:00.000400",
+            ),
+            // What a double, 15 digits, and a difference of two moments have of whole seconds.
+            ("45306.604421296295", Kind::Moment, "2024-01-15T14:30:22"),
+            ("45306.6044212963", Kind::Moment, "2024-01-15T14:30:22"),
+            ("45306.9999884259", Kind::Moment, "2024-01-15T23:59:59"),
+            ("0.10442129629518604", Kind::Elapsed, "02:30:22"),
+            ("0.604421296296296", Kind::Moment, "14:30:22"),
+            (
+                "45306.604422724",
+                Kind::Moment,
+                "2024-01-15T14:30:22.123353",
+            ),
+            ("0.0123456", Kind::Moment, "00:17:46.659840"),
+            ("0.999999999", Kind::Moment, "23:59:59.999914"),
+            ("0", Kind::Moment, "00:00:00"),
+            ("1.5", Kind::Elapsed, "36:00:00"),
+            ("4.5306E4", Kind::Moment, "2024-01-15"),
+        ] {
+            let found = text(number, kind, false);
+            assert_eq!(found.as_deref(), Ok(told), "{number}");
+        }
+        // All that Excel and LibreOffice can write of each second, and of each millisecond of one hour.
+        let written = |at: f64| [format!("{at}"), format!("{at:.10}")];
+        for second in 0..86_400_u32 {
+            let told = format!(
+                "2024-01-15T{:02}:{:02}:{:02}",
+                second / 3600,
+                second / 60 % 60,
+                second % 60
+            );
+            let told = if second == 0 { "2024-01-15" } else { &told };
+            for number in written(45306.0 + f64::from(second) / 86_400.0) {
+                let found = text(&number, Kind::Moment, false);
+                assert_eq!(found.as_deref(), Ok(told), "{number}");
+            }
+        }
+        for milli in (0..3_600_000_u32).step_by(37) {
+            let [number, _] = written(45306.0 + f64::from(milli) / 86_400_000.0);
+            let found = text(&number, Kind::Moment, false).unwrap();
+            let fraction = found.split_once('.').map_or("000", |(_, f)| f);
+            assert_eq!(fraction, format!("{:03}", milli % 1_000), "{number}");
+        }
+    }
 }
