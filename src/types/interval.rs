@@ -28,12 +28,19 @@ const SURE: i64 = 1 << 31;
 /// An interval in one of the accepted forms.
 pub fn interval<'a>(text: &'a str, fields: &Fields) -> Read<'a> {
     match parse(text) {
-        Some(parsed) => Ok(Accepted::kept_if(
-            text,
-            *fields == Fields::All
-                && parsed.nanos % 1_000 == 0
-                && parsed.nanos.abs() < i128::from(SURE) * NANOS,
-        )),
+        Some(parsed) => {
+            let is_kept = *fields == Fields::All && parsed.nanos % 1_000 == 0;
+            let longest = i128::from(i64::MAX) * 1_000;
+            if !is_kept && parsed.nanos.abs() > longest - 60 * NANOS {
+                // PostgreSQL gives it the other sign then.
+                return Err(Refused::instead(
+                    "the column keeps less of it, and rounded it could be longer than an interval can be",
+                    None,
+                ));
+            }
+            let is_kept = is_kept && parsed.nanos.abs() < i128::from(SURE) * NANOS;
+            Ok(Accepted::kept_if(text, is_kept))
+        }
         None => Err(Refused::instead(
             "not an interval as 1 year 2 mons 3 days 04:05:06 or P1Y2M3DT4H5M6S",
             in_full(text),

@@ -109,7 +109,12 @@ pub fn timestamp<'a>(
         Err(refused) => return Some(Err(refused)),
     };
     let kept = |clock: &Clock<'_>| clock.digits.len() <= places;
-    let mut accepted = Accepted::kept_if(text, moment.clock.as_ref().is_none_or(kept));
+    let is_kept = moment.clock.as_ref().is_none_or(kept);
+    let year = moment.date.year.parse().unwrap_or(LAST_YEAR);
+    if !is_kept && !moment.before_christ && year >= LAST_YEAR {
+        return Some(Err(Refused::instead(AT_THE_END, None)));
+    }
+    let mut accepted = Accepted::kept_if(text, is_kept);
     if let Some(spelled) = spelled {
         accepted.text = spelled.into();
     }
@@ -118,6 +123,11 @@ pub fn timestamp<'a>(
     }
     Some(Ok(accepted))
 }
+
+/// The last year of a `timestamp` (PostgreSQL documentation, 8.5).
+const LAST_YEAR: u32 = 294_276;
+const AT_THE_END: &str =
+    "the column keeps fewer digits, and rounded it could be later than the last moment there is";
 
 const NO_OFFSET: &str = "the column keeps no offset, which would get lost; if it is to be dropped, say so in formats, \
                          for example \"%Y-%m-%dT%H:%M:%SZ\"";

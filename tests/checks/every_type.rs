@@ -289,12 +289,17 @@ fn every_value_is_stored_as_given_or_told() {
                     _ => {}
                 }
             }
-            // What the plan says is what is there, in the spelling of the loader's session.
+            // What the plan says is what is there, in the spelling of the loader's session. What XML prints leaves out
+            // the encoding that it declares.
+            let shown = match (ty.as_str(), *form) {
+                ("xml", "plain" | "domain") => format!("x.{form}::text"),
+                _ => format!("format('%s', x.{form})"),
+            };
             let plain = world.cells(&format!(
                 "SELECT s.id, s.v FROM (SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false), \
                    set_config('IntervalStyle', 'postgres', false), set_config('extra_float_digits', '1', false), \
                    set_config('lc_monetary', 'C', false), set_config('bytea_output', 'hex', false) OFFSET 0) c(a), \
-                 LATERAL (SELECT x.id::text, format('%s', x.{form}) FROM t{t} x WHERE x.{form} IS DISTINCT FROM NULL AND c.a <> '') s(id, v)"
+                 LATERAL (SELECT x.id::text, {shown} FROM t{t} x WHERE x.{form} IS DISTINCT FROM NULL AND c.a <> '') s(id, v)"
             ));
             for row in plain {
                 let key = (format!("t{t}"), row[0].clone().unwrap());

@@ -857,3 +857,27 @@ fn files_that_are_not_read_are_told() {
         plan.text
     );
 }
+
+#[test]
+fn rows_that_no_record_can_name_stay_and_are_counted() {
+    let world = World::new(
+        "CREATE TABLE nk (a text, b text, v int, UNIQUE (a, b)); \
+         INSERT INTO nk VALUES ('1', NULL, 1), ('1', 'x', 2), ('2', 'y', 7), (NULL, NULL, 3)",
+        "nk: {natural_key: [a, b], limits: {delete: 9}, complete: true}",
+    );
+    world.deliver("b", "nk.csv", "a,b,v\n1,x,2\n");
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        ["= nk a=1 b=x: unchanged", "- nk a=2 b=y: v=\"7\""]
+    );
+    let shown = world.loader(&["show", plan.name()]).ok();
+    assert!(
+        shown
+            .stdout
+            .contains("2 rows stay that would be deleted, with null in the natural key"),
+        "{shown}"
+    );
+    world.apply(&plan).ok();
+    assert_eq!(world.value("SELECT count(*)::text FROM nk"), "3");
+}

@@ -47,11 +47,17 @@ pub(super) fn complete(target: &Target, missing: Missing) -> Vec<String> {
         }
     };
     let all = format!("the delivery is all there is of the table{of} (complete)");
+    let deleted =
+        format!("{all}: rows that it does not bring are deleted, and nulls empty their columns");
     let why_not = match missing {
-        Missing::NotAsked | Missing::Staged => {
-            return vec![format!(
-                "{all}: rows that it does not bring are deleted, and nulls empty their columns"
-            )];
+        Missing::NotAsked | Missing::Staged(0) => return vec![deleted],
+        Missing::Staged(unnamed) => {
+            let rows = match unnamed {
+                1 => "1 row stays".to_owned(),
+                n => format!("{n} rows stay"),
+            };
+            let why = "null in the natural key, by which no record can name them: fill it, or delete them by hand";
+            return vec![deleted, format!("{rows} that would be deleted, with {why}")];
         }
         Missing::NoRecord => "it brings no record, so that no row counts as missing".to_owned(),
         Missing::Again => "it brings rejected records again, and not those that were loaded before, so that no row counts as missing"

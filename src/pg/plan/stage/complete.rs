@@ -25,8 +25,9 @@ pub enum Missing {
     Again,
     /// They stay: so many records have no key that can be read, so that it is not known which they are.
     Unknown(u64),
-    /// They are staged as rows to be deleted.
-    Staged,
+    /// They are staged as rows to be deleted; beside them are so many that no record can name, as a column of
+    /// their key is null, and that stay.
+    Staged(u64),
 }
 
 impl Snapshot<'_> {
@@ -54,7 +55,11 @@ impl Snapshot<'_> {
         let staged = self.session.execute(&stage.stage_missing(object)).await?;
         stage.rows += staged;
         stage.deletes |= staged > 0;
-        Ok(Missing::Staged)
+        let unnamed = match stage.nameless() {
+            Some(_) => self.session.count(&stage.count_nameless()).await?,
+            None => 0,
+        };
+        Ok(Missing::Staged(unnamed))
     }
 }
 
@@ -194,16 +199,9 @@ impl Stage<'_> {
         }
     }
 
-    pub(in crate::pg) fn stage_missing(&self, object: usize) -> Statement {
-        let (table, stage) = (&self.target.table, self.temporary());
-        let key = self.target.key_columns();
-        let live = self.beside().live();
-        let given: String = table
-            .columns
-            .iter()
-            .map(|c| if key.contains(&c) { '1' } else { '0' })
-            .collect();
-        let scope = match &self.target.config.complete {
+    /// The conditions that row `t` is one of all that are delivered.
+    fn delivered(&self) -> Vec<String> {
+        match &self.target.config.complete {
             Complete::OfEach(names) => {
                 let columns = self.of_each(names);
                 vec![format!(
@@ -213,17 +211,49 @@ impl Stage<'_> {
                 )]
             }
             _ => self.in_scope(),
-        };
+        }
+    }
+
+    /// The condition that no record can name row `t`; `None` where there is no such row.
+    fn nameless(&self) -> Option<String> {
+        let key = self.target.key_columns().into_iter();
+        let nullable = key.filter(|c| !c.not_null);
+        let nulls = nullable.map(|c| format!("t.{} IS NOT DISTINCT FROM NULL", Ident(&c.name)));
+        let nulls: Vec<String> = nulls.collect();
+        (!nulls.is_empty()).then(|| any(nulls))
+    }
+
+    pub(in crate::pg) fn count_nameless(&self) -> Statement {
+        let conditions = [self.beside().live()].into_iter().chain(self.delivered());
+        self.completing(format!(
+            "SELECT pg_catalog.count(*) FROM {} t WHERE {}",
+            self.target.table.rows,
+            all(conditions.chain(self.nameless()))
+        ))
+    }
+
+    pub(in crate::pg) fn stage_missing(&self, object: usize) -> Statement {
+        let (table, stage) = (&self.target.table, self.temporary());
+        let key = self.target.key_columns();
+        let live = self.beside().live();
+        let given: String = table
+            .columns
+            .iter()
+            .map(|c| if key.contains(&c) { '1' } else { '0' })
+            .collect();
         self.completing(format!(
             "INSERT INTO {stage} (_n, _object, _position, _given, _goes, _extracted, {staged}) \
              SELECT pg_catalog.row_number() OVER (ORDER BY {texts}) + (SELECT coalesce(pg_catalog.max(_n), 0) FROM {stage}), \
                {object}, 0, '{given}', true, (SELECT pg_catalog.min(_extracted) FROM {stage}), {names} \
-             FROM {name} t WHERE {live} AND {scope} AND NOT EXISTS (SELECT FROM {stage} s WHERE {same_key})",
+             FROM {name} t WHERE {live} AND {scope}{named} AND NOT EXISTS (SELECT FROM {stage} s WHERE {same_key})",
             staged = list(key.iter().map(|c| c.staged())),
             texts = list(key.iter().map(|c| c.text("t"))),
             names = list(key.iter().map(|c| format!("t.{}", Ident(&c.name)))),
             name = table.rows,
-            scope = all(scope),
+            named = self
+                .nameless()
+                .map_or_else(String::new, |nameless| format!(" AND NOT ({nameless})")),
+            scope = all(self.delivered()),
             same_key = keys_equal(&self.target.key(), "s", "t"),
         ))
     }
