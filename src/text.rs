@@ -75,6 +75,8 @@ pub(crate) fn acts(c: char) -> bool {
         // Blanks that look like the usual one.
         || c != ' ' && c.is_whitespace()
         || matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+        // The sign for a blank, with which blanks are shown in markdown.
+        || c == '␣'
 }
 
 /// Hex digits of `bytes`.

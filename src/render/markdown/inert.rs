@@ -124,6 +124,7 @@ mod tests {
         assert_eq!(code("a|b", 80), "<code>a&#124;b</code>");
         assert_eq!(code("``", 80), "<code>&#96;&#96;</code>");
         assert_eq!(code(" a  b ", 80), "`␣a␣␣b␣`");
+        assert_eq!(code("a␣", 80), "<code>a&#92;u&#123;2423&#125;</code>");
         assert_eq!(code("", 80), "<i>empty</i>");
         assert_eq!(
             words("see www.evil.example @x", 80),
