@@ -9,6 +9,7 @@ use super::reference::{By, Reference};
 use super::schema::{Column, Equality, ForeignKey, Identity, Table};
 use crate::sql::Qualified;
 use crate::sql::ident::nearest;
+use crate::types::Kind;
 
 /// What is looked up for the records of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,6 +78,27 @@ pub type Parents = BTreeMap<String, (Table, Option<String>)>;
 /// Why a reference cannot be: a word of it that stands in `tables.yaml`, and what is wrong.
 pub type Wrong = (String, String);
 
+/// How a column is compared with that to which it refers, which no foreign key made sure that it can be: as text, where
+/// types differ that have no equality of their own.
+fn comparison(of: &Column, target: &Column) -> Equality {
+    let is_number = |c: &Column| {
+        let kind = &c.kind;
+        matches!(
+            kind,
+            Kind::Integer | Kind::Decimal(_) | Kind::Single | Kind::Double
+        )
+    };
+    if of.base_type == target.base_type || is_number(of) && is_number(target) {
+        return target.equality.clone();
+    }
+    Equality {
+        schema: "pg_catalog".into(),
+        operator: "=".into(),
+        collation: None,
+        as_type: Some("text".into()),
+    }
+}
+
 /// Numbers of staging columns for fields; a table's own are below.
 const FIRST_FIELD: i16 = 10_000;
 
@@ -114,7 +136,7 @@ impl Lookups {
                     parent_columns: vec![lookup.target.name.clone()],
                     deferrable: true,
                     match_full: false,
-                    equality: vec![lookup.target.equality.clone()],
+                    equality: vec![comparison(&table.columns[of], &lookup.target)],
                     keeps: false,
                     outlives_parent: true,
                     follows: false,

@@ -59,8 +59,11 @@ pub(super) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
     // What a load brings was looked up, and is asked again by its key.
     let put_back = tables.iter().filter(|t| t.target.lookups.is_empty());
     for staged in put_back.filter(|t| t.rows.insert + t.rows.update > 0) {
-        for key in &staged.target.lookups.loose {
+        let loose = &staged.target.lookups.loose;
+        if !loose.is_empty() {
             staged.beside().near().bring(session).await?;
+        }
+        for key in loose {
             key.near_parents(&staged.put_back()).bring(session).await?;
             let (child, parent) = (&staged.target.name, &key.parent.name);
             let what =

@@ -4,8 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::pg::{Session, catalog, referred};
 use crate::plan::LedgerTable;
 use crate::sql::{Ident, Statement};
-use crate::table::lookup::Lookup;
-use crate::table::schema::{Equality, ForeignKey};
+use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
 
 /// Tells `targets` which references to them no foreign key holds: those of `targets` themselves, and, to those of
@@ -52,22 +51,9 @@ async fn loose(session: &Session, loaded: &LedgerTable) -> Result<Vec<ForeignKey
         Err(e) if e.kind() == ErrorKind::Config => return Ok(Vec::new()),
         table => table?,
     };
-    let mut lookups = referred::lookups(session, &loaded.config, &table).await;
-    let mut keys = std::mem::take(&mut lookups.loose);
-    for key in &mut keys {
-        let is_of = |lookup: &&Lookup| key.columns.contains(&table.columns[lookup.of].name);
-        let lookup = lookups.answers().find(is_of);
-        if lookup.is_some_and(|l| table.columns[l.of].base_type != l.target.base_type) {
-            // What has another type since may still print the same.
-            key.equality = vec![Equality {
-                schema: "pg_catalog".into(),
-                operator: "=".into(),
-                collation: None,
-                as_type: Some("text".into()),
-            }];
-        }
-    }
-    Ok(keys)
+    Ok(referred::lookups(session, &loaded.config, &table)
+        .await
+        .loose)
 }
 
 /// The tables that loads brought which look up references, each as it was last loaded.
