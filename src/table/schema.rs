@@ -273,6 +273,20 @@ pub struct Table {
 }
 
 impl Table {
+    /// Whether all its rows are rows of the table with this object id.
+    pub fn is_in(&self, oid: u32) -> bool {
+        self.above.contains(&oid)
+    }
+
+    /// The condition that row `alias` of the table with this object id is one of this table; `None` where each is.
+    pub fn is_of(&self, whole: u32, alias: &str) -> Option<String> {
+        let partitions = format!(
+            "SELECT p.relid FROM pg_catalog.pg_partition_tree({}) p",
+            self.oid
+        );
+        (self.oid != whole).then(|| format!("{alias}.tableoid IN ({partitions})"))
+    }
+
     /// The column of that name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.name == name)

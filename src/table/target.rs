@@ -103,10 +103,19 @@ impl Target {
         self.table.referrers.iter().chain(&self.referred)
     }
 
+    /// Those of its foreign keys by which it can refer to rows of `parent`.
+    pub fn keys_to<'k>(
+        &'k self,
+        parent: &Target,
+    ) -> impl Iterator<Item = &'k ForeignKey> + use<'k> {
+        let above = parent.table.above.clone();
+        let keys = self.foreign_keys();
+        keys.filter(move |key| above.contains(&key.parent_oid))
+    }
+
     /// Whether it refers to `parent`.
     pub fn refers_to(&self, parent: &Target) -> bool {
-        self.foreign_keys()
-            .any(|key| parent.table.above.contains(&key.parent_oid))
+        self.keys_to(parent).next().is_some()
     }
 
     /// What keeps others from bringing a second row with a natural key.

@@ -145,3 +145,86 @@ fn rows_of_one_table_that_refer_to_each_other_are_looked_at_too() {
     );
     assert!(news.iter().any(|l| l.starts_with("+ t k=c")), "{news:?}");
 }
+
+/// A row of a partition is a row of the whole, to which others refer.
+#[test]
+fn a_parent_or_child_may_be_in_a_partition_that_the_batch_names() {
+    let world = World::new(
+        "CREATE TABLE orders (region text, no int, note text, after int, PRIMARY KEY (region, no)) PARTITION BY LIST (region); \
+         CREATE TABLE orders_eu PARTITION OF orders FOR VALUES IN ('eu'); \
+         CREATE TABLE orders_us PARTITION OF orders FOR VALUES IN ('us'); \
+         CREATE TABLE orders_else PARTITION OF orders DEFAULT; \
+         ALTER TABLE orders_eu ADD FOREIGN KEY (region, after) REFERENCES orders; \
+         CREATE TABLE items (region text, no int, item int, PRIMARY KEY (region, no, item), \
+           FOREIGN KEY (region, no) REFERENCES orders) PARTITION BY LIST (region); \
+         CREATE TABLE items_eu PARTITION OF items FOR VALUES IN ('eu'); \
+         CREATE TABLE items_us PARTITION OF items FOR VALUES IN ('us'); \
+         INSERT INTO orders VALUES ('eu', 1, 'there', NULL), ('us', 1, 'there', NULL), ('at', 1, NULL, NULL); \
+         INSERT INTO items VALUES ('eu', 1, 1), ('us', 1, 1)",
+        "orders_eu: {natural_key: [no]}\norders_us: {natural_key: [region, no]}\nitems: {natural_key: [region, no, item]}\n\
+         items_eu: {natural_key: [no, item]}",
+    );
+    let state = || {
+        let mut state = world.state();
+        state.retain(|table, _| table.ends_with("orders") || table.ends_with("items"));
+        state
+    };
+    let start = state();
+    world.deliver(
+        "b",
+        "orders_eu.csv",
+        "region,no,note,after\neu,2,new,3\neu,3,new,1\n",
+    );
+    world.deliver(
+        "b",
+        "orders_us.csv",
+        "region,no,note\nus,2,new\nus,1,changed\n",
+    );
+    world.deliver(
+        "b",
+        "items.csv",
+        "region,no,item\neu,2,1\nus,2,1\neu,1,2\nus,3,1\n",
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines()
+            .iter()
+            .filter(|l| l.starts_with('!'))
+            .collect::<Vec<_>>(),
+        ["! items item=1 no=3 region=us: missing_parent block"]
+    );
+    world.deliver("b", "items.csv", "region,no,item\neu,2,1\nus,2,1\neu,1,2\n");
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    let loaded = state();
+    // What refers to a row that goes has to go, too, whichever table the batch names.
+    let delete = |name: &str, records: &str| {
+        let records = format!(r#"{{"op": "delete", "records": [{records}]}}"#);
+        world.deliver("d", name, records);
+    };
+    delete("orders_eu/1.json", r#"{"no": 2}"#);
+    delete("orders_us/1.json", r#"{"region": "us", "no": 1}"#);
+    let plan = world.plan_with("d", &["--max-deletes", "9"]);
+    assert_eq!(plan.count("violation"), 2, "{}", plan.text);
+    delete("items_eu/1.json", r#"{"no": 2, "item": 1}"#);
+    let plan = world.plan_with("d", &["--max-deletes", "9"]);
+    assert_eq!(
+        plan.lines()
+            .iter()
+            .filter(|l| l.starts_with('!'))
+            .collect::<Vec<_>>(),
+        ["! orders_us no=1 region=us: still_referred block"]
+    );
+    delete("orders_us/1.json", r#"{"region": "us", "no": 77}"#);
+    let plan = world.plan_with("d", &["--max-deletes", "9"]);
+    world.apply(&plan).ok();
+    assert_ne!(state(), loaded);
+    world
+        .loader(&["rollback", "--batch-id", "d", "--force"])
+        .ok();
+    assert_eq!(state(), loaded);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(state(), start);
+}

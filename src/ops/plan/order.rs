@@ -132,7 +132,7 @@ pub(super) async fn order(
 /// of the other.
 fn share_no_rows<'n>(tables: impl Iterator<Item = &'n Needs<'n>> + Clone) -> Result<()> {
     for (name, table, _) in tables.clone() {
-        let shares = |(other, t, _): &&Needs<'_>| other != name && t.above.contains(&table.oid);
+        let shares = |(other, t, _): &&Needs<'_>| other != name && t.is_in(table.oid);
         let Some((other, t, _)) = tables.clone().find(shares) else {
             continue;
         };

@@ -293,10 +293,8 @@ impl<'a> Scope<'a> {
                 let Some(child) = described(session, &loads, &key.child).await? else {
                     continue; // no load brought its rows: they stand in the way
                 };
-                let of_child = undos.iter().find(|u| u.target.table.name == key.child);
                 let ids = naming(&child);
-                let referring =
-                    undo.referring_later(session, key, &child, of_child, (&ids, undone));
+                let referring = undo.referring_later(session, key, &child, undos, (&ids, undone));
                 let referring = referring.await?.into_iter();
                 found.extend(referring.map(|d| (child.name.clone(), d)));
             }

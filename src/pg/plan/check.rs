@@ -29,7 +29,7 @@ use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Stamp, TableConfig};
-use crate::table::schema::{Check, Column, Identity, UniqueIndex};
+use crate::table::schema::{Check, Column, ForeignKey, Identity, UniqueIndex};
 use crate::table::target::Target;
 
 /// A table's rows as they would be, where anything has to be asked about them.
@@ -175,6 +175,22 @@ impl Asked {
     }
 }
 
+/// The tables of the plan in which a row may be to which `key` refers.
+fn parents_by<'o, 'a>(
+    key: &ForeignKey,
+    all: &'o [After<'a>],
+) -> impl Iterator<Item = &'o After<'a>> {
+    all.iter().filter(|p| p.target.table.is_in(key.parent_oid))
+}
+
+/// The tables of the plan in which a row may be that refers by `key`.
+fn children_by<'o, 'a>(
+    key: &ForeignKey,
+    all: &'o [After<'a>],
+) -> impl Iterator<Item = &'o After<'a>> {
+    all.iter().filter(|c| c.target.table.is_in(key.child_oid))
+}
+
 fn leaves_out(config: &TableConfig) -> bool {
     config.on_invalid == OnInvalid::Reject
         || config.on_duplicate == OnDuplicate::Reject
@@ -198,7 +214,7 @@ impl<'a> After<'a> {
         let table = &self.target.table;
         let refers = |other: &Stage<'_>| {
             let mut keys = other.target.foreign_keys();
-            keys.any(|k| k.parent == table.name)
+            keys.any(|k| table.is_in(k.parent_oid))
         };
         let mut columns = table.columns.iter();
         !table.checks.is_empty()

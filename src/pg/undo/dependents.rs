@@ -46,18 +46,14 @@ impl Undo<'_> {
         session: &Session,
         key: &ForeignKey,
         child: &Target,
-        of_child: Option<&Undo<'_>>,
+        all: &[Undo<'_>],
         loads: Loads<'_>,
     ) -> Result<Vec<Dependent>> {
         if !session.holds(&can_read_child(key)).await? {
             return Ok(Vec::new());
         }
         self.near_children(session, key).await?;
-        dependents(
-            session,
-            &self.find_referring_later(key, child, of_child, loads),
-        )
-        .await
+        dependents(session, &self.find_referring_later(key, child, all, loads)).await
     }
 
     pub(in crate::pg) fn find_changed_later(&self, loads: Loads<'_>) -> Statement {
@@ -92,7 +88,7 @@ impl Undo<'_> {
         &self,
         key: &ForeignKey,
         child: &Target,
-        of_child: Option<&Undo<'_>>,
+        all: &[Undo<'_>],
         loads: Loads<'_>,
     ) -> Statement {
         let mut values = Values::default();
@@ -115,7 +111,7 @@ impl Undo<'_> {
                FROM d JOIN {audit} a ON a.record_id = d.record_id WHERE {of}) \
              SELECT DISTINCT c.record_id, c.application::text FROM changes c WHERE c.id >= c.made",
             selected = list(selected),
-            referring = self.still_referring(key, of_child),
+            referring = self.still_referring(key, all),
             audit = self.audit_log(),
             of = self.remaining(&child.name, loads, &mut values),
         );

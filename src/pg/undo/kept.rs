@@ -67,9 +67,8 @@ impl Undo<'_> {
         let mut kept = 0;
         for key in self.kept_from() {
             if session.holds(&can_read_child(key)).await? {
-                let child = all.iter().find(|u| u.target.table.name == key.child);
                 self.near_children(session, key).await?;
-                kept += session.execute(&self.keep_for(key, child)).await?;
+                kept += session.execute(&self.keep_for(key, all)).await?;
             }
         }
         Ok(kept)
@@ -82,10 +81,10 @@ impl Undo<'_> {
         self.reading(sql, values)
     }
 
-    pub(in crate::pg) fn keep_for(&self, key: &ForeignKey, child: Option<&Undo<'_>>) -> Statement {
+    pub(in crate::pg) fn keep_for(&self, key: &ForeignKey, all: &[Undo<'_>]) -> Statement {
         let sql = format!(
             "WITH referred AS (SELECT DISTINCT s.record_id FROM {}), {}",
-            self.still_referring(key, child),
+            self.still_referring(key, all),
             self.move_to_kept(
                 " USING referred r",
                 "s.record_id = r.record_id",

@@ -9,7 +9,7 @@ use crate::pg::referred::{self, Referred};
 use crate::pg::{Session, catalog, ledger};
 use crate::plan::masking::Mask;
 use crate::plan::{LedgerTable, Referrer, ReferrerReport, Values as Key};
-use crate::sql::{Literal, Statement, any, list};
+use crate::sql::{Literal, Statement, all, any, list};
 use crate::table::row::keys_equal;
 use crate::table::schema::{ForeignKey, Table};
 
@@ -32,11 +32,10 @@ impl Undo<'_> {
         for key in self.kept_from() {
             // Without the right to read the referring table, the foreign key itself has to speak.
             if session.holds(&can_read_child(key)).await? {
-                let child = all.iter().find(|u| u.target.table.name == key.child);
                 self.near_children(session, key).await?;
-                let found = session.count(&self.count_referring(key, child)).await?;
+                let found = session.count(&self.count_referring(key, all)).await?;
                 if found > 0 {
-                    let named = self.named_referrers(session, key, child, mask).await?;
+                    let named = self.named_referrers(session, key, all, mask).await?;
                     report.more += found.saturating_sub(named.len() as u64);
                     report.rows.extend(named);
                 }
@@ -59,9 +58,10 @@ impl Undo<'_> {
         &self,
         session: &Session,
         key: &ForeignKey,
-        child: Option<&Undo<'_>>,
+        all: &[Undo<'_>],
         mask: &mut Mask,
     ) -> Result<Vec<Referrer>> {
+        let child = all.iter().find(|u| u.target.table.name == key.child);
         let (name, table, columns) = match child {
             Some(Undo { target, .. }) => {
                 let columns = target.config.natural_key.clone();
@@ -79,7 +79,7 @@ impl Undo<'_> {
             }
         };
         let only_marked = child.is_some_and(|c| c.target.mark().is_some());
-        let referring = self.referring(key, child, &named_by(&table, &columns));
+        let referring = self.referring(key, all, &named_by(&table, &columns));
         let mut rows = Vec::new();
         for mut found in session.rows(&referring).await? {
             let (own, parent, stays) = (found.take(0), found.take(1), found.is(2));
@@ -123,38 +123,35 @@ impl Undo<'_> {
     }
 
     /// The rows that refer to what would be deleted, each as JSON of `named` and with the key of the row to
-    /// which it refers; `child` is their table, where it is taken back too.
+    /// which it refers; `all` are the tables that are taken back.
     pub(in crate::pg) fn referring(
         &self,
         key: &ForeignKey,
-        child: Option<&Undo<'_>>,
+        all: &[Undo<'_>],
         named: &str,
     ) -> Statement {
         let sql = format!(
             "SELECT {named}, s.record_id, s.before IS NOT NULL FROM {} ORDER BY s.record_id COLLATE \"C\", {named} COLLATE \"C\" LIMIT {NAMED}",
-            self.still_referring(key, child)
+            self.still_referring(key, all)
         );
         Statement::new(doing(key), sql)
     }
 
     /// How many rows refer to what would be deleted.
-    pub(in crate::pg) fn count_referring(
-        &self,
-        key: &ForeignKey,
-        child: Option<&Undo<'_>>,
-    ) -> Statement {
+    pub(in crate::pg) fn count_referring(&self, key: &ForeignKey, all: &[Undo<'_>]) -> Statement {
         let sql = format!(
             "SELECT pg_catalog.count(*) FROM {}",
-            self.still_referring(key, child)
+            self.still_referring(key, all)
         );
         Statement::new(doing(key), sql)
     }
 
     /// For `FROM`: the rows `s` that would be deleted with the rows `c` that refer to them and stay.
-    pub(super) fn still_referring(&self, key: &ForeignKey, child: Option<&Undo<'_>>) -> String {
-        let spared = child.map_or_else(String::new, |child| {
-            format!(" AND NOT {}", child.lets_go(key))
-        });
+    pub(super) fn still_referring(&self, key: &ForeignKey, all: &[Undo<'_>]) -> String {
+        let children = all.iter().filter(|u| u.target.table.is_in(key.child_oid));
+        let spared: String = children
+            .map(|child| format!(" AND NOT {}", child.lets_go(key)))
+            .collect();
         format!(
             "{found} JOIN {child} c ON {refers} WHERE {lost}{spared}",
             lost = self.lost(key, "t"),
@@ -216,6 +213,9 @@ impl Undo<'_> {
             format!("s2.before IS NULL OR {other}")
         };
         let same = keys_equal(&self.target.key(), "s2", "c");
+        let same = all([same]
+            .into_iter()
+            .chain(self.target.table.is_of(key.child_oid, "c")));
         format!(
             "EXISTS (SELECT FROM {} s2 WHERE {same} AND ({lets_go}))",
             self.temporary()

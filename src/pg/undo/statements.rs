@@ -28,6 +28,7 @@ fn taking_back() {
     let [subjects, samples] = tables.as_slice() else {
         panic!("two tables");
     };
+    let all = std::slice::from_ref(samples);
     let both = [
         applications[0].clone(),
         "7f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned(),
@@ -79,19 +80,19 @@ fn taking_back() {
         subjects.compare_with(Found::Rows),
         subjects.now(&drifted),
         subjects.later(&drifted),
-        going.count_referring(refers, Some(samples)),
-        renamed.count_referring(refers, None),
-        going.referring(refers, Some(samples), &named),
-        going.referring(refers, None, &by_place),
+        going.count_referring(refers, all),
+        renamed.count_referring(refers, &[]),
+        going.referring(refers, all, &named),
+        going.referring(refers, &[], &by_place),
         twice.not_changed(&selected(&applications), &keys),
         twice.unselect(&selected(&applications)),
         samples.create_kept(),
         samples.keep(&["A".into()], &Skip::EditedSince),
-        going.keep_for(refers, Some(samples)),
+        going.keep_for(refers, all),
         samples.list_kept(),
         samples.covered(&["A".into()]),
         subjects.find_changed_later(loads),
-        going.find_referring_later(refers, &schema[1], Some(samples), loads),
+        going.find_referring_later(refers, &schema[1], all, loads),
     ];
     let (same, other) = (load(&schema[1], "samples"), load(&schema[1], "vials"));
     let later = samples.mark_later(&[&same, &other], &UndoneRows::default());

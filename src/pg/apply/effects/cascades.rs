@@ -7,7 +7,7 @@ use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{CHANGED, Fate};
 use crate::pg::apply::write::writes;
-use crate::sql::{Ident, Statement, any, list};
+use crate::sql::{Ident, Statement, all, any, list};
 use crate::table::row::keys_equal;
 use crate::table::schema::ForeignKey;
 
@@ -61,8 +61,7 @@ pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) ->
         for (key, action) in keys(staged, &counts).filter(|(key, _)| !is_allowed(key)) {
             let from = staged.changing(key, action);
             key.near_children(&from).bring(session).await?;
-            let child = tables.iter().find(|t| t.target.table.name == key.child);
-            let count = staged.count_followers(key, &from, child);
+            let count = staged.count_followers(key, &from, tables);
             let rows = session.count(&count).await?;
             if rows > 0 {
                 return Err(Error::blocked(format!(
@@ -100,16 +99,22 @@ impl Staged {
         )
     }
 
-    /// How many rows refer by `key` to rows `p` of `from`, and are not changed by the plan themselves, whose entries
-    /// for their table are `child`.
-    fn count_followers(&self, key: &ForeignKey, from: &str, child: Option<&Staged>) -> Statement {
-        let planned = child.map_or_else(String::new, |child| {
+    /// How many rows refer by `key` to rows `p` of `from`, and are not changed by the plan themselves, which has
+    /// these tables.
+    fn count_followers(&self, key: &ForeignKey, from: &str, tables: &[Staged]) -> Statement {
+        let children = tables
+            .iter()
+            .filter(|t| t.target.table.is_in(key.child_oid));
+        let planned = children.map(|child| {
+            let same = keys_equal(&child.target.key(), "s", "c");
+            let is_of = child.target.table.is_of(key.child_oid, "c");
             format!(
                 " AND NOT EXISTS (SELECT FROM {} s WHERE s._a IN ({CHANGED}) AND {})",
                 child.temporary(),
-                keys_equal(&child.target.key(), "s", "c")
+                all([same].into_iter().chain(is_of))
             )
         });
+        let planned: String = planned.collect();
         let columns = key.parent_columns.iter().map(|c| format!("p.{}", Ident(c)));
         let sql = format!(
             "SELECT pg_catalog.count(*) FROM {} c WHERE EXISTS (SELECT FROM (SELECT {} FROM {from}) p WHERE {}){planned}",

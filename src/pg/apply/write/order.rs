@@ -193,7 +193,10 @@ impl Staged {
 
     /// Finds the new rows of `parent` to which early ones of this table refer.
     pub(in crate::pg) fn needed_earlier(&self, parent: &Staged) -> Vec<Statement> {
-        let keys = self.keys_to(parent).filter(|key| !key.deferrable);
+        let keys = self
+            .target
+            .keys_to(&parent.target)
+            .filter(|key| !key.deferrable);
         let refers = keys.filter_map(|key| {
             let equal = key.pairs().map(|(name, parent_name, equality)| {
                 Some(equality.equal(
@@ -222,11 +225,6 @@ impl Staged {
         ))
     }
 
-    pub(super) fn keys_to<'k>(&'k self, parent: &Staged) -> impl Iterator<Item = &'k ForeignKey> {
-        let name = parent.target.table.name.clone();
-        self.target.foreign_keys().filter(move |k| k.parent == name)
-    }
-
     /// For each key of those that `counts`, the condition that staged row `s` of row `t` refers by it to a
     /// row of `parent` that goes (row `p`) or is new (staged row `ps`), where an update can.
     fn refers(
@@ -235,7 +233,10 @@ impl Staged {
         which: Parents,
         counts: impl Fn(&ForeignKey) -> bool,
     ) -> impl Iterator<Item = String> {
-        let keys = self.keys_to(parent).filter(move |key| counts(key));
+        let keys = self
+            .target
+            .keys_to(&parent.target)
+            .filter(move |key| counts(key));
         keys.filter_map(move |key| {
             let columns = key.columns.iter().map(|c| self.target.table.column(c));
             let columns: Vec<&Column> = columns.collect::<Option<_>>()?;

@@ -82,7 +82,7 @@ impl Staged {
         if table.triggers.is_empty() || table.kind.is_far() || self.rows.insert < 2 {
             return None;
         }
-        let pairs = self.keys_to(self).filter_map(|key| {
+        let pairs = self.target.keys_to(&self.target).filter_map(|key| {
             let equal = key.pairs().map(|(name, parent_name, equality)| {
                 Some(equality.equal(self.inserted("ps", parent_name)?, self.inserted("s", name)?))
             });

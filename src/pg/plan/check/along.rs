@@ -1,7 +1,7 @@
 //! Records that would refer to nothing because the record that would bring their parent is left out by name:
 //! they are left out with it.
 
-use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS};
+use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, parents_by};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Statement, all as every};
@@ -16,8 +16,7 @@ pub(super) async fn take_along(session: &Session, all: &[After<'_>]) -> Result<(
         let mut taken = 0;
         for after in all {
             for key in after.target.foreign_keys() {
-                let parents = all.iter().filter(|p| p.target.table.name == key.parent);
-                for parent in parents {
+                for parent in parents_by(key, all) {
                     if let Some(along) = after.along(key, parent, all) {
                         taken += session.execute(&along).await?;
                     }
@@ -79,7 +78,7 @@ impl After<'_> {
         );
         let refers = key.refers("p", "a");
         let (mut in_plan, mut moved) = (String::new(), String::new());
-        if let Some(p) = others.iter().find(|p| p.target.table.name == key.parent) {
+        for p in parents_by(key, others) {
             let rows = p.temporary();
             // What an update brings is there only when updates of this table have been written.
             let brings = if self.leaves && !key.deferrable {
@@ -87,11 +86,11 @@ impl After<'_> {
             } else {
                 String::new()
             };
-            in_plan = format!(
+            in_plan += &format!(
                 " AND NOT EXISTS (SELECT FROM {rows} p WHERE {refers} AND p.{COUNTS}{brings})"
             );
             if key.parent_columns.iter().any(|c| p.moves(c)) {
-                moved = format!(" AND NOT {}", p.leaves(key, "p"));
+                moved += &format!(" AND NOT {}", p.leaves(key, "p"));
             }
         }
         format!(

@@ -1,9 +1,9 @@
 //! Rows that are to be deleted and to which others would still refer.
 
-use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, TABLE, VALID};
+use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, TABLE, VALID, children_by};
 use crate::error::Result;
 use crate::pg::Session;
-use crate::sql::{Literal, Statement};
+use crate::sql::{Literal, Statement, all as every};
 use crate::table::schema::ForeignKey;
 
 /// At most so many of the rows that refer are named.
@@ -36,25 +36,22 @@ impl After<'_> {
         all: &[After<'_>],
         asked: Asked,
     ) -> Statement {
-        let child = all.iter().find(|c| c.target.table.name == key.child);
         let (going, refers) = (self.now(), key.refers("p", "c"));
         let goes = format!("a.{GOES} AND {}", asked.about("a"));
-        let mut stays = "true".to_owned();
+        let mut stays = Vec::new();
         let mut would_refer = String::new();
         let mut named = "NULL".to_owned();
-        if let Some(child) = child {
-            stays = format!(
-                "NOT {} AND NOT {}",
-                child.goes("c"),
-                child.changes(&key.columns, "c")
-            );
-            would_refer = format!(
+        for child in children_by(key, all) {
+            stays.push(format!("NOT {}", child.goes("c")));
+            stays.push(format!("NOT {}", child.changes(&key.columns, "c")));
+            would_refer += &format!(
                 " UNION SELECT a.{N}, {} FROM {going} JOIN {} c ON {refers} WHERE {goes} AND c.{CHANGED} AND c.{COUNTS}",
                 child.named_as("c"),
                 child.temporary(),
             );
             named = child.named_as("c");
         }
+        let stays = every(stays);
         let (name, fk) = (&key.child.name, &key.name);
         let end = if key.outlives_parent {
             format!("; have these deleted too, or make them refer to others first ({fk})")

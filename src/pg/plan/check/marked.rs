@@ -1,7 +1,7 @@
 //! Rows that would refer to rows which are marked as deleted: nothing forbids that, and a reviewer
 //! should know.
 
-use super::{After, CHANGED, COUNTS, NEW, REFERS};
+use super::{After, CHANGED, COUNTS, NEW, REFERS, parents_by};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Qualified, Statement};
@@ -55,13 +55,13 @@ impl After<'_> {
         (column, mark): (&str, Mark),
     ) -> Statement {
         let refers = key.refers("p", "a");
-        let parent = others.iter().find(|p| p.target.table.name == key.parent);
-        let in_plan = parent.map_or_else(String::new, |p| {
+        let in_plan = parents_by(key, others).map(|p| {
             format!(
                 " AND NOT EXISTS (SELECT FROM {} p WHERE {refers} AND p.{CHANGED} AND p.{COUNTS})",
                 p.temporary()
             )
         });
+        let in_plan: String = in_plan.collect();
         self.checking(format!(
             "SELECT pg_catalog.count(*) FROM {after} a WHERE a.{CHANGED} AND a.{COUNTS} AND (a.{NEW} OR a.{REFERS}) \
              AND EXISTS (SELECT FROM {table} p WHERE {refers} AND {marked}){in_plan}",

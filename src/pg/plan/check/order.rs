@@ -16,7 +16,7 @@ pub(super) async fn find(session: &Session, all: &mut [After<'_>]) -> Result<()>
             let before = phase == Phase::Update;
             let parents = all.iter().filter(|p| p.deletes());
             for parent in parents.filter(|p| (p.target.place < after.target.place) == before) {
-                for key in after.keys_to(parent) {
+                for key in after.target.keys_to(parent.target) {
                     let found = session.execute(&after.leaving(key, parent, phase)).await? > 0;
                     leaves[i] |= found;
                     descends[i] |= found && before;
@@ -36,7 +36,7 @@ pub(super) async fn find(session: &Session, all: &mut [After<'_>]) -> Result<()>
     for (after, descends) in asked.filter(|(after, _)| !after.unique.is_empty()) {
         let is_later = |p: &&After<'_>| p.target.place >= after.target.place || descends;
         for parent in all.iter().filter(is_later) {
-            for key in after.keys_to(parent) {
+            for key in after.target.keys_to(parent.target) {
                 session.run(&after.last(key, parent)).await?;
             }
         }
@@ -51,7 +51,11 @@ async fn find_early(session: &Session, all: &[After<'_>], of: &str) -> Result<u6
     let mut found = 0;
     for after in all {
         for parent in all {
-            for key in after.keys_to(parent).filter(|key| !key.deferrable) {
+            for key in after
+                .target
+                .keys_to(parent.target)
+                .filter(|key| !key.deferrable)
+            {
                 found += session
                     .execute(&after.needed_early(key, parent, of))
                     .await?;
@@ -65,11 +69,6 @@ impl After<'_> {
     /// Whether rows of the table go, and are not only marked.
     fn deletes(&self) -> bool {
         self.stage.deletes && self.target.mark().is_none()
-    }
-
-    fn keys_to<'k>(&'k self, parent: &After<'_>) -> impl Iterator<Item = &'k ForeignKey> + use<'k> {
-        let name = parent.target.table.name.clone();
-        self.target.foreign_keys().filter(move |k| k.parent == name)
     }
 
     /// Marks the updates that cease to refer to a row of `parent` that goes.

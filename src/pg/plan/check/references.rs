@@ -1,6 +1,6 @@
 //! Rows that would refer to nothing.
 
-use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE};
+use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE, children_by, parents_by};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Literal, Statement, all, list};
@@ -24,9 +24,10 @@ impl After<'_> {
         }
         for key in self.target.foreign_keys() {
             found += session.execute(&self.orphans(key, all, asked)).await?;
-            let parent = all.iter().find(|p| p.target.table.name == key.parent);
-            if let Some(strayed) = parent.and_then(|p| self.strayed(key, p, asked)) {
-                found += session.execute(&strayed).await?;
+            for parent in parents_by(key, all) {
+                if let Some(strayed) = self.strayed(key, parent, asked) {
+                    found += session.execute(&strayed).await?;
+                }
             }
             if key.match_full && key.columns.len() > 1 && asked == Asked::First {
                 found += session.execute(&self.half_given(key)).await?;
@@ -314,12 +315,10 @@ impl After<'_> {
     ) -> Statement {
         // A key that is checked after each statement cannot be followed by another table's statement.
         let together = key.keeps && (key.deferrable || key.child == self.target.table.name);
-        let child = others
-            .iter()
-            .find(|c| together && c.target.table.name == key.child);
-        let also_moved = child.map_or_else(String::new, |child| {
-            format!(" AND NOT {}", child.changes(&key.columns, "c"))
-        });
+        let children = children_by(key, others).filter(|_| together);
+        let also_moved =
+            children.map(|child| format!(" AND NOT {}", child.changes(&key.columns, "c")));
+        let also_moved: String = also_moved.collect();
         let (child_name, name) = (&key.child.name, &key.name);
         let message = if key.keeps {
             format!(
