@@ -1312,3 +1312,47 @@ fn what_refers_may_have_got_another_type() {
         );
     }
 }
+
+#[test]
+fn to_a_row_that_has_no_value_there_nothing_refers() {
+    let world = World::in_folder(
+        "CREATE TABLE c (no text PRIMARY KEY, code text UNIQUE, badge text UNIQUE DEFAULT 'badge ' || gen_random_uuid()); \
+         INSERT INTO c VALUES ('old', NULL, NULL), ('has', 'H', 'B'); \
+         CREATE TABLE o (no text PRIMARY KEY, code text REFERENCES c (code), badge text REFERENCES c (badge)); \
+         CREATE TABLE p (no text PRIMARY KEY, code text REFERENCES o (no))",
+        "c: {natural_key: [no]}\n\
+         o: {natural_key: [no], on_invalid: reject, references: {code: {table: c, by: {no: c}}, badge: {table: c, by: {no: d}}}}",
+    );
+    world.deliver(
+        "b",
+        "c.json",
+        r#"[{"no": "new"}, {"no": "given", "code": "G"}]"#,
+    );
+    world.deliver(
+        "b",
+        "o.csv",
+        "no,c,d\n1,old,\n2,has,has\n3,new,\n4,given,new\n5,,given\n6,none,\n7,,old\n",
+    );
+    let plan = world.plan("b");
+    let lines = plan.lines().into_iter();
+    let violations: Vec<String> = lines.filter(|l| l.starts_with('!')).collect();
+    assert_eq!(
+        violations,
+        [
+            "! o no=1: missing_parent code reject",
+            "! o no=3: missing_parent code reject",
+            "! o no=6: missing_parent code reject",
+            "! o no=7: missing_parent badge reject",
+        ]
+    );
+    let text = world.show(&plan, &["--action", "violation"]);
+    assert!(
+        text.contains("no row of c with a value in code has no = …"),
+        "{text}"
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT o.no, c.no, d.no FROM o LEFT JOIN c USING (code) LEFT JOIN c d ON d.badge = o.badge ORDER BY 1"),
+        ["2|has|has", "4|given|new", "5|∅|given"]
+    );
+}

@@ -164,7 +164,8 @@ fn rules() {
 
 #[test]
 fn looking_up() {
-    let schema = looked_up();
+    let mut schema = looked_up();
+    schema[0].table.columns[0].default = Some("gen_random_uuid()".into());
     let mut stages = staged(&schema);
     stages[0].duplicates = true;
     let [subjects, samples] = stages.as_slice() else {

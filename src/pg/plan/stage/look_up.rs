@@ -339,10 +339,15 @@ impl Stage<'_> {
 
     /// Gives staged records of rows that are not there a value in place of the number that the database
     /// will give them; records with one key get one. `given` are what records give by themselves for references to
-    /// it, each a least one as SQL: no stand-in is one of these.
+    /// it, each a least one as SQL: no stand-in is one of these. `None` where the database gives none, or a record of
+    /// another table does.
     pub(in crate::pg) fn number(&self, column: usize, given: &[String]) -> Option<Statement> {
         let table = &self.target.table;
         let number = &table.columns[column];
+        number.by_database()?;
+        if self.target.lookups.of_column(column).is_some() {
+            return None;
+        }
         let (stage, cell, name) = (self.temporary(), number.staged(), Ident(&number.name));
         let (mut from, mut first) = (self.beside().each(), "s._n");
         if self.duplicates {

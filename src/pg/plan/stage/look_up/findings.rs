@@ -82,8 +82,13 @@ impl Stage<'_> {
     /// deleted is not there either, then.
     pub(in crate::pg) fn find_none(&self, lookup: &Lookup) -> Statement {
         let lookups = &self.target.lookups;
+        // To a row without it, nothing can refer.
+        let referred = match &lookup.target {
+            target if target.not_null => String::new(),
+            target => format!(" with a value in {}", target.name),
+        };
         let what = format!(
-            "no row of {} has {} = ",
+            "no row of {}{referred} has {} = ",
             lookup.table,
             lookups.columns(lookup)
         );
