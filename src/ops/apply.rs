@@ -354,6 +354,7 @@ async fn look(
     let drift = drift::drift(&session, plan, &tables).await?;
     if drift.is_none() {
         apply::not_reloaded(&session, &request.loader_schema, &tables, &taken_back).await?;
+        apply::check_referred(&session, file, &request.loader_schema, &mut tables).await?;
     }
     snapshot.end().await?;
     Ok(match (drift, before) {

@@ -37,6 +37,7 @@ use staged::Staged;
 use write::Context;
 
 pub use everywhere::{is_seen_everywhere, unseen};
+pub use left_behind::check_referred;
 pub use locked::{Committed, Prepared};
 pub use preconditions::{
     RolledBack, applied_before, check_target, is_target, not_in_part, still_in_effect,

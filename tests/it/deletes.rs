@@ -881,3 +881,55 @@ fn rows_that_no_record_can_name_stay_and_are_counted() {
     world.apply(&plan).ok();
     assert_eq!(world.value("SELECT count(*)::text FROM nk"), "3");
 }
+
+#[test]
+fn check_says_that_a_row_has_come_which_refers_to_one_that_goes() {
+    for (key, loose) in [
+        ("REFERENCES parents", false),
+        ("REFERENCES parents ON DELETE CASCADE", false),
+        ("", true),
+    ] {
+        let references = match loose {
+            true => ", references: {parent: {table: parents, by: {name: p}}}",
+            false => "",
+        };
+        let world = World::in_folder(
+            &format!(
+                "CREATE TABLE parents (id int PRIMARY KEY, name text UNIQUE); CREATE TABLE children (id int PRIMARY KEY, parent int {key}); \
+                 INSERT INTO parents VALUES (1, 'one'), (2, 'two'); INSERT INTO children VALUES (10, 1)"
+            ),
+            &format!("parents: {{natural_key: [id]}}\nchildren: {{natural_key: [id]{references}}}"),
+        );
+        if loose {
+            world.deliver("a", "children/1.json", r#"{"id": 11, "p": "one"}"#);
+            world.apply(&world.plan("a")).ok();
+        }
+        let rows = if loose {
+            r#"[{"id": 10}, {"id": 11}]"#
+        } else {
+            r#"[{"id": 10}]"#
+        };
+        world.deliver(
+            "b",
+            "parents/1.json",
+            r#"{"op": "delete", "data": {"id": 1}}"#,
+        );
+        world.deliver(
+            "b",
+            "children/1.json",
+            format!(r#"{{"op": "delete", "records": {rows}}}"#),
+        );
+        let plan = allowed(&world);
+        world.check(&plan).ok();
+        world.sql("INSERT INTO children VALUES (12, 2)");
+        world.check(&plan).ok();
+        world.sql("INSERT INTO children VALUES (13, 1)");
+        let found = world.check(&plan);
+        assert_eq!(found.code, Some(3), "{key} {}", found.stderr);
+        let says = "parents: 1 row of children refers to rows that this plan deletes";
+        assert!(found.stderr.contains(says), "{}", found.stderr);
+        assert_ne!(world.apply(&plan).code, Some(0));
+        world.sql("DELETE FROM children WHERE id = 13");
+        world.apply(&plan).ok();
+    }
+}

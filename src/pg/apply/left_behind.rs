@@ -4,13 +4,14 @@
 use super::staged::Staged;
 use super::staged::fate::{Fate, STORED};
 use crate::error::{Error, ErrorKind, Result};
+use crate::pg::privileges::may_read;
 use crate::pg::{Session, ledger, referred};
 use crate::plan::Kind;
 use crate::planfile::PlanFile;
 use crate::sql::{Ident, Literal, Statement, all, list};
 use crate::table::row::{keys_equal, record_id};
 use crate::table::schema::ForeignKey;
-use crate::table::target::Target;
+use crate::table::target::{Target, allowed};
 
 /// SQLSTATE of what a foreign key refuses.
 const FOREIGN_KEY_VIOLATION: &str = "23503";
@@ -74,6 +75,50 @@ pub(super) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
     Ok(())
 }
 
+/// That no row refers to one that would be deleted, as far as the role may see: the question that apply leaves to the
+/// foreign keys, for those who only look.
+///
+/// # Errors
+/// [`Drift`](ErrorKind::Drift) naming the foreign key.
+pub async fn check_referred(
+    session: &Session,
+    plan: &PlanFile,
+    schema: &str,
+    tables: &mut [Staged],
+) -> Result<()> {
+    find(session, plan, schema, tables).await?;
+    let tables = &*tables;
+    let allowed = allowed(tables.iter().map(|t| &t.target.config));
+    let is_allowed = |key: &ForeignKey| allowed.iter().any(|name| key.child.is_meant_by(name));
+    for staged in tables.iter().filter(|t| t.rows.delete > t.rows.mark) {
+        for key in staged.target.referrers().filter(|key| !is_allowed(key)) {
+            let may_read = may_read(format!("looking at {}", key.child), [&key.child]);
+            if !session.holds(&may_read).await? {
+                continue;
+            }
+            staged.beside().near().bring(session).await?;
+            let from = staged.going();
+            key.near_children(&from).bring(session).await?;
+            let count = staged.count_followers(key, &from, tables);
+            let rows = session.count(&count).await?;
+            if rows > 0 {
+                let what = format!(
+                    "{}: {rows} row{} of {} refer{} to rows that this plan deletes, since it was made ({}); make a new plan and \
+                     have it reviewed",
+                    staged.target.name,
+                    if rows == 1 { "" } else { "s" },
+                    key.child.name,
+                    if rows == 1 { "s" } else { "" },
+                    key.name,
+                );
+                let what = crate::text::escape(&what);
+                return Err(Error::new(ErrorKind::Drift, what));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// That a question for some rows of a table finds none.
 async fn none(
     session: &Session,
@@ -97,6 +142,17 @@ async fn none(
 }
 
 impl Staged {
+    /// For `FROM`, with its condition: the rows `p` that are to be deleted.
+    fn going(&self) -> String {
+        format!(
+            "{} s JOIN {} p ON {} WHERE s._a = {} AND NOT s._soft",
+            self.temporary(),
+            self.target.table.rows,
+            keys_equal(&self.target.key(), "s", "p"),
+            Fate::Delete,
+        )
+    }
+
     /// For `FROM`: what the deleted rows were referred to by.
     fn gone(&self, key: &ForeignKey) -> String {
         let columns = key.parent_columns.iter();

@@ -101,7 +101,12 @@ impl Staged {
 
     /// How many rows refer by `key` to rows `p` of `from`, and are not changed by the plan themselves, which has
     /// these tables.
-    fn count_followers(&self, key: &ForeignKey, from: &str, tables: &[Staged]) -> Statement {
+    pub(in crate::pg) fn count_followers(
+        &self,
+        key: &ForeignKey,
+        from: &str,
+        tables: &[Staged],
+    ) -> Statement {
         let children = tables
             .iter()
             .filter(|t| t.target.table.is_in(key.child_oid));
@@ -124,7 +129,7 @@ impl Staged {
         );
         Statement::new(
             format!(
-                "looking for rows of {} that would change with what they refer to",
+                "looking for rows of {} that refer to what would change",
                 key.child
             ),
             sql,
