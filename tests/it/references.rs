@@ -1356,3 +1356,28 @@ fn to_a_row_that_has_no_value_there_nothing_refers() {
         ["2|has|has", "4|given|new", "5|∅|given"]
     );
 }
+
+#[test]
+fn a_key_that_cannot_be_read_is_answered_with_what_it_consists_of() {
+    let world = shop();
+    first_delivery(&world);
+    world.apply(&world.plan("b1")).ok();
+    let undo = |key: &str| {
+        let of = [
+            "--batch-id",
+            "b1",
+            "--table",
+            "items",
+            "--key",
+            key,
+            "--force",
+        ];
+        world.loader(&[&["rollback"][..], &of].concat())
+    };
+    let refused = undo(r#"["O-1", 1]"#).exits(1);
+    let says =
+        "not a whole number; order_id is the id of a row of orders, as `loader audit` shows it";
+    assert!(refused.stderr.contains(says), "{}", refused.stderr);
+    let order = &world.rows("SELECT id FROM orders WHERE order_no = 'O-1'")[0];
+    undo(&format!(r#"["{order}", 1]"#)).ok();
+}

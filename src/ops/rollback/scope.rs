@@ -214,7 +214,8 @@ impl<'a> Scope<'a> {
         let asked = self.tables.is_empty() || self.tables.contains(&target.name);
         let keys = self.keys.iter().map(|key| {
             let wrong = |what: String| {
-                Error::config(format!("--key of table {}: {what}", escape(&target.name)))
+                let (name, numbers) = (escape(&target.name), numbers_in_key(target));
+                Error::config(format!("--key of table {name}: {what}{}", escape(&numbers)))
             };
             let texts = key.read(target).map_err(wrong)?.into_iter();
             texts
@@ -301,6 +302,21 @@ impl<'a> Scope<'a> {
         }
         Ok(found)
     }
+}
+
+/// What to give in a key that names rows of other tables, which reviewers see by their own keys.
+fn numbers_in_key(target: &Target) -> String {
+    let key = target.config.natural_key.iter();
+    let lookups = target.lookups.answers();
+    let named = lookups.map(|l| (&target.table.columns[l.of].name, l));
+    let named: Vec<_> = named
+        .filter(|(c, _)| key.clone().any(|k| k == *c))
+        .collect();
+    let meant = named.into_iter().map(|(column, lookup)| {
+        let (target, table) = (&lookup.target.name, &lookup.table);
+        format!("; {column} is the {target} of a row of {table}, as `loader audit` shows it")
+    });
+    meant.collect()
 }
 
 fn changed(application: &Application, table: &str) -> bool {
