@@ -22,7 +22,7 @@ pub(super) fn dependencies(tables: &[Needs<'_>]) -> Vec<Dependency> {
     for (name, table, config) in tables {
         for key in &table.foreign_keys {
             let parent = tables.iter();
-            let parent = parent.filter(|(_, t, _)| t.is_in(key.parent_oid));
+            let parent = parent.filter(|(_, t, _)| t.shares_rows(key.parent_oid));
             dependencies.extend(parent.map(|(parent, ..)| Dependency {
                 parent: (*parent).to_owned(),
                 child: (*name).to_owned(),

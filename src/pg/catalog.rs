@@ -32,7 +32,10 @@ const CHECKS: &str = concat!(
     include_str!("catalog/held.sql"),
     include_str!("catalog/checks.sql")
 );
-const FOREIGN_KEYS: &str = include_str!("catalog/foreign_keys.sql");
+const FOREIGN_KEYS: &str = concat!(
+    include_str!("catalog/held.sql"),
+    include_str!("catalog/foreign_keys.sql")
+);
 const TRIGGERS: &str = include_str!("catalog/triggers.sql");
 const DESCRIPTION: &str = include_str!("catalog/description.sql");
 /// What is asked of each table.
@@ -264,7 +267,7 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
     let (mut foreign_keys, mut referrers) = (Vec::new(), Vec::new());
     for row in keys {
         let key = decode::foreign_key(row, &far);
-        if key.parent == qualified {
+        if row.get(17) {
             referrers.push(key.clone());
         }
         if row.get(9) {
@@ -298,6 +301,7 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
     Ok(Some(Table {
         oid,
         above: found.get(5),
+        below: found.get(8),
         kin: found
             .get::<_, Vec<String>>(6)
             .into_iter()

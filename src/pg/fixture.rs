@@ -25,6 +25,8 @@ pub(super) fn schema() -> [Target; 2] {
         parent_oid: 101,
         parent_rows: qualified("subjects"),
         parent_columns: vec!["gsid".into()],
+        only: None,
+        parts: Vec::new(),
         deferrable: false,
         match_full: false,
         equality: vec![equality(None)],
@@ -173,6 +175,7 @@ fn table(oid: u32, name: &str) -> Table {
     Table {
         oid,
         above: vec![oid],
+        below: vec![oid],
         kin: Vec::new(),
         name: qualified(name),
         kind: Default::default(),

@@ -134,6 +134,8 @@ impl Lookups {
                     parent_oid: lookup.oid,
                     parent_rows: lookup.rows.clone(),
                     parent_columns: vec![lookup.target.name.clone()],
+                    only: None,
+                    parts: Vec::new(),
                     deferrable: true,
                     match_full: false,
                     equality: vec![comparison(&table.columns[of], &lookup.target)],
@@ -314,7 +316,7 @@ fn foreign_key<'t>(
     column: &str,
     parent: &Table,
 ) -> Result<Option<(&'t ForeignKey, usize)>, Wrong> {
-    let keys = child.foreign_keys.iter();
+    let keys = child.foreign_keys.iter().filter(|k| k.only.is_none());
     let keys = keys.filter_map(|k| Some((k, k.columns.iter().position(|c| c == column)?)));
     let keys: Vec<_> = keys.collect();
     let to_parent = keys.iter().filter(|(key, _)| key.parent == parent.name);

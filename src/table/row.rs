@@ -184,12 +184,15 @@ pub fn record_id(texts: impl IntoIterator<Item = String>) -> String {
 impl ForeignKey {
     /// The condition that the row `child` refers to the row `parent`.
     pub fn refers(&self, parent: &str, child: &str) -> String {
-        all(self.pairs().map(|(of_child, of_parent, equality)| {
+        let equal = self.pairs().map(|(of_child, of_parent, equality)| {
             equality.equal(
                 format_args!("{parent}.{}", Ident(of_parent)),
                 format_args!("{child}.{}", Ident(of_child)),
             )
-        }))
+        });
+        let is_part = format!("{parent}.tableoid IN ({})", list(&self.parts));
+        let is_part = Some(is_part).filter(|_| !self.parts.is_empty());
+        all(equal.chain(is_part))
     }
 
     /// Its columns, those they refer to, and how these are equal.

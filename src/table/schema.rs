@@ -1,7 +1,7 @@
 //! What the database says about a table: columns, keys, references, and a fingerprint of all of it.
 
 use super::kind::TableKind;
-use crate::sql::Qualified;
+use crate::sql::{Qualified, list};
 use crate::types::Kind;
 
 /// How a column may be written.
@@ -194,6 +194,11 @@ pub struct ForeignKey {
     pub parent_rows: Qualified,
     /// The columns referred to, in key order.
     pub parent_columns: Vec<String>,
+    /// Of a table of which only a partition has it: the condition on a row's columns that it is one of that.
+    pub only: Option<String>,
+    /// The object ids of the tables in which the rows are that can be referred to, where it was read for a table of which
+    /// these are only a part; none elsewhere.
+    pub parts: Vec<u32>,
     /// Whether it may be checked at the end of the transaction.
     pub deferrable: bool,
     /// Whether a row refers only if all columns are given (`MATCH FULL`).
@@ -240,6 +245,8 @@ pub struct Table {
     pub oid: u32,
     /// The object ids of the tables whose rows its rows are: its own, and those of which it is a partition.
     pub above: Vec<u32>,
+    /// The object ids of the tables whose rows are its rows: its own, its partitions, and those that inherit from it.
+    pub below: Vec<u32>,
     /// Other tables in which rows of it may be seen: its partitions, those of which it is one, those that inherit from
     /// it, and those from which it does.
     pub kin: Vec<Qualified>,
@@ -278,13 +285,15 @@ impl Table {
         self.above.contains(&oid)
     }
 
+    /// Whether rows of it may be rows of the table with this object id.
+    pub fn shares_rows(&self, oid: u32) -> bool {
+        self.is_in(oid) || self.below.contains(&oid)
+    }
+
     /// The condition that row `alias` of the table with this object id is one of this table; `None` where each is.
-    pub fn is_of(&self, whole: u32, alias: &str) -> Option<String> {
-        let partitions = format!(
-            "SELECT p.relid FROM pg_catalog.pg_partition_tree({}) p",
-            self.oid
-        );
-        (self.oid != whole).then(|| format!("{alias}.tableoid IN ({partitions})"))
+    pub fn is_of(&self, other: u32, alias: &str) -> Option<String> {
+        let has_all = self.below.contains(&other);
+        (!has_all).then(|| format!("{alias}.tableoid IN ({})", list(&self.below)))
     }
 
     /// The column of that name.

@@ -108,9 +108,10 @@ impl Target {
         &'k self,
         parent: &Target,
     ) -> impl Iterator<Item = &'k ForeignKey> + use<'k> {
-        let above = parent.table.above.clone();
+        let Table { above, below, .. } = &parent.table;
+        let shared = [&above[..], below].concat();
         let keys = self.foreign_keys();
-        keys.filter(move |key| above.contains(&key.parent_oid))
+        keys.filter(move |key| shared.contains(&key.parent_oid))
     }
 
     /// Whether it refers to `parent`.

@@ -1,6 +1,6 @@
 //! Triggers, rules and foreign-key actions: what was planned is what is stored, and nothing else.
 
-use crate::support::World;
+use crate::support::{Plan, World};
 
 const TABLES: &str = "
 CREATE TABLE t (id int PRIMARY KEY, v text, n int DEFAULT 0);
@@ -865,4 +865,132 @@ fn triggers_find_the_new_rows_to_which_new_rows_refer() {
         world.rows("SELECT path FROM c WHERE code IN ('3', '4') ORDER BY 1"),
         ["4", "4.3"]
     );
+}
+
+/// What may suffer beside the plan is not counted: rows that came since must be asked for.
+#[test]
+fn a_row_that_came_since_is_not_lost_by_a_foreign_key() {
+    for (action, record, key) in [
+        (
+            "ON DELETE CASCADE",
+            r#"{"op": "delete", "data": {"k": 1}}"#,
+            "n",
+        ),
+        (
+            "ON DELETE SET NULL",
+            r#"{"op": "delete", "data": {"k": 1}}"#,
+            "n",
+        ),
+        (
+            "ON DELETE SET DEFAULT",
+            r#"{"op": "delete", "data": {"k": 1}}"#,
+            "k",
+        ),
+        ("ON UPDATE SET NULL", r#"{"k": 1, "n": 11}"#, "n"),
+        ("ON UPDATE SET DEFAULT", r#"{"k": 1, "n": 11}"#, "n"),
+    ] {
+        for parts in [
+            "CREATE TABLE p (k int PRIMARY KEY, n int UNIQUE)",
+            "CREATE TABLE p (k int, n int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); \
+             CREATE TABLE p2 PARTITION OF p DEFAULT; ALTER TABLE p1 ADD PRIMARY KEY (k), ADD UNIQUE (n)",
+            "CREATE TABLE p (k int, n int); CREATE TABLE p1 (PRIMARY KEY (k), UNIQUE (n)) INHERITS (p)",
+        ] {
+            let parent = if parts.contains("p1") { "p1" } else { "p" };
+            if parts.contains("INHERITS") && record.contains("delete") {
+                continue; // such deletes are refused
+            }
+            let world = World::in_folder(
+                &format!(
+                    "{parts}; INSERT INTO {parent} VALUES (1, 10); \
+                     CREATE TABLE c (x text PRIMARY KEY, n int REFERENCES {parent} ({key}) {action})"
+                ),
+                "p: {natural_key: [k], allow_side_effects: [c], limits: {delete: 9}}",
+            );
+            world.deliver("b", "p/1.json", record);
+            let plan = world.plan("b");
+            assert_eq!(plan.count("violation"), 0, "{}", plan.text);
+            world.sql(&format!("INSERT INTO c SELECT 'mine', {key} FROM p"));
+            let before = world.rows("SELECT * FROM c");
+            let refused = world.apply(&plan).exits(3);
+            assert!(
+                refused.stderr.contains("no rollback could give back"),
+                "{}",
+                refused.stderr
+            );
+            assert_eq!(world.rows("SELECT * FROM c"), before, "{action} {parts}");
+            // When it is there already, the plan says so.
+            let plan = world.plan("b");
+            assert_eq!(plan.count("violation"), 1, "{}", plan.text);
+            world.sql("DELETE FROM c");
+            world.apply(&world.plan("b")).ok();
+        }
+    }
+}
+
+#[test]
+fn keys_that_only_a_partition_has_or_is_meant_by_are_seen() {
+    let world = World::in_folder(
+        "CREATE TABLE z (i int PRIMARY KEY); INSERT INTO z VALUES (1); \
+         CREATE TABLE p (k int, r int, n int, PRIMARY KEY (k, r)) PARTITION BY LIST (r); \
+         CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2); \
+         ALTER TABLE p1 ADD FOREIGN KEY (n) REFERENCES z; \
+         INSERT INTO p VALUES (1, 1, 1), (1, 2, 7); \
+         CREATE TABLE c (x text PRIMARY KEY, k int, r int, FOREIGN KEY (k, r) REFERENCES p1); INSERT INTO c VALUES ('a', 1, 1)",
+        "p: {natural_key: [k, r], limits: {delete: 9}, conflict_resolution: replace}\nz: {natural_key: [i], limits: {delete: 9}}\n\
+         c: {natural_key: [x], limits: {delete: 9}}",
+    );
+    let start =
+        ["p", "z", "c"].map(|t| world.rows(&format!("SELECT x::text FROM {t} x ORDER BY 1")));
+    // Rows of the partition need a parent, those of the other one do not; and it is written first.
+    world.deliver(
+        "b",
+        "p.json",
+        r#"[{"k": 2, "r": 1, "n": 2}, {"k": 3, "r": 1, "n": 99}, {"k": 3, "r": 2, "n": 99}]"#,
+    );
+    world.deliver("b", "z.json", r#"[{"i": 2}]"#);
+    world.deliver("b", "c.json", r#"[{"x": "b", "k": 2, "r": 1}]"#);
+    let violations = |plan: &Plan| -> Vec<String> {
+        let lines = plan.lines().into_iter();
+        lines.filter(|l| l.starts_with('!')).collect()
+    };
+    let plan = world.plan("b");
+    assert_eq!(violations(&plan), ["! p k=3 r=1: missing_parent n block"]);
+    world.deliver(
+        "b",
+        "p.json",
+        r#"[{"k": 2, "r": 1, "n": 2}, {"k": 3, "r": 2, "n": 99}]"#,
+    );
+    world.apply(&world.plan("b")).ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    let now = ["p", "z", "c"].map(|t| world.rows(&format!("SELECT x::text FROM {t} x ORDER BY 1")));
+    assert_eq!(now, start);
+    // What refers to a row of the partition stands against its delete; the row of the other one may go.
+    world.deliver(
+        "d",
+        "p/1.json",
+        r#"{"op": "delete", "records": [{"k": 1, "r": 1}, {"k": 1, "r": 2}]}"#,
+    );
+    let plan = world.plan("d");
+    assert_eq!(violations(&plan), ["! p k=1 r=1: still_referred block"]);
+    world.deliver(
+        "d",
+        "c/1.json",
+        r#"{"op": "delete", "records": [{"x": "a"}]}"#,
+    );
+    world.apply(&world.plan("d")).ok();
+    world
+        .loader(&["rollback", "--batch-id", "d", "--force"])
+        .ok();
+    let now = ["p", "z", "c"].map(|t| world.rows(&format!("SELECT x::text FROM {t} x ORDER BY 1")));
+    assert_eq!(now, start);
+    // A rollback asks, too.
+    world.deliver("e", "p.json", r#"[{"k": 5, "r": 1}]"#);
+    world.apply(&world.plan("e")).ok();
+    world.sql("INSERT INTO c VALUES ('mine', 5, 1)");
+    let refused = world
+        .loader(&["rollback", "--batch-id", "e", "--force"])
+        .exits(4);
+    assert!(refused.stderr.contains("mine"), "{}", refused.stderr);
 }

@@ -119,6 +119,8 @@ pub(super) fn foreign_key(row: &Row, far: &Far) -> ForeignKey {
         parent_oid,
         columns: row.get(5),
         parent_columns: row.get(6),
+        only: row.get(18),
+        parts: row.get(19),
         deferrable: row.get(7),
         match_full: row.get(8),
         equality: schemas

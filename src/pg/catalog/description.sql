@@ -23,7 +23,7 @@ SELECT pg_catalog.array_agg(line ORDER BY line COLLATE "C") FROM (
     pg_catalog.quote_ident(k.conname), pg_catalog.pg_get_constraintdef(k.oid))
     FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE k.confrelid = $1::pg_catalog.oid AND k.contype = 'f' AND k.conparentid = 0
+    WHERE (k.confrelid = $1::pg_catalog.oid OR k.confrelid IN (SELECT oid FROM below)) AND k.contype = 'f' AND k.conparentid = 0
   UNION ALL
   SELECT pg_catalog.concat_ws(' ', 'index', pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid, i.indimmediate)
     FROM pg_catalog.pg_index i WHERE i.indrelid = $1::pg_catalog.oid AND i.indisunique

@@ -6,7 +6,9 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
   (WITH RECURSIVE above(oid) AS (SELECT c.oid UNION SELECT i.inhparent FROM above a
      JOIN pg_catalog.pg_class k ON k.oid = a.oid AND k.relispartition JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid)
    SELECT pg_catalog.array_agg(a.oid) FROM above a),
-  kin.schemas, kin.names
+  kin.schemas, kin.names,
+  (WITH RECURSIVE below(oid) AS (SELECT c.oid UNION SELECT i.inhrelid FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid)
+   SELECT pg_catalog.array_agg(b.oid ORDER BY b.oid) FROM below b)
 FROM pg_catalog.unnest($1) WITH ORDINALITY s(name, o)
 JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(s.name)
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -30,8 +30,7 @@ pub async fn find_referring(
         }
     }
     for target in &mut targets {
-        let above = &target.table.above;
-        let to_it = keys.iter().filter(|key| above.contains(&key.parent_oid));
+        let to_it = keys.iter().filter(|key| target.table.is_in(key.parent_oid));
         target.referred = to_it.cloned().collect();
     }
     Ok(())

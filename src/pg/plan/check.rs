@@ -175,12 +175,18 @@ impl Asked {
     }
 }
 
+/// The condition that a row has a foreign key, where not each of its table has.
+fn has(key: &ForeignKey) -> Option<String> {
+    key.only.as_ref().map(|only| format!("({only})"))
+}
+
 /// The tables of the plan in which a row may be to which `key` refers.
 fn parents_by<'o, 'a>(
     key: &ForeignKey,
     all: &'o [After<'a>],
 ) -> impl Iterator<Item = &'o After<'a>> {
-    all.iter().filter(|p| p.target.table.is_in(key.parent_oid))
+    all.iter()
+        .filter(|p| p.target.table.shares_rows(key.parent_oid))
 }
 
 /// The tables of the plan in which a row may be that refers by `key`.
@@ -188,7 +194,8 @@ fn children_by<'o, 'a>(
     key: &ForeignKey,
     all: &'o [After<'a>],
 ) -> impl Iterator<Item = &'o After<'a>> {
-    all.iter().filter(|c| c.target.table.is_in(key.child_oid))
+    all.iter()
+        .filter(|c| c.target.table.shares_rows(key.child_oid))
 }
 
 fn leaves_out(config: &TableConfig) -> bool {
@@ -214,7 +221,7 @@ impl<'a> After<'a> {
         let table = &self.target.table;
         let refers = |other: &Stage<'_>| {
             let mut keys = other.target.foreign_keys();
-            keys.any(|k| table.is_in(k.parent_oid))
+            keys.any(|k| table.shares_rows(k.parent_oid))
         };
         let mut columns = table.columns.iter();
         !table.checks.is_empty()

@@ -148,7 +148,9 @@ impl Undo<'_> {
 
     /// For `FROM`: the rows `s` that would be deleted with the rows `c` that refer to them and stay.
     pub(super) fn still_referring(&self, key: &ForeignKey, all: &[Undo<'_>]) -> String {
-        let children = all.iter().filter(|u| u.target.table.is_in(key.child_oid));
+        let children = all
+            .iter()
+            .filter(|u| u.target.table.shares_rows(key.child_oid));
         let spared: String = children
             .map(|child| format!(" AND NOT {}", child.lets_go(key)))
             .collect();

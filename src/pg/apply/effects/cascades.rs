@@ -1,8 +1,9 @@
-//! What foreign keys of tables in shards do beside the plan: the servers that have the shards count no rows for us,
-//! so that it is asked, before anything is written, whether a key would do anything.
+//! What foreign keys do beside the plan, where nobody would see it: the servers that have shards count no rows for us,
+//! and what a table may suffer beside the plan is not counted. It is asked, before anything is written, whether a key
+//! would do anything.
 
 use crate::action::{Action, Counts};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{CHANGED, Fate};
@@ -10,16 +11,16 @@ use crate::pg::apply::write::writes;
 use crate::sql::{Ident, Statement, all, any, list};
 use crate::table::row::keys_equal;
 use crate::table::schema::ForeignKey;
+use crate::table::target::allowed;
 
-/// The foreign keys to a table in shards that would change rows which refer to what is deleted, and those that would
-/// where what they refer by changes, where a plan makes these changes of it.
+/// The foreign keys to a table that would change rows which refer to what is deleted, and those that would where what
+/// they refer by changes, where a plan makes these changes of it.
 fn keys<'s>(
     staged: &'s Staged,
     counts: &Counts,
 ) -> impl Iterator<Item = (&'s ForeignKey, Action)> + use<'s> {
-    let is_far = staged.target.table.kind.is_far();
-    let deletes = is_far && counts.delete > 0 && staged.target.mark().is_none();
-    let updates = is_far && counts.update > 0;
+    let deletes = counts.delete > 0 && staged.target.mark().is_none();
+    let updates = counts.update > 0;
     let moves = |key: &ForeignKey| {
         let mut columns = key.parent_columns.iter();
         columns.any(|c| staged.columns.contains(c))
@@ -43,43 +44,69 @@ pub(in crate::pg::apply) fn followers(
     keys(staged, counts).map(|(key, _)| key.child.to_string())
 }
 
-/// That no foreign key changes rows which the plan does not.
+/// That no foreign key changes rows which the plan does not, but for rows that follow (`ON UPDATE CASCADE`) where that
+/// is allowed: these follow back.
 ///
 /// # Errors
-/// [`Blocked`](crate::ErrorKind::Blocked) naming the key.
+/// [`Blocked`](ErrorKind::Blocked) naming the key; [`Drift`](ErrorKind::Drift) of rows that were not there when the plan
+/// was made.
 pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
-    let allowed = tables.iter();
-    let allowed = allowed.flat_map(|t| &t.target.config.allow_side_effects);
-    let allowed: Vec<&String> = allowed.collect();
+    let allowed = allowed(tables.iter().map(|t| &t.target.config));
     for staged in tables {
-        let counts = Counts {
-            update: staged.rows.update,
-            delete: staged.rows.delete,
-            ..Counts::default()
-        };
-        let is_allowed = |key: &ForeignKey| allowed.iter().any(|name| key.child.is_meant_by(name));
-        for (key, action) in keys(staged, &counts).filter(|(key, _)| !is_allowed(key)) {
+        for (key, action) in keys(staged, &staged.rows_changed()) {
+            let is_allowed = allowed.iter().any(|name| key.child.is_meant_by(name));
+            let follows_back = is_allowed && action == Action::Update && key.follows;
+            // What is not allowed is counted, here.
+            let is_seen = !is_allowed && !staged.target.table.kind.is_far();
+            if follows_back || is_seen {
+                continue;
+            }
             let from = staged.changing(key, action);
             key.near_children(&from).bring(session).await?;
             let count = staged.count_followers(key, &from, tables);
             let rows = session.count(&count).await?;
-            if rows > 0 {
-                return Err(Error::blocked(format!(
-                    "applying this plan would also change {rows} row{} of table {} that the plan does not mention, by the \
-                     foreign key {} (ON DELETE or ON UPDATE): nothing was written; if that is meant, add {} to \
-                     allow_side_effects in tables.yaml and make a new plan",
-                    if rows == 1 { "" } else { "s" },
-                    key.child,
-                    crate::text::escape(&key.name),
-                    crate::text::escape(&key.child.name)
-                )));
+            if rows == 0 {
+                continue;
             }
+            let what = format!(
+                "applying this plan would also change {rows} row{} of table {} that the plan does not mention, by the \
+                 foreign key {} (ON DELETE or ON UPDATE)",
+                if rows == 1 { "" } else { "s" },
+                key.child,
+                crate::text::escape(&key.name),
+            );
+            return Err(if is_allowed {
+                let what = format!(
+                    "{what}, which no rollback could give back: nothing was written; they came since the plan was made; make a \
+                     new plan and have it reviewed"
+                );
+                Error::new(ErrorKind::Drift, what)
+            } else {
+                Error::blocked(format!(
+                    "{what}: nothing was written; if that is meant, add {} to allow_side_effects in tables.yaml and make a new \
+                     plan",
+                    crate::text::escape(&key.child.name)
+                ))
+            });
         }
     }
     Ok(())
 }
 
 impl Staged {
+    fn rows_changed(&self) -> Counts {
+        Counts {
+            update: self.rows.update,
+            delete: self.rows.delete,
+            ..Counts::default()
+        }
+    }
+
+    /// Whether foreign keys may change what refers to its rows: then nobody may begin to refer to these meanwhile.
+    pub(in crate::pg::apply) fn has_followers(&self) -> bool {
+        keys(self, &self.rows_changed()).next().is_some()
+    }
+
     /// For `FROM`, with its condition: rows `p` that are deleted, or of which what `key` refers to is updated.
     fn changing(&self, key: &ForeignKey, action: Action) -> String {
         let which = match action {
@@ -109,7 +136,7 @@ impl Staged {
     ) -> Statement {
         let children = tables
             .iter()
-            .filter(|t| t.target.table.is_in(key.child_oid));
+            .filter(|t| t.target.table.shares_rows(key.child_oid));
         let planned = children.map(|child| {
             let same = keys_equal(&child.target.key(), "s", "c");
             let is_of = child.target.table.is_of(key.child_oid, "c");
@@ -121,10 +148,11 @@ impl Staged {
         });
         let planned: String = planned.collect();
         let columns = key.parent_columns.iter().map(|c| format!("p.{}", Ident(c)));
+        let place = (!key.parts.is_empty()).then(|| "p.tableoid".to_owned());
         let sql = format!(
             "SELECT pg_catalog.count(*) FROM {} c WHERE EXISTS (SELECT FROM (SELECT {} FROM {from}) p WHERE {}){planned}",
             key.child_rows,
-            list(columns),
+            list(columns.chain(place)),
             key.refers("p", "c")
         );
         Statement::new(

@@ -200,7 +200,7 @@ impl Staged {
 
     /// Locks the versions that were compared, in plan order, and counts them.
     pub(in crate::pg) fn lock(&self) -> Statement {
-        let strength = if self.rows.delete > 0 {
+        let strength = if self.rows.delete > 0 || self.has_followers() {
             "FOR UPDATE"
         } else {
             "FOR NO KEY UPDATE"

@@ -1,7 +1,7 @@
 //! Records that would refer to nothing because the record that would bring their parent is left out by name:
 //! they are left out with it.
 
-use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, parents_by};
+use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, has, parents_by};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Statement, all as every};
@@ -76,6 +76,7 @@ impl After<'_> {
                 .iter()
                 .map(|c| format!("a.{} IS DISTINCT FROM NULL", Ident(&c.name))),
         );
+        let given = every([given].into_iter().chain(has(key)));
         let refers = key.refers("p", "a");
         let (mut in_plan, mut moved) = (String::new(), String::new());
         for p in parents_by(key, others) {

@@ -1,6 +1,8 @@
 //! Rows that would refer to nothing.
 
-use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE, children_by, parents_by};
+use super::{
+    After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE, children_by, has, parents_by,
+};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Literal, Statement, all, list};
@@ -268,10 +270,12 @@ impl After<'_> {
         );
         let select = format!(
             "SELECT a.{N}, NULL::text, NULL::text, {}::text FROM {} a \
-             WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {nulls} > 0 AND {nulls} < {}",
+             WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {nulls} > 0 AND {}",
             Literal(&message),
             self.temporary(),
-            key.columns.len()
+            all([format!("{nulls} < {}", key.columns.len())]
+                .into_iter()
+                .chain(has(key))),
         );
         self.find_unquoted("missing_parent", &select)
     }
