@@ -1381,3 +1381,33 @@ fn a_key_that_cannot_be_read_is_answered_with_what_it_consists_of() {
     let order = &world.rows("SELECT id FROM orders WHERE order_no = 'O-1'")[0];
     undo(&format!(r#"["{order}", 1]"#)).ok();
 }
+
+#[test]
+fn a_row_that_has_null_in_the_key_is_meant_by_its_number() {
+    let world = World::in_folder(
+        "CREATE TABLE p (id int PRIMARY KEY, a text, b text, up int REFERENCES p, UNIQUE (a, b)); \
+         INSERT INTO p VALUES (1, 'x', NULL, NULL), (2, 'x', 'y', 1); \
+         CREATE TABLE c (k text PRIMARY KEY, pid int REFERENCES p); INSERT INTO c VALUES ('c1', 1), ('c2', 1), ('c3', 2); \
+         CREATE TABLE n (k text PRIMARY KEY, cid text REFERENCES c)",
+        "p: {natural_key: [a, b], references: {up: {table: p, by: {a: ua, b: ub}}}}\n\
+         c: {natural_key: [k], limits: {delete: 9}, references: {pid: {table: p, by: {a: pa, b: pb}}}}",
+    );
+    let start = world.rows("SELECT * FROM c ORDER BY 1");
+    world.deliver(
+        "b",
+        "p.json",
+        r#"[{"a": "x", "b": "y", "ua": "x", "ub": "y"}]"#,
+    );
+    world.deliver("b", "c.json", r#"[{"k": "c1", "pa": "x", "pb": "y"}]"#);
+    world.deliver("b", "c/delete/1.json", r#"[{"k": "c2"}]"#);
+    let plan = world.plan("b");
+    let lines = plan.lines();
+    assert!(lines[0].starts_with("~ p a=x b=y: up=\"1\"→"), "{lines:?}");
+    world.check(&plan).ok();
+    world.apply(&plan).ok();
+    assert_eq!(world.rows("SELECT * FROM c ORDER BY 1"), ["c1|2", "c3|2"]);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT * FROM c ORDER BY 1"), start);
+}

@@ -19,6 +19,15 @@ fn read_back(e: serde_json::Error) -> Error {
     Error::local("reading back what was looked up").caused_by(e)
 }
 
+/// Whether a row is named by all of its key: one with null in it is found by none, and only its number means it.
+fn has_whole_key(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Referred(row) => row.key.values().all(has_whole_key),
+        _ => true,
+    }
+}
+
 impl Comparison<'_> {
     /// What was looked up for a record, and the rows to which its row refers.
     pub(super) fn looked_up(&self, line: &CopyRow) -> Result<Vec<LookedUp<'_>>> {
@@ -31,6 +40,7 @@ impl Comparison<'_> {
             at += 1;
             let there = self.there(lookup, line, &mut at);
             let old = line.get(at).map(|json| self.as_planned(json)).transpose()?;
+            let old = old.filter(has_whole_key);
             at += 1;
             let value = match new {
                 Some(key) => Some(Value::New(Box::new(NewRow {
