@@ -120,3 +120,61 @@ fn what_lies_otherwise_is_named_and_what_is_no_pattern_refused() {
         .exits(1)
         .says("does not say where the batch's id stands");
 }
+
+/// Where two collations meet, PostgreSQL compares by neither.
+#[test]
+fn the_columns_of_a_key_may_have_different_collations() {
+    for marks in ["", ", soft_delete: gone"] {
+        let world = World::in_folder(
+            "CREATE TABLE p (a text COLLATE \"C\", b varchar COLLATE \"POSIX\", n int UNIQUE, m text COLLATE \"ucs_basic\", gone timestamptz, \
+               PRIMARY KEY (a, b), UNIQUE (m, b)); \
+             CREATE TABLE c (x text COLLATE \"POSIX\", y text COLLATE \"C\", pa text COLLATE \"POSIX\", pb text COLLATE \"C\", \
+               PRIMARY KEY (x, y), FOREIGN KEY (pa, pb) REFERENCES p); \
+             INSERT INTO p VALUES ('A', 'B', 1, 'm', NULL), ('x', 'y', 2, 'm', NULL), ('gone', 'y', 9, NULL, NULL); \
+             INSERT INTO c VALUES ('1', '2', 'A', 'B')",
+            &format!(
+                "p: {{natural_key: [a, b], limits: {{delete: 9}}{marks}}}\n\
+                 c: {{natural_key: [x, y]}}"
+            ),
+        );
+        let content = || {
+            [
+                world.rows("SELECT * FROM p ORDER BY n"),
+                world.rows("SELECT * FROM c ORDER BY x"),
+            ]
+        };
+        let start = content();
+        let records = r#"[{"a": "new", "b": "y", "n": 3}, {"a": "A", "b": "B", "n": 7, "m": "k"}, {"a": "bad", "b": "q", "n": 2},
+          {"a": "worse", "b": "y", "m": "m"}]"#;
+        world.deliver("b", "p.json", records);
+        world.deliver("b", "p/delete/1.json", r#"[{"a": "gone", "b": "y"}]"#);
+        let plan = world.plan("b");
+        assert_eq!(plan.count("violation"), 2, "{}", plan.text);
+        assert!(plan.text.contains("a=x, b=y"), "{}", plan.text);
+        world.deliver(
+            "b",
+            "p.json",
+            records
+                .replace(r#""n": 2"#, r#""n": 22"#)
+                .replace(r#""m": "m""#, r#""m": "w""#),
+        );
+        world.deliver(
+            "b",
+            "c.json",
+            r#"[{"x": "9", "y": "9", "pa": "x", "pb": "y"}]"#,
+        );
+        let plan = world.plan("b");
+        world.check(&plan).ok();
+        world.apply(&plan).ok();
+        assert!(
+            world
+                .rows("SELECT pa, pb FROM c ORDER BY x")
+                .contains(&"x|y".to_owned())
+        );
+        let undone = world.loader(&["rollback", "--batch-id", "b", "--force"]);
+        if marks.is_empty() {
+            undone.ok();
+            assert_eq!(content(), start);
+        }
+    }
+}

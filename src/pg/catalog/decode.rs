@@ -103,6 +103,7 @@ pub(super) fn unique_index(row: &Row) -> UniqueIndex {
 pub(super) fn foreign_key(row: &Row, far: &Far) -> ForeignKey {
     let schemas: Vec<String> = row.get(10);
     let operators: Vec<String> = row.get(11);
+    let collations: Vec<Option<String>> = row.get(20);
     let qualified = |schema, name| Qualified {
         schema: row.get(schema),
         name: row.get(name),
@@ -126,10 +127,11 @@ pub(super) fn foreign_key(row: &Row, far: &Far) -> ForeignKey {
         equality: schemas
             .into_iter()
             .zip(operators)
-            .map(|(schema, operator)| Equality {
+            .zip(collations)
+            .map(|((schema, operator), collation)| Equality {
                 schema,
                 operator,
-                collation: None,
+                collation,
                 as_type: None,
             })
             .collect(),

@@ -20,7 +20,15 @@ SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.r
     THEN coalesce((SELECT h.bounds FROM held h WHERE h.relid = k.conrelid), 'false') END,
   ARRAY(WITH RECURSIVE parts(oid) AS (SELECT k.confrelid WHERE is_parent.it AND k.confrelid <> $1::pg_catalog.oid
       UNION SELECT i.inhrelid FROM parts b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid)
-    SELECT oid FROM parts ORDER BY oid)
+    SELECT oid FROM parts ORDER BY oid),
+  -- Where the two differ, PostgreSQL compares by the parent's.
+  ARRAY(SELECT CASE WHEN of_child.attcollation <> of_parent.attcollation THEN
+      (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(co.collname)
+        FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace n ON n.oid = co.collnamespace
+        WHERE co.oid = of_parent.attcollation) END
+    FROM ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)) WITH ORDINALITY x(c, p, o)
+    JOIN pg_catalog.pg_attribute of_child ON of_child.attrelid = k.conrelid AND of_child.attnum = x.c
+    JOIN pg_catalog.pg_attribute of_parent ON of_parent.attrelid = k.confrelid AND of_parent.attnum = x.p ORDER BY x.o)
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace

@@ -175,6 +175,19 @@ impl Asked {
     }
 }
 
+/// A natural key with its values, for people, as SQL. Its columns may have collations between which none could be
+/// chosen when rows are put in order by it.
+fn who<'c>(key: impl IntoIterator<Item = (&'c Column, String)>) -> String {
+    let parts = key.into_iter().map(|(column, value)| {
+        let name = Literal(&column.name);
+        format!("{name} || '=' || coalesce({value}, 'null')")
+    });
+    format!(
+        "pg_catalog.concat_ws(', ', {}) COLLATE pg_catalog.\"default\"",
+        list(parts)
+    )
+}
+
 /// The condition that a row has a foreign key, where not each of its table has.
 fn has(key: &ForeignKey) -> Option<String> {
     key.only.as_ref().map(|only| format!("({only})"))

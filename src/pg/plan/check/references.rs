@@ -1,7 +1,7 @@
 //! Rows that would refer to nothing.
 
 use super::{
-    After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE, children_by, has, parents_by,
+    After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE, children_by, has, parents_by, who,
 };
 use crate::error::Result;
 use crate::pg::Session;
@@ -232,14 +232,7 @@ impl After<'_> {
     /// The natural key of staged record `s`, for people.
     fn who_staged(&self) -> String {
         let key = self.target.key().into_iter();
-        let parts = key.map(|(c, _)| {
-            format!(
-                "{} || '=' || coalesce({}, 'null')",
-                Literal(&c.name),
-                c.staged_text("s")
-            )
-        });
-        format!("pg_catalog.concat_ws(', ', {})", list(parts))
+        who(key.map(|(c, _)| (c, c.staged_text("s"))))
     }
 
     /// The condition that this plan changes what the row `alias` of this table is referred to by.

@@ -2,7 +2,7 @@
 
 use super::order::phase_of;
 use super::references::said_name;
-use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, SOUND, TABLE, VALID, is_numbered};
+use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, SOUND, TABLE, VALID, is_numbered, who};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::near;
@@ -244,27 +244,17 @@ impl After<'_> {
                 }
                 None => c.text("x"),
             };
-            part(c, &text)
+            (c, text)
         });
-        format!("pg_catalog.concat_ws(', ', {})", list(parts))
+        who(parts)
     }
 
     /// The natural key of a row `x` as it would be, for people, and what has to be joined for that.
     fn who_would_be(&self) -> (String, String) {
         let key = self.target.key_columns();
         let (beside, values) = self.shown(&key, "x");
-        let parts = key.iter().zip(values).map(|(c, value)| part(c, &value));
-        let who = format!("pg_catalog.concat_ws(', ', {})", list(parts));
-        (beside, who)
+        (beside, who(key.into_iter().zip(values)))
     }
-}
-
-/// A column of a natural key with its value, as SQL.
-fn part(column: &Column, value: &str) -> String {
-    format!(
-        "{} || '=' || coalesce({value}, 'null')",
-        Literal(&column.name)
-    )
 }
 
 fn predicate(index: &UniqueIndex) -> &str {
