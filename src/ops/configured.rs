@@ -104,16 +104,17 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
             Err(e) => return Err(e),
         }
     }
-    let own = match own_tables(&session, &request.loader_schema).await {
-        Ok(own) => own,
-        Err(e) if e.kind() == ErrorKind::Config => Vec::new(),
+    let (own, migrated) = match own_tables(&session, &request.loader_schema).await {
+        Ok(own) => (own, true),
+        Err(e) if e.kind() == ErrorKind::Config => (Vec::new(), false),
+        // Who may not look cannot know.
         Err(e) if is_finding(&e) => {
             checked.problems.push(format!("{e:#}"));
-            Vec::new()
+            (Vec::new(), true)
         }
         Err(e) => return Err(e),
     };
-    checked.migrated = !own.is_empty();
+    checked.migrated = migrated;
     let needs: Vec<Needs<'_>> = targets
         .iter()
         .map(|t| (t.name.as_str(), &t.table, &t.config))
@@ -259,6 +260,11 @@ fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str]
         want(Object::Table(table.name.clone()), loaded);
         for parent in table.foreign_keys.iter().map(|k| &k.parent) {
             want(Object::Table(parent.clone()), &["SELECT"]);
+        }
+        // Who applies leaves it to the foreign key.
+        let asks = work == Work::Plan && target.may_lose_rows();
+        for child in table.referrers.iter().filter(|_| asks).map(|k| &k.child) {
+            want(Object::Table(child.clone()), &["SELECT"]);
         }
     }
     for target in targets {

@@ -82,6 +82,11 @@ impl Target {
         self.config.soft_delete.column()
     }
 
+    /// Whether loads may delete rows of it: without a limit that allows it, none does.
+    pub fn may_lose_rows(&self) -> bool {
+        self.config.limits.delete.is_some() && self.mark().is_none()
+    }
+
     /// That column, and how it marks them.
     pub fn marks(&self) -> Option<(&Column, Mark)> {
         let column = self.table.column(self.mark()?)?;

@@ -117,6 +117,38 @@ fn what_a_role_lacks_is_said_as_the_grant_that_gives_it() {
 }
 
 #[test]
+fn who_plans_deletes_must_see_what_refers_to_the_rows() {
+    let world = World::new(
+        "CREATE TABLE p (k int PRIMARY KEY); CREATE TABLE c (k int REFERENCES p); INSERT INTO p VALUES (1)",
+        "p: {natural_key: [k]}",
+    );
+    let role = format!("deletes_{}", std::process::id());
+    world.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON p, validation_queue, audit_log, batch_load_log, loader_ledger, loader_identity TO {role}"
+    ));
+    let url = world.url.replace("loader@", &format!("{role}@"));
+    let as_role = |args: &[&str]| world.loader_with(args, &[("DATABASE_URL", &url)]);
+    as_role(&["config", "check", "--for", "plan"]).exits(0);
+    world.configure("p: {natural_key: [k], limits: {delete: 5}}");
+    world.deliver("b", "p/delete/1.json", r#"[{"k": 1}]"#);
+    as_role(&["plan", "--batch-id", "b", "--out", "p.json"]).exits(1);
+    let run = as_role(&["config", "check", "--for", "plan"]).exits(1);
+    let grant = format!("GRANT SELECT ON \"public\".\"c\" TO \"{role}\"");
+    assert!(run.stdout.contains(&grant), "{run}");
+    world.sql(&grant);
+    as_role(&["plan", "--batch-id", "b", "--out", "p.json"]).exits(0);
+    // A schema that may not be used is no reason to say that something is missing in it.
+    world.sql("REVOKE USAGE ON SCHEMA public FROM PUBLIC");
+    let run = as_role(&["config", "check", "--for", "plan"]).exits(1);
+    assert!(!run.stdout.contains("loader migrate"), "{run}");
+    assert!(
+        run.stdout.contains("permission denied for schema public"),
+        "{run}"
+    );
+    world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
 fn a_table_that_is_not_found_is_looked_for_in_other_schemas() {
     let world = with_batch();
     world.sql(

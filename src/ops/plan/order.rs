@@ -121,10 +121,8 @@ pub(super) async fn order(
     for target in &mut targets {
         target.may_follow(&allowed);
     }
-    // Without a limit that allows it, none goes.
-    let may_go = |t: &Target| t.config.limits.delete.is_some() && t.mark().is_none();
     let all = targets.iter_mut().collect();
-    ledger::find_referring(session, &request.loader_schema, all, may_go).await?;
+    ledger::find_referring(session, &request.loader_schema, all, Target::may_lose_rows).await?;
     Ok(targets)
 }
 
