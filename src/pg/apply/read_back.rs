@@ -127,7 +127,8 @@ impl Staged {
             inserted = Fate::Insert,
             versions = self.versions(),
         );
-        Ok(Statement::with(self.doing_read_back(), sql, values))
+        let doing = format!("reading back and auditing table {}", self.target.name);
+        Ok(Statement::with(doing, sql, values))
     }
 
     /// How many inserts and updates are stored as planned.
