@@ -12,7 +12,7 @@ use crate::sql::{Ident, Qualified, list};
 use crate::table::config::Config;
 use crate::table::graph;
 use crate::table::schema::{Identity, Table};
-use crate::table::target::Target;
+use crate::table::target::{Target, allowed};
 
 /// What is checked, and for which work.
 #[derive(Debug, Clone)]
@@ -250,6 +250,7 @@ fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str]
         }
     };
     want(Object::Database, &["TEMPORARY"]);
+    let allowed = allowed(targets.iter().map(|t| &t.config));
     for target in targets {
         let table = &target.table;
         want(Object::Schema(table.name.schema.clone()), &["USAGE"]);
@@ -261,9 +262,13 @@ fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str]
         for parent in table.foreign_keys.iter().map(|k| &k.parent) {
             want(Object::Table(parent.clone()), &["SELECT"]);
         }
-        // Who applies leaves it to the foreign key.
-        let asks = work == Work::Plan && target.may_lose_rows();
-        for child in table.referrers.iter().filter(|_| asks).map(|k| &k.child) {
+        // Who applies leaves it to the foreign key, but for what it may change beside the plan.
+        let is_asked = |child: &&Qualified| match work {
+            Work::Plan => target.may_lose_rows(),
+            Work::Apply => allowed.iter().any(|name| child.is_meant_by(name)),
+        };
+        let children = table.referrers.iter().map(|k| &k.child);
+        for child in children.filter(is_asked) {
             want(Object::Table(child.clone()), &["SELECT"]);
         }
     }

@@ -212,3 +212,21 @@ fn row_security_that_hides_rows_is_found_before_a_plan_fails_for_it() {
         .says("row-level security")
         .says("`loader config check --for plan`");
 }
+
+#[test]
+fn who_applies_must_see_what_may_change_beside_the_plan() {
+    let world = World::new(
+        "CREATE TABLE p (k int PRIMARY KEY); CREATE TABLE c (k int REFERENCES p ON DELETE CASCADE)",
+        "p: {natural_key: [k], allow_side_effects: [c]}",
+    );
+    let role = format!("beside_{}", std::process::id());
+    world.sql(&format!("CREATE ROLE {role} LOGIN"));
+    let url = world.url.replace("loader@", &format!("{role}@"));
+    let run = world.loader_with(
+        &["config", "check", "--for", "apply"],
+        &[("DATABASE_URL", &url)],
+    );
+    let grant = format!("GRANT SELECT ON \"public\".\"c\" TO \"{role}\"");
+    assert!(run.stdout.contains(&grant), "{run}");
+    world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
