@@ -1,6 +1,7 @@
 //! What changed between two plans, entry by entry, for who reviewed the first.
 //!
-//! Entries are matched by table, key and, for violations, kind and field, whatever their order.
+//! Entries are matched by table, key (or place, where a part of it is missing) and, for violations, kind and field,
+//! whatever their order.
 //! Two hashes of each entry of the first plan are in memory meanwhile, about 80 bytes; what
 //! differs is spooled.
 
@@ -362,7 +363,10 @@ fn identity_and_content(entry: &Entry) -> [u128; 2] {
     };
     // The key's row is the same however the key was given.
     let key: Vec<_> = entry.key.iter().map(|(c, v)| (c, v.words())).collect();
-    let id = hash(&format!("{:?} {key:?} {about}", entry.table));
+    // Without its whole key, a record is told from others by its place.
+    let is_named = !key.is_empty() && key.iter().all(|(_, words)| words.is_some());
+    let place = Some(&entry.from).filter(|_| !is_named);
+    let id = hash(&format!("{:?} {key:?} {about} {place:?}", entry.table));
     let given: Vec<_> = entry.key.values().map(Value::given).collect();
     [id, hash(&format!("{:?} {given:?}", entry.what))]
 }

@@ -273,7 +273,7 @@ fn decisions_that_cannot_stand_are_refused() {
             "\"C-9\"",
             "has another key in the plan: customer_no=C-2",
         ),
-        ("[\"staging/b/customers.csv#3\"]", "[]", "no such row"),
+        ("[\"staging/b/customers.csv#3\"]", "[]", "`from` is missing"),
         ("\"customers\"", "\"clients\"", "no such row"),
     ] {
         let wrong = content.replace(from, to);
@@ -689,4 +689,40 @@ fn rows_that_go_for_the_sake_of_a_record_stay_with_it() {
             "= ids center=8 local_id=P-2: unchanged"
         ]
     );
+}
+
+/// Records without a key are told apart by their place, and a decision says it.
+#[test]
+fn one_of_several_records_without_a_key_is_left_out() {
+    let world = World::in_folder(
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver(
+        "b",
+        "t.ndjson",
+        "{\"v\": \"a\"}\n{\"v\": \"b\"}\n{\"id\": 1}\n{\"v\": \"c\"}\n",
+    );
+    let plan = world.plan("b");
+    let keyless: Vec<Value> = (plan.entries().into_iter())
+        .filter(|e| e["action"] == "violation")
+        .collect();
+    assert_eq!(keyless.len(), 3);
+    for chosen in [&[0][..], &[1], &[0, 2], &[0, 1, 2]] {
+        let decisions = chosen.iter().map(|n| {
+            let e = &keyless[*n];
+            json!({"table": "t", "key": e["key"], "from": e["from"], "decision": "leave_out", "comment": "none"})
+        });
+        let decisions: Vec<Value> = decisions.collect();
+        let content = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(), "reviewer": "Ada", "decisions": decisions});
+        world.write("d.json", content.to_string());
+        let next = world.plan_with("b", &["--decisions", "d.json"]);
+        assert_eq!(next.count("violation"), 3 - chosen.len() as u64, "{chosen:?}");
+    }
+    let e = &keyless[0];
+    let content = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(), "reviewer": "Ada",
+        "decisions": [{"table": "t", "key": e["key"], "decision": "accept"}]});
+    world.write("d.json", content.to_string());
+    let run = refused(&world, &["d.json"]);
+    assert!(run.stderr.contains("`from` is missing"), "{run}");
 }

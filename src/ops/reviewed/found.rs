@@ -164,6 +164,10 @@ impl<'d> Sought<'d> {
                 "{}: what comes from there has another key in the plan: {key}",
                 self.subject
             ),
+            None if self.subject.from.is_empty() => format!(
+                "{}: `from` is missing, which says where the plan has it from",
+                self.subject
+            ),
             None => format!("{}: no such row", self.subject),
         }
     }
