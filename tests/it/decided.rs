@@ -717,7 +717,11 @@ fn one_of_several_records_without_a_key_is_left_out() {
         let content = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(), "reviewer": "Ada", "decisions": decisions});
         world.write("d.json", content.to_string());
         let next = world.plan_with("b", &["--decisions", "d.json"]);
-        assert_eq!(next.count("violation"), 3 - chosen.len() as u64, "{chosen:?}");
+        assert_eq!(
+            next.count("violation"),
+            3 - chosen.len() as u64,
+            "{chosen:?}"
+        );
     }
     let e = &keyless[0];
     let content = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(), "reviewer": "Ada",
