@@ -58,17 +58,19 @@ const DAY: f64 = 86_400_000_000.0;
 const NOISE: f64 = 0.65;
 
 /// The time of a day, in microseconds, that a fraction of it means: the roundest that what programs write of it can
-/// stand for. Some write 15 digits (as LibreOffice does), the last of which may be cut off, others all that a double has.
+/// stand for. Some write 15 digits (as LibreOffice does) or 16 (as libraries of Python do), the last of which may be cut
+/// off, others all that a double has.
 fn microseconds(days: f64, number: &str) -> f64 {
     let exact = (days - days.floor()) * DAY;
     let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
     let digits = mantissa.chars().filter(char::is_ascii_digit);
     let digits = digits.skip_while(|d| *d == '0').count();
-    let last = 10_f64.powf(days.log10().floor() - 14.0) * DAY;
-    let cut = if digits <= 15 && days > 0.0 {
-        last
-    } else {
-        0.0
+    let first = days.log10().floor();
+    let cut = match digits {
+        _ if days <= 0.0 => 0.0,
+        ..=15 => 10_f64.powf(first - 14.0) * DAY,
+        16 => 10_f64.powf(first - 15.0) * DAY,
+        _ => 0.0,
     };
     let near = [1_000_000.0, 1_000.0].map(|unit: f64| (exact / unit).round() * unit);
     let meant = near.into_iter().find(|n| (n - exact).abs() <= NOISE + cut);
@@ -171,8 +173,8 @@ mod tests {
             let found = text(number, kind, false);
             assert_eq!(found.as_deref(), Ok(told), "{number}");
         }
-        // All that Excel and LibreOffice can write of each second, and of each millisecond of one hour.
-        let written = |at: f64| [format!("{at}"), format!("{at:.10}")];
+        // All that Excel, LibreOffice and libraries of Python can write of each second, and of each millisecond of one hour.
+        let written = |at: f64| [format!("{at}"), format!("{at:.10}"), format!("{at:.11}")];
         for second in 0..86_400_u32 {
             let told = format!(
                 "2024-01-15T{:02}:{:02}:{:02}",
@@ -187,7 +189,7 @@ mod tests {
             }
         }
         for milli in (0..3_600_000_u32).step_by(37) {
-            let [number, _] = written(45306.0 + f64::from(milli) / 86_400_000.0);
+            let [number, ..] = written(45306.0 + f64::from(milli) / 86_400_000.0);
             let found = text(&number, Kind::Moment, false).unwrap();
             let fraction = found.split_once('.').map_or("000", |(_, f)| f);
             assert_eq!(fraction, format!("{:03}", milli % 1_000), "{number}");
