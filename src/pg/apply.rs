@@ -340,7 +340,8 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     if rolls_back && matches!(e.code(), Some("23502" | "23514")) {
         return e.with_kind(ErrorKind::Blocked).and(
             ": what a row held before is not allowed any more, as a constraint or NOT NULL has come since or was never asked of \
-             the rows that were there (NOT VALID); nothing was written; have it dropped until the row is mended, or take back only other rows (--table, --key)",
+             the rows that were there (NOT VALID); nothing was written; have it dropped until the row is mended, or take back \
+             only other rows (--table, --key)",
         );
     }
     if !matches!(e.code(), Some("23505" | "23P01")) {

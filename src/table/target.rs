@@ -109,14 +109,9 @@ impl Target {
     }
 
     /// Those of its foreign keys by which it can refer to rows of `parent`.
-    pub fn keys_to<'k>(
-        &'k self,
-        parent: &Target,
-    ) -> impl Iterator<Item = &'k ForeignKey> + use<'k> {
-        let Table { above, below, .. } = &parent.table;
-        let shared = [&above[..], below].concat();
+    pub fn keys_to<'k>(&'k self, parent: &'k Target) -> impl Iterator<Item = &'k ForeignKey> {
         let keys = self.foreign_keys();
-        keys.filter(move |key| shared.contains(&key.parent_oid))
+        keys.filter(|key| parent.table.shares_rows(key.parent_oid))
     }
 
     /// Whether it refers to `parent`.

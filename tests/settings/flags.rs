@@ -218,6 +218,13 @@ fn each_flag_and_each_variable_is_used_by_a_test() {
         flags.len() > 40 && variables.len() > 30,
         "{flags:?} {variables:?}"
     );
+    let of_flags = all.split("[env: ").skip(1);
+    for name in of_flags.filter_map(|rest| rest.split(['=', ']']).next()) {
+        assert!(
+            variables.iter().any(|v| v == name),
+            "{name} is not in --help"
+        );
+    }
     for name in flags.iter().chain(&variables) {
         let used = [format!("\"{name}\""), format!("\"{name}=")];
         assert!(used.iter().any(|u| tests.contains(u)), "{name} has no test");

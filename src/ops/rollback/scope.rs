@@ -306,15 +306,13 @@ impl<'a> Scope<'a> {
 
 /// What to give in a key that names rows of other tables, which reviewers see by their own keys.
 fn numbers_in_key(target: &Target) -> String {
-    let key = target.config.natural_key.iter();
-    let lookups = target.lookups.answers();
-    let named = lookups.map(|l| (&target.table.columns[l.of].name, l));
-    let named: Vec<_> = named
-        .filter(|(c, _)| key.clone().any(|k| k == *c))
-        .collect();
-    let meant = named.into_iter().map(|(column, lookup)| {
-        let (target, table) = (&lookup.target.name, &lookup.table);
-        format!("; {column} is the {target} of a row of {table}, as `loader audit` shows it")
+    let meant = target.lookups.answers().filter_map(|lookup| {
+        let column = &target.table.columns[lookup.of].name;
+        let (number, table) = (&lookup.target.name, &lookup.table);
+        let is_key = target.config.natural_key.contains(column);
+        is_key.then(|| {
+            format!("; {column} is the {number} of a row of {table}, as `loader audit` shows it")
+        })
     });
     meant.collect()
 }

@@ -227,7 +227,8 @@ fn unplanned(what: &str, table: &Qualified) -> Error {
     Error::blocked(format!(
         "applying this plan would also {what} of table {schema}.{name} that the plan does not mention \
          (a trigger or a foreign key's ON DELETE or ON UPDATE action): nothing was written; \
-         if that is meant, add {name} to allow_side_effects in tables.yaml and make a new plan"
+         if that is meant, add {name} to allow_side_effects in tables.yaml and make a new plan, which allows triggers and \
+         ON UPDATE CASCADE; what other actions would change has to be deleted, or to refer to others, first"
     ))
 }
 

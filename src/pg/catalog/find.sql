@@ -1,22 +1,21 @@
 -- The table that the first of several spellings of a name finds.
 -- $1: the spellings, as SQL.
 SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
-  (WITH RECURSIVE below(oid) AS (SELECT c.oid UNION SELECT i.inhrelid FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid)
-   SELECT pg_catalog.min(f.relname::text) FROM below b JOIN pg_catalog.pg_class f ON f.oid = b.oid AND f.relkind = 'f'),
+  (SELECT pg_catalog.min(f.relname::text) FROM pg_catalog.pg_class f WHERE f.oid = ANY (below.oids) AND f.relkind = 'f'),
   (WITH RECURSIVE above(oid) AS (SELECT c.oid UNION SELECT i.inhparent FROM above a
      JOIN pg_catalog.pg_class k ON k.oid = a.oid AND k.relispartition JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid)
    SELECT pg_catalog.array_agg(a.oid) FROM above a),
-  kin.schemas, kin.names,
-  (WITH RECURSIVE below(oid) AS (SELECT c.oid UNION SELECT i.inhrelid FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid)
-   SELECT pg_catalog.array_agg(b.oid ORDER BY b.oid) FROM below b)
+  kin.schemas, kin.names, below.oids
 FROM pg_catalog.unnest($1) WITH ORDINALITY s(name, o)
 JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(s.name)
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (
-  WITH RECURSIVE up(oid) AS (SELECT c.oid UNION SELECT i.inhparent FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid),
-    down(oid) AS (SELECT c.oid UNION SELECT i.inhrelid FROM down JOIN pg_catalog.pg_inherits i ON i.inhparent = down.oid)
+  WITH RECURSIVE below(oid) AS (SELECT c.oid UNION SELECT i.inhrelid FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid)
+  SELECT pg_catalog.array_agg(b.oid ORDER BY b.oid) AS oids FROM below b) below
+CROSS JOIN LATERAL (
+  WITH RECURSIVE up(oid) AS (SELECT c.oid UNION SELECT i.inhparent FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid)
   SELECT coalesce(pg_catalog.array_agg(rn.nspname::text ORDER BY r.oid), '{}') AS schemas,
     coalesce(pg_catalog.array_agg(r.relname::text ORDER BY r.oid), '{}') AS names
-  FROM (SELECT oid FROM up UNION SELECT oid FROM down) x JOIN pg_catalog.pg_class r ON r.oid = x.oid AND r.oid <> c.oid
+  FROM (SELECT oid FROM up UNION SELECT pg_catalog.unnest(below.oids)) x JOIN pg_catalog.pg_class r ON r.oid = x.oid AND r.oid <> c.oid
   JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace) kin
 ORDER BY s.o LIMIT 1

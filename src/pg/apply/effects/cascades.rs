@@ -48,17 +48,18 @@ pub(in crate::pg::apply) fn followers(
 /// is allowed: these follow back.
 ///
 /// # Errors
-/// [`Blocked`](ErrorKind::Blocked) naming the key; [`Drift`](ErrorKind::Drift) of rows that were not there when the plan
-/// was made.
+/// [`Drift`](ErrorKind::Drift) naming the key, as the plan would have a violation of rows that were there when it was
+/// made; [`Blocked`](ErrorKind::Blocked) of rows that follow.
 pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
     let allowed = allowed(tables.iter().map(|t| &t.target.config));
     for staged in tables {
         for (key, action) in keys(staged, &staged.rows_changed()) {
             let is_allowed = allowed.iter().any(|name| key.child.is_meant_by(name));
-            let follows_back = is_allowed && action == Action::Update && key.follows;
+            // Such rows follow back when it is rolled back.
+            let follows = action == Action::Update && key.follows;
             // What is not allowed is counted, here.
-            let is_seen = !is_allowed && !staged.target.table.kind.is_far();
-            if follows_back || is_seen {
+            let is_counted = !is_allowed && !staged.target.table.kind.is_far();
+            if is_counted || is_allowed && follows {
                 continue;
             }
             let from = staged.changing(key, action);
@@ -68,25 +69,24 @@ pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) ->
             if rows == 0 {
                 continue;
             }
+            let (table, name) = (&key.child, crate::text::escape(&key.name));
+            let s = if rows == 1 { "" } else { "s" };
             let what = format!(
-                "applying this plan would also change {rows} row{} of table {} that the plan does not mention, by the \
-                 foreign key {} (ON DELETE or ON UPDATE)",
-                if rows == 1 { "" } else { "s" },
-                key.child,
-                crate::text::escape(&key.name),
+                "applying this plan would also change {rows} row{s} of table {table} that the plan does not mention, by the \
+                 foreign key {name} (ON DELETE or ON UPDATE)"
             );
-            return Err(if is_allowed {
-                let what = format!(
-                    "{what}, which no rollback could give back: nothing was written; they came since the plan was made; make a \
-                     new plan and have it reviewed"
-                );
-                Error::new(ErrorKind::Drift, what)
-            } else {
+            return Err(if follows {
                 Error::blocked(format!(
                     "{what}: nothing was written; if that is meant, add {} to allow_side_effects in tables.yaml and make a new \
                      plan",
                     crate::text::escape(&key.child.name)
                 ))
+            } else {
+                let what = format!(
+                    "{what}, which no rollback could give back: nothing was written; they came since the plan was made; make a \
+                     new plan and have it reviewed"
+                );
+                Error::new(ErrorKind::Drift, what)
             });
         }
     }

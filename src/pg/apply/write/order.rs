@@ -227,12 +227,12 @@ impl Staged {
 
     /// For each key of those that `counts`, the condition that staged row `s` of row `t` refers by it to a
     /// row of `parent` that goes (row `p`) or is new (staged row `ps`), where an update can.
-    fn refers(
-        &self,
-        parent: &Staged,
+    fn refers<'s>(
+        &'s self,
+        parent: &'s Staged,
         which: Parents,
-        counts: impl Fn(&ForeignKey) -> bool,
-    ) -> impl Iterator<Item = String> {
+        counts: impl Fn(&ForeignKey) -> bool + 's,
+    ) -> impl Iterator<Item = String> + 's {
         let keys = self
             .target
             .keys_to(&parent.target)
