@@ -48,8 +48,8 @@ pub(in crate::pg::apply) fn followers(
 /// is allowed: these follow back.
 ///
 /// # Errors
-/// [`Drift`](ErrorKind::Drift) naming the key, as the plan would have a violation of rows that were there when it was
-/// made; [`Blocked`](ErrorKind::Blocked) of rows that follow.
+/// [`Drift`](ErrorKind::Drift) naming the key, where the table may be changed beside the plan, as that has violations of
+/// rows that were there when it was made; else [`Blocked`](ErrorKind::Blocked).
 pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
     let allowed = allowed(tables.iter().map(|t| &t.target.config));
     for staged in tables {
@@ -86,7 +86,12 @@ pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) ->
                     "{what}, which no rollback could give back: nothing was written; they came since the plan was made; make a \
                      new plan and have it reviewed"
                 );
-                Error::new(ErrorKind::Drift, what)
+                // What is not allowed is refused as where it is counted.
+                let kind = match is_allowed {
+                    true => ErrorKind::Drift,
+                    false => ErrorKind::Blocked,
+                };
+                Error::new(kind, what)
             });
         }
     }
