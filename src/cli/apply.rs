@@ -117,7 +117,9 @@ pub async fn apply(
     started: Instant,
 ) -> Result<u8> {
     let mut request = request(settings, how.dry_run)?;
-    if !how.dry_run {
+    if how.dry_run {
+        how.approval.names(plan.plan(), name)?;
+    } else {
         settings.clock.phase("ask for approval", None);
         request.again = how.approval.given(&plan, &request, name).await?;
     }

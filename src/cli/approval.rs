@@ -40,6 +40,21 @@ impl Approval {
         self.approve.is_none() && !self.needs_none(plan)
     }
 
+    /// Whether an approval is given by the plan's hash; `name` is that of its file.
+    ///
+    /// # Errors
+    /// [`NotApproved`](crate::ErrorKind::NotApproved) where it is given for another plan.
+    pub fn names(&self, plan: &PlanFile, name: &str) -> Result<bool> {
+        match &self.approve {
+            Some(hash) if !plan.is_named(hash) => Err(Error::not_approved(format!(
+                "{name}: the approval is for {}, but this plan is {}; have this plan reviewed",
+                escape(hash),
+                plan.hash
+            ))),
+            approve => Ok(approve.is_some()),
+        }
+    }
+
     /// That the plan is approved; returns the rolled back application that the approval covers too.
     ///
     /// # Errors
@@ -51,17 +66,11 @@ impl Approval {
         name: &str,
     ) -> Result<Option<String>> {
         let file = plan.plan();
-        match &self.approve {
-            Some(hash) if file.is_named(hash) => return Ok(self.again.clone()),
-            Some(hash) => {
-                return Err(Error::not_approved(format!(
-                    "{name}: the approval is for {}, but this plan is {}; have this plan reviewed",
-                    escape(hash),
-                    file.hash
-                )));
-            }
-            None if self.needs_none(file) => return Ok(None),
-            None => {}
+        if self.names(file, name)? {
+            return Ok(self.again.clone());
+        }
+        if self.needs_none(file) {
+            return Ok(None);
         }
         // Who is asked must know what became of the plan.
         let before = ops::applied_before(plan, request).await?;

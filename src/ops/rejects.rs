@@ -14,6 +14,7 @@ use crate::pg::{Session, catalog};
 use crate::plan::masking::Mask;
 use crate::plan::{Effect, Entry, Fragment, What};
 use crate::planfile::{Item, PlanFile, Unordered};
+use crate::record::rejected::Ours;
 use crate::record::value::plain_text;
 use crate::record::{
     Columns, Delivery, Format, ReadError, Record, Summary, Value, read_records, read_records_slice,
@@ -147,21 +148,30 @@ pub async fn rejects(
                 return Ok(());
             }
             rules.dedup();
-            let shown = record.fields.iter();
+            let ours = Ours::of(&record);
+            let shown = ours.own(&record);
             let shown =
-                shown.map(|(name, value)| (name.clone().into_owned(), fields.shown(name, value)));
+                shown.map(|(name, value)| (name.clone().into_owned(), fields.shown(name, &value)));
+            let unreadable = ours.unreadable.iter();
+            let unreadable = unreadable.map(|(name, text, _)| ((*name).to_owned(), text.clone()));
             sink(Rejected {
-                table: fragment.table.clone(),
+                says_table: ours.table.is_some(),
+                table: ours.table.clone().unwrap_or_else(|| fragment.table.clone()),
                 object: fragment.key.clone(),
                 position: record.position,
                 rule: rules.join("; "),
                 reason: reasons.join("; "),
-                deletes: deletes || record.deletes,
-                extracted: record.extracted.map(str::to_owned).or_else(|| {
-                    let mut said = extracted.iter();
-                    let said = said.find(|said| said.records.contains(&number));
-                    said.map(|said| said.at.clone())
-                }),
+                deletes: deletes || record.deletes || ours.deletes,
+                extracted: record
+                    .extracted
+                    .map(str::to_owned)
+                    .or_else(|| ours.extracted.clone())
+                    .or_else(|| {
+                        let mut said = extracted.iter();
+                        let said = said.find(|said| said.records.contains(&number));
+                        said.map(|said| said.at.clone())
+                    }),
+                unreadable: unreadable.collect(),
                 fields: shown.collect(),
             })
         };
@@ -257,7 +267,8 @@ impl Fields<'_> {
             .column(column)
             .is_some_and(|c| c.shape == Shape::Json);
         let shown = match value {
-            Value::Blank | Value::Json("null") => return Delivered::Nothing,
+            Value::Blank => return Delivered::Blank,
+            Value::Json("null") => return Delivered::Null,
             // There a text is JSON, in a cell as it is written, and in JSON as what it is.
             Value::Cell(text) if is_json => match serde_json::from_str::<&RawValue>(text) {
                 Ok(_) => Delivered::Json(text.replace(['\r', '\n'], " ")),
@@ -296,7 +307,7 @@ impl Fields<'_> {
             Delivered::Text(text) | Delivered::Json(text) => {
                 Delivered::Text(self.mask.stand_in(&text))
             }
-            Delivered::Nothing => Delivered::Nothing,
+            Delivered::Blank | Delivered::Null => shown,
         }
     }
 }

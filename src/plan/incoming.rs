@@ -16,7 +16,7 @@ use crate::plan::ViolationKind;
 use crate::plan::ignored::{Ignored, Why};
 use crate::plan::reading::{Reading, word};
 use crate::plan::words::{Place, Words};
-use crate::record::rejected::{DELETE, OURS, Ours};
+use crate::record::rejected::Ours;
 use crate::record::{Record, Value};
 use crate::sql::copytext::push_copy_text;
 use crate::sql::ident::nearest;
@@ -219,17 +219,15 @@ impl<'a> Incoming<'a> {
         let mut looked_up = self.references.none();
         let mut found = Vec::new();
         let ours = Ours::of(record);
-        let deletes = record.deletes || ours.op.as_deref() == Some(DELETE);
+        let deletes = record.deletes || ours.deletes;
         self.deletes |= deletes;
         self.brings |= !deletes;
         self.again |= ours.again;
         findings.extend(Finding::of_ours(&ours, self.name));
-        for (name, value) in &record.fields {
+        for (name, value) in ours.own(record) {
+            let value = &value;
             // Of a row that is to be deleted nothing matters but its key.
             if deletes && !self.key_fields.contains(name.as_ref()) {
-                continue;
-            }
-            if ours.leaves_out(name, value) {
                 continue;
             }
             let is_looked_up = self.references.read(
@@ -255,7 +253,6 @@ impl<'a> Incoming<'a> {
                     ..Finding::new(ViolationKind::GeneratedField, name, COMPUTED)
                 }),
                 None if is_looked_up => {}
-                None if name.starts_with(OURS) => {}
                 None => match self.on_unknown {
                     OnUnknown::Block => findings.push(self.unknown(name, value)),
                     OnUnknown::Ignore => self.ignored.add(name, object, Why::NoColumn),

@@ -12,7 +12,8 @@ use std::ops::Range;
 use self::object::{Envelopes, Fields, Holds, fields, provenance};
 use self::text::{Fault, Text};
 use super::window::Window;
-use super::{Delivery, Provenance, ReadError, Record, Summary, TooLarge, Value};
+use super::{Delivery, Provenance, ReadError, Record, Summary, TooLarge, Value, rejected};
+use crate::table::delivery::Envelope;
 
 /// Reads every record in `window`.
 pub(super) fn read<E>(
@@ -20,10 +21,17 @@ pub(super) fn read<E>(
     delivery: &Delivery<'_>,
     sink: &mut dyn FnMut(Record<'_>) -> Result<(), E>,
 ) -> Result<Summary, ReadError<E>> {
+    let mut text = Text::new(window)?;
+    // Rejected records stand as they are, wherever those of their table do.
+    let rejected = begins_with_field(&mut text, rejected::WHY[0])?;
+    let (set, records) = match rejected {
+        true => (Some(&Envelope::Never), None),
+        false => (delivery.envelope, delivery.records),
+    };
     let mut reader = Reader {
-        text: Text::new(window)?,
+        text,
         envelopes: Envelopes {
-            set: delivery.envelope,
+            set,
             columns: delivery.columns,
         },
         holds: None,
@@ -35,11 +43,26 @@ pub(super) fn read<E>(
         width: 0,
         most: delivery.most.record,
     };
-    match delivery.records {
+    match records {
         Some(records) => reader.placed(records)?,
         None => reader.file()?,
     }
     Ok(reader.summary)
+}
+
+/// Whether `text` begins with an object whose first field is `name`.
+fn begins_with_field(text: &mut Text<impl Window>, name: &str) -> Result<bool, Fault> {
+    if text.next()? != Some(b'{') {
+        return Ok(false);
+    }
+    // What is no such object is told where it is read.
+    match text.name(&mut 1, true) {
+        Ok(Some(first)) => Ok(text
+            .utf8(first)
+            .is_ok_and(|first| first[1..].strip_suffix('"') == Some(name))),
+        Err(Fault::Read(error)) => Err(Fault::Read(error)),
+        Ok(None) | Err(Fault::Malformed(_)) => Ok(false),
+    }
 }
 
 struct Reader<'a, 's, W, E> {

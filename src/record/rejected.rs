@@ -1,12 +1,17 @@
 //! What the loader puts beside rejected records, so that they can be delivered again, and reads there.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use super::{Record, Value};
 use crate::table::delivery::{Csv, Empty, Sign};
 
-/// How the names of its fields begin.
-pub const OURS: &str = "loader:";
+/// Whether a field is one of ours.
+fn is_ours(name: &str) -> bool {
+    const OTHERS: [&str; 6] = [TABLE, OP, EXTRACTED_AT, GIVEN, EMPTY, BLANK];
+    name.starts_with("loader:") && (WHY.contains(&name) || OTHERS.contains(&name))
+}
 
 /// Where a record stands, and why it is not loaded: fields of every one, behind its own.
 pub const WHY: [&str; 4] = [
@@ -28,6 +33,13 @@ pub const EXTRACTED_AT: &str = "loader:extracted_at";
 /// In delimited values, of records with different fields: which of them a record gives, as a JSON array.
 /// Other cells are empty because it does not.
 pub const GIVEN: &str = "loader:given";
+
+/// In delimited values: what its empty cells stand for that are not simply empty, as a JSON object with null or an
+/// empty text for each. A program that saves the file does not keep the quotes of an empty text.
+pub const EMPTY: &str = "loader:empty";
+
+/// In JSON: which of its nulls are empty cells, as an array.
+pub const BLANK: &str = "loader:blank";
 
 /// The word for records that name rows to be deleted.
 pub const DELETE: &str = "delete";
@@ -54,46 +66,114 @@ pub struct Ours {
     pub again: bool,
     /// Whose record it is.
     pub table: Option<String>,
-    /// What it is for.
-    pub op: Option<String>,
+    /// Whether it names a row to be deleted.
+    pub deletes: bool,
     /// When it was extracted.
     pub extracted: Option<String>,
     /// The fields that it gives, where others have further ones.
     given: Option<Vec<String>>,
-    /// What should say that, and cannot be read.
-    pub unreadable: Option<String>,
+    /// What its fields without a value are.
+    meant: HashMap<String, Value<'static>>,
+    /// What is said beside it and cannot be read, with what it should be.
+    pub unreadable: Vec<(&'static str, String, &'static str)>,
 }
+
+/// Why what stands beside a record cannot be read.
+const NAMES: &str = "not a JSON array of names";
+const EMPTIES: &str = "not a JSON object with null or \"\" for each field";
+const ONLY_DELETE: &str = "it can only be delete";
 
 impl Ours {
     /// What stands beside `record`.
     pub fn of(record: &Record<'_>) -> Ours {
         let mut ours = Ours::default();
         let fields = record.fields.iter();
-        for (name, value) in fields.filter(|(name, _)| name.starts_with(OURS)) {
+        for (name, value) in fields.filter(|(name, _)| is_ours(name)) {
             ours.again = true;
             let text = match value {
                 Value::Cell(text) => Some((*text).to_owned()),
-                Value::Json(raw) => serde_json::from_str(raw).ok(),
+                Value::Json("null") => None,
+                Value::Json(raw) => Some(serde_json::from_str(raw).unwrap_or((*raw).to_owned())),
                 _ => None,
             };
-            match name.as_ref() {
-                TABLE => ours.table = text,
-                OP => ours.op = text,
-                EXTRACTED_AT => ours.extracted = text,
-                GIVEN => match text.as_deref().map(serde_json::from_str) {
-                    Some(Ok(names)) => ours.given = Some(names),
-                    Some(Err(_)) => ours.unreadable = text,
-                    None => {}
+            let Some(text) = text else { continue };
+            let unreadable = match name.as_ref() {
+                TABLE => {
+                    ours.table = Some(text);
+                    continue;
+                }
+                EXTRACTED_AT => {
+                    ours.extracted = Some(text);
+                    continue;
+                }
+                OP if text == DELETE => {
+                    ours.deletes = true;
+                    continue;
+                }
+                OP => (OP, text, ONLY_DELETE),
+                GIVEN => match serde_json::from_str(&text) {
+                    Ok(names) => {
+                        ours.given = Some(names);
+                        continue;
+                    }
+                    Err(_) => (GIVEN, text, NAMES),
                 },
-                _ => {}
-            }
+                BLANK => match serde_json::from_str::<Vec<String>>(&text) {
+                    Ok(names) => {
+                        let blank = names.into_iter().map(|name| (name, Value::Blank));
+                        ours.meant.extend(blank);
+                        continue;
+                    }
+                    Err(_) => (BLANK, text, NAMES),
+                },
+                EMPTY => match empties(&text) {
+                    Some(meant) => {
+                        ours.meant.extend(meant);
+                        continue;
+                    }
+                    None => (EMPTY, text, EMPTIES),
+                },
+                _ => continue,
+            };
+            ours.unreadable.push(unreadable);
         }
         ours
     }
 
+    /// The fields of `record` that are its own, with the values that they were delivered with first.
+    pub fn own<'r>(
+        &self,
+        record: &'r Record<'_>,
+    ) -> impl Iterator<Item = (&'r Cow<'r, str>, Value<'r>)> {
+        let own = record.fields.iter();
+        let own = own.filter(|(name, value)| !is_ours(name) && !self.leaves_out(name, value));
+        own.map(|(name, value)| (name, self.meant(name, value)))
+    }
+
+    /// What a field's value is, where there is none.
+    fn meant<'v>(&self, name: &str, value: &Value<'v>) -> Value<'v> {
+        match value {
+            Value::Blank | Value::Json("null") => self.meant.get(name).copied().unwrap_or(*value),
+            _ => *value,
+        }
+    }
+
     /// Whether the record says nothing of a field, though there is a cell for it.
-    pub fn leaves_out(&self, name: &str, value: &Value<'_>) -> bool {
+    fn leaves_out(&self, name: &str, value: &Value<'_>) -> bool {
         let given = self.given.as_ref();
         *value == Value::Blank && given.is_some_and(|names| names.iter().all(|n| n != name))
     }
+}
+
+/// What the empty cells are that `text` names.
+fn empties(text: &str) -> Option<Vec<(String, Value<'static>)>> {
+    let named: BTreeMap<String, Option<String>> = serde_json::from_str(text).ok()?;
+    let named = named
+        .into_iter()
+        .map(|(name, value)| match value.as_deref() {
+            None => Some((name, Value::Json("null"))),
+            Some("") => Some((name, Value::Json("\"\""))),
+            Some(_) => None,
+        });
+    named.collect()
 }

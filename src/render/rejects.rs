@@ -1,17 +1,21 @@
 //! Records as they were delivered, for who must mend them: delimited values, or JSON a line.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Result, Seek, SeekFrom, Write};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::record::rejected::{DELETE, EXTRACTED_AT, GIVEN, OP, TABLE, WHY};
+use crate::record::rejected::{BLANK, DELETE, EMPTY, EXTRACTED_AT, GIVEN, OP, TABLE, WHY};
 
 /// A record that is not loaded, with where it stands and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
-    /// Its table's name as configured.
+    /// The table's name as configured: whose it says that it is, or that of its object.
     pub table: String,
+    /// Whether it says that itself, or has to.
+    pub says_table: bool,
     /// The object that it comes from.
     pub object: String,
     /// Its line, row or number there.
@@ -24,6 +28,8 @@ pub struct Rejected {
     pub deletes: bool,
     /// When it was extracted, where that is known.
     pub extracted: Option<String>,
+    /// What was said beside it and could not be read, by its name.
+    pub unreadable: Vec<(String, String)>,
     /// Its fields as they were delivered.
     pub fields: Vec<(String, Delivered)>,
 }
@@ -31,8 +37,10 @@ pub struct Rejected {
 /// A value as it was delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delivered {
-    /// An empty cell, or JSON's null.
-    Nothing,
+    /// An empty cell.
+    Blank,
+    /// JSON's null.
+    Null,
     /// A text.
     Text(String),
     /// Any other value, as JSON writes it.
@@ -46,10 +54,10 @@ pub struct Rejects {
     names: Vec<String>,
     /// The least fields that one has.
     least: usize,
-    deletes: bool,
-    extracted: bool,
-    /// The first one's table, and whether there are others.
-    tables: (Option<String>, bool),
+    /// What stands beside some of them.
+    beside: BTreeSet<String>,
+    /// The first one's table.
+    table: Option<String>,
     /// How many there are.
     pub count: u64,
 }
@@ -73,9 +81,8 @@ impl Rejects {
             spool: BufWriter::new(tempfile::tempfile()?),
             names: Vec::new(),
             least: usize::MAX,
-            deletes: false,
-            extracted: false,
-            tables: (None, false),
+            beside: BTreeSet::new(),
+            table: None,
             count: 0,
         })
     }
@@ -91,10 +98,12 @@ impl Rejects {
             }
         }
         self.least = self.least.min(rejected.fields.len());
-        self.deletes |= rejected.deletes;
-        self.extracted |= rejected.extracted.is_some();
-        let first = self.tables.0.get_or_insert_with(|| rejected.table.clone());
-        self.tables.1 |= *first != rejected.table;
+        let first = self.table.get_or_insert_with(|| rejected.table.clone());
+        if *first != rejected.table {
+            self.beside.insert(TABLE.to_owned());
+        }
+        let beside = rejected.beside(Form::Csv).into_iter();
+        self.beside.extend(beside.map(|(name, _)| name));
         self.count += 1;
         serde_json::to_writer(&mut self.spool, rejected)?;
         self.spool.write_all(b"\n")
@@ -104,108 +113,136 @@ impl Rejects {
     ///
     /// # Errors
     /// Where that fails.
-    pub fn write(self, form: Form, out: &mut impl Write) -> Result<()> {
+    pub fn write(mut self, form: Form, out: &mut impl Write) -> Result<()> {
         let mut file = self.spool.into_inner().map_err(|e| e.into_error())?;
         file.seek(SeekFrom::Start(0))?;
-        let columns = Columns {
-            given: self.least < self.names.len(),
-            names: self.names,
-            deletes: self.deletes,
-            extracted: self.extracted,
-            tables: self.tables.1,
-        };
+        let says_table = self.beside.contains(TABLE);
+        if self.least < self.names.len() {
+            self.beside.insert(GIVEN.to_owned());
+        }
+        let beside = self.beside.iter().map(String::as_str);
+        let columns: Vec<&str> = WHY.into_iter().chain(beside).collect();
         if form == Form::Csv {
-            let ours = columns.ours(&Rejected::default());
-            let ours = ours.into_iter().map(|(name, _)| name.to_owned());
-            row(out, columns.names.iter().cloned().chain(ours).map(Some))?;
+            let own = self.names.iter().map(String::as_str);
+            let header = own.chain(columns.iter().copied());
+            row(out, header.map(|name| Some(name.to_owned())))?;
         }
         for line in BufReader::new(file).lines() {
-            let rejected: Rejected = serde_json::from_str(&line?)?;
+            let mut rejected: Rejected = serde_json::from_str(&line?)?;
+            rejected.says_table |= says_table;
             match form {
-                Form::Csv => columns.csv(out, &rejected)?,
-                Form::Ndjson => columns.ndjson(out, &rejected)?,
+                Form::Csv => rejected.csv(&self.names, &columns, out)?,
+                Form::Ndjson => rejected.ndjson(out)?,
             }
         }
         Ok(())
     }
 }
 
-/// What records have.
-struct Columns {
-    names: Vec<String>,
-    /// Whether some have more fields than others.
-    given: bool,
-    deletes: bool,
-    extracted: bool,
-    /// Whether they are of several tables.
-    tables: bool,
-}
-
-impl Columns {
-    /// What stands behind the record's own fields.
-    fn ours(&self, rejected: &Rejected) -> Vec<(&'static str, Option<String>)> {
+impl Rejected {
+    /// Where it stands, and why it is not loaded.
+    fn why(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let why = [
-            &rejected.object,
-            &rejected.position.to_string(),
-            &rejected.rule,
-            &rejected.reason,
+            Value::from(self.object.as_str()),
+            Value::from(self.position),
+            Value::from(self.rule.as_str()),
+            Value::from(self.reason.as_str()),
         ];
-        let why = why.map(|text| Some(text.clone()));
-        let mut ours: Vec<_> = WHY.into_iter().zip(why).collect();
-        if self.tables {
-            ours.push((TABLE, Some(rejected.table.clone())));
-        }
-        if self.deletes {
-            ours.push((OP, rejected.deletes.then(|| DELETE.to_owned())));
-        }
-        if self.extracted {
-            ours.push((EXTRACTED_AT, rejected.extracted.clone()));
-        }
-        if self.given {
-            let names = rejected.fields.iter().map(|(name, _)| name.as_str());
-            let names = serde_json::Value::from(names.collect::<Vec<_>>());
-            ours.push((GIVEN, Some(names.to_string())));
-        }
-        ours
+        WHY.into_iter().zip(why)
     }
 
-    fn csv(&self, out: &mut impl Write, rejected: &Rejected) -> Result<()> {
-        let own = self.names.iter().map(|name| {
-            let value = rejected.fields.iter().find(|(of, _)| of == name);
+    /// What else is said beside it in a file of this form, by name.
+    fn beside(&self, form: Form) -> BTreeMap<String, Value> {
+        let mut beside = BTreeMap::new();
+        let mut say = |name: &str, value: Value| drop(beside.insert(name.to_owned(), value));
+        if self.says_table {
+            say(TABLE, Value::from(self.table.as_str()));
+        }
+        if self.deletes {
+            say(OP, Value::from(DELETE));
+        }
+        if let Some(at) = &self.extracted {
+            say(EXTRACTED_AT, Value::from(at.as_str()));
+        }
+        let those = |wanted: &'static [Delivered]| {
+            let fields = self.fields.iter();
+            fields.filter(|(_, value)| wanted.contains(value))
+        };
+        match form {
+            Form::Csv => {
+                let empty = those(&EMPTY_CELLS).map(|(name, value)| match value {
+                    Delivered::Text(_) => (name.clone(), Value::from("")),
+                    _ => (name.clone(), Value::Null),
+                });
+                let empty: serde_json::Map<String, Value> = empty.collect();
+                if !empty.is_empty() {
+                    say(EMPTY, Value::Object(empty));
+                }
+            }
+            Form::Ndjson => {
+                let blank: Vec<&str> = those(&[Delivered::Blank])
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                if !blank.is_empty() {
+                    say(BLANK, Value::from(blank));
+                }
+            }
+        }
+        for (name, text) in &self.unreadable {
+            say(name, Value::from(text.as_str()));
+        }
+        beside
+    }
+
+    /// Its row, with cells for `names`, and for what stands beside it.
+    fn csv(&self, names: &[String], columns: &[&str], out: &mut impl Write) -> Result<()> {
+        let own = names.iter().map(|name| {
+            let value = self.fields.iter().find(|(of, _)| of == name);
             match value.map(|(_, value)| value) {
-                None | Some(Delivered::Nothing) => None,
+                None | Some(Delivered::Blank | Delivered::Null) => None,
                 Some(Delivered::Text(text) | Delivered::Json(text)) => Some(text.clone()),
             }
         });
-        let ours = self.ours(rejected).into_iter().map(|(_, text)| text);
-        row(out, own.chain(ours))
+        let mut beside = self.beside(Form::Csv);
+        beside.extend(self.why().map(|(name, value)| (name.to_owned(), value)));
+        beside.entry(GIVEN.to_owned()).or_insert_with(|| {
+            let given = self.fields.iter().map(|(name, _)| name.as_str());
+            Value::from(given.collect::<Vec<_>>())
+        });
+        let beside = columns.iter().map(|name| match beside.get(*name)? {
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        });
+        row(out, own.chain(beside))
     }
 
-    fn ndjson(&self, out: &mut impl Write, rejected: &Rejected) -> Result<()> {
-        let string = |text: &str| serde_json::Value::from(text).to_string();
-        let own = rejected.fields.iter().map(|(field, value)| {
+    /// Its line. By the name of its first field the file is known.
+    fn ndjson(&self, out: &mut impl Write) -> Result<()> {
+        let string = |text: &str| Value::from(text).to_string();
+        let beside = self.beside(Form::Ndjson).into_iter();
+        let ours = self
+            .why()
+            .map(|(name, value)| (name.to_owned(), value))
+            .chain(beside);
+        let ours = ours.map(|(name, value)| (name, value.to_string()));
+        let own = self.fields.iter().map(|(name, value)| {
             let value = match value {
-                Delivered::Nothing => "null".to_owned(),
+                Delivered::Blank | Delivered::Null => "null".to_owned(),
                 Delivered::Text(text) => string(text),
                 Delivered::Json(json) => json.clone(),
             };
-            (string(field), value)
+            (name.clone(), value)
         });
-        let ours = self.ours(rejected).into_iter();
-        let ours = ours.filter(|(name, text)| text.is_some() && *name != GIVEN);
-        let ours = ours.map(|(name, text)| {
-            let text = text.unwrap_or_default();
-            let is_number = name == WHY[1];
-            let value = if is_number { text } else { string(&text) };
-            (string(name), value)
-        });
-        let members = own
-            .chain(ours)
-            .map(|(name, value)| format!("{name}:{value}"));
+        let members = ours
+            .chain(own)
+            .map(|(name, value)| format!("{}:{value}", string(&name)));
         let members: Vec<String> = members.collect();
         writeln!(out, "{{{}}}", members.join(","))
     }
 }
+
+/// Values whose cells are empty, though they are more than that.
+static EMPTY_CELLS: [Delivered; 2] = [Delivered::Null, Delivered::Text(String::new())];
 
 /// One row: nothing is an empty cell, an empty text is one in quotes.
 fn row(out: &mut impl Write, cells: impl Iterator<Item = Option<String>>) -> Result<()> {
@@ -232,12 +269,12 @@ mod tests {
             position: 2,
             rule: "invalid_value".into(),
             reason: "n: not \"good\"".into(),
-            deletes: false,
-            extracted: None,
             fields: vec![
                 ("a".into(), Delivered::Text("x,\"y\"\n".into())),
-                ("b".into(), Delivered::Nothing),
+                ("b".into(), Delivered::Blank),
+                ("n".into(), Delivered::Null),
             ],
+            ..Rejected::default()
         };
         let second = Rejected {
             table: "t".into(),
@@ -258,15 +295,15 @@ mod tests {
         };
         assert_eq!(
             written(Form::Csv),
-            "a,b,c,loader:object,loader:position,loader:rule,loader:reason,loader:given\n\
-             \"x,\"\"y\"\"\n\",,,o.csv,2,invalid_value,\"n: not \"\"good\"\"\",\"[\"\"a\"\",\"\"b\"\"]\"\n\
-             \"\",,\"[1, 2.50]\",\"\",3,\"\",\"\",\"[\"\"c\"\",\"\"a\"\"]\"\n"
+            "a,b,n,c,loader:object,loader:position,loader:rule,loader:reason,loader:empty,loader:given\n\
+             \"x,\"\"y\"\"\n\",,,,o.csv,2,invalid_value,\"n: not \"\"good\"\"\",\"{\"\"n\"\":null}\",\"[\"\"a\"\",\"\"b\"\",\"\"n\"\"]\"\n\
+             \"\",,,\"[1, 2.50]\",\"\",3,\"\",\"\",\"{\"\"a\"\":\"\"\"\"}\",\"[\"\"c\"\",\"\"a\"\"]\"\n"
         );
         assert_eq!(
             written(Form::Ndjson),
-            "{\"a\":\"x,\\\"y\\\"\\n\",\"b\":null,\"loader:object\":\"o.csv\",\"loader:position\":2,\
-             \"loader:rule\":\"invalid_value\",\"loader:reason\":\"n: not \\\"good\\\"\"}\n\
-             {\"c\":[1, 2.50],\"a\":\"\",\"loader:object\":\"\",\"loader:position\":3,\"loader:rule\":\"\",\"loader:reason\":\"\"}\n"
+            "{\"loader:object\":\"o.csv\",\"loader:position\":2,\"loader:rule\":\"invalid_value\",\
+             \"loader:reason\":\"n: not \\\"good\\\"\",\"loader:blank\":[\"b\"],\"a\":\"x,\\\"y\\\"\\n\",\"b\":null,\"n\":null}\n\
+             {\"loader:object\":\"\",\"loader:position\":3,\"loader:rule\":\"\",\"loader:reason\":\"\",\"c\":[1, 2.50],\"a\":\"\"}\n"
         );
     }
 }

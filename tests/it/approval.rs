@@ -63,7 +63,10 @@ fn an_approval_is_for_one_plan() {
             world.writes_nothing(|| world.apply_with(&plan, &["--approve", wrong]).exits(5));
         refused.says(&plan.hash());
     }
-    // Not even --force mends a wrong one.
+    // Not even --force mends a wrong one, and a trial tells of it.
+    world
+        .apply_with(&plan, &["--approve", &other, "--dry-run"])
+        .exits(5);
     world
         .apply_with(&plan, &["--approve", &other, "--force"])
         .exits(5);

@@ -39,7 +39,7 @@ fn what_is_not_loaded_comes_back_and_can_be_delivered_again() {
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(
         lines[0],
-        "id,n,v,w,loader:object,loader:position,loader:rule,loader:reason,loader:given"
+        "id,n,v,w,loader:object,loader:position,loader:rule,loader:reason,loader:empty,loader:given"
     );
     assert!(
         lines[1].starts_with(
@@ -614,6 +614,144 @@ fn mended_records_of_a_complete_delivery_delete_nothing() {
                 world.rows("SELECT k, v FROM cp ORDER BY 1"),
                 ["1|1", "2|2", "3|3"]
             );
+        }
+    }
+}
+
+/// Null, an empty text, an empty cell and no field are four things, whichever form they come back in, and after a
+/// spreadsheet program has saved the file, which drops the quotes of an empty text.
+#[test]
+fn what_has_no_value_is_still_what_it_was() {
+    for form in ["csv", "ndjson"] {
+        let world = World::in_folder(
+            "CREATE TABLE t (id text PRIMARY KEY, n int NOT NULL DEFAULT 7, v text NOT NULL DEFAULT 'd', w text, k int)",
+            "t: {natural_key: [id], on_invalid: reject, conflict_resolution: replace}",
+        );
+        world.set("LOADER_QUEUE", "off");
+        world.put(
+            "b",
+            "t/1.json",
+            r#"[{"id": "null", "n": null, "k": 1},
+                {"id": "empty", "v": "", "w": "", "k": "bad"},
+                {"id": "absent", "k": "bad"},
+                {"id": "both", "v": "", "w": null, "k": "bad"}]"#,
+        );
+        world.put("b", "t/2.csv", "id,n,v,w,k\nblank,,,,bad\nquoted,,x,,bad\n");
+        let back = format!("back.{form}");
+        world.plan_with("b", &["--rejects", &back]);
+        let written = read(&world, &back);
+        let mended = written.replace(",bad,", ",5,").replace("\"bad\"", "5");
+        // As a spreadsheet program saves it.
+        let mended = match form {
+            "csv" => mended.replace(",\"\",", ",,").replace(",\"\",", ",,"),
+            _ => mended,
+        };
+        assert!(!mended.contains(",\"\","), "{mended}");
+        world.put("again", &format!("t/1.{form}"), mended.as_str());
+        let plan = world.plan("again");
+        let refused = plan
+            .lines()
+            .contains(&"! t id=null: null_value n reject".to_owned());
+        assert!(refused, "{mended}: {:?}", plan.lines());
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows("SELECT id, n, '<' || v || '>', '<' || w || '>', k FROM t ORDER BY id"),
+            [
+                "absent|7|<d>|∅|5",
+                "blank|7|<d>|∅|5",
+                "both|7|<>|∅|5",
+                "empty|7|<>|<>|5",
+                "quoted|7|<x>|∅|5"
+            ],
+            "{form}: {mended}"
+        );
+    }
+}
+
+/// A rejected record that is rejected again says everything once, and still says what could not be read.
+#[test]
+fn rejected_records_are_rejected_again() {
+    for form in ["csv", "ndjson"] {
+        let world = World::in_folder(
+            "CREATE TABLE t (id int PRIMARY KEY, v text, k int); INSERT INTO t VALUES (7, 'x', 1)",
+            "t: {natural_key: [id], on_invalid: reject, limits: {delete: 9}}",
+        );
+        world.set("LOADER_QUEUE", "off");
+        world.put(
+            "b",
+            "t/1.json",
+            r#"[{"id": 1, "v": "", "k": "bad"}, {"id": 2, "k": "bad"}]"#,
+        );
+        world.put(
+            "b",
+            "t/2.ndjson",
+            r#"{"op": "delete", "data": {"id": "7x"}}"#,
+        );
+        world.put(
+            "b",
+            "t/3.csv",
+            "id,loader:object,loader:position,loader:rule,loader:reason,loader:op\n3,o,1,r,r,remove\n",
+        );
+        let file = format!("back.{form}");
+        world.plan_with("b", &["--rejects", &file]);
+        let first = read(&world, &file);
+        world.put("again", &format!("t/1.{form}"), first.as_str());
+        world.plan_with("again", &["--rejects", &file]);
+        let second = read(&world, &file);
+        let words = |text: &str| {
+            let fields = [
+                "\"id\"", "\"v\"", "\"k\"", "op", "remove", "7x", "given", "empty", "reason",
+            ];
+            fields.map(|field| text.matches(field).count())
+        };
+        assert_eq!(words(&first), words(&second), "{first}{second}");
+        let mended = second
+            .replace(",bad,", ",5,")
+            .replace("\"bad\"", "5")
+            .replace("7x", "7");
+        world.put("mended", &format!("t/1.{form}"), mended.as_str());
+        let plan = world.plan("mended");
+        let mut lines = plan.lines();
+        lines.sort();
+        assert_eq!(
+            lines,
+            [
+                "! t id=3: invalid_value loader:op reject",
+                "+ t id=1: k=\"5\" v=\"\"",
+                "+ t id=2: k=\"5\"",
+                "- t id=7: k=\"1\" v=\"x\"",
+            ],
+            "{mended}"
+        );
+    }
+}
+
+/// Rejected records stand as they are, wherever their table's do.
+#[test]
+fn rejected_records_have_no_envelope() {
+    for (settings, delivery) in [
+        ("records: /a/b", r#"{"a": {"b": [{"id": 1, "v": "x"}]}}"#),
+        ("records: {key_into: id}", r#"{"1": {"v": "x"}}"#),
+        ("envelope: payload", r#"{"payload": {"id": 1, "v": "x"}}"#),
+        ("envelope: payload", r#"{"payload": [{"id": 1, "v": "x"}]}"#),
+    ] {
+        for form in ["csv", "ndjson"] {
+            let world = World::in_folder(
+                "CREATE TABLE t (id int PRIMARY KEY, v int)",
+                &format!("t: {{natural_key: [id], on_invalid: reject, {settings}}}"),
+            );
+            world.set("LOADER_QUEUE", "off");
+            world.put("b", "t/1.json", delivery);
+            let back = format!("back.{form}");
+            world.plan_with("b", &["--rejects", &back]);
+            let mended = read(&world, &back);
+            let mended = mended
+                .replace("\"x\"", "4")
+                .replace(",x,", ",4,")
+                .replace("x,1,", "4,1,");
+            world.put("again", &format!("t/1.{form}"), mended.as_str());
+            let plan = world.plan("again");
+            assert_eq!(plan.lines(), ["+ t id=1: v=\"4\""], "{settings}: {mended}");
         }
     }
 }

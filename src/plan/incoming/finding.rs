@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Effect, Value as Stored, Violation, ViolationKind};
 use crate::record::Value;
-use crate::record::rejected::{DELETE, GIVEN, OP, Ours, TABLE};
+use crate::record::rejected::{Ours, TABLE};
 
 /// What is wrong about a record, before the database has looked at it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,17 +50,14 @@ impl Finding {
             let why = "the record of another table; a file for each is written by --rejects with a folder";
             (TABLE, of, why)
         });
-        let op = ours.op.as_ref().filter(|op| *op != DELETE);
-        let op = op.map(|op| (OP, op, "it can only be delete"));
-        let given = ours.unreadable.as_ref();
-        let given = given.map(|names| (GIVEN, names, "not a JSON array of names"));
-        op.into_iter()
-            .chain(given)
-            .chain(of)
-            .map(|(field, given, why)| Finding {
-                given: Some(given.clone()),
-                ..Finding::new(ViolationKind::InvalidValue, field, why)
-            })
+        let unreadable = ours
+            .unreadable
+            .iter()
+            .map(|(field, given, why)| (*field, given, *why));
+        unreadable.chain(of).map(|(field, given, why)| Finding {
+            given: Some(given.clone()),
+            ..Finding::new(ViolationKind::InvalidValue, field, why)
+        })
     }
 
     /// The violation that it is.
