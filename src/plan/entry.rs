@@ -101,6 +101,22 @@ impl What {
         marked.map(|(column, _)| column)
     }
 
+    /// Whether it tells what becomes of a row that is there: changed, or kept for what the row is.
+    pub fn is_of_row(&self) -> bool {
+        match self {
+            What::Update { .. } | What::Delete { .. } => true,
+            What::Skip(skip) => matches!(
+                skip,
+                Skip::Unchanged(_)
+                    | Skip::Exists
+                    | Skip::Conflict
+                    | Skip::EditedSince
+                    | Skip::ReferredTo
+            ),
+            What::Insert { .. } | What::Violation(_) => false,
+        }
+    }
+
     /// Whether it is a violation of a record that has one before it: such a record is counted already.
     pub fn is_further(&self) -> bool {
         matches!(self, What::Violation(v) if v.further)

@@ -46,6 +46,8 @@ pub struct TableGroups {
 pub struct Group {
     /// Entries by action; records that have several violations once.
     pub counts: Counts,
+    /// Of these, those of rows that are there.
+    there: u64,
     /// By column, how many rows change it, and to what where that is one value.
     pub columns: BTreeMap<String, Changed>,
 }
@@ -60,15 +62,10 @@ pub struct Changed {
 }
 
 impl Group {
-    /// Rows that are there and that the plan speaks of: those to update or delete, and those skipped.
-    pub fn rows(&self) -> u64 {
-        self.counts.update + self.counts.delete + self.counts.skip
-    }
-
     /// The columns that change, each with in how many rows; those that change in all rows of the group
     /// first, and whether there are such.
     pub fn words(&self) -> (Vec<String>, bool) {
-        let rows = self.rows();
+        let rows = self.there;
         let whole = |c: &Changed| c.rows == rows && rows > 1;
         let mut columns: Vec<_> = self.columns.iter().collect();
         columns.sort_by_key(|(_, c)| std::cmp::Reverse(c.rows));
@@ -90,6 +87,7 @@ impl Group {
             return;
         }
         self.counts.add(entry.what.action());
+        self.there += u64::from(entry.what.is_of_row());
         if let What::Update { set, .. } = &entry.what {
             for (column, (_, new)) in set {
                 let known = self.columns.get_mut(column);

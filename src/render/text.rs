@@ -312,11 +312,18 @@ fn title(table: &TablePlan, kind: Kind, style: Style) -> String {
 }
 
 fn tail(header: &Header, out: &mut impl Write) -> std::io::Result<()> {
-    if let verdict @ Verdict::Blocked { .. } = Verdict::of(header) {
+    let verdict = Verdict::of(header);
+    let is_blocked = matches!(verdict, Verdict::Blocked { .. });
+    if is_blocked {
         writeln!(out, "{verdict}")?;
     }
     if let Some(what) = left_out(header) {
-        writeln!(out, "{what}; the rest can be applied.")?;
+        let rest = if is_blocked {
+            ""
+        } else {
+            "; the rest can be applied"
+        };
+        writeln!(out, "{what}{rest}.")?;
     }
     if header.skips().not_loaded() > 0 {
         writeln!(out, "Skipped: {}.", header.skips().reasons())?;

@@ -61,6 +61,14 @@ impl Mark {
         }
     }
 
+    /// Whether a row is deleted whose mark PostgreSQL prints so.
+    pub fn is_deleted(self, value: Option<&str>) -> bool {
+        match self {
+            Mark::Time => value.is_some(),
+            Mark::Flag => value == Some("t"),
+        }
+    }
+
     /// `value`, and what a row holds that is brought back in place of null, as SQL.
     pub fn or_alive(self, value: &str) -> String {
         match self {

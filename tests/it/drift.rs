@@ -520,3 +520,36 @@ fn a_plan_whose_rows_others_took_away_is_applied_once_more() {
         .says("1 inserted, 1 updated");
     assert_eq!(world.rows("SELECT id, v FROM t ORDER BY 1"), ["1|b", "2|b"]);
 }
+
+/// That a row was marked as deleted since is told, though the plan does not speak of the mark.
+#[test]
+fn a_row_that_was_marked_since_is_told_to_be() {
+    for (column, mark, told) in [
+        (
+            "gone timestamptz",
+            "timestamptz '2024-05-01 00:00+00'",
+            "now \"2024-05-01 00:00:00+00\"",
+        ),
+        ("gone bool NOT NULL DEFAULT false", "true", "now \"t\""),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (id int PRIMARY KEY, v text, {column}); INSERT INTO t VALUES (1, 'a'), (2, 'b')"
+            ),
+            "t: {natural_key: [id], soft_delete: gone}",
+        );
+        world.deliver("b", "t/1.csv", "id,v\n1,x\n2,b\n");
+        let plan = world.plan("b");
+        world.sql(&format!("UPDATE t SET gone = {mark}"));
+        world
+            .apply(&plan)
+            .exits(3)
+            .says("t id=1: changed (planned: update)")
+            .says("t id=2: changed (planned: skip)")
+            .says(&format!("\n    gone: {told}"));
+        // Of a row whose other columns changed, the mark is not told.
+        world.sql("UPDATE t SET gone = DEFAULT, v = 'else'");
+        let run = world.apply(&plan).exits(3);
+        assert!(!run.stderr.contains("gone"), "{}", run.stderr);
+    }
+}

@@ -127,3 +127,25 @@ fn a_group_is_masked_and_must_be_a_column() {
     let plan = hidden.plan("b");
     assert!(!plan.text.contains("group"));
 }
+
+/// Records that are left out, and second ones of a row, are no rows that stay as they are.
+#[test]
+fn all_rows_of_a_group_are_those_that_are_there() {
+    let world = world("");
+    world.deliver(
+        "c",
+        "subjects/lyon.csv",
+        "gsid,site\nL1,LYO\nL2,LYO\nL3,LYO\nL4,LYO\nL4,LYO\n",
+    );
+    world.deliver(
+        "c",
+        "subjects/more.csv",
+        "gsid,site,born\nL5,LYN,1950\nL6,LYN,1950\n",
+    );
+    world.write("out.txt", "subjects L5\n");
+    let plan = world.plan_with("c", &["--leave-out", "out.txt"]);
+    world
+        .loader(&["show", plan.name(), "--by", "group"])
+        .ok()
+        .says("all 4 rows change site");
+}

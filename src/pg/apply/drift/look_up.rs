@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::pg::apply::staged::Staged;
 use crate::pg::session::TextRow;
 use crate::pg::{Session, audit};
-use crate::plan::{DriftRow, DriftState};
+use crate::plan::{DriftColumn, DriftRow, DriftState};
 use crate::sql::{Literal, Qualified, Statement, Values, list};
+use crate::table::mark::Mark;
 use crate::table::schema::Column;
 
 /// A row of which is asked who changed it.
@@ -31,7 +32,11 @@ impl Staged {
         rows: &mut BTreeMap<u64, &mut DriftRow>,
     ) -> Result<()> {
         let names = rows.values().flat_map(|row| &row.columns);
-        let names: BTreeSet<&str> = names.map(|c| c.column.as_str()).collect();
+        let names = names.map(|c| c.column.as_str());
+        let marks = self.target.marks();
+        let names: BTreeSet<&str> = names
+            .chain(marks.map(|(mark, _)| mark.name.as_str()))
+            .collect();
         let columns = names.iter().filter_map(|c| self.target.table.column(c));
         let columns: Vec<&Column> = columns.collect();
         let numbers: Vec<u64> = rows.keys().copied().collect();
@@ -44,7 +49,7 @@ impl Staged {
             let record_id = match now.remove(n) {
                 Some(found) => {
                     let record_id = found.text(1)?.to_owned();
-                    fill_in(row, &columns, found);
+                    fill_in(row, &columns, marks, found);
                     record_id
                 }
                 None => {
@@ -126,12 +131,34 @@ impl Staged {
     }
 }
 
-/// Puts what was found of these columns into a row, behind its number and its key.
-fn fill_in(row: &mut DriftRow, columns: &[&Column], found: TextRow) {
+/// Puts what was found of these columns into a row, behind its number and its key; that it is marked as deleted also
+/// where the plan does not speak of that.
+fn fill_in(
+    row: &mut DriftRow,
+    columns: &[&Column],
+    marks: Option<(&Column, Mark)>,
+    found: TextRow,
+) {
     let cells: Vec<Option<String>> = found.into_cells().into_iter().skip(2).collect();
+    let now = |name: &str| {
+        let at = columns.iter().position(|c| c.name == name);
+        at.and_then(|at| cells.get(at).cloned().flatten())
+    };
     for planned in &mut row.columns {
-        let at = columns.iter().position(|c| c.name == planned.column);
-        planned.now = at.and_then(|at| cells.get(at).cloned().flatten());
+        planned.now = now(&planned.column);
+    }
+    if let Some((column, mark)) = marks
+        && row.state == DriftState::Changed
+        && row.columns.iter().all(|c| c.column != column.name)
+        && let marked = now(&column.name)
+        && mark.is_deleted(marked.as_deref())
+    {
+        row.columns.push(DriftColumn {
+            column: column.name.clone(),
+            planned_from: None,
+            now: marked,
+            planned_to: None,
+        });
     }
     row.columns
         .retain(|c| c.planned_from.as_ref() != Some(&c.now));
