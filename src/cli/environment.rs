@@ -35,6 +35,9 @@ impl Environment {
     pub fn read() -> Result<Environment> {
         let wrong = |e: dotenvy::Error| match e {
             // The line itself may hold a password.
+            dotenvy::Error::LineParse(line, _) if line.starts_with('\u{feff}') => Error::config(
+                ".env begins with a byte order mark, as some editors on Windows write it; save it as UTF-8 without one",
+            ),
             dotenvy::Error::LineParse(_, at) => Error::config(format!(
                 ".env: a line cannot be read, at its character {at}; write NAME=value, and a value with spaces or $ \
                  in single quotes"

@@ -241,6 +241,18 @@ fn sequences(table: &Table) -> impl Iterator<Item = &Qualified> {
 fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str])]) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     let mut want = |on: Object, privileges: &[&'static str]| {
+        if let Object::Table(Qualified { schema, .. })
+        | Object::Sequence(Qualified { schema, .. }) = &on
+        {
+            let on = Object::Schema(schema.clone());
+            let one = Wanted {
+                on,
+                privilege: "USAGE",
+            };
+            if !wanted.contains(&one) {
+                wanted.push(one);
+            }
+        }
         for privilege in privileges {
             let on = on.clone();
             let one = Wanted { on, privilege };
@@ -253,7 +265,6 @@ fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str]
     let allowed = allowed(targets.iter().map(|t| &t.config));
     for target in targets {
         let table = &target.table;
-        want(Object::Schema(table.name.schema.clone()), &["USAGE"]);
         let loaded: &[&str] = match work {
             Work::Plan => &["SELECT"],
             Work::Apply => &["SELECT", "INSERT", "UPDATE", "DELETE"],
@@ -293,7 +304,6 @@ fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str]
             Work::Plan => &["SELECT"],
             Work::Apply => *privileges,
         };
-        want(Object::Schema(table.name.schema.clone()), &["USAGE"]);
         want(Object::Table(table.name.clone()), privileges);
     }
     if work == Work::Apply {

@@ -41,7 +41,7 @@ pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>>
     let report = tokio::time::timeout(patience, runner.run_async(&mut session.client))
         .await
         .map_err(|_| Error::unanswered(DOING, patience))?
-        .map_err(|e| Error::database(format!("{DOING}: {e}{}", source_of(&e))))?;
+        .map_err(|e| of_migration(&e))?;
     adopted(session, schema).await?;
     session.run(&unlock()).await?;
     let names = report.applied_migrations().iter().map(ToString::to_string);
@@ -95,18 +95,26 @@ fn has_schema(schema: &str) -> Statement {
     Statement::with(DOING, sql, values)
 }
 
-/// The causes behind an error, joined.
-fn source_of(e: &dyn std::error::Error) -> String {
-    let mut text = String::new();
+/// The error of a migration: the server's, where it is that.
+fn of_migration(e: &refinery::Error) -> Error {
+    use std::error::Error as _;
+    let mut text = format!("{DOING}: {e}");
     let mut cause = e.source();
     while let Some(c) = cause {
-        text += &match c.downcast_ref::<tokio_postgres::Error>() {
-            Some(pg) => format!(": {}", failed("the server", pg)),
-            None => format!(": {c}"),
-        };
+        if let Some(pg) = c.downcast_ref::<tokio_postgres::Error>() {
+            let error = failed(DOING, pg);
+            return match error.code() {
+                Some("42501") => error.and(
+                    ": whoever runs loader migrate has to own the schema of the loader's tables, or to have CREATE on it and \
+                     own the tables in it",
+                ),
+                _ => error,
+            };
+        }
+        text += &format!(": {c}");
         cause = c.source();
     }
-    text
+    Error::database(text)
 }
 
 /// The random id of this database.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::pg::Session;
-use crate::sql::{Ident, Qualified, Statement, Values, all};
+use crate::sql::{Ident, Qualified, Statement, Values, all, list};
 
 /// What a role must be able to do with an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,18 +28,42 @@ pub enum Object {
     Sequence(Qualified),
 }
 
+/// A question for one privilege on one object, or one column of it.
+struct Asked<'w> {
+    /// The number of what is wanted, from 1.
+    of: usize,
+    kind: &'static str,
+    schema: &'w str,
+    name: &'w str,
+    column: &'w str,
+    privilege: &'w str,
+}
+
 impl Wanted {
-    /// How it is asked about: the word of the function, the object's name and the privilege.
-    fn asked(&self) -> (&'static str, String, &'static str) {
-        let (kind, name) = match &self.on {
-            Object::Database => ("database", String::new()),
-            Object::Schema(name) => ("schema", name.clone()),
-            Object::Table(name) => ("table", name.to_string()),
-            Object::Sequence(name) => ("sequence", name.to_string()),
+    /// How it is asked about, as number `of`.
+    fn asked(&self, of: usize) -> Vec<Asked<'_>> {
+        let (kind, schema, name) = match &self.on {
+            Object::Database => ("database", "", ""),
+            Object::Schema(name) => ("schema", name.as_str(), ""),
+            Object::Table(name) => ("table", name.schema.as_str(), name.name.as_str()),
+            Object::Sequence(name) => ("sequence", name.schema.as_str(), name.name.as_str()),
+        };
+        let ask = |kind, privilege, column| Asked {
+            of,
+            kind,
+            schema,
+            name,
+            column,
+            privilege,
         };
         match self.privilege.split_once(" (") {
-            Some((privilege, _)) => ("columns", name, privilege),
-            None => (kind, name, self.privilege),
+            Some((privilege, columns)) => {
+                let columns = columns.trim_end_matches(')').split(", ");
+                columns
+                    .map(|column| ask("column", privilege, column))
+                    .collect()
+            }
+            None => vec![ask(kind, self.privilege, "")],
         }
     }
 }
@@ -75,22 +99,37 @@ pub async fn missing_grants(session: &Session, wanted: &[Wanted]) -> Result<Vec<
     Ok(grants.collect())
 }
 
-/// Asks which privileges are missing: their numbers, from 1, beside the role and the database.
+/// Asks which privileges are missing: their numbers, from 1, beside the role and the database. A name in a schema that
+/// the role may not use is looked up in the catalog, for PostgreSQL itself does not.
 fn ask(wanted: &[Wanted]) -> Statement {
     let mut values = Values::default();
-    let asked = || wanted.iter().map(Wanted::asked);
+    let asked: Vec<Asked<'_>> = (1..)
+        .zip(wanted)
+        .flat_map(|(of, wanted)| wanted.asked(of))
+        .collect();
+    let mut texts = |of: fn(&Asked<'_>) -> String| values.texts(asked.iter().map(of));
+    let arrays = [
+        texts(|a| a.of.to_string()),
+        texts(|a| a.kind.to_owned()),
+        texts(|a| a.schema.to_owned()),
+        texts(|a| a.name.to_owned()),
+        texts(|a| a.column.to_owned()),
+        texts(|a| a.privilege.to_owned()),
+    ];
+    let arrays = arrays.map(|array| format!("pg_catalog.unnest({array})"));
     let sql = format!(
-        "SELECT u.i::text, current_user::text, pg_catalog.current_database()::text \
-         FROM ROWS FROM (pg_catalog.unnest({}), pg_catalog.unnest({}), pg_catalog.unnest({})) WITH ORDINALITY u(kind, name, privilege, i) \
+        "SELECT u.i, current_user::text, pg_catalog.current_database()::text \
+         FROM ROWS FROM ({}) u(i, kind, schema, name, col, privilege) \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = u.schema \
+         LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = u.name \
          WHERE CASE u.kind \
            WHEN 'database' THEN NOT pg_catalog.has_database_privilege(pg_catalog.current_database(), u.privilege) \
-           WHEN 'schema' THEN NOT pg_catalog.has_schema_privilege(u.name, u.privilege) \
-           WHEN 'table' THEN NOT pg_catalog.has_table_privilege(u.name, u.privilege) \
-           WHEN 'columns' THEN NOT pg_catalog.has_any_column_privilege(u.name, u.privilege) \
-           ELSE NOT pg_catalog.has_sequence_privilege(u.name, u.privilege) END ORDER BY u.i",
-        values.texts(asked().map(|(kind, ..)| kind)),
-        values.texts(asked().map(|(_, name, _)| name)),
-        values.texts(asked().map(|(.., privilege)| privilege)),
+           WHEN 'schema' THEN NOT pg_catalog.has_schema_privilege(n.oid, u.privilege) \
+           WHEN 'table' THEN NOT pg_catalog.has_table_privilege(c.oid, u.privilege) \
+           WHEN 'column' THEN NOT pg_catalog.has_column_privilege(c.oid, u.col, u.privilege) \
+           ELSE NOT pg_catalog.has_sequence_privilege(c.oid, u.privilege) END \
+         GROUP BY u.i ORDER BY u.i::int",
+        list(arrays),
     );
     Statement::with("asking for privileges", sql, values)
 }

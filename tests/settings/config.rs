@@ -148,6 +148,47 @@ fn who_plans_deletes_must_see_what_refers_to_the_rows() {
     world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
+/// What lies in a schema that the role may not use, and single columns, are asked for too.
+#[test]
+fn schemas_of_parents_and_single_columns_are_asked_for() {
+    let world = World::new(
+        "CREATE SCHEMA apart; CREATE TABLE apart.p (k int PRIMARY KEY); CREATE TABLE c (k int PRIMARY KEY, p int REFERENCES apart.p)",
+        "c: {natural_key: [k]}",
+    );
+    let role = format!("parents_{}", std::process::id());
+    world.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; \
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}; REVOKE UPDATE ON validation_queue FROM {role}; \
+         GRANT UPDATE (status, loaded_at, application) ON validation_queue TO {role}"
+    ));
+    let url = world.url.replace("loader@", &format!("{role}@"));
+    let run = world.loader_with(
+        &["config", "check", "--for", "apply"],
+        &[("DATABASE_URL", &url)],
+    );
+    let run = run.exits(1);
+    let grants = run.stdout.lines();
+    let grants: Vec<&str> = grants
+        .filter_map(|line| line.strip_prefix("missing: "))
+        .collect();
+    assert_eq!(
+        grants,
+        [
+            format!("GRANT USAGE ON SCHEMA \"apart\" TO \"{role}\""),
+            format!("GRANT SELECT ON \"apart\".\"p\" TO \"{role}\""),
+            format!(
+                "GRANT UPDATE (status, loaded_at, error_message, application) ON \"public\".\"validation_queue\" TO \"{role}\""
+            ),
+        ],
+        "{run}"
+    );
+    let run = world.loader_with(&["migrate"], &[("DATABASE_URL", &url)]);
+    run.exits(1)
+        .says("permission denied for schema public")
+        .says("whoever runs loader migrate has to own the schema of the loader's tables");
+    world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
 #[test]
 fn a_table_that_is_not_found_is_looked_for_in_other_schemas() {
     let world = with_batch();

@@ -86,6 +86,12 @@ fn flags_beat_the_environment_and_that_beats_the_file() {
     assert_eq!([&flag, &variable, &file].map(migrated), [true, true, false]);
     migrate(&[]).run().exits(0);
     assert!(migrated(&file));
+    // As some editors save it.
+    flag.write(".env", format!("\u{feff}DATABASE_URL='{}'\n", file.url));
+    migrate(&[])
+        .run()
+        .exits(1)
+        .says(".env begins with a byte order mark");
 }
 
 #[test]
