@@ -183,6 +183,19 @@ fn what_is_marked_is_kept_saved_and_read_again() {
         read(&mut browser, &changed(what, json!(to)), says);
         assert_eq!(tally(&mut browser), none, "{what}");
     }
+    // No entry is decided in two ways.
+    let mut twice = saved["decisions"].as_array().unwrap().clone();
+    let mut other = twice[0].clone();
+    let is_accepted = other["decision"] == "accept";
+    other["decision"] = json!(if is_accepted { "leave_out" } else { "accept" });
+    twice.push(other);
+    let last = twice.len();
+    read(
+        &mut browser,
+        &changed("/decisions", json!(twice)),
+        &format!("Its decisions 1 and {last} decide one entry in two ways."),
+    );
+    assert_eq!(tally(&mut browser), none);
     // What is decided elsewhere stays in the file.
     let elsewhere = json!({"table": "u", "key": {"id": "1"}, "decision": "accept"});
     let mut all = saved["decisions"].as_array().unwrap().clone();

@@ -42,7 +42,13 @@ function wrong(file) {
   const fits = (one) => one && text(one.table) && one.key && typeof one.key === "object" && Object.hasOwn(CHOICES, one.decision)
     && (one.comment === undefined || text(one.comment)) && (one.from === undefined || (Array.isArray(one.from) && one.from.every(text)));
   const bad = file.decisions.findIndex((one) => !fits(one));
-  return bad < 0 ? "" : `Its decision ${bad + 1} is not one of accept, leave_out and question on an entry.`;
+  if (bad >= 0) return `Its decision ${bad + 1} is not one of accept, leave_out and question on an entry.`;
+  const first = new Map();
+  const again = file.decisions.findIndex((one, i) => {
+    if (!first.has(named(one))) first.set(named(one), i);
+    return file.decisions[first.get(named(one))].decision !== one.decision;
+  });
+  return again < 0 ? "" : `Its decisions ${first.get(named(file.decisions[again])) + 1} and ${again + 1} decide one entry in two ways.`;
 }
 
 async function load(chosen) {
