@@ -13,7 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::error::Result;
 use crate::plan::masking::SIGN;
-use crate::plan::{Entry, Value, Values, What};
+use crate::plan::{Entry, Kind as PlanKind, Value, Values, What};
 use crate::planfile::{Item, PlanFile};
 
 pub use column::ColumnProfile;
@@ -24,6 +24,8 @@ pub use kind::{Kind, kind};
 #[derive(Debug, Default)]
 pub struct Profile {
     tables: Vec<TableProfile>,
+    /// Whether the plan puts back what was there.
+    pub restores: bool,
 }
 
 /// What the changes of one table come to.
@@ -54,7 +56,10 @@ impl Profile {
     /// As [`PlanFile::stream`].
     pub fn of(plan: &PlanFile) -> Result<Profile> {
         let mask = plan.mask();
-        let mut profile = Profile::default();
+        let mut profile = Profile {
+            restores: plan.header.kind == PlanKind::Rollback,
+            ..Profile::default()
+        };
         plan.stream(&mut |item| {
             if let Item::Entry(mut entry) = item {
                 mask.entry(&mut entry);

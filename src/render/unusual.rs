@@ -129,7 +129,10 @@ impl<'p> Unusual<'p> {
             }
             What::Delete { .. } | What::Skip(_) | What::Violation(_) => {}
         }
-        marks.retain(|mark| self.rules.contains(&mark.rule));
+        // What was loaded together, goes back to times that lie as close together.
+        let is_asked =
+            |rule| self.rules.contains(&rule) && !(self.profile.restores && rule == Rule::Shift);
+        marks.retain(|mark| is_asked(mark.rule));
         marks.sort();
         marks
     }
@@ -328,6 +331,12 @@ mod tests {
         entries.extend(shifted);
         let shifts = found(&entries).into_iter().filter(|(_, r)| *r == "shift");
         assert_eq!(shifts.count(), 26);
+        let mut restoring = Profile::default();
+        entries.iter().for_each(|e| restoring.take(e));
+        restoring.restores = true;
+        let unusual = Unusual::new(&restoring, &Rule::ALL);
+        let marks = entries.iter().flat_map(|e| unusual.marks(e));
+        assert!(marks.into_iter().all(|mark| mark.rule != Rule::Shift));
     }
 
     #[test]
