@@ -30,7 +30,7 @@ pub use load::{LoadResults, TableResults, load};
 pub use pending::{PlanState, pending};
 pub use plan::{Key, LeftOut, PlanRequest, Queue, ReportUse, plan};
 pub(crate) use plan::{PREFIX, REPORT};
-pub use rehearse::{plan_rehearsed, rehearse};
+pub use rehearse::{plan_rehearsed, rehearse, rollback_rehearsed};
 pub use rejects::{Sensitive, rejects};
 pub use reviewed::{Followed, Reviewed};
 pub use rollback::{RollbackRequest, TakenBack, rollback};

@@ -16,7 +16,7 @@ use super::rejects::RejectsArgs;
 use super::settings::Settings;
 use super::{colour, print_json, say, warn};
 use crate::error::{Error, Result};
-use crate::ops::{self, ApplyRequest, PlanRequest, Reviewed};
+use crate::ops::{self, ApplyRequest, PlanRequest, Reviewed, RollbackRequest};
 use crate::plan::Header;
 use crate::planfile::{PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
@@ -75,7 +75,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     let request = reviewed.as_ref().map_or(&request, Reviewed::request);
     let make = async |out: &File| {
-        let (header, hash, ended) = make(request, rehearsal, out, &progress).await?;
+        let (header, hash, ended) = make(Request::Load(request), rehearsal, out, &progress).await?;
         if with_rejects || reviewed.is_some() {
             let plan = out.try_clone();
             let plan = plan.map_err(|e| Error::io("reading the plan", e))?;
@@ -140,20 +140,40 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     })
 }
 
-/// Makes the plan, and rehearses it if that is asked for.
-async fn make(
-    request: &PlanRequest,
+/// What a plan is made of.
+#[derive(Clone, Copy)]
+pub enum Request<'r> {
+    /// A batch.
+    Load(&'r PlanRequest),
+    /// Loads that are taken back.
+    Rollback(&'r RollbackRequest),
+}
+
+/// Makes the plan, and rehearses it if that is asked for. What is done is boxed: states that hold each other become so
+/// deep that the compiler gives up.
+pub async fn make(
+    request: Request<'_>,
     rehearsal: Option<&ApplyRequest>,
     out: &File,
     progress: &Progress,
 ) -> Result<(Header, String, Option<Rehearsal>)> {
     let events = |e| progress.tell(e);
     let Some(rehearsal) = rehearsal else {
-        let (header, hash) = ops::plan(request, out, &events).await?;
+        let (header, hash) = match request {
+            Request::Load(request) => Box::pin(ops::plan(request, out, &events)).await?,
+            Request::Rollback(request) => Box::pin(ops::rollback(request, out, &events)).await?,
+        };
         progress.end();
         return Ok((header, hash, None));
     };
-    let (header, hash, ended) = ops::plan_rehearsed(request, rehearsal, out, &events).await?;
+    let (header, hash, ended) = match request {
+        Request::Load(request) => {
+            Box::pin(ops::plan_rehearsed(request, rehearsal, out, &events)).await?
+        }
+        Request::Rollback(request) => {
+            Box::pin(ops::rollback_rehearsed(request, rehearsal, out, &events)).await?
+        }
+    };
     progress.end();
     say(format!(
         "Rehearsed: {}: {}.",

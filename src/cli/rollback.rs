@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use super::apply::{How, apply};
 use super::approval::attended;
-use super::keys::Recipients;
+use super::keys::{Made, Recipients};
 use super::limits::LimitArgs;
 use super::notes::NotesArgs;
+use super::plan::{Request, make};
 use super::progress::Progress;
 use super::say;
 use super::settings::Settings;
@@ -26,6 +27,10 @@ pub struct Args {
     /// Only write the plan of the rollback to this file; apply it with `loader apply`
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Also apply the plan and roll that back, so that what stands against it is known before the review; the outcome
+    /// is recorded in the plan's notes. Needs the role that applies
+    #[arg(long, requires = "out")]
+    rehearse: bool,
     #[command(flatten)]
     recipients: Recipients,
     #[command(flatten)]
@@ -109,16 +114,30 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         hash: None,
     };
     if let Some(path) = &args.out {
+        let rehearsal = match args.rehearse {
+            true => Some(super::apply::request(settings, true)?),
+            false => None,
+        };
+        let mut rehearsed = None;
         let made = super::plan::to_file(
             path,
             &args.recipients,
             settings.timeouts().patience(),
-            async |out| ops::rollback(&request, out, &events).await,
+            async |out| {
+                let request = Request::Rollback(&request);
+                let (header, hash, ended) =
+                    make(request, rehearsal.as_ref(), out, &progress).await?;
+                rehearsed = ended;
+                Ok((header, hash))
+            },
         )
         .await;
         progress.end();
         let made = match made {
-            Ok(made) => made,
+            Ok(made) => Made {
+                rehearsal: rehearsed,
+                ..made
+            },
             Err(e) => return args.how.report.tell(Err(e), &about),
         };
         return super::plan::tell(settings, &made, &path.display().to_string()).map(|()| 0);

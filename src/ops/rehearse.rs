@@ -1,13 +1,16 @@
 //! Rehearsing: a plan that was just made is applied and rolled back, so that triggers and deferred
 //! constraints have spoken before people review it.
 
+use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 
-use super::{Applied, ApplyRequest, OnProgress, PlanRequest, apply, plan};
+use super::{
+    Applied, ApplyRequest, OnProgress, PlanRequest, RollbackRequest, apply, plan, rollback,
+};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::plan::Header;
-use crate::planfile::{Notes, Outcome, PlanFile, Rehearsal, annotate};
+use crate::planfile::{Made, Notes, Outcome, PlanFile, Rehearsal, annotate};
 
 /// Makes a plan, rehearses it, and writes it to `out` with the outcome in its notes. Returns its
 /// header, its hash and the outcome.
@@ -21,18 +24,49 @@ pub async fn plan_rehearsed(
     out: impl Write,
     events: OnProgress<'_>,
 ) -> Result<(Header, String, Rehearsal)> {
-    let spool = |e: std::io::Error| Error::io("making a temporary file for the plan", e);
-    let file = tempfile::tempfile().map_err(spool)?;
     let unnoted = PlanRequest {
         made: None,
         ..request.clone()
     };
-    let (header, hash) = plan(&unnoted, &file, events).await?;
+    let make = async |file: &File| plan(&unnoted, file, events).await;
+    rehearsed(make, request.made.clone(), rehearsal, out, events).await
+}
+
+/// Makes the plan of a rollback, rehearses it, and writes it to `out` with the outcome in its notes. Returns its
+/// header, its hash and the outcome.
+///
+/// # Errors
+/// As [`rollback`], and as [`plan_rehearsed`].
+pub async fn rollback_rehearsed(
+    request: &RollbackRequest,
+    rehearsal: &ApplyRequest,
+    out: impl Write,
+    events: OnProgress<'_>,
+) -> Result<(Header, String, Rehearsal)> {
+    let unnoted = RollbackRequest {
+        made: None,
+        ..request.clone()
+    };
+    let make = async |file: &File| rollback(&unnoted, file, events).await;
+    rehearsed(make, request.made.clone(), rehearsal, out, events).await
+}
+
+/// The plan that `make` writes, rehearsed.
+async fn rehearsed(
+    make: impl AsyncFnOnce(&File) -> Result<(Header, String)>,
+    made: Option<Made>,
+    rehearsal: &ApplyRequest,
+    out: impl Write,
+    events: OnProgress<'_>,
+) -> Result<(Header, String, Rehearsal)> {
+    let spool = |e: std::io::Error| Error::io("making a temporary file for the plan", e);
+    let file = tempfile::tempfile().map_err(spool)?;
+    let (header, hash) = make(&file).await?;
     let kept = file.try_clone().map_err(spool)?;
-    let made = PlanFile::verify(file, "the plan".into())?;
-    let rehearsal = rehearse(made, rehearsal, events).await?;
+    let plan = PlanFile::verify(file, "the plan".into())?;
+    let rehearsal = rehearse(plan, rehearsal, events).await?;
     let notes = Notes {
-        made: request.made.clone(),
+        made,
         rehearsal: Some(rehearsal.clone()),
     };
     annotate(&kept, &notes, out)?;

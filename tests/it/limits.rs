@@ -236,3 +236,53 @@ fn a_part_of_the_rows_is_of_those_that_are_there_when_the_plan_is_applied_too() 
     world.sql("INSERT INTO t (id) SELECT i FROM generate_series(16, 20) i");
     world.apply(&plan).ok();
 }
+
+/// What stands against a rollback though every row is as the load left it, is known before its review.
+#[test]
+fn a_rollback_is_rehearsed_too() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, mail text UNIQUE); INSERT INTO t VALUES (1, 'a')",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver("one", "t/1.json", r#"{"id": 1, "mail": "b"}"#);
+    let plan = world.plan("one");
+    world.apply(&plan).ok();
+    let rollback = |file: &str| {
+        let args = [
+            "rollback",
+            "--batch-id",
+            "one",
+            "--out",
+            file,
+            "--rehearse",
+            "--json",
+        ];
+        world.loader(&args).ok().json()
+    };
+    world.writes_nothing(|| {
+        let told = rollback("free.json");
+        assert_eq!(told["status"], "planned", "{told}");
+        assert_eq!(told["rehearsal"]["outcome"], "applies", "{told}");
+    });
+    world.deliver("two", "t/1.json", r#"{"id": 2, "mail": "a"}"#);
+    let plan = world.plan("two");
+    world.apply(&plan).ok();
+    world.writes_nothing(|| {
+        let told = rollback("taken.json");
+        assert_eq!(told["status"], "refused", "{told}");
+        let message = told["rehearsal"]["message"].as_str().unwrap_or_default();
+        assert!(
+            message.contains("has a value that must be unique"),
+            "{told}"
+        );
+        world
+            .loader(&["show", "taken.json"])
+            .ok()
+            .says("rehearsed: it was refused");
+    });
+    // Without a file it would be applied, or not at all (--dry-run).
+    world
+        .loader(&["rollback", "--batch-id", "one", "--rehearse"])
+        .exits(1)
+        .says("--out");
+}
