@@ -29,7 +29,7 @@ use window::Buffered;
 pub enum Value<'a> {
     /// Raw JSON text without surrounding white space.
     Json(&'a str),
-    /// The text of a cell, never empty.
+    /// The text of a cell; an empty one where an empty cell, or one in quotes, is said to be a text.
     Cell(&'a str),
     /// A number or boolean of a workbook, as JSON would write it.
     Number(&'a str),

@@ -32,7 +32,12 @@ pub struct AuditArgs {
     #[arg(long, value_name = "TABLE")]
     table: Option<String>,
     /// Only the row with this natural key: its value, or a JSON array of several
-    #[arg(long, value_name = "KEY", requires = "table")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "table",
+        allow_hyphen_values = true
+    )]
     key: Option<String>,
     /// Show at most this many changes, the newest
     #[arg(long, value_name = "N", default_value_t = 100)]

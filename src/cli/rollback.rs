@@ -60,7 +60,12 @@ struct Rows {
     table: Vec<String>,
     /// Only the row of the one --table with this natural key: its value, or a JSON array or object of
     /// several (repeatable)
-    #[arg(long, value_name = "KEY", requires = "table")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "table",
+        allow_hyphen_values = true
+    )]
     key: Vec<String>,
     /// Keep rows that changed since the load, and those to which they refer, and roll the others back; the
     /// plan lists what is kept

@@ -317,6 +317,9 @@ fn compare(settings: &Settings, args: &Args, other: &Path) -> Result<u8> {
 /// What `--json` tells.
 fn summary(plan: &PlanFile) -> serde_json::Value {
     let header = &plan.header;
+    // The hash does not cover them, and what is nested too deeply is no JSON value.
+    let notes = serde_json::to_value(&plan.notes);
+    let notes = notes.unwrap_or_else(|e| serde_json::json!({"unreadable": e.to_string()}));
     let mut told = serde_json::json!({
         "plan_hash": plan.hash,
         "kind": header.kind,
@@ -327,7 +330,7 @@ fn summary(plan: &PlanFile) -> serde_json::Value {
         "blocking": header.blocking,
         "rejected": header.rejected,
         "tables": header.tables,
-        "notes": plan.notes,
+        "notes": notes,
     });
     if let Some(hash) = &plan.masked_hash {
         told["masked_hash"] = hash.as_str().into();

@@ -69,11 +69,12 @@ pub async fn pending(
     Ok(states)
 }
 
-/// Whether applying the plan would change no row, and every entry of its fragments in the queue is
+/// Whether applying the plan would change no row, nothing stands against that, and every entry of its fragments in the queue is
 /// loaded already.
 async fn changes_nothing(session: &Session, schema: &str, plan: &PlanFile) -> Result<bool> {
     let header = &plan.header;
-    if header.summary.changes() > 0 || header.rejected > 0 || header.kind == Kind::Rollback {
+    let says_more = header.rejected > 0 || header.against().is_some();
+    if header.summary.changes() > 0 || says_more || header.kind == Kind::Rollback {
         return Ok(false);
     }
     let mut entries = Vec::new();

@@ -291,6 +291,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             skips: Skips::default(),
             rejected: 0,
             triggered: Vec::new(),
+            left_to_triggers: Vec::new(),
             passed_over: passed_over[number].clone(),
             warnings: [
                 limits::replaced(&limits_of(Kind::Load, own.limits), &config.limits),

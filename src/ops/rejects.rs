@@ -269,10 +269,10 @@ impl Fields<'_> {
         let shown = match value {
             Value::Blank => return Delivered::Blank,
             Value::Json("null") => return Delivered::Null,
-            // There a text is JSON, in a cell as it is written, and in JSON as what it is.
+            // There a text is JSON, in a cell as it is written, and in JSON as what it is, but for a null of its own.
             Value::Cell(text) if is_json => match serde_json::from_str::<&RawValue>(text) {
-                Ok(_) => Delivered::Json(text.replace(['\r', '\n'], " ")),
-                Err(_) => Delivered::Text((*text).to_owned()),
+                Ok(raw) if raw.get() != "null" => Delivered::Json(text.replace(['\r', '\n'], " ")),
+                _ => Delivered::Cell((*text).to_owned()),
             },
             Value::Moment(text) => {
                 let formats = self.config.spelling_of(column).formats.unwrap_or_default();
@@ -286,10 +286,13 @@ impl Fields<'_> {
                 Delivered::Text(number.replace('.', ","))
             }
             Value::Number(number) => Delivered::Json((*number).to_owned()),
-            Value::Json(raw) => match plain_text(raw).filter(|_| !is_json) {
-                Some(text) => Delivered::Text(text),
-                None => Delivered::Json((*raw).to_owned()),
-            },
+            // A word that means null does so without quotes.
+            Value::Json(raw) => {
+                match plain_text(raw).filter(|text| !is_json || self.is_null(column, text)) {
+                    Some(text) => Delivered::Text(text),
+                    None => Delivered::Json((*raw).to_owned()),
+                }
+            }
         };
         let is_sensitive = |column: &str| self.config.sensitive.iter().any(|c| c == column);
         let references = self.config.references.iter();
@@ -304,7 +307,7 @@ impl Fields<'_> {
             return shown;
         }
         match shown {
-            Delivered::Text(text) | Delivered::Json(text) => {
+            Delivered::Text(text) | Delivered::Cell(text) | Delivered::Json(text) => {
                 Delivered::Text(self.mask.stand_in(&text))
             }
             Delivered::Blank | Delivered::Null => shown,
@@ -313,6 +316,12 @@ impl Fields<'_> {
 }
 
 impl Fields<'_> {
+    /// Whether a word means null in a column.
+    fn is_null(&self, column: &str, word: &str) -> bool {
+        let words = self.config.spelling_of(column).null_words;
+        words.is_some_and(|words| words.iter().any(|null| null == word))
+    }
+
     /// Whether a comma stands before the decimals of a column's numbers.
     fn has_decimal_comma(&self, column: &str) -> bool {
         let is_number = self.table.column(column).is_some_and(|c| c.category == 'N');

@@ -11,7 +11,7 @@ use std::io::{Seek, Write};
 use self::chosen::{choose, redone_by};
 use self::parts::Parts;
 use self::scope::Scope;
-use self::tables::{is_ours, triggered, warnings};
+use self::tables::{is_ours, left_to_triggers, triggered, warnings};
 use super::plan::Key;
 use super::retry::retry;
 use super::targets::{check_limits, parents, rows};
@@ -161,7 +161,10 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         ..DriftReport::default()
     };
     let mut referrers = ReferrerReport::default();
-    let mut parts = Parts::new(&session, &request.loader_schema, &undone_rows, &undos);
+    let unaudited = all.iter().filter(|a| a.has_unaudited());
+    let unaudited = unaudited.map(|a| a.application.clone()).collect();
+    let schema = &request.loader_schema;
+    let mut parts = Parts::new(&session, schema, &undone_rows, &undos, unaudited);
     if request.keep_edited {
         events(Event::phase("look for what changed since"));
         parts.keep(&snapshot).await?;
@@ -278,6 +281,8 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             config,
             ..
         } = target;
+        let left = left_to_triggers(target, written, !scope.is_of_loads());
+        let warnings = warnings(target, &left);
         tables.push(TablePlan {
             table: name.clone(),
             relation: table.name.clone(),
@@ -294,8 +299,9 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             skips: Skips::default(),
             rejected: 0,
             triggered: triggered(target, written),
+            left_to_triggers: left,
             passed_over: Default::default(),
-            warnings: [replaced, warnings(target), scope.notes(&target.name)].concat(),
+            warnings: [replaced, warnings, scope.notes(&target.name)].concat(),
         });
     }
     events(Event::phase("write the plan"));
@@ -325,6 +331,20 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         } else {
             referred
         });
+    }
+    if request.with_dependents
+        && !is_whole
+        && changes > 0
+        && let Some((table, rows)) = parts.cancelled().await?
+    {
+        let rows: Vec<String> = rows.iter().map(|id| session.name_row(table, id)).collect();
+        return Err(Error::blocked(format!(
+            "{}: what later loads did to rows leaves these as they were before, so that nothing is to be written, and \
+             nothing would say that they were taken back: {}; take these rows back load by load, newest first, with \
+             --application, --table and --key, and then the rest",
+            crate::text::escape(table),
+            rows.join(", ")
+        )));
     }
     if changes == 0 && !is_whole {
         return Err(Error::blocked(match parts.kept {

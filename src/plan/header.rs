@@ -122,6 +122,10 @@ pub struct TablePlan {
     /// hold in the end is not insisted on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggered: Vec<String>,
+    /// Those of them whose values in rows that a rollback inserts again are left to the triggers, which are known to set
+    /// them; of all others the rows hold in the end what the plan says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_to_triggers: Vec<String>,
     /// What stays as it was although it is not as the delivery.
     #[serde(default, skip_serializing_if = "PassedOver::is_empty")]
     pub passed_over: PassedOver,

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::plan::masking::is_stand_in;
 use crate::record::Value;
 use crate::record::value::column_text;
 use crate::table::config::TableConfig;
-use crate::table::schema::Column;
+use crate::table::schema::{Column, Shape};
 use crate::types::{Kept, Refused, Spelled};
 
 /// Reads the values of one column.
@@ -60,6 +61,18 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// For `column` as PostgreSQL prints it, and as plans show it.
+    pub fn printed(column: &'a Column) -> Reading<'a> {
+        Reading {
+            column,
+            of_json: Spelled::default(),
+            of_workbook: Spelled::default(),
+            spelled: Spelled::default(),
+            nulls: Vec::new(),
+            sensitive: false,
+        }
+    }
+
     /// The same, whose values are hidden too where `sensitive`.
     #[must_use]
     pub fn also_hidden(mut self, sensitive: bool) -> Reading<'a> {
@@ -72,11 +85,27 @@ impl<'a> Reading<'a> {
         self.column
     }
 
+    /// An array in a cell that is written as JSON writes it; PostgreSQL begins none with such a bracket but one that
+    /// says its bounds, which is no JSON.
+    fn json_in_cell<'v>(&self, value: &Value<'v>) -> Value<'v> {
+        match *value {
+            Value::Cell(cell)
+                if matches!(self.column.shape, Shape::Array { .. })
+                    && let Ok(raw) = serde_json::from_str::<&RawValue>(cell)
+                    && raw.get().starts_with('[') =>
+            {
+                Value::Json(raw.get())
+            }
+            other => other,
+        }
+    }
+
     /// What PostgreSQL is given for `value`.
     ///
     /// # Errors
     /// [`Refused`].
     pub fn read<'v>(&self, value: &Value<'v>) -> Result<Taken<'v>, Refused> {
+        let value = &self.json_in_cell(value);
         if self.sensitive && word(value).is_some_and(|word| is_stand_in(&word)) {
             return Err(Refused::because(HIDDEN));
         }

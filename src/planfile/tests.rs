@@ -174,6 +174,7 @@ fn header() -> Header {
         skips: Default::default(),
         rejected: 0,
         triggered: vec!["u".into()],
+        left_to_triggers: Vec::new(),
         passed_over: Default::default(),
         warnings: vec!["mind the\ngap".into()],
     });

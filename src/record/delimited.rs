@@ -229,8 +229,8 @@ fn value(cell: &str, quoted: bool, empty: Empty) -> Value<'_> {
         return Value::Cell(cell);
     }
     match empty {
-        Empty::Text => Value::Json("\"\""),
-        Empty::Quoted if quoted => Value::Json("\"\""),
+        Empty::Text => Value::Cell(""),
+        Empty::Quoted if quoted => Value::Cell(""),
         Empty::Null | Empty::Quoted => Value::Blank,
     }
 }

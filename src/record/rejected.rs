@@ -9,7 +9,7 @@ use crate::table::delivery::{Csv, Empty, Sign};
 
 /// Whether a field is one of ours.
 fn is_ours(name: &str) -> bool {
-    const OTHERS: [&str; 6] = [TABLE, OP, EXTRACTED_AT, GIVEN, EMPTY, BLANK];
+    const OTHERS: [&str; 6] = [TABLE, OP, EXTRACTED_AT, GIVEN, EMPTY, CELLS];
     name.starts_with("loader:") && (WHY.contains(&name) || OTHERS.contains(&name))
 }
 
@@ -38,8 +38,9 @@ pub const GIVEN: &str = "loader:given";
 /// empty text for each. A program that saves the file does not keep the quotes of an empty text.
 pub const EMPTY: &str = "loader:empty";
 
-/// In JSON: which of its nulls are empty cells, as an array.
-pub const BLANK: &str = "loader:blank";
+/// In JSON: which of its nulls are empty cells, and which of its texts are those of cells, where JSON's own would be
+/// something else; as an array.
+pub const CELLS: &str = "loader:cells";
 
 /// The word for records that name rows to be deleted.
 pub const DELETE: &str = "delete";
@@ -72,8 +73,10 @@ pub struct Ours {
     pub extracted: Option<String>,
     /// The fields that it gives, where others have further ones.
     given: Option<Vec<String>>,
-    /// What its fields without a value are.
-    meant: HashMap<String, Value<'static>>,
+    /// What its empty cells are.
+    empty: HashMap<String, Value<'static>>,
+    /// Its fields in JSON that are cells, with their text; empty ones have none.
+    cells: HashMap<String, Option<String>>,
     /// What is said beside it and cannot be read, with what it should be.
     pub unreadable: Vec<(&'static str, String, &'static str)>,
 }
@@ -87,6 +90,7 @@ impl Ours {
     /// What stands beside `record`.
     pub fn of(record: &Record<'_>) -> Ours {
         let mut ours = Ours::default();
+        let mut cells: Vec<String> = Vec::new();
         let fields = record.fields.iter();
         for (name, value) in fields.filter(|(name, _)| is_ours(name)) {
             ours.again = true;
@@ -118,17 +122,16 @@ impl Ours {
                     }
                     Err(_) => (GIVEN, text, NAMES),
                 },
-                BLANK => match serde_json::from_str::<Vec<String>>(&text) {
+                CELLS => match serde_json::from_str(&text) {
                     Ok(names) => {
-                        let blank = names.into_iter().map(|name| (name, Value::Blank));
-                        ours.meant.extend(blank);
+                        cells = names;
                         continue;
                     }
-                    Err(_) => (BLANK, text, NAMES),
+                    Err(_) => (CELLS, text, NAMES),
                 },
                 EMPTY => match empties(&text) {
                     Some(meant) => {
-                        ours.meant.extend(meant);
+                        ours.empty.extend(meant);
                         continue;
                     }
                     None => (EMPTY, text, EMPTIES),
@@ -137,12 +140,20 @@ impl Ours {
             };
             ours.unreadable.push(unreadable);
         }
+        for name in cells {
+            let given = record.fields.iter().find(|(of, _)| *of == name);
+            if let Some((_, Value::Json(raw))) = given
+                && let Ok(text) = serde_json::from_str(raw)
+            {
+                ours.cells.insert(name, text);
+            }
+        }
         ours
     }
 
     /// The fields of `record` that are its own, with the values that they were delivered with first.
     pub fn own<'r>(
-        &self,
+        &'r self,
         record: &'r Record<'_>,
     ) -> impl Iterator<Item = (&'r Cow<'r, str>, Value<'r>)> {
         let own = record.fields.iter();
@@ -150,10 +161,12 @@ impl Ours {
         own.map(|(name, value)| (name, self.meant(name, value)))
     }
 
-    /// What a field's value is, where there is none.
-    fn meant<'v>(&self, name: &str, value: &Value<'v>) -> Value<'v> {
-        match value {
-            Value::Blank | Value::Json("null") => self.meant.get(name).copied().unwrap_or(*value),
+    /// What a field's value is, where it is not what it seems.
+    fn meant<'v>(&'v self, name: &str, value: &Value<'v>) -> Value<'v> {
+        match (*value, self.cells.get(name)) {
+            (Value::Blank, _) => self.empty.get(name).copied().unwrap_or(*value),
+            (Value::Json(_), Some(Some(text))) => Value::Cell(text),
+            (Value::Json(_), Some(None)) => Value::Blank,
             _ => *value,
         }
     }
@@ -172,7 +185,7 @@ fn empties(text: &str) -> Option<Vec<(String, Value<'static>)>> {
         .into_iter()
         .map(|(name, value)| match value.as_deref() {
             None => Some((name, Value::Json("null"))),
-            Some("") => Some((name, Value::Json("\"\""))),
+            Some("") => Some((name, Value::Cell(""))),
             Some(_) => None,
         });
     named.collect()

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, BufWriter, Result, Seek, SeekFrom, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::record::rejected::{BLANK, DELETE, EMPTY, EXTRACTED_AT, GIVEN, OP, TABLE, WHY};
+use crate::record::rejected::{CELLS, DELETE, EMPTY, EXTRACTED_AT, GIVEN, OP, TABLE, WHY};
 
 /// A record that is not loaded, with where it stands and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub enum Delivered {
     Null,
     /// A text.
     Text(String),
+    /// The text of a cell, where JSON's text would be something else.
+    Cell(String),
     /// Any other value, as JSON writes it.
     Json(String),
 }
@@ -164,15 +166,17 @@ impl Rejected {
         if let Some(at) = &self.extracted {
             say(EXTRACTED_AT, Value::from(at.as_str()));
         }
-        let those = |wanted: &'static [Delivered]| {
-            let fields = self.fields.iter();
-            fields.filter(|(_, value)| wanted.contains(value))
-        };
         match form {
             Form::Csv => {
-                let empty = those(&EMPTY_CELLS).map(|(name, value)| match value {
-                    Delivered::Text(_) => (name.clone(), Value::from("")),
-                    _ => (name.clone(), Value::Null),
+                let empty = self.fields.iter().filter_map(|(name, value)| {
+                    let value = match value {
+                        Delivered::Null => Value::Null,
+                        Delivered::Text(text) | Delivered::Cell(text) if text.is_empty() => {
+                            Value::from("")
+                        }
+                        _ => return None,
+                    };
+                    Some((name.clone(), value))
                 });
                 let empty: serde_json::Map<String, Value> = empty.collect();
                 if !empty.is_empty() {
@@ -180,11 +184,12 @@ impl Rejected {
                 }
             }
             Form::Ndjson => {
-                let blank: Vec<&str> = those(&[Delivered::Blank])
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                if !blank.is_empty() {
-                    say(BLANK, Value::from(blank));
+                let fields = self.fields.iter();
+                let cells =
+                    fields.filter(|(_, v)| matches!(v, Delivered::Blank | Delivered::Cell(_)));
+                let cells: Vec<&str> = cells.map(|(name, _)| name.as_str()).collect();
+                if !cells.is_empty() {
+                    say(CELLS, Value::from(cells));
                 }
             }
         }
@@ -200,7 +205,9 @@ impl Rejected {
             let value = self.fields.iter().find(|(of, _)| of == name);
             match value.map(|(_, value)| value) {
                 None | Some(Delivered::Blank | Delivered::Null) => None,
-                Some(Delivered::Text(text) | Delivered::Json(text)) => Some(text.clone()),
+                Some(Delivered::Text(text) | Delivered::Cell(text) | Delivered::Json(text)) => {
+                    Some(text.clone())
+                }
             }
         });
         let mut beside = self.beside(Form::Csv);
@@ -228,7 +235,7 @@ impl Rejected {
         let own = self.fields.iter().map(|(name, value)| {
             let value = match value {
                 Delivered::Blank | Delivered::Null => "null".to_owned(),
-                Delivered::Text(text) => string(text),
+                Delivered::Text(text) | Delivered::Cell(text) => string(text),
                 Delivered::Json(json) => json.clone(),
             };
             (name.clone(), value)
@@ -240,9 +247,6 @@ impl Rejected {
         writeln!(out, "{{{}}}", members.join(","))
     }
 }
-
-/// Values whose cells are empty, though they are more than that.
-static EMPTY_CELLS: [Delivered; 2] = [Delivered::Null, Delivered::Text(String::new())];
 
 /// One row: nothing is an empty cell, an empty text is one in quotes.
 fn row(out: &mut impl Write, cells: impl Iterator<Item = Option<String>>) -> Result<()> {
@@ -302,7 +306,7 @@ mod tests {
         assert_eq!(
             written(Form::Ndjson),
             "{\"loader:object\":\"o.csv\",\"loader:position\":2,\"loader:rule\":\"invalid_value\",\
-             \"loader:reason\":\"n: not \\\"good\\\"\",\"loader:blank\":[\"b\"],\"a\":\"x,\\\"y\\\"\\n\",\"b\":null,\"n\":null}\n\
+             \"loader:reason\":\"n: not \\\"good\\\"\",\"loader:cells\":[\"b\"],\"a\":\"x,\\\"y\\\"\\n\",\"b\":null,\"n\":null}\n\
              {\"loader:object\":\"\",\"loader:position\":3,\"loader:rule\":\"\",\"loader:reason\":\"\",\"c\":[1, 2.50],\"a\":\"\"}\n"
         );
     }

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::borrow::Cow;
 
 pub use self::formats::formatted;
 use self::formats::{is_format, local};
@@ -91,7 +92,6 @@ impl Spelled {
     pub fn of_json(&self) -> Spelled {
         Spelled {
             decimal_comma: false,
-            bytes: None,
             ..self.clone()
         }
     }
@@ -120,8 +120,11 @@ impl Spelled {
             {
                 Some(decimal(kind, text))
             }
-            Kind::Timestamp(zoned, _) if self.epoch.is_some() && is_count(text) => {
-                let counted = self.counted(text, *zoned);
+            Kind::Timestamp(zoned, _)
+                if self.epoch.is_some()
+                    && let Some(count) = count(text) =>
+            {
+                let counted = self.counted(&count, *zoned);
                 let formatted = (!self.formats.is_empty()).then(|| self.formatted(kind, text));
                 match (&counted, formatted) {
                     (Ok(counted), Some(Ok(other))) if counted.text != other.text => {
@@ -132,8 +135,12 @@ impl Spelled {
                     (_, _) => Some(counted),
                 }
             }
-            Kind::Date if self.epoch.is_some() && self.formats.is_empty() && is_count(text) => {
-                let day = self.counted_day(text);
+            Kind::Date
+                if self.epoch.is_some()
+                    && self.formats.is_empty()
+                    && let Some(count) = count(text) =>
+            {
+                let day = self.counted_day(&count);
                 match (time::date(text), day) {
                     // Digits may be a day as 20240131.
                     (Some(Ok(_)), Ok(_)) => Some(Err(Refused::because(
@@ -236,12 +243,39 @@ impl Spelled {
     }
 }
 
-/// Digits, with a sign and a point or without.
-fn is_count(text: &str) -> bool {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let whole = whole.strip_prefix('-').unwrap_or(whole);
+/// The digits of a number, with a sign and a point or without, whose exponent is worked in; `None` of what is no
+/// number.
+fn count(text: &str) -> Option<Cow<'_, str>> {
+    const FAR: i32 = 30;
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        None => (text, 0),
+        Some((mantissa, exponent)) => (mantissa, exponent.parse().ok()?),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (sign, whole) = match whole.strip_prefix('-') {
+        None => ("", whole),
+        Some(whole) => ("-", whole),
+    };
     let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-    !whole.is_empty() && digits(whole) && digits(fraction)
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || !(-FAR..=FAR).contains(&exponent)
+    {
+        return None;
+    }
+    let places = usize::try_from(exponent.unsigned_abs()).ok()?;
+    let (whole, fraction) = match exponent {
+        0 => return Some(Cow::Borrowed(mantissa)),
+        1.. => {
+            let fraction = format!("{fraction:0<places$}");
+            let (more, fraction) = fraction.split_at(places);
+            (format!("{whole}{more}"), fraction.to_owned())
+        }
+        _ => {
+            let whole = format!("{whole:0>width$}", width = places + 1);
+            let (whole, less) = whole.split_at(whole.len() - places);
+            (whole.to_owned(), format!("{less}{fraction}"))
+        }
+    };
+    Some(Cow::Owned(format!("{sign}{whole}.{fraction}")))
 }
 
 /// A number with a comma before its decimals.

@@ -367,6 +367,23 @@ fn numbers_are_dates_or_counts_and_words_true_or_false() {
         read(&both, "timestamp", "-1").unwrap(),
         "1969-12-31 23:59:59"
     );
+    // JSON may write a count with an exponent.
+    for (count, time) in [
+        ("1.705271231E9", "2024-01-14 22:27:11+00"),
+        ("17052712315e-1", "2024-01-14 22:27:11.5+00"),
+        ("-1e0", "1969-12-31 23:59:59+00"),
+        ("5E-1", "1970-01-01 00:00:00.5+00"),
+        ("1.7052712315e+9", "2024-01-14 22:27:11.5+00"),
+    ] {
+        assert_eq!(
+            read(&both, "timestamptz", count).as_deref(),
+            Some(time),
+            "{count}"
+        );
+    }
+    for none in ["1e", "e9", "1e999999999999", "1e31", "1.e.9", "1e9e9"] {
+        assert_eq!(read(&both, "timestamptz", none), None, "{none}");
+    }
     // A date is the day of which a count is the midnight.
     let counts = parse("{epoch: milliseconds}");
     let berlin = parse("{epoch: milliseconds, time_zone: Europe/Berlin}");

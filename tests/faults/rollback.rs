@@ -874,3 +874,175 @@ fn history_and_audit_tell_who_when_what_from_where_and_undone_by_what() {
     assert_eq!(c["before"], serde_json::Value::Null);
     assert_eq!(c["after"]["parent"], "p1");
 }
+
+/// What a trigger makes of a row that is put back is not what was approved: refused, where the trigger is not known to
+/// set that column.
+#[test]
+fn a_row_that_a_trigger_changes_as_it_is_put_back_is_refused() {
+    for (what, changes) in [
+        ("status", "NEW.status := 'draft'"),
+        ("owner", "NEW.owner := NULL"),
+        ("owner", "NEW.owner := upper(NEW.owner)"),
+    ] {
+        let stage = Stage::new(
+            &format!(
+                "CREATE TABLE t (id int PRIMARY KEY, status text, owner text); \
+                 INSERT INTO t VALUES (1, 'approved', 'ada'), (2, 'approved', 'bob'); \
+                 CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {changes}; RETURN NEW; END $$; \
+                 CREATE TRIGGER change BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION change()"
+            ),
+            "t: {natural_key: [id], limits: {delete: 5}}",
+        );
+        let before = stage.data();
+        stage.deliver("b", &[("t/delete/1.json", r#"[{"id": 1}]"#)]);
+        stage.load("b");
+        let after = stage.data();
+        stage.roll_back("b").exits(4).says_all(&[
+            "1 row was not stored as planned",
+            what,
+            "change",
+            "disabled",
+        ]);
+        assert_eq!(stage.data(), after, "{changes}");
+        stage.sql("ALTER TABLE t DISABLE TRIGGER change");
+        stage.roll_back("b").exits(0);
+        assert_eq!(stage.data(), before, "{changes}");
+    }
+    // A stamp is set as ever.
+    let stage = Stage::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text, seen timestamptz); INSERT INTO t VALUES (1, 'a', '2001-01-01'); \
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.seen := now(); RETURN NEW; END $$; \
+         CREATE TRIGGER see BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION see()",
+        "t: {natural_key: [id], stamps: {seen: trigger}, limits: {delete: 5}}",
+    );
+    stage.deliver("b", &[("t/delete/1.json", r#"[{"id": 1}]"#)]);
+    stage.load("b");
+    stage.roll_back("b").exits(0);
+    assert_eq!(
+        stage.one("SELECT id || v FROM t WHERE seen > '2002-01-01'"),
+        "1a"
+    );
+}
+
+/// Where later loads left rows as they had been, nothing would say that these were taken back, unless everything is.
+#[test]
+fn rows_whose_changes_cancel_out_are_not_taken_back_in_part() {
+    let stage = Stage::new(
+        "CREATE TABLE w (k text PRIMARY KEY, v text); INSERT INTO w VALUES ('1', 'a'), ('2', 'a'), ('3', 'a')",
+        "w: {natural_key: [k], limits: {delete: 5}}",
+    );
+    let before = stage.data();
+    stage.deliver(
+        "b0",
+        &[(
+            "w/1.json",
+            r#"[{"k": "1", "v": "b"}, {"k": "2", "v": "b"}]"#,
+        )],
+    );
+    stage.deliver(
+        "b1",
+        &[(
+            "w/1.json",
+            r#"[{"k": "1", "v": "a"}, {"k": "3", "v": "c"}]"#,
+        )],
+    );
+    stage.load("b0");
+    stage.load("b1");
+    let loaded = stage.state();
+    let of = [
+        "rollback",
+        "--batch-id",
+        "b0",
+        "--force",
+        "--with-dependents",
+    ];
+    stage
+        .loader(&of)
+        .exits(4)
+        .says_all(&["w: ", "taken back: 1;", "load by load, newest first"]);
+    assert_eq!(stage.state(), loaded);
+    stage
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "b1",
+            "--force",
+            "--table",
+            "w",
+            "--key",
+            "1",
+        ])
+        .exits(0);
+    stage.loader(&of).exits(0);
+    stage.roll_back("b1").exits(0);
+    assert_eq!(stage.data(), before);
+    // One that was only there in between.
+    stage.deliver(
+        "c0",
+        &[(
+            "w/1.json",
+            r#"[{"k": "9", "v": "n"}, {"k": "1", "v": "z"}]"#,
+        )],
+    );
+    stage.deliver(
+        "c1",
+        &[
+            ("w/delete/1.json", r#"[{"k": "9"}]"#),
+            ("w/1.json", r#"[{"k": "2", "v": "y"}]"#),
+        ],
+    );
+    stage.load("c0");
+    stage.load("c1");
+    stage
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "c0",
+            "--force",
+            "--with-dependents",
+        ])
+        .exits(4)
+        .says_all(&["taken back: 9;"]);
+    // Where it is all that the later load did, both are taken back.
+    stage.deliver(
+        "d0",
+        &[(
+            "w/1.json",
+            r#"[{"k": "3", "v": "q"}, {"k": "2", "v": "q"}]"#,
+        )],
+    );
+    stage.deliver("d1", &[("w/1.json", r#"[{"k": "3", "v": "a"}]"#)]);
+    stage.load("d0");
+    stage.load("d1");
+    stage
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "d0",
+            "--force",
+            "--with-dependents",
+        ])
+        .exits(0);
+    assert_eq!(stage.one("SELECT v FROM w WHERE k = '3'"), "a");
+}
+
+/// A load is not taken back as a whole where rows of it that are not in the audit log stay.
+#[test]
+fn a_load_with_a_table_without_audit_log_is_taken_back_in_part() {
+    let stage = Stage::new(
+        "CREATE TABLE w (k text PRIMARY KEY, v text); CREATE TABLE x (k text PRIMARY KEY, v text)",
+        "{w: {natural_key: [k]}, x: {natural_key: [k], audit_changes: false}}",
+    );
+    let one = r#"[{"k": "1", "v": "a"}]"#;
+    stage.deliver("b", &[("w/1.json", one), ("x/1.json", one)]);
+    stage.load("b");
+    stage
+        .loader(&["rollback", "--batch-id", "b", "--force", "--table", "w"])
+        .exits(0);
+    stage
+        .loader(&["history"])
+        .exits(0)
+        .says_all(&["undone in part"]);
+    assert_eq!(stage.one("SELECT count(*) FROM x"), "1");
+    assert_eq!(stage.one("SELECT count(*) FROM w"), "0");
+}

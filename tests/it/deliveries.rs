@@ -310,3 +310,53 @@ fn a_file_that_seems_to_be_utf_8_is_told() {
         );
     }
 }
+
+/// A pointer to the records may go through arrays (RFC 6901).
+#[test]
+fn records_may_stand_in_an_element_of_an_array() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "t: {natural_key: [id], records: /1/items/0}",
+    );
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"items": [[{"id": 9}]]}, {"items": [[{"id": 1}, {"id": 2}], 5]}, null]"#,
+    );
+    assert_eq!(world.plan("b").lines(), ["+ t id=1", "+ t id=2"]);
+    world.deliver("c", "t/1.json", r#"[{"items": [[]]}]"#);
+    world
+        .try_plan("c", &[])
+        .exits(1)
+        .says("no element 1 in the array before this");
+    world.configure("t: {natural_key: [id], records: /1}");
+    world.deliver("d", "t/1.json", r#"{"0": [], "1": [{"id": 3}]}"#);
+    assert_eq!(world.plan("d").lines(), ["+ t id=3"]);
+}
+
+/// An empty cell that is said to be a text is no JSON, and a number of JSON is what a cell of its digits would be.
+#[test]
+fn texts_and_numbers_are_read_as_their_columns_say() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, j jsonb, b bytea)",
+        "t: {natural_key: [id], on_invalid: reject, bytes: hex, csv: {empty: quoted}}",
+    );
+    world.deliver("b", "t/1.csv", "id,j,b\n1,\"\",\n2,\"\"\"\"\"\",10\n");
+    world.deliver(
+        "b",
+        "t/2.json",
+        r#"[{"id": 3, "b": 10}, {"id": 4, "b": "10"}]"#,
+    );
+    let plan = world.plan("b");
+    assert!(
+        plan.lines()
+            .contains(&"! t id=1: invalid_value j reject".to_owned()),
+        "{:?}",
+        plan.lines()
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT id, j, b FROM t ORDER BY id"),
+        ["2|\"\"|\\x10", "3|∅|\\x10", "4|∅|\\x10"]
+    );
+}

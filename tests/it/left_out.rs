@@ -106,3 +106,81 @@ fn what_is_named_wrong_loads_nothing() {
         .exits(1)
         .says("none.txt: cannot read the records to leave out");
 }
+
+/// A key may be named as the plan shows it, and as it was delivered; where it is one date so and another so, neither.
+#[test]
+fn a_key_is_named_as_it_is_spelled_or_as_it_is_shown() {
+    let world = World::new(
+        "CREATE TABLE t (k date PRIMARY KEY, v int)",
+        "t: {natural_key: [k], formats: ['%d.%m.%Y', '%Y/%d/%m']}",
+    );
+    world.deliver(
+        "b",
+        "t/1.csv",
+        "k,v\n15.01.2024,1\n16.01.2024,1\n17.01.2024,1\n",
+    );
+    world.write("out.txt", "t 2024-01-15\nt 16.01.2024\n");
+    let plan = world.plan_with("b", &["--leave-out", "out.txt"]);
+    assert_eq!(
+        plan.lines(),
+        [
+            "= t k=2024-01-15: left_out",
+            "= t k=2024-01-16: left_out",
+            "+ t k=2024-01-17: v=\"1\""
+        ]
+    );
+    let whole = world.plan("b");
+    world.apply(&whole).ok();
+    world
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "b",
+            "--table",
+            "t",
+            "--key",
+            "2024-01-15",
+            "--force",
+        ])
+        .ok();
+    assert_eq!(
+        world.value("SELECT count(*) FROM t WHERE k = '2024-01-15'"),
+        "0"
+    );
+    world.configure("t: {natural_key: [k], formats: ['%Y-%d-%m', '%d.%m.%Y']}");
+    world.deliver("c", "t/1.csv", "k,v\n02.01.2024,1\n01.02.2024,1\n");
+    world.write("out.txt", "t 2024-01-02\n");
+    world
+        .try_plan("c", &["--leave-out", "out.txt"])
+        .exits(1)
+        .says("2024-02-01 as deliveries are spelled (formats), and 2024-01-02 as plans show it");
+}
+
+/// A key that begins as a flag does is none.
+#[test]
+fn a_key_may_begin_with_a_minus() {
+    let world = World::new(
+        "CREATE TABLE t (k int PRIMARY KEY, v int)",
+        "t: {natural_key: [k]}",
+    );
+    world.deliver("b", "t/1.csv", "k,v\n-5,1\n6,1\n");
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    world
+        .loader(&["audit", "--table", "t", "--key", "-5"])
+        .ok()
+        .says("-5");
+    world
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "b",
+            "--table",
+            "t",
+            "--key",
+            "-5",
+            "--force",
+        ])
+        .ok();
+    assert_eq!(world.rows("SELECT k FROM t"), ["6"]);
+}

@@ -755,3 +755,54 @@ fn rejected_records_have_no_envelope() {
         }
     }
 }
+
+/// What a value is, is the same whichever form it comes back in: JSON's null in a cell, a word that means null, an
+/// array, and what is no JSON at all.
+#[test]
+fn what_is_json_and_what_is_not_is_still_so() {
+    for form in ["csv", "ndjson"] {
+        let world = World::in_folder(
+            "CREATE TABLE t (id text PRIMARY KEY, j jsonb, a int[], x text[], d numeric[], js jsonb[], k int)",
+            "t: {natural_key: [id], on_invalid: reject, decimal_comma: true, null_words: [NA], csv: {empty: quoted}}",
+        );
+        world.set("LOADER_QUEUE", "off");
+        world.put(
+            "b",
+            "t/1.json",
+            r#"[{"id": "word", "j": "NA", "k": "bad"},
+                {"id": "text", "j": "MA", "k": "bad"},
+                {"id": "arrays", "a": [1, null, 2], "x": ["p", "q,\"r\"", null], "d": [1.5], "js": [{"a": 1}, "s"], "k": "bad"},
+                {"id": "nested", "a": [[1, 2], [3, 4]], "x": [], "k": "bad"}]"#,
+        );
+        world.put(
+            "b",
+            "t/2.csv",
+            "id,j,a,k\nnull,null,\"{1,2}\",bad\nnone,\"{a: \"\"b\"\"}\",,bad\nempty,\"\",[0:1]={7\\,8},bad\n"
+                .replace("[0:1]={7\\,8}", "\"[0:1]={7,8}\""),
+        );
+        let back = format!("back.{form}");
+        world.plan_with("b", &["--rejects", &back]);
+        let mended = read(&world, &back)
+            .replace(",bad,", ",5,")
+            .replace("\"bad\"", "5");
+        world.put("again", &format!("t/1.{form}"), mended.as_str());
+        let plan = world.plan("again");
+        let refused = plan.lines();
+        for key in ["none", "empty"] {
+            let refused = refused.contains(&format!("! t id={key}: invalid_value j reject"));
+            assert!(refused, "{form}: {key}: {mended}: {:?}", plan.lines());
+        }
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows("SELECT id, j, a, x, d, js FROM t ORDER BY id"),
+            [
+                "arrays|∅|{1,NULL,2}|{p,\"q,\\\"r\\\"\",NULL}|{1.5}|{\"{\\\"a\\\": 1}\",\"\\\"s\\\"\"}",
+                "nested|∅|{{1,2},{3,4}}|{}|∅|∅",
+                "null|null|{1,2}|∅|∅|∅",
+                "text|\"MA\"|∅|∅|∅|∅",
+                "word|∅|∅|∅|∅|∅",
+            ],
+            "{form}: {mended}"
+        );
+    }
+}

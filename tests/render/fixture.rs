@@ -59,6 +59,7 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         skips: Default::default(),
         rejected: 0,
         triggered: Vec::new(),
+        left_to_triggers: Vec::new(),
         passed_over: Default::default(),
         warnings: Vec::new(),
     }

@@ -80,9 +80,22 @@ impl Key {
             let text = values.iter().find(|(name, _)| **name == column.name);
             let text = text.and_then(|(_, text)| text.as_deref());
             let given = text.map(Value::Cell).ok_or("null is in no key")?;
-            let read = Reading::new(column, &target.config).read(&given);
-            let read = read.map_err(|refused| format!("{}: {}", column.name, refused.why))?;
-            Ok(read.text.map(|text| text.into_owned()))
+            // As deliveries spell it, or as plans show it.
+            let spelled = Reading::new(column, &target.config).read(&given);
+            let printed = Reading::printed(column).read(&given);
+            let has_formats = target.config.spelling_of(&column.name).formats.is_some();
+            let read = match (spelled, printed) {
+                (Ok(spelled), Ok(printed)) if has_formats && spelled.text != printed.text => Err(format!(
+                    "{}: {} as deliveries are spelled (formats), and {} as plans show it; have the key in which only one \
+                     of them is a date",
+                    column.name,
+                    spelled.text.unwrap_or_default(),
+                    printed.text.unwrap_or_default(),
+                )),
+                (Err(_), Ok(read)) | (Ok(read), _) => Ok(read),
+                (Err(refused), Err(_)) => Err(format!("{}: {}", column.name, refused.why)),
+            };
+            Ok(read?.text.map(|text| text.into_owned()))
         });
         texts.collect()
     }

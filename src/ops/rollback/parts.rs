@@ -1,6 +1,6 @@
 //! Which applications a rollback takes back as a whole, and which in part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::pg::Session;
@@ -14,6 +14,8 @@ pub(super) struct Parts<'a> {
     loader_schema: &'a str,
     undone: &'a UndoneRows,
     undos: &'a [Undo<'a>],
+    /// The applications that changed tables without an audit log, which are never taken back as a whole.
+    unaudited: BTreeSet<String>,
     /// How many rows are kept although they are to be taken back.
     pub(super) kept: u64,
     /// The rows of each table that need no change.
@@ -26,12 +28,14 @@ impl<'a> Parts<'a> {
         loader_schema: &'a str,
         undone: &'a UndoneRows,
         undos: &'a [Undo<'a>],
+        unaudited: BTreeSet<String>,
     ) -> Parts<'a> {
         Parts {
             session,
             loader_schema,
             undone,
             undos,
+            unaudited,
             kept: 0,
             unchanged: BTreeMap::new(),
         }
@@ -69,7 +73,7 @@ impl<'a> Parts<'a> {
             .await?;
         Ok(applications
             .iter()
-            .all(|id| all.get(id) == remaining.get(id)))
+            .all(|id| all.get(id) == remaining.get(id) && !self.unaudited.contains(id)))
     }
 
     /// Those of the applications that changed rows which are taken back or kept.
@@ -80,6 +84,21 @@ impl<'a> Parts<'a> {
         }
         let listed = |id: &&String| listed.contains_key(*id);
         Ok(applications.iter().filter(listed).cloned().collect())
+    }
+
+    /// Some rows that several loads left as they were before, so that no change would say that they were taken back; with
+    /// their table.
+    pub(super) async fn cancelled(&self) -> Result<Option<(&str, Vec<String>)>> {
+        for undo in self.undos {
+            let unchanged = self.unchanged.get(&undo.target.place).into_iter().flatten();
+            let mut rows: Vec<String> = unchanged.cloned().collect();
+            rows.extend(undo.in_between(self.session).await?);
+            rows.truncate(5);
+            if !rows.is_empty() {
+                return Ok(Some((&undo.target.name, rows)));
+            }
+        }
+        Ok(None)
     }
 
     /// Those of which nothing is left to be taken back, and the others.
@@ -99,7 +118,8 @@ impl<'a> Parts<'a> {
             .undone
             .remaining(self.session, self.loader_schema, &applications)
             .await?;
-        let is_whole = |id: &String| undone.get(id) == remaining.get(id);
+        let is_whole =
+            |id: &String| undone.get(id) == remaining.get(id) && !self.unaudited.contains(id);
         Ok(applications.into_iter().partition(is_whole))
     }
 }

@@ -91,6 +91,18 @@ pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
         .collect()
 }
 
+/// Those of them that its triggers may set in rows that are inserted again: what they are known to set, and of rows
+/// that loads brought (`of_rollbacks`) what these did not give. What else a row held, a rollback restores, or refuses.
+pub(super) fn left_to_triggers(
+    target: &Target,
+    written: &Written,
+    of_rollbacks: bool,
+) -> Vec<String> {
+    let mut left = triggered(target, written);
+    left.retain(|c| of_rollbacks || target.config.is_stamp(c) || written.by_trigger.contains(c));
+    left
+}
+
 /// The tables as they are now, in dependency order, each with what was done to it. Those that are meant by `allowed`,
 /// triggers of others change.
 pub(super) async fn order(
@@ -152,13 +164,19 @@ pub(super) async fn order(
     Ok(ordered)
 }
 
-pub(super) fn warnings(target: &Target) -> Vec<String> {
+/// What a reviewer should know; `left` are the columns that are left to its triggers.
+pub(super) fn warnings(target: &Target, left: &[String]) -> Vec<String> {
     let mut warnings: Vec<String> = unguarded(target).into_iter().collect();
     let triggers = &target.table.triggers;
     if !triggers.is_empty() {
+        let names: Vec<_> = left.iter().map(|c| crate::text::escape(c)).collect();
         warnings.push(format!(
-            "its triggers run when this is applied, and the columns that they set are not put back: {}",
-            triggers.join(", ")
+            "its triggers run when this is applied, and what they set in columns that no load gave is not put back: {}{}",
+            triggers.join(", "),
+            match names.as_slice() {
+                [] => String::new(),
+                names => format!("; in rows that are inserted again, they may set {}", names.join(", ")),
+            }
         ));
     }
     warnings

@@ -1,7 +1,7 @@
 //! What must be so before a plan is staged: it is for this database, and what it takes back is in
 //! effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
@@ -115,6 +115,8 @@ pub struct TakenBack {
     pub(super) later_undone: UndoneRows,
     /// The types that the columns of each table had then, as SQL.
     pub(super) types: BTreeMap<String, BTreeMap<String, String>>,
+    /// Those of the applications that are never taken back as a whole.
+    pub(super) unaudited: BTreeSet<String>,
 }
 
 /// What a rollback takes back must not have been taken back by another.
@@ -143,10 +145,13 @@ pub async fn still_in_effect(session: &Session, file: &PlanFile) -> Result<Taken
     let later: Vec<ledger::Application> = later.cloned().collect();
     let of_later: Vec<String> = later.iter().map(|a| a.application.clone()).collect();
     let ours = all.iter().filter(|a| taken_back.contains(&a.application));
+    let unaudited = ours.clone().filter(|a| a.has_unaudited());
+    let unaudited = unaudited.map(|a| a.application.clone()).collect();
     let types = ours.flat_map(|a| &a.tables);
     let types = types.map(|t| (t.table.clone(), t.types.clone()));
     Ok(TakenBack {
         types: types.collect(),
+        unaudited,
         undone: undone.of(&taken_back),
         later_undone: undone.of(&of_later),
         applications: taken_back,

@@ -11,7 +11,7 @@ use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::write::{Context, bits, writes};
 use crate::pg::{must_be, near};
-use crate::sql::{Ident, Literal, Statement, Values, all, list};
+use crate::sql::{Ident, Literal, Statement, Values, all, list, text_array};
 use crate::table::mark::Mark;
 use crate::table::row::{record_id, same_bytes};
 use crate::table::schema::Column;
@@ -77,18 +77,26 @@ impl Context<'_> {
 
     /// The error for rows that are not stored as planned.
     async fn wrong(&self, staged: &Staged, wrong: u64) -> Result<Error> {
-        let rows = self.session.column(&staged.name_wrong()?).await?;
-        let named: Vec<String> = rows
-            .iter()
-            .map(|id| self.session.name_row(&staged.target.name, id))
-            .collect();
+        let rows = self.session.rows(&staged.name_wrong()?).await?;
+        let named = rows.iter().map(|row| {
+            let name = self.session.name_row(&staged.target.name, row.text(0)?);
+            Ok(format!("{name} ({})", crate::text::escape(row.text(1)?)))
+        });
+        let named: Vec<String> = named.collect::<Result<_>>()?;
         let example = match named.as_slice() {
             [] => "which are not found by their natural key".to_owned(),
             named => format!("for example {}", named.join(", ")),
         };
+        // A rollback has no records that could say something else.
+        let remedy = match staged.triggered.is_empty() {
+            true => {
+                "let the records say what the trigger makes of them, or have the trigger changed"
+            }
+            false => "have the trigger disabled while this is rolled back",
+        };
         Ok(Error::blocked(format!(
             "{}: {wrong} row{} not stored as planned, {example}: a trigger or rule changes what is written ({}); \
-             nothing was written; let the records say what the trigger makes of them, or have the trigger changed",
+             nothing was written; {remedy}",
             staged.target.name,
             if wrong == 1 { " was" } else { "s were" },
             staged.triggers(),
@@ -140,11 +148,14 @@ impl Staged {
         Ok(Statement::new(self.doing_read_back(), sql))
     }
 
-    /// Some inserts and updates that are not stored as planned.
+    /// Some inserts and updates that are not stored as planned, with the columns that are not.
     pub(in crate::pg) fn name_wrong(&self) -> Result<Statement> {
+        let fits = self.fits()?;
         let sql = format!(
-            "SELECT w.id FROM {} WHERE NOT w.fits ORDER BY w._n LIMIT 5",
-            self.written_rows()?
+            "SELECT {id}, {unlike} FROM {found} WHERE s._a IN ({STORED}) AND NOT {fits} ORDER BY s._n LIMIT 5",
+            id = self.target.record_id("t"),
+            unlike = self.unlike()?,
+            found = self.found_written(&fits)?,
         );
         Ok(Statement::new(self.doing_read_back(), sql))
     }
@@ -206,20 +217,36 @@ impl Staged {
         ))
     }
 
-    /// The condition that row `t` holds what the staged row `s` set: one case for each set of
-    /// columns, where they are few.
+    /// The condition that row `t` holds what the staged row `s` set, but for what is left to triggers.
     fn fits(&self) -> Result<String> {
-        let written = self.written()?.into_iter().enumerate();
-        let read: Vec<(usize, &Column)> = written
-            .filter(|(_, c)| !c.generated && !self.triggered.contains(&c.name))
-            .collect();
+        let (inserts, updates) = (
+            self.column_sets(Fate::Insert),
+            self.column_sets(Fate::Update),
+        );
+        let sets: Vec<&String> = inserts.chain(updates).collect();
+        self.by_fate(|left| self.fits_sets(&sets, left))
+    }
+
+    /// What `of` says of the columns that are left to triggers, which of inserts are others than of updates.
+    fn by_fate(&self, of: impl Fn(&[String]) -> Result<String>) -> Result<String> {
+        let updates = of(&self.triggered)?;
+        if self.left_to_triggers == self.triggered {
+            return Ok(updates);
+        }
+        let (insert, inserts) = (Fate::Insert, of(&self.left_to_triggers)?);
+        Ok(format!(
+            "CASE s._a WHEN {insert} THEN {inserts} ELSE {updates} END"
+        ))
+    }
+
+    /// The same of rows that write one of these sets of columns, of which `left` do not count: one case for each set,
+    /// where they are few.
+    fn fits_sets(&self, sets: &[&String], left: &[String]) -> Result<String> {
+        let read = self.read_columns(left)?;
         // Each row looks for its own set of columns from the beginning: those of inserts, which are
         // few, come first.
         let mut seen = BTreeSet::new();
-        let sets = self
-            .column_sets(Fate::Insert)
-            .chain(self.column_sets(Fate::Update));
-        let sets: Vec<&String> = sets.filter(|set| seen.insert(*set)).collect();
+        let sets: Vec<&&String> = sets.iter().filter(|set| seen.insert(**set)).collect();
         if sets.len() <= FEW_SETS {
             let cases: Vec<String> = sets
                 .iter()
@@ -246,6 +273,33 @@ impl Staged {
         let stored = either(&|c| c.stored("t"));
         let meant = either(&|c| format!("s.{}", c.staged()));
         Ok(prints_alike(&stored, &meant))
+    }
+
+    /// The columns that are read back where they are written, with their places among those; `left` are not.
+    fn read_columns(&self, left: &[String]) -> Result<Vec<(usize, &Column)>> {
+        let written = self.written()?.into_iter().enumerate();
+        let read = written.filter(|(_, c)| !c.generated && !left.contains(&c.name));
+        Ok(read.collect())
+    }
+
+    /// The columns in which row `t` does not hold what the staged row `s` set, as SQL: their names in one text.
+    fn unlike(&self) -> Result<String> {
+        let unlike = |left: &[String]| {
+            let names = self.read_columns(left)?.into_iter().map(|(i, c)| {
+                let alike = prints_alike(&c.stored("t"), &format!("s.{}", c.staged()));
+                let name = Literal(&c.name);
+                format!(
+                    "CASE WHEN {} AND NOT {alike} THEN {name}::text END",
+                    writes("s", i)
+                )
+            });
+            let names: Vec<String> = names.collect();
+            Ok::<_, Error>(format!(
+                "pg_catalog.array_to_string({}, ', ')",
+                text_array(names)
+            ))
+        };
+        self.by_fate(unlike)
     }
 
     /// Writes the deletes into the audit log.

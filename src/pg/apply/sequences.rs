@@ -20,7 +20,7 @@ impl Staged {
         staged.filter_map(|c| Some((c, c.sequence.as_ref()?)))
     }
 
-    /// How many numbers the sequence is behind the greatest value given, whether the role may see that
+    /// How many numbers the sequence is behind the greatest value given (the least, where it counts down), whether the role may see that
     /// and may move it, and that value.
     pub(in crate::pg) fn behind(&self, column: &Column, sequence: &Qualified) -> Statement {
         let written = self.columns.iter().position(|c| *c == column.name);
@@ -36,15 +36,17 @@ impl Staged {
         let name = sequence.to_string();
         let name = Literal(&name);
         let sql = format!(
-            "SELECT pg_catalog.ceil((least(g.given, q.seqmax) - l.last)::pg_catalog.numeric / q.seqincrement)::text, \
-               p.sees, p.moves, least(g.given, q.seqmax)::text \
-             FROM (SELECT pg_catalog.max(s.{cell})::pg_catalog.int8 AS given FROM {staged} s WHERE {given}) g, \
+            "SELECT pg_catalog.ceil((t.given - l.last) / q.seqincrement)::text, p.sees, p.moves, t.given::text \
+             FROM (SELECT pg_catalog.max(s.{cell}) AS greatest, pg_catalog.min(s.{cell}) AS least FROM {staged} s WHERE {given}) g, \
                LATERAL (SELECT pg_catalog.has_sequence_privilege({name}, 'USAGE, SELECT') AS sees, \
                  pg_catalog.has_sequence_privilege({name}, 'UPDATE') AS moves) p, \
                pg_catalog.pg_sequence q, \
+               LATERAL (SELECT CASE WHEN q.seqincrement > 0 THEN least(g.greatest, q.seqmax) \
+                 ELSE greatest(g.least, q.seqmin) END::pg_catalog.numeric AS given) t, \
                LATERAL (SELECT CASE WHEN p.sees THEN coalesce(pg_catalog.pg_sequence_last_value({name}::pg_catalog.regclass), \
-                 q.seqstart - q.seqincrement) ELSE q.seqmin - 1 END AS last) l \
-             WHERE q.seqrelid = {name}::pg_catalog.regclass AND q.seqincrement > 0 AND NOT q.seqcycle AND g.given > l.last",
+                   q.seqstart::pg_catalog.numeric - q.seqincrement) \
+                 WHEN q.seqincrement > 0 THEN q.seqmin::pg_catalog.numeric - 1 ELSE q.seqmax::pg_catalog.numeric + 1 END AS last) l \
+             WHERE q.seqrelid = {name}::pg_catalog.regclass AND NOT q.seqcycle AND g.greatest IS NOT NULL AND (t.given - l.last) / q.seqincrement > 0",
             cell = column.staged(),
             staged = self.temporary(),
         );

@@ -33,6 +33,8 @@ pub struct Staged {
     pub stamps: BTreeMap<String, Stamp>,
     /// Columns that its triggers may set again.
     pub triggered: Vec<String>,
+    /// Those of them that its triggers may set in rows that are inserted again.
+    pub left_to_triggers: Vec<String>,
     /// Columns that some updates say stay as they are.
     pub stays: BTreeSet<String>,
     /// Whether rows go: what these refer to may be named, whatever columns are written.
@@ -258,6 +260,7 @@ impl Staged {
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             numbers: Vec::new(),
             triggered: Vec::new(),
+            left_to_triggers: Vec::new(),
             stays: BTreeSet::new(),
             deletes: true,
             fragments: 0,
@@ -326,6 +329,7 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
             numbers: planned.numbers.clone(),
             stamps: plan.header.stamps(planned),
             triggered: planned.triggered.clone(),
+            left_to_triggers: planned.left_to_triggers.clone(),
             stays: BTreeSet::new(),
             deletes: planned.counts.delete > 0,
             fragments: 0,

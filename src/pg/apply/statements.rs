@@ -73,6 +73,7 @@ fn header() -> Header {
         counts,
         marks: 0,
         triggered: Vec::new(),
+        left_to_triggers: Vec::new(),
         passed_over: Default::default(),
         warnings: Vec::new(),
     });

@@ -83,7 +83,13 @@ pub(super) async fn check(
     let schema = origin.loader_schema;
     let remaining = undone.remaining(session, schema, taken_back).await?;
     for id in taken_back {
-        let is_all = taken.get(id) == remaining.get(id);
+        let is_all = taken.get(id) == remaining.get(id) && !of.unaudited.contains(id);
+        if is_all && header.undoes_in_part.contains(id) {
+            return Err(Error::plan_refused(format!(
+                "the plan says that it takes rows of {id} back and leaves others, and it takes all that are left: the others \
+                 were taken back since, or it was not made by the loader; nothing was written; make a new one"
+            )));
+        }
         if is_all == header.undoes_in_part.contains(id) {
             let (said, is) = if is_all {
                 ("in part", "as a whole")

@@ -13,6 +13,12 @@ impl Application {
         self.kind == Kind::Load.word()
     }
 
+    /// Whether it changed rows of a table without an audit log: these stay when all others are taken back.
+    pub fn has_unaudited(&self) -> bool {
+        let mut tables = self.tables.iter();
+        tables.any(|t| !t.config.audit_changes && t.counts.changes() > 0)
+    }
+
     /// The applications that it took back, whole or in part.
     pub fn takes_back(&self) -> impl Iterator<Item = &String> {
         self.undoes.iter().chain(&self.undoes_in_part)

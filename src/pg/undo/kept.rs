@@ -134,6 +134,20 @@ impl Undo<'_> {
         rows.collect()
     }
 
+    /// Some rows that were only there in between.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn in_between(&self, session: &Session) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT s.record_id FROM {} s WHERE s.before IS NULL AND s.after IS NULL ORDER BY 1 LIMIT 5",
+            self.temporary()
+        );
+        session
+            .column(&self.reading(sql, crate::sql::Values::default()))
+            .await
+    }
+
     /// The names of the rows that are undone or kept, but for those that were only there in between, as SQL.
     pub fn listed(&self, with_kept: bool) -> String {
         let undone = format!(

@@ -206,8 +206,8 @@ fn what_stands_around_the_rows_is_a_setting() {
 fn empty_cells_are_null_or_text() {
     let text = "a,b\n,\"\"\n";
     check("{}", text, &["0 a=null b=null"]);
-    check(r#"{"empty": "quoted"}"#, text, &["0 a=null b=\"\""]);
-    check(r#"{"empty": "text"}"#, text, &["0 a=\"\" b=\"\""]);
+    check(r#"{"empty": "quoted"}"#, text, &["0 a=null b:"]);
+    check(r#"{"empty": "text"}"#, text, &["0 a: b:"]);
 }
 
 #[test]

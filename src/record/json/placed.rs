@@ -32,6 +32,9 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
                     .unexpected(0, "an array of records, as `records` in tables.yaml says"))?,
             };
         };
+        if let (Some(b'['), Ok(number)) = (self.text.next()?, wanted.parse()) {
+            return self.element(number, deeper, all);
+        }
         let mut found = false;
         self.expect_members()?;
         while let Some(name) = self.member()? {
@@ -53,6 +56,40 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         let at = Pointer(all);
         let message = format!(
             "no field {wanted:?} in the object before this, and `records` in tables.yaml says that the records are at {at}"
+        );
+        Err(self.text.fault(0, message))?
+    }
+
+    /// Reads the array to which `names`, what is left of `all`, lead from the element `number` of the array that is next.
+    fn element(
+        &mut self,
+        number: usize,
+        names: &[String],
+        all: &[String],
+    ) -> Result<(), ReadError<E>> {
+        self.text.consume(1);
+        let mut at = 0;
+        while self.text.next()? != Some(b']') {
+            if at == number {
+                self.at(names, all)?;
+            } else {
+                let end = self.text.value(0)?;
+                self.text.consume(end);
+            }
+            at += 1;
+            match self.text.next()? {
+                Some(b',') => self.text.consume(1),
+                Some(b']') => {}
+                _ => Err(self.text.unexpected(0, "`,` or `]` after the element"))?,
+            }
+        }
+        self.text.consume(1);
+        if at > number {
+            return Ok(());
+        }
+        let at = Pointer(all);
+        let message = format!(
+            "no element {number} in the array before this, and `records` in tables.yaml says that the records are at {at}"
         );
         Err(self.text.fault(0, message))?
     }
