@@ -59,6 +59,15 @@ impl Column {
         text(&format!("{alias}.{}", self.staged()), self.text_cast)
     }
 
+    /// The value of its type below all domains whose text is `text`, as SQL. The cast of a text to `regclass` does not
+    /// know the sign for none, which the input function reads.
+    pub fn of_text(&self, text: &str) -> String {
+        match self.base_type.as_str() {
+            "regclass" => format!("pg_catalog.regclassin(pg_catalog.textout({text}))"),
+            _ => format!("({text})::{}", self.base_type_sql),
+        }
+    }
+
     /// Its name in a staging table: no user's name can collide with the loader's own columns there.
     pub fn staged(&self) -> String {
         format!("c{}", self.number)

@@ -615,3 +615,44 @@ of_domain: {natural_key: [id], references: {site_id: {table: site_list, by: {cod
         ]
     );
 }
+
+/// The sign for no relation is read as it is printed, whatever stands beside it, and as a key.
+#[test]
+fn no_relation_is_a_value() {
+    let world = World::new(
+        "CREATE TABLE t (k regclass PRIMARY KEY, v regclass, w int); INSERT INTO t VALUES ('-', NULL, 1)",
+        "t: {natural_key: [k], on_invalid: reject}",
+    );
+    let before = world.rows("SELECT * FROM t");
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"k": "-", "v": "-", "w": 2}, {"k": "t", "v": "nope"}, {"k": "loader_ledger", "v": "-"}]"#,
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "~ t k=-: v=null→\"-\" w=\"1\"→\"2\"",
+            "+ t k=loader_ledger: v=\"-\"",
+            "! t k=t: invalid_value v reject",
+        ]
+    );
+    world.apply(&plan).ok();
+    world
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "b",
+            "--table",
+            "t",
+            "--key",
+            "-",
+            "--force",
+        ])
+        .ok();
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT * FROM t"), before);
+}

@@ -156,8 +156,8 @@ impl Staged {
         let columns = key.parent_columns.iter();
         let columns = columns.filter_map(|c| self.target.table.column(c));
         let values = columns.map(|c| {
-            let (name, ty) = (Ident(&c.name), &c.base_type_sql);
-            format!("(b.image ->> {})::{ty} AS {name}", Literal(&c.name))
+            let value = c.of_text(&format!("b.image ->> {}", Literal(&c.name)));
+            format!("{value} AS {}", Ident(&c.name))
         });
         let key = self.target.key_columns().into_iter();
         let id = record_id(key.map(|c| format!("(b.image ->> {})", Literal(&c.name))));

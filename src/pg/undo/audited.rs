@@ -41,11 +41,10 @@ impl Undo<'_> {
     pub(in crate::pg) fn fill(&self) -> Statement {
         let mut values = Values::default();
         let cells = self.target.key_columns().into_iter().map(|c| {
-            let name = Literal(&c.name);
-            format!(
-                "(coalesce(x.after, x.before) ->> {name})::{}",
-                c.base_type_sql
-            )
+            c.of_text(&format!(
+                "coalesce(x.after, x.before) ->> {}",
+                Literal(&c.name)
+            ))
         });
         let (audit, ours) = (self.audit_log(), self.ours(&mut values));
         let images = if self.applications.len() == 1 {

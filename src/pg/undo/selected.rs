@@ -115,8 +115,8 @@ impl Undo<'_> {
             .map(|n| values.texts(keys.iter().filter_map(|key| key.get(n).cloned())))
             .collect();
         let cells = columns.iter().enumerate().map(|(n, column)| {
-            let name = Ident(&column.name);
-            format!("(x.k{n})::{} AS {name}", column.base_type_sql)
+            let value = column.of_text(&format!("x.k{n}"));
+            format!("{value} AS {}", Ident(&column.name))
         });
         format!(
             "(SELECT {cells} FROM ROWS FROM ({unnested}) x({names}))",

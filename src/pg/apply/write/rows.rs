@@ -167,11 +167,7 @@ impl Staged {
             key = self.target.key();
         }
         all(key.into_iter().map(|(column, equality)| {
-            let was = format!(
-                "(b.image ->> {})::{}",
-                Literal(&column.name),
-                column.base_type_sql
-            );
+            let was = column.of_text(&format!("b.image ->> {}", Literal(&column.name)));
             equality.equal(column.stored("t"), was)
         }))
     }

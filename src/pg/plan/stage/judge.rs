@@ -22,7 +22,7 @@ impl Stage<'_> {
             list(columns.map(|c| format!("{} text", c.staged())))
         );
         for column in self.read_columns() {
-            sql += &judges(&self.suffix(column), &column.base_type_sql, &column.kind);
+            sql += &judges(&self.suffix(column), &column.base_type_sql, column);
         }
         self.judging(sql)
     }
@@ -33,13 +33,13 @@ impl Stage<'_> {
 
     /// A cast of all raw texts of a column.
     pub(in crate::pg) fn cast_all(&self, column: &Column) -> Statement {
-        let (cell, ty, raw) = (column.staged(), &column.base_type_sql, self.raw());
-        self.judging(format!("SELECT pg_catalog.count({cell}::{ty}) FROM {raw}"))
+        let (value, raw) = (column.of_text(&column.staged()), self.raw());
+        self.judging(format!("SELECT pg_catalog.count({value}) FROM {raw}"))
     }
 
     /// A raw text of which a cast tells everything.
     pub(super) fn cast(&self, column: &Column) -> String {
-        format!("r.{}::{}", column.staged(), column.base_type_sql)
+        column.of_text(&format!("r.{}", column.staged()))
     }
 
     /// A raw text's value, or null where it does not fit.
@@ -103,7 +103,7 @@ impl Stage<'_> {
             "{judges} INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) SELECT {number}, s._n, 'invalid_value', {field}, {given}, w.why \
              FROM {stage} s, LATERAL (SELECT pg_temp.loader_why_{suffix}({text})) w(why) \
              WHERE s.{cell} IS DISTINCT FROM NULL AND w.why IS NOT NULL",
-            judges = judges(&suffix, &column.type_sql, &column.kind),
+            judges = judges(&suffix, &column.type_sql, column),
             number = self.target.place,
             field = Literal(&column.name),
             given = shortened(&text),
@@ -122,10 +122,11 @@ fn shortened(text: &str) -> String {
 
 /// Two functions on text: `loader_fit_…` gives the value or null, `loader_why_…` the reason why
 /// it does not fit or null.
-fn judges(suffix: &str, ty: &str, kind: &Kind) -> String {
+fn judges(suffix: &str, ty: &str, column: &Column) -> String {
     // PL/pgSQL assigns no text to a row; and reading one refuses what does not fit its fields.
-    let value = match kind {
+    let value = match column.kind {
         Kind::Composite(_) => format!("v::{ty}"),
+        _ if column.base_type == "regclass" => column.of_text("v"),
         _ => "v".to_owned(),
     };
     format!(
