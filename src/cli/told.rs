@@ -99,6 +99,6 @@ fn advice(remedy: &Remedy) -> String {
         Remedy::KeepEdited => "--keep-edited keeps these rows and rolls the others back; --with-dependents also rolls back \
                                what later loads did to them"
             .into(),
-        Remedy::CheckLater => "when the server is back, `loader check PLAN` tells".into(),
+        Remedy::CheckLater => "when the server is back, `loader check PLAN` tells, and `loader history`".into(),
     }
 }

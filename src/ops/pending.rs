@@ -69,8 +69,8 @@ pub async fn pending(
     Ok(states)
 }
 
-/// Whether applying the plan would change no row, nothing stands against that, and every entry of its fragments in the queue is
-/// loaded already.
+/// Whether applying the plan would change no row, nothing stands against that, and every entry of its fragments in
+/// the queue is loaded already.
 async fn changes_nothing(session: &Session, schema: &str, plan: &PlanFile) -> Result<bool> {
     let header = &plan.header;
     let says_more = header.rejected > 0 || header.against().is_some();

@@ -156,6 +156,26 @@ fn a_key_is_named_as_it_is_spelled_or_as_it_is_shown() {
         .says("2024-02-01 as deliveries are spelled (formats), and 2024-01-02 as plans show it");
 }
 
+/// A time that is spelled as it is shown, but for its seconds, is one.
+#[test]
+fn a_time_is_named_with_or_without_its_seconds() {
+    let world = World::new(
+        "CREATE TABLE t (k timestamp PRIMARY KEY, v int)",
+        "t: {natural_key: [k], formats: ['%Y-%m-%d %H:%M', '%Y-%m-%d']}",
+    );
+    world.deliver(
+        "b",
+        "t/1.csv",
+        "k,v\n2024-01-15 10:00,1\n2024-01-16,1\n2024-01-17,1\n",
+    );
+    world.write("out.txt", "t 2024-01-15 10:00\nt 2024-01-16\n");
+    let plan = world.plan_with("b", &["--leave-out", "out.txt"]);
+    assert_eq!(plan.count("insert"), 1, "{:?}", plan.lines());
+    world.write("out.txt", "t 2024-01-15 10:00:00\nt 2024-01-16 00:00:00\n");
+    let plan = world.plan_with("b", &["--leave-out", "out.txt"]);
+    assert_eq!(plan.count("insert"), 1, "{:?}", plan.lines());
+}
+
 /// A key that begins as a flag does is none.
 #[test]
 fn a_key_may_begin_with_a_minus() {

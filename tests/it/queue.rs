@@ -306,3 +306,30 @@ fn an_entry_that_cannot_be_put_back_fails_the_rollback() {
     );
     assert_eq!(world.rows("SELECT count(*) FROM t"), ["0"]);
 }
+
+/// A plan that would change nothing and cannot be applied either is not done with.
+#[test]
+fn a_plan_that_is_blocked_is_pending() {
+    let world = world();
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "t/1.json", r#"{"id": "x"}"#);
+    let plan = world.plan("b");
+    world.write("plans/b.json", &plan.text);
+    assert_eq!(world.loader(&["pending"]).ok().stdout, "plans/b.json\n");
+}
+
+/// Notes are not in the hash: whatever they hold, a plan is shown.
+#[test]
+fn notes_that_are_nested_deeply_are_told_as_unreadable() {
+    let world = world();
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "t/1.json", r#"{"id": 1}"#);
+    let text = world.plan_with("b", &["--rehearse"]).text;
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let noted = text.replacen("\"notes\": {", &format!("\"notes\": {{\"x\": {deep}, "), 1);
+    let noted = noted.replacen("\"notes\":{", &format!("\"notes\":{{\"x\":{deep},"), 1);
+    assert_ne!(noted, text);
+    world.write("deep.json", noted);
+    let told = world.loader(&["show", "deep.json", "--json"]).ok().json();
+    assert!(told["notes"]["unreadable"].is_string(), "{told}");
+}

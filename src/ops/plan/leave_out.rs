@@ -85,7 +85,8 @@ impl Key {
             let printed = Reading::printed(column).read(&given);
             let has_formats = target.config.spelling_of(&column.name).formats.is_some();
             let read = match (spelled, printed) {
-                (Ok(spelled), Ok(printed)) if has_formats && spelled.text != printed.text => Err(format!(
+                (Ok(spelled), Ok(printed))
+                    if has_formats && !is_one(spelled.text.as_deref(), printed.text.as_deref()) => Err(format!(
                     "{}: {} as deliveries are spelled (formats), and {} as plans show it; have the key in which only one \
                      of them is a date",
                     column.name,
@@ -99,6 +100,13 @@ impl Key {
         });
         texts.collect()
     }
+}
+
+/// Whether two texts of a date or time are of one: the shorter leaves out only what follows.
+fn is_one(one: Option<&str>, other: Option<&str>) -> bool {
+    let plain = |text: Option<&str>| text.unwrap_or_default().replace('T', " ");
+    let (one, other) = (plain(one), plain(other));
+    one.starts_with(&other) || other.starts_with(&one)
 }
 
 /// A line that is a JSON object.

@@ -20,8 +20,8 @@ impl Staged {
         staged.filter_map(|c| Some((c, c.sequence.as_ref()?)))
     }
 
-    /// How many numbers the sequence is behind the greatest value given (the least, where it counts down), whether the role may see that
-    /// and may move it, and that value.
+    /// How many numbers the sequence is behind the greatest value given (the least, where it counts down), whether
+    /// the role may see that and may move it, and that value.
     pub(in crate::pg) fn behind(&self, column: &Column, sequence: &Qualified) -> Statement {
         let written = self.columns.iter().position(|c| *c == column.name);
         let given = match written {
