@@ -1,7 +1,7 @@
 //! What the loader puts beside rejected records, so that they can be delivered again, and reads there.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::{Record, Value};
@@ -74,9 +74,9 @@ pub struct Ours {
     /// The fields that it gives, where others have further ones.
     given: Option<Vec<String>>,
     /// What its empty cells are.
-    empty: HashMap<String, Value<'static>>,
+    empty: BTreeMap<String, Value<'static>>,
     /// Its fields in JSON that are cells, with their text; empty ones have none.
-    cells: HashMap<String, Option<String>>,
+    cells: BTreeMap<String, Option<String>>,
     /// What is said beside it and cannot be read, with what it should be.
     pub unreadable: Vec<(&'static str, String, &'static str)>,
 }
@@ -156,9 +156,16 @@ impl Ours {
         &'r self,
         record: &'r Record<'_>,
     ) -> impl Iterator<Item = (&'r Cow<'r, str>, Value<'r>)> {
+        // Of nearly all records there is nothing to be asked.
+        let again = self.again;
+        let is_own =
+            move |name: &str, value| !again || !is_ours(name) && !self.leaves_out(name, value);
         let own = record.fields.iter();
-        let own = own.filter(|(name, value)| !is_ours(name) && !self.leaves_out(name, value));
-        own.map(|(name, value)| (name, self.meant(name, value)))
+        let own = own.filter(move |(name, value)| is_own(name, value));
+        own.map(move |(name, value)| match again {
+            true => (name, self.meant(name, value)),
+            false => (name, *value),
+        })
     }
 
     /// What a field's value is, where it is not what it seems.
