@@ -173,7 +173,7 @@ async fn hidden(session: &Session, target: &Target) -> Result<Option<String>> {
     )))
 }
 
-/// The columns of the natural key of `target` that the database alone numbers, so that no record can have one.
+/// What to say of a column of the natural key that the database alone numbers, so that no record can have it.
 fn never_given(target: &Target) -> Option<String> {
     let mut key = target.key_columns().into_iter();
     let column = key.find(|c| c.identity == Identity::Always && !target.config.takes(c))?;
@@ -254,20 +254,16 @@ fn sequences(table: &Table) -> impl Iterator<Item = &Qualified> {
 fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str])]) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     let mut want = |on: Object, privileges: &[&'static str]| {
-        if let Object::Table(Qualified { schema, .. })
-        | Object::Sequence(Qualified { schema, .. }) = &on
-        {
-            let on = Object::Schema(schema.clone());
-            let one = Wanted {
-                on,
-                privilege: "USAGE",
-            };
-            if !wanted.contains(&one) {
-                wanted.push(one);
+        // What lies in a schema is reached through it.
+        let schema = match &on {
+            Object::Table(name) | Object::Sequence(name) => {
+                Some(Object::Schema(name.schema.clone()))
             }
-        }
-        for privilege in privileges {
-            let on = on.clone();
+            Object::Database | Object::Schema(_) => None,
+        };
+        let schema = schema.into_iter().map(|on| (on, "USAGE"));
+        let own = privileges.iter().map(|privilege| (on.clone(), *privilege));
+        for (on, privilege) in schema.chain(own) {
             let one = Wanted { on, privilege };
             if !wanted.contains(&one) {
                 wanted.push(one);

@@ -332,19 +332,8 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             referred
         });
     }
-    if request.with_dependents
-        && !is_whole
-        && changes > 0
-        && let Some((table, rows)) = parts.cancelled().await?
-    {
-        let rows: Vec<String> = rows.iter().map(|id| session.name_row(table, id)).collect();
-        return Err(Error::blocked(format!(
-            "{}: what later loads did to rows leaves these as they were before, so that nothing is to be written, and \
-             nothing would say that they were taken back: {}; take these rows back load by load, newest first, with \
-             --application, --table and --key, and then the rest",
-            crate::text::escape(table),
-            rows.join(", ")
-        )));
+    if request.with_dependents && !is_whole && changes > 0 {
+        parts.none_cancels_out().await?;
     }
     if changes == 0 && !is_whole {
         return Err(Error::blocked(match parts.kept {

@@ -289,6 +289,26 @@ pub fn is_nearest(given: &str, stored: &str, float: Float) -> bool {
     written.is_ok_and(|written| Decimal::parse(&written) == Some(decimal))
 }
 
+/// A number without its exponent; `None` of what is none, and of one of more than thirty places on either side of its
+/// point that the exponent says.
+pub fn in_full(text: &str) -> Option<String> {
+    const MOST: i64 = 30;
+    let decimal = Decimal::parse(text)?;
+    let places = decimal.last_place;
+    if !(-MOST..=MOST).contains(&places) {
+        return None;
+    }
+    let sign = if decimal.negative { "-" } else { "" };
+    let (zeros, width) = (places.max(0) as usize, (1 - places).max(1) as usize);
+    let digits = format!("{}{}", decimal.digits, "0".repeat(zeros));
+    let digits = format!("{digits:0>width$}");
+    let (whole, fraction) = digits.split_at(digits.len() - (width - 1));
+    Some(match fraction {
+        "" => format!("{sign}{whole}"),
+        fraction => format!("{sign}{whole}.{fraction}"),
+    })
+}
+
 /// A decimal number in one spelling: sign, digits without zeros at either end, and the power of
 /// ten of the last digit.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 pub use self::formats::formatted;
 use self::formats::{is_format, local};
+use super::number;
 use super::spelling::{Encoding, Epoch, Spelling};
 use super::time::{self, named};
 use super::{Accepted, Kept, Kind, Read, Refused, Zoned};
@@ -243,39 +244,16 @@ impl Spelled {
     }
 }
 
-/// The digits of a number, with a sign and a point or without, whose exponent is worked in; `None` of what is no
-/// number.
+/// A number as digits, with a sign and a point or without; `None` of what is none.
 fn count(text: &str) -> Option<Cow<'_, str>> {
-    const FAR: i32 = 30;
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        None => (text, 0),
-        Some((mantissa, exponent)) => (mantissa, exponent.parse().ok()?),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let (sign, whole) = match whole.strip_prefix('-') {
-        None => ("", whole),
-        Some(whole) => ("-", whole),
-    };
-    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) || !(-FAR..=FAR).contains(&exponent)
-    {
-        return None;
+    if text.contains(['e', 'E']) {
+        return number::in_full(text).map(Cow::Owned);
     }
-    let places = usize::try_from(exponent.unsigned_abs()).ok()?;
-    let (whole, fraction) = match exponent {
-        0 => return Some(Cow::Borrowed(mantissa)),
-        1.. => {
-            let fraction = format!("{fraction:0<places$}");
-            let (more, fraction) = fraction.split_at(places);
-            (format!("{whole}{more}"), fraction.to_owned())
-        }
-        _ => {
-            let whole = format!("{whole:0>width$}", width = places + 1);
-            let (whole, less) = whole.split_at(whole.len() - places);
-            (whole.to_owned(), format!("{less}{fraction}"))
-        }
-    };
-    Some(Cow::Owned(format!("{sign}{whole}.{fraction}")))
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let whole = whole.strip_prefix('-').unwrap_or(whole);
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    let is_count = !whole.is_empty() && digits(whole) && digits(fraction);
+    is_count.then_some(Cow::Borrowed(text))
 }
 
 /// A number with a comma before its decimals.

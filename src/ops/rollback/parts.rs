@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::ledger::UndoneRows;
 use crate::pg::plan::snapshot::Snapshot;
@@ -86,19 +86,33 @@ impl<'a> Parts<'a> {
         Ok(applications.iter().filter(listed).cloned().collect())
     }
 
-    /// Some rows that several loads left as they were before, so that no change would say that they were taken back; with
-    /// their table.
-    pub(super) async fn cancelled(&self) -> Result<Option<(&str, Vec<String>)>> {
+    /// That several loads left no row as it was before: no change would say that it was taken back.
+    ///
+    /// # Errors
+    /// [`Blocked`](crate::ErrorKind::Blocked) naming some such rows.
+    pub(super) async fn none_cancels_out(&self) -> Result<()> {
         for undo in self.undos {
             let unchanged = self.unchanged.get(&undo.target.place).into_iter().flatten();
             let mut rows: Vec<String> = unchanged.cloned().collect();
             rows.extend(undo.in_between(self.session).await?);
             rows.truncate(5);
-            if !rows.is_empty() {
-                return Ok(Some((&undo.target.name, rows)));
+            if rows.is_empty() {
+                continue;
             }
+            let table = &undo.target.name;
+            let rows: Vec<String> = rows
+                .iter()
+                .map(|id| self.session.name_row(table, id))
+                .collect();
+            return Err(Error::blocked(format!(
+                "{}: what later loads did to rows leaves these as they were before, so that nothing is to be written, and \
+                 nothing would say that they were taken back: {}; take these rows back load by load, newest first, with \
+                 --application, --table and --key, and then the rest",
+                crate::text::escape(table),
+                rows.join(", ")
+            )));
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Those of which nothing is left to be taken back, and the others.
