@@ -353,7 +353,10 @@ async fn look(
     staged::tables(&session, file).await?;
     let drift = drift::drift(&session, plan, &tables).await?;
     if drift.is_none() {
-        apply::not_reloaded(&session, &request.loader_schema, &tables, &taken_back).await?;
+        let (schema, header) = (&request.loader_schema, &file.header);
+        apply::check_undone(&session, schema, header, &tables, &taken_back).await?;
+        apply::not_reloaded(&session, schema, &tables, &taken_back).await?;
+        apply::check_limits(&session, header).await?;
         apply::check_referred(&session, file, &request.loader_schema, &mut tables).await?;
     }
     snapshot.end().await?;

@@ -70,7 +70,7 @@ pub struct Batch {
     /// Its id.
     pub batch_id: String,
     /// How far it has come: `waiting`, `loaded`, `partly loaded`, `undone in part`, `rolled back`, `failed validation`,
-    /// `not in the queue`, `no fragments` or `unreadable objects`.
+    /// `not in the queue`, `no fragments`, `unreadable objects` or `no possible id`.
     pub state: &'static str,
     /// How far each of its tables has come, in the same words.
     pub table_states: BTreeMap<String, &'static str>,
@@ -159,7 +159,10 @@ pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
             let state = of_table(&batch, &table, load.copied(), request.queue);
             batch.table_states.insert(table, state);
         }
-        batch.state = state(&batch);
+        batch.state = match PlanRequest::is_batch_id(&id) {
+            true => state(&batch),
+            false => NO_ID,
+        };
         batch.batch_id = id;
         batch
     });
@@ -184,6 +187,8 @@ const LOADED: &str = "loaded";
 const PARTLY: &str = "partly loaded";
 const IN_PART: &str = "undone in part";
 const UNREADABLE: &str = "unreadable objects";
+/// Planning refuses it, and says what an id is.
+const NO_ID: &str = "no possible id";
 
 /// What a batch is called of whose tables none is loaded: the first of these that one of them is.
 const BY_URGENCY: [&str; 5] = [
@@ -261,9 +266,9 @@ async fn list(request: &BatchesRequest, found: &mut BTreeMap<String, Batch>) -> 
         objects.extend(source.list(&folder).await?);
     }
     for object in objects {
-        // What does not lie where batches lie is not ours.
+        // What does not lie where batches lie is not ours, and what is hidden is meant to be.
         let id = pattern.batch_of(&object.key);
-        let Some(id) = id.filter(|id| PlanRequest::is_batch_id(id)) else {
+        let Some(id) = id.filter(|id| !id.starts_with('.')) else {
             continue;
         };
         if request.batch_id.as_deref().is_some_and(|only| only != id) {

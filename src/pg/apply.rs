@@ -43,7 +43,7 @@ pub use preconditions::{
     RolledBack, applied_before, check_target, is_target, not_in_part, still_in_effect,
 };
 pub use record::record_failure;
-pub use undone::not_reloaded;
+pub use undone::{check as check_undone, not_reloaded};
 
 /// What an apply needs to know beside the plan.
 #[derive(Debug, Clone)]
@@ -188,7 +188,10 @@ pub async fn attempt(
 }
 
 /// That a limit which is a part of a table's rows holds for the rows that it has now.
-async fn check_limits(session: &Session, header: &Header) -> Result<()> {
+///
+/// # Errors
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused) where it does not.
+pub async fn check_limits(session: &Session, header: &Header) -> Result<()> {
     let limited = header.tables.iter();
     for planned in limited.filter(|t| t.config.limits.needs_rows()) {
         let rows = session.count(&count_rows(&planned.relation)).await?;
@@ -220,7 +223,14 @@ async fn write(
 ) -> Result<Wrote> {
     let (session, on_progress) = (context.session, context.on_progress);
     let header = &plan.plan().header;
-    undone::check(context, header, tables, taken_back).await?;
+    check_undone(
+        session,
+        context.origin.loader_schema,
+        header,
+        tables,
+        taken_back,
+    )
+    .await?;
     let of = tables.len() as u64;
     on_progress(Event::Locking { tables: 0, of });
     let mut differs = !queued::lock(session, context.origin.loader_schema).await?;

@@ -241,20 +241,25 @@ impl Header {
     pub fn summary_line(&self) -> String {
         let c = &self.summary;
         let skips = self.skips();
-        let some = |n: u64, what: &str| match n {
+        let skipped = match skips.not_loaded() {
             0 => String::new(),
-            n => format!(", {n} {what}"),
+            n => format!(", {n} skipped"),
+        };
+        // Each of these is one of the violations.
+        let left_out = match self.rejected {
+            0 => String::new(),
+            n => format!(" ({n} left out)"),
         };
         format!(
-            "Plan: {} to insert, {} to update, {} to delete, {} unchanged{}{}, {} violation{}.",
+            "Plan: {} to insert, {} to update, {} to delete, {} unchanged{}, {} violation{}{}.",
             c.insert,
             c.update,
             c.delete,
             skips.unchanged,
-            some(skips.not_loaded(), "skipped"),
-            some(self.rejected, "left out"),
+            skipped,
             c.violation,
-            if c.violation == 1 { "" } else { "s" }
+            if c.violation == 1 { "" } else { "s" },
+            left_out
         )
     }
 

@@ -347,10 +347,11 @@ fn counts(table: &TablePlan) -> String {
         parts.push(table.skips.to_string());
     }
     if c.violation > 0 {
-        parts.push(plural(c.violation, "violation"));
-    }
-    if table.rejected > 0 {
-        parts.push(crate::plan::left_out(table.rejected));
+        let left_out = match table.rejected {
+            0 => String::new(),
+            n => format!(" ({})", crate::plan::left_out(n)),
+        };
+        parts.push(plural(c.violation, "violation") + &left_out);
     }
     if parts.is_empty() {
         parts.push("nothing".into());

@@ -688,6 +688,46 @@ fn rows_that_follow_by_a_foreign_key_may_have_a_record_of_their_own() {
     assert_eq!(all(), before);
 }
 
+/// What a record says of such a row is so afterwards, or it is a violation, where nothing else changes too.
+#[test]
+fn records_of_rows_that_follow_say_what_they_follow_to() {
+    let world = World::new(
+        "CREATE TABLE cust (email text PRIMARY KEY, no text NOT NULL, kind text NOT NULL, UNIQUE (no, kind)); \
+         CREATE TABLE ord (id int PRIMARY KEY, cust_no text, kind text, amt int, \
+           FOREIGN KEY (cust_no, kind) REFERENCES cust (no, kind) ON UPDATE CASCADE); \
+         INSERT INTO cust VALUES ('a@x', 'N1', 'k'), ('b@x', 'M1', 'k'); \
+         INSERT INTO ord VALUES (1, 'N1', 'k', 5), (2, 'N1', 'k', 5), (3, 'N1', 'k', 5), (4, 'M1', 'k', 5), (5, NULL, 'k', 5)",
+        "cust: {natural_key: [email], allow_side_effects: [ord]}\nord: {natural_key: [id]}",
+    );
+    world.deliver("b", "cust.csv", "email,no\na@x,N9\nb@x,M1\n");
+    // Nothing else changes; something else does; not said; said of the part that stays; of another; of none.
+    world.deliver(
+        "b",
+        "ord.csv",
+        "id,cust_no,amt\n1,N1,5\n2,N1,50\n4,M1,5\n5,,5\n",
+    );
+    world.deliver("b", "ord/2.csv", "id,kind,amt\n3,k,5\n");
+    assert_eq!(
+        world.plan("b").news(),
+        [
+            "~ cust email=a@x: no=\"N1\"→\"N9\"",
+            "! ord id=1: missing_parent block",
+            "! ord id=2: missing_parent block"
+        ]
+    );
+    world.deliver(
+        "b",
+        "ord.csv",
+        "id,cust_no,amt\n1,N9,5\n2,N9,50\n4,M1,5\n5,,5\n",
+    );
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(
+        world.rows("SELECT id, cust_no, amt FROM ord ORDER BY 1"),
+        ["1|N9|5", "2|N9|50", "3|N9|5", "4|M1|5", "5|∅|5"]
+    );
+    assert_eq!(world.plan("b").news(), [""; 0]);
+}
+
 /// When a row was changed is set by a trigger, also where other records give it.
 #[test]
 fn what_triggers_set_is_not_put_back_though_records_gave_it() {

@@ -104,6 +104,17 @@ fn a_plan_within_its_limits_is_none_the_worse() {
 }
 
 #[test]
+fn check_knows_that_the_table_has_fewer_rows_now() {
+    let world = world("update: 20%");
+    let plan = world.plan("b");
+    world.check(&plan).ok();
+    world.sql("DELETE FROM t WHERE id > 10");
+    let told = "at most 2 are allowed (limits: update: 20%, of 10 rows)";
+    world.check(&plan).exits(6).says(told);
+    world.writes_nothing(|| world.apply_with(&plan, &["--dry-run"]).exits(6).says(told));
+}
+
+#[test]
 fn limits_that_mean_nothing_are_refused() {
     let world = world("insert: 5");
     let plan = |flag: &str, value: &str| world.try_plan("b", &[flag, value]);

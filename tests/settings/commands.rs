@@ -77,6 +77,8 @@ fn batches_tells_how_far_each_has_come() {
     );
     world.write("source/staging/b4/notes.txt", "?");
     world.write("source/staging/stray.json", "?");
+    world.write("source/staging/b6 of März/subjects.csv", "gsid\nG7\n");
+    world.write("source/staging/.git/subjects.csv", "gsid\nG7\n");
     world.sql(
         "INSERT INTO validation_queue (batch_id, table_name, s3_key, status) VALUES
            ('b1', 'subjects', 'staging/b1/subjects/frag_1.json', 'pending'),
@@ -103,7 +105,8 @@ fn batches_tells_how_far_each_has_come() {
     };
     assert_eq!(
         states(),
-        "b1 waiting, b2 failed validation, b3 not in the queue, b4 unreadable objects, b5 no fragments"
+        "b1 waiting, b2 failed validation, b3 not in the queue, b4 unreadable objects, b5 no fragments, \
+         b6 of März no possible id"
     );
     let run = world
         .call(&["load", "--batch-id", "b1", "--force"])

@@ -18,7 +18,7 @@ fn records_that_are_not_loaded_are_not_called_unchanged() {
     );
     planned(&world);
     let shown = world.loader(&["show", "plan.json"]).ok();
-    let line = "Plan: 0 to insert, 1 to update, 0 to delete, 0 unchanged, 3 skipped, 1 left out, 1 violation.";
+    let line = "Plan: 0 to insert, 1 to update, 0 to delete, 0 unchanged, 3 skipped, 1 violation (1 left out).";
     assert_eq!(shown.stdout.lines().last(), Some(line), "{shown}");
     shown
         .says("subjects: 1 to update, 0 unchanged, 3 skipped (2 missing, 1 duplicate)")

@@ -274,15 +274,16 @@ fn comparing_with_the_audit_log() {
         "2f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned(),
     ];
     let tables = staged();
+    let audit_log = ORIGIN.own_table("audit_log");
     let statements = [
         undone::unlike(
-            &ORIGIN,
+            &audit_log,
             &tables,
             true,
             (&undoes[..1], &UndoneRows::default()),
         ),
-        undone::unlike(&ORIGIN, &tables, false, (&undoes, &UndoneRows::default())),
-        tables[1].count_taken_back(&ORIGIN, &undoes, &UndoneRows::default()),
+        undone::unlike(&audit_log, &tables, false, (&undoes, &UndoneRows::default())),
+        tables[1].count_taken_back(&audit_log, &undoes, &UndoneRows::default()),
     ];
     assert_snapshot("sql_undone", &printed(statements));
 }

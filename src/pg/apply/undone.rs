@@ -29,8 +29,9 @@ const NAMED: Fates = Fates(&[Fate::Insert, Fate::Update, Fate::Delete, Fate::Unc
 ///
 /// # Errors
 /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where they are not.
-pub(super) async fn check(
-    context: &Context<'_>,
+pub async fn check(
+    session: &Session,
+    loader_schema: &str,
     header: &Header,
     tables: &[Staged],
     of: &TakenBack,
@@ -39,7 +40,7 @@ pub(super) async fn check(
     if taken_back.is_empty() {
         return Ok(());
     }
-    let (session, origin) = (context.session, &context.origin);
+    let audit_log = log_in(loader_schema);
     let refused = |what: String| {
         Err(Error::plan_refused(format!(
             "the plan says that it takes back {}, and {what}: it was not made by the loader, or rows were undone since; \
@@ -48,7 +49,7 @@ pub(super) async fn check(
         )))
     };
     let is_whole = header.undoes_in_part.is_empty();
-    let others = unlike(origin, tables, is_whole, (taken_back, undone));
+    let others = unlike(&audit_log, tables, is_whole, (taken_back, undone));
     let others = session.rows(&others).await?;
     if let Some(first) = others.first() {
         let table = first.text(0)?;
@@ -75,13 +76,12 @@ pub(super) async fn check(
     }
     let mut taken: BTreeMap<String, u64> = BTreeMap::new();
     for staged in tables {
-        let count = staged.count_taken_back(origin, taken_back, undone);
+        let count = staged.count_taken_back(&audit_log, taken_back, undone);
         for (id, rows) in ledger::counts(session, &count).await? {
             *taken.entry(id).or_default() += rows;
         }
     }
-    let schema = origin.loader_schema;
-    let remaining = undone.remaining(session, schema, taken_back).await?;
+    let remaining = undone.remaining(session, loader_schema, taken_back).await?;
     for id in taken_back {
         let is_all = taken.get(id) == remaining.get(id) && !of.unaudited.contains(id);
         if is_all && header.undoes_in_part.contains(id) {
@@ -286,7 +286,7 @@ fn planned(tables: &[Staged], only: Option<Fates>) -> String {
 /// effect, and of a rollback of all that they did also the other way round. One that the first of them
 /// inserted and the last deleted was there neither before nor after.
 pub(in crate::pg) fn unlike(
-    origin: &Origin<'_>,
+    audit_log: &Qualified,
     tables: &[Staged],
     is_whole: bool,
     (undoes, undone): (&[String], &UndoneRows),
@@ -307,7 +307,6 @@ pub(in crate::pg) fn unlike(
     } else {
         ("c.record_id IS NULL", None)
     };
-    let audit_log = origin.own_table("audit_log");
     let sql = format!(
         "WITH changed AS (SELECT a.table_name, a.record_id, {remains} AS remains FROM {audit} a WHERE {ours}{each}), \
          planned AS ({planned}) \
@@ -316,7 +315,7 @@ pub(in crate::pg) fn unlike(
            FULL JOIN planned p ON p.record_id = c.record_id AND p.table_name = c.table_name \
          WHERE {condition} ORDER BY 1, 2 LIMIT 5",
         audit = audit_log,
-        ours = of_rows(&audit_log, undoes, undone, &mut values),
+        ours = of_rows(audit_log, undoes, undone, &mut values),
         planned = planned(tables, fates),
     );
     Statement::with(DOING, sql, values).at_once()
@@ -326,14 +325,13 @@ impl Staged {
     /// How many changes of each application the plan takes back.
     pub(in crate::pg) fn count_taken_back(
         &self,
-        origin: &Origin<'_>,
+        audit_log: &Qualified,
         undoes: &[String],
         undone: &UndoneRows,
     ) -> Statement {
         let planned = self.record_ids(Some(TAKEN_BACK));
         let of_table = Some((self.target.name.as_str(), planned.as_str()));
-        let audit_log = origin.own_table("audit_log");
-        undone.count_remaining(&audit_log, undoes, of_table, Values::default())
+        undone.count_remaining(audit_log, undoes, of_table, Values::default())
     }
 
     /// The condition that a row of this table is now not what audit row `f` has of before; `now` is the text of a

@@ -61,8 +61,14 @@ impl After<'_> {
             ),
             _ => what,
         };
+        let mut parents = parents_by(key, others);
+        let moves = parents.any(|p| key.parent_columns.iter().any(|c| p.moves(c)));
+        let changed = match moves {
+            true => " once this plan has changed others",
+            false => "",
+        };
         let where_ = format!(
-            ", neither in the database nor among the records of this plan that can be loaded ({})",
+            ", neither in the database{changed} nor among the records of this plan that can be loaded ({})",
             key.name
         );
         let mut rows = self.orphaned(key, others, asked);
