@@ -397,7 +397,9 @@ fn a_plan_that_claims_otherwise_than_it_does_is_refused() {
     let part = undo(&stage, &rows);
     let load = application(&stage, "load");
     let now = stage.state();
+    let check = |plan: &Plan| stage.loader(&["check", plan.path.to_str().unwrap()]);
     let refused = |plan: &Plan| {
+        check(plan).exits(6);
         stage.apply(plan).exits(6);
         assert_eq!(stage.state(), now);
     };
@@ -436,8 +438,10 @@ fn a_plan_that_claims_otherwise_than_it_does_is_refused() {
     stage.apply(&part).exits(0);
     stage.sql("INSERT INTO child VALUES ('c', 1, 'p1')"); // by hand: theirs now
     let now = stage.state();
-    stage.apply(&other).exits(6);
-    stage.apply(&whole).exits(6);
+    for plan in [&other, &whole] {
+        check(plan).exits(6);
+        stage.apply(plan).exits(6);
+    }
     assert_eq!(stage.state(), now);
     // Nor is it undone by a new plan.
     let rest = undo(&stage, &["--keep-edited"]);
@@ -448,6 +452,29 @@ fn a_plan_that_claims_otherwise_than_it_does_is_refused() {
     );
     stage.apply(&rest).exits(0);
     assert!(stage.data().contains("(c,1,p1,)"));
+}
+
+/// What one leaves is all that there is when the other was applied.
+#[test]
+fn of_two_rollbacks_that_were_made_side_by_side_the_second_is_made_again() {
+    let stage = loaded();
+    roll_back(&stage, &["--table", "child"]).exits(0);
+    let parents = |keys: &[&str]| {
+        let keys = keys.iter().flat_map(|key| ["--key", key]);
+        let args: Vec<&str> = ["--table", "parent"].into_iter().chain(keys).collect();
+        undo(&stage, &args)
+    };
+    let one = parents(&["p0"]);
+    let rest = parents(&["p1", "p2", "p3"]);
+    let check = || stage.loader(&["check", rest.path.to_str().unwrap()]);
+    check().exits(0);
+    stage.apply(&one).exits(0);
+    let now = stage.state();
+    for run in [check(), stage.apply(&rest)] {
+        run.exits(6).says("the others were taken back since");
+    }
+    assert_eq!(stage.state(), now);
+    roll_back(&stage, &[]).exits(0);
 }
 
 /// What a row held before may be somebody else's now, or not allowed any more.

@@ -82,10 +82,7 @@ fn filters_and_limits() {
         keyed.contains("sample_id=SMP-1") && !keyed.contains("SMP-0"),
         "{keyed}"
     );
-    assert!(
-        keyed.ends_with("3 violations (2 left out).\n"),
-        "{keyed}"
-    );
+    assert!(keyed.ends_with("3 violations (2 left out).\n"), "{keyed}");
 }
 
 #[test]

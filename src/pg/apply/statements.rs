@@ -282,7 +282,12 @@ fn comparing_with_the_audit_log() {
             true,
             (&undoes[..1], &UndoneRows::default()),
         ),
-        undone::unlike(&audit_log, &tables, false, (&undoes, &UndoneRows::default())),
+        undone::unlike(
+            &audit_log,
+            &tables,
+            false,
+            (&undoes, &UndoneRows::default()),
+        ),
         tables[1].count_taken_back(&audit_log, &undoes, &UndoneRows::default()),
     ];
     assert_snapshot("sql_undone", &printed(statements));
