@@ -4,6 +4,7 @@
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::ParseIntError;
 use std::str::FromStr;
 
 use clap::builder::{BoolishValueParser, Resettable};
@@ -193,22 +194,13 @@ impl Environment {
                 Some(t) if t == TypeId::of::<bool>() => {
                     "which is none of true, false, yes, no, 1 and 0".to_owned()
                 }
-                Some(t)
-                    if [
-                        TypeId::of::<u32>(),
-                        TypeId::of::<u64>(),
-                        TypeId::of::<usize>(),
-                    ]
-                    .iter()
-                    .any(|n| t == *n) =>
-                {
-                    let why = std::error::Error::source(e).map(ToString::to_string);
-                    match why.filter(|w| w.contains("not in")) {
-                        Some(range) => format!("which is out of range: {range}"),
-                        None => "which is not a whole number".to_owned(),
-                    }
-                }
                 _ => match std::error::Error::source(e) {
+                    Some(why) if why.is::<ParseIntError>() => {
+                        "which is not a whole number".to_owned()
+                    }
+                    Some(why) if why.to_string().contains("not in") => {
+                        format!("which is out of range: {why}")
+                    }
                     Some(why) => format!("which cannot be used: {why}"),
                     None => "which cannot be used".to_owned(),
                 },

@@ -178,6 +178,13 @@ fn a_wrong_variable_is_named_with_what_it_is_and_what_is_allowed() {
         .run();
     ran.exits(1)
         .says("LOADER_QUEUE is \"on\", which is none of required, off");
+    let ran = world
+        .call(&["plan", "--batch-id", "b1"])
+        .env("LOADER_MAX_OBJECT", "1GB")
+        .run();
+    ran.exits(1).says(
+        "LOADER_MAX_OBJECT is \"1GB\", which cannot be used: a size is a number of bytes, or one with KiB, MiB, GiB or TiB",
+    );
     for port in ["0", "70000", "5432x"] {
         let run = world
             .bare(&["migrate"])
