@@ -101,6 +101,10 @@ pub async fn attempt(
     session
         .set_search_path(&file.header.target.search_path)
         .await?;
+    let in_shards = file.header.is_in_shards();
+    if in_shards {
+        everywhere::settle_others(&session).await?;
+    }
     let locked = Locked::begin(session, &file.hash).await?;
     let session = &locked.session;
     let before = applied_before(session, file).await?;
@@ -127,6 +131,9 @@ pub async fn attempt(
         if let Err(e) = session.run(&lock).await {
             return Err(name_others(session, &names, e).await);
         }
+    }
+    if in_shards {
+        everywhere::await_others(session).await?;
     }
     // What was read before the locks may have changed until they were there.
     let mut tables = staged::tables(session, file).await?;
@@ -182,7 +189,7 @@ pub async fn attempt(
     Ok(Attempt::Ready(Box::new(Prepared {
         locked,
         loader_schema: options.loader_schema.clone(),
-        in_shards: file.header.is_in_shards(),
+        in_shards,
         report,
     })))
 }

@@ -243,7 +243,27 @@ async fn make_room(session: &Session, near: &Qualified, of: &Qualified) -> Resul
              tables that refer to it, or to which it refers, cannot be loaded; make one"
         )));
     }
+    if let Some(how) = session.column(&kept_otherwise(of)).await?.first() {
+        return Err(Error::config(format!(
+            "{of} is in shards and {how}: what cannot be changed there row by row could not be loaded or rolled back; \
+             distribute it by hash, with the access method heap"
+        )));
+    }
     session.run(&create(near, of, &key)).await
+}
+
+/// How a table in shards is kept, where that is otherwise than loads know of.
+fn kept_otherwise(of: &Qualified) -> Statement {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT k.how FROM (SELECT CASE WHEN p.partmethod NOT IN ('h', 'n') THEN 'not distributed by hash' \
+           WHEN m.amname <> 'heap' THEN 'kept by the access method ' || m.amname END AS how \
+           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_dist_partition p ON p.logicalrelid = c.oid \
+           LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam \
+           WHERE c.oid = {}::pg_catalog.regclass) k WHERE k.how IS NOT NULL",
+        values.text(of.to_string())
+    );
+    Statement::with(doing(of), sql, values)
 }
 
 fn is_there(near: &Qualified) -> Statement {

@@ -197,6 +197,13 @@ impl Session {
         crate::text::escape(&self.record_id(table, record_id))
     }
 
+    /// The same in a note that is part of the plan.
+    pub fn name_row_in_plan(&self, table: &str, record_id: &str) -> String {
+        let mask = self.mask.get().map(Mask::hashed);
+        let shown = mask.map(|mask| mask.record_id(table, record_id));
+        crate::text::escape(shown.as_deref().unwrap_or(record_id))
+    }
+
     /// A row's natural key as the audit log has it, with stand-ins for what is sensitive.
     pub fn record_id(&self, table: &str, record_id: &str) -> String {
         match self.mask.get() {

@@ -57,7 +57,8 @@ impl Parts<'_> {
         rows: u64,
         statement: impl Fn(&Part) -> Statement,
     ) -> Result<u64> {
-        if rows < MANY {
+        // Arrays make no list of values.
+        if rows < MANY || self.column.base_type_sql.ends_with("[]") {
             let all = Part {
                 is_of: "true".into(),
                 is_there: "true".into(),

@@ -33,6 +33,8 @@ enum Hides {
     ForFile(Vec<u8>),
     /// In what was hidden for a file.
     File,
+    /// In what is hashed with the plan: nothing of a key that is drawn anew stands there.
+    Hashed,
 }
 
 /// What is sensitive in a table, and what its rows are named by, in all of its configurations.
@@ -92,6 +94,15 @@ impl Mask {
         Mask::with(Hides::File, tables)
     }
 
+    /// The same for words that are part of the plan, which are to be the same whenever it is made.
+    #[must_use]
+    pub fn hashed(&self) -> Mask {
+        Mask {
+            hides: Hides::Hashed,
+            tables: self.tables.clone(),
+        }
+    }
+
     fn with<'a>(
         hides: Hides,
         tables: impl IntoIterator<Item = (&'a str, &'a TableConfig)>,
@@ -140,6 +151,7 @@ impl Mask {
             Hides::Values(key) => format!("{SIGN}{}", &keyed(key, value)[..SEEN]),
             Hides::ForFile(key) => format!("{SIGN}{}", &keyed(key, value)[..FILED]),
             Hides::File => value.chars().take(3 + SEEN).collect(),
+            Hides::Hashed => SIGN.to_owned(),
         }
     }
 

@@ -79,7 +79,8 @@ pub struct Cluster {
 const DATABASE: &str = "loader_test_";
 
 /// The workers' own settings are none in which the loader would have values spelled.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 7] = [
+    ("array_nulls", "off"),
     ("timezone", "Asia/Tokyo"),
     ("datestyle", "SQL, DMY"),
     ("intervalstyle", "sql_standard"),

@@ -200,6 +200,86 @@ fn what_changed_since_is_not_overwritten() {
     }
 }
 
+/// What somebody else committed, and a server has not heard of, is neither overwritten nor taken for what it was.
+#[test]
+fn what_is_committed_and_not_yet_seen_is_waited_for() {
+    let cluster = Cluster::shared();
+    let world = cluster.world(
+        "CREATE TABLE t (k int PRIMARY KEY, v text); SELECT create_distributed_table('t', 'k', shard_count := 2); \
+         INSERT INTO t VALUES (1, 'old')",
+        "t: {natural_key: [k]}",
+    );
+    world.put("b", "t.ndjson", "{\"k\": 1, \"v\": \"loaded\"}");
+    let plan = world.plan("b");
+    let shard = world.one(
+        "SELECT shard_name || ' ' || nodeport FROM citus_shards \
+         WHERE shardid = get_shard_id_for_distribution_column('t'::regclass, 1)",
+    );
+    let (shard, port) = shard.split_once(' ').unwrap();
+    let mut nodes = cluster.workers.iter();
+    let node = nodes.find(|node| node.port.to_string() == port).unwrap();
+    let mut worker = connect(&node.url(&world.database));
+    let prepare = |worker: &mut postgres::Client, name: &str| {
+        let prepare = format!(
+            "SET citus.override_table_visibility = off; SET citus.enable_manual_changes_to_shards = on; \
+             BEGIN; UPDATE {shard} SET v = 'theirs' WHERE k = 1; PREPARE TRANSACTION '{name}'"
+        );
+        worker.batch_execute(&prepare).unwrap();
+    };
+    // That of a server which is not this one: nobody here can end it.
+    prepare(&mut worker, "citus_99_1_1_0");
+    let run = world.apply(&plan);
+    run.exits(7)
+        .says("committed is not to be seen on all servers yet");
+    assert_eq!(world.one("SELECT count(*) FROM loader_ledger"), "0");
+    worker
+        .batch_execute("ROLLBACK PREPARED 'citus_99_1_1_0'")
+        .unwrap();
+    // That of this server.
+    prepare(&mut worker, "citus_0_999999_77_0");
+    world.sql(&format!(
+        "INSERT INTO pg_dist_transaction (groupid, gid) SELECT groupid, 'citus_0_999999_77_0' FROM pg_dist_node WHERE nodeport = {port}"
+    ));
+    world.apply(&plan).exits(3);
+    assert_eq!(world.one("SELECT v FROM t"), "theirs");
+}
+
+/// Each server has the same copy of a reference table, whatever its own settings make of a value.
+#[test]
+fn copies_are_one_though_servers_read_otherwise() {
+    let world = Cluster::shared().world(
+        "CREATE TABLE r (k int PRIMARY KEY, a text[], n int[], b text, j jsonb); SELECT create_reference_table('r'); \
+         INSERT INTO r VALUES (1, '{x}', '{1}', 'old', '{}'), (2, '{y}', NULL, 'c:\\now', NULL)",
+        "r: {natural_key: [k]}",
+    );
+    // Citus itself is not installed where strings are read so.
+    world.sql(
+        "SELECT run_command_on_workers(format('ALTER DATABASE %I SET standard_conforming_strings = off', current_database()))",
+    );
+    let copies = || {
+        world.rows(
+            "SELECT DISTINCT result FROM run_command_on_all_nodes('SELECT md5(string_agg(r::text, '';'' ORDER BY k)) FROM r')",
+        )
+    };
+    let before = copies();
+    assert_eq!(before.len(), 1);
+    let row = r#"{"k": K, "a": [null, "NULL", "C:\\new"], "n": [null, 2], "b": "C:\\new", "j": {"p": "a\\b\"c", "n": null}}"#;
+    let records: Vec<String> = (1..4).map(|k| row.replace('K', &k.to_string())).collect();
+    world.put("b", "r.ndjson", records.join("\n").as_str());
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(
+        copies().len(),
+        1,
+        "{:?}",
+        world.rows("SELECT r::text FROM r")
+    );
+    assert_eq!(world.one("SELECT b FROM r WHERE k = 3"), r"C:\new");
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(copies(), before);
+}
+
 #[test]
 fn the_example_is_in_shards() {
     let schema = include_str!("../../docs/biobank.citus.sql");

@@ -64,11 +64,18 @@ fn what_cannot_be_is_said_at_the_plan() {
         CREATE TABLE seen (id int PRIMARY KEY, v text);
         SELECT create_distributed_table('seen', 'id');
         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-        CREATE TRIGGER watched BEFORE INSERT ON seen FOR EACH ROW EXECUTE FUNCTION f()";
+        CREATE TRIGGER watched BEFORE INSERT ON seen FOR EACH ROW EXECUTE FUNCTION f();
+        CREATE TABLE appended (id int PRIMARY KEY, v text);
+        SELECT create_distributed_table('appended', 'id', 'append')";
     let world = Cluster::shared().world(
         schema,
-        "bare: {natural_key: [id]}\nseen: {natural_key: [id]}",
+        "bare: {natural_key: [id]}\nseen: {natural_key: [id]}\nappended: {natural_key: [id]}",
     );
+    world.put("d", "appended.ndjson", "{\"id\": 1}");
+    world
+        .try_plan("d", &[])
+        .exits(1)
+        .says("not distributed by hash");
     world.put("b", "bare.ndjson", "{\"id\": 1}");
     world.put("c", "seen.ndjson", "{\"id\": 1}");
     world.try_plan("b", &[]).exits(1).says("has no primary key");

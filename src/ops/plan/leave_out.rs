@@ -269,7 +269,7 @@ pub(super) fn note(session: &Session, named: &[LeftOut], target: &Target) -> Opt
         };
         let why = [&left.why.reason, &left.why.by].into_iter().flatten();
         let why: Vec<String> = why.map(|why| crate::text::escape(why)).collect();
-        let key = session.name_row(&target.name, &id);
+        let key = session.name_row_in_plan(&target.name, &id);
         if why.is_empty() {
             key
         } else {

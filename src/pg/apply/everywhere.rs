@@ -1,5 +1,5 @@
-//! After a commit with Citus: it has happened when this server has written it, and is to be seen on another one
-//! only when that has been told.
+//! A commit with Citus has happened when this server has written it, and is to be seen on another one only when that has
+//! been told: ours is waited for before it is said, and those of others before anything is compared.
 
 use std::time::Duration;
 
@@ -36,6 +36,53 @@ pub async fn is_seen_everywhere(
         let _ = session.run(&recover()).await;
     }
     Ok(false)
+}
+
+/// Tells servers of commits that they have not heard of, as far as that can be done.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database) where they cannot be asked.
+pub async fn settle_others(session: &Session) -> Result<()> {
+    if !session.column(&unsettled()).await?.is_empty() {
+        let _ = session.run(&recover()).await;
+    }
+    Ok(())
+}
+
+/// Waits until what others had committed, when the locks on all writers were there, is to be seen on all servers: what
+/// it changed would be compared as it was before, and overwritten.
+///
+/// # Errors
+/// [`Locked`](crate::ErrorKind::Locked) where it is not to be seen; [`Database`](crate::ErrorKind::Database).
+pub async fn await_others(session: &Session) -> Result<()> {
+    let others = session.column(&unsettled()).await?;
+    let mut waiting = others.clone();
+    for _ in 0..TRIES {
+        waiting.retain(|name| others.contains(name));
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        waiting = session.column(&unsettled()).await?;
+    }
+    Err(Error::new(
+        ErrorKind::Locked,
+        format!(
+            "what another transaction committed is not to be seen on all servers yet (prepared: {}), so that rows cannot be \
+             compared; nothing was written; Citus tells the servers once a minute, when they can be reached, and SELECT \
+             recover_prepared_transactions() does so at once",
+            crate::text::escape(&waiting.join(", "))
+        ),
+    ))
+}
+
+/// The names of all transactions of Citus that are prepared on some server and not ended.
+pub(in crate::pg) fn unsettled() -> Statement {
+    let sql = "SELECT DISTINCT n.name FROM pg_catalog.run_command_on_all_nodes(\
+                 'SELECT pg_catalog.string_agg(gid, '' '') FROM pg_catalog.pg_prepared_xacts \
+                  WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, ''citus_'')') r, \
+               pg_catalog.regexp_split_to_table(r.result, ' ') n(name) WHERE r.success AND n.name <> '' ORDER BY 1";
+    Statement::new(DOING, sql)
 }
 
 /// The error for a commit that has happened and is not to be seen everywhere.

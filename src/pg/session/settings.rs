@@ -14,16 +14,20 @@ const SPELLING: [(&str, &str); 7] = [
     ("xmloption", "'content'"),
 ];
 
-/// What else decides about the meaning of a statement. `search_path` stays
+/// What decides about the meaning of a statement, on whichever server.
+const MEANING: [(&str, &str); 5] = [
+    ("standard_conforming_strings", "on"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
+    ("quote_all_identifiers", "off"),
+    ("row_security", "off"),
+];
+
+/// What else decides about this session's statements. `search_path` stays
 /// the role's own: extension types and triggers need it. No standby is waited for, but where rows are
 /// written for good: making a temporary table is a commit too.
 const PINNED: &str = "\
 SET client_encoding = 'UTF8';
-SET standard_conforming_strings = on;
-SET transform_null_equals = off;
-SET array_nulls = on;
-SET quote_all_identifiers = off;
-SET row_security = off;
 SET default_transaction_read_only = off;
 SET default_transaction_isolation = 'read committed';
 SET default_transaction_deferrable = off;
@@ -42,18 +46,23 @@ SELECT pg_catalog.set_config('transaction_timeout', '0', false)
 const PREPARING: &str = "preparing the session";
 
 pub(super) fn pinned() -> Statement {
-    let spelling = SPELLING.map(|(name, value)| format!("SET {name} = {value};\n"));
-    Statement::new(PREPARING, spelling.concat() + PINNED)
+    Statement::new(PREPARING, of_values("SET") + PINNED)
 }
 
-/// In a transaction with Citus: the same spelling on all servers, which are told only what is set there. What is
+/// What values mean and how they are spelled.
+fn of_values(set: &str) -> String {
+    let all = SPELLING.iter().chain(&MEANING);
+    let all = all.map(|(name, value)| format!("{set} {name} = {value};\n"));
+    all.collect()
+}
+
+/// In a transaction with Citus: the same on all servers, which are told only what is set there. What is
 /// written to a table to which others refer is not written to several shards at once: those refer to it by
 /// connections that do not see each other's rows.
 pub(super) fn pinned_everywhere() -> Statement {
-    let spelling = SPELLING.map(|(name, value)| format!("SET LOCAL {name} = {value};\n"));
     let sql = format!(
-        "SET LOCAL citus.propagate_set_commands = 'local';\n{}SET LOCAL row_security = off;\nSET LOCAL citus.multi_shard_modify_mode = 'sequential';\n",
-        spelling.concat()
+        "SET LOCAL citus.propagate_set_commands = 'local';\n{}SET LOCAL citus.multi_shard_modify_mode = 'sequential';\n",
+        of_values("SET LOCAL")
     );
     Statement::new(PREPARING, sql)
 }

@@ -89,7 +89,7 @@ impl After<'_> {
         Ok(Some(format!(
             "{were} extracted before data that changed the same rows already, and {verb} loaded all the same, for example {} \
              (extracted {}, the row's data {}); on_older can block {them} or leave {them} out",
-            session.name_row(&self.target.name, row.text(1)?),
+            session.name_row_in_plan(&self.target.name, row.text(1)?),
             row.text(2)?,
             row.text(3)?,
             verb = if records == 1 { "is" } else { "are" },
