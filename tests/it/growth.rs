@@ -140,6 +140,28 @@ fn each_row_takes_what_the_next_one_gives_up() {
     }));
 }
 
+/// Of which nothing is known, and which has many dead rows.
+#[test]
+fn rows_of_a_table_with_unique_values_that_stay() {
+    let world = |n| {
+        let update = |i: u64| format!("UPDATE patients SET email = 'e{i}'; ");
+        let updates: String = (1..=6).map(update).collect();
+        let world = a_world(
+            "CREATE TABLE patients (id serial PRIMARY KEY, no text UNIQUE NOT NULL, ssn text UNIQUE, email text, city text) \
+             WITH (autovacuum_enabled = off)",
+            "patients: {natural_key: [no]}\n",
+        );
+        world.sql(&format!(
+            "INSERT INTO patients (no, ssn, email, city) SELECT 'p' || i, 's' || i, 'e', 'Q' FROM generate_series(1, {n}) i"
+        ));
+        world.sql(&updates);
+        let patients = lines(n, |i| format!("p{i},s{i},R"));
+        world.put("b", "patients.csv", format!("no,ssn,city\n{patients}"));
+        world
+    };
+    grows_evenly(seconds("check constraints", world, plan));
+}
+
 #[test]
 fn marked_rows_of_a_table_whose_key_has_no_index() {
     let world = |n| {

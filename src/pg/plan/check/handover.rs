@@ -2,7 +2,7 @@
 //! it, as `pg::apply` does.
 
 use super::order::phase_of;
-use super::{After, CHANGED, COUNTS, N, NEW, ROW, TABLE};
+use super::{After, CHANGED, COUNTS, N, NEW, ROW, TABLE, WHEN};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::apply::write::handover::{find_steps, next_step};
@@ -17,7 +17,12 @@ impl After<'_> {
     /// Finds what updates of the table hand over, and in which step.
     pub(super) async fn hand_over(&self, session: &Session) -> Result<()> {
         let mut found = 0;
-        for index in self.unique.iter().filter(|i| i.is_handed_over()) {
+        let indexes = self.unique.iter().copied().filter(|i| i.is_handed_over());
+        let indexes: Vec<&UniqueIndex> = indexes.collect();
+        if !indexes.is_empty() {
+            session.run(&self.analyze()).await?;
+        }
+        for index in indexes {
             if let Some(statement) = self.handed_over(index) {
                 found += session.execute(&statement).await?;
             }
@@ -27,6 +32,11 @@ impl After<'_> {
         steps.await.map(drop)
     }
 
+    /// Without statistics the planner takes the rows for few, and looks at all of them for each.
+    fn analyze(&self) -> Statement {
+        self.checking(format!("ANALYZE {}", self.temporary()))
+    }
+
     pub(in crate::pg) fn handed_over(&self, index: &UniqueIndex) -> Option<Statement> {
         let table = &self.target.table;
         let mut equal = Vec::new();
@@ -34,15 +44,16 @@ impl After<'_> {
             let name = Ident(&table.column_by_number(*number)?.name);
             equal.push(equality.equal(format_args!("t.{name}"), format_args!("a.{name}")));
         }
+        // All rows of a phase would be joined with all, were the values that they give up not there yet.
         Some(self.checking(format!(
-            "INSERT INTO pg_temp.loader_handovers (_t, taker, freer) SELECT {place}, a.{N}, b.{N} FROM {rows} a, {rows} b \
-               JOIN {table} t ON t.ctid = b.{ROW} AND t.tableoid = b.{TABLE} \
-             WHERE a.{N} <> b.{N} AND {same_phase} AND NOT a.{NEW} AND NOT b.{NEW} AND a.{CHANGED} AND b.{CHANGED} \
-               AND a.{COUNTS} AND b.{COUNTS} AND {equal} AND {gives}",
+            "INSERT INTO pg_temp.loader_handovers (_t, taker, freer) SELECT {place}, a.{N}, t.{N} FROM {rows} a JOIN (\
+               SELECT b.{N}, b.{WHEN}, t.* FROM {rows} b JOIN {table} t ON t.ctid = b.{ROW} AND t.tableoid = b.{TABLE} \
+               WHERE NOT b.{NEW} AND b.{CHANGED} AND b.{COUNTS} AND {gives} OFFSET 0) t ON {equal} AND {same_phase} \
+             WHERE a.{N} <> t.{N} AND NOT a.{NEW} AND a.{CHANGED} AND a.{COUNTS}",
             place = self.target.place,
             rows = self.temporary(),
             table = table.rows,
-            same_phase = format_args!("{} = {}", phase_of("a"), phase_of("b")),
+            same_phase = format_args!("{} = {}", phase_of("a"), phase_of("t")),
             equal = all(equal),
             gives = index.contains(&table.rows, "t"),
         )))
