@@ -175,10 +175,12 @@ pub async fn make(
         }
     };
     progress.end();
+    let message = ended.message.trim_end_matches('.').lines();
+    let message: Vec<_> = message.map(crate::text::escape).collect();
     say(format!(
         "Rehearsed: {}: {}.",
         ended.outcome.words(),
-        crate::text::escape(ended.message.trim_end_matches('.'))
+        message.join("\n")
     ));
     Ok((header, hash, Some(ended)))
 }

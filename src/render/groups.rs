@@ -67,6 +67,16 @@ impl Group {
     pub fn words(&self) -> (Vec<String>, bool) {
         let rows = self.there;
         let whole = |c: &Changed| c.rows == rows && rows > 1;
+        // Whether there is a row for what is not loaded, the plan does not say.
+        let of = match self.counts.update
+            + self.counts.delete
+            + self.counts.skip
+            + self.counts.violation
+            > rows
+        {
+            true => " that are not left out or refused",
+            false => "",
+        };
         let mut columns: Vec<_> = self.columns.iter().collect();
         columns.sort_by_key(|(_, c)| std::cmp::Reverse(c.rows));
         let any_whole = columns.iter().any(|(_, c)| whole(c));
@@ -75,7 +85,7 @@ impl Group {
             let to = to.map(|to| format!(" to {}", quoted(to.words().as_deref())));
             let to = to.unwrap_or_default();
             match whole(c) {
-                true => format!("all {rows} rows change {}{to}", escape(name)),
+                true => format!("all {rows} rows{of} change {}{to}", escape(name)),
                 false => format!("{} of {rows} change {}{to}", c.rows, escape(name)),
             }
         });

@@ -933,3 +933,20 @@ fn check_says_that_a_row_has_come_which_refers_to_one_that_goes() {
         world.apply(&plan).ok();
     }
 }
+
+/// What refers to a row is said, where no value is quoted, though a column is sensitive.
+#[test]
+fn who_refers_is_said_of_a_table_with_sensitive_columns() {
+    let world = World::new(
+        "CREATE TABLE a (id serial PRIMARY KEY, no text UNIQUE NOT NULL, secret text); \
+         CREATE TABLE b (no text PRIMARY KEY, a_id int NOT NULL REFERENCES a); \
+         CREATE TABLE c (no text PRIMARY KEY, a_id int NOT NULL REFERENCES a); \
+         INSERT INTO a (no) VALUES ('A1'); INSERT INTO b VALUES ('B1', 1); INSERT INTO c VALUES ('C1', 1)",
+        "a: {natural_key: [no], sensitive: [secret], limits: {delete: 5}}",
+    );
+    world.deliver("b", "a/delete/1.csv", "no\nA1\n");
+    let shown = world.show(&world.plan("b"), &[]);
+    for fk in ["b_a_id_fkey", "c_a_id_fkey"] {
+        assert!(shown.contains(fk), "{shown}");
+    }
+}

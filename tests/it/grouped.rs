@@ -147,5 +147,5 @@ fn all_rows_of_a_group_are_those_that_are_there() {
     world
         .loader(&["show", plan.name(), "--by", "group"])
         .ok()
-        .says("all 4 rows change site");
+        .says("all 4 rows that are not left out or refused change site");
 }

@@ -204,3 +204,32 @@ fn a_key_may_begin_with_a_minus() {
         .ok();
     assert_eq!(world.rows("SELECT k FROM t"), ["6"]);
 }
+
+/// The same batch and rows give the same plan, whatever stands in its notes; and a key that is named twice is one.
+#[test]
+fn a_sensitive_key_is_named_in_no_note() {
+    let world = World::new(
+        "CREATE TABLE people (ssn text PRIMARY KEY, city text, site text); \
+         INSERT INTO people VALUES ('111-11-1111', 'A', 'X'), ('222-22-2222', 'B', 'X'), ('333-33-3333', 'C', 'X')",
+        "people: {natural_key: [ssn], sensitive: [ssn], group_by: site}",
+    );
+    world.deliver(
+        "b",
+        "people/1.csv",
+        "ssn,city,site\n111-11-1111,Q,X\n222-22-2222,Q,X\n333-33-3333,Q,X\n",
+    );
+    world.write("out.txt", "people 111-11-1111\npeople 111-11-1111\n");
+    let plan = || world.plan_with("b", &["--leave-out", "out.txt"]);
+    let one = plan();
+    assert_eq!(one.hash(), plan().hash());
+    let shown = world.show(&one, &[]);
+    assert!(
+        shown.contains("1 key is left out by name: •••\n"),
+        "{shown}"
+    );
+    // Whether the record that is left out has a row is not known.
+    assert!(
+        shown.contains("X: all 2 rows that are not left out or refused change city to \"Q\""),
+        "{shown}"
+    );
+}

@@ -104,6 +104,13 @@ fn a_plan_within_its_limits_is_none_the_worse() {
 }
 
 #[test]
+fn what_exceeds_limits_is_told_in_lines_where_it_is_rehearsed() {
+    let world = world("insert: 4, update: 10%");
+    let run = world.try_plan("b", &["--rehearse", "--out", "plan.json"]);
+    run.says("Rehearsed: not tried: it exceeds limits against accidents:\n  t: 5 rows to insert");
+}
+
+#[test]
 fn check_knows_that_the_table_has_fewer_rows_now() {
     let world = world("update: 20%");
     let plan = world.plan("b");

@@ -1,5 +1,7 @@
 //! Records that are left out by name: each by its table and natural key, with the reason.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -255,11 +257,9 @@ const NAMED: usize = 10;
 
 /// What a reviewer should know of the records of `target` that are left out by name.
 pub(super) fn note(session: &Session, named: &[LeftOut], target: &Target) -> Option<String> {
-    let own: Vec<&LeftOut> = named
-        .iter()
-        .filter(|left| left.table == target.name)
-        .collect();
-    let shown = own.iter().take(NAMED).map(|left| {
+    // A key may be named twice.
+    let mut own: Vec<(String, &LeftOut)> = Vec::new();
+    for left in named.iter().filter(|left| left.table == target.name) {
         let values = left.key.values(&target.config.natural_key);
         let values = values.into_iter().map(|(_, value)| value.clone());
         let values: Vec<Option<String>> = values.collect();
@@ -267,9 +267,14 @@ pub(super) fn note(session: &Session, named: &[LeftOut], target: &Target) -> Opt
             [Some(one)] => one.clone(),
             several => serde_json::to_string(several).unwrap_or_default(),
         };
+        own.push((id, left));
+    }
+    let mut seen = BTreeSet::new();
+    own.retain(|(id, _)| seen.insert(id.clone()));
+    let shown = own.iter().take(NAMED).map(|(id, left)| {
         let why = [&left.why.reason, &left.why.by].into_iter().flatten();
         let why: Vec<String> = why.map(|why| crate::text::escape(why)).collect();
-        let key = session.name_row_in_plan(&target.name, &id);
+        let key = session.name_row_in_plan(&target.name, id);
         if why.is_empty() {
             key
         } else {
