@@ -19,6 +19,16 @@ mod verdict;
 
 pub(crate) use verdict::plural;
 
+/// What is said to whoever would decide about single rows, where none are decided about.
+fn takes_no_decisions(plan: &PlanFile) -> Option<&'static str> {
+    let is_encrypted = plan.is_salted() || plan.sealed_for().is_some();
+    let sealed = is_encrypted.then_some(
+        "Rows of an encrypted plan are not decided about: it has another hash each time it is made. Decide about a plan of \
+         the batch that is not encrypted, or name rows with loader plan --leave-out; the new plan can be encrypted.",
+    );
+    plan.header.kind.takes_no_decisions().or(sealed)
+}
+
 /// What is said of a plan whose sensitive values are encrypted and that was not opened.
 fn sealed(plan: &PlanFile) -> Vec<String> {
     let Some(recipients) = plan.sealed_for() else {

@@ -23,6 +23,7 @@ use crate::sql::ident::nearest;
 use crate::table::config::OnUnknown;
 use crate::table::schema::{Column, Table};
 use crate::table::target::Target;
+use crate::types::spelling::Spelling;
 use crate::types::{Kind, Spelled, Zoned};
 
 pub use cell::BLANK;
@@ -69,8 +70,8 @@ pub struct Incoming<'a> {
     required: Vec<usize>,
     on_unknown: OnUnknown,
     ignored: Ignored,
-    /// How extraction times are spelled.
-    times: Spelled,
+    /// How extraction times are spelled: as the table's dates are, or else as validators write them.
+    times: [Spelled; 2],
     extraction: Extraction,
     /// The fields that say which row a record is for.
     key_fields: BTreeSet<&'a str>,
@@ -159,7 +160,7 @@ impl<'a> Incoming<'a> {
                 .collect(),
             on_unknown: config.on_unknown,
             ignored: Ignored::default(),
-            times: Spelled::new(&config.own_spelling()).unwrap_or_default(),
+            times: times(config.own_spelling()),
             extraction: Extraction::default(),
         }
     }
@@ -187,7 +188,9 @@ impl<'a> Incoming<'a> {
         records: u64,
         first: Place,
     ) -> Option<Cow<'t, str>> {
-        let read = EXTRACTED.given(Cow::Borrowed(at), &self.times);
+        let [own, plain] = self.times.each_ref();
+        let read = EXTRACTED.given(Cow::Borrowed(at), own);
+        let read = read.or_else(|why| EXTRACTED.given(Cow::Borrowed(at), plain).map_err(|_| why));
         let why = match read {
             Ok(read) if !read.text.ends_with("infinity") => {
                 self.extraction.known = true;
@@ -398,6 +401,14 @@ impl<'a> Incoming<'a> {
             )
         }
     }
+}
+
+fn times(own: Spelling) -> [Spelled; 2] {
+    let plain = Spelling {
+        formats: None,
+        ..own.clone()
+    };
+    [own, plain].map(|spelling| Spelled::new(&spelling).unwrap_or_default())
 }
 
 fn json(value: &impl Serialize) -> String {

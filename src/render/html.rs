@@ -78,7 +78,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
             (frame::overview(header))
             (groups::groups(&selection.groups, header))
             (frame::columns(&selection.profile, &header.tables))
-            (frame::changes(header, filter, name))
+            (frame::changes(plan, filter, name))
         }
     };
     write!(out, "{}", page_start(&title, true).into_string()).map_err(failed)?;

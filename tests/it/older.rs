@@ -242,6 +242,16 @@ fn a_time_that_cannot_be_read_is_said() {
     );
     let plan = world.plan_with("b", &["--on-older", "block"]);
     assert_eq!(plan.entries()[0]["extracted"], "2024-01-10 07:00:00+00");
+    // Formats are those of the records' dates; the envelope is the validator's.
+    world.configure("t: {natural_key: [id], formats: [\"%d.%m.%Y\"]}");
+    for at in ["2024-01-10T08:00:00Z", "10.01.2024"] {
+        world.put("b", "t/1.json", one(at, r#"{"id": "a", "v": "1"}"#));
+        let run = world.try_plan("b", &["--on-older", "block"]);
+        match at {
+            "10.01.2024" => drop(run.exits(1).says("the envelope's extracted_at is")),
+            _ => drop(run.ok()),
+        }
+    }
 }
 
 #[test]

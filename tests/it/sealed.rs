@@ -559,3 +559,16 @@ fn the_scope_of_a_complete_delivery_is_not_shown_either() {
         "0"
     );
 }
+
+/// Its hash is another each time it is made: a page and a workbook say so, and ask for no decisions.
+#[test]
+fn nobody_is_asked_for_decisions_that_cannot_be_used() {
+    let world = people();
+    sealed(&world);
+    for identity in [&[][..], &["--identity", "ann.key"]] {
+        let show = [&["show", "sealed.json", "--format", "html"], identity].concat();
+        let page = world.loader(&show).ok().stdout;
+        assert!(page.contains("Rows of an encrypted plan are not decided about"));
+        assert!(page.contains("aria-label=\"Decisions\" hidden"));
+    }
+}

@@ -5,9 +5,11 @@ use maud::{Markup, html};
 
 use super::graph::{self, IN_BAR, bar, sign};
 use crate::action::Action;
-use crate::plan::{Header, Kind, TablePlan};
+use crate::plan::{Header, TablePlan};
+use crate::planfile::PlanFile;
 use crate::render::profile::{Profile, TableProfile};
 use crate::render::select::Filter;
+use crate::render::takes_no_decisions;
 use crate::render::text::FEW;
 use crate::text::escape;
 
@@ -92,11 +94,12 @@ fn column(header: &Header, action: Action) -> &'static str {
 }
 
 /// The frame that the script fills.
-pub fn changes(header: &Header, filter: &Filter, name: &str) -> Markup {
+pub fn changes(plan: &PlanFile, filter: &Filter, name: &str) -> Markup {
+    let header = &plan.header;
     let left = header.summary.skip;
     html! {
         section #changes aria-label="Changes" {
-            (decisions(header.kind))
+            (decisions(plan))
             form.tools #tools role="search" autocomplete="off" {
                 input #search type="search" placeholder="Search keys and values  ( / )" aria-label="Search keys and values" spellcheck="false";
                 span.actions role="group" aria-label="Actions" {
@@ -132,8 +135,8 @@ pub fn changes(header: &Header, filter: &Filter, name: &str) -> Markup {
 }
 
 /// What was decided on this page, and the file that it becomes.
-fn decisions(kind: Kind) -> Markup {
-    let none = kind.takes_no_decisions();
+fn decisions(plan: &PlanFile) -> Markup {
+    let none = takes_no_decisions(plan);
     html! {
         @if let Some(why) = none { p.dim { (why) } }
         section.decisions #decisions aria-label="Decisions" hidden[none.is_some()] {

@@ -16,6 +16,7 @@ use crate::plan::review::sheet::{
 };
 use crate::planfile::PlanFile;
 use crate::render::select::Filter;
+use crate::render::takes_no_decisions;
 use crate::text::escape;
 
 /// The rows of a sheet below its header.
@@ -103,7 +104,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: impl Write + Send) -> Result<
     })?;
     workbook.push_worksheet(summary.done()?);
     for sheet in [changes, violations] {
-        workbook.push_worksheet(match plan.header.kind.takes_no_decisions() {
+        workbook.push_worksheet(match takes_no_decisions(plan) {
             None => sheet.with_choices()?,
             Some(_) => sheet.done()?,
         });
@@ -122,7 +123,7 @@ fn facts(plan: &PlanFile) -> Vec<[String; 3]> {
             plan.verified_hash(),
             "names the plan: do not change it",
         ),
-        fact("how", header.kind.takes_no_decisions().unwrap_or(HOW), ""),
+        fact("how", takes_no_decisions(plan).unwrap_or(HOW), ""),
         fact("batch", &escape(&header.batch_id), ""),
         fact("database", &escape(&header.target.database), ""),
         fact("plan", &header.summary_line(), ""),
