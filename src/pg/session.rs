@@ -60,6 +60,8 @@ pub struct Session {
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
     /// How long an answer is waited for.
     pub(super) patience: Duration,
+    /// How long a lock is waited for.
+    lock: Duration,
     /// What hides sensitive values in what is said about this session's work.
     mask: OnceLock<Mask>,
 }
@@ -140,6 +142,7 @@ impl Session {
             has_citus: false,
             prepared: Mutex::default(),
             patience: timeouts.patience(),
+            lock: timeouts.lock,
             mask: OnceLock::new(),
         };
         session.run(&settings::pinned()).await?;
@@ -232,7 +235,8 @@ impl Session {
     /// shards.
     pub(super) async fn pin_everywhere(&self) -> Result<()> {
         if self.has_citus {
-            self.run(&settings::pinned_everywhere()).await?;
+            let everywhere = settings::pinned_everywhere(self.lock);
+            self.run(&everywhere).await?;
         }
         Ok(())
     }

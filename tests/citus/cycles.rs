@@ -280,6 +280,48 @@ fn copies_are_one_though_servers_read_otherwise() {
     assert_eq!(copies(), before);
 }
 
+/// Rows of a table that refer to each other go together.
+#[test]
+fn many_rows_that_refer_to_each_other_are_rolled_back() {
+    let world = Cluster::shared().world(
+        "CREATE TABLE tree (k int PRIMARY KEY, up int REFERENCES tree); SELECT create_reference_table('tree')",
+        "tree: {natural_key: [k]}",
+    );
+    let up = |k: u32| match k {
+        3_000 => "null".to_owned(),
+        k => (k + 1).to_string(),
+    };
+    let rows: String = (1..=3_000)
+        .map(|k| format!("{{\"k\": {k}, \"up\": {}}}\n", up(k)))
+        .collect();
+    world.put("b", "tree.ndjson", rows);
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(world.one("SELECT count(*) FROM tree"), "3000");
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.one("SELECT count(*) FROM tree"), "0");
+}
+
+/// An array is no list of values.
+#[test]
+fn many_rows_may_be_distributed_by_arrays() {
+    let world = Cluster::shared().world(
+        "CREATE TABLE ar (k int[] PRIMARY KEY, v text); SELECT create_distributed_table('ar', 'k')",
+        "ar: {natural_key: [k]}",
+    );
+    let rows: String = (1..=5_500)
+        .map(|k| format!("{{\"k\": [{k}], \"v\": \"x\"}}\n"))
+        .collect();
+    world.put("b", "ar.ndjson", rows);
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(world.plan("b").news(), [""; 0]);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.one("SELECT count(*) FROM ar"), "0");
+}
+
 #[test]
 fn the_example_is_in_shards() {
     let schema = include_str!("../../docs/biobank.citus.sql");

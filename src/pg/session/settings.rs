@@ -1,5 +1,7 @@
 //! What a session is told and asked about itself.
 
+use std::time::Duration;
+
 use super::{Backend, Timeouts};
 use crate::sql::{Ident, Statement, Values, list};
 
@@ -59,10 +61,12 @@ fn of_values(set: &str) -> String {
 /// In a transaction with Citus: the same on all servers, which are told only what is set there. What is
 /// written to a table to which others refer is not written to several shards at once: those refer to it by
 /// connections that do not see each other's rows.
-pub(super) fn pinned_everywhere() -> Statement {
+pub(super) fn pinned_everywhere(lock: Duration) -> Statement {
     let sql = format!(
-        "SET LOCAL citus.propagate_set_commands = 'local';\n{}SET LOCAL citus.multi_shard_modify_mode = 'sequential';\n",
-        of_values("SET LOCAL")
+        "SET LOCAL citus.propagate_set_commands = 'local';\n{}SET LOCAL lock_timeout = {};\n\
+         SET LOCAL citus.multi_shard_modify_mode = 'sequential';\n",
+        of_values("SET LOCAL"),
+        lock.as_millis()
     );
     Statement::new(PREPARING, sql)
 }

@@ -12,7 +12,7 @@ fn about_itself() {
     let schemas = ["public".to_owned(), "Other".to_owned()];
     let statements = [
         settings::pinned(),
-        settings::pinned_everywhere(),
+        settings::pinned_everywhere(std::time::Duration::from_secs(30)),
         settings::limits(Timeouts::default()),
         settings::server(),
         settings::watched(),

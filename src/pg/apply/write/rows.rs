@@ -18,8 +18,9 @@ use crate::table::kind::TableKind;
 use crate::table::row::text;
 use crate::table::schema::Column;
 
-/// So many rows are sent to a table at once that meets no temporary one.
-const AT_ONCE: usize = 1_000;
+/// So many bytes of rows are sent at once to a table that meets no temporary one. Rows that refer to each other can only
+/// go together: of keys, these are some hundred thousand.
+const AT_ONCE: usize = 8 << 20;
 
 /// A write to rows that are there.
 pub(in crate::pg) enum Write {
@@ -69,11 +70,24 @@ impl Context<'_> {
         };
         let rows = self.session.column(&values.read()).await?;
         let mut touched = 0;
-        for rows in rows.chunks(AT_ONCE) {
+        let mut rest = rows.as_slice();
+        while !rest.is_empty() {
+            let (rows, more) = rest.split_at(that_fit(rest));
             touched += self.session.execute(&values.write(rows)).await?;
+            rest = more;
         }
         Ok(touched)
     }
+}
+
+/// How many of these rows, of which there are some, are sent at once.
+fn that_fit(rows: &[String]) -> usize {
+    let mut bytes = 0;
+    let fit = rows.iter().take_while(|row| {
+        bytes += row.len();
+        bytes <= AT_ONCE
+    });
+    fit.count().max(1)
 }
 
 impl Beside {
