@@ -98,7 +98,15 @@ impl Session {
     /// [`Database`](crate::ErrorKind::Database) naming host, port and database; never the password.
     pub async fn open(database: &Database, timeouts: Timeouts) -> Result<Session> {
         match Session::begin(database, timeouts).await? {
-            (session, false) => Ok(session),
+            (session, false) => {
+                if session.has_citus && session.holds(&settings::is_worker()).await? {
+                    return Err(Error::config(format!(
+                        "connecting to {}: a worker of Citus answered, where no load can be made; connect to the coordinator",
+                        database.place()
+                    )));
+                }
+                Ok(session)
+            }
             (_, true) => Err(Error::config(format!(
                 "connecting to {}: a standby in recovery answered, where nothing can be written; connect to the primary \
                  (among several hosts, target_session_attrs=read-write in the database URL finds it)",

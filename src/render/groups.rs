@@ -36,6 +36,8 @@ pub struct TableGroups {
     pub table: String,
     /// By what it is grouped: a column, or `source`.
     pub by: String,
+    /// Whether the groups are files.
+    pub of_files: bool,
     /// What stands in the groups beyond [`MOST`].
     pub others: Counts,
     found: HashMap<Option<String>, Group>,
@@ -171,6 +173,7 @@ impl Groups {
     /// # Errors
     /// As [`PlanFile::stream`].
     pub fn of(plan: &PlanFile, by: By) -> Result<Groups> {
+        let of_files = by == By::Source;
         let tables = plan.header.tables.iter().filter_map(|t| {
             let by = match by {
                 By::Source => "source".to_owned(),
@@ -178,6 +181,7 @@ impl Groups {
             };
             Some(TableGroups {
                 table: t.table.clone(),
+                of_files,
                 by,
                 others: Counts::default(),
                 found: HashMap::new(),

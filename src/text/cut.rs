@@ -213,6 +213,21 @@ pub fn wrap(out: &mut String, lead: &str, text: &str, hang: usize, width: usize)
     }
 }
 
+/// `text` escaped and cut to its last `width` columns: of paths, what tells them apart stands at the end.
+pub fn fit_end(text: &str, width: usize) -> String {
+    let text = escape(text);
+    if text.width() <= width {
+        return text;
+    }
+    let mut taken = 0;
+    let fits = text.char_indices().rev().take_while(|(_, c)| {
+        taken += c.width().unwrap_or(0);
+        taken < width
+    });
+    let from = fits.last().map_or(text.len(), |(at, _)| at);
+    format!("…{}", &text[from..])
+}
+
 /// `text` escaped and cut to `width` columns.
 pub fn fit(text: &str, width: usize) -> String {
     let text = escape(text);
@@ -234,6 +249,20 @@ pub fn fit(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_keep_their_end() {
+        for (width, fits) in [
+            (40, "staging/b/é/字_1.csv"),
+            (10, "…/字_1.csv"),
+            (9, "…字_1.csv"),
+            (1, "…"),
+        ] {
+            let shown = fit_end("staging/b/é/字_1.csv", width);
+            assert_eq!(shown, fits);
+            assert!(shown.width() <= width);
+        }
+    }
 
     #[test]
     fn lines_keep_to_the_width() {

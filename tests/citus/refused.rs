@@ -207,3 +207,18 @@ fn who_keeps_what_others_refer_to_by_is_no_hindrance() {
         ["1|a|y", "2|c|x"]
     );
 }
+
+#[test]
+fn a_worker_is_no_place_to_load_from() {
+    let cluster = Cluster::shared();
+    let world = cluster.world(
+        "CREATE TABLE t (k int PRIMARY KEY); SELECT create_distributed_table('t', 'k')",
+        "t: {natural_key: [k]}",
+    );
+    world.put("b", "t.ndjson", "{\"k\": 1}");
+    let url = cluster.workers[0].url(&world.database);
+    for command in [&["migrate"][..], &["plan", "--batch-id", "b"]] {
+        let run = world.call(command).env("DATABASE_URL", &url).run();
+        run.exits(1).says("connect to the coordinator");
+    }
+}

@@ -81,6 +81,12 @@ pub(super) fn limits(timeouts: Timeouts) -> Statement {
     Statement::new(PREPARING, sql)
 }
 
+/// Whether the server is a worker of Citus, which makes no temporary tables.
+pub(super) fn is_worker() -> Statement {
+    let sql = "SELECT groupid <> 0 FROM pg_catalog.pg_dist_local_group";
+    Statement::new("asking whether the server is the coordinator", sql)
+}
+
 /// Its process, version, encoding, when the process began, and whether it is a standby.
 pub(super) fn server() -> Statement {
     Statement::new(

@@ -2,10 +2,10 @@
 
 use tabled::builder::Builder;
 
-use super::{Style, fit, of_counts};
+use super::{Style, of_counts};
 use crate::plan::Header;
 use crate::render::groups::{TableGroups, name, shown};
-use crate::text::cut::wrap;
+use crate::text::cut::{fit, fit_end, wrap};
 use crate::text::escape;
 
 /// So many groups of a table are shown where no limit is asked for.
@@ -27,8 +27,12 @@ pub fn groups(groups: &TableGroups, header: &Header, limit: Option<usize>, style
     ]);
     let number = |n: u64| if n == 0 { "·".into() } else { n.to_string() };
     let widest = style.width.saturating_sub(52).max(12);
+    let called = |group: Option<&str>| match groups.of_files {
+        true => fit_end(&name(group), widest),
+        false => fit(&name(group), widest),
+    };
     for (group, found) in few {
-        let mut row = vec![fit(&name(group.as_deref()), widest)];
+        let mut row = vec![called(group.as_deref())];
         row.extend(shown(&found.counts).map(number));
         rows.push_record(row);
     }
@@ -36,7 +40,7 @@ pub fn groups(groups: &TableGroups, header: &Header, limit: Option<usize>, style
     for (group, found) in few {
         let (words, whole) = found.words();
         if !words.is_empty() {
-            let called = fit(&name(group.as_deref()), widest);
+            let called = called(group.as_deref());
             let called = if whole {
                 style.paint("1", &called)
             } else {
