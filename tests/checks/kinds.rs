@@ -432,7 +432,7 @@ fn rows_that_refer_to_nothing() {
             config: "natural_key: [id]",
             records: "{\"id\": 2, \"code\": \"b\"}\n{\"id\": 3, \"code\": \"d\"}\n",
             expect: &[
-                "missing_parent code b - #1: no row of moved has code = b, neither in the database nor among the records of this plan that can be loaded (uses_code_fkey)",
+                "missing_parent code b - #1: no row of moved has code = b, neither in the database once this plan has changed others nor among the records of this plan that can be loaded (uses_code_fkey)",
             ],
             proof: NONE,
         },
