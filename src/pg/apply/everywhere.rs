@@ -78,11 +78,21 @@ pub async fn await_others(session: &Session) -> Result<()> {
 
 /// The names of all transactions of Citus that are prepared on some server and not ended.
 pub(in crate::pg) fn unsettled() -> Statement {
-    let sql = "SELECT DISTINCT n.name FROM pg_catalog.run_command_on_all_nodes(\
-                 'SELECT pg_catalog.string_agg(gid, '' '') FROM pg_catalog.pg_prepared_xacts \
-                  WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, ''citus_'')') r, \
-               pg_catalog.regexp_split_to_table(r.result, ' ') n(name) WHERE r.success AND n.name <> '' ORDER BY 1";
+    let sql = format!(
+        "SELECT DISTINCT n.name FROM {}, pg_catalog.regexp_split_to_table(r.result, ' ') n(name) \
+         WHERE r.success AND n.name <> '' ORDER BY 1",
+        prepared("'citus_'")
+    );
     Statement::new(DOING, sql)
+}
+
+/// For `FROM`: of each server, as `r`, the names of transactions that are prepared and begin so.
+fn prepared(begins: &str) -> String {
+    format!(
+        "pg_catalog.run_command_on_all_nodes(pg_catalog.format('SELECT pg_catalog.string_agg(gid, '' '') \
+           FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() \
+           AND pg_catalog.starts_with(gid, %L)', {begins})) r"
+    )
 }
 
 /// The error for a commit that has happened and is not to be seen everywhere.
@@ -98,12 +108,13 @@ pub fn unseen() -> Error {
 /// Whether no server has a transaction of this process that is prepared and not ended. Their names are
 /// `citus_<group>_<process>_<transaction>_<connection>` (`Assign2PCIdentifier` in Citus).
 pub(in crate::pg) fn is_settled(backend: &Backend) -> Statement {
-    let sql = format!(
-        "SELECT coalesce(pg_catalog.bool_and(r.success AND r.result = '0'), true) FROM pg_catalog.run_command_on_all_nodes(\
-           pg_catalog.format('SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = \
-             pg_catalog.current_database() AND pg_catalog.starts_with(gid, %L)', \
-             'citus_' || (SELECT groupid FROM pg_catalog.pg_dist_local_group) || '_{}_')) r",
+    let ours = format!(
+        "'citus_' || (SELECT groupid FROM pg_catalog.pg_dist_local_group) || '_{}_'",
         backend.process
+    );
+    let sql = format!(
+        "SELECT coalesce(pg_catalog.bool_and(r.success AND coalesce(r.result, '') = ''), true) FROM {}",
+        prepared(&ours)
     );
     Statement::new(DOING, sql)
 }
