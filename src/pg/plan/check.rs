@@ -122,6 +122,9 @@ pub fn needed<'a>(stages: &'a [Stage<'a>]) -> Vec<After<'a>> {
 pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<usize>> {
     let session = snapshot.session;
     let mut tables = Vec::new();
+    if all.iter().any(|after| after.stage.findings) {
+        session.run(&analyze_findings()).await?;
+    }
     for after in all.iter_mut() {
         let found = after.fill(session).await? + after.rules(session).await?;
         after.mark_invalid(session, found, &mut tables).await?;
@@ -286,6 +289,16 @@ impl<'a> After<'a> {
         Statement::new(self.doing("checking"), sql)
     }
 
+    /// Runs a statement that notes findings, and returns how many. Without statistics the planner takes them for
+    /// few, and looks at all of them for each record.
+    async fn note_all(&self, session: &Session, find: &Statement) -> Result<u64> {
+        let found = session.execute(find).await?;
+        if found > 0 {
+            session.run(&analyze_findings()).await?;
+        }
+        Ok(found)
+    }
+
     /// Notes findings: `select` yields record, field, given value and message.
     fn find(&self, kind: &str, select: &str) -> Statement {
         self.note(kind, select, "true")
@@ -358,6 +371,11 @@ impl<'a> After<'a> {
             c.name == column && (*used || c.generation.is_some() || config.is_stamp(column))
         }) && !config.keeps(column)
     }
+}
+
+fn analyze_findings() -> Statement {
+    let analyze = "ANALYZE pg_temp.loader_findings (_t, _n, kind)";
+    Statement::new("checking the records", analyze)
 }
 
 /// Whether the database gives each new row another value.

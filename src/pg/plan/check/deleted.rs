@@ -25,7 +25,7 @@ impl After<'_> {
             let going = format!("{} WHERE a.{GOES}", self.now());
             key.near_children(&going).bring(session).await?;
             let find = self.still_referring(key, all, asked);
-            found += session.execute(&find).await?;
+            found += self.note_all(session, &find).await?;
         }
         Ok(found)
     }

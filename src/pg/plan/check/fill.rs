@@ -109,7 +109,7 @@ impl After<'_> {
             return Ok(0);
         }
         let find = self.find_failing((field, of), expression, message);
-        let found = session.execute(&find).await?;
+        let found = self.note_all(session, &find).await?;
         session.run(&self.set_unsound()).await?;
         Ok(found)
     }

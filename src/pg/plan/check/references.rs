@@ -21,18 +21,20 @@ impl After<'_> {
         let mut found = 0;
         for lookup in &self.target.lookups.all {
             if let Some(renamed) = self.renamed(lookup, all, asked) {
-                found += session.execute(&renamed).await?;
+                found += self.note_all(session, &renamed).await?;
             }
         }
         for key in self.target.foreign_keys() {
-            found += session.execute(&self.orphans(key, all, asked)).await?;
+            found += self
+                .note_all(session, &self.orphans(key, all, asked))
+                .await?;
             for parent in parents_by(key, all) {
                 if let Some(strayed) = self.strayed(key, parent, asked) {
-                    found += session.execute(&strayed).await?;
+                    found += self.note_all(session, &strayed).await?;
                 }
             }
             if key.match_full && key.columns.len() > 1 && asked == Asked::First {
-                found += session.execute(&self.half_given(key)).await?;
+                found += self.note_all(session, &self.half_given(key)).await?;
             }
         }
         Ok(found)
@@ -295,7 +297,9 @@ impl After<'_> {
             // Whoever may not read the children must not be asked to where nothing moves.
             if session.holds(&self.some_leave(key)).await? {
                 key.near_children(&self.now()).bring(session).await?;
-                found += session.execute(&self.bereft(key, all, asked)).await?;
+                found += self
+                    .note_all(session, &self.bereft(key, all, asked))
+                    .await?;
             }
         }
         Ok(found)

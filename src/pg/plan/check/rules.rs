@@ -60,7 +60,7 @@ impl After<'_> {
         } else {
             self.find_broken_singly(check, &condition, message)
         };
-        session.execute(&find).await
+        self.note_all(session, &find).await
     }
 
     /// Evaluates a constraint for all rows with `condition`.
@@ -182,12 +182,12 @@ impl After<'_> {
             let message = format!("null, and the domain {} does not allow it", column.type_sql);
             let null = format!("{rows} AND {name} IS NULL");
             let find = self.find_misfits(column, &null, "null_value", &message);
-            session.execute(&find).await?
+            self.note_all(session, &find).await?
         };
         let message = format!("the default does not fit the domain {}", column.type_sql);
         let default = format!("{rows} AND {name} IS NOT NULL");
         let find = self.find_misfits(column, &default, "invalid_value", &message);
-        found += session.execute(&find).await?;
+        found += self.note_all(session, &find).await?;
         Ok(found)
     }
 

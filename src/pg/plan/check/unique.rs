@@ -51,7 +51,9 @@ impl After<'_> {
             near::bring(session, &near::names(self.target)).await?;
         }
         for index in &self.unique {
-            found += session.execute(&self.conflicts(index, asked)).await?;
+            found += self
+                .note_all(session, &self.conflicts(index, asked))
+                .await?;
         }
         Ok(found)
     }
