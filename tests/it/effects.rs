@@ -726,6 +726,30 @@ fn records_of_rows_that_follow_say_what_they_follow_to() {
         ["1|N9|5", "2|N9|50", "3|N9|5", "4|M1|5", "5|∅|5"]
     );
     assert_eq!(world.plan("b").news(), [""; 0]);
+    // Another row takes what the parent gives up; the orders follow the row, and not the value.
+    for cust in ["a@x,N10\nc@x,N9\n", "a@x,N10\nb@x,N9\n"] {
+        world.deliver(
+            "c",
+            "cust.csv",
+            format!("email,no,kind\n{}", cust.replace('\n', ",k\n")),
+        );
+        world.deliver("c", "ord.csv", "id,cust_no,amt\n1,N9,5\n2,N9,51\n3,,5\n");
+        let plan = world.plan("c");
+        let violations = plan.news().into_iter().filter(|line| line.starts_with('!'));
+        assert_eq!(
+            violations.collect::<Vec<_>>(),
+            [
+                "! ord id=1: missing_parent block",
+                "! ord id=2: missing_parent block"
+            ],
+            "{cust}"
+        );
+        let shown = world.loader(&["show", plan.name()]).ok().stdout;
+        assert!(
+            shown.contains("the row of cust to which it refers becomes"),
+            "{shown}"
+        );
+    }
 }
 
 /// When a row was changed is set by a trigger, also where other records give it.

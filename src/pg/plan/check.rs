@@ -5,6 +5,7 @@ mod along;
 mod behind;
 mod deleted;
 mod fill;
+mod follow;
 mod handover;
 mod marked;
 mod older;

@@ -109,6 +109,7 @@ fn checking() {
         samples.orphans(refers, &all, Asked::First),
         samples.orphans(refers, &all, Asked::Again),
         samples.strayed(&by_sex, &all[0], Asked::First).unwrap(),
+        samples.outdated(&by_sex, &all[0], Asked::First),
         samples.half_given(refers),
         subjects.some_leave(refers),
         subjects.bereft(refers, &all, Asked::First),

@@ -4,7 +4,7 @@
 use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, has, parents_by};
 use crate::error::Result;
 use crate::pg::Session;
-use crate::sql::{Ident, Statement, all as every, any};
+use crate::sql::{Ident, Statement, all as every};
 use crate::table::schema::{Column, ForeignKey};
 
 /// Sets aside, table by table, all that need a record which is left out, until nothing more does.
@@ -79,8 +79,6 @@ impl After<'_> {
         let given = every([given].into_iter().chain(has(key)));
         let refers = key.refers("p", "a");
         let (mut in_plan, mut moved) = (String::new(), String::new());
-        // Of rows that follow their parents, what their records say would no longer be so.
-        let mut follows = String::new();
         for p in parents_by(key, others) {
             let rows = p.temporary();
             // What an update brings is there only when updates of this table have been written.
@@ -94,34 +92,14 @@ impl After<'_> {
             );
             if key.parent_columns.iter().any(|c| p.moves(c)) {
                 moved += &format!(" AND NOT {}", p.leaves(key, "p"));
-                if key.follows {
-                    follows += &format!(" OR {}", self.says_as_it_is(key, p));
-                }
             }
         }
         format!(
-            "{after} a WHERE (a.{CHANGED} AND (a.{NEW} OR a.{REFERS}){follows}) AND {asked} AND {given} \
+            "{after} a WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {asked} AND {given} \
                AND NOT EXISTS (SELECT FROM {parent} p WHERE {refers}{moved}){in_plan}",
             asked = asked.about("a"),
             after = self.temporary(),
             parent = key.parent_rows,
-        )
-    }
-
-    /// The condition that the record of the row `a` says what the row refers to by `key`, of what changes in `parent`.
-    fn says_as_it_is(&self, key: &ForeignKey, parent: &After<'_>) -> String {
-        let said = key.pairs().filter_map(|(child, of_parent, equality)| {
-            let column = self.target.table.column(child)?;
-            let as_it_is = equality.equal(
-                format!("s.{}", column.staged()),
-                format!("a.{}", Ident(child)),
-            );
-            parent.moves(of_parent).then_some(as_it_is)
-        });
-        format!(
-            "EXISTS (SELECT FROM {} s WHERE s._n = a.{N} AND ({}))",
-            self.stage.temporary(),
-            any(said)
         )
     }
 

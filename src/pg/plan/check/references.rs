@@ -32,6 +32,12 @@ impl After<'_> {
                 if let Some(strayed) = self.strayed(key, parent, asked) {
                     found += self.note_all(session, &strayed).await?;
                 }
+                if parent.draws_along(key) {
+                    let from = format!("{} a", self.temporary());
+                    key.near_parents(&from).bring(session).await?;
+                    let outdated = self.outdated(key, parent, asked);
+                    found += self.note_all(session, &outdated).await?;
+                }
             }
             if key.match_full && key.columns.len() > 1 && asked == Asked::First {
                 found += self.note_all(session, &self.half_given(key)).await?;
@@ -373,7 +379,7 @@ pub(super) fn said_name(lookup: &Lookup) -> String {
 }
 
 /// The one column's name as SQL; null of several.
-fn only_column(columns: &[String]) -> String {
+pub(super) fn only_column(columns: &[String]) -> String {
     match columns {
         [one] => format!("{}::text", Literal(one)),
         _ => "NULL::text".into(),
