@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, value_name = "VALUE")]
     group: Option<String>,
     /// Sum up each table by its group, or by the file that its records come from
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = SumBy::Group)]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = SumBy::Group, conflicts_with = "other")]
     by: SumBy,
     /// Show at most this many per table and action; rows with identical changes count as one [default:
     /// 20 and every violation for text, what fits for markdown, otherwise all]
@@ -55,10 +55,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "limit")]
     all: bool,
     /// Only changes that stand out from the others of their column
-    #[arg(long)]
+    #[arg(long, conflicts_with = "other")]
     unusual: bool,
     /// Do not apply this rule of what stands out (repeatable): magnitude, sign, exchanged, range, key, rare, shift
-    #[arg(long, value_name = "RULE", value_parser = rule())]
+    #[arg(long, value_name = "RULE", value_parser = rule(), conflicts_with = "other")]
     without_rule: Vec<Rule>,
     /// For markdown: where the page of this plan can be seen, which a comment that has no room for all of it links to
     #[arg(long, value_name = "URL", env = "LOADER_PAGE_URL", value_parser = address())]

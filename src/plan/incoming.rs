@@ -383,13 +383,23 @@ impl<'a> Incoming<'a> {
     }
 
     fn unknown(&self, name: &str, value: &Value<'_>) -> Finding {
-        let holds = matches!(value, Value::Json(raw) if raw.starts_with(['{', '[']));
-        let hint = if holds && matches!(name, "data" | "records") {
+        let begins = |with: &str| match value {
+            Value::Json(raw) => {
+                let mut tokens = raw.chars().filter(|c| !c.is_whitespace());
+                with.chars().all(|c| tokens.next() == Some(c))
+            }
+            _ => false,
+        };
+        let columns = self.table.columns.iter().map(|c| c.name.as_str());
+        let hint = if matches!(name, "data" | "records") && (begins("{") || begins("[")) {
             format!("; where the record is in it, say `envelope: {name}` in tables.yaml")
+        } else if let Some(near) = nearest(name, columns) {
+            format!("; did you mean {near}?")
+        } else if begins("[{") {
+            let pointer = name.replace('~', "~0").replace('/', "~1");
+            format!("; where the records are in it, say `records: /{pointer}` in tables.yaml")
         } else {
-            nearest(name, self.table.columns.iter().map(|c| c.name.as_str()))
-                .map(|n| format!("; did you mean {n}?"))
-                .unwrap_or_default()
+            "; in tables.yaml, `columns` says which column it is, `ignore_fields` that it is not loaded".to_owned()
         };
         let message = format!("not a column of the table{hint}");
         Finding {

@@ -464,11 +464,11 @@ fn rows_that_break_a_check() {
             records: "{\"id\": 1, \"n\": 0, \"extra\": \"invalid_value\"}\n{\"id\": 2, \"n\": 0, \"invalid_value\": 1}\n\
                       {\"id\": 3, \"n\": 0, \"extra\": \"{\\\"kind\\\":\\\"invalid_value\\\"}\"}\n",
             expect: &[
-                "unknown_field extra invalid_value - #1: not a column of the table",
+                "unknown_field extra invalid_value - #1: not a column of the table; in tables.yaml, `columns` says which column it is, `ignore_fields` that it is not loaded",
                 "check_failed - - - #1: the check constraint hidden_n_check does not hold: (n > 0)",
-                "unknown_field invalid_value 1 - #2: not a column of the table",
+                "unknown_field invalid_value 1 - #2: not a column of the table; in tables.yaml, `columns` says which column it is, `ignore_fields` that it is not loaded",
                 "check_failed - - - #2: the check constraint hidden_n_check does not hold: (n > 0)",
-                "unknown_field extra {\"kind\":\"invalid_value\"} - #3: not a column of the table",
+                "unknown_field extra {\"kind\":\"invalid_value\"} - #3: not a column of the table; in tables.yaml, `columns` says which column it is, `ignore_fields` that it is not loaded",
                 "check_failed - - - #3: the check constraint hidden_n_check does not hold: (n > 0)",
             ],
             proof: ("INSERT INTO hidden VALUES (1, 0)", "23514"),

@@ -291,6 +291,66 @@ fn what_is_not_seen_is_shown_in_every_format() {
     assert!(shown.contains("unknown_field n\\u{20}"), "{shown}");
 }
 
+/// What would be done about a field that is no column depends on what it holds.
+#[test]
+fn fields_that_are_no_columns_come_with_what_to_do() {
+    let world = World::new(
+        "CREATE TABLE t (id text PRIMARY KEY, colour text)",
+        "t: {natural_key: [id]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put(
+        "b",
+        "t.json",
+        r#"{"id": "1", "color": "red", "Kode (neu)": "x", "result/items": [ {"id": "2"}], "tags": ["a"], "data": {"id": "3"}}"#,
+    );
+    let plan = world.plan("b");
+    // Findings that break the same rule are entries of their own.
+    let message = |field: &str| {
+        let all = violations(&plan);
+        let found = all.iter().find(|v| v["field"] == field)?;
+        found["message"].as_str().map(str::to_owned)
+    };
+    let of_tables = "not a column of the table; in tables.yaml, `columns` says which column it is, `ignore_fields` that it is not loaded";
+    for (field, expected) in [
+        ("color", "not a column of the table; did you mean colour?"),
+        ("Kode (neu)", of_tables),
+        (
+            "result/items",
+            "not a column of the table; where the records are in it, say `records: /result~1items` in tables.yaml",
+        ),
+        ("tags", of_tables),
+        (
+            "data",
+            "not a column of the table; where the record is in it, say `envelope: data` in tables.yaml",
+        ),
+    ] {
+        assert_eq!(message(field).as_deref(), Some(expected), "{field}");
+    }
+    for (config, file) in [
+        (
+            "records: /result~1items",
+            r#"{"result/items": [ {"id": "2"}]}"#,
+        ),
+        (
+            "columns: {Kode (neu): colour}",
+            r#"{"id": "2", "Kode (neu)": "x"}"#,
+        ),
+        (
+            "ignore_fields: [Kode (neu)]",
+            r#"{"id": "2", "Kode (neu)": "x"}"#,
+        ),
+    ] {
+        world.configure(&format!("t: {{natural_key: [id], {config}}}"));
+        world.put("b", "t.json", file);
+        let news = world.plan("b").news();
+        assert!(
+            news.len() == 1 && news[0].starts_with("+ t id=2"),
+            "{news:?}"
+        );
+    }
+}
+
 #[test]
 fn a_word_for_null_is_kept_as_it_was_given() {
     let world = world(

@@ -155,4 +155,16 @@ fn what_is_unusual_is_shown_alone_and_without_rules() {
         .run()
         .exits(1)
         .says("magnitude");
+    // Of two plans it is not told.
+    for more in [
+        &["--unusual"][..],
+        &["--without-rule", "key"],
+        &["--by", "source"],
+    ] {
+        world
+            .call(&[&["show", "p.json", "p.json"], more].concat())
+            .run()
+            .exits(1)
+            .says("cannot be used with");
+    }
 }
