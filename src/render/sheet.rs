@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::plan::review::sheet::Named;
 use crate::plan::{Entry, REVIVED, Value, Violation, What};
 use crate::planfile::{Item, PlanFile};
+use crate::render::groups::name;
 use crate::text::cut::{quoted, quoted_pair};
 use crate::text::escape;
 
@@ -28,6 +29,8 @@ fn failed(e: std::io::Error) -> Error {
 struct Line {
     named: Named,
     action: &'static str,
+    /// Its group, where its table has them.
+    group: String,
     from: String,
     said: Said,
     /// Why it stands out.
@@ -49,7 +52,7 @@ enum Said {
 
 impl Line {
     /// Of an entry, masked.
-    fn of(entry: &Entry, marks: &[Mark]) -> Line {
+    fn of(entry: &Entry, marks: &[Mark], has_groups: bool) -> Line {
         let text = |text: &Option<String>| text.as_deref().map(escape).unwrap_or_default();
         let said = match &entry.what {
             What::Violation(v) => Said::Violation {
@@ -66,6 +69,10 @@ impl Line {
         Line {
             named: Named::of(entry),
             action: entry.what.action().word(),
+            group: match has_groups {
+                true => name(entry.group.as_deref()),
+                false => String::new(),
+            },
             from: escape(&entry.from.join(", ")),
             said,
             unusual: marks.join("; "),
@@ -127,7 +134,9 @@ fn lines(plan: &PlanFile, filter: &Filter, sink: &mut dyn FnMut(Line) -> Result<
         let Some((entry, marks)) = each.take(entry) else {
             return Ok(());
         };
-        sink(Line::of(&entry, &marks))
+        let table = plan.header.table(&entry.table);
+        let has_groups = table.is_some_and(|t| t.config.group_by.is_some());
+        sink(Line::of(&entry, &marks, has_groups))
     })
 }
 

@@ -77,6 +77,14 @@ fn entries_have_a_group_and_are_summed_up_by_it() {
     assert!(comment.contains(row), "{comment}");
     let page = world.show(&plan, &["--format", "html"]);
     assert!(page.contains("<b>all 4 rows change site to &quot;LYO&quot;</b>"));
+    let rows = world.show(&plan, &["--format", "csv"]);
+    assert!(rows.contains(r#""table","group","action","key""#), "{rows}");
+    for row in [
+        r#""subjects","OSL","violation","gsid=O4""#,
+        r#""subjects","(none)","violation","gsid=O5""#,
+    ] {
+        assert!(rows.contains(row), "{row}\n{rows}");
+    }
     let osl = world.show(&plan, &["--group", "OSL", "--action", "violation"]);
     assert!(osl.contains("gsid=O4") && !osl.contains("gsid=O5"), "{osl}");
     let sources = world.show(&plan, &["--by", "source"]);

@@ -101,6 +101,63 @@ fn a_fault_that_many_records_share_is_one_row() {
     );
 }
 
+/// Of tables that have groups, rows stand with theirs, and can be chosen by it.
+#[test]
+fn rows_are_found_by_their_group() {
+    let by_site = r#"{"natural_key": ["id"], "group_by": "site"}"#;
+    let tables = vec![
+        fixture::table("s", by_site, &[], 3),
+        fixture::table("t", r#"{"natural_key": ["id"]}"#, &[], 3),
+    ];
+    let row = |table: &str, id: &str, group: Option<&str>| {
+        let change = fixture::update(&[("v", Some("1"), Some("2"))]);
+        let mut entry = fixture::entry(table, &[("id", Some(id))], change);
+        entry.group = group.map(str::to_owned);
+        entry
+    };
+    let entries = vec![
+        row("s", "1", Some("LYN")),
+        row("s", "2", Some("LYN")),
+        row("s", "3", Some("BOS")),
+        row("s", "4", Some("<b>\u{202e}")),
+        row("s", "5", None),
+        row("t", "6", None),
+    ];
+    let plan = fixture::write(Kind::Load, tables, entries.into_iter());
+    let (path, _) = page(&plan, &all());
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    let choices =
+        "[...document.querySelectorAll('#group option')].map((o) => o.textContent).join('\\n')";
+    let choices = browser.eval(choices).as_str().unwrap().to_owned();
+    assert_eq!(
+        choices,
+        "all groups\n(none) (1)\n<b>\\u{202e} (1)\nBOS (1)\nLYN (2)"
+    );
+    browser.eval(
+        "{ const s = document.querySelector('#group'); s.value = 'LYN'; s.dispatchEvent(new Event('change', {bubbles: true})) }",
+    );
+    browser.settled();
+    assert_eq!(browser.eval(STATE), "2 of 6 entries, those alike as one: 1");
+    assert_eq!(browser.eval("location.hash"), "#group=LYN");
+    assert_eq!(browser.eval(TITLES), "s1and 1 alikeLYN · 1 of 3 columns");
+    browser.press("/");
+    browser.type_text("bos");
+    assert_eq!(browser.eval(STATE), "0 of 6 entries");
+    browser.eval("document.querySelector('#reset').click()");
+    browser.settled();
+    browser.type_text("bos");
+    assert_eq!(browser.eval(STATE), "1 of 6 entries");
+    // Without groups there is nothing to choose.
+    let plan = fixture::everything(false);
+    let (path, _) = page(&plan, &all());
+    browser.open(&path, "");
+    assert_eq!(
+        browser.eval("document.querySelector('#group').hidden"),
+        true
+    );
+}
+
 #[test]
 fn it_opens_filters_finds_and_links_without_error_or_request() {
     let plan = fixture::everything(false);

@@ -17,6 +17,7 @@ use crate::text::{escape, visible};
 pub(crate) const DECISION: &str = "decision";
 pub(crate) const COMMENT: &str = "comment";
 pub(crate) const TABLE: &str = "table";
+pub(crate) const GROUP: &str = "group";
 pub(crate) const KEY: &str = "key";
 pub(crate) const ENTRY: &str = "entry";
 pub(crate) const PLAN_HASH: &str = "plan_hash";

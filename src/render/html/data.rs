@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use crate::plan::{Entry, Header, REVIVED, TablePlan, Values, What};
+use crate::render::groups::name;
 use crate::render::unusual::Mark;
 use crate::text::cut::cut_value;
 use crate::text::{acts, visible, visible_ends};
@@ -49,6 +50,9 @@ struct Row {
     t: usize,
     /// Entries of one table and action that say the same have the same number here.
     g: usize,
+    /// Its group, as a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    b: Option<usize>,
     /// Natural key: column, value.
     k: Vec<(usize, Value)>,
     /// Values of an insert or delete: column, value.
@@ -101,7 +105,10 @@ pub struct Writer {
     orders: Vec<Order>,
     columns: Names,
     objects: Names,
-    groups: HashMap<u64, usize>,
+    groups: Names,
+    alike: HashMap<u64, usize>,
+    /// The tables whose rows have groups.
+    grouped: Vec<bool>,
     bytes: usize,
 }
 
@@ -135,6 +142,7 @@ struct Tail<'a> {
     widths: Vec<u64>,
     columns: &'a [String],
     objects: &'a [String],
+    groups: &'a [String],
     left: &'a [(usize, usize, u64)],
 }
 
@@ -145,7 +153,9 @@ impl Writer {
             orders: tables.iter().map(Order::of).collect(),
             columns: Names::default(),
             objects: Names::default(),
-            groups: HashMap::new(),
+            groups: Names::default(),
+            alike: HashMap::new(),
+            grouped: tables.iter().map(|t| t.config.group_by.is_some()).collect(),
             bytes: 0,
         }
     }
@@ -160,15 +170,21 @@ impl Writer {
         same: u64,
         marks: &[Mark],
     ) -> serde_json::Result<String> {
-        let next = self.groups.len();
+        let next = self.alike.len();
         let mut row = Row {
             n: place,
             a: entry.what.action().urgency(),
             t: table,
-            g: *self.groups.entry(same).or_insert(next),
+            g: *self.alike.entry(same).or_insert(next),
             u: marks.iter().map(Mark::words).collect(),
             ..Row::default()
         };
+        if self.grouped.get(table) == Some(&true) {
+            row.b = Some(match entry.group.as_deref() {
+                Some(group) if !group.is_empty() => self.groups.number(group),
+                none => self.groups.number(&name(none)),
+            });
+        }
         row.k = self.values(table, &entry.key);
         match &entry.what {
             What::Insert { values } => {
@@ -239,6 +255,7 @@ impl Writer {
             widths: tables.iter().map(|t| t.width).collect(),
             columns: &self.columns.names,
             objects: &self.objects.names,
+            groups: &self.groups.names,
             left,
         };
         Ok(inert(&serde_json::to_string(&tail)?))

@@ -112,6 +112,7 @@ pub fn changes(plan: &PlanFile, filter: &Filter, name: &str) -> Markup {
                 span.break {}
                 select #table aria-label="Table" { option value="" { "all tables" } }
                 select #column aria-label="Column" { option value="" { "all columns" } }
+                select #group aria-label="Group" hidden { option value="" { "all groups" } }
                 select #kind aria-label="Kind of violation" { option value="" { "all kinds" } }
                 select #decided aria-label="Decision" { option value="" { "any decision" } }
                 label { input #grouped type="checkbox" checked; " alike as one" }

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::{Line, Said, failed, fit, lines};
 use crate::error::Result;
 use crate::plan::review::sheet::{
-    COMMENT, DECISION, ENTRY, KEY, PLAN_HASH, REVIEWER, TABLE, inert_cell,
+    COMMENT, DECISION, ENTRY, GROUP, KEY, PLAN_HASH, REVIEWER, TABLE, inert_cell,
 };
 use crate::planfile::PlanFile;
 use crate::render::select::Filter;
@@ -17,8 +17,8 @@ use crate::render::select::Filter;
 /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written; as [`PlanFile::stream`].
 pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()> {
     let header = [
-        DECISION, COMMENT, TABLE, "action", KEY, "what", "from", "unusual", PLAN_HASH, REVIEWER,
-        ENTRY,
+        DECISION, COMMENT, TABLE, GROUP, "action", KEY, "what", "from", "unusual", PLAN_HASH,
+        REVIEWER, ENTRY,
     ];
     out.write_all("\u{feff}".as_bytes()).map_err(failed)?;
     row(out, &header)?;
@@ -26,6 +26,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
         let Line {
             named,
             action,
+            group,
             from,
             said,
             unusual,
@@ -52,6 +53,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
             "",
             "",
             &named.shown_table(),
+            &group,
             action,
             &named.shown_key(),
             &what,

@@ -11,8 +11,8 @@ use super::{Line, Said, failed, fit, lines};
 use crate::error::{Error, Result};
 use crate::plan::Verdict;
 use crate::plan::review::sheet::{
-    CHANGES, COMMENT, DECISION, ENTRY, KEY, PLAN_HASH, REVIEWER, SUMMARY, TABLE, VALUE, VIOLATIONS,
-    WHAT,
+    CHANGES, COMMENT, DECISION, ENTRY, GROUP, KEY, PLAN_HASH, REVIEWER, SUMMARY, TABLE, VALUE,
+    VIOLATIONS, WHAT,
 };
 use crate::planfile::PlanFile;
 use crate::render::select::Filter;
@@ -23,10 +23,11 @@ use crate::text::escape;
 const MOST_ROWS: u32 = 1_048_575;
 
 /// Columns with their widths in characters.
-const OF_CHANGES: [(&str, u32); 9] = [
+const OF_CHANGES: [(&str, u32); 10] = [
     (DECISION, 11),
     (COMMENT, 30),
     (TABLE, 18),
+    (GROUP, 18),
     ("action", 9),
     (KEY, 30),
     (CHANGES, 70),
@@ -34,10 +35,11 @@ const OF_CHANGES: [(&str, u32); 9] = [
     ("from", 40),
     (ENTRY, 20),
 ];
-const OF_VIOLATIONS: [(&str, u32); 12] = [
+const OF_VIOLATIONS: [(&str, u32); 13] = [
     (DECISION, 11),
     (COMMENT, 30),
     (TABLE, 18),
+    (GROUP, 18),
     ("effect", 16),
     ("kind", 18),
     (KEY, 30),
@@ -74,6 +76,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: impl Write + Send) -> Result<
         let Line {
             named,
             action,
+            group,
             from,
             said,
             unusual,
@@ -86,9 +89,9 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: impl Write + Send) -> Result<
             )));
         }
         match said {
-            Said::Change(what) => {
-                changes.row(&["", "", &table, action, &key, &what, &unusual, &from, &entry])
-            }
+            Said::Change(what) => changes.row(&[
+                "", "", &table, &group, action, &key, &what, &unusual, &from, &entry,
+            ]),
             Said::Violation {
                 kind,
                 effect,
@@ -97,8 +100,8 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: impl Write + Send) -> Result<
                 existing,
                 message,
             } => violations.row(&[
-                "", "", &table, effect, kind, &key, &field, &given, &existing, &message, &from,
-                &entry,
+                "", "", &table, &group, effect, kind, &key, &field, &given, &existing, &message,
+                &from, &entry,
             ]),
         }
     })?;

@@ -1,6 +1,7 @@
 // How many rows each choice of a filter would leave, the other filters being as they are.
 
 const SKIP = 4;            // the action of rows that change nothing
+const MOST_GROUPS = 1000;  // of groups, beyond which only the search finds them
 const kinds = new Set();
 const columnsOfTable = []; // by table, the columns that its rows name
 const DECIDED = { "": "any decision", none: "not decided", accept: "accepted", leave_out: "left out", question: "in question" };
@@ -26,6 +27,9 @@ function option(value, text) {
 // The choices of each filter; counted by told().
 function offer() {
   selects.table.replaceChildren(option("", "all tables"), ...names.tables.map((t) => option(t, t)));
+  const groups = names.groups.length > MOST_GROUPS ? [] : [...names.groups].sort();
+  selects.group.replaceChildren(option("", "all groups"), ...groups.map((g) => option(g, g)));
+  selects.group.hidden = groups.length === 0;
   selects.kind.replaceChildren(option("", "all kinds"), ...[...kinds].sort().map((kind) => option(kind, kind)));
   selects.kind.hidden = kinds.size === 0;
   selects.decided.replaceChildren(...Object.entries(DECIDED).map(([value, text]) => option(value, text)));
@@ -58,7 +62,7 @@ function offerColumns() {
 }
 
 function newCounts() {
-  return { action: [0, 0, 0, 0, 0], table: names.tables.map(() => 0), kind: new Map(), decided: {}, unusual: 0, columns: [] };
+  return { action: [0, 0, 0, 0, 0], table: names.tables.map(() => 0), group: names.groups.map(() => 0), kind: new Map(), decided: {}, unusual: 0, columns: [] };
 }
 
 // Counts a row in each filter that alone could hide it: `fails` of them do, `only` is the last one.
@@ -67,6 +71,7 @@ function count(counts, row, fails, only) {
   const asks = (name) => fails === 0 || only === name;
   if (asks("action")) counts.action[row.a]++;
   if (asks("table")) counts.table[row.t]++;
+  if (asks("group") && row.b !== undefined) counts.group[row.b]++;
   if (asks("kind") && row.violation) counts.kind.set(row.violation.kind, (counts.kind.get(row.violation.kind) || 0) + 1);
   if (asks("decided")) {
     const decision = decisionOf(row);
@@ -85,6 +90,8 @@ function told(counts) {
   unusual.nextElementSibling.textContent = number(counts.unusual);
   const write = (element, n) => { if (element.value !== "") element.textContent = `${element.says} (${number(n)})`; };
   for (const element of selects.table.options) write(element, counts.table[names.tables.indexOf(element.value)]);
+  const groups = new Map(names.groups.map((name, i) => [name, i]));
+  for (const element of selects.group.options) write(element, counts.group[groups.get(element.value)]);
   for (const element of selects.kind.options) write(element, counts.kind.get(element.value) || 0);
   for (const element of selects.decided.options) write(element, counts.decided[element.value] || 0);
   const chosen = names.tables.indexOf(selects.table.value);

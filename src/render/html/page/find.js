@@ -4,6 +4,7 @@ const wants = () => ({
   q: search.value.trim(),
   table: selects.table.value,
   column: selects.column.value,
+  group: selects.group.value,
   kind: selects.kind.value,
   actions: toggles.filter((t) => t.ariaPressed === "true").map((t) => ACTIONS[t.dataset.toggle]).join(","),
   alike: grouped.checked ? "" : "0",
@@ -79,13 +80,14 @@ async function refresh(tell = true) {
   began = performance.now();
   const q = asked.q.toLowerCase();
   const table = asked.table === "" ? -1 : names.tables.indexOf(asked.table);
+  const group = asked.group === "" ? -1 : names.groups.indexOf(asked.group);
   const column = asked.column === "" ? -1 : names.columns.indexOf(asked.column);
   const actions = ACTIONS.map((a) => asked.actions.split(",").includes(a));
   // Violations of all tables, then deletes, then what is unusual, then the rest table by table.
   const many = names.tables.length;
   const sections = Array.from({ length: many * 6 }, () => []);
   const section = (row) => (row.a < 2 ? row.a * many + row.t : row.u ? 2 * many + row.t : 3 * many + row.t * 3 + row.a - 2);
-  const groups = [];       // by the number that entries alike share
+  const sames = [];        // by the number that entries alike share
   const counts = newCounts();
   let matching = 0;
   for (let i = 0; i < rows.length; i++) {
@@ -98,6 +100,7 @@ async function refresh(tell = true) {
     const fail = (name) => { fails++; only = name; };
     if (!actions[row.a]) fail("action");
     if (table >= 0 && row.t !== table) fail("table");
+    if (group >= 0 && row.b !== group) fail("group");
     if (asked.kind && !(row.violation && row.violation.kind === asked.kind)) fail("kind");
     if (asked.unusual && !row.u) fail("unusual");
     if (asked.decided && decisionOf(row) !== asked.decided) fail("decided");
@@ -106,14 +109,14 @@ async function refresh(tell = true) {
     count(counts, row, fails, only);
     if (fails) continue;
     matching++;
-    const group = grouped.checked && !row.u ? groups[row.g] : undefined;
-    if (group) {
-      if (group.alike) group.alike.push(i);
-      else group.alike = [i];
+    const same = grouped.checked && !row.u ? sames[row.g] : undefined;
+    if (same) {
+      if (same.alike) same.alike.push(i);
+      else same.alike = [i];
       continue;
     }
     const item = { row: i, alike: null, open: false, height: closedHeight(row), measured: false };
-    if (!row.u) groups[row.g] = item;
+    if (!row.u) sames[row.g] = item;
     sections[section(row)].push(item);
   }
   const found = [];

@@ -11,7 +11,7 @@ const PRINTED = 300;       // rows on paper
 
 const $ = (id) => document.getElementById(id);
 const list = $("list"), state = $("state"), search = $("search"), tools = $("tools"), grouped = $("grouped"), unusual = $("unusual");
-const selects = { table: $("table"), column: $("column"), kind: $("kind"), decided: $("decided") };
+const selects = { table: $("table"), column: $("column"), group: $("group"), kind: $("kind"), decided: $("decided") };
 const toggles = [...document.querySelectorAll("[data-toggle]")];
 const ACTIONS = toggles.map((t) => t.name);
 const SIGNS = toggles.map((t) => t.querySelector(".sign").textContent);
@@ -19,7 +19,7 @@ const narrow = matchMedia("(max-width: 44rem)");
 const number = new Intl.NumberFormat("en").format;
 
 const rows = [];
-let names = { plan: "", batch: "", tables: [], widths: [], columns: [], objects: [], left: [] };
+let names = { plan: "", batch: "", tables: [], widths: [], columns: [], objects: [], groups: [], left: [] };
 let items = [];            // what the filters leave: { row, alike, open, height }, rows by index
 let tops = new Float64Array(1);
 let current = -1;
@@ -47,7 +47,7 @@ function searchable(row) {
   for (const v of row.v || []) parts.push(v[1]);
   for (const s of row.s || []) parts.push(s[1], s[2]);
   for (const r of row.r || []) parts.push(r[1]);
-  parts.push(...(row.u || []));
+  parts.push(...(row.u || []), names.groups[row.b]);
   if (row.violation) parts.push(row.violation.kind, row.violation.old, row.violation.given, row.violation.why);
   for (const [object, at] of row.f) parts.push(at === null ? names.objects[object] : names.objects[object] + "#" + at);
   return parts.filter((p) => p).join("\n").toLowerCase();

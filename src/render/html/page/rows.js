@@ -106,6 +106,7 @@ function article(i) {
   title.append(make("span", "table", names.tables[row.t]), keyOf(row));
   if (item.alike) title.append(make("span", "count", `and ${number(item.alike.length)} ${!row.violation ? "alike" : item.alike.length === 1 ? "more record" : "more records"}`));
   const notes = [];
+  if (row.b !== undefined) notes.push(names.groups[row.b]);
   if (row.s && names.widths[row.t]) notes.push(`${row.s.length} of ${names.widths[row.t]} columns`);
   if (row.note) notes.push(row.note);
   if (notes.length) title.append(make("span", "dim", notes.join(" · ")));
