@@ -278,7 +278,7 @@ impl fmt::Display for Exceeded<'_> {
             write!(f, ", of {} rows", self.rows)?;
         }
         let table = crate::text::escape(self.table);
-        write!(f, "); if meant, give --max-{word}s {table}={number}")
+        write!(f, "); if meant, plan with --max-{word}s {table}={number}")
     }
 }
 
@@ -400,9 +400,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                "11 rows to update, and at most 10 are allowed (limits: update: 10%, of 100 rows); if meant, give \
+                "11 rows to update, and at most 10 are allowed (limits: update: 10%, of 100 rows); if meant, plan with \
                  --max-updates lcl=11",
-                "2 rows to delete, and at most 1 is allowed (limits: delete: 1); if meant, give --max-deletes lcl=2"
+                "2 rows to delete, and at most 1 is allowed (limits: delete: 1); if meant, plan with --max-deletes lcl=2"
             ]
         );
     }

@@ -25,8 +25,8 @@ fn a_plan_above_a_limit_is_blocked_and_names_the_flag_that_allows_it() {
     let world = world("insert: 4, update: 10%, delete: 0");
     let plan = world.plan("b");
     assert!(plan.stderr.contains("it exceeds limits"), "{}", plan.stderr);
-    let insert = "5 rows to insert, and at most 4 are allowed (limits: insert: 4); if meant, give --max-inserts t=5";
-    let update = "4 rows to update, and at most 2 are allowed (limits: update: 10%, of 20 rows); if meant, give \
+    let insert = "5 rows to insert, and at most 4 are allowed (limits: insert: 4); if meant, plan with --max-inserts t=5";
+    let update = "4 rows to update, and at most 2 are allowed (limits: update: 10%, of 20 rows); if meant, plan with \
                   --max-updates t=4";
     let warnings = &plan.json()["header"]["tables"][0]["warnings"];
     for (i, told) in [insert, update].iter().enumerate() {
