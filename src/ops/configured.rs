@@ -82,6 +82,11 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
     let session = Session::open(&request.database, request.timeouts).await?;
     let mut checked = ConfigChecked::default();
     let mut targets = Vec::new();
+    if request.config.tables.is_empty() {
+        let none =
+            "the configuration describes no table; `loader init` drafts it from the database";
+        checked.problems.push(none.to_owned());
+    }
     for name in request.config.tables.keys() {
         let found = async {
             let table = catalog::table(&session, name).await?;

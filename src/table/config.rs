@@ -323,6 +323,35 @@ mod tests {
         );
         let e = error("lcl:\n  natural_key: [id]\n  update_strategy: upsrt\n");
         assert!(e.contains("did you mean `upsert`?"), "{e}");
+        for (text, expected) in [
+            (
+                "lcl: x",
+                "lcl: invalid type: string \"x\", expected settings: {natural_key: [id]} at line 1 column 6",
+            ),
+            (
+                "lcl: {natural_key: id}",
+                "lcl.natural_key: invalid type: string \"id\", expected a list: [a, b] at line 1 column 20",
+            ),
+            (
+                "lcl: {natural_key: [id], limits: 5}",
+                "lcl.limits: invalid type: integer `5`, expected settings: {name: value} at line 1 column 34",
+            ),
+            (
+                "lcl: {natural_key: [id], complete: {where: s}}",
+                "lcl.complete.where: invalid type: string \"s\", expected names with their values: {a: b} at line 1 column 44",
+            ),
+            (
+                "- lcl",
+                "invalid type: sequence, expected tables with their settings: {samples: {natural_key: [id]}}",
+            ),
+            (
+                "lcl:\n\tnatural_key: [id]",
+                "; YAML is indented with spaces, not with tabs",
+            ),
+        ] {
+            let e = error(text);
+            assert!(e.ends_with(expected), "{text}: {e}");
+        }
         let e = error("a:\n  natural_key: [id]\na:\n  natural_key: [id]\n");
         assert!(e.contains("`a` stands twice"), "{e}");
         let e = error(

@@ -20,6 +20,17 @@ fn what_is_as_it_should_be_is_said_so() {
 }
 
 #[test]
+fn a_file_without_tables_is_not_ready() {
+    let world = with_batch();
+    for text in ["", "# none yet\n", "defaults: {time_zone: UTC}\n"] {
+        world.write("tables.yaml", text);
+        checked(&world, &[]).exits(1).says(
+            "the configuration describes no table; `loader init` drafts it from the database",
+        );
+    }
+}
+
+#[test]
 fn what_holds_for_all_tables_and_is_a_column_of_none_is_noted() {
     let world = with_batch();
     world.write(

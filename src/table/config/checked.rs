@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::file::{DEFAULTS, File, OWN, Said, with_defaults};
-use super::place::{locate, with_suggestion};
+use super::place::{in_plain_words, locate};
 use super::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Resolution, Stamp, TableConfig};
 use crate::error::{Error, Remedy, Result};
 use crate::sql::ident::nearest;
@@ -47,7 +47,7 @@ impl Config {
     /// [`Config`](crate::ErrorKind::Config) with file, line and column.
     pub fn parse(path: &str, text: &str) -> Result<Config> {
         let wrong = |e: serde_yaml::Error| {
-            Error::config(format!("{path}: {}", with_suggestion(&e.to_string())))
+            Error::config(format!("{path}: {}", in_plain_words(&e.to_string())))
         };
         let File { defaults, tables } = serde_yaml::from_str::<File>(text).map_err(wrong)?;
         let mut config = Config {

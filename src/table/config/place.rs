@@ -28,12 +28,39 @@ pub(super) fn locate(text: &str, words: &[&str]) -> Option<(usize, usize)> {
     Some((line, column))
 }
 
-/// serde's message for an unknown field, with the nearest valid one.
-pub(super) fn with_suggestion(message: &str) -> String {
+/// serde's message in the words of who writes the file; of an unknown field, with the nearest valid one.
+pub(super) fn in_plain_words(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let given = quoted.next();
     match given.and_then(|g| nearest(g, quoted)) {
-        Some(near) if message.contains("unknown") => format!("{message}; did you mean `{near}`?"),
-        _ => message.to_owned(),
+        Some(near) if message.contains("unknown") => {
+            return format!("{message}; did you mean `{near}`?");
+        }
+        _ => {}
     }
+    if message.contains("character that cannot start any token") {
+        return format!("{message}; YAML is indented with spaces, not with tabs");
+    }
+    let Some((found, expected)) = message.rsplit_once(", expected ") else {
+        return message.to_owned();
+    };
+    let plain = [
+        ("struct TableConfig", "settings: {natural_key: [id]}"),
+        ("struct ", "settings: {name: value}"),
+        ("a sequence", "a list: [a, b]"),
+        (
+            "a map of tables",
+            "tables with their settings: {samples: {natural_key: [id]}}",
+        ),
+        ("a map", "names with their values: {a: b}"),
+    ];
+    let plain = plain.iter().find_map(|(words, plain)| {
+        let rest = expected.strip_prefix(words)?;
+        let rest = match words.ends_with(' ') {
+            true => rest.trim_start_matches(|c: char| c.is_alphanumeric()),
+            false => rest,
+        };
+        Some(format!("{found}, expected {plain}{rest}"))
+    });
+    plain.unwrap_or_else(|| message.to_owned())
 }
