@@ -112,6 +112,11 @@ impl Review {
     /// [`Config`](crate::ErrorKind::Config) where it is none, or has fields that are not known.
     pub fn parse(name: &str, json: &str) -> Result<Review> {
         let json = json.strip_prefix('\u{feff}').unwrap_or(json);
+        if json.trim().is_empty() {
+            return Err(Error::config(format!(
+                "{name}: the file is empty; save the decisions again"
+            )));
+        }
         let review: Review = serde_json::from_str(json)
             .map_err(|e| Error::config(format!("{name}: it has no decisions about a plan: {e}")))?;
         if review.format != FORMAT {

@@ -188,7 +188,14 @@ impl Sheet {
             needed(ENTRY)?;
             return Ok(());
         };
-        let named: Named = serde_json::from_str(needed(ENTRY)?).map_err(|e| {
+        let entry = needed(ENTRY)?;
+        if entry.trim().is_empty() {
+            return Err(format!(
+                "row {row}: there is a decision, and the column {ENTRY}, which names the entry of the plan that it is about, \
+                 is empty: fill it as `loader show` wrote it, or decide in the entry's own row"
+            ));
+        }
+        let named: Named = serde_json::from_str(entry).map_err(|e| {
             format!("row {row}: the column {ENTRY} does not name an entry of a plan: {e}")
         })?;
         for (column, shown) in [(TABLE, named.shown_table()), (KEY, named.shown_key())] {

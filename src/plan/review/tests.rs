@@ -74,6 +74,8 @@ fn a_file_is_read_strictly() {
         assert!(e.to_string().starts_with("f.json: "), "{e}");
         assert!(e.to_string().contains(says), "{e}");
     }
+    let e = Review::parse("f.json", "\u{feff}\n").unwrap_err();
+    assert!(e.to_string().contains("the file is empty"), "{e}");
     for text in ["", "[]", "{", "[[[[", "null", "\u{0}"] {
         Review::parse("f", text).unwrap_err();
     }

@@ -123,7 +123,10 @@ fn what_was_changed_is_refused() {
         &[with(ENTRY, "7")],
         "row 2: the column entry does not name an entry of a plan",
     );
-    refused(&[with(ENTRY, "")], "does not name an entry");
+    refused(
+        &[with(ENTRY, "")],
+        "which names the entry of the plan that it is about, is empty",
+    );
     refused(
         &[with(REVIEWER, "")],
         "write your name into the column reviewer of one row",
