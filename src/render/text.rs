@@ -106,7 +106,7 @@ pub fn selection(
     out: &mut impl Write,
 ) -> Result<()> {
     head(plan, style, out).map_err(failed)?;
-    let unusual = review::unusual(selection, style);
+    let unusual = review::unusual(selection, filter, style);
     out.write_all(unusual.as_bytes()).map_err(failed)?;
     for table in &plan.header.tables {
         if !filter.of_table(&table.table) {
@@ -119,14 +119,12 @@ pub fn selection(
         text += &review::columns(&selection.profile, &table.table, style);
         for (section, action) in selection.table(&table.table).zip(Action::BY_URGENCY) {
             for group in &section.groups {
-                group_text(&mut text, group, table, style);
+                group_text(&mut text, group, table, filter, style);
             }
             if section.more > 0 {
                 let what = plural(section.more, action.word());
-                let more = format!(
-                    "… and {what} more: --table {} --action {action} --all shows them",
-                    escape(&table.table)
-                );
+                let each = filter.each_of(&table.table, action);
+                let more = format!("… and {what} more: {each} shows them");
                 wrap(&mut text, "  ", &more, 4, style.width);
             }
         }

@@ -4,6 +4,7 @@ use crate::action::Action;
 use crate::plan::{Entry, Value, What};
 use crate::render::groups::By;
 use crate::render::unusual::Rule;
+use crate::text::escape;
 
 /// What of a plan is shown.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +53,30 @@ impl Filter {
         }
     }
 
+    /// The flags of `loader show` that list each entry of a table and action that this takes.
+    pub fn each_of(&self, table: &str, action: Action) -> String {
+        let mut flags = format!("--table {} --action {action}", word(table));
+        if self.only_unusual {
+            flags += " --unusual";
+        }
+        flags + &self.of_rows() + " --all"
+    }
+
+    /// The flags that list each entry that this takes and that stands out.
+    pub fn each_unusual(&self) -> String {
+        let tables = self.tables.iter().map(|t| format!("--table {} ", word(t)));
+        let actions = self.actions.iter().map(|a| format!("--action {a} "));
+        let flags: String = tables.chain(actions).collect();
+        flags + "--unusual" + &self.of_rows() + " --all"
+    }
+
+    fn of_rows(&self) -> String {
+        let group = self.group.iter().map(|g| format!(" --group {}", word(g)));
+        let key = self.key.iter().map(|k| format!(" --key {}", word(k)));
+        let without = (self.without.iter()).map(|r| format!(" --without-rule {}", r.word()));
+        group.chain(key).chain(without).collect()
+    }
+
     /// Whether an entry is shown.
     pub fn takes(&self, entry: &Entry) -> bool {
         // What a rollback keeps is what it does not do: that is shown.
@@ -63,5 +88,44 @@ impl Filter {
                 let mut values = entry.key.values().filter_map(Value::words);
                 values.any(|v| v.contains(part.as_str()))
             })
+    }
+}
+
+/// A value of a flag, as a shell takes it.
+fn word(value: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-.:/@%+,=".contains(c);
+    let value = escape(value);
+    match !value.is_empty() && value.chars().all(is_plain) {
+        true => value,
+        false => format!("'{}'", value.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_ask_for_what_was_asked_for() {
+        let mut filter = Filter::default();
+        let each = |filter: &Filter| filter.each_of("t", Action::Update);
+        assert_eq!(each(&filter), "--table t --action update --all");
+        assert_eq!(filter.each_unusual(), "--unusual --all");
+        filter.tables = vec!["t".into(), "My Table".into()];
+        filter.actions = vec![Action::Insert];
+        filter.group = Some("St. John's".into());
+        filter.key = Some("C-1".into());
+        filter.without = vec![Rule::Rare];
+        filter.only_unusual = true;
+        assert_eq!(
+            each(&filter),
+            "--table t --action update --unusual --group 'St. John'\\''s' --key C-1 --without-rule rare --all"
+        );
+        assert_eq!(
+            filter.each_unusual(),
+            "--table t --table 'My Table' --action insert --unusual --group 'St. John'\\''s' --key C-1 --without-rule rare --all"
+        );
+        filter.group = Some(String::new());
+        assert!(each(&filter).contains("--group '' "));
     }
 }

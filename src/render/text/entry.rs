@@ -3,7 +3,7 @@
 use super::Style;
 use crate::action::Action;
 use crate::plan::{Entry, REVIVED, TablePlan, Value, Values, Violation, What, display_key};
-use crate::render::select::Group;
+use crate::render::select::{Filter, Group};
 use crate::render::verdict::records;
 use crate::text::cut::{quoted, quoted_pair, wrap};
 use crate::text::{escape, visible};
@@ -12,7 +12,13 @@ use crate::text::{escape, visible};
 const INDENT: &str = "      ";
 
 /// Appends a group: its first entry in full, and the keys of others.
-pub fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: Style) {
+pub fn group_text(
+    text: &mut String,
+    group: &Group,
+    table: &TablePlan,
+    filter: &Filter,
+    style: Style,
+) {
     let (first, count) = (&group.entry, group.count);
     if count == 1 {
         entry_text(
@@ -26,7 +32,8 @@ pub fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: St
         return;
     }
     if let What::Violation(v) = &first.what {
-        finding_text(text, group, v, table, style);
+        let each = filter.each_of(&table.table, Action::Violation);
+        finding_text(text, group, v, &each, style);
         return;
     }
     let keys: Vec<String> = group.shown().map(|e| display_key(&e.key)).collect();
@@ -40,8 +47,8 @@ pub fn group_text(text: &mut String, group: &Group, table: &TablePlan, style: St
     entry_text(text, first, &title, &from, table, style);
 }
 
-/// Appends records that break one rule in one way, the first few with what they give.
-fn finding_text(text: &mut String, group: &Group, v: &Violation, table: &TablePlan, style: Style) {
+/// Appends records that break one rule in one way, the first few with what they give; the flags `each` list all.
+fn finding_text(text: &mut String, group: &Group, v: &Violation, each: &str, style: Style) {
     let glyph = format!("  {} ", style.glyph(Action::Violation));
     let mut put = |lead: &str, line: &str, hang| wrap(text, lead, line, hang, style.width);
     let least = if group.at_least { "at least " } else { "" };
@@ -70,7 +77,6 @@ fn finding_text(text: &mut String, group: &Group, v: &Violation, table: &TablePl
         put(INDENT, &line, 10);
     }
     if let Some(more @ 1..) = group.count.checked_sub(group.shown().count() as u64) {
-        let each = format!("--table {} --action violation --all", escape(&table.table));
         put(INDENT, &format!("and {more} more: {each} shows each"), 10);
     }
 }

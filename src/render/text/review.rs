@@ -4,7 +4,7 @@
 use super::Style;
 use crate::plan::display_key;
 use crate::render::profile::Profile;
-use crate::render::select::Selection;
+use crate::render::select::{Filter, Selection};
 use crate::render::unusual::Mark;
 use crate::render::verdict::plural;
 use crate::text::cut::wrap;
@@ -14,7 +14,7 @@ use crate::text::escape;
 pub const FEW: u64 = 10;
 
 /// The changes that stand out; nothing where none does.
-pub fn unusual(selection: &Selection, style: Style) -> String {
+pub fn unusual(selection: &Selection, filter: &Filter, style: Style) -> String {
     let count = selection.unusual_count;
     if count == 0 {
         return String::new();
@@ -29,7 +29,7 @@ pub fn unusual(selection: &Selection, style: Style) -> String {
     }
     let more = count - selection.unusual.len() as u64;
     if more > 0 {
-        let line = format!("… and {more} more: --unusual --all shows them");
+        let line = format!("… and {more} more: {} shows them", filter.each_unusual());
         wrap(&mut text, "  ", &line, 4, style.width);
     }
     text + "\n"
