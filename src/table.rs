@@ -12,3 +12,4 @@ pub mod reference;
 pub mod row;
 pub mod schema;
 pub mod target;
+mod unique;

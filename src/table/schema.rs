@@ -150,29 +150,6 @@ pub struct UniqueIndex {
     pub of_partition: bool,
 }
 
-impl UniqueIndex {
-    /// Whether it is over columns alone, of all rows, and checked at once.
-    pub fn is_plain(&self) -> bool {
-        self.is_handed_over() && self.predicate.is_none()
-    }
-
-    /// The condition that the row `alias` of `rows` is in it, as SQL.
-    pub fn contains(&self, rows: &Qualified, alias: &str) -> String {
-        match &self.predicate {
-            None => "true".into(),
-            Some(predicate) => format!(
-                "EXISTS (SELECT FROM {rows} x WHERE x.ctid = {alias}.ctid AND x.tableoid = {alias}.tableoid AND ({predicate}))"
-            ),
-        }
-    }
-
-    /// Whether it is over columns alone and checked at once: then it is found which row takes what another
-    /// gives up.
-    pub fn is_handed_over(&self) -> bool {
-        self.immediate && !self.columns.contains(&0)
-    }
-}
-
 /// One foreign key of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignKey {

@@ -275,3 +275,120 @@ fn a_rollback_that_marks_rows_says_why_a_key_is_taken() {
         .exits(4)
         .says("rows that are only marked as deleted (soft_delete) keep what must be unique");
 }
+
+/// Of an index of some rows, or of expressions, only those rows and what the expressions yield are handed over.
+#[test]
+fn what_indexes_of_any_kind_hold_is_handed_over_row_by_row() {
+    let chain = "l,u\na,0\nb,1\n";
+    for (columns, index, rows, csv) in [
+        // The row outside of the index takes nothing from the one in it.
+        (
+            "u int NOT NULL UNIQUE, s text, v boolean",
+            "UNIQUE INDEX ON ad (s) WHERE v",
+            "('a', 1, 'x', true), ('b', 2, 'x', false)",
+            chain,
+        ),
+        (
+            "u int NOT NULL UNIQUE, s text, v boolean",
+            "UNIQUE INDEX ON ad (s) WHERE v",
+            "('a', 1, 'x', false), ('b', 2, 'x', true)",
+            chain,
+        ),
+        // Rows go out of it and into it.
+        (
+            "u int UNIQUE, s text, v boolean",
+            "UNIQUE INDEX ON ad (s) WHERE v",
+            "('a', 1, 'x', true), ('b', 2, 'x', false)",
+            "l,v\na,f\nb,t\n",
+        ),
+        (
+            "s text, v boolean",
+            "UNIQUE INDEX ON ad (s) WHERE v",
+            "('a', 'x', true), ('b', 'y', true), ('c', 'x', false)",
+            "l,s,v\na,z,t\nb,x,f\nc,x,t\n",
+        ),
+        (
+            "b text, v int",
+            "UNIQUE INDEX ON ad (lower(b))",
+            "('a', 'P', 1), ('b', 'Q', 2)",
+            "l,b\na,o\nb,p\n",
+        ),
+        (
+            "b text, v int",
+            "UNIQUE INDEX ON ad (lower(b)) WHERE v > 0",
+            "('a', 'P', 1), ('b', 'Q', 2), ('c', 'p', 0)",
+            "l,b,v\na,o,1\nb,Q,0\nc,P,3\n",
+        ),
+        (
+            "b text, g text GENERATED ALWAYS AS (lower(b)) STORED",
+            "UNIQUE INDEX ON ad (g)",
+            "('a', 'P'), ('b', 'Q')",
+            "l,b\na,o\nb,p\n",
+        ),
+        (
+            "n int, s text",
+            "UNIQUE INDEX ON ad (coalesce(s, ''), n)",
+            "('a', 1, NULL), ('b', 2, NULL)",
+            "l,n\na,0\nb,1\n",
+        ),
+        (
+            "\"s._n\" int UNIQUE, c1 int, _n int",
+            "UNIQUE INDEX ON ad ((\"s._n\" + c1 - _n))",
+            "('a', 1, 0, 0), ('b', 2, 0, 0)",
+            "l,s._n\na,0\nb,1\n",
+        ),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE ad (l text PRIMARY KEY, {columns}); CREATE {index}; INSERT INTO ad VALUES {rows}"
+            ),
+            "ad: {natural_key: [l]}",
+        );
+        world.deliver("b", "ad.csv", csv);
+        round(&world, &["ad"], &format!("{index} {rows}"));
+    }
+    // Where each waits for the other, the plan says so.
+    let world = World::new(
+        "CREATE TABLE ad (l text PRIMARY KEY, u int UNIQUE, b text); CREATE UNIQUE INDEX ON ad (lower(b)); \
+         INSERT INTO ad VALUES ('a', 1, 'P'), ('b', 2, 'Q')",
+        "ad: {natural_key: [l]}",
+    );
+    world.deliver("b", "ad.csv", "l,u,b\na,0,q\nb,1,r\n");
+    let plan = allowed(&world);
+    assert_eq!(plan.count("violation"), 2, "{:?}", plan.lines());
+}
+
+/// A partial exclusion constraint is over some rows, and two nulls may be equal in a unique one.
+#[test]
+fn what_excludes_and_nulls_that_are_equal_are_handed_over() {
+    for (schema, rows, csv) in [
+        (
+            "u int UNIQUE, s text, v int, EXCLUDE (s WITH =) WHERE (v = 1)",
+            "('a', 1, 'x', 0), ('b', 2, 'x', 1)",
+            "l,u\na,0\nb,1\n",
+        ),
+        (
+            "n int, s text, UNIQUE NULLS NOT DISTINCT (n, s)",
+            "('a', 1, NULL), ('b', 2, NULL)",
+            "l,n\na,0\nb,1\n",
+        ),
+        (
+            "n int, during daterange, EXCLUDE USING gist (during WITH &&)",
+            "('a', 1, '[2024-01-01,2024-02-01)'), ('b', 2, '[2024-02-01,2024-03-01)')",
+            "l;during\na;[2023-12-01,2024-01-01)\nb;[2024-01-01,2024-02-01)\n",
+        ),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE ad (l text PRIMARY KEY, {schema}); INSERT INTO ad VALUES {rows}"
+            ),
+            "ad: {natural_key: [l], csv: {delimiter: \";\"}}",
+        );
+        world.deliver(
+            "b",
+            "ad.csv",
+            csv.replace(',', if csv.contains(';') { "," } else { ";" }),
+        );
+        round(&world, &["ad"], schema);
+    }
+}

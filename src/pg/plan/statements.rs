@@ -113,7 +113,7 @@ fn checking() {
         samples.half_given(refers),
         subjects.some_leave(refers),
         subjects.bereft(refers, &all, Asked::First),
-        samples.handed_over(barcode).unwrap(),
+        samples.handed_over(barcode),
         samples.next_step(1),
         samples.conflicts(barcode, Asked::Again),
     ];

@@ -6,11 +6,13 @@ use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
-use crate::sql::{Ident, Statement, Temporary, all, any};
-use crate::table::schema::Column;
+use crate::sql::{Ident, Statement, Temporary, any, list};
+use crate::table::schema::{Column, UniqueIndex};
 
 /// The most steps: whoever would come later is a `unique_conflict` in the plan.
 const MOST_STEPS: u32 = 100;
+/// The entry, beside the columns of its row.
+const N: &str = "\"loader n\"";
 
 impl Context<'_> {
     /// Finds the step in which each update of the table is written. Returns the last one's number.
@@ -82,47 +84,55 @@ impl Staged {
     }
 
     /// Notes which update takes what which other gives up, for each unique index and exclusion constraint that is
-    /// checked at once and whose columns some update writes.
+    /// checked at once and that some update may change.
     pub(in crate::pg) fn handed_over(&self) -> Vec<Statement> {
         let table = &self.target.table;
         let indexes = table.unique.iter().chain(&table.exclusions);
-        let indexes = indexes.filter(|i| i.is_handed_over());
-        let mut statements = Vec::new();
-        for index in indexes {
-            let columns = index.columns.iter();
-            let columns: Option<Vec<_>> = columns
-                .map(|n| self.target.table.column_by_number(*n))
-                .collect();
-            let Some(columns) = columns else { continue };
-            let takes: Vec<String> = match index.predicate {
-                // An update may bring a row into the index with all that the row holds.
-                Some(_) => vec!["true".to_owned()],
-                None => columns.iter().filter_map(|c| self.updates_of(c)).collect(),
+        let statements = indexes.filter(|i| i.immediate).filter_map(|index| {
+            let takes = match index.is_plain() {
+                true => {
+                    let columns = index.columns.iter();
+                    let columns = columns.filter_map(|n| table.column_by_number(*n));
+                    any(columns.filter_map(|c| self.updates_of(c)))
+                }
+                // Any column may have a say in what the row holds there.
+                false => "true".to_owned(),
             };
-            if takes.is_empty() {
-                continue;
-            }
-            let equal = columns.iter().zip(&index.equality).map(|(c, equality)| {
-                let freed = format!("f.{}", Ident(&c.name));
-                equality.equal(freed, self.after(c))
-            });
-            statements.push(self.ordering(format!(
-                "INSERT INTO {handovers} SELECT s._n, fb._n FROM {staged} s \
-                   JOIN {versions} b ON b._n = s._n JOIN {table} t ON {THIS_VERSION}, \
-                   {versions} fb JOIN {staged} fs ON fs._n = fb._n AND fs._a = {update} \
-                   JOIN {table} f ON f.tableoid = fb._table AND f.ctid = fb._tid \
-                 WHERE s._a = {update} AND s._n <> fb._n AND {takes} AND {equal} AND {gives}",
-                handovers = self.handovers(),
-                staged = self.temporary(),
-                versions = self.versions(),
-                table = self.target.table.rows,
-                update = Fate::Update,
-                takes = any(takes),
-                equal = all(equal),
-                gives = index.contains(&self.target.table.rows, "f"),
-            )));
-        }
-        statements
+            (takes != "false").then(|| self.handed_over_in(index, &takes))
+        });
+        statements.collect()
+    }
+
+    fn handed_over_in(&self, index: &UniqueIndex, takes: &str) -> Statement {
+        let table = &self.target.table;
+        let columns = table.columns.iter();
+        let after = columns.map(|c| format!("{} AS {}", self.after(c), Ident(&c.name)));
+        let update = Fate::Update;
+        let (staged, versions) = (self.temporary(), self.versions());
+        let holding = |rows: String| {
+            format!(
+                "SELECT * FROM (SELECT {N}, {keys} FROM ({rows}) x WHERE ({holds})) x WHERE {compares}",
+                keys = index.keys(|key| key),
+                holds = index.holds(),
+                compares = index.compares(),
+            )
+        };
+        let takers = holding(format!(
+            "SELECT s._n AS {N}, {after} FROM {staged} s JOIN {versions} b ON b._n = s._n JOIN {rows} t ON {THIS_VERSION} \
+             WHERE s._a = {update} AND {takes}",
+            after = list(after),
+            rows = table.rows,
+        ));
+        let freers = holding(format!(
+            "SELECT b._n AS {N}, t.* FROM {staged} s JOIN {versions} b ON b._n = s._n JOIN {rows} t ON {THIS_VERSION} \
+             WHERE s._a = {update}",
+            rows = table.rows,
+        ));
+        self.ordering(format!(
+            "INSERT INTO {handovers} SELECT a.{N}, f.{N} FROM ({takers}) a JOIN ({freers}) f ON {equal} WHERE a.{N} <> f.{N}",
+            handovers = self.handovers(),
+            equal = index.equal("a", "f"),
+        ))
     }
 
     /// The condition that update `s` may change a column; `None` where none does.

@@ -2,11 +2,11 @@
 //! it, as `pg::apply` does.
 
 use super::order::phase_of;
-use super::{After, CHANGED, COUNTS, N, NEW, ROW, TABLE, WHEN};
+use super::{After, CHANGED, COUNTS, N, NEW, ROW, TABLE};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::apply::write::handover::{find_steps, next_step};
-use crate::sql::{Ident, Statement, all};
+use crate::sql::Statement;
 use crate::table::schema::UniqueIndex;
 
 /// Who takes what from whom, and in which step where there is one; in a circle there is none.
@@ -17,15 +17,13 @@ impl After<'_> {
     /// Finds what updates of the table hand over, and in which step.
     pub(super) async fn hand_over(&self, session: &Session) -> Result<()> {
         let mut found = 0;
-        let indexes = self.unique.iter().copied().filter(|i| i.is_handed_over());
+        let indexes = self.unique.iter().copied().filter(|i| i.immediate);
         let indexes: Vec<&UniqueIndex> = indexes.collect();
         if !indexes.is_empty() {
             session.run(&self.analyze()).await?;
         }
         for index in indexes {
-            if let Some(statement) = self.handed_over(index) {
-                found += session.execute(&statement).await?;
-            }
+            found += session.execute(&self.handed_over(index)).await?;
         }
         let analyze = self.checking("ANALYZE pg_temp.loader_handovers".to_owned());
         let steps = find_steps(session, found, &analyze, |step| self.next_step(step));
@@ -37,26 +35,22 @@ impl After<'_> {
         self.checking(format!("ANALYZE {}", self.temporary()))
     }
 
-    pub(in crate::pg) fn handed_over(&self, index: &UniqueIndex) -> Option<Statement> {
-        let table = &self.target.table;
-        let mut equal = Vec::new();
-        for (number, equality) in index.columns.iter().zip(&index.equality) {
-            let name = Ident(&table.column_by_number(*number)?.name);
-            equal.push(equality.equal(format_args!("t.{name}"), format_args!("a.{name}")));
-        }
+    /// Notes which update takes what of an index another gives up.
+    pub(in crate::pg) fn handed_over(&self, index: &UniqueIndex) -> Statement {
         // All rows of a phase would be joined with all, were the values that they give up not there yet.
-        Some(self.checking(format!(
-            "INSERT INTO pg_temp.loader_handovers (_t, taker, freer) SELECT {place}, a.{N}, t.{N} FROM {rows} a JOIN (\
-               SELECT b.{N}, b.{WHEN}, t.* FROM {rows} b JOIN {table} t ON t.ctid = b.{ROW} AND t.tableoid = b.{TABLE} \
-               WHERE NOT b.{NEW} AND b.{CHANGED} AND b.{COUNTS} AND {gives} OFFSET 0) t ON {equal} AND {same_phase} \
-             WHERE a.{N} <> t.{N} AND NOT a.{NEW} AND a.{CHANGED} AND a.{COUNTS}",
+        self.checking(format!(
+            "INSERT INTO pg_temp.loader_handovers (_t, taker, freer) SELECT {place}, a.n, f.n FROM ({after}) a JOIN (\
+               SELECT b.n, b.phase, t.* FROM (SELECT x.{N} AS n, {phase} AS phase, x.{TABLE} AS of, x.{ROW} AS row FROM {rows} x \
+                 WHERE NOT x.{NEW} AND x.{CHANGED} AND x.{COUNTS}) b JOIN {now} t ON t.tid = b.row AND t.tbl = b.of OFFSET 0) f \
+               ON {equal} AND a.phase = f.phase \
+             WHERE a.n <> f.n AND a.tid IS NOT NULL AND a.counts",
             place = self.target.place,
+            after = self.values_after(index),
+            phase = phase_of("x"),
             rows = self.temporary(),
-            table = table.rows,
-            same_phase = format_args!("{} = {}", phase_of("a"), phase_of("t")),
-            equal = all(equal),
-            gives = index.contains(&table.rows, "t"),
-        )))
+            now = self.values_now(index),
+            equal = index.equal("a", "f"),
+        ))
     }
 
     pub(in crate::pg) fn next_step(&self, step: u32) -> Statement {

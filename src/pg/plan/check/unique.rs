@@ -67,7 +67,7 @@ impl After<'_> {
         let among = if excludes {
             format!(
                 "SELECT DISTINCT ON (a.n) a.n, b.n AS other FROM a JOIN a b ON b.n <> a.n AND b.counts AND {} ORDER BY a.n, b.n",
-                equal(index, "a", "b")
+                index.equal("a", "b")
             )
         } else {
             let by = (0..count).map(|i| format!("k{i}{}", index.equality[i].collate()));
@@ -127,13 +127,13 @@ impl After<'_> {
             } else {
                 String::new()
             },
-            equal = equal(index, "a", "t"),
+            equal = index.equal("a", "t"),
             same = if excludes {
                 // That it excludes what it was does not mean that it is the same.
                 let values = |row| list((0..count).map(|i| format!("{row}.k{i}")));
                 same_bytes(values("a"), values("t"))
             } else {
-                equal(index, "a", "t")
+                index.equal("a", "t")
             },
             field = field.map_or("NULL::text".into(), |c| format!(
                 "{}::text",
@@ -167,13 +167,13 @@ impl After<'_> {
         );
         let same = index.keys_sql.iter().enumerate().map(|(i, key)| {
             let (there, new) = (format!("({key})"), format!("s.{}", name(i)));
-            same_in(index, i, &there, &new)
+            index.same(i, &there, &new)
         });
         self.target.table.near(keys, all(same))
     }
 
     /// A query of what the written rows would hold in an index, by record.
-    fn values_after(&self, index: &UniqueIndex) -> String {
+    pub(super) fn values_after(&self, index: &UniqueIndex) -> String {
         // Expressions may fail on rows that are not sound.
         let computed = index.columns.contains(&0) || index.predicate.is_some();
         let guarded = |sql: String| {
@@ -183,31 +183,29 @@ impl After<'_> {
                 sql
             }
         };
-        let keys = index.keys_sql.iter().enumerate();
         let (beside, who) = self.who_would_be();
         format!(
             "SELECT * FROM (SELECT x.{N} AS n, {phase} AS phase, x.{TABLE} AS tbl, x.{ROW} AS tid, \
              x.{COUNTS} AS counts, x.{VALID} AS valid, {who} AS who, {keys} FROM {rows} x{beside} WHERE {CHANGED} AND {holds}) x \
              WHERE {not_null}",
             phase = phase_of("x"),
-            keys = list(keys.map(|(i, key)| format!("{} AS k{i}", guarded(format!("({key})"))))),
+            keys = index.keys(guarded),
             rows = self.temporary(),
-            holds = guarded(format!("({})", predicate(index))),
-            not_null = not_null(index),
+            holds = guarded(format!("({})", index.holds())),
+            not_null = index.compares(),
         )
     }
 
     /// What the table's rows hold in an index now, for `FROM`.
-    fn values_now(&self, index: &UniqueIndex) -> String {
-        let keys = index.keys_sql.iter().enumerate();
+    pub(super) fn values_now(&self, index: &UniqueIndex) -> String {
         format!(
             "(SELECT * FROM (SELECT x.tableoid AS tbl, x.ctid AS tid, {who} AS who, {keys} FROM {table} x \
              WHERE ({holds})) x WHERE {not_null})",
             who = self.who_is(),
-            keys = list(keys.map(|(i, key)| format!("({key}) AS k{i}"))),
+            keys = index.keys(|key| key),
             table = self.target.table.rows,
-            holds = predicate(index),
-            not_null = not_null(index),
+            holds = index.holds(),
+            not_null = index.compares(),
         )
     }
 
@@ -256,35 +254,5 @@ impl After<'_> {
         let key = self.target.key_columns();
         let (beside, values) = self.shown(&key, "x");
         (beside, who(key.into_iter().zip(values)))
-    }
-}
-
-fn predicate(index: &UniqueIndex) -> &str {
-    index.predicate.as_deref().unwrap_or("true")
-}
-
-/// The condition that the index compares a row with others.
-fn not_null(index: &UniqueIndex) -> String {
-    if index.nulls_not_distinct {
-        return "true".into();
-    }
-    all((0..index.keys_sql.len()).map(|i| format!("k{i} IS DISTINCT FROM NULL")))
-}
-
-/// The condition that two rows hold the same in the index.
-fn equal(index: &UniqueIndex, left: &str, right: &str) -> String {
-    all((0..index.keys_sql.len())
-        .map(|i| same_in(index, i, &format!("{left}.k{i}"), &format!("{right}.k{i}"))))
-}
-
-/// The condition that two values are the same for the `i`-th key of an index.
-fn same_in(index: &UniqueIndex, i: usize, left: &str, right: &str) -> String {
-    let same = index.equality[i].equal(left, right);
-    if index.nulls_not_distinct {
-        format!(
-            "({same} OR {left} IS NOT DISTINCT FROM NULL AND {right} IS NOT DISTINCT FROM NULL)"
-        )
-    } else {
-        same
     }
 }
