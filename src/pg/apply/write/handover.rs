@@ -106,6 +106,7 @@ impl Staged {
     fn handed_over_in(&self, index: &UniqueIndex, takes: &str) -> Statement {
         let table = &self.target.table;
         let columns = table.columns.iter();
+        let columns = columns.filter(|c| !index.is_plain() || index.columns.contains(&c.number));
         let after = columns.map(|c| format!("{} AS {}", self.after(c), Ident(&c.name)));
         let update = Fate::Update;
         let (staged, versions) = (self.temporary(), self.versions());
