@@ -1411,3 +1411,60 @@ fn a_row_that_has_null_in_the_key_is_meant_by_its_number() {
         .ok();
     assert_eq!(world.rows("SELECT * FROM c ORDER BY 1"), start);
 }
+
+/// A record speaks of what is looked up where it gives a field that is of nothing else.
+#[test]
+fn a_field_of_several_references_speaks_of_none_that_has_others() {
+    let world = World::new(
+        "CREATE TABLE te (id serial PRIMARY KEY, code text UNIQUE NOT NULL); \
+         CREATE TABLE cu (id serial PRIMARY KEY, te_id int NOT NULL REFERENCES te, no text NOT NULL, name text, boss_id int, \
+           UNIQUE (te_id, no), UNIQUE (te_id, id), FOREIGN KEY (te_id, boss_id) REFERENCES cu (te_id, id)); \
+         CREATE TABLE st (id serial PRIMARY KEY, site text, no text, UNIQUE (site, no)); \
+         CREATE TABLE vi (id text PRIMARY KEY, site text, st_id int REFERENCES st); \
+         INSERT INTO te (code) VALUES ('T'); INSERT INTO cu (te_id, no, name) VALUES (1, '1', 'one'), (1, '2', 'two'); \
+         UPDATE cu SET boss_id = 1 WHERE no = '2'; \
+         INSERT INTO st (site, no) VALUES ('L', '1'); INSERT INTO vi VALUES ('v', 'L', 1)",
+        "te: {natural_key: [code]}\nst: {natural_key: [site, no]}",
+    );
+    let tenant = "{table: te, by: {code: tenant}}";
+    let of = |more: &str| {
+        format!(
+            "te: {{natural_key: [code]}}\nst: {{natural_key: [site, no]}}\n\
+             cu:\n  natural_key: [te_id, no]\n  {more}\n  references:\n    te_id: {tenant}\n    \
+             boss_id: {{table: cu, by: {{te_id: {tenant}, no: boss}}}}\n\
+             vi:\n  natural_key: [id]\n  {more}\n  references: {{st_id: {{table: st, by: {{site: site, no: station}}}}}}\n"
+        )
+    };
+    let cu = |text: &str| world.deliver("b", "cu.csv", text);
+    let vi = |text: &str| world.deliver("b", "vi.csv", text);
+    let news = || world.plan_with("b", &["--max-deletes", "10"]).news();
+    for more in ["conflict_resolution: replace", "complete: true"] {
+        world.configure(&of(more));
+        // Not named; named as null, in either part; named.
+        cu("tenant,no,name\nT,1,one\nT,2,TWO\n");
+        vi("id,site\nv,L\n");
+        assert_eq!(
+            news(),
+            ["~ cu no=2 te_id=<T>: name=\"two\"→\"TWO\""],
+            "{more}"
+        );
+        cu("tenant,no,name,boss\nT,1,one,\nT,2,two,\n");
+        vi("id,site,station\nv,L,\n");
+        assert_eq!(
+            news(),
+            [
+                "~ cu no=2 te_id=<T>: boss_id=<1 <T>>→null",
+                "~ vi id=v: st_id=<1 L>→null"
+            ],
+            "{more}"
+        );
+        cu("tenant,no,name,boss\nT,1,one,\nT,2,two,1\n");
+        vi("id,site,station\nv,L,1\n");
+        assert_eq!(news(), [""; 0], "{more}");
+    }
+    // Where nothing is its own, each of its fields is.
+    world.configure(&of("conflict_resolution: replace").replace("no: station", "no: id"));
+    vi("id,site\nv,L\n");
+    let told = news();
+    assert_eq!(told, ["! vi id=v: missing_parent st_id block"]);
+}

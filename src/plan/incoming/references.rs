@@ -14,20 +14,49 @@ pub(super) struct References<'a> {
     readings: Vec<Reading<'a>>,
     /// Of each, the table's column for whose sake it is, by name.
     of: Vec<&'a str>,
-    /// The table's columns that are looked up, by index, each with its fields.
-    columns: Vec<(usize, Vec<usize>)>,
+    /// The table's columns that are looked up.
+    columns: Vec<LookedUp>,
+}
+
+/// A column that is looked up.
+struct LookedUp {
+    /// Its index.
+    column: usize,
+    /// Its fields.
+    fields: Vec<usize>,
+    /// Those of them that alone say of a record that it speaks of the column: what is no column itself, and is of no
+    /// other reference; all where there is none.
+    own: Vec<usize>,
 }
 
 impl<'a> References<'a> {
     pub(super) fn new(target: &'a Target) -> References<'a> {
         let lookups = &target.lookups;
-        let columns: Vec<(usize, Vec<usize>)> = lookups
+        let answers: Vec<(usize, Vec<usize>)> = lookups
             .answers()
             .map(|lookup| (lookup.of, lookups.fields_of(lookup)))
             .collect();
+        let name = |field: &usize| &lookups.fields[*field].name;
+        let columns = answers.iter().map(|(column, fields)| {
+            let others = answers.iter().filter(|(other, _)| other != column);
+            let of_others: Vec<&String> = others.flat_map(|(_, f)| f.iter().map(name)).collect();
+            let is_own = |field: &&usize| {
+                let name = name(field);
+                let is_column = target.table.column(name).is_some();
+                let is_column = is_column || target.config.columns.contains_key(name);
+                !is_column && !of_others.contains(&name)
+            };
+            let own: Vec<usize> = fields.iter().filter(is_own).copied().collect();
+            LookedUp {
+                column: *column,
+                fields: fields.clone(),
+                own: if own.is_empty() { fields.clone() } else { own },
+            }
+        });
+        let columns: Vec<LookedUp> = columns.collect();
         let of = (0..lookups.fields.len()).map(|field| {
-            let column = columns.iter().find(|(_, fields)| fields.contains(&field));
-            column.map_or("", |(i, _)| target.table.columns[*i].name.as_str())
+            let column = columns.iter().find(|l| l.fields.contains(&field));
+            column.map_or("", |l| target.table.columns[l.column].name.as_str())
         });
         let of: Vec<&str> = of.collect();
         let is_sensitive = |name: &&str| target.config.sensitive.iter().any(|c| c == name);
@@ -95,11 +124,11 @@ impl<'a> References<'a> {
 
     /// The columns for which a record gives a key or says null, and whether it gives all of the key.
     pub(super) fn given(&self, cells: &[Cell<'_>]) -> impl Iterator<Item = (usize, bool)> {
-        let given = self.columns.iter().filter_map(|(column, fields)| {
-            let mut of = fields.iter().map(|f| &cells[*f]);
-            let whole = of.clone().all(|cell| cell.text().is_some());
-            of.any(|cell| *cell != Cell::Absent)
-                .then_some((*column, whole))
+        let given = self.columns.iter().filter_map(|l| {
+            let whole = l.fields.iter().all(|f| cells[*f].text().is_some());
+            let mut own = l.own.iter().map(|f| &cells[*f]);
+            own.any(|cell| *cell != Cell::Absent)
+                .then_some((l.column, whole))
         });
         given.collect::<Vec<_>>().into_iter()
     }
