@@ -49,6 +49,9 @@ const OF_A_TABLE: [&str; 8] = [
     TRIGGERS,
     DESCRIPTION,
 ];
+/// Where a table has many more rows than its statistics say, each row of others would be compared with all of it: it
+/// cannot be told to whom the statistics belong, but not to do that.
+const MISCOUNTED: &str = "SET enable_nestloop = off";
 /// SQLSTATE of what is asked after something in the same transaction failed.
 const ABORTED: &str = "25P02";
 
@@ -230,6 +233,9 @@ async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Res
             "{qualified} has the foreign table {foreign} below it, whose rows can be neither locked nor counted: it \
              cannot be loaded; load its other partitions by their own names"
         )));
+    }
+    if found.get(9) {
+        session.run(&Statement::new(&doing, MISCOUNTED)).await?;
     }
     let mut answers = session
         .ask_of(&doing, &OF_A_TABLE, &oid.to_string())

@@ -215,3 +215,39 @@ fn a_rollback_in_part_and_what_is_read_after_it() {
         grows_evenly(|n| rolled_back(n)[i]);
     }
 }
+
+/// Statistics of when tables were empty say that they have one row.
+#[test]
+fn tables_that_were_analyzed_while_they_were_empty() {
+    let world = |n| {
+        let world = a_world(
+            "CREATE TABLE p (id int PRIMARY KEY, n text); \
+             CREATE TABLE c (k int PRIMARY KEY, pid int REFERENCES p, v text); CREATE INDEX ON c (pid)",
+            "p: {natural_key: [id], limits: {delete: 100000}}\n\
+             c: {natural_key: [k], complete: true, limits: {delete: 100000}}\n",
+        );
+        let fill = format!(
+            "INSERT INTO p SELECT i, i FROM generate_series(1, {n}) i; INSERT INTO c SELECT i, i, i FROM generate_series(1, {n}) i; "
+        );
+        world.sql(&(fill.clone() + "DELETE FROM c; DELETE FROM p"));
+        world.sql("ANALYZE p");
+        world.sql("ANALYZE c");
+        world.sql(&fill);
+        let rows = |rows: u64| lines(rows, |i| format!("{i},{i},{i}"));
+        world.put("b", "c.csv", format!("k,pid,v\n{}", rows(n / 2)));
+        let gone = (n / 2 + 1..=n).fold(String::from("id\n"), |all, i| all + &format!("{i}\n"));
+        world.put("b", "p/delete/1.csv", gone);
+        world
+    };
+    let timed = |n| {
+        let world = world(n);
+        let begun = Instant::now();
+        plan(&world);
+        world.loader(&["apply", "plan.json", "--force"]).ok();
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        begun.elapsed().as_secs_f64()
+    };
+    grows_evenly(timed);
+}

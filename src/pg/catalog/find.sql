@@ -5,7 +5,10 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
   (WITH RECURSIVE above(oid) AS (SELECT c.oid UNION SELECT i.inhparent FROM above a
      JOIN pg_catalog.pg_class k ON k.oid = a.oid AND k.relispartition JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid)
    SELECT pg_catalog.array_agg(a.oid) FROM above a),
-  kin.schemas, kin.names, below.oids
+  kin.schemas, kin.names, below.oids,
+  -- By which the planner takes it for next to empty: statistics of when it was, or when it had a single row.
+  EXISTS (SELECT FROM pg_catalog.pg_class q WHERE q.oid = ANY (below.oids) AND q.relkind = 'r'
+    AND CASE WHEN q.reltuples >= 0 AND q.reltuples < 2 * q.relpages THEN pg_catalog.pg_relation_size(q.oid) >= 65536 END)
 FROM pg_catalog.unnest($1) WITH ORDINALITY s(name, o)
 JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(s.name)
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
