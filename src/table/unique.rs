@@ -1,7 +1,7 @@
 //! What a unique index or an exclusion constraint compares of rows, as SQL. Its expressions name columns without their
 //! table: they hold where no other column has such a name.
 
-use super::schema::UniqueIndex;
+use super::schema::{Table, UniqueIndex};
 use crate::sql::{all, list};
 
 impl UniqueIndex {
@@ -15,10 +15,18 @@ impl UniqueIndex {
         self.predicate.as_deref().unwrap_or("true")
     }
 
-    /// What a row holds in it: `k0`, `k1` and so on, each as `of` says of its expression.
-    pub fn keys(&self, of: impl Fn(String) -> String) -> String {
-        let keys = self.keys_sql.iter().enumerate();
-        list(keys.map(|(i, key)| format!("{} AS k{i}", of(format!("({key})")))))
+    /// What a row of `table` holds in it: `k0`, `k1` and so on, each as `of` says of its expression. Values of domains
+    /// are of their base types, which can be compared with those of temporary tables.
+    pub fn keys(&self, table: &Table, of: impl Fn(String) -> String) -> String {
+        let keys = self.keys_sql.iter().zip(&self.columns).enumerate();
+        list(keys.map(|(i, (key, number))| {
+            let column = table.column_by_number(*number);
+            let base = match column.filter(|c| c.domain) {
+                Some(column) => format!("::{}", column.base_type_sql),
+                None => String::new(),
+            };
+            format!("{} AS k{i}", of(format!("({key}){base}")))
+        }))
     }
 
     /// The condition that it compares a row with these keys with others.
@@ -31,8 +39,20 @@ impl UniqueIndex {
 
     /// The condition that two rows hold the same in it, of their keys.
     pub fn equal(&self, left: &str, right: &str) -> String {
-        all((0..self.keys_sql.len())
-            .map(|i| self.same(i, &format!("{left}.k{i}"), &format!("{right}.k{i}"))))
+        let count = self.keys_sql.len();
+        let same =
+            (0..count).map(|i| self.same(i, &format!("{left}.k{i}"), &format!("{right}.k{i}")));
+        // By records, in which nulls are equal, many rows can be joined in one order of both; by the others they would
+        // be compared one by one.
+        let whole = (self.nulls_not_distinct && !self.columns.contains(&0)).then(|| {
+            let record = |of: &str| {
+                let keys =
+                    list((0..count).map(|i| format!("{of}.k{i}{}", self.equality[i].collate())));
+                format!("ROW({keys})::pg_catalog.record")
+            };
+            format!("{} OPERATOR(pg_catalog.=) {}", record(left), record(right))
+        });
+        all(whole.into_iter().chain(same))
     }
 
     /// The condition that two values are the same for its `i`-th key.

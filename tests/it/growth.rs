@@ -251,3 +251,21 @@ fn tables_that_were_analyzed_while_they_were_empty() {
     };
     grows_evenly(timed);
 }
+
+/// Nulls that are equal to each other, of new rows and of those that are there.
+#[test]
+fn nulls_that_are_equal_in_a_unique_index() {
+    let world = |n| {
+        let world = a_world(
+            &format!(
+                "CREATE TABLE a (k int PRIMARY KEY, u int, w text, UNIQUE NULLS NOT DISTINCT (u, w)); \
+                 INSERT INTO a SELECT i, NULL, 'w' || i FROM generate_series(1, {n}) i; ANALYZE a"
+            ),
+            "a: {natural_key: [k]}\n",
+        );
+        let new = lines(n, |i| format!("{},,x{i}", n + i));
+        world.put("b", "a.csv", format!("k,u,w\n{new}"));
+        world
+    };
+    grows_evenly(seconds("check constraints", world, plan));
+}

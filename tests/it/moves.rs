@@ -392,3 +392,26 @@ fn what_excludes_and_nulls_that_are_equal_are_handed_over() {
         round(&world, &["ad"], schema);
     }
 }
+
+/// By the collation of the index.
+#[test]
+fn nulls_and_texts_are_equal_as_the_index_says() {
+    let world = World::new(
+        "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
+         CREATE TABLE ad (l text PRIMARY KEY, b text COLLATE \"C\", n int); \
+         CREATE UNIQUE INDEX ON ad (b COLLATE ci, n) NULLS NOT DISTINCT; \
+         INSERT INTO ad VALUES ('a', 'X', NULL)",
+        "ad: {natural_key: [l]}",
+    );
+    world.deliver("b", "ad.csv", "l,b,n\nc,x,\nd,y,\ne,,1\n");
+    let plan = allowed(&world);
+    let conflicts = plan.lines();
+    assert_eq!(
+        conflicts,
+        [
+            "! ad l=c: unique_conflict block",
+            "+ ad l=d: b=\"y\" n=null",
+            "+ ad l=e: b=null n=\"1\""
+        ],
+    );
+}

@@ -113,7 +113,7 @@ impl Staged {
         let holding = |rows: String| {
             format!(
                 "SELECT * FROM (SELECT {N}, {keys} FROM ({rows}) x WHERE ({holds})) x WHERE {compares}",
-                keys = index.keys(|key| key),
+                keys = index.keys(table, |key| key),
                 holds = index.holds(),
                 compares = index.compares(),
             )

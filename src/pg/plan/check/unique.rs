@@ -189,7 +189,7 @@ impl After<'_> {
              x.{COUNTS} AS counts, x.{VALID} AS valid, {who} AS who, {keys} FROM {rows} x{beside} WHERE {CHANGED} AND {holds}) x \
              WHERE {not_null}",
             phase = phase_of("x"),
-            keys = index.keys(guarded),
+            keys = index.keys(&self.target.table, guarded),
             rows = self.temporary(),
             holds = guarded(format!("({})", index.holds())),
             not_null = index.compares(),
@@ -202,7 +202,7 @@ impl After<'_> {
             "(SELECT * FROM (SELECT x.tableoid AS tbl, x.ctid AS tid, {who} AS who, {keys} FROM {table} x \
              WHERE ({holds})) x WHERE {not_null})",
             who = self.who_is(),
-            keys = index.keys(|key| key),
+            keys = index.keys(&self.target.table, |key| key),
             table = self.target.table.rows,
             holds = index.holds(),
             not_null = index.compares(),
