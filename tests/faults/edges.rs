@@ -2,6 +2,7 @@
 //! are recorded.
 
 use crate::harness::{Stage, one};
+use crate::support::World;
 
 fn last(stage: &Stage) -> String {
     stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1")
@@ -541,4 +542,53 @@ fn a_column_that_is_gone_matters_only_where_an_update_changed_it() {
     stage.sql("ALTER TABLE t DROP x");
     stage.roll_back("b").exits(0);
     assert_eq!(stage.data(), "t (a,old)");
+}
+
+/// The audit log knows rows by their keys, which another type of a key column may spell otherwise.
+#[test]
+fn a_key_of_another_type_is_found_or_refused_as_such() {
+    for (of, keys, to, spelled_alike) in [
+        (
+            "date",
+            ["2024-01-01", "2024-01-02", "2024-01-03"],
+            "timestamp",
+            false,
+        ),
+        ("int", ["1", "2", "3"], "numeric(5,1)", false),
+        ("int", ["1", "2", "3"], "bigint", true),
+        ("text", ["a", "b", "c"], "char(4)", false),
+        ("text", ["a", "b", "c"], "varchar(4)", true),
+    ] {
+        let [updated, deleted, inserted] = keys;
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (k {of} PRIMARY KEY, v text); INSERT INTO t VALUES ('{updated}', 'x'), ('{deleted}', 'y')"
+            ),
+            "t: {natural_key: [k], limits: {delete: 1}}",
+        );
+        let before = world.rows("SELECT k::text, v FROM t ORDER BY 1");
+        world.deliver("b", "t.csv", format!("k,v\n{updated},z\n{inserted},n\n"));
+        world.deliver("b", "t/delete/1.csv", format!("k\n{deleted}\n"));
+        world.apply(&world.plan("b")).ok();
+        let now = world.rows("SELECT k::text, v FROM t ORDER BY 1");
+        let retype = |to: &str| world.sql(&format!("ALTER TABLE t ALTER k TYPE {to}"));
+        let rollback = || world.loader(&["rollback", "--batch-id", "b", "--force"]);
+        retype(to);
+        if spelled_alike {
+            rollback().ok();
+        } else {
+            rollback()
+                .exits(4)
+                .says("the type of k, a column of the natural key, was")
+                .says("give it its type of then until these loads are taken back");
+            retype(of);
+            assert_eq!(world.rows("SELECT k::text, v FROM t ORDER BY 1"), now);
+            rollback().ok();
+        }
+        assert_eq!(
+            world.rows("SELECT k::text, v FROM t ORDER BY 1"),
+            before,
+            "{of} {to}"
+        );
+    }
 }

@@ -5,7 +5,7 @@ use super::Undo;
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::plan::trial;
-use crate::sql::{Literal, Statement, Values};
+use crate::sql::{Literal, Statement, Values, any};
 use crate::table::schema::Column;
 
 /// The two images of a change.
@@ -56,7 +56,32 @@ impl Undo<'_> {
         if session.count(&self.count_lost(column, then, &way)).await? > 0 {
             return refused("cannot hold all that it held before the load");
         }
+        let is_key = self.target.config.natural_key.contains(&column.name);
+        if is_key && session.count(&self.count_renamed(column, &way)).await? > 0 {
+            return Err(Error::blocked(format!(
+                "{}: the type of {}, a column of the natural key, was {then} when it was loaded and is {} now, in which the \
+                 keys are spelled otherwise than in the audit log; give it its type of then until these loads are taken back",
+                self.target.name,
+                crate::text::escape(&column.name),
+                column.type_sql
+            )));
+        }
         session.run(&self.convert(column, &way)).await
+    }
+
+    /// How many rows would have another key.
+    pub(in crate::pg) fn count_renamed(&self, column: &Column, way: &str) -> Statement {
+        let name = Literal(&column.name);
+        let renamed = IMAGES.map(|image| {
+            let now = column.printed(&Undo::now_typed(column, image, way));
+            format!("{now} IS DISTINCT FROM (s.{image} ->> {name})")
+        });
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM {} s WHERE {}",
+            self.temporary(),
+            any(renamed)
+        );
+        self.reading(sql, Values::default())
     }
 
     /// A value in an image, as SQL of the column's present type.
