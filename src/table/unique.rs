@@ -15,18 +15,23 @@ impl UniqueIndex {
         self.predicate.as_deref().unwrap_or("true")
     }
 
-    /// What a row of `table` holds in it: `k0`, `k1` and so on, each as `of` says of its expression. Values of domains
-    /// are of their base types, which can be compared with those of temporary tables.
+    /// What a row of `table` holds in it: `k0`, `k1` and so on, each as `of` says of its expression.
     pub fn keys(&self, table: &Table, of: impl Fn(String) -> String) -> String {
-        let keys = self.keys_sql.iter().zip(&self.columns).enumerate();
-        list(keys.map(|(i, (key, number))| {
+        let keys = self.expressions(table).enumerate();
+        list(keys.map(|(i, key)| format!("{} AS k{i}", of(key))))
+    }
+
+    /// Its expressions, in brackets. Values of domains are of their base types, which can be compared with those of
+    /// temporary tables.
+    pub fn expressions(&self, table: &Table) -> impl Iterator<Item = String> {
+        let keys = self.keys_sql.iter().zip(&self.columns);
+        keys.map(|(key, number)| {
             let column = table.column_by_number(*number);
-            let base = match column.filter(|c| c.domain) {
-                Some(column) => format!("::{}", column.base_type_sql),
-                None => String::new(),
-            };
-            format!("{} AS k{i}", of(format!("({key}){base}")))
-        }))
+            match column.filter(|c| c.domain) {
+                Some(column) => format!("(({key})::{})", column.base_type_sql),
+                None => format!("({key})"),
+            }
+        })
     }
 
     /// The condition that it compares a row with these keys with others.

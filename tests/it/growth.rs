@@ -269,3 +269,68 @@ fn nulls_that_are_equal_in_a_unique_index() {
     };
     grows_evenly(seconds("check constraints", world, plan));
 }
+
+/// What excludes others is found by an index: of new rows among each other, of rows that are there, and of those that
+/// take what others give up.
+#[test]
+fn what_an_exclusion_constraint_excludes() {
+    for (columns, excludes) in [
+        ("d daterange", "d WITH &&"),
+        ("a date, b date", "daterange(a, b) WITH &&"),
+    ] {
+        let of = |day: u64| {
+            let date = |day: u64| format!("(DATE '2000-01-01' + {day})");
+            match columns.starts_with('d') {
+                true => format!("daterange({}, {})", date(day), date(day + 1)),
+                false => format!("{}, {}", date(day), date(day + 1)),
+            }
+        };
+        let world = |n: u64| {
+            let world = a_world(
+                &format!(
+                    "CREATE TABLE t (id int PRIMARY KEY, {columns}, EXCLUDE USING gist ({excludes})); \
+                     INSERT INTO t SELECT i, {} FROM generate_series(1, {n}) i",
+                    of(0).replace("+ 0", "+ i").replace("+ 1)", "+ i + 1)")
+                ),
+                "t: {natural_key: [id], csv: {delimiter: \";\"}}\n",
+            );
+            // The rows move on by one day in tens, and new ones come behind them.
+            let sql = |id: String, day: String| {
+                let [from, to] = [day.clone(), format!("({day}) + 1")]
+                    .map(|d| format!("(DATE '2000-01-01' + ({d}))::text"));
+                match columns.starts_with('d') {
+                    true => format!(
+                        "SELECT {id} || ';[' || {from} || ',' || {to} || ')' FROM generate_series(1, {n}) i"
+                    ),
+                    false => format!(
+                        "SELECT {id} || ';' || {from} || ';' || {to} FROM generate_series(1, {n}) i"
+                    ),
+                }
+            };
+            let moved = format!("CASE WHEN i % 10 = 0 THEN i + {} ELSE i + 1 END", 20 * n);
+            let moved = world.rows(&sql("i".into(), moved));
+            let new = world.rows(&sql(format!("i + {n}"), format!("i + {}", 40 * n)));
+            let head = if columns.starts_with('d') {
+                "id;d"
+            } else {
+                "id;a;b"
+            };
+            world.put(
+                "b",
+                "t.csv",
+                format!("{head}\n{}\n{}\n", moved.join("\n"), new.join("\n")),
+            );
+            world
+        };
+        grows_evenly(seconds("check constraints", world, |world| {
+            let told = plan(world);
+            assert!(told.contains(r#""violation":0"#), "{told}");
+            told
+        }));
+        grows_evenly(seconds("update", world, |world| {
+            plan(world);
+            let apply = ["apply", "plan.json", "--force", "--json", "--timings"];
+            world.call(&apply).run().ok().stdout
+        }));
+    }
+}

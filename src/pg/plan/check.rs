@@ -28,6 +28,7 @@ use crate::pg::Session;
 use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
+use crate::pg::plan::trial;
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Stamp, TableConfig};
 use crate::table::schema::{Check, Column, ForeignKey, Identity, UniqueIndex};
@@ -105,6 +106,11 @@ pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
     }
     for after in needed(stages) {
         session.run(&after.create()).await?;
+        for index in after.exclusions() {
+            session.run(&after.create_excluded(index)).await?;
+            // Without it all rows are compared with all, which takes longer.
+            trial::works(session, &after.index_excluded(index)).await?;
+        }
     }
     near::prepare(session, stages.iter().map(|stage| stage.target)).await
 }

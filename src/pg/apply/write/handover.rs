@@ -124,6 +124,25 @@ impl Staged {
             after = list(after),
             rows = table.rows,
         ));
+        if table.exclusions.contains(index) {
+            // The table's own index finds what an update excludes.
+            let now = format!(
+                "SELECT * FROM (SELECT x.tableoid AS \"loader table\", x.ctid AS \"loader row\", {keys} FROM {rows} x WHERE ({holds})) x \
+                 WHERE {compares}",
+                keys = index.keys(table, |key| key),
+                rows = table.rows,
+                holds = index.holds(),
+                compares = index.compares(),
+            );
+            return self.ordering(format!(
+                "INSERT INTO {handovers} SELECT a.{N}, s._n FROM (\
+                   SELECT a.{N}, t.\"loader table\", t.\"loader row\" FROM ({takers}) a JOIN ({now}) t ON {excluded} OFFSET 0) a \
+                 JOIN {versions} b ON b._table = a.\"loader table\" AND b._tid = a.\"loader row\" \
+                 JOIN {staged} s ON s._n = b._n AND s._a = {update} WHERE s._n <> a.{N}",
+                handovers = self.handovers(),
+                excluded = index.equal("a", "t"),
+            ));
+        }
         let freers = holding(format!(
             "SELECT b._n AS {N}, t.* FROM {staged} s JOIN {versions} b ON b._n = s._n JOIN {rows} t ON {THIS_VERSION} \
              WHERE s._a = {update}",

@@ -17,11 +17,15 @@ impl After<'_> {
     /// Finds what updates of the table hand over, and in which step.
     pub(super) async fn hand_over(&self, session: &Session) -> Result<()> {
         let mut found = 0;
-        let indexes = self.unique.iter().copied().filter(|i| i.immediate);
-        let indexes: Vec<&UniqueIndex> = indexes.collect();
+        let mut indexes = self.unique.clone();
+        for excludes in self.exclusions() {
+            session.run(&self.fill_excluded(excludes)).await?;
+            session.run(&self.analyze_excluded(excludes)).await?;
+        }
         if !indexes.is_empty() {
             session.run(&self.analyze()).await?;
         }
+        indexes.retain(|i| i.immediate);
         for index in indexes {
             found += session.execute(&self.handed_over(index)).await?;
         }
@@ -37,6 +41,9 @@ impl After<'_> {
 
     /// Notes which update takes what of an index another gives up.
     pub(in crate::pg) fn handed_over(&self, index: &UniqueIndex) -> Statement {
+        if self.excludes(index) {
+            return self.handed_over_by(index);
+        }
         // All rows of a phase would be joined with all, were the values that they give up not there yet.
         self.checking(format!(
             "INSERT INTO pg_temp.loader_handovers (_t, taker, freer) SELECT {place}, a.n, f.n FROM ({after}) a JOIN (\
@@ -51,6 +58,28 @@ impl After<'_> {
             now = self.values_now(index),
             equal = index.equal("a", "f"),
         ))
+    }
+
+    /// As [`After::handed_over`], of an exclusion constraint: the table's own index finds what an update excludes.
+    fn handed_over_by(&self, index: &UniqueIndex) -> Statement {
+        self.checking(format!(
+            "INSERT INTO pg_temp.loader_handovers (_t, taker, freer) SELECT {place}, a.n, x.{N} FROM (\
+               SELECT a.n, a.phase, t.tid, t.tbl FROM ({after}) a JOIN {now} t ON {excluded} \
+               WHERE a.tid IS NOT NULL AND a.counts OFFSET 0) a \
+             JOIN {rows} x ON x.{ROW} = a.tid AND x.{TABLE} = a.tbl \
+             WHERE NOT x.{NEW} AND x.{CHANGED} AND x.{COUNTS} AND {phase} = a.phase AND x.{N} <> a.n",
+            place = self.target.place,
+            after = self.values_after(index),
+            now = self.values_now(index),
+            excluded = index.equal("a", "t"),
+            rows = self.temporary(),
+            phase = phase_of("x"),
+        ))
+    }
+
+    /// Whether it is an exclusion constraint.
+    pub(super) fn excludes(&self, index: &UniqueIndex) -> bool {
+        self.target.table.exclusions.contains(index)
     }
 
     pub(in crate::pg) fn next_step(&self, step: u32) -> Statement {

@@ -51,23 +51,46 @@ impl After<'_> {
             near::bring(session, &near::names(self.target)).await?;
         }
         for index in &self.unique {
-            found += self
-                .note_all(session, &self.conflicts(index, asked))
-                .await?;
+            let conflicts = self.conflicts(index, asked);
+            found += match self.excludes(index) {
+                true => {
+                    self.by_index(session, self.note_all(session, &conflicts))
+                        .await?
+                }
+                false => self.note_all(session, &conflicts).await?,
+            };
         }
         Ok(found)
     }
 
+    /// Runs `work` while the planner takes indexes where there are some: of how few rows one excludes, it knows nothing,
+    /// and would look at all for each.
+    async fn by_index<T>(
+        &self,
+        session: &Session,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let set = |to| self.checking(format!("SET LOCAL enable_seqscan TO {to}"));
+        session.run(&set("off")).await?;
+        let done = work.await?;
+        session.run(&set("DEFAULT")).await?;
+        Ok(done)
+    }
+
     pub(in crate::pg) fn conflicts(&self, index: &UniqueIndex, asked: Asked) -> Statement {
         let table = &self.target.table;
-        let excludes = table.exclusions.contains(index);
+        let excludes = self.excludes(index);
         let count = index.keys_sql.len();
         // A row that keeps its value is not at fault; whoever else takes it is.
         // Which other record: any one of those with the same value that are not left out.
         let among = if excludes {
+            // The least of them, found by an index; by its number, one row after the other would be looked at.
             format!(
-                "SELECT DISTINCT ON (a.n) a.n, b.n AS other FROM a JOIN a b ON b.n <> a.n AND b.counts AND {} ORDER BY a.n, b.n",
-                index.equal("a", "b")
+                "SELECT * FROM (SELECT a.n, (SELECT pg_catalog.min(x.n + 0) FROM {excluded} x JOIN {rows} c ON c.{N} = x.n \
+                   WHERE c.{COUNTS} AND x.n <> a.n AND {equal}) AS other FROM a OFFSET 0) x WHERE other IS NOT NULL",
+                excluded = self.excluded(index),
+                rows = self.temporary(),
+                equal = index.equal("x", "a"),
             )
         } else {
             let by = (0..count).map(|i| format!("k{i}{}", index.equality[i].collate()));
@@ -155,6 +178,55 @@ impl After<'_> {
         self.find("unique_conflict", &select)
     }
 
+    /// The exclusion constraints that can be violated.
+    pub(super) fn exclusions(&self) -> impl Iterator<Item = &UniqueIndex> {
+        self.unique.iter().copied().filter(|i| self.excludes(i))
+    }
+
+    /// The temporary table of what written rows would hold in an exclusion constraint.
+    fn excluded(&self, index: &UniqueIndex) -> String {
+        let mut all = self.target.table.exclusions.iter();
+        let number = all.position(|i| i == index).unwrap_or_default();
+        format!("pg_temp.loader_excluded_{}_{number}", self.target.place)
+    }
+
+    /// Makes it. It is filled once, so that its index can be used in the same transaction.
+    pub(in crate::pg) fn create_excluded(&self, index: &UniqueIndex) -> Statement {
+        let sql = format!(
+            "CREATE TEMPORARY TABLE {} AS {} WITH NO DATA",
+            self.excluded(index).trim_start_matches("pg_temp."),
+            self.select_excluded(index)
+        );
+        Statement::new(self.doing("preparing checks of"), sql)
+    }
+
+    pub(in crate::pg) fn fill_excluded(&self, index: &UniqueIndex) -> Statement {
+        self.checking(format!(
+            "INSERT INTO {} {}",
+            self.excluded(index),
+            self.select_excluded(index)
+        ))
+    }
+
+    fn select_excluded(&self, index: &UniqueIndex) -> String {
+        let keys = list((0..index.keys_sql.len()).map(|i| format!("a.k{i}")));
+        format!("SELECT a.n, {keys} FROM ({}) a", self.values_after(index))
+    }
+
+    /// The index by which it is found what is excluded.
+    pub(in crate::pg) fn index_excluded(&self, index: &UniqueIndex) -> Statement {
+        let keys = list((0..index.keys_sql.len()).map(|i| format!("k{i}")));
+        let sql = format!(
+            "CREATE INDEX ON {} USING gist ({keys})",
+            self.excluded(index)
+        );
+        Statement::new(self.doing("preparing checks of"), sql)
+    }
+
+    pub(in crate::pg) fn analyze_excluded(&self, index: &UniqueIndex) -> Statement {
+        self.checking(format!("ANALYZE {}", self.excluded(index)))
+    }
+
     /// The rows that hold in an index what written ones would.
     fn near(&self, index: &UniqueIndex) -> near::Rows<'_> {
         // Expressions name columns without their table: no other column may have such a name.
@@ -174,24 +246,15 @@ impl After<'_> {
 
     /// A query of what the written rows would hold in an index, by record.
     pub(super) fn values_after(&self, index: &UniqueIndex) -> String {
-        // Expressions may fail on rows that are not sound.
-        let computed = index.columns.contains(&0) || index.predicate.is_some();
-        let guarded = |sql: String| {
-            if computed {
-                format!("CASE WHEN {SOUND} THEN {sql} END")
-            } else {
-                sql
-            }
-        };
         let (beside, who) = self.who_would_be();
         format!(
             "SELECT * FROM (SELECT x.{N} AS n, {phase} AS phase, x.{TABLE} AS tbl, x.{ROW} AS tid, \
              x.{COUNTS} AS counts, x.{VALID} AS valid, {who} AS who, {keys} FROM {rows} x{beside} WHERE {CHANGED} AND {holds}) x \
              WHERE {not_null}",
             phase = phase_of("x"),
-            keys = index.keys(&self.target.table, guarded),
+            keys = index.keys(&self.target.table, |key| guarded(index, key)),
             rows = self.temporary(),
-            holds = guarded(format!("({})", index.holds())),
+            holds = guarded(index, format!("({})", index.holds())),
             not_null = index.compares(),
         )
     }
@@ -254,5 +317,14 @@ impl After<'_> {
         let key = self.target.key_columns();
         let (beside, values) = self.shown(&key, "x");
         (beside, who(key.into_iter().zip(values)))
+    }
+}
+
+/// An expression of an index on the rows as they would be, which may fail on those that are not sound.
+fn guarded(index: &UniqueIndex, sql: String) -> String {
+    if index.columns.contains(&0) || index.predicate.is_some() {
+        format!("CASE WHEN {SOUND} THEN {sql} END")
+    } else {
+        sql
     }
 }
