@@ -10,7 +10,7 @@ use crate::sql::{Ident, Statement, Temporary, any, list};
 use crate::table::schema::{Column, UniqueIndex};
 
 /// The most steps: whoever would come later is a `unique_conflict` in the plan.
-const MOST_STEPS: u32 = 100;
+pub(in crate::pg) const MOST_STEPS: u32 = 100;
 /// The entry, beside the columns of its row.
 const N: &str = "\"loader n\"";
 

@@ -5,6 +5,7 @@ use super::references::said_name;
 use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, SOUND, TABLE, VALID, is_numbered, who};
 use crate::error::Result;
 use crate::pg::Session;
+use crate::pg::apply::write::handover::MOST_STEPS;
 use crate::pg::near;
 use crate::pg::plan::stage::Stage;
 use crate::sql::{Ident, Literal, Statement, all, list};
@@ -164,16 +165,14 @@ impl After<'_> {
             )),
             values = list(values),
             message = Literal(&message),
-            late = Literal(
+            late = Literal(&format!(
+                " and gives it up only later in this plan, or behind {MOST_STEPS} others that wait for each other; {} would allow that",
                 match index.predicate.is_none() && !index.columns.contains(&0) {
-                    true =>
-                        " and gives it up only later in this plan; a deferrable key would allow that, or a batch that changes \
-                     that row first",
+                    true => "a deferrable key, or a batch that changes that row first,",
                     // An index of expressions, or of some rows, cannot be deferrable.
-                    false =>
-                        " and gives it up only later in this plan; a batch that changes that row first would allow that",
+                    false => "a batch that changes that row first",
                 }
-            ),
+            )),
         );
         self.find("unique_conflict", &select)
     }
