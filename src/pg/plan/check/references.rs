@@ -25,9 +25,8 @@ impl After<'_> {
             }
         }
         for key in self.target.foreign_keys() {
-            found += self
-                .note_all(session, &self.orphans(key, all, asked))
-                .await?;
+            let orphans = self.orphans(key, all, asked);
+            found += self.note_all(session, &orphans).await?;
             for parent in parents_by(key, all) {
                 if let Some(strayed) = self.strayed(key, parent, asked) {
                     found += self.note_all(session, &strayed).await?;
