@@ -49,8 +49,8 @@ const OF_A_TABLE: [&str; 8] = [
     TRIGGERS,
     DESCRIPTION,
 ];
-/// Where a table has many more rows than its statistics say, each row of others would be compared with all of it: it
-/// cannot be told to whom the statistics belong, but not to do that.
+/// Where a table has many more rows than its statistics say, each of them would be compared with each of others. Only
+/// its owner can renew the statistics; without nested loops each join reads it once.
 const MISCOUNTED: &str = "SET enable_nestloop = off";
 /// SQLSTATE of what is asked after something in the same transaction failed.
 const ABORTED: &str = "25P02";

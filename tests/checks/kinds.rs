@@ -278,8 +278,8 @@ fn values_that_another_row_holds() {
             config: "natural_key: [id]",
             records: "{\"id\": 1, \"slot\": 20}\n{\"id\": 2, \"slot\": 10}\n",
             expect: &[
-                "unique_conflict slot 20 - #1: the unique key swapped_slot_key would hold this value twice: the row id=2 has it and gives it up only later in this plan, or behind 100 others that wait for each other; a deferrable key, or a batch that changes that row first, would allow that",
-                "unique_conflict slot 10 - #2: the unique key swapped_slot_key would hold this value twice: the row id=1 has it and gives it up only later in this plan, or behind 100 others that wait for each other; a deferrable key, or a batch that changes that row first, would allow that",
+                "unique_conflict slot 20 - #1: the unique key swapped_slot_key would hold this value twice: the row id=2 has it and gives it up only later in this plan, or behind 100 others that wait for each other; a deferrable key would allow that, or a batch that changes that row first",
+                "unique_conflict slot 10 - #2: the unique key swapped_slot_key would hold this value twice: the row id=1 has it and gives it up only later in this plan, or behind 100 others that wait for each other; a deferrable key would allow that, or a batch that changes that row first",
             ],
             proof: ("UPDATE swapped SET slot = 30 - slot", "23505"),
         },
@@ -298,7 +298,7 @@ fn values_that_another_row_holds() {
             config: "natural_key: [id]",
             records: "{\"id\": 1, \"slot\": 11, \"p\": 5}\n{\"id\": 2, \"slot\": 21}\n{\"id\": 3, \"slot\": 10}\n{\"id\": 4, \"slot\": 20}\n{\"id\": 5, \"slot\": 50}\n",
             expect: &[
-                "unique_conflict slot 10 - #3: the unique key late_slot_key would hold this value twice: the row id=1 has it and gives it up only later in this plan, or behind 100 others that wait for each other; a deferrable key, or a batch that changes that row first, would allow that",
+                "unique_conflict slot 10 - #3: the unique key late_slot_key would hold this value twice: the row id=1 has it and gives it up only later in this plan, or behind 100 others that wait for each other; a deferrable key would allow that, or a batch that changes that row first",
             ],
             proof: NONE,
         },

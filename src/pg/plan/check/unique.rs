@@ -166,11 +166,12 @@ impl After<'_> {
             values = list(values),
             message = Literal(&message),
             late = Literal(&format!(
-                " and gives it up only later in this plan, or behind {MOST_STEPS} others that wait for each other; {} would allow that",
+                " and gives it up only later in this plan, or behind {MOST_STEPS} others that wait for each other; {}",
                 match index.predicate.is_none() && !index.columns.contains(&0) {
-                    true => "a deferrable key, or a batch that changes that row first,",
+                    true =>
+                        "a deferrable key would allow that, or a batch that changes that row first",
                     // An index of expressions, or of some rows, cannot be deferrable.
-                    false => "a batch that changes that row first",
+                    false => "a batch that changes that row first would allow that",
                 }
             )),
         );
