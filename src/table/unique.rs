@@ -1,6 +1,8 @@
 //! What a unique index or an exclusion constraint compares of rows, as SQL. Its expressions name columns without their
 //! table: they hold where no other column has such a name.
 
+use std::fmt::Display;
+
 use super::schema::{Table, UniqueIndex};
 use crate::sql::{all, list};
 
@@ -19,6 +21,16 @@ impl UniqueIndex {
     pub fn keys(&self, table: &Table, of: impl Fn(String) -> String) -> String {
         let keys = self.expressions(table).enumerate();
         list(keys.map(|(i, key)| format!("{} AS k{i}", of(key))))
+    }
+
+    /// A query of what the `rows` of `table` that are in it hold there, beside `own` expressions on them.
+    pub fn held(&self, table: &Table, own: &str, rows: impl Display) -> String {
+        format!(
+            "SELECT * FROM (SELECT {own}, {keys} FROM {rows} x WHERE ({holds})) x WHERE {compares}",
+            keys = self.keys(table, |key| key),
+            holds = self.holds(),
+            compares = self.compares(),
+        )
     }
 
     /// Its expressions, in brackets. Values of domains are of their base types, which can be compared with those of

@@ -110,14 +110,7 @@ impl Staged {
         let after = columns.map(|c| format!("{} AS {}", self.after(c), Ident(&c.name)));
         let update = Fate::Update;
         let (staged, versions) = (self.temporary(), self.versions());
-        let holding = |rows: String| {
-            format!(
-                "SELECT * FROM (SELECT {N}, {keys} FROM ({rows}) x WHERE ({holds})) x WHERE {compares}",
-                keys = index.keys(table, |key| key),
-                holds = index.holds(),
-                compares = index.compares(),
-            )
-        };
+        let holding = |rows: String| index.held(table, N, format_args!("({rows})"));
         let takers = holding(format!(
             "SELECT s._n AS {N}, {after} FROM {staged} s JOIN {versions} b ON b._n = s._n JOIN {rows} t ON {THIS_VERSION} \
              WHERE s._a = {update} AND {takes}",
@@ -126,14 +119,8 @@ impl Staged {
         ));
         if table.exclusions.contains(index) {
             // The table's own index finds what an update excludes.
-            let now = format!(
-                "SELECT * FROM (SELECT x.tableoid AS \"loader table\", x.ctid AS \"loader row\", {keys} FROM {rows} x WHERE ({holds})) x \
-                 WHERE {compares}",
-                keys = index.keys(table, |key| key),
-                rows = table.rows,
-                holds = index.holds(),
-                compares = index.compares(),
-            );
+            let place = "x.tableoid AS \"loader table\", x.ctid AS \"loader row\"";
+            let now = index.held(table, place, &table.rows);
             return self.ordering(format!(
                 "INSERT INTO {handovers} SELECT a.{N}, s._n FROM (\
                    SELECT a.{N}, t.\"loader table\", t.\"loader row\" FROM ({takers}) a JOIN ({now}) t ON {excluded} OFFSET 0) a \

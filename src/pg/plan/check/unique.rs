@@ -261,15 +261,9 @@ impl After<'_> {
 
     /// What the table's rows hold in an index now, for `FROM`.
     pub(super) fn values_now(&self, index: &UniqueIndex) -> String {
-        format!(
-            "(SELECT * FROM (SELECT x.tableoid AS tbl, x.ctid AS tid, {who} AS who, {keys} FROM {table} x \
-             WHERE ({holds})) x WHERE {not_null})",
-            who = self.who_is(),
-            keys = index.keys(&self.target.table, |key| key),
-            table = self.target.table.rows,
-            holds = index.holds(),
-            not_null = index.compares(),
-        )
+        let table = &self.target.table;
+        let own = format!("x.tableoid AS tbl, x.ctid AS tid, {} AS who", self.who_is());
+        format!("({})", index.held(table, &own, &table.rows))
     }
 
     /// What record `a` would hold in an index, for people, and what has to be joined for that.
