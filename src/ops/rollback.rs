@@ -253,7 +253,8 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         drift.rows.extend(left.rows);
         drift.more += left.more;
         if request.keep_edited {
-            for (key, skip) in undo.all_kept(&session).await? {
+            undo.each_kept(&session, &mut |key, skip| {
+                let order = undo.order(&key);
                 let entry = Entry {
                     table: undo.target.name.clone(),
                     what: What::Skip(skip),
@@ -262,8 +263,9 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
                     from: from.clone(),
                     key,
                 };
-                writer.unordered(&undo.order(&entry.key), entry)?;
-            }
+                writer.unordered(&order, entry)
+            })
+            .await?;
         }
         writer.go_on();
         parts.unchanged.insert(undo.target.place, unchanged);
@@ -303,6 +305,11 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             passed_over: Default::default(),
             warnings: [replaced, warnings, scope.notes(&target.name)].concat(),
         });
+    }
+    if drift.count() == 0 && referrers.count() == 0 {
+        for undo in &undos {
+            undo.parents(&session, &undos).await?;
+        }
     }
     events(Event::phase("write the plan"));
     let (undoes, undoes_in_part) = if is_whole {

@@ -6,6 +6,7 @@ mod covered;
 mod dependents;
 mod drift;
 mod kept;
+mod parents;
 mod referrers;
 mod retyped;
 mod selected;

@@ -1026,6 +1026,90 @@ fn rows_whose_changes_cancel_out_are_not_taken_back_in_part() {
     assert_eq!(stage.one("SELECT v FROM w WHERE k = '3'"), "a");
 }
 
+/// Rows cannot come back to refer to what others took away since: that is said before anything is written.
+#[test]
+fn refuses_what_would_refer_to_rows_that_are_gone() {
+    let stage = Stage::new(
+        "CREATE TABLE p (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, k text UNIQUE NOT NULL);
+         CREATE TABLE c (k text PRIMARY KEY, p int REFERENCES p, v text);
+         INSERT INTO p (k) VALUES ('own')",
+        "p: {natural_key: [k], limits: {delete: 5}}
+c: {natural_key: [k], conflict_resolution: replace, limits: {delete: 5}, references: {p: {table: p, by: {k: p}}}}",
+    );
+    let start = stage.data();
+    stage.deliver("b1", &[("p/1.json", r#"[{"k": "P"}, {"k": "Q"}]"#)]);
+    stage.deliver(
+        "b2",
+        &[(
+            "c/1.json",
+            r#"[{"k": "i", "p": "P"}, {"k": "j", "p": "Q"}, {"k": "n", "p": null}]"#,
+        )],
+    );
+    stage.deliver(
+        "b3",
+        &[
+            ("c/delete/1.json", r#"[{"k": "i"}]"#),
+            (
+                "c/1.json",
+                r#"[{"k": "j", "p": "own"}, {"k": "n", "p": "own"}]"#,
+            ),
+        ],
+    );
+    for batch in ["b1", "b2", "b3"] {
+        stage.load(batch);
+    }
+    stage.roll_back("b1").exits(0);
+    let now = stage.state();
+    stage.roll_back("b3").exits(4).says_all(&[
+        "c: as these rows were before, they refer to rows of p that are gone since (c_p_fkey): i, j;",
+        "loader history",
+    ]);
+    assert_eq!(stage.state(), now);
+    // What would not refer to them comes back.
+    let of = [
+        "rollback",
+        "--batch-id",
+        "b3",
+        "--force",
+        "--table",
+        "c",
+        "--key",
+    ];
+    stage.loader(&[&of[..], &["n"]].concat()).exits(0);
+    stage
+        .loader(&[&of[..], &["j"]].concat())
+        .exits(4)
+        .says("(c_p_fkey): j;");
+    let undone =
+        stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC OFFSET 1 LIMIT 1");
+    stage
+        .loader(&["rollback", "--application", &undone, "--force"])
+        .exits(0);
+    stage.roll_back("b3").exits(0);
+    stage.roll_back("b2").exits(0);
+    stage.roll_back("b1").exits(0);
+    assert_eq!(stage.data(), start);
+    // What goes by one load comes back by one rollback, and not one without the other.
+    for batch in ["b1", "b2"] {
+        stage.apply_again(&stage.plan(batch)).exits(0);
+    }
+    let loaded = stage.data();
+    stage.deliver(
+        "b4",
+        &[
+            ("p/delete/1.json", r#"[{"k": "P"}, {"k": "Q"}]"#),
+            ("c/delete/1.json", r#"[{"k": "i"}, {"k": "j"}]"#),
+        ],
+    );
+    stage.load("b4");
+    stage
+        .loader(&["rollback", "--batch-id", "b4", "--force", "--table", "c"])
+        .exits(4)
+        .says("(c_p_fkey): i, j;");
+    stage.roll_back("b4").exits(0);
+    assert_eq!(stage.data(), loaded);
+}
+
 /// A load is not taken back as a whole where rows of it that are not in the audit log stay.
 #[test]
 fn a_load_with_a_table_without_audit_log_is_taken_back_in_part() {

@@ -240,24 +240,30 @@ impl Undo<'_> {
 
     /// The change that a line tells of, and the natural key of its row.
     fn applied(&self, line: &CopyRow) -> Result<(Values, AppliedChange)> {
-        let image = |i: usize| -> Result<Option<Row>> {
-            let json = line.get(i).map(serde_json::from_str::<Row>);
-            // What cannot be read may be a sensitive value, and is not repeated.
-            json.transpose().map_err(|_| {
-                Error::local(format!(
-                    "{}: an image in the audit log is not one that the loader wrote",
-                    self.doing_compare()
-                ))
-            })
-        };
         let applied = AppliedChange {
-            before: image(BEFORE)?,
-            after: image(AFTER)?,
+            before: self.image(line.get(BEFORE))?,
+            after: self.image(line.get(AFTER))?,
         };
         let either = applied.after.as_ref().or(applied.before.as_ref());
+        Ok((self.key_of(either), applied))
+    }
+
+    /// An image of the audit log.
+    pub(super) fn image(&self, json: Option<&str>) -> Result<Option<Row>> {
+        // What cannot be read may be a sensitive value, and is not repeated.
+        json.map(serde_json::from_str).transpose().map_err(|_| {
+            Error::local(format!(
+                "{}: an image in the audit log is not one that the loader wrote",
+                self.doing_compare()
+            ))
+        })
+    }
+
+    /// The natural key of the row of an image.
+    pub(super) fn key_of(&self, image: Option<&Row>) -> Values {
         let names = self.target.config.natural_key.iter();
-        let key = names.filter_map(|k| Some((k.clone(), either?.get(k)?.clone().into())));
-        Ok((key.collect(), applied))
+        let values = names.filter_map(|k| Some((k.clone(), image?.get(k)?.clone().into())));
+        values.collect()
     }
 
     fn doing_compare(&self) -> String {

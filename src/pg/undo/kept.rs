@@ -6,7 +6,8 @@ use super::referrers::{can_read_child, doing};
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::plan::snapshot::Snapshot;
-use crate::plan::{DriftState, Row, Skip, Values};
+use crate::plan::{DriftState, Skip, Values};
+use crate::sql::copytext::CopyRow;
 use crate::sql::{Statement, Temporary};
 use crate::table::schema::ForeignKey;
 
@@ -105,33 +106,34 @@ impl Undo<'_> {
     }
 
     pub(in crate::pg) fn list_kept(&self) -> Statement {
-        let sql = format!("SELECT k.image::text, k.reason FROM {} k", self.kept());
+        let sql = format!(
+            "COPY (SELECT k.image::text, k.reason FROM {} k) TO STDOUT",
+            self.kept()
+        );
         self.reading(sql, crate::sql::Values::default())
     }
 
-    /// The rows that are kept, by their natural keys, and why.
+    /// Gives the rows that are kept to `sink`, by their natural keys, in any order, and why each is.
     ///
     /// # Errors
-    /// [`Database`](crate::ErrorKind::Database).
-    pub async fn all_kept(&self, session: &Session) -> Result<Vec<(Values, Skip)>> {
-        let rows = session.rows(&self.list_kept()).await?.into_iter();
-        let rows = rows.map(|row| {
-            // What cannot be read may be a sensitive value, and is not repeated.
-            let image: Row = serde_json::from_str(row.text(0)?).map_err(|_| {
-                Error::local(format!(
-                    "{}: an image in the audit log is not one that the loader wrote",
-                    self.target.name
-                ))
-            })?;
+    /// [`Database`](crate::ErrorKind::Database), and whatever `sink` returns.
+    pub async fn each_kept(
+        &self,
+        session: &Session,
+        sink: &mut dyn FnMut(Values, Skip) -> Result<()>,
+    ) -> Result<()> {
+        let list = self.list_kept();
+        let mut lines = session.copy_out(&list).await?;
+        let mut line = CopyRow::default();
+        while lines.next(&mut line).await? {
+            let image = self.image(line.get(0))?;
+            let reason = line.get(1).unwrap_or_default();
             let kept = [Skip::EditedSince, Skip::GoneSince, Skip::ReferredTo];
-            let reason = row.text(1)?;
             let skip = kept.into_iter().find(|skip| skip.reason() == reason);
             let skip = skip.ok_or_else(|| Error::local(format!("rows are kept for {reason}")))?;
-            let names = self.target.config.natural_key.iter();
-            let key = names.filter_map(|k| Some((k.clone(), image.get(k)?.clone().into())));
-            Ok((key.collect(), skip))
-        });
-        rows.collect()
+            sink(self.key_of(image.as_ref()), skip)?;
+        }
+        Ok(())
     }
 
     /// Some rows that were only there in between.

@@ -82,6 +82,7 @@ fn taking_back() {
         subjects.later(&drifted),
         going.count_referring(refers, all),
         renamed.count_referring(refers, &[]),
+        samples.orphans(refers, &samples.refer_again(refers).unwrap(), &tables),
         going.referring(refers, all, &named),
         going.referring(refers, &[], &by_place),
         twice.not_changed(&selected(&applications), &keys),

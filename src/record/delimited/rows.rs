@@ -31,16 +31,18 @@ struct Cell {
 impl Row {
     /// Its cells, each with whether it was quoted; or the number of the first that is not UTF-8.
     pub(super) fn cells(&self) -> Result<impl ExactSizeIterator<Item = (&str, bool)>, usize> {
-        let text = match str::from_utf8(&self.text) {
-            Ok(text) => text,
-            Err(error) => {
-                let at = error.valid_up_to();
-                let cell = self.cells.iter().position(|cell| at < cell.text.end);
-                return Err(cell.unwrap_or(0));
-            }
+        let text = str::from_utf8(&self.text);
+        let is_text = |cell: &Cell| match text {
+            // What ends in one cell and goes on in the next is no character of either.
+            Ok(text) => text.is_char_boundary(cell.text.end),
+            Err(error) => cell.text.end <= error.valid_up_to(),
         };
+        if let Some(cell) = self.cells.iter().position(|cell| !is_text(cell)) {
+            return Err(cell);
+        }
+        let text = text.unwrap_or_default();
         let cells = self.cells.iter();
-        Ok(cells.map(|cell| (text.get(cell.text.clone()).unwrap_or_default(), cell.quoted)))
+        Ok(cells.map(|cell| (&text[cell.text.clone()], cell.quoted)))
     }
 
     pub(super) fn len(&self) -> usize {

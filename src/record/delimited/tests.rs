@@ -220,6 +220,14 @@ fn encodings_are_settings() {
         latin,
         &["line 2: cell 1 is not UTF-8", "encoding: latin-1"],
     );
+    // The last byte of one cell and the first of the next are no letter.
+    for split in [
+        &b"a,b\nIRM\xc3,\xabx\n"[..],
+        b"a,b\n\"IRM\xc3\",\"\xabx\"\n",
+    ] {
+        check_error("{}", split, &["line 2: cell 1 is not UTF-8"]);
+        check(r#"{"encoding": "latin-1"}"#, split, &["0 a:IRMÃ b:«x"]);
+    }
     let utf16 =
         |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     let text = "a,b\n\"é\",😀\n";

@@ -157,8 +157,10 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         let name = match self.text.name(&mut at, first)? {
             None => None,
             Some(name) => {
+                let begins = name.start;
                 let name = serde_json::from_str(self.text.utf8(name)?);
-                Some(name.unwrap_or_default())
+                let misspelled = |_| self.text.fault(begins, "a name that is no text");
+                Some(name.map_err(misspelled)?)
             }
         };
         self.text.consume(at);

@@ -192,8 +192,12 @@ impl<'a, R: BufRead> Sheet<'a, R> {
             "e" => wrong("an error".to_owned()),
             "n" => {
                 let number = value.trim();
-                let kind = self.about.styles.get(cell.style).copied();
-                match kind.unwrap_or(Kind::Number) {
+                let kind = match self.about.styles.get(cell.style) {
+                    Some(kind) => *kind,
+                    None if cell.style == 0 => Kind::Number,
+                    None => return wrong(format!("a style that is not there: {}", cell.style)),
+                };
+                match kind {
                     Kind::Number => Ok((number.to_owned(), Sort::Number)),
                     _ if number.is_empty() => Ok((String::new(), Sort::Moment)),
                     kind => match serial::text(number, kind, self.about.from_1904) {
@@ -228,12 +232,18 @@ impl Begun {
                 }
             },
         };
-        let style = attribute(element, b"s").and_then(|s| s.parse().ok());
+        let name = cell_name(column, row);
+        let style = match attribute(element, b"s") {
+            None => 0,
+            Some(style) => style
+                .parse()
+                .map_err(|_| Fault::new(format!("the style of the cell {name} is no number")))?,
+        };
         Ok(Self {
-            name: cell_name(column, row),
+            name,
             column,
             kind: attribute(element, b"t").unwrap_or_else(|| "n".to_owned()),
-            style: style.unwrap_or_default(),
+            style,
         })
     }
 }

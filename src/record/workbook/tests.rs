@@ -184,6 +184,14 @@ fn dates_are_numbers_with_a_format() {
         &one(&number("B2", 1, "-1")),
         "B2: -1 is no date of a workbook",
     );
+    // Without its style a date would be a number.
+    for (style, expect) in [
+        ("99", "B2: a style that is not there: 99"),
+        ("one", "B2 is no number"),
+    ] {
+        let cell = format!("<c r=\"B2\" s=\"{style}\"><v>45306</v></c>");
+        check_error(&one(&cell), expect);
+    }
     let header = text("A1", "a");
     let rows = sheet(&[&header, &number("A2", 1, "43844")]);
     let book = with(&[("s", &rows)], "<workbookPr date1904=\"1\"/>", "");
