@@ -134,7 +134,8 @@ fn ask(wanted: &[Wanted]) -> Statement {
     Statement::with("asking for privileges", sql, values)
 }
 
-/// Whether the role may read these tables. A name in a schema that it may not use is not even looked up.
+/// Whether the role may read these tables, and sees all of their rows. A name in a schema that it may not use is not
+/// even looked up.
 pub(in crate::pg) fn may_read<'t>(
     doing: impl Into<String>,
     tables: impl IntoIterator<Item = &'t Qualified>,
@@ -143,10 +144,10 @@ pub(in crate::pg) fn may_read<'t>(
     let tables: Vec<&Qualified> = tables.into_iter().collect();
     let may = tables.into_iter().map(|table| {
         format!(
-            "CASE WHEN pg_catalog.has_schema_privilege({}, 'USAGE') \
-               THEN pg_catalog.has_table_privilege({}, 'SELECT') ELSE false END",
+            "CASE WHEN NOT pg_catalog.has_schema_privilege({}, 'USAGE') THEN false \
+               ELSE pg_catalog.has_table_privilege({name}, 'SELECT') AND NOT pg_catalog.row_security_active({name}) END",
             values.text(&table.schema),
-            values.text(table.to_string())
+            name = values.text(table.to_string())
         )
     });
     let sql = format!("SELECT {}", all(may));

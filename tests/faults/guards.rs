@@ -200,6 +200,42 @@ fn a_part_of_a_table_is_not_taken_for_the_whole_of_it() {
     stage.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
+/// Of tables beside the load whose rows the role may not all see, the foreign keys speak.
+#[test]
+fn a_rollback_does_not_look_where_row_security_hides_rows() {
+    let stage = Stage::new(
+        "CREATE TABLE p (k text PRIMARY KEY); INSERT INTO p VALUES ('P'), ('Q');
+         CREATE TABLE c (k text PRIMARY KEY, p text REFERENCES p); INSERT INTO c VALUES ('a', 'P');
+         CREATE TABLE g (k text PRIMARY KEY, c text REFERENCES c)",
+        "c: {natural_key: [k], conflict_resolution: replace}",
+    );
+    stage.deliver(
+        "b",
+        &[(
+            "c/1.json",
+            r#"[{"k": "a", "p": "Q"}, {"k": "n", "p": "Q"}]"#,
+        )],
+    );
+    let before = stage.data();
+    stage.load("b");
+    let role = format!("rls_rollback_{}", std::process::id());
+    stage.sql(&format!(
+        "ALTER TABLE p ENABLE ROW LEVEL SECURITY; ALTER TABLE g ENABLE ROW LEVEL SECURITY; CREATE ROLE {role} LOGIN; \
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}"
+    ));
+    let (_, server) = stage.url.split_once("//").unwrap();
+    let server = server.rsplit('@').next().unwrap();
+    let url = format!("postgresql://{role}@{server}");
+    stage
+        .loader_with(
+            &["rollback", "--batch-id", "b", "--force"],
+            &[("DATABASE_URL", url.as_str())],
+        )
+        .exits(0);
+    assert_eq!(stage.data(), before);
+    stage.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
 /// The number of the message that has `text` when the plan `b.json` is applied through `proxy`; after
 /// that everything is as before.
 fn message(stage: &Stage, proxy: &Proxy, text: &str) -> usize {
