@@ -104,6 +104,8 @@ pub enum Remedy {
     History,
     /// Take applications back one by one, newest first.
     OneByOne,
+    /// Take back what other loads did in between, too, or take applications back one by one, newest first.
+    InBetween,
     /// Ask again when the server is back.
     CheckLater,
     /// Take the rows of later loads that refer to others back with them.

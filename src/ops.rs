@@ -53,6 +53,7 @@ pub async fn migrate(
     new_lineage: bool,
 ) -> Result<Vec<String>> {
     let mut session = Session::open(database, timeouts).await?;
+    session.may_write()?;
     let ran = migrations::migrate(&mut session, schema).await?;
     if new_lineage {
         migrations::new_lineage(&session, schema).await?;

@@ -20,6 +20,7 @@ pub mod queue;
 pub mod referred;
 pub mod session;
 mod shards;
+pub mod suited;
 pub mod undo;
 pub mod url;
 

@@ -101,6 +101,19 @@ pub enum Kind {
     Composite(Vec<Kind>),
 }
 
+impl Kind {
+    /// Whether it, or something of which it consists, `is` so.
+    pub fn any(&self, is: &dyn Fn(&Kind) -> bool) -> bool {
+        let parts = match self {
+            Kind::Array { element, .. } => std::slice::from_ref(&**element),
+            Kind::Range(of) | Kind::Multirange(of) => std::slice::from_ref(&**of),
+            Kind::Composite(fields) => fields.as_slice(),
+            _ => &[],
+        };
+        is(self) || parts.iter().any(|part| part.any(is))
+    }
+}
+
 /// Whether a time has an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zoned {

@@ -93,6 +93,9 @@ fn advice(remedy: &Remedy) -> String {
         Remedy::History => "`loader history` lists what was applied".into(),
         Remedy::OneByOne => "take them back one by one with --application, newest first (`loader history` lists them)"
             .into(),
+        Remedy::InBetween => "--with-dependents also rolls back what other loads did in between; else take them back one by one \
+                              with --application, newest first (`loader history` lists them)"
+            .into(),
         Remedy::Dependents => "--with-dependents also rolls back rows that later loads brought, and --keep-edited keeps \
                                the rows to which others refer"
             .into(),

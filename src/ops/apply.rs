@@ -268,8 +268,8 @@ async fn leave_failure(plan: &Arc<Executable>, request: &ApplyRequest, error: &E
     };
     let schema = &request.loader_schema;
     let target = apply::check_target(&session, &header.target, schema);
-    if target.await.is_err() {
-        return; // another database: nothing is written there
+    if target.await.is_err() || session.may_write().is_err() {
+        return; // nothing is written to another database, nor to one that is frozen
     }
     let _ = apply::record_failure(
         &session,
@@ -344,6 +344,7 @@ async fn look(
     {
         return Ok(Checked::Applied(Box::new(before.clone())));
     }
+    session.may_write()?;
     let taken_back = apply::still_in_effect(&session, file).await?;
     let mut tables = staged::tables(&session, file).await?;
     staged::stage(&session, plan, &mut tables, events).await?;

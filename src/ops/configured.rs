@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::targets::{Needs, dependencies, unguarded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::privileges::{Object, Wanted, missing_grants};
-use crate::pg::{Database, Session, Timeouts, catalog};
+use crate::pg::{Database, Session, Timeouts, catalog, suited};
 use crate::sql::{Ident, Qualified, list};
 use crate::table::config::Config;
 use crate::table::graph;
@@ -151,9 +151,23 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
             ));
         }
     }
+    checked
+        .problems
+        .extend(suited::unsuited(&session, &targets).await?);
+    if let (Work::Apply, Err(e)) = (request.work, session.may_write()) {
+        checked.problems.push(format!("{e:#}"));
+    }
     for target in &targets {
         checked.problems.extend(hidden(&session, target).await?);
         checked.notes.extend(unindexed(&session, target).await?);
+    }
+    for (name, other) in beside(&targets) {
+        if catalog::hides_rows(&session, other).await? {
+            checked.problems.push(format!(
+                "{name}: row security hides rows of {other} from this role, among which those are looked for that records \
+                 refer to; it has to be one with BYPASSRLS, or the owner of {other} without FORCE ROW LEVEL SECURITY"
+            ));
+        }
     }
     if checked.problems.is_empty() {
         let tables: Vec<&Table> = targets.iter().map(|t| &t.table).collect();
@@ -165,10 +179,26 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
     Ok(checked)
 }
 
+/// The tables to which rows of these refer and that are not among them, each with the name of one that refers.
+fn beside(targets: &[Target]) -> Vec<(&str, &Qualified)> {
+    let mut beside: Vec<(&str, &Qualified)> = Vec::new();
+    for target in targets {
+        let parents = target.table.foreign_keys.iter().map(|key| &key.parent);
+        let lookups = target.lookups.all.iter().map(|lookup| &lookup.relation);
+        for other in parents.chain(lookups) {
+            let is_loaded = targets.iter().any(|t| t.table.name == *other);
+            if !is_loaded && beside.iter().all(|(_, known)| *known != other) {
+                beside.push((&target.name, other));
+            }
+        }
+    }
+    beside
+}
+
 /// That row security hides rows of `target` from the role, which then cannot know what it would change.
 async fn hidden(session: &Session, target: &Target) -> Result<Option<String>> {
     let name = &target.table.name;
-    if !catalog::hides_rows(session, target.table.oid).await? {
+    if !catalog::hides_rows(session, name).await? {
         return Ok(None);
     }
     Ok(Some(format!(

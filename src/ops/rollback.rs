@@ -148,6 +148,9 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     let undos = scope
         .collect(&session, &undone, (&applications, &undone_rows), events)
         .await?;
+    for undo in &undos {
+        undo.check_continuity(&session).await?;
+    }
     if request.keep_edited {
         for undo in &undos {
             undo.prepare_kept(&session).await?;

@@ -98,6 +98,7 @@ pub async fn attempt(
     let file = plan.plan();
     session.hide(file.mask());
     check_target(&session, &file.header.target, &options.loader_schema).await?;
+    session.may_write()?;
     session
         .set_search_path(&file.header.target.search_path)
         .await?;
@@ -259,7 +260,7 @@ async fn write(
     sequences::make_way(session, numbers).await?;
     references::number(session, tables).await?;
     effects::cascades::check(session, tables).await?;
-    let before = effects::touched(session).await?;
+    let before = effects::before(session, tables).await?;
     let defer = Statement::new("deferring constraints", "SET CONSTRAINTS ALL DEFERRED");
     session.run(&defer).await?;
     let changes = header.summary.changes();
@@ -273,12 +274,21 @@ async fn write(
     };
     wrote(0);
     let writes = async {
-        context.write(tables, &mut wrote).await?;
+        let work = context.put_in_order(tables).await?;
+        // To other servers, values go as texts.
+        let in_shards = header.is_in_shards();
+        if !in_shards {
+            session.write_as_anybody().await?;
+        }
+        context.write(work, &mut wrote).await?;
         on_progress(Event::phase("check constraints"));
         on_progress(Event::Verifying { tables: 0, of });
         let doing = "checking deferred constraints";
         let check = Statement::new(doing, "SET CONSTRAINTS ALL IMMEDIATE");
         session.run(&check).await?;
+        if !in_shards {
+            session.write_no_more().await?;
+        }
         let targets = || tables.iter().map(|staged| &staged.target);
         near::forget(session, targets()).await?;
         references::check_again(session, plan, tables).await?;

@@ -172,9 +172,15 @@ fn elsewhere(doing: &str, name: &str) -> Statement {
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
-pub async fn hides_rows(session: &Session, table: u32) -> Result<bool> {
-    let sql = format!("SELECT pg_catalog.row_security_active({table}::pg_catalog.oid)");
-    let asked = Statement::new("asking whether row security hides rows", sql);
+pub async fn hides_rows(session: &Session, table: &Qualified) -> Result<bool> {
+    let mut values = Values::default();
+    // Whoever may not use its schema sees nothing of it anyway.
+    let sql = format!(
+        "SELECT CASE WHEN pg_catalog.has_schema_privilege({}, 'USAGE') THEN pg_catalog.row_security_active({}) ELSE false END",
+        values.text(&table.schema),
+        values.text(table.to_string())
+    );
+    let asked = Statement::with("asking whether row security hides rows", sql, values);
     session.holds(&asked).await
 }
 

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::pg::ledger::Application;
+use crate::plan::{Counts, LedgerTable};
 use crate::sql::{Qualified, Statement};
 use crate::table::config::Config;
 use crate::table::kind::TableKind;
@@ -253,5 +255,40 @@ fn required(column: Column) -> Column {
     Column {
         not_null: true,
         ..column
+    }
+}
+
+/// A load of a table, under this name.
+pub(super) fn load(target: &Target, name: &str) -> Application {
+    let table = LedgerTable {
+        left_out: 0,
+        fragments: 1,
+        table: name.into(),
+        relation: target.table.name.clone(),
+        config: target.config.clone(),
+        columns: Vec::new(),
+        by_trigger: Vec::new(),
+        types: BTreeMap::new(),
+        counts: Counts {
+            insert: 1,
+            ..Counts::default()
+        },
+        rejected: 0,
+    };
+    Application {
+        application: "7f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into(),
+        plan_hash: String::new(),
+        kind: "load".into(),
+        batch_id: "b".into(),
+        actor: "curator".into(),
+        applied_at: String::new(),
+        undoes: Vec::new(),
+        undoes_in_part: Vec::new(),
+        tables: vec![table],
+        records: 1,
+        rejected: 0,
+        undone_by: None,
+        undone_in_part_by: Vec::new(),
+        undone_rows: BTreeMap::new(),
     }
 }

@@ -56,6 +56,10 @@ pub struct Session {
     pub backend: Backend,
     /// Whether the database has Citus.
     pub(super) has_citus: bool,
+    /// The time zone that role and database give to everybody.
+    pub(super) zone: String,
+    /// Whether role and database let nobody write who does not insist.
+    is_frozen: bool,
     /// What was parsed already, by its text.
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
     /// How long an answer is waited for.
@@ -148,6 +152,8 @@ impl Session {
                 started: String::new(),
             },
             has_citus: false,
+            zone: String::new(),
+            is_frozen: false,
             prepared: Mutex::default(),
             patience: timeouts.patience(),
             lock: timeouts.lock,
@@ -179,6 +185,8 @@ impl Session {
         let session = Session {
             backend,
             has_citus: server.is(4),
+            zone: server.get(6).unwrap_or("UTC").to_owned(),
+            is_frozen: server.is(7),
             ..session
         };
         Ok((session, standby))
@@ -237,6 +245,37 @@ impl Session {
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn terminate(&self, backend: &Backend) -> Result<()> {
         self.run(&settings::terminate(backend)).await
+    }
+
+    /// That role and database let transactions write that do not insist on it.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config).
+    pub fn may_write(&self) -> Result<()> {
+        if !self.is_frozen {
+            return Ok(());
+        }
+        Err(Error::config(
+            "transactions only read in this database, or for this role (default_transaction_read_only is on): whoever said so \
+             does not want anything written now; when that is over, do this again; to write all the same, end the database URL \
+             with ?options=-c%20default_transaction_read_only%3Doff",
+        ))
+    }
+
+    /// From now on defaults, checks and triggers see the settings that they see when anybody else writes.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub(super) async fn write_as_anybody(&self) -> Result<()> {
+        self.run(&settings::as_anybody(false)).await
+    }
+
+    /// From now on each value has one spelling again.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub(super) async fn write_no_more(&self) -> Result<()> {
+        self.run(&settings::as_anybody(true)).await
     }
 
     /// In a transaction that has just begun: what is pinned in this session is pinned on all servers that have

@@ -42,6 +42,8 @@ pub struct Undo<'a> {
     undone: UndoneRows,
     /// Whether some of the rows that these changed are left out.
     is_selected: bool,
+    /// Whether several of these changed one row.
+    is_composed: bool,
     /// Columns that the images hold and the table has no more.
     gone: Vec<String>,
     /// Columns that the table has got since some of the applications.
@@ -113,9 +115,7 @@ impl<'a> Undo<'a> {
         }
         undo.find_gone_and_added(session).await?;
         // A row that was changed once has nothing in between.
-        if rows != audited {
-            undo.check_continuity(session).await?;
-        }
+        undo.is_composed = rows != audited;
         if let Some(mark) = undo.mark_later(later, undone) {
             session.run(&mark).await?;
         }
@@ -141,6 +141,7 @@ impl<'a> Undo<'a> {
             applications,
             undone: UndoneRows::default(),
             is_selected: false,
+            is_composed: false,
             gone: Vec::new(),
             added: Vec::new(),
         }

@@ -106,6 +106,13 @@ pub(super) fn read<E>(
     Ok(summary)
 }
 
+/// The names of the sheets that have cells; none of what is no workbook.
+pub fn sheets(bytes: &[u8]) -> Vec<String> {
+    let most = super::Most::default();
+    let about = Package::open(io::Cursor::new(bytes), most).and_then(|mut p| p.about());
+    about.map_or_else(|_| Vec::new(), |about| about.names())
+}
+
 /// The header that these cells are.
 fn names(row: u64, cells: &[Cell]) -> Result<Header, Fault> {
     let mut seen = HashSet::new();

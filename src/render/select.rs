@@ -159,8 +159,8 @@ const MORE: usize = 2;
 const NAMED: usize = 10_000;
 /// At most so many changes that stand out are kept.
 const MOST_OUTLIERS: usize = 200;
-/// Beyond so many bytes of values no further group is kept.
-const BUDGET: usize = 32 << 20;
+/// Beyond so many bytes no further group is kept.
+const BUDGET: usize = 24 << 20;
 
 struct Collector<'f> {
     filter: &'f Filter,
@@ -354,27 +354,42 @@ impl Bucket {
     }
 }
 
-/// About how many bytes an entry takes.
+/// About how many bytes an entry takes: texts, and what holds them together.
 fn weight(entry: &Entry) -> usize {
-    let from: usize = entry.from.iter().map(String::len).sum();
-    size_of::<Entry>() + from + values_of(entry)
+    let from: usize = entry.from.iter().map(|from| text(from)).sum();
+    size_of::<Group>() + text(&entry.table) + from + values_of(entry)
 }
 
-/// About how many bytes of values an entry holds.
+/// What is allocated for a text.
+fn text(text: &str) -> usize {
+    text.len() + 2 * size_of::<usize>()
+}
+
+/// What is allocated for a map from columns to `V`, without the values' texts: of nodes for eleven each, as
+/// `BTreeMap` has them.
+fn map<V>(map: &BTreeMap<String, V>) -> usize {
+    let nodes = map.len().div_ceil(11);
+    let names: usize = map.keys().map(|name| text(name)).sum();
+    nodes * 11 * (size_of::<String>() + size_of::<V>()) + names
+}
+
+/// About how many bytes the values of an entry take.
 fn values_of(entry: &Entry) -> usize {
-    let len = |v: &Option<String>| v.as_ref().map_or(0, String::len);
-    let size = |v: &Value| v.words().map_or(0, |v| v.len()) + v.given().map_or(0, str::len);
-    let all = |values: &Values| values.values().map(size).sum::<usize>();
+    let optional = |v: Option<&str>| v.map_or(0, text);
+    let size = |v: &Value| optional(v.words().as_deref()) + optional(v.given());
+    let all = |values: &Values| map(values) + values.values().map(size).sum::<usize>();
     all(&entry.key)
         + match &entry.what {
             What::Insert { values, .. } | What::Delete { values, .. } => all(values),
             What::Update { set, revives, .. } => {
                 let changes: usize = set.values().map(|(a, b)| size(a) + size(b)).sum();
-                changes + revives.as_ref().map_or(0, all)
+                map(set) + changes + revives.as_ref().map_or(0, all)
             }
             What::Violation(v) => {
                 let other = v.other.as_ref().map_or(0, |other| all(&other.values));
-                len(&v.existing) + len(&v.given) + v.message.len() + all(&v.values) + other
+                let texts = [v.existing.as_deref(), v.given.as_deref(), Some(&v.message)];
+                let texts: usize = texts.into_iter().map(optional).sum();
+                texts + all(&v.values) + other
             }
             What::Skip(_) => 0,
         }

@@ -159,8 +159,14 @@ fn rows_that_refer_to_a_value_that_changes_are_named_or_taken_back() {
         "p: {natural_key: [k]}\nc: {natural_key: [k]}",
     );
     load(&world, "b1", &[("c/r.json", r#"[{"k": "1", "p": "y"}]"#)]);
+    let undo = ["rollback", "--batch-id", "b1", "--out", "undo.json"];
+    world.loader(&undo).ok();
     world.sql("DELETE FROM p WHERE k = 'x'");
     rollback(&world, "b1", &[])
+        .exits(4)
+        .says("they refer to rows of p that are gone since (c_p_fkey): 1;");
+    world
+        .loader(&["apply", "undo.json", "--force"])
         .exits(4)
         .says("a row that is put back refers to one that is not there");
 }

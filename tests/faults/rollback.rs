@@ -1130,3 +1130,114 @@ fn a_load_with_a_table_without_audit_log_is_taken_back_in_part() {
     assert_eq!(stage.one("SELECT count(*) FROM x"), "1");
     assert_eq!(stage.one("SELECT count(*) FROM w"), "0");
 }
+
+/// A rollback of several loads may change columns that no load gave: who takes it back puts these back, too.
+#[test]
+fn what_a_rollback_changed_by_itself_comes_back_beside_what_triggers_set() {
+    for child in [false, true] {
+        let stage = Stage::new(
+            "CREATE TABLE a (id serial PRIMARY KEY, k text UNIQUE NOT NULL, v text, upd text);
+             CREATE TABLE b (k text PRIMARY KEY, a_id int NOT NULL REFERENCES a);
+             CREATE SEQUENCE ticks; CREATE FUNCTION tick() RETURNS trigger LANGUAGE plpgsql AS
+               $f$ BEGIN NEW.upd := 't' || nextval('ticks'); RETURN NEW; END $f$;
+             CREATE TRIGGER tick BEFORE INSERT OR UPDATE ON a FOR EACH ROW EXECUTE FUNCTION tick();
+             INSERT INTO a (k, v) VALUES ('A', 's'), ('B', 's')",
+            "a: {natural_key: [k], limits: {delete: 9}, stamps: {upd: trigger}}
+b: {natural_key: [k], limits: {delete: 9}, references: {a_id: {table: a, by: {k: a}}}}",
+        );
+        stage.deliver("l1", &[("a/delete/1.json", r#"[{"k": "A"}]"#)]);
+        stage.deliver(
+            "l2",
+            &[(
+                "a/1.json",
+                r#"[{"k": "A", "v": "z"}, {"k": "B", "v": "y"}]"#,
+            )],
+        );
+        if child {
+            stage.deliver("l2", &[("b/1.json", r#"[{"k": "n", "a": "A"}]"#)]);
+        }
+        stage.load("l1");
+        stage.load("l2");
+        let rows =
+            || stage.rows("SELECT a.id, a.k, v, b.k FROM a LEFT JOIN b ON a_id = id ORDER BY a.k");
+        let loaded = rows();
+        assert!(loaded[0].starts_with("3|A|z"), "{loaded:?}");
+        stage
+            .loader(&[
+                "rollback",
+                "--batch-id",
+                "l1",
+                "--with-dependents",
+                "--force",
+            ])
+            .exits(0);
+        let taken_back = rows();
+        assert!(taken_back[0].starts_with("1|A|s"), "{taken_back:?}");
+        let last = "SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1";
+        let undone = stage.one(last);
+        stage
+            .loader(&["rollback", "--application", &undone, "--force"])
+            .exits(0);
+        assert_eq!(rows(), loaded);
+        let redone = stage.one(last);
+        stage
+            .loader(&["rollback", "--application", &redone, "--force"])
+            .exits(0);
+        assert_eq!(rows(), taken_back);
+    }
+}
+
+/// A batch that was loaded twice, and another one in between.
+#[test]
+fn what_another_load_did_in_between_is_taken_back_with_both() {
+    let stage = Stage::new(
+        "CREATE TABLE a (k text PRIMARY KEY, v int); INSERT INTO a VALUES ('A', 0), ('B', 0), ('C', 0)",
+        "a: {natural_key: [k]}",
+    );
+    let before = stage.data();
+    stage.deliver(
+        "b0",
+        &[("a/1.json", r#"[{"k": "A", "v": 1}, {"k": "C", "v": 7}]"#)],
+    );
+    stage.deliver(
+        "b1",
+        &[("a/1.json", r#"[{"k": "A", "v": 2}, {"k": "B", "v": 2}]"#)],
+    );
+    stage.load("b0");
+    stage.load("b1");
+    stage.deliver("b0", &[("a/1.json", r#"[{"k": "A", "v": 3}]"#)]);
+    stage.load("b0");
+    let now = stage.state();
+    stage.roll_back("b0").exits(4).says_all(&[
+        "a: another load, or somebody else, changed rows between two of these loads, for example A",
+        "--with-dependents also rolls back what other loads did in between",
+    ]);
+    assert_eq!(stage.state(), now);
+    stage
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "b0",
+            "--with-dependents",
+            "--force",
+        ])
+        .exits(0);
+    assert_eq!(
+        stage.rows("SELECT k, v FROM a ORDER BY k"),
+        ["A|0", "B|2", "C|0"]
+    );
+    stage.roll_back("b1").exits(0);
+    assert_eq!(stage.data(), before);
+    // Where it was somebody else, nobody can take it back.
+    stage.deliver("c", &[("a/1.json", r#"[{"k": "A", "v": 1}]"#)]);
+    stage.load("c");
+    stage.sql("UPDATE a SET v = 8 WHERE k = 'A'");
+    stage.deliver("c", &[("a/1.json", r#"[{"k": "A", "v": 9}]"#)]);
+    stage.load("c");
+    let now = stage.state();
+    for more in [&[][..], &["--with-dependents"]] {
+        let args = [&["rollback", "--batch-id", "c", "--force"], more].concat();
+        stage.loader(&args).exits(4).says("somebody else");
+    }
+    assert_eq!(stage.state(), now);
+}

@@ -227,10 +227,16 @@ fn a_server_that_does_not_count_is_refused() {
 #[test]
 fn a_trigger_that_empties_redefines_or_drops_a_table_is_refused() {
     for (body, what) in [
-        ("TRUNCATE other;", "public.other"),
-        ("TRUNCATE ONLY part_1;", "public.part_1"),
-        ("ALTER TABLE other ADD COLUMN extra int;", "public.other"),
-        ("DROP TABLE other;", "(dropped)"),
+        ("TRUNCATE other;", "uncounted, rows of table public.other"),
+        (
+            "TRUNCATE ONLY part_1;",
+            "uncounted, rows of table public.part_1",
+        ),
+        (
+            "ALTER TABLE other ADD COLUMN extra int;",
+            "uncounted, rows of table public.other",
+        ),
+        ("DROP TABLE other;", "drop a table or a view"),
     ] {
         let schema = trigger("AFTER UPDATE", &format!("{body} RETURN NULL;"));
         let world = world(&format!(
@@ -239,7 +245,7 @@ fn a_trigger_that_empties_redefines_or_drops_a_table_is_refused() {
         ));
         let plan = world.plan("b");
         let run = world.writes_only_a_failure(|| world.apply(&plan).exits(4));
-        run.says("uncounted").says(what);
+        run.says(what);
     }
 }
 
@@ -1060,4 +1066,73 @@ fn keys_that_only_a_partition_has_or_is_meant_by_are_seen() {
         .loader(&["rollback", "--batch-id", "e", "--force"])
         .exits(4);
     assert!(refused.stderr.contains("mine"), "{}", refused.stderr);
+}
+
+/// Large objects, roles and functions are nobody's rows, and a rollback could not put them back.
+#[test]
+fn what_triggers_do_beside_tables_is_refused() {
+    for (body, catalog) in [
+        ("PERFORM lo_unlink(5001);", "pg_largeobject"),
+        ("PERFORM lo_from_bytea(0, 'x');", "pg_largeobject"),
+        (
+            "EXECUTE 'CREATE ROLE nobody_' || pg_backend_pid();",
+            "pg_authid",
+        ),
+        (
+            "EXECUTE 'CREATE OR REPLACE FUNCTION public.other_thing() RETURNS int LANGUAGE sql AS $q$ SELECT 2 $q$';",
+            "pg_proc",
+        ),
+    ] {
+        let world = world(&trigger("AFTER UPDATE", &format!("{body} RETURN NULL;")));
+        world.sql("SELECT lo_from_bytea(5001, 'contents')");
+        let plan = world.plan("b");
+        world.writes_only_a_failure(|| world.apply(&plan).exits(4).says(catalog));
+        assert_eq!(world.value("SELECT count(*) FROM pg_largeobject"), "1");
+    }
+    // A temporary table is nobody's loss.
+    let world = world(&trigger(
+        "AFTER UPDATE",
+        "CREATE TEMP TABLE mine (a serial PRIMARY KEY, b text DEFAULT 'x', CHECK (a > 0)); INSERT INTO mine (b) VALUES ('y'); \
+         ANALYZE mine; DROP TABLE mine; RETURN NULL;",
+    ));
+    world.configure("t: {natural_key: [id], allow_side_effects: [other]}");
+    let plan = world.plan("b");
+    world.apply(&plan).ok();
+    is_loaded(&world);
+}
+
+#[test]
+fn a_view_may_be_refreshed_and_no_table_dropped() {
+    let world = world(&format!(
+        "{TABLES} CREATE MATERIALIZED VIEW totals AS SELECT count(*) FROM t; CREATE TABLE precious (a int);
+         CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN REFRESH MATERIALIZED VIEW totals; RETURN NULL; END $f$;
+         CREATE TRIGGER meddler AFTER INSERT OR UPDATE ON t FOR EACH STATEMENT EXECUTE FUNCTION act()"
+    ));
+    let plan = world.plan("b");
+    world.writes_only_a_failure(|| {
+        world
+            .apply(&plan)
+            .exits(4)
+            .says("add totals to allow_side_effects")
+    });
+    world.configure("t: {natural_key: [id], allow_side_effects: [totals]}");
+    let plan = world.plan("b");
+    world.writes_nothing(|| world.apply_with(&plan, &["--dry-run"]).ok());
+    world.sql(
+        "CREATE OR REPLACE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN DROP TABLE IF EXISTS precious; \
+         RETURN NULL; END $f$",
+    );
+    for allowed in ["totals", "\"(dropped)\"", "\"?.(dropped)\""] {
+        world.configure(&format!(
+            "t: {{natural_key: [id], allow_side_effects: [{allowed}]}}"
+        ));
+        let run = world.try_plan("b", &["--out", "p.json"]);
+        if run.code == Some(0) {
+            world
+                .loader(&["apply", "p.json", "--force"])
+                .exits(4)
+                .says("would also drop a table or a view");
+        }
+        assert_eq!(world.value("SELECT count(*) FROM precious"), "0");
+    }
 }

@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anybody;
 mod approval;
 mod biobank;
 mod bombs;

@@ -321,3 +321,60 @@ fn a_sensitive_key_of_an_older_record_is_not_named() {
     );
     assert_eq!(first.hash(), plan().hash());
 }
+
+/// A load that called the table or the rows otherwise brought newer data all the same.
+#[test]
+fn newer_data_is_known_under_whatever_name_it_came() {
+    let world = World::in_folder(
+        "CREATE TABLE t (a text NOT NULL DEFAULT 'A', id text UNIQUE NOT NULL, v text, UNIQUE (a, id));
+         CREATE TABLE p (id text PRIMARY KEY, v text) PARTITION BY RANGE (id);
+         CREATE TABLE p1 PARTITION OF p FOR VALUES FROM ('A') TO ('Z')",
+        "t: {natural_key: [a, id]}\np: {natural_key: [id]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    let deliver = |batch: &str, table: &str, day: &str, v: &str| {
+        let record = format!(r#"{{"a": "A", "id": "K", "v": "{v}"}}"#);
+        let record = match table.starts_with('p') && table != "public.t" {
+            true => record.replace(r#""a": "A", "#, ""),
+            false => record,
+        };
+        let at = format!("2024-01-{day}T08:00:00Z");
+        world.put(batch, &format!("{table}/1.json"), one(&at, &record));
+        world.plan(batch)
+    };
+    world.apply(&deliver("new", "t", "05", "5")).ok();
+    world.apply(&deliver("newp", "p", "05", "5")).ok();
+    for (i, (config, table)) in [
+        ("t: {natural_key: [id, a], on_older: reject}", "t"),
+        ("t: {natural_key: [id], on_older: block}", "t"),
+        (
+            "public.t: {natural_key: [a, id], on_older: reject}",
+            "public.t",
+        ),
+        ("p1: {natural_key: [id], on_older: reject}", "p1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.configure(config);
+        let plan = deliver(&format!("old{i}"), table, "03", "3");
+        assert_eq!(plan.count("violation"), 1, "{config}");
+        assert!(plan.text.contains("older_record"), "{config}");
+        let plan = deliver(&format!("newer{i}"), table, "06", "6");
+        assert_eq!(plan.count("violation"), 0, "{config}");
+    }
+    // What was taken back changed nothing.
+    world.configure("t: {natural_key: [a, id], limits: {delete: 9}}");
+    world
+        .loader(&["rollback", "--batch-id", "new", "--force"])
+        .ok();
+    world.configure("t: {natural_key: [id, a], on_older: reject}");
+    assert_eq!(deliver("again", "t", "03", "3").count("violation"), 0);
+    // It is noted where it is not refused.
+    world.configure("public.p: {natural_key: [id]}");
+    assert!(
+        deliver("noted", "public.p", "03", "3")
+            .stderr
+            .contains(OLDER)
+    );
+}

@@ -656,3 +656,58 @@ fn no_relation_is_a_value() {
         .ok();
     assert_eq!(world.rows("SELECT * FROM t"), before);
 }
+
+/// Where a key finds a row that spells it otherwise, its reviewer sees both.
+#[test]
+fn a_key_that_is_equal_and_not_the_same_is_shown_as_it_was_given() {
+    let world = World::new(
+        "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
+         CREATE TABLE t (name text COLLATE ci PRIMARY KEY, n numeric UNIQUE, dose text); INSERT INTO t VALUES ('Müller', 1.0, '5 mg'), ('Weiß', 2, '1 mg')",
+        "t: {natural_key: [name]}",
+    );
+    world.deliver("b", "t/1.json", r#"[{"name": "MULLER", "dose": "50 mg"}, {"name": "Weiß", "dose": "2 mg"}, {"name": "neu", "dose": "x"}]"#);
+    let plan = world.plan("b");
+    let keys: Vec<String> = plan
+        .entries()
+        .iter()
+        .map(|e| e["key"]["name"].to_string())
+        .collect();
+    assert!(
+        keys.contains(&r#"{"given":"MULLER","stored":"Müller"}"#.to_owned()),
+        "{keys:?}"
+    );
+    assert!(
+        keys.contains(&r#""Weiß""#.to_owned()) && keys.contains(&r#""neu""#.to_owned()),
+        "{keys:?}"
+    );
+    let shown = world.show(&plan, &[]);
+    assert!(shown.contains("name was given as \"MULLER\""), "{shown}");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT name, dose FROM t ORDER BY dose"),
+        ["Weiß|2 mg", "Müller|50 mg", "neu|x"]
+    );
+    // Two records of one row are told apart by what they give.
+    world.deliver(
+        "c",
+        "t/1.json",
+        r#"[{"name": "MULLER", "dose": "1"}, {"name": "muller", "dose": "2"}]"#,
+    );
+    let plan = world.plan("c");
+    assert!(plan.text.contains("MULLER") && plan.text.contains("muller"));
+    assert_eq!(plan.count("violation"), 2);
+    world
+        .loader(&[
+            "rollback",
+            "--batch-id",
+            "b",
+            "--force",
+            "--max-deletes",
+            "100%",
+        ])
+        .ok();
+    assert_eq!(
+        world.rows("SELECT name, dose FROM t ORDER BY dose"),
+        ["Weiß|1 mg", "Müller|5 mg"]
+    );
+}

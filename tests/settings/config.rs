@@ -266,6 +266,69 @@ fn row_security_that_hides_rows_is_found_before_a_plan_fails_for_it() {
 }
 
 #[test]
+fn row_security_of_a_table_to_which_records_refer_is_found_too() {
+    let world = World::new(
+        "CREATE TABLE p (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, k text UNIQUE); INSERT INTO p (k) VALUES ('a');
+         CREATE TABLE c (k text PRIMARY KEY, p int REFERENCES p); ALTER TABLE p ENABLE ROW LEVEL SECURITY",
+        "c: {natural_key: [k], references: {p: {table: p, by: {k: p}}}}",
+    );
+    let role = format!("guarded_parent_{}", std::process::id());
+    world.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    checked(&world, &[]).exits(0);
+    let url = world.url.replace("loader@", &format!("{role}@"));
+    let run = world.call(&["config", "check"]).env("DATABASE_URL", &url);
+    run.run().exits(1).says(
+        "c: row security hides rows of \"public\".\"p\" from this role, among which those are looked for that records refer to",
+    );
+    world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+/// PostgreSQL refuses updates and deletes of what it publishes and could not name to who is subscribed.
+#[test]
+fn a_published_table_without_replica_identity_is_found_before_a_load() {
+    let world = World::new(
+        "CREATE TABLE a (k text NOT NULL, v text); CREATE UNIQUE INDEX a_k ON a (k);
+         CREATE TABLE b (k text PRIMARY KEY, v text);
+         CREATE TABLE c (k text NOT NULL) PARTITION BY LIST (k);
+         CREATE TABLE c1 PARTITION OF c FOR VALUES IN ('x'); CREATE UNIQUE INDEX ON c (k)",
+        "a: {natural_key: [k]}\nb: {natural_key: [k]}\nc: {natural_key: [k]}",
+    );
+    let both = [
+        "a: the publication p has updates and deletes of a, which",
+        "c: the publication p has updates and deletes of c1, which",
+    ];
+    world.deliver("x", "a/1.json", r#"[{"k": "z", "v": "y"}]"#);
+    world.deliver("y", "b/1.json", r#"[{"k": "z", "v": "y"}]"#);
+    for publication in [
+        "FOR ALL TABLES",
+        "FOR TABLE a, b, c",
+        "FOR TABLE a, b, c WITH (publish_via_partition_root)",
+    ] {
+        world.sql(&format!("CREATE PUBLICATION p {publication}"));
+        checked(&world, &[])
+            .exits(1)
+            .says_all(&both)
+            .omits("b: the pub");
+        world.try_plan("x", &[]).exits(1).says(both[0]);
+        world.try_plan("y", &[]).exits(0);
+        world.sql("DROP PUBLICATION p");
+    }
+    checked(&world, &[]).exits(0);
+    world.sql("CREATE PUBLICATION p FOR TABLE a WITH (publish = 'insert')");
+    checked(&world, &[]).exits(0);
+    world.sql("ALTER PUBLICATION p SET (publish = 'insert, update')");
+    checked(&world, &[]).exits(1).says(both[0]);
+    world.sql("ALTER TABLE a REPLICA IDENTITY USING INDEX a_k");
+    checked(&world, &[]).exits(0);
+    world.sql("ALTER TABLE a REPLICA IDENTITY NOTHING");
+    checked(&world, &[]).exits(1);
+    world.sql("ALTER TABLE a REPLICA IDENTITY FULL");
+    checked(&world, &[]).exits(0);
+}
+
+#[test]
 fn who_applies_must_see_what_may_change_beside_the_plan() {
     let world = World::new(
         "CREATE TABLE p (k int PRIMARY KEY); CREATE TABLE c (k int REFERENCES p ON DELETE CASCADE)",

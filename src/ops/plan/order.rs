@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::PlanRequest;
 use crate::error::{Error, Remedy, Result};
 use crate::ops::targets::{Needs, check_limits, dependencies};
-use crate::pg::{Session, catalog, ledger, near};
+use crate::pg::{Session, catalog, ledger, near, suited};
 use crate::sql::Qualified;
 use crate::table::config::TableConfig;
 use crate::table::graph;
@@ -120,6 +120,13 @@ pub(super) async fn order(
     let allowed = allowed(targets.iter().map(|t| &t.config));
     for target in &mut targets {
         target.may_follow(&allowed);
+    }
+    if let Some(problem) = suited::unsuited(session, &targets)
+        .await?
+        .into_iter()
+        .next()
+    {
+        return Err(Error::config(problem));
     }
     let all = targets.iter_mut().collect();
     ledger::find_referring(session, &request.loader_schema, all, Target::may_lose_rows).await?;

@@ -76,11 +76,12 @@ fn last_redone<'a>(all: &'a [Application], load: &'a Application) -> &'a Applica
 }
 
 /// The columns of a table that the loads themselves wrote, of which the chosen applications are
-/// the rollbacks, or the rollbacks of rollbacks. All others are the database's own affair.
-pub(super) fn loaded_columns(
+/// the rollbacks, or the rollbacks of rollbacks; and those that these wrote, because rows were deleted and inserted again,
+/// but for what triggers set (`by_trigger`). All others are the database's own affair.
+pub(super) fn written_columns(
     all: &[Application],
     chosen: &[&Application],
-    table: &str,
+    (table, by_trigger): (&str, &[String]),
 ) -> Vec<String> {
     let mut columns = BTreeSet::new();
     let mut open = chosen.to_vec();
@@ -89,10 +90,10 @@ pub(super) fn loaded_columns(
             all.iter()
                 .filter(|a| application.takes_back().any(|of| *of == a.application)),
         );
-        if application.is_load() {
-            let tables = application.tables.iter().filter(|t| t.table == table);
-            columns.extend(tables.flat_map(|t| t.columns.iter().cloned()));
-        }
+        let tables = application.tables.iter().filter(|t| t.table == table);
+        let written = tables.flat_map(|t| &t.columns);
+        let written = written.filter(|c| application.is_load() || !by_trigger.contains(c));
+        columns.extend(written.cloned());
     }
     columns.into_iter().collect()
 }

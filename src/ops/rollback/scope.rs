@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chosen::loaded_columns;
+use super::chosen::written_columns;
 use super::tables::{merge, order, triggered};
 use super::{Key, RollbackRequest};
 use crate::error::{Error, Result};
@@ -156,11 +156,12 @@ impl<'a> Scope<'a> {
         };
         let mut ledgered = merge(&chosen, is_meant)?;
         for ledger in &mut ledgered {
-            ledger.columns = loaded_columns(self.all, &chosen, &ledger.table);
             let all = self.all.iter().flat_map(|a| &a.tables);
             let of_table = all.filter(|t| t.table == ledger.table);
             let by_trigger = of_table.flat_map(|t| &t.by_trigger).cloned();
             ledger.by_trigger = by_trigger.collect::<BTreeSet<_>>().into_iter().collect();
+            let table = (&*ledger.table, &*ledger.by_trigger);
+            ledger.columns = written_columns(self.all, &chosen, table);
         }
         let by = undone.of(&self.applications());
         let by: BTreeSet<&String> = by.by().iter().collect();
@@ -288,7 +289,10 @@ impl<'a> Scope<'a> {
         for undo in undos {
             let name = &undo.target.name;
             let ids = naming(undo.target);
-            let later = undo.changed_later(session, (&ids, undone)).await?;
+            // What is asked for is taken back anyway.
+            let mut others = ids.clone();
+            others.retain(|id| self.chosen.iter().all(|c| c.application != *id));
+            let later = undo.changed_later(session, (&others, undone)).await?;
             found.extend(later.into_iter().map(|later| (name.clone(), later)));
             for key in undo.kept_from() {
                 let Some(child) = described(session, &loads, &key.child).await? else {

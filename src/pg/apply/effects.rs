@@ -28,6 +28,14 @@ pub(super) struct Touched {
     uncounted: BTreeMap<u32, Qualified>,
 }
 
+/// What it had touched before it wrote.
+pub(super) struct Before {
+    touched: Touched,
+    /// The tables and views that there were, where some may change beside the plan: to refresh a materialized view
+    /// makes a table and drops it again.
+    there: BTreeSet<u32>,
+}
+
 const DOING: &str = "counting the rows touched";
 
 /// The table, as SQL, for which the rows of the table `oid` count: the topmost of those that it is a
@@ -40,16 +48,33 @@ fn topmost(oid: &str) -> String {
     )
 }
 
-/// The rows that the transaction touched, by table.
+/// The catalogs that change with temporary tables and their statistics, and when a materialized view is refreshed.
+const OF_TEMPORARY: [&str; 11] = [
+    "pg_attrdef",
+    "pg_attribute",
+    "pg_class",
+    "pg_constraint",
+    "pg_depend",
+    "pg_index",
+    "pg_namespace",
+    "pg_sequence",
+    "pg_shdepend",
+    "pg_statistic",
+    "pg_type",
+];
+
+/// The rows that the transaction touched, by table: large objects, functions and roles are rows of catalogs.
 pub(super) fn counted() -> Statement {
     let sql = format!(
         "SELECT c.oid, n.nspname, c.relname, \
            pg_catalog.sum(s.n_tup_ins), pg_catalog.sum(s.n_tup_upd), pg_catalog.sum(s.n_tup_del) \
-         FROM pg_catalog.pg_stat_xact_user_tables s \
+         FROM pg_catalog.pg_stat_xact_all_tables s \
          JOIN pg_catalog.pg_class c ON c.oid = {} \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 AND n.oid <> pg_catalog.pg_my_temp_schema() GROUP BY 1, 2, 3",
-        topmost("s.relid")
+         WHERE s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 AND n.oid <> pg_catalog.pg_my_temp_schema() \
+           AND n.nspname !~ '^pg_toast' AND (n.nspname <> 'pg_catalog' OR c.relname NOT IN ({})) GROUP BY 1, 2, 3",
+        topmost("s.relid"),
+        list(OF_TEMPORARY.map(Literal))
     );
     Statement::new(DOING, sql)
 }
@@ -67,7 +92,7 @@ pub(super) fn uncounted(has_shards: bool) -> Statement {
         false => "c.relkind = 'f'",
     };
     let sql = format!(
-        "SELECT l.relation, coalesce(n.nspname::text, '?'), coalesce(c.relname::text, '(dropped)') \
+        "SELECT l.relation, coalesce(n.nspname::text, '{DROPPED}'), coalesce(c.relname::text, '(dropped)') \
         FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation \
         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted \
@@ -87,11 +112,34 @@ pub(super) fn counts() -> Statement {
     )
 }
 
+/// What is there, and has been touched, before these tables are written.
+///
+/// # Errors
+/// As [`touched`].
+pub(super) async fn before(session: &Session, tables: &[Staged]) -> Result<Before> {
+    let mut there = BTreeSet::new();
+    if allowed(tables).next().is_some() {
+        let all =
+            "SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'f', 'm', 'v')";
+        for row in session.rows(&Statement::new(DOING, all)).await? {
+            there.insert(row.parsed(0)?);
+        }
+    }
+    let touched = touched(session).await?;
+    Ok(Before { touched, there })
+}
+
+/// The tables that may change beside the plan.
+fn allowed(tables: &[Staged]) -> impl Iterator<Item = &String> {
+    let configs = tables.iter().map(|t| &t.target.config);
+    configs.flat_map(|config| &config.allow_side_effects)
+}
+
 /// What this transaction has touched so far.
 ///
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where the server does not count.
-pub(super) async fn touched(session: &Session) -> Result<Touched> {
+async fn touched(session: &Session) -> Result<Touched> {
     if !session.holds(&counts()).await? {
         return Err(Error::config(
             "the server does not count the rows that are written (track_counts is off), so that what triggers and \
@@ -188,12 +236,13 @@ pub(super) async fn check_side_effects(
     context: &Context<'_>,
     tables: &[Staged],
     queue: u64,
-    before: &Touched,
+    Before {
+        touched: before,
+        there,
+    }: &Before,
 ) -> Result<()> {
     let (planned, own) = planned(context, tables, queue).await?;
-    let allowed = tables.iter();
-    let allowed = allowed.flat_map(|t| &t.target.config.allow_side_effects);
-    let allowed: Vec<&String> = allowed.collect();
+    let allowed: Vec<&String> = allowed(tables).collect();
     // Nobody but the loader writes to its own tables.
     let is_allowed = |oid: &u32, table: &Qualified| {
         !own.contains(oid) && allowed.iter().any(|name| table.is_meant_by(name))
@@ -216,11 +265,23 @@ pub(super) async fn check_side_effects(
     }
     let uncounted = after.uncounted.iter();
     let mut uncounted = uncounted.filter(|(oid, _)| !before.uncounted.contains_key(oid));
-    match uncounted.find(|(oid, name)| !is_allowed(oid, name)) {
+    let unplanned_one = uncounted.find(|(oid, name)| match name.schema.as_str() {
+        // What this transaction made and dropped again is nobody's loss.
+        DROPPED => allowed.is_empty() || there.contains(*oid),
+        _ => !is_allowed(oid, name),
+    });
+    match unplanned_one {
+        Some((_, name)) if name.schema == DROPPED => Err(Error::blocked(
+            "applying this plan would also drop a table or a view (a trigger does): nothing was written; have the trigger \
+             changed",
+        )),
         Some((_, name)) => Err(unplanned("empty, redefine or write, uncounted, rows", name)),
         None => Ok(()),
     }
 }
+
+/// What stands in place of the schema of what was dropped.
+const DROPPED: &str = "?";
 
 fn unplanned(what: &str, table: &Qualified) -> Error {
     let (schema, name) = (escape(&table.schema), escape(&table.name));

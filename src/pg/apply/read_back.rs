@@ -16,6 +16,17 @@ use crate::table::mark::Mark;
 use crate::table::row::{record_id, same_bytes};
 use crate::table::schema::Column;
 
+/// What `now()` is in a column where the session's time zone is `zone`, as SQL.
+fn now_in(zone: &str, column: &Column) -> String {
+    let ty = &column.base_type_sql;
+    let now = match column.base_type.as_str() {
+        "timestamptz" => return "pg_catalog.now()".to_owned(),
+        "timetz" => "pg_catalog.now()::pg_catalog.timetz",
+        _ => "pg_catalog.now()",
+    };
+    format!("pg_catalog.timezone({}, {now})::{ty}", Literal(zone))
+}
+
 /// The condition that this transaction wrote row `t`.
 const WRITTEN_NOW: &str = "t.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid";
 
@@ -110,7 +121,12 @@ impl Context<'_> {
             return Ok(());
         }
         staged.beside().near().bring(self.session).await?;
-        let audit = staged.audit_deletes(&self.origin);
+        // In shards it was written under the settings of this session.
+        let zone = match staged.target.table.kind.is_far() {
+            true => "UTC",
+            false => &self.session.zone,
+        };
+        let audit = staged.audit_deletes(&self.origin, zone);
         let written = self.session.execute(&audit).await?;
         must_be(audit.doing(), deleted, written)
     }
@@ -302,10 +318,10 @@ impl Staged {
         self.by_fate(unlike)
     }
 
-    /// Writes the deletes into the audit log.
-    pub(in crate::pg) fn audit_deletes(&self, origin: &Origin<'_>) -> Statement {
+    /// Writes the deletes into the audit log; `zone` is the time zone in which rows were marked.
+    pub(in crate::pg) fn audit_deletes(&self, origin: &Origin<'_>, zone: &str) -> Statement {
         let mut values = Values::default();
-        let (marked, after) = self.marked_rows();
+        let (marked, after) = self.marked_rows(zone);
         let key = self.target.key_columns();
         let texts = key
             .iter()
@@ -327,13 +343,13 @@ impl Staged {
 
     /// A further join with the rows `t` that were only marked, and their images. Such a row is found
     /// again by the mark that was just set.
-    fn marked_rows(&self) -> (String, String) {
+    fn marked_rows(&self, zone: &str) -> (String, String) {
         let Some((column, mark)) = self.target.marks() else {
             return (String::new(), "NULL::pg_catalog.jsonb".into());
         };
         let marked = format!("t.{}", Ident(&column.name));
         let now = match mark {
-            Mark::Time => format!("{marked} = pg_catalog.now()::{}", column.base_type_sql),
+            Mark::Time => format!("{marked} = {}", now_in(zone, column)),
             // Others of the key were marked by other transactions.
             Mark::Flag if self.target.table.kind.is_far() => {
                 let identity = self.target.table.identity().into_iter();

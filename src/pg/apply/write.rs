@@ -21,7 +21,7 @@ use crate::table::schema::Column;
 use order::Order;
 
 /// What is written to one table.
-struct Work<'s> {
+pub struct Work<'s> {
     staged: &'s Staged,
     order: Order,
     /// The last step of its updates, from 0.
@@ -59,10 +59,8 @@ impl Context<'_> {
         (self.on_progress)(Event::phase_of(what, &staged.target.name));
     }
 
-    /// Writes table by table, so that constraints which cannot be deferred hold after each statement, in
-    /// the order that [`Phase`] says. Updates of a table that take what others of it free come in steps.
-    /// `wrote` takes how many rows each write touched.
-    pub async fn write(&self, tables: &[Staged], wrote: &mut impl FnMut(u64)) -> Result<()> {
+    /// Finds the order in which is written, so that constraints which cannot be deferred hold after each statement.
+    pub async fn put_in_order<'s>(&self, tables: &'s [Staged]) -> Result<Vec<Work<'s>>> {
         let mut in_order = Vec::with_capacity(tables.len());
         for staged in tables {
             in_order.push(self.put_parents_first(staged).await?);
@@ -80,6 +78,12 @@ impl Context<'_> {
                 updated: 0,
             });
         }
+        Ok(work)
+    }
+
+    /// Writes table by table, in the order that [`Phase`] says. Updates of a table that take what others of it free come
+    /// in steps. `wrote` takes how many rows each write touched.
+    pub async fn write(&self, mut work: Vec<Work<'_>>, wrote: &mut impl FnMut(u64)) -> Result<()> {
         for work in work.iter_mut().filter(|w| w.order.early > 0) {
             self.insert(work, Some(Phase::EarlyInsert), wrote).await?;
         }

@@ -18,6 +18,8 @@ mod unique;
 pub(super) use fill::Generated;
 #[cfg(test)]
 pub(super) use fill::written_soundly;
+#[cfg(test)]
+pub(super) use older::Audited;
 
 pub use behind::behind;
 pub use marked::to_marked_rows;
@@ -29,7 +31,7 @@ use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::pg::plan::trial;
-use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, list};
+use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, Values, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Stamp, TableConfig};
 use crate::table::schema::{Check, Column, ForeignKey, Identity, UniqueIndex};
 use crate::table::target::Target;
@@ -73,11 +75,24 @@ const GIVEN: &str = "\"loader given\"";
 const TABLE: &str = "\"loader table\"";
 const ROW: &str = "\"loader row\"";
 
-/// Reports each row for which an expression is false or fails, one by one: only where asking for
-/// all at once failed. That something may not be asked is no fault of a row.
-const PREPARE: &str = "\
+/// What evaluates what others wrote (checks, defaults, indexes), in the time zone in which it is when rows are written.
+///
+/// `loader_check_rows` reports each row for which an expression is false or fails, one by one: only where asking for
+/// all at once failed. That something may not be asked is no fault of a row. `loader_check` runs a statement, and returns
+/// how many rows it touched; null where it fails.
+fn evaluating(zone: &str) -> Statement {
+    Statement::new(
+        "preparing checks",
+        EVALUATING.replace("$zone", &Literal(zone).to_string()),
+    )
+}
+
+const EVALUATING: &str = "\
+CREATE FUNCTION pg_temp.loader_check(statement text) RETURNS bigint LANGUAGE plpgsql SET \"TimeZone\" TO $zone AS $loader$
+DECLARE touched bigint;
+BEGIN EXECUTE statement; GET DIAGNOSTICS touched = ROW_COUNT; RETURN touched; EXCEPTION WHEN OTHERS THEN RETURN NULL; END $loader$;
 CREATE FUNCTION pg_temp.loader_check_rows(of text, condition text, expression text) RETURNS TABLE (n bigint, why text)
-LANGUAGE plpgsql AS $loader$
+LANGUAGE plpgsql SET \"TimeZone\" TO $zone AS $loader$
 DECLARE holds bool;
 BEGIN
   FOR n IN EXECUTE 'SELECT \"loader n\" FROM ' || of || ' WHERE ' || condition LOOP
@@ -99,11 +114,10 @@ const MOST_READ: usize = 20;
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
-    for prepare in [PREPARE, handover::CREATE] {
-        session
-            .run(&Statement::new("preparing checks", prepare))
-            .await?;
-    }
+    session.run(&evaluating(&session.zone)).await?;
+    session
+        .run(&Statement::new("preparing checks", handover::CREATE))
+        .await?;
     for after in needed(stages) {
         session.run(&after.create()).await?;
         for index in after.exclusions() {
@@ -296,6 +310,22 @@ impl<'a> After<'a> {
         Statement::new(self.doing("checking"), sql)
     }
 
+    /// Runs a statement that evaluates what others wrote, where [`evaluating`] says. Returns how many rows it touched;
+    /// `None` where it fails.
+    async fn tried(&self, session: &Session, statement: &Statement) -> Result<Option<u64>> {
+        let mut values = Values::default();
+        let sql = format!(
+            "SELECT pg_temp.loader_check({})",
+            values.text(statement.text())
+        );
+        let tried = Statement::with(statement.doing(), sql, values);
+        let row = session.row(&tried).await?;
+        match row.get(0) {
+            None => Ok(None),
+            Some(_) => Ok(Some(row.parsed(0)?)),
+        }
+    }
+
     /// Runs a statement that notes findings, and returns how many. Without statistics the planner takes them for
     /// few, and looks at all of them for each record.
     async fn note_all(&self, session: &Session, find: &Statement) -> Result<u64> {
@@ -324,21 +354,29 @@ impl<'a> After<'a> {
         ))
     }
 
-    /// Notes rows that break a check, with the values that it reads: `select` yields record, message, and
-    /// whether that may quote a value.
-    fn find_broken(&self, select: &str, check: &Check) -> Statement {
+    /// Notes rows that break a check: `select` yields record, message, and whether that may quote a value. Their
+    /// [values](After::show_values) are still missing.
+    fn find_broken(&self, select: &str) -> Statement {
+        self.checking(format!(
+            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, message, quotes, vals) \
+             SELECT {place}, x.n, 'check_failed', x.message, x.quotes, '' FROM ({select}) x(n, message, quotes)",
+            place = self.target.place,
+        ))
+    }
+
+    /// Notes the values that a check reads beside the rows that were just found to break it.
+    pub(in crate::pg) fn show_values(&self, check: &Check) -> Statement {
         let columns = check.columns.iter();
         let columns = columns.filter_map(|n| self.target.table.column_by_number(*n));
         let values = columns
             .take(MOST_READ)
             .map(|c| format!("{}, {}", Literal(&c.name), c.text("a")));
         self.checking(format!(
-            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, message, quotes, vals) \
-             SELECT {place}, x.n, 'check_failed', x.message, x.quotes, pg_catalog.json_build_object({values})::text \
-             FROM ({select}) x(n, message, quotes) JOIN {rows} a ON a.{N} = x.n",
-            place = self.target.place,
+            "UPDATE pg_temp.loader_findings v SET vals = pg_catalog.json_build_object({values})::text FROM {rows} a \
+             WHERE v._t = {place} AND v._n = a.{N} AND v.vals = ''",
             values = list(values),
             rows = self.temporary(),
+            place = self.target.place,
         ))
     }
 

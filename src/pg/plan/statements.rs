@@ -1,6 +1,6 @@
 //! Snapshots of the SQL of planning.
 
-use super::check::{After, Asked, Generated, written_soundly};
+use super::check::{After, Asked, Audited, Generated, written_soundly};
 use super::compare::Comparison;
 use super::stage::Stage;
 use super::stage::look_up::Of;
@@ -126,14 +126,16 @@ fn checking() {
         schema: "public".into(),
         name: "audit_log".into(),
     };
-    statements.push(subjects.count_older(&audit_log, &Default::default()));
-    statements.push(samples.find_older(
-        &audit_log,
-        &(
-            vec!["6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()],
-            Default::default(),
-        ),
-    ));
+    let load = crate::pg::fixture::load(&schema[1], "vials");
+    let of = |undone, renamed| Audited {
+        log: &audit_log,
+        undone,
+        renamed,
+    };
+    statements.push(subjects.count_older(&of(&Default::default(), Vec::new())));
+    let undone = vec!["6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()];
+    let undone = (undone, Default::default());
+    statements.push(samples.find_older(&of(&undone, vec![&load])));
     assert_snapshot("sql_check", &printed(statements));
 }
 
@@ -154,9 +156,9 @@ fn rules() {
         ),
         samples.set_unsound(),
         samples.fill_in(doubled, "(volume * 2)::numeric"),
-        samples.count_broken(check, "true"),
         samples.find_broken_at_once(check, "true", "does not hold"),
         samples.find_broken_singly(check, "true", "does not hold"),
+        samples.show_values(check),
         samples.fit_domain(volume, "true"),
         samples.find_misfits(volume, "true", "null_value", "does not allow null"),
     ];

@@ -16,13 +16,15 @@ const SPELLING: [(&str, &str); 7] = [
     ("xmloption", "'content'"),
 ];
 
+/// What also differs where others write: defaults, checks and triggers may read what row security lets them see.
+const OF_WRITES: [(&str, &str); 1] = [("row_security", "off")];
+
 /// What decides about the meaning of a statement, on whichever server.
-const MEANING: [(&str, &str); 5] = [
+const MEANING: [(&str, &str); 4] = [
     ("standard_conforming_strings", "on"),
     ("transform_null_equals", "off"),
     ("array_nulls", "on"),
     ("quote_all_identifiers", "off"),
-    ("row_security", "off"),
 ];
 
 /// What else decides about this session's statements. `search_path` stays
@@ -53,9 +55,20 @@ pub(super) fn pinned() -> Statement {
 
 /// What values mean and how they are spelled.
 fn of_values(set: &str) -> String {
-    let all = SPELLING.iter().chain(&MEANING);
+    let all = SPELLING.iter().chain(&MEANING).chain(&OF_WRITES);
     let all = all.map(|(name, value)| format!("{set} {name} = {value};\n"));
     all.collect()
+}
+
+/// For the rest of the transaction, or until it is `pinned` again, defaults, checks and triggers see the settings that
+/// role and database give to everybody: what they make of a row is then what they make of anybody's.
+pub(super) fn as_anybody(pinned: bool) -> Statement {
+    let all = SPELLING.iter().chain(&OF_WRITES);
+    let all = all.map(|(name, value)| {
+        let value = if pinned { value } else { "DEFAULT" };
+        format!("SET LOCAL {name} TO {value};\n")
+    });
+    Statement::new("preparing the session for writes", all.collect::<String>())
 }
 
 /// In a transaction with Citus: the same on all servers, which are told only what is set there. What is
@@ -87,14 +100,19 @@ pub(super) fn is_worker() -> Statement {
     Statement::new("asking whether the server is the coordinator", sql)
 }
 
-/// Its process, version, encoding, when the process began, and whether it is a standby.
+/// Its process, version, encoding, when the process began, whether it has Citus and is a standby; and what role and
+/// database say of the time zone and of writes.
 pub(super) fn server() -> Statement {
     Statement::new(
         "asking for the server's version",
         "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), \
          pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start \
          FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
-         pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL, pg_catalog.pg_is_in_recovery()",
+         pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL, pg_catalog.pg_is_in_recovery(), \
+         own.zone, own.frozen = 'on' \
+         FROM (SELECT pg_catalog.max(s.reset_val) FILTER (WHERE s.name = 'TimeZone') AS zone, \
+           pg_catalog.max(s.reset_val) FILTER (WHERE s.name = 'default_transaction_read_only') AS frozen \
+           FROM pg_catalog.pg_settings s WHERE s.name IN ('TimeZone', 'default_transaction_read_only')) own",
     )
 }
 

@@ -13,6 +13,8 @@ fn about_itself() {
     let statements = [
         settings::pinned(),
         settings::pinned_everywhere(std::time::Duration::from_secs(30)),
+        settings::as_anybody(false),
+        settings::as_anybody(true),
         settings::limits(Timeouts::default()),
         settings::server(),
         settings::watched(),

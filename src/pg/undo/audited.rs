@@ -157,8 +157,14 @@ impl Undo<'_> {
     }
 
     /// Where several applications changed one row, each must have found it as the one before left
-    /// it: what somebody else did in between would be lost.
-    pub(super) async fn check_continuity(&self, session: &Session) -> Result<()> {
+    /// it: what others did in between would be lost.
+    ///
+    /// # Errors
+    /// [`Blocked`](crate::ErrorKind::Blocked) naming rows, [`Database`](crate::ErrorKind::Database).
+    pub async fn check_continuity(&self, session: &Session) -> Result<()> {
+        if !self.is_composed {
+            return Ok(());
+        }
         let broken = session.column(&self.broken()).await?;
         if broken.is_empty() {
             return Ok(());
@@ -168,11 +174,11 @@ impl Undo<'_> {
             .map(|id| session.name_row(&self.target.name, id))
             .collect();
         Err(Error::blocked(format!(
-            "{}: somebody else changed rows between two of these loads, for example {}",
+            "{}: another load, or somebody else, changed rows between two of these loads, for example {}",
             self.target.name,
             named.join(", ")
         ))
-        .with_remedy(Remedy::OneByOne))
+        .with_remedy(Remedy::InBetween))
     }
 
     /// Some rows that an application found otherwise than the one before had left them.

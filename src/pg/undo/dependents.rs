@@ -24,7 +24,7 @@ pub struct Dependent {
 }
 
 impl Undo<'_> {
-    /// What `loads` changed in the rows that are undone after the applications did.
+    /// What `loads` changed in the rows that are undone after the first of the applications did.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
@@ -60,7 +60,7 @@ impl Undo<'_> {
         let mut values = Values::default();
         let sql = format!(
             "SELECT DISTINCT a.record_id, a.application::text FROM {undo} s JOIN {audit} a ON a.record_id = s.record_id \
-             WHERE {of} AND a.id > s.audited",
+             WHERE {of} AND a.id > s.first",
             undo = self.temporary(),
             audit = self.audit_log(),
             of = self.remaining(&self.target.name, loads, &mut values),

@@ -6,12 +6,11 @@ use super::drift::Drifted;
 use super::referrers::named_by;
 use super::{Selected, Undo, Written};
 use crate::pg::beside::Found;
-use crate::pg::fixture::{assert_snapshot, printed, schema};
-use crate::pg::ledger::{self, Application, UndoneRows};
+use crate::pg::fixture::{assert_snapshot, load, printed, schema};
+use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::{audit, queue};
-use crate::plan::{AppliedChange, Counts, DriftState, LedgerTable, Skip};
+use crate::plan::{AppliedChange, DriftState, Skip};
 use crate::table::config::SoftDelete;
-use crate::table::target::Target;
 
 #[test]
 fn taking_back() {
@@ -99,41 +98,6 @@ fn taking_back() {
     let later = samples.mark_later(&[&same, &other], &UndoneRows::default());
     let statements = statements.into_iter().chain(later);
     assert_snapshot("sql_undo", &printed(statements));
-}
-
-/// A load of a table, under this name.
-fn load(target: &Target, name: &str) -> Application {
-    let table = LedgerTable {
-        left_out: 0,
-        fragments: 1,
-        table: name.into(),
-        relation: target.table.name.clone(),
-        config: target.config.clone(),
-        columns: Vec::new(),
-        by_trigger: Vec::new(),
-        types: BTreeMap::new(),
-        counts: Counts {
-            insert: 1,
-            ..Counts::default()
-        },
-        rejected: 0,
-    };
-    Application {
-        application: "7f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into(),
-        plan_hash: String::new(),
-        kind: "load".into(),
-        batch_id: "b".into(),
-        actor: "curator".into(),
-        applied_at: String::new(),
-        undoes: Vec::new(),
-        undoes_in_part: Vec::new(),
-        tables: vec![table],
-        records: 1,
-        rejected: 0,
-        undone_by: None,
-        undone_in_part_by: Vec::new(),
-        undone_rows: BTreeMap::new(),
-    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Decision, Review, Verdict};
 use crate::error::{Error, Result};
 use crate::plan::{Entry, Row, Values, display_key};
+use crate::record::workbook::sheets;
 use crate::record::{Delivery, Format, Record, Value, read_records_slice};
 use crate::strict::unique_map;
 use crate::table::delivery::{Csv, Excel, Sign};
@@ -285,6 +286,26 @@ pub(super) fn workbook(name: &str, bytes: &[u8]) -> Result<Review> {
     })?;
     for of in [CHANGES, VIOLATIONS] {
         read(of, &mut |record| sheet.take(&record))?;
+    }
+    let others = sheets(bytes).into_iter();
+    for of in others.filter(|of| ![SUMMARY, CHANGES, VIOLATIONS].contains(&of.as_str())) {
+        let mut decides = false;
+        // What else somebody keeps there need not have the form of records.
+        let _ = read(&of, &mut |record| {
+            let is_filled = |name: &str| {
+                let mut fields = record.fields.iter();
+                fields.any(|(known, value)| known == name && !text(value).trim().is_empty())
+            };
+            decides |= is_filled(ENTRY) && (is_filled(DECISION) || is_filled(COMMENT));
+            Ok(())
+        });
+        if decides {
+            return Err(Error::config(format!(
+                "{name}: the sheet {} has decisions, and only those in the sheets {CHANGES} and {VIOLATIONS} are read: move them \
+                 there, or take them out",
+                escape(&of)
+            )));
+        }
     }
     sheet.review(name, &format!("beside {REVIEWER} in the sheet {SUMMARY}"))
 }

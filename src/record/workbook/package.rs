@@ -30,6 +30,13 @@ pub(super) struct About {
     pub(super) styles: Vec<Kind>,
 }
 
+impl About {
+    /// The names of the sheets, in order.
+    pub(super) fn names(self) -> Vec<String> {
+        self.sheets.into_iter().map(|(name, _)| name).collect()
+    }
+}
+
 /// How many times as large as one record all shared texts together may be.
 const TEXTS: u64 = 4;
 

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::audit;
 use crate::pg::beside::{ABSENT, FOUND};
-use crate::pg::ledger::{self, UndoneRows};
+use crate::pg::ledger::{self, Application, UndoneRows};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::plan::decision::writes_sql;
@@ -22,8 +22,14 @@ pub struct Older {
     pub tables: Vec<usize>,
 }
 
-/// The applications that are taken back, and the rows of others that are.
-type Undone = (Vec<String>, UndoneRows);
+/// What the audit log says of the rows.
+pub(in crate::pg) struct Audited<'a> {
+    pub(in crate::pg) log: &'a Qualified,
+    /// The applications that are taken back or named other rows so, and the rows of others that are taken back.
+    pub(in crate::pg) undone: &'a (Vec<String>, UndoneRows),
+    /// Loads in effect that named the rows otherwise.
+    pub(in crate::pg) renamed: Vec<&'a Application>,
+}
 
 /// Looks for such records in all tables.
 ///
@@ -53,16 +59,21 @@ pub async fn older(
         });
         let mut undone = undone.clone();
         undone.0.extend(others.map(|a| a.application.clone()));
+        // But those that named the same rows otherwise: by another name of the table, or another key.
+        let renamed = all
+            .iter()
+            .filter(|a| a.is_load() && a.undone_by.is_none() && !a.names_as(stage.target));
+        let audited = Audited {
+            log: &audit_log,
+            undone: &undone,
+            renamed: renamed.collect(),
+        };
         if stage.target.config.on_older == OnOlder::Note {
-            let note = after.note_older(session, &audit_log, &undone).await?;
+            let note = after.note_older(session, &audited).await?;
             older
                 .notes
                 .extend(note.map(|note| (stage.target.place, note)));
-        } else if session
-            .execute(&after.find_older(&audit_log, &undone))
-            .await?
-            > 0
-        {
+        } else if session.execute(&after.find_older(&audited)).await? > 0 {
             older.tables.push(stage.target.place);
         }
     }
@@ -71,13 +82,8 @@ pub async fn older(
 
 impl After<'_> {
     /// How many there are, in words, with one of them.
-    async fn note_older(
-        &self,
-        session: &Session,
-        audit_log: &Qualified,
-        undone: &Undone,
-    ) -> Result<Option<String>> {
-        let row = session.row(&self.count_older(audit_log, undone)).await?;
+    async fn note_older(&self, session: &Session, audited: &Audited<'_>) -> Result<Option<String>> {
+        let row = session.row(&self.count_older(audited)).await?;
         let records: u64 = row.parsed(0)?;
         if records == 0 {
             return Ok(None);
@@ -97,9 +103,9 @@ impl After<'_> {
     }
 
     /// How many there are, and of the first its key, its time and that of its row.
-    pub(in crate::pg) fn count_older(&self, audit_log: &Qualified, undone: &Undone) -> Statement {
+    pub(in crate::pg) fn count_older(&self, audited: &Audited<'_>) -> Statement {
         let mut values = Values::default();
-        let older = self.select_older(audit_log, undone, &mut values);
+        let older = self.select_older(audited, &mut values);
         let sql = format!(
             "SELECT pg_catalog.count(*) OVER (), x.id, x.extracted::text, x.newest::text FROM ({older}) x \
              UNION ALL SELECT 0, NULL, NULL, NULL LIMIT 1"
@@ -108,9 +114,9 @@ impl After<'_> {
     }
 
     /// Notes them among the findings.
-    pub(in crate::pg) fn find_older(&self, audit_log: &Qualified, undone: &Undone) -> Statement {
+    pub(in crate::pg) fn find_older(&self, audited: &Audited<'_>) -> Statement {
         let mut values = Values::default();
-        let older = self.select_older(audit_log, undone, &mut values);
+        let older = self.select_older(audited, &mut values);
         let sql = format!(
             "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message, quotes, vals) \
              SELECT {}, x.n, 'older_record', 'extracted_at', x.extracted::text, \
@@ -122,8 +128,26 @@ impl After<'_> {
     }
 
     /// A query of them: their numbers, keys, times, and the time of the newest data of their rows.
-    fn select_older(&self, audit_log: &Qualified, undone: &Undone, values: &mut Values) -> String {
+    fn select_older(&self, audited: &Audited<'_>, values: &mut Values) -> String {
         let (target, beside) = (self.target, self.stage.beside());
+        let Audited {
+            log,
+            undone,
+            renamed,
+        } = audited;
+        // What these changed has the row's name of now made of the images, which no index finds.
+        let renamed = ledger::changes(renamed, target, log, &undone.1, values);
+        let (with, beside_named, newest) = match renamed {
+            None => (String::new(), "", "d.newest"),
+            Some(changes) => (
+                format!(
+                    "WITH renamed AS MATERIALIZED (SELECT c.record_id, pg_catalog.max(a.extracted_at) AS newest \
+                     FROM ({changes}) c JOIN {log} a ON a.id = c.id WHERE a.extracted_at IS NOT NULL GROUP BY 1) "
+                ),
+                " LEFT JOIN renamed o ON o.record_id = r.id AND o.newest > r.extracted",
+                "greatest(d.newest, o.newest)",
+            ),
+        };
         let of_record = record_id(target.key_columns().iter().map(|c| c.staged_text("s")));
         let parts = self.parts();
         let mut conditions = vec![
@@ -132,13 +156,13 @@ impl After<'_> {
         ];
         conditions.extend(self.stage.is_for_its_row("s"));
         format!(
-            "SELECT r.n, r.id, r.extracted, d.newest FROM (\
+            "{with}SELECT r.n, r.id, r.extracted, {newest} AS newest FROM (\
                SELECT DISTINCT ON (s._n) s._n AS n, s._extracted AS extracted, CASE WHEN {FOUND} THEN {of_row} ELSE {of_record} END AS id, \
                  CASE WHEN s._goes THEN {FOUND} AND {live} ELSE {ABSENT} OR {differs} END AS changes \
-               FROM {from} WHERE {conditions} ORDER BY s._n{then_live_first}) r, \
-             LATERAL (SELECT pg_catalog.max(a.extracted_at) AS newest FROM {audit_log} a WHERE a.record_id = r.id \
-               AND a.table_name = {table} AND a.extracted_at > r.extracted AND {in_effect}) d \
-             WHERE r.changes AND d.newest IS NOT NULL ORDER BY r.n",
+               FROM {from} WHERE {conditions} ORDER BY s._n{then_live_first}) r \
+             CROSS JOIN LATERAL (SELECT pg_catalog.max(a.extracted_at) AS newest FROM {log} a WHERE a.record_id = r.id \
+               AND a.table_name = {table} AND a.extracted_at > r.extracted AND {in_effect}) d{beside_named} \
+             WHERE r.changes AND {newest} IS NOT NULL ORDER BY r.n",
             of_row = target.record_id("t"),
             live = beside.live(),
             differs = any(&parts.differs),
@@ -151,7 +175,7 @@ impl After<'_> {
                 values.texts(&undone.0)
             )]
             .into_iter()
-            .chain(undone.1.remains(audit_log, values))),
+            .chain(undone.1.remains(log, values))),
         )
     }
 }

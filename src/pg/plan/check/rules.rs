@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::fill::{evaluates, written_soundly};
-use super::{After, GIVEN, N, NEW, is_foreign_stamp};
+use super::{After, GIVEN, N, NEW, analyze_findings, is_foreign_stamp};
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::plan::trial;
 use crate::sql::ident::words;
 use crate::sql::{Ident, Literal, Statement};
 use crate::table::schema::{Asks, Check, Column};
@@ -54,22 +53,19 @@ impl After<'_> {
             return Ok(0);
         };
         let condition = format!("{}{known}", written_soundly());
-        let count = self.count_broken(check, &condition);
-        let find = if trial::works(session, &count).await? {
-            self.find_broken_at_once(check, &condition, message)
-        } else {
-            self.find_broken_singly(check, &condition, message)
+        let at_once = self.find_broken_at_once(check, &condition, message);
+        let found = match self.tried(session, &at_once).await? {
+            Some(found) => found,
+            None => {
+                let singly = self.find_broken_singly(check, &condition, message);
+                session.execute(&singly).await?
+            }
         };
-        self.note_all(session, &find).await
-    }
-
-    /// Evaluates a constraint for all rows with `condition`.
-    pub(in crate::pg) fn count_broken(&self, check: &Check, condition: &str) -> Statement {
-        self.checking(format!(
-            "SELECT pg_catalog.count(*) FROM {} WHERE {condition} AND ({}) IS FALSE",
-            self.temporary(),
-            check.expression
-        ))
+        if found > 0 {
+            session.run(&self.show_values(check)).await?;
+            session.run(&analyze_findings()).await?;
+        }
+        Ok(found)
     }
 
     /// Notes the rows with `condition` for which a constraint is false.
@@ -85,7 +81,7 @@ impl After<'_> {
             self.temporary(),
             check.expression
         );
-        self.find_broken(&select, check)
+        self.find_broken(&select)
     }
 
     /// Notes the rows with `condition` for which a constraint is false, or fails.
@@ -100,7 +96,7 @@ impl After<'_> {
             Literal(message),
             self.failing_rows(condition, &check.expression)
         );
-        self.find_broken(&select, check)
+        self.find_broken(&select)
     }
 
     /// A further condition for the rows in which everything that a constraint reads is known;
@@ -172,7 +168,8 @@ impl After<'_> {
         let known = self.is_known(i);
         let name = Ident(&column.name);
         let rows = format!("{} AND ({NEW} OR {name} IS NULL){known}", written_soundly());
-        if trial::works(session, &self.fit_domain(column, &rows)).await? {
+        let fit = self.fit_domain(column, &rows);
+        if self.tried(session, &fit).await?.is_some() {
             return Ok(0);
         }
         // Where the column or its domain is NOT NULL, that was found without asking.

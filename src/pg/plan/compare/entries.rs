@@ -269,18 +269,21 @@ impl Comparison<'_> {
         Violation::new(kind, invalid_effect(self.config), message)
     }
 
-    /// The key as the row spells it, else as given.
+    /// The key as the row spells it, with what was given for it where that is spelled otherwise; else as given.
     fn key(&self, given: &[Given<'_>], current: Option<&Current<'_>>) -> Values {
         let rules = self.rules.iter().enumerate();
         let keys = rules.filter(|(_, rule)| rule.wins == Wins::Never);
         keys.filter_map(|(i, rule)| {
-            let value = match (current, given[i]) {
-                (Some(row), _) => row.values[i],
-                (None, Given::Value(v)) => Some(v),
-                (None, Given::Null) => None,
+            let value: Value = match (current, given[i]) {
+                (Some(row), Given::Value(v)) if row.values[i] != Some(v) => {
+                    Value::from(row.values[i]).rounded_from(v.to_owned())
+                }
+                (Some(row), _) => row.values[i].into(),
+                (None, Given::Value(v)) => v.into(),
+                (None, Given::Null) => Value::Null,
                 (None, Given::Absent | Given::Blank) => return None,
             };
-            Some((rule.name.clone(), value.into()))
+            Some((rule.name.clone(), value))
         })
         .collect()
     }

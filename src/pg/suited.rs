@@ -1,0 +1,81 @@
+//! What is about tables, where they are, so that their rows would be loaded as something else or could not be taken back.
+
+use crate::error::Result;
+use crate::pg::Session;
+use crate::sql::{Statement, Values};
+use crate::table::target::Target;
+use crate::types::Kind;
+
+const DOING: &str = "looking for what keeps tables from being loaded";
+
+/// What keeps these tables from being loaded, in words.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub async fn unsuited(session: &Session, targets: &[Target]) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for row in session.rows(&without_identity(targets)).await? {
+        let (table, part, publication) = (row.text(0)?, row.text(1)?, row.text(2)?);
+        problems.push(format!(
+            "{table}: the publication {publication} has updates and deletes of {part}, which has no replica identity, so that \
+             PostgreSQL refuses them, and no load could be rolled back; a primary key is one, and ALTER TABLE {part} REPLICA \
+             IDENTITY makes another"
+        ));
+    }
+    let of_money = targets.iter().filter_map(|target| {
+        let mut columns = target.table.columns.iter();
+        let money = |kind: &Kind| matches!(kind, Kind::Money);
+        Some((target, columns.find(|c| c.kind.any(&money))?))
+    });
+    let of_money: Vec<_> = of_money.collect();
+    if !of_money.is_empty() && !has_cents(session).await? {
+        problems.extend(of_money.into_iter().map(|(target, column)| {
+            format!(
+                "{}: {} is money, which the database keeps here without two decimals (lc_monetary), while values are read and \
+                 shown with two; give the column the type numeric, or have role and database set lc_monetary to that of a \
+                 currency with two decimals",
+                target.name, column.name
+            )
+        }));
+    }
+    Ok(problems)
+}
+
+/// The tables, of these, their partitions and heirs, that are published with updates or deletes and have no replica
+/// identity, each with one such publication. What a publication says of a partitioned table holds for its partitions.
+pub(in crate::pg) fn without_identity(targets: &[Target]) -> Statement {
+    let mut values = Values::default();
+    let below = targets
+        .iter()
+        .flat_map(|t| t.table.below.iter().map(|oid| (&t.name, oid)));
+    let (names, oids): (Vec<&String>, Vec<String>) =
+        below.map(|(name, oid)| (name, oid.to_string())).unzip();
+    let sql = format!(
+        "SELECT u.name, c.oid::pg_catalog.regclass::text, pg_catalog.min(p.pubname::text) \
+         FROM ROWS FROM (pg_catalog.unnest({names}), pg_catalog.unnest({oids}::oid[])) u(name, oid) \
+         JOIN pg_catalog.pg_class c ON c.oid = u.oid AND c.relkind = 'r' AND c.relpersistence = 'p' \
+         JOIN pg_catalog.pg_publication p ON (p.pubupdate OR p.pubdelete) AND (p.puballtables OR EXISTS (\
+           SELECT FROM pg_catalog.pg_publication_tables t JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname \
+           JOIN pg_catalog.pg_class o ON o.relnamespace = n.oid AND o.relname = t.tablename WHERE t.pubname = p.pubname \
+             AND (o.oid = c.oid OR o.oid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a(relid))))) \
+         WHERE c.relreplident = 'n' OR c.relreplident IN ('d', 'i') AND NOT EXISTS (\
+           SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate \
+             AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END) \
+         GROUP BY 1, 2, c.oid ORDER BY 1, 2",
+        names = values.texts(names),
+        oids = values.texts(oids),
+    );
+    Statement::with(DOING, sql, values)
+}
+
+/// Whether one of the currency is kept as a hundred, as it is read and printed in this session.
+async fn has_cents(session: &Session) -> Result<bool> {
+    let run = |sql: &'static str| Statement::new(DOING, sql);
+    session
+        .run(&run("BEGIN; SET LOCAL lc_monetary TO DEFAULT"))
+        .await?;
+    let as_kept = "SELECT pg_catalog.cash_send(1::pg_catalog.numeric::pg_catalog.money) = '\\x0000000000000064'::pg_catalog.bytea";
+    let has = session.holds(&run(as_kept)).await?;
+    session.run(&run("ROLLBACK")).await?;
+    Ok(has)
+}
