@@ -219,7 +219,7 @@ impl Lookups {
                 ),
             ));
         };
-        if provisional(&target, "1", "0").is_none() {
+        if provisional(&target, "1", "0", "0").is_none() {
             let what = format!(
                 "{column} refers to {name}.{} of type {}; what is looked up is an integer, a numeric, a uuid or a text",
                 target.name, target.type_sql
@@ -350,17 +350,37 @@ pub fn is_number(column: &Column) -> bool {
     )
 }
 
+/// The most that an integer column holds; `None` of other types.
+fn most(column: &Column) -> Option<i64> {
+    match column.base_type.as_str() {
+        "int2" => Some(i16::MAX.into()),
+        "int4" => Some(i32::MAX.into()),
+        "int8" => Some(i64::MAX),
+        _ => None,
+    }
+}
+
+/// Whether what stands for the number of a new row is one that its row could get, so that the rules which hold for rows
+/// can be asked of it.
+pub fn is_like_a_number(column: &Column) -> bool {
+    most(column).is_some()
+}
+
 /// A value of `column` that no row of its table has, as SQL: it stands for the row that is the `rank`-th
-/// (SQL, from 1) of those that will be new. `lowest` is a number below which there is none. `None` for
+/// (SQL, from 1) of those that will be new. There is none below the number `lowest` and above `highest`. `None` for
 /// types that have no such value.
-pub fn provisional(column: &Column, rank: &str, lowest: &str) -> Option<String> {
+pub fn provisional(column: &Column, rank: &str, lowest: &str, highest: &str) -> Option<String> {
     let ty = &column.base_type_sql;
-    Some(match column.base_type.as_str() {
-        _ if is_number(column) => format!("({lowest} - ({rank}))::{ty}"),
-        "uuid" => format!(
+    let below = format!("{lowest} - ({rank})");
+    Some(match (column.base_type.as_str(), most(column)) {
+        (_, Some(most)) => format!(
+            "(CASE WHEN {highest}::pg_catalog.numeric + ({rank}) <= {most} THEN {highest} + ({rank}) ELSE {below} END)::{ty}"
+        ),
+        _ if is_number(column) => format!("({below})::{ty}"),
+        ("uuid", _) => format!(
             "('ffffffff-ffff-ffff-ffff-' || pg_catalog.lpad(pg_catalog.to_hex({rank}), 12, '0'))::{ty}"
         ),
-        "text" | "varchar" => format!("(pg_catalog.chr(1) || ({rank}))::{ty}"),
+        ("text" | "varchar", _) => format!("(pg_catalog.chr(1) || ({rank}))::{ty}"),
         _ => return None,
     })
 }

@@ -19,18 +19,20 @@ impl Table {
         }
     }
 
-    /// The row with the least number in a column; `None` of a column that holds no numbers.
-    pub(in crate::pg) fn near_least(&self, column: &Column) -> Option<Rows<'_>> {
+    /// The rows with the least and the greatest number in a column; `None` of a column that holds no numbers.
+    pub(in crate::pg) fn near_outmost(&self, column: &Column) -> Option<Rows<'_>> {
         if !matches!(column.kind, Kind::Integer | Kind::Decimal(_)) {
             return None;
         }
         let name = Ident(&column.name);
-        let least = format!(
-            "SELECT pg_catalog.min(x.{name}) AS least FROM {} x",
-            self.name
-        );
-        let on = column.equality.equal(format_args!("t.{name}"), "s.least");
-        Some(self.near(least, on))
+        let outmost = ["min", "max"].map(|outmost| {
+            format!(
+                "SELECT pg_catalog.{outmost}(x.{name}) AS outmost FROM {} x",
+                self.name
+            )
+        });
+        let on = column.equality.equal(format_args!("t.{name}"), "s.outmost");
+        Some(self.near(outmost.join(" UNION "), on))
     }
 
     /// The columns of the primary key, with their equality: what tells rows in shards apart.

@@ -368,11 +368,12 @@ impl<'a> After<'a> {
     pub(in crate::pg) fn show_values(&self, check: &Check) -> Statement {
         let columns = check.columns.iter();
         let columns = columns.filter_map(|n| self.target.table.column_by_number(*n));
-        let values = columns
-            .take(MOST_READ)
-            .map(|c| format!("{}, {}", Literal(&c.name), c.text("a")));
+        let columns: Vec<&Column> = columns.take(MOST_READ).collect();
+        let (beside, values) = self.shown(&columns, "a");
+        let values = columns.iter().zip(values);
+        let values = values.map(|(c, value)| format!("{}, {value}", Literal(&c.name)));
         self.checking(format!(
-            "UPDATE pg_temp.loader_findings v SET vals = pg_catalog.json_build_object({values})::text FROM {rows} a \
+            "UPDATE pg_temp.loader_findings v SET vals = pg_catalog.json_build_object({values})::text FROM {rows} a{beside} \
              WHERE v._t = {place} AND v._n = a.{N} AND v.vals = ''",
             values = list(values),
             rows = self.temporary(),

@@ -5,7 +5,7 @@ use super::compare::Comparison;
 use super::stage::Stage;
 use super::stage::look_up::Of;
 use crate::pg::beside::Found;
-use crate::pg::fixture::{assert_snapshot, looked_up, printed, schema};
+use crate::pg::fixture::{assert_snapshot, load, looked_up, printed, schema};
 use crate::pg::phase::Phase;
 use crate::sql::Qualified;
 use crate::table::complete::Complete;
@@ -126,13 +126,14 @@ fn checking() {
         schema: "public".into(),
         name: "audit_log".into(),
     };
-    let load = crate::pg::fixture::load(&schema[1], "vials");
+    let load = load(&schema[1], "vials");
     let of = |undone, renamed| Audited {
         log: &audit_log,
         undone,
         renamed,
     };
-    statements.push(subjects.count_older(&of(&Default::default(), Vec::new())));
+    let none = Default::default();
+    statements.push(subjects.count_older(&of(&none, Vec::new())));
     let undone = vec!["6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()];
     let undone = (undone, Default::default());
     statements.push(samples.find_older(&of(&undone, vec![&load])));

@@ -1,7 +1,5 @@
 //! Snapshots of the SQL of taking loads back, and of the loader's own tables.
 
-use std::collections::BTreeMap;
-
 use super::drift::Drifted;
 use super::referrers::named_by;
 use super::{Selected, Undo, Written};

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::ident::words;
 use crate::sql::{Ident, Literal, Statement};
+use crate::table::lookup::{Lookup, is_like_a_number};
 use crate::table::schema::{Asks, Check, Column};
 
 impl After<'_> {
@@ -136,11 +137,36 @@ impl After<'_> {
             }
             conditions += &self.is_known(i);
         }
+        let reads = (0..columns.len()).filter(|i| reads[*i]);
+        let lookups: Vec<&Lookup> = reads
+            .filter_map(|i| self.target.lookups.of_column(i))
+            .collect();
+        for (i, one) in lookups.iter().enumerate() {
+            let others = lookups[i + 1..].iter();
+            let others = others.filter(|other| other.relation == one.relation);
+            conditions.extend(others.map(|other| self.is_one_new(one, other)));
+        }
         Some(conditions)
     }
 
+    /// A further condition: not two different new rows are referred to, of which is not known which will have the
+    /// greater number.
+    fn is_one_new(&self, one: &Lookup, other: &Lookup) -> String {
+        let column = |lookup: &Lookup| Ident(&self.target.table.columns[lookup.of].name);
+        format!(
+            " AND NOT ({} IS DISTINCT FROM {} AND EXISTS (SELECT FROM {} s WHERE s._n = {N} \
+             AND s.{} IS NOT NULL AND s.{} IS NOT NULL))",
+            column(one),
+            column(other),
+            self.stage.temporary(),
+            one.new_key(),
+            other.new_key()
+        )
+    }
+
     /// A further condition: the row's value in a column is known. It is not where it is a default that is
-    /// not known, or refers to a row that is new.
+    /// not known, or refers to a row that is new; but a number that stands for that of a new row tells as much as that
+    /// one will.
     fn is_known(&self, i: usize) -> String {
         let mut known = String::new();
         if self.unknown[i] {
@@ -149,7 +175,8 @@ impl After<'_> {
                 i + 1
             );
         }
-        if let Some(lookup) = self.target.lookups.of_column(i) {
+        let lookup = self.target.lookups.of_column(i);
+        if let Some(lookup) = lookup.filter(|l| !is_like_a_number(&l.target)) {
             known += &format!(
                 " AND NOT EXISTS (SELECT FROM {} s WHERE s._n = {N} AND s.{} IS NOT NULL)",
                 self.stage.temporary(),

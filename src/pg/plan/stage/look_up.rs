@@ -129,8 +129,8 @@ async fn look_up(
                 && let Some(statement) = stages[p].number(number, &given)
             {
                 let column = &stages[p].target.table.columns[number];
-                if let Some(least) = stages[p].target.table.near_least(column) {
-                    least.bring(session).await?;
+                if let Some(outmost) = stages[p].target.table.near_outmost(column) {
+                    outmost.bring(session).await?;
                 }
                 stages[p].beside().near().bring(session).await?;
                 session.run(&statement).await?;
@@ -307,7 +307,7 @@ impl Stage<'_> {
         )
     }
 
-    /// The least value that records give in each column which refers to this one of `parent`, as SQL.
+    /// The values that records give in each column which refers to this one of `parent`, for `FROM`, as `n`.
     fn given_for(&self, parent: &Stage<'_>, number: usize) -> Vec<String> {
         let Target { table, .. } = parent.target;
         let number = &table.columns[number];
@@ -327,19 +327,19 @@ impl Stage<'_> {
             let column = &self.target.table.columns[at];
             (self.used[at] && is_number(column)).then_some(column)
         });
-        let least = columns.map(|c| {
+        let given = columns.map(|c| {
             format!(
-                "(SELECT pg_catalog.min(c.{}) FROM {} c)",
+                "(SELECT c.{} AS n FROM {} c) c",
                 c.staged(),
                 self.temporary()
             )
         });
-        least.collect()
+        given.collect()
     }
 
     /// Gives staged records of rows that are not there a value in place of the number that the database
     /// will give them; records with one key get one. `given` are what records give by themselves for references to
-    /// it, each a least one as SQL: no stand-in is one of these. `None` where the database gives none, or a record of
+    /// it, each for `FROM`, as `n`: no stand-in is one of these. `None` where the database gives none, or a record of
     /// another table does.
     pub(in crate::pg) fn number(&self, column: usize, given: &[String]) -> Option<Statement> {
         let table = &self.target.table;
@@ -355,13 +355,17 @@ impl Stage<'_> {
             first = "coalesce(d.first, s._n)";
         }
         let own = [
-            "0".to_owned(),
-            format!("(SELECT pg_catalog.min(t.{name}) FROM {} t)", table.rows),
-            format!("(SELECT pg_catalog.min(s.{cell}) FROM {stage} s)"),
+            format!("(SELECT t.{name} AS n FROM {} t) t", table.rows),
+            format!("(SELECT s.{cell} AS n FROM {stage} s) s"),
         ];
-        let lowest = format!("(SELECT least({}))", list(own.iter().chain(given)));
+        let outmost = |outmost: &str, of_all: &str| {
+            let all = own.iter().chain(given);
+            let each = all.map(|rows| format!("(SELECT pg_catalog.{of_all}(n) FROM {rows})"));
+            format!("(SELECT {outmost}(0, {}))", list(each))
+        };
         let rank = format!("pg_catalog.dense_rank() OVER (ORDER BY {first})");
-        let value = provisional(number, &rank, &lowest)?;
+        let (lowest, highest) = (outmost("least", "min"), outmost("greatest", "max"));
+        let value = provisional(number, &rank, &lowest, &highest)?;
         let sql = format!(
             "UPDATE {stage} s SET {cell} = x.number FROM (SELECT s._n, {value} AS number FROM {from} \
              WHERE {ABSENT} AND NOT s._goes AND s.{cell} IS NOT DISTINCT FROM NULL) x WHERE x._n = s._n"
