@@ -312,6 +312,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     if drift.count() == 0 && referrers.count() == 0 {
         for undo in &undos {
             undo.parents(&session, &undos).await?;
+            undo.taken(&session).await?;
         }
     }
     events(Event::phase("write the plan"));

@@ -166,7 +166,10 @@ pub async fn attempt(
             session.run(&end).await?;
             return Ok(Attempt::Nothing);
         }
-        Err(e) => return Err(explain(locked, plan, &tables, e).await),
+        Err(e) => {
+            let schema = &options.loader_schema;
+            return Err(explain(locked, plan, (&tables, schema), e).await);
+        }
     }
     let report = Report {
         application,
@@ -335,7 +338,12 @@ async fn drifted(session: &Session, plan: &Arc<Executable>, tables: &[Staged]) -
 
 /// A write that met a row which appeared meanwhile is drift: the plan's tables are compared again
 /// outside the failed transaction.
-async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: Error) -> Error {
+async fn explain(
+    locked: Locked,
+    plan: &Arc<Executable>,
+    (tables, schema): (&[Staged], &str),
+    e: Error,
+) -> Error {
     if e.kind() == ErrorKind::Locked {
         let names: Vec<String> = tables
             .iter()
@@ -358,6 +366,9 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
         );
     }
     if e.code() == Some("23503") {
+        if let Some(came) = referred_again(&session, plan, schema).await {
+            return came;
+        }
         return e.with_kind(ErrorKind::Blocked).and(
             ": a row that is put back refers to one that is not there, or others refer to a row that would go or to a value that would change; nothing was \
              written; roll back those rows too, or settle with whoever has changed them",
@@ -408,11 +419,24 @@ async fn explain(locked: Locked, plan: &Arc<Executable>, tables: &[Staged], e: E
     }
 }
 
+/// What `check` would say of rows that refer to those which the plan deletes, outside the transaction that failed.
+async fn referred_again(session: &Session, plan: &Arc<Executable>, schema: &str) -> Option<Error> {
+    let mut tables = stage_again(session, plan).await.ok()?;
+    let referred = check_referred(session, plan.plan(), schema, &mut tables).await;
+    referred.err().filter(|e| e.kind() == ErrorKind::Drift)
+}
+
 /// What is no longer as the plan says, outside the transaction that failed.
 async fn drift_again(session: &Session, plan: &Arc<Executable>) -> Result<Option<DriftReport>> {
+    let tables = stage_again(session, plan).await?;
+    drift::drift(session, plan, &tables).await
+}
+
+/// Ends the transaction that failed, and stages the plan anew.
+async fn stage_again(session: &Session, plan: &Arc<Executable>) -> Result<Vec<Staged>> {
     let end = Statement::new("rolling back", "ROLLBACK");
     session.run(&end).await?;
     let mut tables = staged::tables(session, plan.plan()).await?;
     staged::stage(session, plan, &mut tables, &|_| ()).await?;
-    drift::drift(session, plan, &tables).await
+    Ok(tables)
 }

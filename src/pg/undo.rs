@@ -12,6 +12,7 @@ mod retyped;
 mod selected;
 #[cfg(test)]
 mod statements;
+mod taken;
 
 use std::collections::BTreeMap;
 

@@ -79,6 +79,7 @@ fn taking_back() {
         subjects.later(&drifted),
         going.count_referring(refers, all),
         renamed.count_referring(refers, &[]),
+        samples.find_taken(&table.unique[1]),
         samples.orphans(refers, &samples.refer_again(refers).unwrap(), &tables),
         going.referring(refers, all, &named),
         going.referring(refers, &[], &by_place),
