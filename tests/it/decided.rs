@@ -434,39 +434,56 @@ fn rows_that_a_complete_delivery_does_not_bring_stay_if_that_is_decided() {
 }
 
 /// What a person does in a spreadsheet program: puts texts into empty cells of a sheet.
-fn typed(workbook: &[u8], sheet: usize, cells: &[(&str, &str)]) -> Vec<u8> {
-    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(workbook)).unwrap();
+fn typed(book: &[u8], sheet: usize, cells: &[(&str, &str)]) -> Vec<u8> {
+    edited(book, |name, mut xml| {
+        if name != format!("xl/worksheets/sheet{sheet}.xml") {
+            return xml;
+        }
+        for (cell, text) in cells {
+            let row = cell.trim_start_matches(char::is_alphabetic);
+            let start = xml.find(&format!("<row r=\"{row}\"")).unwrap();
+            // Cells of a row stand in order, and a reader does not mind where they do not.
+            let end = start + xml[start..].find("</row>").unwrap();
+            let inserted = format!("<c r=\"{cell}\" t=\"inlineStr\"><is><t>{text}</t></is></c>");
+            let at = match cell.starts_with('A') {
+                true => start + xml[start..].find('>').unwrap() + 1,
+                false => match xml[start..end].find("<c r=\"C") {
+                    Some(c) => start + c,
+                    None => end,
+                },
+            };
+            xml.insert_str(at, &inserted);
+        }
+        xml
+    })
+}
+
+/// The workbook with each of its parts, all of which are texts, as `edit` makes it of its name and content.
+fn edited(book: &[u8], edit: impl Fn(&str, String) -> String) -> Vec<u8> {
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(book)).unwrap();
     let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for i in 0..archive.len() {
         let mut part = archive.by_index(i).unwrap();
         let name = part.name().unwrap().into_owned();
-        let mut content = Vec::new();
-        std::io::Read::read_to_end(&mut part, &mut content).unwrap();
-        if name == format!("xl/worksheets/sheet{sheet}.xml") {
-            let mut xml = String::from_utf8(content).unwrap();
-            for (cell, text) in cells {
-                let row = cell.trim_start_matches(char::is_alphabetic);
-                let start = xml.find(&format!("<row r=\"{row}\"")).unwrap();
-                // Cells of a row stand in order, and a reader does not mind where they do not.
-                let end = start + xml[start..].find("</row>").unwrap();
-                let inserted =
-                    format!("<c r=\"{cell}\" t=\"inlineStr\"><is><t>{text}</t></is></c>");
-                let at = match cell.starts_with('A') {
-                    true => start + xml[start..].find('>').unwrap() + 1,
-                    false => match xml[start..end].find("<c r=\"C") {
-                        Some(c) => start + c,
-                        None => end,
-                    },
-                };
-                xml.insert_str(at, &inserted);
-            }
-            content = xml.into_bytes();
-        }
+        let mut content = String::new();
+        std::io::Read::read_to_string(&mut part, &mut content).unwrap();
+        let content = edit(&name, content);
         out.start_file(name, zip::write::SimpleFileOptions::default())
             .unwrap();
-        std::io::Write::write_all(&mut out, &content).unwrap();
+        std::io::Write::write_all(&mut out, content.as_bytes()).unwrap();
     }
     out.finish().unwrap().into_inner()
+}
+
+/// The workbook with a further sheet, which holds what the sheet of changes holds.
+fn with_a_copy_of_changes(book: &[u8]) -> Vec<u8> {
+    edited(book, |name, content| match name {
+        "xl/workbook.xml" => content.replace(
+            "</sheets>",
+            "<sheet name=\"changes Copy\" sheetId=\"9\" r:id=\"rId2\"/></sheets>",
+        ),
+        _ => content,
+    })
 }
 
 #[test]
@@ -517,6 +534,14 @@ fn a_workbook_and_comma_separated_values_say_the_same_as_the_page() {
     world.write("d.xlsx", &book);
     let of_workbook = world.plan_with("b", &["--decisions", "d.xlsx"]);
     assert_eq!(of_workbook.hash(), of_page.hash());
+    // Decisions that nobody reads are no decisions; a sheet without is somebody's own.
+    world.write("copy.xlsx", with_a_copy_of_changes(&book));
+    refused(&world, &["copy.xlsx"]).exits(1).says(
+        "copy.xlsx: the sheet changes Copy has decisions, and only those in the sheets changes and violations are read",
+    );
+    let undecided = typed(&shown.stdout, 1, &[("B2", "Ada")]);
+    world.write("copy.xlsx", with_a_copy_of_changes(&undecided));
+    world.plan_with("b", &["--decisions", "copy.xlsx"]);
 
     let shown = world
         .loader(&["show", plan.name(), "--format", "csv"])

@@ -185,6 +185,10 @@ fn a_plan_is_the_same_whatever_the_settings_of_role_and_database_are() {
         ));
         assert_eq!(world.plan("b").hash(), plan.hash(), "{setting}");
     }
+    world.sql(&format!(
+        "ALTER DATABASE {} RESET default_transaction_read_only",
+        world.database
+    ));
     world.apply(&plan).ok();
     assert_eq!(world.plan("b").news(), [""; 0]);
     world

@@ -42,8 +42,15 @@ impl Undo<'_> {
                 "{name}: as these rows were before, they have what must be unique and another row has now ({}): ",
                 index.name
             );
+            let marks = match self.target.mark() {
+                Some(_) if index.predicate.is_none() => {
+                    "; rows that are only marked as deleted (soft_delete) keep what must be unique, and a unique index of the \
+                     rows that are not marked would allow this"
+                }
+                _ => "",
+            };
             return Err(Error::blocked(format!(
-                "{}{}; take those rows back with them, or before, or have them give it up",
+                "{}{}; take those rows back with them, or before, or have them give it up{marks}",
                 crate::text::escape(&said),
                 named.join(", ")
             ))
@@ -77,10 +84,10 @@ impl Undo<'_> {
         );
         let again = index.held(table, &format!("x.{ID}"), again);
         let now = index.held(table, "x.tableoid AS tbl, x.ctid AS tid", &table.rows);
-        // A row that is only marked keeps what it has.
+        // A row that is only marked keeps what it has, where it does not leave the index with that.
         let gives_up = match self.target.mark() {
-            Some(_) => " AND s.before IS NOT NULL",
-            None => "",
+            Some(_) if index.predicate.is_none() => " AND s.before IS NOT NULL",
+            _ => "",
         };
         let sql = format!(
             "WITH found AS MATERIALIZED (SELECT a.{ID} AS id, t.tbl, t.tid FROM ({again}) a JOIN ({now}) t ON {equal}) \
