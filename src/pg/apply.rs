@@ -157,6 +157,8 @@ pub async fn attempt(
             plan_hash: &file.hash,
             loader_schema: &options.loader_schema,
         },
+        // To other servers, values go as texts, under the settings of this session.
+        zone: if in_shards { "UTC" } else { &session.zone },
         on_progress,
     };
     match write(&context, plan, (&tables, numbers), &taken_back).await {
@@ -278,7 +280,6 @@ async fn write(
     wrote(0);
     let writes = async {
         let work = context.put_in_order(tables).await?;
-        // To other servers, values go as texts.
         let in_shards = header.is_in_shards();
         if !in_shards {
             session.write_as_anybody().await?;

@@ -121,12 +121,7 @@ impl Context<'_> {
             return Ok(());
         }
         staged.beside().near().bring(self.session).await?;
-        // In shards it was written under the settings of this session.
-        let zone = match staged.target.table.kind.is_far() {
-            true => "UTC",
-            false => &self.session.zone,
-        };
-        let audit = staged.audit_deletes(&self.origin, zone);
+        let audit = staged.audit_deletes(&self.origin, self.zone);
         let written = self.session.execute(&audit).await?;
         must_be(audit.doing(), deleted, written)
     }
