@@ -346,8 +346,7 @@ async fn look(
     }
     session.may_write()?;
     let taken_back = apply::still_in_effect(&session, file).await?;
-    let mut tables = staged::tables(&session, file).await?;
-    staged::stage(&session, plan, &mut tables, events).await?;
+    let tables = apply::stage_all(&session, plan, &request.loader_schema, events).await?;
     let names: Vec<&crate::sql::Qualified> = tables.iter().map(|t| &t.target.table.name).collect();
     let snapshot = crate::pg::plan::snapshot::Snapshot::begin(&session, &names).await?;
     // What was read before the lock may have changed until it was there.
@@ -358,7 +357,7 @@ async fn look(
         apply::check_undone(&session, schema, header, &tables, &taken_back).await?;
         apply::not_reloaded(&session, schema, &tables, &taken_back).await?;
         apply::check_limits(&session, header).await?;
-        apply::check_referred(&session, file, &request.loader_schema, &mut tables).await?;
+        apply::check_referred(&session, &tables).await?;
     }
     snapshot.end().await?;
     Ok(match (drift, before) {

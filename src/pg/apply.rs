@@ -357,7 +357,7 @@ async fn explain(
     // The plan's rows referred to rows that were there, and others were not.
     if e.code() == Some("23503") && header.kind == Kind::Load {
         if tables.iter().any(|t| !t.target.lookups.is_empty())
-            && let Ok(Some(report)) = drift_again(&session, plan).await
+            && let Ok(Some(report)) = drift_again(&session, plan, schema).await
         {
             return report.into();
         }
@@ -387,7 +387,7 @@ async fn explain(
         return e;
     }
     let marks = tables.iter().any(|t| t.rows.mark > 0);
-    match drift_again(&session, plan).await {
+    match drift_again(&session, plan, schema).await {
         Ok(Some(report)) => report.into(),
         // One load cannot have done that, but several in turn can.
         _ if header.taken_back().len() > 1 => e
@@ -420,24 +420,46 @@ async fn explain(
     }
 }
 
+/// Stages a plan, with all that is asked about its tables.
+///
+/// # Errors
+/// [`PlanRefused`](crate::ErrorKind::PlanRefused), [`Database`](crate::ErrorKind::Database).
+pub async fn stage_all(
+    session: &Session,
+    plan: &Arc<Executable>,
+    loader_schema: &str,
+    on_progress: OnProgress<'_>,
+) -> Result<Vec<Staged>> {
+    let mut tables = staged::tables(session, plan.plan()).await?;
+    left_behind::find(session, plan.plan(), loader_schema, &mut tables).await?;
+    staged::stage(session, plan, &mut tables, on_progress).await?;
+    Ok(tables)
+}
+
 /// What `check` would say of rows that refer to those which the plan deletes, outside the transaction that failed.
 async fn referred_again(session: &Session, plan: &Arc<Executable>, schema: &str) -> Option<Error> {
-    let mut tables = stage_again(session, plan).await.ok()?;
-    let referred = check_referred(session, plan.plan(), schema, &mut tables).await;
+    let tables = stage_again(session, plan, schema).await.ok()?;
+    let referred = check_referred(session, &tables).await;
     referred.err().filter(|e| e.kind() == ErrorKind::Drift)
 }
 
 /// What is no longer as the plan says, outside the transaction that failed.
-async fn drift_again(session: &Session, plan: &Arc<Executable>) -> Result<Option<DriftReport>> {
-    let tables = stage_again(session, plan).await?;
+async fn drift_again(
+    session: &Session,
+    plan: &Arc<Executable>,
+    schema: &str,
+) -> Result<Option<DriftReport>> {
+    let tables = stage_again(session, plan, schema).await?;
     drift::drift(session, plan, &tables).await
 }
 
 /// Ends the transaction that failed, and stages the plan anew.
-async fn stage_again(session: &Session, plan: &Arc<Executable>) -> Result<Vec<Staged>> {
+async fn stage_again(
+    session: &Session,
+    plan: &Arc<Executable>,
+    schema: &str,
+) -> Result<Vec<Staged>> {
     let end = Statement::new("rolling back", "ROLLBACK");
     session.run(&end).await?;
-    let mut tables = staged::tables(session, plan.plan()).await?;
-    staged::stage(session, plan, &mut tables, &|_| ()).await?;
-    Ok(tables)
+    stage_all(session, plan, schema, &|_| ()).await
 }

@@ -80,14 +80,7 @@ pub(super) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
 ///
 /// # Errors
 /// [`Drift`](ErrorKind::Drift) naming the foreign key.
-pub async fn check_referred(
-    session: &Session,
-    plan: &PlanFile,
-    schema: &str,
-    tables: &mut [Staged],
-) -> Result<()> {
-    find(session, plan, schema, tables).await?;
-    let tables = &*tables;
+pub async fn check_referred(session: &Session, tables: &[Staged]) -> Result<()> {
     for staged in tables.iter().filter(|t| t.rows.delete > t.rows.mark) {
         for key in staged.target.referrers() {
             let may_read = may_read(format!("looking at {}", key.child), [&key.child]);
