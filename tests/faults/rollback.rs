@@ -1334,3 +1334,23 @@ fn refuses_values_that_another_row_has_taken() {
     stage.roll_back("l5").exits(0);
     assert_eq!(stage.data(), start);
 }
+
+/// A column whose drift does not matter stays as others set it: its value of before need not be free.
+#[test]
+fn a_value_that_does_not_come_back_may_be_taken() {
+    let stage = Stage::new(
+        "CREATE TABLE a (k text PRIMARY KEY, u text UNIQUE, v text); INSERT INTO a VALUES ('A', 'a', 's'), ('B', 'b', 's')",
+        "a: {natural_key: [k], ignore_drift: [u]}",
+    );
+    stage.deliver(
+        "l",
+        &[("a/1.json", r#"[{"k": "A", "u": "n", "v": "new"}]"#)],
+    );
+    stage.load("l");
+    stage.sql("UPDATE a SET u = 'c' WHERE k = 'A'; UPDATE a SET u = 'a' WHERE k = 'B'");
+    stage.roll_back("l").exits(0);
+    assert_eq!(
+        stage.rows("SELECT k, u, v FROM a ORDER BY k"),
+        ["A|c|s", "B|a|s"]
+    );
+}

@@ -7,6 +7,8 @@ use crate::pg::privileges::may_read;
 use crate::sql::{Ident, Literal, Statement, all as every, any, list};
 use crate::table::schema::{Column, ForeignKey};
 
+const DOING: &str = "looking for the rows to which rows would refer of";
+
 /// At most so many rows are named.
 const NAMED: usize = 5;
 
@@ -25,8 +27,10 @@ impl Undo<'_> {
             let Some(again) = self.refer_again(key) else {
                 continue;
             };
-            let doing = self.doing("looking for the rows to which rows would refer of");
-            if !session.holds(&may_read(doing, [&key.parent])).await? {
+            if !session
+                .holds(&may_read(self.doing(DOING), [&key.parent]))
+                .await?
+            {
                 continue;
             }
             key.near_parents(&again).bring(session).await?;
@@ -35,35 +39,45 @@ impl Undo<'_> {
                 let name = &self.target.name;
                 let named = lost.iter().map(|id| session.name_row(name, id));
                 let named: Vec<String> = named.collect();
-                let said = format!(
-                    "{name}: as these rows were before, they refer to rows of {} that are gone since ({}): ",
+                let why = format!(
+                    "refer to rows of {} that are gone since ({})",
                     key.parent.name, key.name
                 );
-                return Err(Error::blocked(format!(
-                    "{}{}; take back with them, or before, what removed those",
-                    crate::text::escape(&said),
-                    named.join(", ")
-                ))
-                .with_remedy(Remedy::History));
+                let then = "take back with them, or before, what removed those";
+                return Err(self.cannot_come_back(&why, &named, then));
             }
         }
         Ok(())
     }
 
+    /// The error for rows that would be as they were before, where something does not let them; `then` is what to do.
+    pub(super) fn cannot_come_back(&self, why: &str, named: &[String], then: &str) -> Error {
+        let name = &self.target.name;
+        let said = format!("{name}: as these rows were before, they {why}: ");
+        Error::blocked(format!(
+            "{}{}; {then}",
+            crate::text::escape(&said),
+            named.join(", ")
+        ))
+        .with_remedy(Remedy::History)
+    }
+
+    /// Whether a column may stay as others, or triggers, set it since.
+    pub(super) fn may_stay(&self, column: &Column) -> bool {
+        let config = &self.target.config;
+        config.is_stamp(&column.name)
+            || config.ignore_drift.contains(&column.name)
+            || self.written.by_trigger.contains(&column.name)
+    }
+
     /// For `FROM`: the rows `a` that get other values in the columns of a foreign key, with these; `None` where that
     /// cannot be said, because what is put back is not all that decides.
     pub(in crate::pg) fn refer_again(&self, key: &ForeignKey) -> Option<String> {
-        let Undo {
-            target, written, ..
-        } = self;
-        let theirs = |c: &&Column| {
-            c.generated
-                || target.config.is_stamp(&c.name)
-                || target.config.ignore_drift.contains(&c.name)
-                || written.by_trigger.contains(&c.name)
-        };
         let columns: Option<Vec<&Column>> = (key.columns.iter())
-            .map(|c| target.table.column(c).filter(|c| !theirs(c)))
+            .map(|c| {
+                let column = self.target.table.column(c)?;
+                (!column.generated && !self.may_stay(column)).then_some(column)
+            })
             .collect();
         let columns = columns.filter(|_| key.only.is_none())?;
         let before = |c: &Column| format!("s.before ->> {}", Literal(&c.name));
@@ -105,10 +119,7 @@ impl Undo<'_> {
             refers = key.refers("p", "a"),
             come_back = come_back.collect::<String>(),
         );
-        Statement::new(
-            self.doing("looking for the rows to which rows would refer of"),
-            sql,
-        )
+        Statement::new(self.doing(DOING), sql)
     }
 
     /// For `FROM`, with its condition: the rows `p` of this table that have, as they were before, what rows `a` refer to.

@@ -1,7 +1,7 @@
 //! Values that must be unique, that rows had before, and that others have now.
 
 use super::Undo;
-use crate::error::{Error, Remedy, Result};
+use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Literal, Statement, any, list};
 use crate::table::row::keys_equal;
@@ -25,8 +25,13 @@ impl Undo<'_> {
             return Ok(());
         }
         let key = table.key_index(&self.target.config.natural_key);
+        // What may stay as it is, need not come back.
+        let stays = |number: &i16| {
+            let column = table.column_by_number(*number);
+            column.is_some_and(|column| self.may_stay(column))
+        };
         let others = table.unique.iter().filter(|index| Some(*index) != key);
-        for index in others {
+        for index in others.filter(|index| !index.columns.iter().any(stays)) {
             let rows = session.rows(&self.find_taken(index)).await?;
             if rows.is_empty() {
                 continue;
@@ -38,8 +43,8 @@ impl Undo<'_> {
                 Ok(format!("{own} (the row {other} has it)"))
             });
             let named: Vec<String> = named.collect::<Result<_>>()?;
-            let said = format!(
-                "{name}: as these rows were before, they have what must be unique and another row has now ({}): ",
+            let why = format!(
+                "have what must be unique and another row has now ({})",
                 index.name
             );
             let marks = match self.target.mark() {
@@ -49,12 +54,10 @@ impl Undo<'_> {
                 }
                 _ => "",
             };
-            return Err(Error::blocked(format!(
-                "{}{}; take those rows back with them, or before, or have them give it up{marks}",
-                crate::text::escape(&said),
-                named.join(", ")
-            ))
-            .with_remedy(Remedy::History));
+            let then = format!(
+                "take those rows back with them, or before, or have them give it up{marks}"
+            );
+            return Err(self.cannot_come_back(&why, &named, &then));
         }
         Ok(())
     }
