@@ -1,6 +1,7 @@
 //! Rollback: a plan made from the audit log instead of a batch, applied like any other.
 
 mod chosen;
+mod inverse;
 mod parts;
 mod scope;
 mod tables;
@@ -9,9 +10,10 @@ use std::collections::BTreeMap;
 use std::io::{Seek, Write};
 
 use self::chosen::{choose, redone_by};
+use self::inverse::{inverse, kept};
 use self::parts::Parts;
 use self::scope::Scope;
-use self::tables::{is_ours, left_to_triggers, triggered, warnings};
+use self::tables::{left_to_triggers, planned, warnings};
 use super::plan::Key;
 use super::retry::retry;
 use super::targets::{check_limits, parents, rows};
@@ -20,16 +22,15 @@ use crate::error::{Error, Remedy, Result};
 use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::referred::{self, Referred};
+use crate::pg::undo::Written;
 use crate::pg::{Database, Session, Timeouts};
 use crate::plan::masking::Mask;
 use crate::plan::{
-    Action, Counts, DriftReport, DriftRow, Entry, Header, Kind, ReferrerReport, Skip, Skips,
-    TablePlan, What,
+    Action, Counts, DriftReport, DriftRow, Header, Kind, ReferrerReport, Skip, What,
 };
 use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
 use crate::table::limits::{self, Allowance};
-use crate::table::schema::{Column, Identity};
 use crate::table::target::Target;
 
 /// What is to be taken back.
@@ -136,15 +137,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     }
     let applications = scope.applications();
     let mut undone = scope.targets(&session, &undone_rows).await?;
-    let names: Vec<String> = undone.iter().map(|(t, _)| t.name.clone()).collect();
-    check_limits(&request.limits, &names)?;
-    let mut replaced = Vec::with_capacity(undone.len());
-    for (target, _) in &mut undone {
-        let own = target.config.limits;
-        let now = limits::in_effect(own, &target.name, &request.limits);
-        replaced.push(limits::replaced(&own, &now));
-        target.config.limits = now;
-    }
+    let replaced = limit(&mut undone, &request.limits)?;
     let undos = scope
         .collect(&session, &undone, (&applications, &undone_rows), events)
         .await?;
@@ -197,76 +190,29 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         told(read);
         let mut rows = 0;
         let mut unchanged = Vec::new();
-        let soft = undo.target.mark().is_some();
-        let is_key = |c: &str| undo.target.config.natural_key.iter().any(|k| k == c);
-        // What the table's own triggers set, they will set again.
-        // What others may change unnoticed, is theirs.
-        let writes = |c: &str, whole: bool| {
-            let ignored = undo.target.config.ignore_drift.iter().any(|i| i == c);
-            let free = !undo.target.may_be_set() && !ignored;
-            undo.target
-                .table
-                .column(c)
-                .is_some_and(|column| !column.generated)
-                && (whole || free || is_ours(undo.target, undo.written, c))
-        };
         let left = undo
             .stream(&snapshot, &mut |undone| {
                 rows += 1;
                 if rows % 1_000 == 0 {
                     told((read + rows).min(of.saturating_sub(1)));
                 }
-                let group = undo.target.config.group_by.as_ref();
-                let row = undone
-                    .applied
-                    .after
-                    .as_ref()
-                    .or(undone.applied.before.as_ref());
-                let group = group.and_then(|c| row?.get(c)?.clone());
-                let inverse = undone.applied.invert();
-                let whole = inverse.before.is_none() || undone.renewed;
-                let what = inverse.what(undone.digest, is_key, |c| writes(c, whole), soft);
-                let Some(what) = what else { return Ok(()) };
-                if let Some(column) = numbered_anew(undo.target, &what) {
-                    return Err(Error::blocked(format!(
-                        "{}: the row {} was deleted and inserted again by these loads, and its {} is numbered by the \
-                         database alone (GENERATED ALWAYS), so that it cannot get its number of before",
-                        undo.target.name,
-                        session.name_row(&undo.target.name, &undone.record_id),
-                        crate::text::escape(column),
-                    ))
-                    .with_remedy(Remedy::OneByOne));
-                }
-                if matches!(what, What::Skip(Skip::Unchanged(_))) {
-                    unchanged.push(undone.record_id);
-                }
-                changes += u64::from(what.action() != Action::Skip);
-                let order = undo.order(&undone.key);
-                let entry = Entry {
-                    table: undo.target.name.clone(),
-                    key: undone.key,
-                    what,
-                    extracted: None,
-                    group,
-                    from: from.clone(),
+                let record_id = undone.record_id.clone();
+                let Some(entry) = inverse(undo, undone, &from, &session)? else {
+                    return Ok(());
                 };
-                writer.unordered(&order, entry)
+                if matches!(entry.what, What::Skip(Skip::Unchanged(_))) {
+                    unchanged.push(record_id);
+                }
+                changes += u64::from(entry.what.action() != Action::Skip);
+                writer.unordered(&undo.order(&entry.key), entry)
             })
             .await?;
         drift.rows.extend(left.rows);
         drift.more += left.more;
         if request.keep_edited {
             undo.each_kept(&session, &mut |key, skip| {
-                let order = undo.order(&key);
-                let entry = Entry {
-                    table: undo.target.name.clone(),
-                    what: What::Skip(skip),
-                    extracted: None,
-                    group: None,
-                    from: from.clone(),
-                    key,
-                };
-                writer.unordered(&order, entry)
+                let entry = kept(undo, key, skip, &from);
+                writer.unordered(&undo.order(&entry.key), entry)
             })
             .await?;
         }
@@ -279,35 +225,13 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         told(read);
     }
     let mut tables = Vec::with_capacity(undone.len());
-    for ((target, written), replaced) in undone.iter().zip(replaced) {
-        let Target {
-            name,
-            table,
-            config,
-            ..
-        } = target;
+    for (of_table, replaced) in undone.iter().zip(replaced) {
+        let (target, written) = of_table;
         let left = left_to_triggers(target, written, !scope.is_of_loads());
-        let warnings = warnings(target, &left);
-        tables.push(TablePlan {
-            table: name.clone(),
-            relation: table.name.clone(),
-            table_kind: table.kind.clone(),
-            config: config.clone(),
-            schema: table.fingerprint.clone(),
-            parents: parents(target, undone.iter().map(|(t, _)| t)),
-            width: table.columns.len() as u64,
-            rows: rows(&snapshot, target).await?,
-            columns: table.columns.iter().map(|c| c.name.clone()).collect(),
-            numbers: Vec::new(),
-            counts: Counts::default(),
-            marks: 0,
-            skips: Skips::default(),
-            rejected: 0,
-            triggered: triggered(target, written),
-            left_to_triggers: left,
-            passed_over: Default::default(),
-            warnings: [replaced, warnings, scope.notes(&target.name)].concat(),
-        });
+        let notes = [replaced, warnings(target, &left), scope.notes(&target.name)].concat();
+        let parents = parents(target, undone.iter().map(|(t, _)| t));
+        let rows = rows(&snapshot, target).await?;
+        tables.push(planned(of_table, parents, rows, left, notes));
     }
     if drift.count() == 0 && referrers.count() == 0 {
         for undo in &undos {
@@ -327,21 +251,11 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             name_rows(&session, target, &mut drift).await;
         }
         mask.drift(&mut drift);
-        let drifted = Error::from(drift);
-        return Err(if scope.is_of_loads() {
-            drifted.with_remedy(Remedy::KeepEdited)
-        } else {
-            drifted
-        });
+        return Err(scope.stands_against(drift.into(), Remedy::KeepEdited));
     }
     if referrers.count() > 0 {
         mask.referrers(&mut referrers);
-        let referred = Error::from(referrers);
-        return Err(if scope.is_of_loads() {
-            referred.with_remedy(Remedy::Dependents)
-        } else {
-            referred
-        });
+        return Err(scope.stands_against(referrers.into(), Remedy::Dependents));
     }
     if request.with_dependents && !is_whole && changes > 0 {
         parts.none_cancels_out().await?;
@@ -374,14 +288,16 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     Ok((writer, header))
 }
 
-/// The column that an update would write and the database alone may, where there is one.
-fn numbered_anew<'t>(target: &'t Target, what: &What) -> Option<&'t str> {
-    let What::Update { set, .. } = what else {
-        return None;
-    };
-    let mut columns = target.table.columns.iter();
-    let is_numbered = |c: &&Column| c.identity == Identity::Always && set.contains_key(&c.name);
-    columns.find(is_numbered).map(|c| c.name.as_str())
+/// Puts the limits that hold now in place of those that the loads had, and returns for each table what to say of it.
+fn limit(undone: &mut [(Target, Written)], allowed: &[Allowance]) -> Result<Vec<Vec<String>>> {
+    let names: Vec<String> = undone.iter().map(|(t, _)| t.name.clone()).collect();
+    check_limits(allowed, &names)?;
+    let replaced = undone.iter_mut().map(|(target, _)| {
+        let had = target.config.limits;
+        target.config.limits = limits::in_effect(had, &target.name, allowed);
+        limits::replaced(&had, &target.config.limits)
+    });
+    Ok(replaced.collect())
 }
 
 /// Names the rows to which the keys of a table's rows refer.

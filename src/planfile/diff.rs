@@ -2,10 +2,10 @@
 //!
 //! Entries are matched by table, key (or place, where a part of it is missing) and, for violations, kind and field,
 //! whatever their order.
-//! Two hashes of each entry of the first plan are in memory meanwhile, about 80 bytes; what
-//! differs is spooled.
+//! Two hashes of each entry of the first plan are in memory meanwhile, 48 bytes in all; what differs is spooled.
 
 mod headers;
+mod known;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::plan::masking::Mask;
 use crate::plan::{Entry, Fragment, Value, What};
 use headers::headers;
+use known::Known;
 
 /// How many entries differ, and how many do not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -73,18 +74,10 @@ pub struct PlanDiff<'p> {
     mask: Mask,
     /// Places in the second plan that differ, and the place in the first of what stood there.
     differing: Vec<(u64, Option<u64>)>,
-    /// Entries of the first plan that differ, by place: where they stand in the spool.
-    offsets: HashMap<u64, u64>,
+    /// Entries of the first plan that differ, in its order: place, and where they stand in the spool.
+    offsets: Vec<(u64, u64)>,
     different: File,
     removed: File,
-}
-
-/// What of the first plan is remembered.
-struct Known {
-    content: u128,
-    from: u64,
-    place: u64,
-    matched: bool,
 }
 
 /// How many objects are named.
@@ -121,7 +114,7 @@ impl<'p> PlanDiff<'p> {
             counts: DiffCounts::default(),
             mask: mask(old, new),
             differing: Vec::new(),
-            offsets: HashMap::new(),
+            offsets: Vec::new(),
             different: spool()?,
             removed: spool()?,
         };
@@ -137,34 +130,18 @@ impl<'p> PlanDiff<'p> {
 
     /// Finds what differs, and returns the places in the first plan of what is only there.
     fn compare(&mut self) -> Result<Vec<u64>> {
-        let mut known: HashMap<u128, Known> = HashMap::new();
+        let mut known = Known::default();
         let mut objects: HashMap<String, (u128, bool)> = HashMap::new();
-        let mut place = 0;
         self.old.stream(&mut |item| {
             match item {
                 Item::Fragment(f) => {
                     objects.insert(f.key.clone(), (content_of_object(&f), false));
                 }
-                Item::Entry(entry) => {
-                    let [mut id, content] = identity_and_content(&entry);
-                    while known.contains_key(&id) {
-                        id = id.wrapping_add(1); // the next with the same name
-                    }
-                    let from = from(&entry);
-                    known.insert(
-                        id,
-                        Known {
-                            content,
-                            from,
-                            place,
-                            matched: false,
-                        },
-                    );
-                    place += 1;
-                }
+                Item::Entry(entry) => known.add(identity_and_content(&entry), from(&entry)),
             }
             Ok(())
         })?;
+        known.sort();
         let (new, counts) = (self.new, &mut self.counts);
         let mut place = 0;
         new.stream(&mut |item| {
@@ -183,24 +160,19 @@ impl<'p> PlanDiff<'p> {
                     list.add(f.key);
                 }
                 Item::Entry(entry) => {
-                    let [mut id, content] = identity_and_content(&entry);
-                    while known.get(&id).is_some_and(|k| k.matched) {
-                        id = id.wrapping_add(1);
-                    }
-                    match known.get_mut(&id) {
+                    let [id, content] = identity_and_content(&entry);
+                    match known.take(id) {
                         None => {
                             counts.added += 1;
                             self.differing.push((place, None));
                         }
+                        Some(old) if old.content == content => {
+                            counts.same += 1;
+                            counts.moved += u64::from(old.from != from(&entry));
+                        }
                         Some(old) => {
-                            old.matched = true;
-                            if old.content == content {
-                                counts.same += 1;
-                                counts.moved += u64::from(old.from != from(&entry));
-                            } else {
-                                counts.different += 1;
-                                self.differing.push((place, Some(old.place)));
-                            }
+                            counts.different += 1;
+                            self.differing.push((place, Some(old.place)));
                         }
                     }
                     place += 1;
@@ -216,12 +188,7 @@ impl<'p> PlanDiff<'p> {
         gone.sort();
         gone.into_iter()
             .for_each(|key| self.objects_removed.add(key));
-        let mut removed: Vec<u64> = known
-            .into_values()
-            .filter(|k| !k.matched)
-            .map(|k| k.place)
-            .collect();
-        removed.sort_unstable();
+        let removed = known.left();
         self.counts.removed = removed.len() as u64;
         Ok(removed)
     }
@@ -230,11 +197,12 @@ impl<'p> PlanDiff<'p> {
     fn keep(&mut self, removed: &[u64]) -> Result<()> {
         let places = self.differing.iter().filter_map(|(_, old)| *old);
         self.offsets = places.map(|place| (place, 0)).collect();
+        self.offsets.sort_unstable();
         let mut different = BufWriter::new(&self.different);
         let mut gone = BufWriter::new(&self.removed);
         let (mut place, mut offset) = (0, 0);
         let mut removed = removed.iter().peekable();
-        let offsets = &mut self.offsets;
+        let mut offsets = self.offsets.iter_mut().peekable();
         self.old.stream(&mut |item| {
             let Item::Entry(entry) = item else {
                 return Ok(());
@@ -246,7 +214,7 @@ impl<'p> PlanDiff<'p> {
             };
             if removed.next_if(|r| **r == place).is_some() {
                 gone.write_all(line(entry)?.as_bytes()).map_err(failed)?;
-            } else if let Some(at) = offsets.get_mut(&place) {
+            } else if let Some((_, at)) = offsets.next_if(|(old, _)| *old == place) {
                 let line = line(entry)?;
                 *at = offset;
                 offset += line.len() as u64;
@@ -309,10 +277,10 @@ impl<'p> PlanDiff<'p> {
             let Some((_, old)) = here else {
                 return Ok(());
             };
-            let old = match old.and_then(|old| self.offsets.get(&old)) {
+            let old = match old.and_then(|old| self.spooled_at(old)) {
                 None => None,
                 Some(offset) => {
-                    different.seek(SeekFrom::Start(*offset)).map_err(failed)?;
+                    different.seek(SeekFrom::Start(offset)).map_err(failed)?;
                     line.clear();
                     different.read_line(&mut line).map_err(failed)?;
                     Some(self.masked(entry(&line)?))
@@ -320,6 +288,12 @@ impl<'p> PlanDiff<'p> {
             };
             sink(self.masked(new), old)
         })
+    }
+
+    /// Where in the spool the entry stands that has this place in the first plan.
+    fn spooled_at(&self, place: u64) -> Option<u64> {
+        let found = self.offsets.binary_search_by_key(&place, |(old, _)| *old);
+        found.ok().map(|n| self.offsets[n].1)
     }
 
     /// The entry as it is shown here: with stand-ins that are the same for both plans.
@@ -375,8 +349,8 @@ fn content_of_object(f: &Fragment) -> u128 {
     hash(&format!("{:?} {} {}", f.table, f.sha256, f.records))
 }
 
-fn from(entry: &Entry) -> u64 {
-    hash(&format!("{:?}", entry.from)) as u64
+fn from(entry: &Entry) -> u32 {
+    hash(&format!("{:?}", entry.from)) as u32
 }
 
 fn hash(text: &str) -> u128 {

@@ -326,6 +326,18 @@ fn rows_of_later_loads_are_undone_with_those_to_which_they_refer() {
         .loader(&["history", "--batch-id", "last"])
         .exits(0)
         .says("rolled back by");
+    // Whoever reviews a rollback of that rollback sees what else comes back.
+    let taken = application(&stage, "rollback");
+    let again = ["rollback", "--application", &taken, "--out", "again.json"];
+    stage.loader(&again).exits(0);
+    let shown = stage.loader(&["show", "again.json"]).exits(0).stdout;
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let last = stage.one("SELECT application FROM loader_ledger WHERE batch_id = 'last'");
+    let named = format!(
+        "the rollback took back loads of other batches, too, which come back with it: batch last ({last}), batch later \
+         ({later})"
+    );
+    assert!(shown.contains(&named), "{named}: {shown}");
     // All that is left of the load, and what the later one did to its rows; not what it did beside.
     roll_back(&stage, &[]).exits(3);
     roll_back(&stage, &["--with-dependents"]).exits(0);

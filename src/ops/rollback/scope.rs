@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::chosen::written_columns;
 use super::tables::{merge, order, triggered};
 use super::{Key, RollbackRequest};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::ops::{Event, OnProgress};
 use crate::pg::ledger::{Application, UndoneRows, later_loads};
 use crate::pg::undo::{Dependent, Selected, Undo, Written};
@@ -91,6 +91,15 @@ impl<'a> Scope<'a> {
         self.chosen.iter().all(|a| a.is_load())
     }
 
+    /// What stands against the rollback, with what helps where loads are taken back, which can be in part.
+    pub(super) fn stands_against(&self, error: Error, remedy: Remedy) -> Error {
+        if self.is_of_loads() {
+            error.with_remedy(remedy)
+        } else {
+            error
+        }
+    }
+
     /// The batch of what is asked for.
     pub(super) fn batch_id(&self) -> String {
         self.chosen
@@ -100,26 +109,37 @@ impl<'a> Scope<'a> {
 
     /// What a reviewer should know of a table.
     pub(super) fn notes(&self, table: &str) -> Vec<String> {
-        let Some(rows) = self.rows.get(table) else {
-            return Vec::new();
-        };
-        let rows = match rows.len() {
+        let [brought_back, dependents] = [self.brought_back(table), self.dependent(table)];
+        brought_back.into_iter().chain(dependents).collect()
+    }
+
+    /// Loads of other batches that are in effect again, as a rollback is taken back that took back theirs, too.
+    fn brought_back(&self, table: &str) -> Option<String> {
+        let again: BTreeSet<&String> = self.chosen.iter().flat_map(|a| a.takes_back()).collect();
+        let batch = self.batch_id();
+        let others = self.applications_among(|a| {
+            again.contains(&a.application) && a.batch_id != batch && changed(a, table)
+        });
+        let others = named(others)?;
+        Some(format!(
+            "the rollback took back loads of other batches, too, which come back with it: {others}"
+        ))
+    }
+
+    /// Rows that are taken back because of others.
+    fn dependent(&self, table: &str) -> Option<String> {
+        let rows = match self.rows.get(table)?.len() {
             1 => "1 row is taken back".to_owned(),
             n => format!("{n} rows are taken back"),
         };
         let further = self.applications_among(|a| self.further.contains(a.application.as_str()));
-        let further = further.map(|a| format!("batch {} ({})", escape(&a.batch_id), a.application));
-        let further: Vec<String> = further.collect();
-        let of = match further.is_empty() {
-            true => String::new(),
-            false => format!(
-                "; later loads of which rows are taken back: {}",
-                further.join(", ")
-            ),
+        let of = match named(further) {
+            None => String::new(),
+            Some(further) => format!("; later loads of which rows are taken back: {further}"),
         };
-        vec![format!(
+        Some(format!(
             "{rows} that later loads changed, or that refer to rows which would be deleted{of}"
-        )]
+        ))
     }
 
     fn applications_among(
@@ -319,6 +339,13 @@ fn numbers_in_key(target: &Target) -> String {
         })
     });
     meant.collect()
+}
+
+/// Applications by batch and id, where there are any.
+fn named<'a>(applications: impl Iterator<Item = &'a Application>) -> Option<String> {
+    let named = applications.map(|a| format!("batch {} ({})", escape(&a.batch_id), a.application));
+    let named: Vec<String> = named.collect();
+    (!named.is_empty()).then(|| named.join(", "))
 }
 
 fn changed(application: &Application, table: &str) -> bool {

@@ -7,7 +7,7 @@ use crate::ops::targets::{Needs, dependencies, unguarded};
 use crate::pg::ledger::{self, Application};
 use crate::pg::undo::Written;
 use crate::pg::{Session, catalog, referred};
-use crate::plan::LedgerTable;
+use crate::plan::{Counts, LedgerTable, Skips, TablePlan};
 use crate::table::graph;
 use crate::table::target::Target;
 
@@ -162,6 +162,42 @@ pub(super) async fn order(
     let all = ordered.iter_mut().map(|(t, _)| t).collect();
     ledger::find_referring(session, loader_schema, all, may_go).await?;
     Ok(ordered)
+}
+
+/// What the plan says of a table; `left` are the columns that are left to its triggers.
+pub(super) fn planned(
+    (target, written): &(Target, Written),
+    parents: Vec<String>,
+    rows: Option<u64>,
+    left: Vec<String>,
+    warnings: Vec<String>,
+) -> TablePlan {
+    let Target {
+        name,
+        table,
+        config,
+        ..
+    } = target;
+    TablePlan {
+        table: name.clone(),
+        relation: table.name.clone(),
+        table_kind: table.kind.clone(),
+        config: config.clone(),
+        schema: table.fingerprint.clone(),
+        parents,
+        width: table.columns.len() as u64,
+        rows,
+        columns: table.columns.iter().map(|c| c.name.clone()).collect(),
+        numbers: Vec::new(),
+        counts: Counts::default(),
+        marks: 0,
+        skips: Skips::default(),
+        rejected: 0,
+        triggered: triggered(target, written),
+        left_to_triggers: left,
+        passed_over: Default::default(),
+        warnings,
+    }
 }
 
 /// What a reviewer should know; `left` are the columns that are left to its triggers.
