@@ -112,6 +112,8 @@ pub enum Remedy {
     Dependents,
     /// Keep rows that changed since.
     KeepEdited,
+    /// Keep rows that stand in the way though what later loads did is taken back, as far as it can be at once.
+    KeepOrEarlier,
 }
 
 impl ErrorKind {

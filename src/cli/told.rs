@@ -102,6 +102,10 @@ fn advice(remedy: &Remedy) -> String {
         Remedy::KeepEdited => "--keep-edited keeps these rows and rolls the others back; --with-dependents also rolls back \
                                what later loads did to them"
             .into(),
+        Remedy::KeepOrEarlier => "--keep-edited keeps these rows and rolls the others back; later loads that had another name \
+                                  or natural key for the table are taken back first, with --application (`loader history` \
+                                  lists them)"
+            .into(),
         Remedy::CheckLater => "when the server is back, `loader check PLAN` tells, and `loader history`".into(),
     }
 }

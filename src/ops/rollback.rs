@@ -76,6 +76,15 @@ impl RollbackRequest {
         !self.tables.is_empty() || !self.keys.is_empty() || self.keep_edited || self.with_dependents
     }
 
+    /// What helps against rows in the way: not what was asked for already.
+    fn helps(&self, remedy: Remedy) -> Remedy {
+        if self.with_dependents {
+            Remedy::KeepOrEarlier
+        } else {
+            remedy
+        }
+    }
+
     /// With the usual settings.
     pub fn new(database: Database, of: TakenBack) -> RollbackRequest {
         RollbackRequest {
@@ -251,11 +260,11 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
             name_rows(&session, target, &mut drift).await;
         }
         mask.drift(&mut drift);
-        return Err(scope.stands_against(drift.into(), Remedy::KeepEdited));
+        return Err(scope.stands_against(drift.into(), request.helps(Remedy::KeepEdited)));
     }
     if referrers.count() > 0 {
         mask.referrers(&mut referrers);
-        return Err(scope.stands_against(referrers.into(), Remedy::Dependents));
+        return Err(scope.stands_against(referrers.into(), request.helps(Remedy::Dependents)));
     }
     if request.with_dependents && !is_whole && changes > 0 {
         parts.none_cancels_out().await?;
