@@ -1,6 +1,6 @@
 //! `loader history` and `loader audit`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
 
 use super::settings::Settings;
@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::ops::{self, AuditFilter, Change};
 use crate::pg::ledger::Application;
 use crate::plan::{Counts, Row};
+use crate::sql::ident::nearest;
 use crate::text::commands::inert;
 use crate::text::cut::wrap;
 use crate::text::escape;
@@ -139,12 +140,13 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         return show_json(&serde_json::json!({ "changes": changes }));
     }
     if changes.is_empty() {
+        let unknown = unknown_table(settings, args).await?.unwrap_or_default();
         super::say(match &args.key {
-            None => "The audit log holds no such change.".to_owned(),
+            None => format!("The audit log holds no such change.{unknown}"),
             Some(key) => format!(
-                "The audit log holds no such change of a row with the key {}. Keys are compared as the database prints \
-                 them (2026-01-31, 1.50; [\"a\", \"7\"] for several columns; a reference by its number); without --key \
-                 all are listed.",
+                "The audit log holds no such change of a row with the key {}.{unknown} Keys are compared as the database \
+                 prints them (2026-01-31, 1.50; [\"a\", \"7\"] for several columns; a reference by its number); without \
+                 --key all are listed.",
                 escape(key)
             ),
         });
@@ -191,6 +193,29 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         ));
     }
     Ok(0)
+}
+
+/// That loads changed no table of the name that was given, with the nearest of those that they did.
+async fn unknown_table(settings: &Settings, args: &AuditArgs) -> Result<Option<String>> {
+    let Some(table) = &args.table else {
+        return Ok(None);
+    };
+    let database = settings.database()?;
+    let schema = &settings.loader_schema;
+    let all = ops::history(&database, settings.timeouts(), schema, None).await?;
+    let known: BTreeSet<&str> = all
+        .iter()
+        .flat_map(|a| a.tables.iter().map(|t| &*t.table))
+        .collect();
+    if known.contains(table.as_str()) {
+        return Ok(None);
+    }
+    let near = nearest(table, known).map(|near| format!("; did you mean {near}?"));
+    let end = near.unwrap_or(".".into());
+    Ok(Some(format!(
+        " No load was of a table {}{end}",
+        escape(table)
+    )))
 }
 
 /// The columns that differ, as `column: old → new`.

@@ -105,7 +105,12 @@ fn a_key_is_found_however_its_numbers_are_written() {
     let none = world
         .loader(&["audit", "--table", "lines", "--key", r#"["O100",3]"#])
         .ok();
-    none.says("no such change");
+    none.says("no such change").omits("No load was of");
+    let key = ["audit", "--table", "line", "--key", "O100"];
+    for args in [&key[..], &key[..3]] {
+        let typo = world.loader(args).ok();
+        typo.says("No load was of a table line; did you mean lines?");
+    }
 }
 
 #[test]
