@@ -157,8 +157,6 @@ pub async fn attempt(
             plan_hash: &file.hash,
             loader_schema: &options.loader_schema,
         },
-        // To other servers, values go as texts, under the settings of this session.
-        zone: if in_shards { "UTC" } else { &session.zone },
         on_progress,
     };
     match write(&context, plan, (&tables, numbers), &taken_back).await {

@@ -125,6 +125,115 @@ fn any_date_or_time_that_can_be_null_marks_rows() {
     }
 }
 
+/// However precise the column is, and whatever a trigger sets as the time.
+#[test]
+fn what_was_marked_is_put_back_and_marked_again() {
+    let clock = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                 IF new.gone IS NOT NULL AND old.gone IS NULL THEN new.gone := clock_timestamp(); END IF; RETURN new; END $$; \
+                 CREATE TRIGGER f BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()";
+    for (column, key, further) in [
+        ("timestamptz(0)", "PRIMARY KEY (id)", ""),
+        ("timestamptz(3)", "UNIQUE (id)", ""),
+        ("third", "PRIMARY KEY (id)", ""),
+        ("timestamptz", "PRIMARY KEY (id)", clock),
+        ("timestamptz", "UNIQUE (id)", clock),
+        ("date", "PRIMARY KEY (id)", clock),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE DOMAIN third AS timestamptz(3); \
+                 CREATE TABLE t (id int, v text, gone {column}, {key}); INSERT INTO t VALUES (1, 'a'), (2, 'b'); {further}"
+            ),
+            "t: {natural_key: [id], soft_delete: gone, complete: true, limits: {delete: 10}}",
+        );
+        let all = "SELECT id, v, gone IS NULL FROM t ORDER BY 1";
+        let before = world.rows(all);
+        world.deliver("b", "t.json", r#"[{"id": 2}, {"id": 3}]"#);
+        let plan = world.plan("b");
+        world.apply(&plan).ok();
+        let loaded = world.rows(all);
+        assert_eq!(loaded, ["1|a|f", "2|b|t", "3|∅|t"]);
+        let undo = |what: &[&str]| {
+            world
+                .loader(&[&["rollback", "--force"], what].concat())
+                .ok();
+        };
+        undo(&["--batch-id", "b"]);
+        // What it had brought is only marked.
+        let rolled_back = world.rows(all);
+        assert_eq!(rolled_back[..2], before[..], "{column}");
+        assert_eq!(rolled_back[2], "3|∅|f", "{column}");
+        // The same time again, a clock does not give.
+        if further.is_empty() {
+            undo(&["--application", &last(&world)]);
+            assert_eq!(world.rows(all), loaded, "{column}");
+            undo(&["--batch-id", "b"]);
+            assert_eq!(world.rows(all), rolled_back, "{column}");
+        }
+        let gone = "SELECT count(*) FROM audit_log WHERE operation = 'DELETE' AND new_values ->> 'gone' IS NULL";
+        assert_eq!(world.value(gone), "0", "{column}");
+    }
+}
+
+#[test]
+fn a_row_that_came_again_on_the_day_of_its_mark_can_be_marked() {
+    let world = World::new(
+        "CREATE TABLE t (id serial PRIMARY KEY, k text, v int, gone date); \
+         CREATE UNIQUE INDEX ON t (k) WHERE gone IS NULL; INSERT INTO t (k, v) VALUES ('a', 1), ('b', 2)",
+        "t: {natural_key: [k], soft_delete: gone, complete: true, limits: {delete: 10}}",
+    );
+    for v in [1, 9] {
+        let batch = format!("b{v}");
+        world.deliver(&batch, "t.json", r#"[{"k": "b", "v": 2}]"#);
+        let plan = world.plan(&batch);
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows("SELECT new_values ->> 'v' FROM audit_log WHERE operation = 'DELETE' ORDER BY id DESC LIMIT 1"),
+            [v.to_string()]
+        );
+        if v == 1 {
+            world.sql("INSERT INTO t (k, v) VALUES ('a', 9)");
+        }
+    }
+    world
+        .loader(&["rollback", "--batch-id", "b9", "--force"])
+        .ok();
+    assert_eq!(
+        world.rows("SELECT k, v FROM t WHERE gone IS NULL ORDER BY 1"),
+        ["a|9", "b|2"]
+    );
+}
+
+/// A trigger that keeps rows from being marked is one that changes what is written.
+#[test]
+fn a_mark_that_a_trigger_takes_off_again_is_refused() {
+    for (column, alive) in [
+        ("timestamptz", "NULL"),
+        ("bool NOT NULL DEFAULT false", "false"),
+    ] {
+        for audited in [true, false] {
+            let world = World::new(
+                &format!(
+                    "CREATE TABLE t (id int PRIMARY KEY, gone {column}); INSERT INTO t VALUES (1), (2); \
+                     CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.gone := {alive}; RETURN new; END $$; \
+                     CREATE TRIGGER f BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()"
+                ),
+                &format!(
+                    "t: {{natural_key: [id], soft_delete: gone, complete: true, limits: {{delete: 10}}, audit_changes: {audited}}}"
+                ),
+            );
+            let before = world.rows("SELECT * FROM t ORDER BY 1");
+            world.deliver("b", "t.json", r#"[{"id": 2}, {"id": 3}]"#);
+            let plan = world.plan("b");
+            world.apply(&plan).exits(4).says_all(&[
+                "t: 1 rows were to be marked as deleted, and 0 are",
+                "nothing was written",
+            ]);
+            assert_eq!(world.rows("SELECT * FROM t ORDER BY 1"), before);
+        }
+    }
+}
+
 #[test]
 fn no_other_column_does() {
     for column in [

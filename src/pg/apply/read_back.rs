@@ -12,20 +12,8 @@ use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::write::{Context, bits, writes};
 use crate::pg::{must_be, near};
 use crate::sql::{Ident, Literal, Statement, Values, all, list, text_array};
-use crate::table::mark::Mark;
 use crate::table::row::{record_id, same_bytes};
 use crate::table::schema::Column;
-
-/// What `now()` is in a column where the session's time zone is `zone`, as SQL.
-fn now_in(zone: &str, column: &Column) -> String {
-    let ty = &column.base_type_sql;
-    let now = match column.base_type.as_str() {
-        "timestamptz" => return "pg_catalog.now()".to_owned(),
-        "timetz" => "pg_catalog.now()::pg_catalog.timetz",
-        _ => "pg_catalog.now()",
-    };
-    format!("pg_catalog.timezone({}, {now})::{ty}", Literal(zone))
-}
 
 /// The condition that this transaction wrote row `t`.
 const WRITTEN_NOW: &str = "t.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid";
@@ -73,6 +61,10 @@ impl Context<'_> {
             }
             self.check_stays(staged).await?;
         }
+        if staged.rows.mark > 0 {
+            let marked = self.session.count(&staged.count_marked()).await?;
+            self.check_marked(staged, marked)?;
+        }
         if staged.rows.delete > staged.rows.mark {
             let again = self.session.count(&staged.count_there_again()).await?;
             if again > 0 {
@@ -115,15 +107,39 @@ impl Context<'_> {
     }
 
     /// Writes the deletes into the audit log; a row that is only marked has an image after, too.
+    ///
+    /// # Errors
+    /// [`Blocked`](crate::ErrorKind::Blocked) where rows are not marked that were to be.
     pub async fn audit_deletes(&self, staged: &Staged) -> Result<()> {
-        let deleted = staged.rows.delete;
-        if !staged.target.config.audit_changes || deleted == 0 {
+        let (deleted, marked) = (staged.rows.delete, staged.rows.mark);
+        if deleted == 0 {
             return Ok(());
         }
         staged.beside().near().bring(self.session).await?;
-        let audit = staged.audit_deletes(&self.origin, self.zone);
-        let written = self.session.execute(&audit).await?;
-        must_be(audit.doing(), deleted, written)
+        let found = if staged.target.config.audit_changes {
+            let audit = staged.audit_deletes(&self.origin);
+            let written = self.session.execute(&audit).await?;
+            marked.saturating_add(written).saturating_sub(deleted)
+        } else {
+            self.session.count(&staged.count_marked()).await?
+        };
+        self.check_marked(staged, found)
+    }
+
+    fn check_marked(&self, staged: &Staged, found: u64) -> Result<()> {
+        let planned = staged.rows.mark;
+        if found == planned {
+            return Ok(());
+        }
+        if found > planned {
+            return must_be(&staged.doing_read_back(), planned, found);
+        }
+        Err(Error::blocked(format!(
+            "{}: {planned} rows were to be marked as deleted, and {found} are: a trigger or rule changes what is written \
+             ({}); nothing was written; have it leave the mark, or disable it while this is applied",
+            staged.target.name,
+            staged.triggers(),
+        )))
     }
 }
 
@@ -313,59 +329,66 @@ impl Staged {
         self.by_fate(unlike)
     }
 
-    /// Writes the deletes into the audit log; `zone` is the time zone in which rows were marked.
-    pub(in crate::pg) fn audit_deletes(&self, origin: &Origin<'_>, zone: &str) -> Statement {
+    /// Writes the deletes into the audit log.
+    pub(in crate::pg) fn audit_deletes(&self, origin: &Origin<'_>) -> Statement {
         let mut values = Values::default();
-        let (marked, after) = self.marked_rows(zone);
+        let gone = "NULL::pg_catalog.jsonb";
+        let (marked, after) = match self.marked() {
+            None => (String::new(), gone.to_owned()),
+            Some(marked) => (
+                format!(
+                    " LEFT JOIN {} t ON s._soft AND {marked} WHERE NOT s._soft OR t.tableoid IS NOT NULL",
+                    self.target.table.rows
+                ),
+                format!(
+                    "CASE WHEN s._soft THEN {} ELSE {gone} END",
+                    self.target.table.image("t")
+                ),
+            ),
+        };
         let key = self.target.key_columns();
         let texts = key
             .iter()
             .map(|c| format!("(b.image ->> {})", Literal(&c.name)));
         let sql = format!(
             "{insert} SELECT {name}, 'DELETE', {id}, b.image, {after}, {origin}, s._from, s._extracted \
-             FROM {versions} b JOIN {staged} s ON s._n = b._n AND s._a = {deleted}{marked}",
+             FROM {deletes}{marked}",
             insert = origin.insert_audit(),
             name = Literal(&self.target.name),
             id = record_id(texts),
             origin = origin.columns(&mut values),
-            versions = self.versions(),
-            staged = self.temporary(),
-            deleted = Fate::Delete,
+            deletes = self.deletes(),
         );
         let doing = format!("writing the audit log for table {}", self.target.name);
         Statement::with(doing, sql, values)
     }
 
-    /// A further join with the rows `t` that were only marked, and their images. Such a row is found
-    /// again by the mark that was just set.
-    fn marked_rows(&self, zone: &str) -> (String, String) {
-        let Some((column, mark)) = self.target.marks() else {
-            return (String::new(), "NULL::pg_catalog.jsonb".into());
-        };
-        let marked = format!("t.{}", Ident(&column.name));
-        let now = match mark {
-            Mark::Time => format!("{marked} = {}", now_in(zone, column)),
-            // Others of the key were marked by other transactions.
-            Mark::Flag if self.target.table.kind.is_far() => {
-                let identity = self.target.table.identity().into_iter();
-                let same = identity
-                    .map(|(c, _)| format!("{} = b.image ->> {}", c.text("t"), Literal(&c.name)));
-                all([marked].into_iter().chain(same))
-            }
-            Mark::Flag => {
-                format!("{marked} AND {WRITTEN_NOW}")
-            }
-        };
-        let joined = format!(
-            " LEFT JOIN {} t ON s._soft AND {} AND {now}",
-            self.target.table.rows,
-            self.beside().keys_equal(),
+    /// How many of the rows that were to be marked as deleted are.
+    pub(in crate::pg) fn count_marked(&self) -> Statement {
+        let marked = self.marked().unwrap_or("false".into());
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM {} JOIN {} t ON s._soft AND {marked}",
+            self.deletes(),
+            self.target.table.rows
         );
-        let image = format!(
-            "CASE WHEN t.tableoid IS NOT NULL THEN {} END",
-            self.target.table.image("t")
-        );
-        (joined, image)
+        Statement::new(self.doing_read_back(), sql)
+    }
+
+    /// Where deletes can mark rows: the condition that `t` is the row of version `b` and staged row `s`, and is marked.
+    /// Of one key there may be others that were marked before.
+    fn marked(&self) -> Option<String> {
+        let (column, mark) = self.target.marks()?;
+        let identity = self.target.table.identity().into_iter();
+        let mut same: Vec<String> = identity
+            .map(|(c, _)| format!("{} = b.image ->> {}", c.text("t"), Literal(&c.name)))
+            .collect();
+        if same.is_empty() {
+            same.push(WRITTEN_NOW.to_owned());
+        }
+        let marked = mark.deleted(&format!("t.{}", Ident(&column.name)));
+        Some(all([self.beside().keys_equal(), marked]
+            .into_iter()
+            .chain(same)))
     }
 }
 

@@ -239,7 +239,7 @@ fn reading_back() {
             table.count_right().unwrap(),
             table.name_wrong().unwrap(),
             table.count_there_again(),
-            table.audit_deletes(&ORIGIN, "UTC"),
+            table.audit_deletes(&ORIGIN),
         ]);
     }
     assert_snapshot("sql_read_back", &printed(statements));

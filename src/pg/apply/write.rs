@@ -47,8 +47,6 @@ pub struct Context<'a> {
     pub session: &'a Session,
     /// Who applies what.
     pub origin: Origin<'a>,
-    /// The time zone in which rows are written.
-    pub zone: &'a str,
     /// Takes what begins.
     pub on_progress: OnProgress<'a>,
 }

@@ -285,7 +285,7 @@ pub(super) fn trials(schema: &str, [id, load, rollback]: [&str; 3]) -> Result<Ve
         let read = format!(
             "SELECT pg_catalog.count(*) = 1 FROM {audit_log} WHERE {ours} AND operation = '{operation}' \
              AND table_name = '{NAME}' AND record_id = '[\"1\", \"a\"]' AND batch_id = '{NAME}' AND changed_by = '{NAME}' \
-             AND changed_at::timestamptz = pg_catalog.now() AND plan_hash = '{HASH}' AND origin = 'staging/batch/t/1.json#0' \
+             AND changed_at::timestamptz - pg_catalog.now() BETWEEN '-1 s' AND '1 s' AND plan_hash = '{HASH}' AND origin = 'staging/batch/t/1.json#0' \
              AND old_values IS NOT DISTINCT FROM {before} AND new_values IS NOT DISTINCT FROM {after} AND id > coalesce(\
              (SELECT pg_catalog.max(id) FROM {audit_log} o WHERE o.{ours} AND o.operation <> '{operation}'), id - 1)"
         );

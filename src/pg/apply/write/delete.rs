@@ -30,7 +30,7 @@ impl Staged {
     }
 
     /// For `FROM`: versions `b` and staged rows `s` of all deletes.
-    fn deletes(&self) -> String {
+    pub(in crate::pg::apply) fn deletes(&self) -> String {
         let (versions, staged) = (self.versions(), self.temporary());
         format!(
             "{versions} b JOIN {staged} s ON s._n = b._n AND s._a = {}",
