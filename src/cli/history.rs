@@ -123,11 +123,7 @@ pub async fn audit(settings: &Settings, args: &AuditArgs) -> Result<u8> {
         table: args.table.clone(),
         key: args.key.clone(),
         limit: args.limit,
-        config: if settings.config.exists() {
-            Some(settings.tables()?)
-        } else {
-            None
-        },
+        config: settings.tables_if_there()?,
     };
     let changes = ops::audit(
         &settings.database()?,

@@ -104,6 +104,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         database: settings.database()?,
         timeouts: settings.timeouts(),
         loader_schema: settings.loader_schema.clone(),
+        config: settings.tables_if_there()?,
         limits: args.limits.allowances(),
         max_retries: settings.max_retries,
         made: args.notes.made(settings)?,

@@ -160,6 +160,11 @@ impl Settings {
         Config::parse(&self.config.display().to_string(), &text)
     }
 
+    /// The same, where there is one: it says what is sensitive now.
+    pub fn tables_if_there(&self) -> Result<Option<Config>> {
+        self.config.exists().then(|| self.tables()).transpose()
+    }
+
     /// Where batches are.
     pub fn location(&self) -> Result<Location> {
         let (name, place) = match (&self.source, self.environment.text("S3_BUCKET")?) {

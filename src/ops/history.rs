@@ -280,7 +280,11 @@ fn record_ids(key: &str) -> Vec<String> {
 }
 
 /// Hides what any application of a table, or `config`, calls sensitive.
-async fn mask(session: &Session, applications: &[Application], config: Option<&Config>) -> Mask {
+pub(super) async fn mask(
+    session: &Session,
+    applications: &[Application],
+    config: Option<&Config>,
+) -> Mask {
     let key = uuid::Uuid::new_v4();
     let mut mask = Mask::new(key.as_bytes(), []);
     for table in applications.iter().flat_map(|a| &a.tables) {

@@ -24,12 +24,12 @@ use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::referred::{self, Referred};
 use crate::pg::undo::Written;
 use crate::pg::{Database, Session, Timeouts};
-use crate::plan::masking::Mask;
 use crate::plan::{
     Action, Counts, DriftReport, DriftRow, Header, Kind, ReferrerReport, Skip, What,
 };
 use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
+use crate::table::config::Config;
 use crate::table::limits::{self, Allowance};
 use crate::table::target::Target;
 
@@ -53,6 +53,8 @@ pub struct RollbackRequest {
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.
     pub loader_schema: String,
+    /// What is called sensitive now, beside what was when the loads were applied.
+    pub config: Option<Config>,
     /// In place of the limits that the loads had.
     pub limits: Vec<Allowance>,
     /// How often to try again after a failure that may pass.
@@ -95,6 +97,7 @@ impl RollbackRequest {
             with_dependents: false,
             database,
             timeouts: Timeouts::default(),
+            config: None,
             limits: Vec::new(),
             max_retries: 3,
             loader_schema: "public".into(),
@@ -134,11 +137,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         &all,
         choose(&all, &request.of, request.is_in_part())?,
     )?;
-    // There is no plan yet whose entries could be the key.
-    let key = uuid::Uuid::new_v4();
-    let sensitive = all.iter().flat_map(|a| &a.tables);
-    let sensitive = sensitive.map(|l| (l.table.as_str(), &l.config));
-    let mut mask = Mask::new(key.as_bytes(), sensitive);
+    let mut mask = super::history::mask(&session, &all, request.config.as_ref()).await;
     session.hide(mask.clone());
     if request.with_dependents {
         events(Event::phase("look for dependents"));
@@ -146,6 +145,12 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     }
     let applications = scope.applications();
     let mut undone = scope.targets(&session, &undone_rows).await?;
+    for (target, _) in &mut undone {
+        // Also what only became so since.
+        let names = mask.columns(&target.name).cloned();
+        let there = |c: &String| target.table.column(c).is_some();
+        target.config.sensitive = names.filter(there).collect();
+    }
     let replaced = limit(&mut undone, &request.limits)?;
     let undos = scope
         .collect(&session, &undone, (&applications, &undone_rows), events)
@@ -237,7 +242,12 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     for (of_table, replaced) in undone.iter().zip(replaced) {
         let (target, written) = of_table;
         let left = left_to_triggers(target, written, !scope.is_of_loads());
-        let notes = [replaced, warnings(target, &left), scope.notes(&target.name)].concat();
+        let notes = [
+            replaced,
+            warnings(of_table, &left),
+            scope.notes(&target.name),
+        ]
+        .concat();
         let parents = parents(target, undone.iter().map(|(t, _)| t));
         let rows = rows(&snapshot, target).await?;
         tables.push(planned(of_table, parents, rows, left, notes));

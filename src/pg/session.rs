@@ -60,6 +60,8 @@ pub struct Session {
     pub(super) zone: String,
     /// Whether role and database let nobody write who does not insist.
     is_frozen: bool,
+    /// Whether what it writes is taken for what was checked elsewhere: foreign keys and triggers do not run.
+    is_replica: bool,
     /// What was parsed already, by its text.
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
     /// How long an answer is waited for.
@@ -154,6 +156,7 @@ impl Session {
             has_citus: false,
             zone: String::new(),
             is_frozen: false,
+            is_replica: false,
             prepared: Mutex::default(),
             patience: timeouts.patience(),
             lock: timeouts.lock,
@@ -187,6 +190,7 @@ impl Session {
             has_citus: server.is(4),
             zone: server.get(6).unwrap_or("UTC").to_owned(),
             is_frozen: server.is(7),
+            is_replica: server.is(8),
             ..session
         };
         Ok((session, standby))
@@ -247,11 +251,18 @@ impl Session {
         self.run(&settings::terminate(backend)).await
     }
 
-    /// That role and database let transactions write that do not insist on it.
+    /// That role and database let transactions write that do not insist on it, and have what is written checked.
     ///
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config).
     pub fn may_write(&self) -> Result<()> {
+        if self.is_replica {
+            return Err(Error::config(
+                "session_replication_role is replica for this role or database: foreign keys are not checked and triggers do \
+                 not run for what it writes; let the loader's role have another (ALTER ROLE … SET session_replication_role = \
+                 origin)",
+            ));
+        }
         if !self.is_frozen {
             return Ok(());
         }

@@ -125,6 +125,11 @@ impl Mask {
         table.groups.extend(config.group_by.clone());
     }
 
+    /// What is sensitive in `table`.
+    pub fn columns(&self, table: &str) -> impl Iterator<Item = &String> {
+        self.tables.get(table).into_iter().flat_map(|t| &t.columns)
+    }
+
     /// The table, if it has sensitive columns.
     fn table(&self, name: &str) -> Option<&Sensitive> {
         let table = self.tables.get(name)?;

@@ -496,6 +496,59 @@ fn a_table_whose_columns_have_other_types_since_is_put_back_in_these() {
     }
 }
 
+/// A time without zone became one of a moment, in the database's zone; of rows that are gone, nothing tells in which.
+#[test]
+fn times_that_have_a_zone_since_are_put_back_as_the_same_times() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, n int, at timestamp); \
+         INSERT INTO t VALUES ('a', 1, '2024-07-01 12:00'), ('b', 2, '2024-07-01 13:00'); \
+         CREATE TABLE u (k text PRIMARY KEY, n int, at timestamp); INSERT INTO u SELECT * FROM t",
+        "t: {natural_key: [k]}\nu: {natural_key: [k], limits: {delete: 9}}",
+    );
+    let database = stage.one("SELECT current_database()");
+    stage.sql(&format!(
+        "ALTER DATABASE {database} SET timezone = 'Europe/Berlin'"
+    ));
+    let at = "SELECT string_agg(k || n || (at AT TIME ZONE 'Europe/Berlin'), ' ' ORDER BY k) FROM ";
+    stage.deliver(
+        "b",
+        &[(
+            "t/1.json",
+            r#"[{"k": "a", "n": 7}, {"k": "b", "at": "2024-01-01 10:00"}]"#,
+        )],
+    );
+    stage.load("b");
+    stage.deliver("gone", &[("u/delete/1.json", r#"[{"k": "a"}]"#)]);
+    stage.load("gone");
+    stage.sql(
+        "SET TimeZone = 'Europe/Berlin'; ALTER TABLE t ALTER at TYPE timestamptz; ALTER TABLE u ALTER at TYPE timestamptz",
+    );
+    let shown = stage.loader(&["rollback", "--batch-id", "b", "--out", "undo.json"]);
+    shown.exits(0);
+    let shown = stage.loader(&["show", "undo.json"]).exits(0).stdout;
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let note = "note: at was timestamp without time zone when it was loaded and is timestamp with time zone now";
+    assert!(shown.contains(note), "{shown}");
+    stage.roll_back("b").exits(0);
+    assert_eq!(
+        stage.one(&format!("{at} t")),
+        "a12024-07-01 12:00:00 b22024-07-01 13:00:00"
+    );
+    let now = stage.state();
+    stage.roll_back("gone").exits(4).says_all(&[
+        "u: the type of at was",
+        "in which time zone",
+        "give it its type of then",
+    ]);
+    assert_eq!(stage.state(), now);
+    stage.sql("SET TimeZone = 'Europe/Berlin'; ALTER TABLE u ALTER at TYPE timestamp");
+    stage.roll_back("gone").exits(0);
+    assert_eq!(
+        stage.one("SELECT string_agg(k || at, ' ' ORDER BY k) FROM u"),
+        "a2024-07-01 12:00:00 b2024-07-01 13:00:00"
+    );
+}
+
 #[test]
 fn a_type_that_cannot_hold_what_was_there_is_named() {
     for (alter, why) in [
@@ -542,6 +595,30 @@ fn a_column_that_is_gone_matters_only_where_an_update_changed_it() {
     stage.sql("ALTER TABLE t DROP x");
     stage.roll_back("b").exits(0);
     assert_eq!(stage.data(), "t (a,old)");
+}
+
+#[test]
+fn a_column_that_the_database_computes_since_matters_where_a_load_changed_it() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, x int, y int); INSERT INTO t VALUES ('a', 1, 1), ('b', 1, 1)",
+        "t: {natural_key: [k]}",
+    );
+    for (batch, row) in [
+        ("one", r#"{"k": "a", "y": 2}"#),
+        ("two", r#"{"k": "b", "x": 5, "y": 1}"#),
+    ] {
+        stage.deliver(batch, &[("t/1.json", row)]);
+        stage.load(batch);
+    }
+    stage.sql("ALTER TABLE t DROP y, ADD y int GENERATED ALWAYS AS (CASE k WHEN 'a' THEN 2 ELSE 1 END) STORED");
+    let now = stage.state();
+    stage
+        .roll_back("one")
+        .exits(4)
+        .says("of the column y, which the database computes now");
+    assert_eq!(stage.state(), now);
+    stage.roll_back("two").exits(0);
+    assert_eq!(stage.data(), "t (a,1,2)\nt (b,1,1)");
 }
 
 /// The audit log knows rows by their keys, which another type of a key column may spell otherwise.

@@ -1354,3 +1354,75 @@ fn a_value_that_does_not_come_back_may_be_taken() {
         ["A|c|s", "B|a|s"]
     );
 }
+
+/// What triggers set in rows of other loads is no excuse where a load gave the value and its rollback does not put it back.
+#[test]
+fn a_value_that_a_load_gave_comes_back_or_the_rollback_is_refused() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, x int, status text DEFAULT 'new'); INSERT INTO t VALUES ('a', 1), ('b', 1); \
+         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF new.x > 10 AND new.status = old.status THEN new.status := 'big'; END IF; \
+         IF old.status = 'approved' THEN new.status := 'approved'; END IF; RETURN new; END $$; \
+         CREATE TRIGGER f BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+        "t: {natural_key: [k]}",
+    );
+    stage.deliver("b0", &[("t/1.json", r#"{"k": "a", "x": 11}"#)]);
+    stage.deliver("b1", &[("t/1.json", r#"{"k": "b", "status": "approved"}"#)]);
+    stage.load("b0");
+    stage.load("b1");
+    let now = stage.state();
+    stage
+        .roll_back("b1")
+        .exits(4)
+        .says_all(&["t: 1 row was not stored as planned", "b (status)"]);
+    assert_eq!(stage.state(), now);
+    // What only the trigger set is still left to it.
+    stage.roll_back("b0").exits(0);
+    stage.sql("ALTER TABLE t DISABLE TRIGGER f");
+    stage.roll_back("b1").exits(0);
+    assert_eq!(stage.one("SELECT status FROM t WHERE k = 'b'"), "new");
+}
+
+/// Loads of one batch that treated rows otherwise are not taken back as if they had been alike.
+#[test]
+fn loads_of_one_batch_with_other_settings_are_taken_back_one_by_one() {
+    for (first, then, expected) in [
+        (
+            "t: {natural_key: [k], soft_delete: true, complete: true, limits: {delete: 9}}",
+            "t: {natural_key: [k]}",
+            "soft_delete or stamps of table t",
+        ),
+        (
+            "t: {natural_key: [k], stamps: {src: batch_id}}",
+            "t: {natural_key: [k]}",
+            "soft_delete or stamps of table t",
+        ),
+    ] {
+        let stage = Stage::new(
+            "CREATE TABLE t (k text PRIMARY KEY, x int, deleted_at timestamptz, src text); \
+             INSERT INTO t VALUES ('a', 1, NULL, 'hand'), ('b', 2, NULL, 'hand')",
+            first,
+        );
+        let before = stage.data();
+        stage.deliver("b", &[("t/1.json", r#"{"k": "b", "x": 3}"#)]);
+        stage.load("b");
+        stage.configure(then);
+        stage.deliver("b", &[("t/1.json", r#"{"k": "b", "x": 4}"#)]);
+        stage.load("b");
+        let now = stage.state();
+        stage
+            .roll_back("b")
+            .exits(4)
+            .says_all(&[expected, "one by one with --application"]);
+        assert_eq!(stage.state(), now);
+        for load in stage
+            .one("SELECT string_agg(application::text, ' ' ORDER BY sequence DESC) FROM loader_ledger")
+            .split(' ')
+        {
+            stage
+                .loader(&["rollback", "--application", load, "--force"])
+                .exits(0);
+        }
+        assert_eq!(stage.data(), before, "{first}");
+    }
+}

@@ -180,3 +180,33 @@ fn a_database_that_is_frozen_is_not_written() {
         .says("default_transaction_read_only is on");
     assert_eq!(world.rows("SELECT id, v FROM t"), ["1|new"]);
 }
+
+/// Whose writes nobody checks, is not to load.
+#[test]
+fn a_role_for_which_foreign_keys_are_silent_does_not_write() {
+    let world = World::new(
+        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, p int REFERENCES p); INSERT INTO p VALUES (1)",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver("b", "t/1.json", r#"[{"id": 1, "p": 1}]"#);
+    let plan = world.plan("b");
+    let url = format!(
+        "{}?options=-c%20session_replication_role%3Dreplica",
+        world.url
+    );
+    let replica = [("DATABASE_URL", url.as_str())];
+    world.sql("DELETE FROM p");
+    world.writes_nothing(|| {
+        let refused = "session_replication_role is replica";
+        let apply = ["apply", plan.name(), "--approve", &plan.hash()];
+        world.loader_with(&apply, &replica).exits(1).says(refused);
+        world
+            .loader_with(&["check", plan.name()], &replica)
+            .exits(1)
+            .says(refused);
+        world
+            .loader_with(&["config", "check", "--for", "apply"], &replica)
+            .exits(1)
+            .says(refused)
+    });
+}

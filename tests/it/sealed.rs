@@ -572,3 +572,42 @@ fn nobody_is_asked_for_decisions_that_cannot_be_used() {
         assert!(page.contains("aria-label=\"Decisions\" hidden"));
     }
 }
+
+/// What was called sensitive only after a load is so for its rollback, too.
+#[test]
+fn a_rollback_hides_what_became_sensitive_since_the_load() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, ssn text, c text GENERATED ALWAYS AS (ssn || '!') STORED); \
+         INSERT INTO t VALUES (1, 'canary-old')",
+        "t: {natural_key: [id]}",
+    );
+    world.deliver("b", "t/1.json", r#"[{"id": 1, "ssn": "canary-new"}]"#);
+    world.apply(&world.plan("b")).ok();
+    world.configure("t: {natural_key: [id], sensitive: [ssn]}");
+    let ann = Person::new(&world, "ann.key");
+    let undo = ["rollback", "--batch-id", "b"];
+    world
+        .loader(&[&undo[..], &["--out", "open.json"]].concat())
+        .ok();
+    let shown = world.loader(&["show", "open.json", "--all"]).ok();
+    no_canary("show", &shown.stdout);
+    assert!(shown.stdout.contains("•••"), "{shown}");
+    let seal = [
+        &undo[..],
+        &["--out", "sealed.json", "--recipient", &ann.public],
+    ]
+    .concat();
+    let told = world.loader(&seal).ok();
+    no_canary("rollback", &format!("{told}"));
+    no_canary(
+        "the sealed plan",
+        &std::fs::read_to_string(world.path("sealed.json")).unwrap(),
+    );
+    world.sql("UPDATE t SET ssn = 'canary-late'");
+    let refused = world.loader(&[&undo[..], &["--force"]].concat()).exits(3);
+    no_canary("a refusal", &format!("{refused}"));
+    world.sql("UPDATE t SET ssn = 'canary-new'");
+    let done = world.loader(&[&undo[..], &["--force"]].concat()).ok();
+    no_canary("a rollback", &format!("{done}"));
+    assert_eq!(world.rows("SELECT ssn FROM t"), ["canary-old"]);
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::TakenBack;
 use crate::error::{Error, Remedy, Result};
 use crate::pg::ledger::{Application, undoable};
+use crate::plan::LedgerTable;
 
 /// The applications to take back, newest first; `in_part` says that it may be some of their rows.
 pub(super) fn choose<'a>(
@@ -84,18 +85,54 @@ pub(super) fn written_columns(
     (table, by_trigger): (&str, &[String]),
 ) -> Vec<String> {
     let mut columns = BTreeSet::new();
-    let mut open = chosen.to_vec();
-    while let Some(application) = open.pop() {
-        open.extend(
-            all.iter()
-                .filter(|a| application.takes_back().any(|of| *of == a.application)),
-        );
-        let tables = application.tables.iter().filter(|t| t.table == table);
-        let written = tables.flat_map(|t| &t.columns);
+    for application in with_those_before(all, chosen) {
+        let written = of_table([application], table).flat_map(|t| &t.columns);
         let written = written.filter(|c| application.is_load() || !by_trigger.contains(c));
         columns.extend(written.cloned());
     }
     columns.into_iter().collect()
+}
+
+/// The columns of a table that triggers are known to set beside what is written: as they were seen to when the chosen
+/// applications wrote, or by any other load, but for what the chosen ones gave themselves.
+pub(super) fn set_by_triggers(
+    all: &[Application],
+    chosen: &[&Application],
+    table: &str,
+) -> Vec<String> {
+    let ours = with_those_before(all, chosen);
+    let given: BTreeSet<&String> = of_table(ours.iter().copied().filter(|a| a.is_load()), table)
+        .flat_map(|t| &t.columns)
+        .collect();
+    let seen = of_table(ours, table).flat_map(|t| &t.by_trigger);
+    let elsewhere = of_table(all, table).flat_map(|t| &t.by_trigger);
+    let set: BTreeSet<&String> = seen
+        .chain(elsewhere.filter(|c| !given.contains(c)))
+        .collect();
+    set.into_iter().cloned().collect()
+}
+
+/// The chosen applications, what they took back, what that had taken back, and so on.
+fn with_those_before<'a>(
+    all: &'a [Application],
+    chosen: &[&'a Application],
+) -> Vec<&'a Application> {
+    let mut found: Vec<&Application> = Vec::new();
+    let mut open = chosen.to_vec();
+    while let Some(application) = open.pop() {
+        let taken_back = |a: &&Application| application.takes_back().any(|of| *of == a.application);
+        open.extend(all.iter().filter(taken_back));
+        found.push(application);
+    }
+    found
+}
+
+fn of_table<'a>(
+    applications: impl IntoIterator<Item = &'a Application>,
+    table: &str,
+) -> impl Iterator<Item = &'a LedgerTable> {
+    let tables = applications.into_iter().flat_map(|a| &a.tables);
+    tables.filter(move |t| t.table == table)
 }
 
 /// The rollbacks of rollbacks that brought rows of these applications back, newest first.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chosen::written_columns;
+use super::chosen::{set_by_triggers, written_columns};
 use super::tables::{merge, order, triggered};
 use super::{Key, RollbackRequest};
 use crate::error::{Error, Remedy, Result};
@@ -176,10 +176,7 @@ impl<'a> Scope<'a> {
         };
         let mut ledgered = merge(&chosen, is_meant)?;
         for ledger in &mut ledgered {
-            let all = self.all.iter().flat_map(|a| &a.tables);
-            let of_table = all.filter(|t| t.table == ledger.table);
-            let by_trigger = of_table.flat_map(|t| &t.by_trigger).cloned();
-            ledger.by_trigger = by_trigger.collect::<BTreeSet<_>>().into_iter().collect();
+            ledger.by_trigger = set_by_triggers(self.all, &chosen, &ledger.table);
             let table = (&*ledger.table, &*ledger.by_trigger);
             ledger.columns = written_columns(self.all, &chosen, table);
         }

@@ -56,6 +56,16 @@ pub(super) fn merge(
                     ))
                     .with_remedy(Remedy::OneByOne));
                 }
+                Some(known)
+                    if known.config.soft_delete != table.config.soft_delete
+                        || known.config.stamps != table.config.stamps =>
+                {
+                    return Err(Error::blocked(format!(
+                        "soft_delete or stamps of table {} were others in application {} than in later ones",
+                        table.table, application.application
+                    ))
+                    .with_remedy(Remedy::OneByOne));
+                }
                 Some(known) => {
                     let (sum, c) = (&mut known.counts, &table.counts);
                     sum.insert += c.insert;
@@ -201,8 +211,19 @@ pub(super) fn planned(
 }
 
 /// What a reviewer should know; `left` are the columns that are left to its triggers.
-pub(super) fn warnings(target: &Target, left: &[String]) -> Vec<String> {
+pub(super) fn warnings((target, written): &(Target, Written), left: &[String]) -> Vec<String> {
     let mut warnings: Vec<String> = unguarded(target).into_iter().collect();
+    let retyped = target.table.columns.iter().filter_map(|column| {
+        let then = written.types.get(&column.name)?;
+        (*then != column.type_sql).then(|| {
+            format!(
+                "{} was {then} when it was loaded and is {} now: what it held is cast to that, however it was converted",
+                crate::text::escape(&column.name),
+                column.type_sql
+            )
+        })
+    });
+    warnings.extend(retyped);
     let triggers = &target.table.triggers;
     if !triggers.is_empty() {
         let names: Vec<_> = left.iter().map(|c| crate::text::escape(c)).collect();

@@ -101,7 +101,7 @@ pub(super) fn is_worker() -> Statement {
 }
 
 /// Its process, version, encoding, when the process began, whether it has Citus and is a standby; and what role and
-/// database say of the time zone and of writes.
+/// database say of the time zone and of writes, and whether foreign keys and triggers are silent for this role.
 pub(super) fn server() -> Statement {
     Statement::new(
         "asking for the server's version",
@@ -109,7 +109,7 @@ pub(super) fn server() -> Statement {
          pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start \
          FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
          pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL, pg_catalog.pg_is_in_recovery(), \
-         own.zone, own.frozen = 'on' \
+         own.zone, own.frozen = 'on', pg_catalog.current_setting('session_replication_role') = 'replica' \
          FROM (SELECT pg_catalog.max(s.reset_val) FILTER (WHERE s.name = 'TimeZone') AS zone, \
            pg_catalog.max(s.reset_val) FILTER (WHERE s.name = 'default_transaction_read_only') AS frozen \
            FROM pg_catalog.pg_settings s WHERE s.name IN ('TimeZone', 'default_transaction_read_only')) own",

@@ -109,21 +109,26 @@ impl Undo<'_> {
                 columns.filter(|c| !c.generated && !in_all(c) && !ignored.contains(&c.name));
             self.added = added.map(|c| c.name.clone()).collect();
         }
-        let known = known.into_iter().map(|(name, _)| name);
-        let gone: Vec<String> = known
-            .filter(|c| self.target.table.column(c).is_none())
-            .collect();
-        for column in &gone {
-            if session.holds(&self.has_changed(column)).await? {
+        for column in known.into_iter().map(|(name, _)| name) {
+            let now = match self.target.table.column(&column) {
+                None => "which the table has no more",
+                Some(c) if c.generated && self.written.columns.contains(&column) => {
+                    "which the database computes now"
+                }
+                Some(_) => continue,
+            };
+            if session.holds(&self.has_changed(&column)).await? {
                 return Err(Error::blocked(format!(
-                    "{}: the load changed or deleted values of the column {}, which the table has no more, so that its rows cannot be put back; \
-                     the values of before are in the audit log",
+                    "{}: the load changed or deleted values of the column {}, {now}, so that its rows cannot be put back; the \
+                     values of before are in the audit log",
                     self.target.name,
-                    crate::text::escape(column)
+                    crate::text::escape(&column)
                 )));
             }
+            if self.target.table.column(&column).is_none() {
+                self.gone.push(column);
+            }
         }
-        self.gone = gone;
         Ok(())
     }
 

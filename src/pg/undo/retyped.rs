@@ -8,6 +8,52 @@ use crate::pg::plan::trial;
 use crate::sql::{Literal, Statement, Values, any};
 use crate::table::schema::Column;
 
+/// How what a text says of the type of then becomes a value of the type of now.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pg) enum Way<'a> {
+    /// As the database casts it.
+    Cast { then: &'a str },
+    /// As a time that the other type has with a zone, in this one: that of the database, as it is for everybody.
+    InZone { then: &'a str, zone: &'a str },
+    /// As the database would read the text.
+    Read,
+}
+
+impl<'a> Way<'a> {
+    /// All that may work, the likeliest first.
+    fn all(then: &'a str, zone: Option<&'a String>) -> Vec<Way<'a>> {
+        let in_zone = zone.map(|zone| Way::InZone { then, zone });
+        let others = [Way::Cast { then }, Way::Read];
+        in_zone.into_iter().chain(others).collect()
+    }
+
+    /// The value that `text` means, as SQL that is still to be cast.
+    fn to(self, text: &str) -> String {
+        match self {
+            Way::Cast { then } => format!("{text}::{then}"),
+            Way::InZone { then, zone } => {
+                format!("pg_catalog.timezone({}, {text}::{then})", Literal(zone))
+            }
+            Way::Read => text.to_owned(),
+        }
+    }
+
+    /// The way back of a value, as SQL that is still to be cast.
+    fn back(self, value: &str) -> String {
+        match self {
+            Way::InZone { zone, .. } => format!("pg_catalog.timezone({}, {value})", Literal(zone)),
+            Way::Cast { .. } | Way::Read => value.to_owned(),
+        }
+    }
+}
+
+/// Whether values of a type, as PostgreSQL spells it, have a time zone.
+fn has_zone(type_sql: &str) -> bool {
+    type_sql.contains("with time zone")
+        || type_sql.contains("timestamptz")
+        || type_sql.contains("timetz")
+}
+
 /// The two images of a change.
 const IMAGES: [&str; 2] = ["before", "after"];
 
@@ -43,8 +89,18 @@ impl Undo<'_> {
                 column.type_sql
             )))
         };
-        // As the database casts it, or else as it would read it.
-        let mut ways = [format!("::{then}"), String::new()].into_iter();
+        let zoned = has_zone(column.base_type_sql.as_str()) != has_zone(then);
+        if zoned && session.count(&self.count_returning(column)).await? > 0 {
+            return Err(Error::blocked(format!(
+                "{}: the type of {} was {then} when it was loaded and is {} now, and in which time zone it was converted is not \
+                 known, so that rows which come back could get other times; give it its type of then until these loads are \
+                 taken back",
+                self.target.name,
+                crate::text::escape(&column.name),
+                column.type_sql
+            )));
+        }
+        let mut ways = Way::all(then, zoned.then_some(&session.zone)).into_iter();
         let way = loop {
             let Some(way) = ways.next() else {
                 return refused("what it held cannot be cast to that");
@@ -69,8 +125,18 @@ impl Undo<'_> {
         session.run(&self.convert(column, &way)).await
     }
 
+    /// How many rows come back that held something in the column.
+    pub(in crate::pg) fn count_returning(&self, column: &Column) -> Statement {
+        let sql = format!(
+            "SELECT pg_catalog.count(*) FROM {} s WHERE s.after IS NULL AND (s.before ->> {}) IS NOT NULL",
+            self.temporary(),
+            Literal(&column.name)
+        );
+        self.reading(sql, Values::default())
+    }
+
     /// How many rows would have another key.
-    pub(in crate::pg) fn count_renamed(&self, column: &Column, way: &str) -> Statement {
+    pub(in crate::pg) fn count_renamed(&self, column: &Column, way: &Way<'_>) -> Statement {
         let name = Literal(&column.name);
         let renamed = IMAGES.map(|image| {
             let now = column.printed(&Undo::now_typed(column, image, way));
@@ -85,27 +151,32 @@ impl Undo<'_> {
     }
 
     /// A value in an image, as SQL of the column's present type.
-    fn now_typed(column: &Column, image: &str, way: &str) -> String {
-        let name = Literal(&column.name);
-        format!("((s.{image} ->> {name}){way})::{}", column.type_sql)
+    fn now_typed(column: &Column, image: &str, way: &Way<'_>) -> String {
+        let text = format!("(s.{image} ->> {})", Literal(&column.name));
+        format!("({})::{}", way.to(&text), column.type_sql)
     }
 
     /// How many values of before would not come back whole.
-    pub(in crate::pg) fn count_lost(&self, column: &Column, then: &str, way: &str) -> Statement {
+    pub(in crate::pg) fn count_lost(
+        &self,
+        column: &Column,
+        then: &str,
+        way: &Way<'_>,
+    ) -> Statement {
         let (name, before) = (
             Literal(&column.name),
             Undo::now_typed(column, "before", way),
         );
-        let after = Undo::now_typed(column, "after", way);
+        let (after, back) = (Undo::now_typed(column, "after", way), way.back(&before));
         let sql = format!(
-            "SELECT pg_catalog.count({after}) * 0 + pg_catalog.count(*) FILTER (WHERE (({before})::{then})::pg_catalog.text \
+            "SELECT pg_catalog.count({after}) * 0 + pg_catalog.count(*) FILTER (WHERE (({back})::{then})::pg_catalog.text \
                IS DISTINCT FROM ((s.before ->> {name})::{then})::pg_catalog.text) FROM {} s",
             self.temporary()
         );
         self.reading(sql, Values::default())
     }
 
-    pub(in crate::pg) fn convert(&self, column: &Column, way: &str) -> Statement {
+    pub(in crate::pg) fn convert(&self, column: &Column, way: &Way<'_>) -> Statement {
         let name = Literal(&column.name);
         let set = IMAGES.map(|image| {
             let now = column.printed(&Undo::now_typed(column, image, way));

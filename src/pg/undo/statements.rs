@@ -2,6 +2,7 @@
 
 use super::drift::Drifted;
 use super::referrers::named_by;
+use super::retyped::Way;
 use super::{Selected, Undo, Written};
 use crate::pg::beside::Found;
 use crate::pg::fixture::{assert_snapshot, load, printed, schema};
@@ -70,8 +71,20 @@ fn taking_back() {
         samples.broken(),
         samples.follow(&["volume".into()]),
         samples.has_changed("gone"),
-        samples.count_lost(&schema[1].table.columns[3], "int4", "::int4"),
-        samples.convert(&schema[1].table.columns[3], "::int4"),
+        samples.count_lost(
+            &schema[1].table.columns[3],
+            "int4",
+            &Way::Cast { then: "int4" },
+        ),
+        samples.convert(&schema[1].table.columns[3], &Way::Cast { then: "int4" }),
+        samples.count_returning(&schema[1].table.columns[3]),
+        samples.convert(
+            &schema[1].table.columns[3],
+            &Way::InZone {
+                then: "timestamp without time zone",
+                zone: "Europe/Zurich",
+            },
+        ),
         samples.analyze(),
         samples.compare_with(Found::OneRow),
         subjects.compare_with(Found::Rows),
