@@ -73,7 +73,7 @@ impl Application {
     }
 }
 
-/// The latest application of a plan.
+/// The application of a plan that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latest {
     /// It.
@@ -83,9 +83,11 @@ pub struct Latest {
 }
 
 impl Latest {
-    /// That of the plan with this hash among `all`, which are newest first.
+    /// That of the plan with this hash among `all`, which are newest first: the one in effect, or else the newest.
     pub fn of(plan_hash: &str, all: &[Application]) -> Option<Latest> {
-        let application = all.iter().find(|a| a.plan_hash == plan_hash)?;
+        let mut of_plan = all.iter().filter(|a| a.plan_hash == plan_hash);
+        let newest = of_plan.clone().next()?;
+        let application = of_plan.find(|a| a.undone_by.is_none()).unwrap_or(newest);
         let undone = application.undone_by.as_ref();
         Some(Latest {
             application: application.clone(),

@@ -1426,3 +1426,98 @@ fn loads_of_one_batch_with_other_settings_are_taken_back_one_by_one() {
         assert_eq!(stage.data(), before, "{first}");
     }
 }
+
+/// Rows that come back bring what others' triggers counted; that they count again is not passed over.
+#[test]
+fn what_triggers_of_other_tables_count_twice_is_refused() {
+    let stage = Stage::new(
+        "CREATE TABLE p (k text PRIMARY KEY, name text, n int NOT NULL DEFAULT 0); CREATE TABLE c (k text PRIMARY KEY, p text REFERENCES p); \
+         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF tg_op = 'INSERT' THEN UPDATE p SET n = n + 1 WHERE k = new.p; \
+         ELSE UPDATE p SET n = n - 1 WHERE k = old.p; END IF; RETURN NULL; END $$; \
+         CREATE TRIGGER f AFTER INSERT OR DELETE ON c FOR EACH ROW EXECUTE FUNCTION f()",
+        "p: {natural_key: [k], complete: true, limits: {delete: 9}}\n\
+         c: {natural_key: [k], allow_side_effects: [p], complete: true, limits: {delete: 9}}",
+    );
+    for (batch, p, c) in [
+        (
+            "b0",
+            "k,name\np1,y\np2,z\n",
+            "k,p\nc1,p1\nc2,p1\nc3,p1\nc9,p2\n",
+        ),
+        ("b1", "k,name\np2,z\n", "k,p\nc9,p2\n"),
+    ] {
+        stage.deliver(batch, &[("p.csv", p), ("c.csv", c)]);
+        stage.load(batch);
+    }
+    let now = stage.state();
+    stage.roll_back("b1").exits(4).says_all(&[
+        "p: 1 row was not stored as planned",
+        "p1 (n)",
+        "of another table of the plan",
+    ]);
+    assert_eq!(stage.state(), now);
+    stage.sql("ALTER TABLE c DISABLE TRIGGER f");
+    stage.roll_back("b1").exits(0);
+    assert_eq!(stage.one("SELECT n FROM p WHERE k = 'p1'"), "3");
+}
+
+/// A plan that was applied twice is in effect where either application is.
+#[test]
+fn of_two_applications_of_a_plan_the_one_in_effect_counts() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, x int)",
+        "t: {natural_key: [k]}",
+    );
+    stage.deliver("b", &[("t/1.json", r#"{"k": "a", "x": 1}"#)]);
+    stage.load("b");
+    let plan = "b.json";
+    let application =
+        || stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1");
+    let take_back = |id: &str| {
+        stage
+            .loader(&["rollback", "--application", id, "--force"])
+            .exits(0);
+        application()
+    };
+    let first = application();
+    let rollback = take_back(&first);
+    stage.apply_again(plan).exits(0);
+    take_back(&application());
+    // The first is in effect again.
+    take_back(&rollback);
+    let now = stage.state();
+    stage.loader(&["check", plan]).says(&first);
+    stage
+        .loader(&["apply", plan, "--force"])
+        .exits(0)
+        .says("Applied already");
+    assert_eq!(stage.state(), now);
+}
+
+/// What the queue said before is what it said before all that is taken back, whichever load goes first.
+#[test]
+fn the_queue_does_not_go_back_to_a_load_that_was_taken_back() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, x int)",
+        "t: {natural_key: [k]}",
+    );
+    let mut loads = Vec::new();
+    stage.deliver("b", &[("t/1.json", r#"{"k": "a", "x": 1}"#)]);
+    for row in [r#"{"k": "a", "x": 1}"#, r#"{"k": "b", "x": 1}"#] {
+        stage.deliver("b", &[("t/1.json", row)]);
+        stage.load("b");
+        loads.push(
+            stage.one("SELECT application FROM loader_ledger ORDER BY sequence DESC LIMIT 1"),
+        );
+    }
+    for load in loads {
+        stage
+            .loader(&["rollback", "--application", &load, "--force"])
+            .exits(0);
+    }
+    assert_eq!(stage.data(), "");
+    assert_eq!(
+        stage.one("SELECT string_agg(status || coalesce(' ' || application, ''), ',') FROM validation_queue"),
+        "pending"
+    );
+}

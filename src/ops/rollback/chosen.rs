@@ -105,11 +105,17 @@ pub(super) fn set_by_triggers(
         .flat_map(|t| &t.columns)
         .collect();
     let seen = of_table(ours, table).flat_map(|t| &t.by_trigger);
-    let elsewhere = of_table(all, table).flat_map(|t| &t.by_trigger);
-    let set: BTreeSet<&String> = seen
-        .chain(elsewhere.filter(|c| !given.contains(c)))
-        .collect();
-    set.into_iter().cloned().collect()
+    let mut elsewhere = seen_of_triggers(all, table);
+    elsewhere.retain(|c| !given.contains(c));
+    let set: BTreeSet<String> = seen.cloned().chain(elsewhere).collect();
+    set.into_iter().collect()
+}
+
+/// The columns of a table that triggers were seen to set when any application wrote.
+pub(super) fn seen_of_triggers(all: &[Application], table: &str) -> Vec<String> {
+    let seen = of_table(all, table).flat_map(|t| t.by_trigger.iter().cloned());
+    let seen: BTreeSet<String> = seen.collect();
+    seen.into_iter().collect()
 }
 
 /// The chosen applications, what they took back, what that had taken back, and so on.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chosen::{set_by_triggers, written_columns};
+use super::chosen::{seen_of_triggers, set_by_triggers, written_columns};
 use super::tables::{merge, order, triggered};
 use super::{Key, RollbackRequest};
 use crate::error::{Error, Remedy, Result};
@@ -206,7 +206,9 @@ impl<'a> Scope<'a> {
         let mut undos = Vec::with_capacity(targets.len());
         for (target, written) in targets {
             events(Event::phase_of("read the audit log", &target.name));
-            let triggered = triggered(target, written);
+            // How a row is now, triggers may have had a part in by any load.
+            let seen = seen_of_triggers(self.all, &target.name);
+            let triggered = triggered(target, written, &seen);
             let later: Vec<&Application> = later_loads(self.all, applications).collect();
             let selected = if self.is_whole() {
                 None

@@ -85,8 +85,8 @@ pub(super) fn is_ours(target: &Target, written: &Written, column: &str) -> bool 
         || target.mark() == Some(column)
 }
 
-/// The columns that triggers may set again: stamps, what they were seen to set, and whatever no load wrote.
-pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
+/// The columns that triggers may set again: stamps, what they were seen to set (`by_trigger`), and whatever no load wrote.
+pub(super) fn triggered(target: &Target, written: &Written, by_trigger: &[String]) -> Vec<String> {
     let Target { table, config, .. } = target;
     if !target.may_be_set() {
         return Vec::new();
@@ -94,22 +94,23 @@ pub(super) fn triggered(target: &Target, written: &Written) -> Vec<String> {
     let names = table.columns.iter().map(|c| &c.name);
     names
         .filter(|c| !config.natural_key.contains(c))
-        .filter(|c| {
-            config.is_stamp(c) || written.by_trigger.contains(c) || !is_ours(target, written, c)
-        })
+        .filter(|c| config.is_stamp(c) || by_trigger.contains(c) || !is_ours(target, written, c))
         .cloned()
         .collect()
 }
 
 /// Those of them that its triggers may set in rows that are inserted again: what they are known to set, and of rows
-/// that loads brought (`of_rollbacks`) what these did not give. What else a row held, a rollback restores, or refuses.
+/// that loads brought (`of_rollbacks`) what these did not give. What else a row held, a rollback restores, or refuses:
+/// also what only triggers of other tables set, which would count what comes back a second time.
 pub(super) fn left_to_triggers(
     target: &Target,
     written: &Written,
     of_rollbacks: bool,
 ) -> Vec<String> {
-    let mut left = triggered(target, written);
-    left.retain(|c| of_rollbacks || target.config.is_stamp(c) || written.by_trigger.contains(c));
+    let mut left = triggered(target, written, &written.by_trigger);
+    let may_set = !target.table.triggers.is_empty();
+    let is_set = |c: &String| of_rollbacks || written.by_trigger.contains(c);
+    left.retain(|c| target.config.is_stamp(c) || may_set && is_set(c));
     left
 }
 
@@ -203,7 +204,7 @@ pub(super) fn planned(
         marks: 0,
         skips: Skips::default(),
         rejected: 0,
-        triggered: triggered(target, written),
+        triggered: triggered(target, written, &written.by_trigger),
         left_to_triggers: left,
         passed_over: Default::default(),
         warnings,

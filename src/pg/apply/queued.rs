@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::write::Context;
-use crate::pg::{Session, must_be, queue};
+use crate::pg::{Session, ledger, must_be, queue};
 use crate::plan::{Action, DriftColumn, DriftRow, DriftState, Header};
 use crate::sql::{Ident, Statement, Values};
 
@@ -99,8 +99,15 @@ pub(super) async fn settle(context: &Context<'_>, header: &Header) -> Result<u64
     if header.undoes.is_empty() {
         return Ok(settled);
     }
-    let ours = session.count(&lock_ours(origin, &header.undoes)).await?;
-    let restore = restore(origin, &header.undoes);
+    let all = ledger::applications(session, origin.loader_schema, None).await?;
+    let undone = all.into_iter().filter(|a| {
+        let by = a.undone_by.as_ref();
+        by.is_some_and(|by| !header.undoes.contains(by))
+    });
+    let undone: Vec<String> = undone.map(|a| a.application).collect();
+    let undone = (&*header.undoes, &*undone);
+    let ours = session.count(&lock_ours(origin, undone)).await?;
+    let restore = restore(origin, undone);
     let restored = session.execute(&restore).await?;
     must_be(restore.doing(), ours, restored)?;
     Ok(settled + restored)
@@ -156,21 +163,21 @@ fn verdicts(origin: &Origin<'_>, values: &mut Values) -> String {
     )
 }
 
-/// Sets the entries that the undone applications set to what stood before.
-pub(in crate::pg) fn restore(origin: &Origin<'_>, undoes: &[String]) -> Statement {
+/// Sets the entries that the applications set which are undone now to what stood before.
+pub(in crate::pg) fn restore(origin: &Origin<'_>, undone: Undone<'_>) -> Statement {
     let mut values = Values::default();
-    let states = before(origin, undoes, &mut values);
+    let states = before(origin, undone, &mut values);
     set(origin, RESTORING, &states, &ours(), values)
 }
 
 /// Locks the entries that the undone applications set and nobody since, and counts them.
-pub(in crate::pg) fn lock_ours(origin: &Origin<'_>, undoes: &[String]) -> Statement {
+pub(in crate::pg) fn lock_ours(origin: &Origin<'_>, undone: Undone<'_>) -> Statement {
     let mut values = Values::default();
     let sql = format!(
         "SELECT pg_catalog.count(*) FROM (SELECT FROM {} q JOIN ({}) n ON n.id = q.id WHERE {} \
          FOR NO KEY UPDATE OF q) x",
         origin.own_table("validation_queue"),
-        before(origin, undoes, &mut values),
+        before(origin, undone, &mut values),
         ours(),
     );
     Statement::with(RESTORING, sql, values)
@@ -184,19 +191,29 @@ fn ours() -> String {
     format!("{IMAGE} = n.left_as")
 }
 
-/// What stood before in the entries that the undone applications set, and what they left.
-fn before(origin: &Origin<'_>, undoes: &[String], values: &mut Values) -> String {
+/// The applications that are undone now, and those that are undone already.
+type Undone<'a> = (&'a [String], &'a [String]);
+
+/// What stood in the entries before applications set them that are undone `now`, and what these left. What stood
+/// before may be what another application left that is undone `already`: then, what stood before that.
+fn before(origin: &Origin<'_>, (now, already): Undone<'_>, values: &mut Values) -> String {
+    let audit = origin.own_table("audit_log");
     let of_undone = format!(
-        "FROM {audit} WHERE application = ANY ({undone}::uuid[]) AND operation = 'QUEUE' ORDER BY record_id",
-        audit = origin.own_table("audit_log"),
-        undone = values.texts(undoes),
+        "FROM {audit} WHERE application = ANY ({now}::uuid[]) AND operation = 'QUEUE' ORDER BY record_id",
+        now = values.texts(now),
     );
     format!(
-        "SELECT f.record_id::bigint AS id, f.old_values ->> 'status' AS status, \
+        "WITH RECURSIVE stood (record_id, old_values, id) AS (\
+           (SELECT DISTINCT ON (record_id) record_id, old_values, id {of_undone}, id) \
+           UNION ALL SELECT a.record_id, a.old_values, a.id FROM stood s JOIN {audit} a \
+             ON a.application = (s.old_values ->> 'application')::uuid AND a.record_id = s.record_id AND a.id < s.id \
+             AND a.operation = 'QUEUE' AND a.application = ANY ({already}::uuid[])) \
+         SELECT f.record_id::bigint AS id, f.old_values ->> 'status' AS status, \
            (f.old_values ->> 'loaded_at')::timestamptz AS loaded_at, f.old_values ->> 'error_message' AS error_message, \
            (f.old_values ->> 'application')::uuid AS application, l.new_values AS left_as \
-         FROM (SELECT DISTINCT ON (record_id) record_id, old_values {of_undone}, id) f \
+         FROM (SELECT DISTINCT ON (record_id) record_id, old_values FROM stood ORDER BY record_id, id) f \
          JOIN (SELECT DISTINCT ON (record_id) record_id, new_values {of_undone}, id DESC) l ON l.record_id = f.record_id",
+        already = values.texts(already),
     )
 }
 

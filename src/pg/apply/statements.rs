@@ -308,6 +308,10 @@ fn moving_sequences() {
 
 #[test]
 fn recording() {
+    let undone = [
+        "1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned(),
+        "2f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned(),
+    ];
     let statements = [
         record::log_table(&ORIGIN, Kind::Load, "success", "samples", 3),
         record::log_failure("public", Kind::Load, "b1", "why"),
@@ -315,8 +319,8 @@ fn recording() {
         queued::lock_entries("public"),
         queued::name_drift("public"),
         queued::update(&ORIGIN),
-        queued::lock_ours(&ORIGIN, &["1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]),
-        queued::restore(&ORIGIN, &["1f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".into()]),
+        queued::lock_ours(&ORIGIN, (&undone[..1], &undone[1..])),
+        queued::restore(&ORIGIN, (&undone[..1], &undone[1..])),
     ];
     assert_snapshot("sql_record", &printed(statements));
 }
