@@ -30,7 +30,9 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
     pool(env)?;
     let (mut config, options) = match url {
         Some(url) => {
-            let parsed = url::parse(url)?;
+            let port = port(env)?;
+            let url = port.map_or(url.to_owned(), |port| url::with_port(url, port));
+            let parsed = url::parse(&url)?;
             unused(&parsed.0, env)?;
             parsed
         }
@@ -49,9 +51,7 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
         }
     }
     if config.get_ports().is_empty() {
-        let port: Option<std::num::NonZeroU16> =
-            env.number(&["DB_PORT", "PGPORT"], "a port number (1 to 65535)")?;
-        config.port(port.map_or(5432, Into::into));
+        config.port(port(env)?.unwrap_or(5432));
     }
     if config.get_user().is_none()
         && let Some((_, user)) = env.first(&["DB_USER", "PGUSER", "USER", "LOGNAME"])?
@@ -86,6 +86,13 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
     }
     let (mode, roots) = tls(&options, env)?;
     Database::new(config, mode, &roots)
+}
+
+/// The port that the variables name.
+fn port(env: &Environment) -> Result<Option<u16>> {
+    let port: Option<std::num::NonZeroU16> =
+        env.number(&["DB_PORT", "PGPORT"], "a port number (1 to 65535)")?;
+    Ok(port.map(Into::into))
 }
 
 /// Says which variables are not used because the URL says otherwise.

@@ -247,16 +247,17 @@ async fn ask(
         other => other?,
     }
     let committed = ledger::committed(&session, schema, &report.application).await?;
-    Ok(match (committed, waits) {
-        (true, true) => Fate::Unreplicated,
-        (true, false) => {
+    Ok(match committed {
+        // Its process may have ended while it waited.
+        true if waits || !session.is_confirmed().await => Fate::Unreplicated,
+        true => {
             let in_shards = plan.plan().header.is_in_shards();
             match apply::is_seen_everywhere(&session, backend, in_shards).await? {
                 true => Fate::Committed,
                 false => Fate::Unseen,
             }
         }
-        (false, _) => Fate::RolledBack,
+        false => Fate::RolledBack,
     })
 }
 

@@ -84,6 +84,9 @@ pub struct Backend {
 /// How much longer than the server is the client patient: whoever is asked first says more.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long standbys are waited for after an answer was lost.
+const STANDBYS: Duration = Duration::from_secs(10);
+
 impl Timeouts {
     /// How long the whole of an attempt, or the answer to one statement, is waited for, whatever
     /// the server says: a stopped server process, or a network that swallows everything, ends
@@ -208,6 +211,13 @@ impl Session {
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn waits_for_standby(&self, backend: &Backend) -> Result<bool> {
         self.holds(&settings::waits_for_standby(backend)).await
+    }
+
+    /// Whether the standbys that the server has to wait for have all that was committed so far, or have it soon.
+    pub async fn is_confirmed(&self) -> bool {
+        let confirmed = settings::confirmed();
+        let answer = tokio::time::timeout(STANDBYS, self.run(&confirmed)).await;
+        matches!(answer, Ok(Ok(()))) && !self.is_unreplicated()
     }
 
     /// From now on says nothing that may name a value of these sensitive columns.

@@ -91,6 +91,31 @@ pub fn parse(url: &str) -> Result<(Config, BTreeMap<String, String>)> {
     Ok((config, options))
 }
 
+/// A URL with this port at those of its hosts that name none, as libpq takes it from its variables.
+pub fn with_port(url: &str, port: u16) -> String {
+    let Some(begin) = url.find("://").map(|at| at + 3) else {
+        return url.to_owned();
+    };
+    let begin = url.find('@').map_or(begin, |at| at + 1);
+    let length = url[begin..].find(['/', '?']);
+    let end = length.map_or(url.len(), |length| begin + length);
+    let hosts = &url[begin..end];
+    let in_options = |option: &str| option.starts_with("port=");
+    if hosts.is_empty() || url[end..].split(['?', '&']).any(in_options) {
+        return url.to_owned();
+    }
+    let hosts = hosts.split(',').map(|host| {
+        // The colons of an address stand in brackets.
+        let behind = host.rfind(']').map_or(host, |at| &host[at..]);
+        match behind.contains(':') {
+            true => host.to_owned(),
+            false => format!("{host}:{port}"),
+        }
+    });
+    let hosts: Vec<String> = hosts.collect();
+    format!("{}{}{}", &url[..begin], hosts.join(","), &url[end..])
+}
+
 /// A URL without the options of [`OURS`], and these.
 fn of_url(url: &str) -> (String, BTreeMap<String, String>) {
     let behind_password = url.find('@').unwrap_or(0);
@@ -224,6 +249,27 @@ mod tests {
         assert!(mode("").contains("mode: Prefer"));
         let weak = mode("sslrootcert=system&sslmode=require");
         assert!(weak.contains("verify-full"), "{weak}");
+    }
+
+    #[test]
+    fn hosts_without_a_port_get_the_one_of_the_environment() {
+        for (url, expect) in [
+            ("postgresql://h", "postgresql://h:7"),
+            ("postgresql://u:1@h/d?x=@:", "postgresql://u:1@h:7/d?x=@:"),
+            (
+                "postgres://u@h:1,i,[::1],[::1]:2/d",
+                "postgres://u@h:1,i:7,[::1]:7,[::1]:2/d",
+            ),
+            ("postgresql:///d", "postgresql:///d"),
+            ("postgresql://h/d?port=3", "postgresql://h/d?port=3"),
+            (
+                "postgresql://h?sslmode=require",
+                "postgresql://h:7?sslmode=require",
+            ),
+            ("host=h dbname=d", "host=h dbname=d"),
+        ] {
+            assert_eq!(with_port(url, 7), expect);
+        }
     }
 
     #[test]

@@ -104,15 +104,17 @@ impl<'p> PlanDiff<'p> {
                 return Err(seal.closed(&plan.name));
             }
         }
+        let mask = mask(old, new);
+        let [was, is] = [old, new].map(|plan| mask.header(plan.header.clone()));
         let mut diff = PlanDiff {
             old,
             new,
-            header: headers(&old.header, &new.header),
+            header: headers(&was, &is),
             objects_added: Objects::default(),
             objects_removed: Objects::default(),
             objects_changed: Objects::default(),
             counts: DiffCounts::default(),
-            mask: mask(old, new),
+            mask,
             differing: Vec::new(),
             offsets: Vec::new(),
             different: spool()?,

@@ -5,7 +5,7 @@ mod rows;
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader};
 
 use self::decode::Decoded;
@@ -156,8 +156,8 @@ fn header(
         return Ok(None);
     }
     let header: Vec<String> = texts(row)?.map(|(name, _)| name.to_owned()).collect();
-    let mut seen = HashSet::new();
-    for name in &header {
+    let mut seen = HashMap::new();
+    for (n, name) in (1..).zip(&header) {
         let problem = if name.is_empty() {
             "a column of the header has no name; where lines stand above the header, `csv: {skip: 1}` for this table \
              in tables.yaml says how many; where the column numbers the rows, as pandas and R write it, `csv: {skip: 1, \
@@ -165,8 +165,12 @@ fn header(
                 .to_owned()
         } else if name.contains('\0') {
             "U+0000 in a name".to_owned()
-        } else if !seen.insert(name) {
-            format!("the header names {name:?} twice")
+        } else if let Some(before) = seen.insert(name, n) {
+            // Where there is no header, it would be a value.
+            format!(
+                "columns {before} and {n} of the header have the same name; where the file has no header, `csv: {{header: [\
+                     …]}}` for this table in tables.yaml names its columns"
+            )
         } else {
             continue;
         };
@@ -179,7 +183,7 @@ fn header(
             .find(|c| *c != char::from(delimiter.byte()) && name.contains(*c))
     {
         let message = format!(
-            "the header is one cell, {name:?}; where {other:?} stands between cells, say `csv: {{delimiter: {other:?}}}` \
+            "the header is one cell, in which {other:?} stands; where that stands between cells, say `csv: {{delimiter: {other:?}}}` \
              for this table in tables.yaml"
         );
         return Err(Fault::at(row.line, message));

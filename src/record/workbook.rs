@@ -9,7 +9,7 @@ mod sheet;
 mod xml;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Seek};
 
 use self::package::Package;
@@ -115,13 +115,14 @@ pub fn sheets(bytes: &[u8]) -> Vec<String> {
 
 /// The header that these cells are.
 fn names(row: u64, cells: &[Cell]) -> Result<Header, Fault> {
-    let mut seen = HashSet::new();
+    let mut seen = HashMap::new();
     for cell in cells {
-        if !seen.insert(&cell.text) {
+        if let Some(before) = seen.insert(&cell.text, cell.column) {
+            // Where there is no header, it would be a value.
             return Err(Fault::new(format!(
-                "{}: the header names {:?} twice",
+                "{} and {} of the header have the same name",
+                cell_name(before, row),
                 cell_name(cell.column, row),
-                cell.text
             )));
         }
     }

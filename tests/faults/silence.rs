@@ -303,6 +303,16 @@ fn a_standby_that_is_away_holds_up_nothing_and_is_named() {
         .exits(9)
         .says_all(&["Applied, not replicated"]);
     assert_eq!(stage.one("SELECT v FROM t WHERE k = 'b'"), "new");
+    // Whose process is ended meanwhile gets no answer.
+    let child = stage.command(&rollback).spawn().unwrap();
+    stage.wait_for(waiting);
+    stage.rows(&format!(
+        "SELECT pg_terminate_backend(pid) FROM ({waiting}) w"
+    ));
+    finish("rollback", child)
+        .exits(9)
+        .says_all(&["applied_not_replicated"]);
+    assert_eq!(stage.one("SELECT v FROM t WHERE k = 'b'"), "old");
 }
 
 #[test]

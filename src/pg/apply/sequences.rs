@@ -84,13 +84,17 @@ pub(super) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
             let Some(row) = rows.first().filter(|row| !row.is(1) || !row.is(2)) else {
                 continue;
             };
+            let is_hidden = staged.target.config.sensitive.contains(&column.name);
+            let up_to = match is_hidden {
+                true => String::new(),
+                false => format!(" up to {}", row.text(3)?),
+            };
             return Err(Error::config(format!(
-                "{}: the plan gives values of {} up to {}, and the sequence {sequence}, which numbers new rows, has to be \
+                "{}: the plan gives values of {}{up_to}, and the sequence {sequence}, which numbers new rows, has to be \
                  moved behind them, or it would give them again; the role may not: GRANT USAGE, UPDATE ON SEQUENCE \
                  {sequence} to it, or let tables.yaml refuse such values (given_numbers: refuse)",
                 crate::text::escape(&staged.target.name),
                 crate::text::escape(&column.name),
-                row.text(3)?
             )));
         }
     }

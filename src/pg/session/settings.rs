@@ -151,6 +151,14 @@ pub(super) fn waits_for_standby(backend: &Backend) -> Statement {
     Statement::with("asking what the lost attempt waits for", sql, values)
 }
 
+/// Commits something as role and database have it confirmed: after that, whatever was committed before is confirmed.
+pub(super) fn confirmed() -> Statement {
+    Statement::new(
+        "waiting for the standbys",
+        "SET LOCAL synchronous_commit TO DEFAULT; CREATE TEMPORARY TABLE loader_confirmed ()",
+    )
+}
+
 /// Ends another process of the same role.
 pub(super) fn terminate(backend: &Backend) -> Statement {
     let mut values = Values::default();

@@ -111,7 +111,11 @@ fn rows_and_header_fit_each_other() {
         "a,b\n1,2,3",
         &["line 2: a row of 3 cells under a header of 2"],
     );
-    check_error("{}", "a,a\n", &["line 1: the header names \"a\" twice"]);
+    check_error(
+        "{}",
+        "a,a\n",
+        &["line 1: columns 1 and 2 of the header have the same name"],
+    );
     check_error(
         "{}",
         "a,\n1,2",

@@ -77,13 +77,16 @@ fn microseconds(days: f64, number: &str) -> f64 {
     meant.unwrap_or_else(|| exact.round())
 }
 
+/// What the number of a cell may be; it is not repeated, as it may be a sensitive value.
+const NO_DATE: &str = "the cell is formatted as a date, and its number is no date of a workbook";
+
 /// The text of the moment or time that `number` is, or why it is none.
 pub(super) fn text(number: &str, kind: Kind, from_1904: bool) -> Result<String, String> {
     let days: f64 = number
         .parse()
-        .map_err(|_| format!("{number:?} is no number"))?;
+        .map_err(|_| "the cell is formatted as a date, and holds no number".to_owned())?;
     if !(0.0..3_000_000.0).contains(&days) {
-        return Err(format!("{number} is no date of a workbook"));
+        return Err(NO_DATE.to_owned());
     }
     let (mut whole, mut rest) = (days.floor(), microseconds(days, number));
     if rest >= DAY {
@@ -98,7 +101,7 @@ pub(super) fn text(number: &str, kind: Kind, from_1904: bool) -> Result<String, 
         return Ok(clock);
     }
     let time = clock(rest.as_secs(), rest.subsec_micros());
-    let day = day(whole, from_1904).ok_or_else(|| format!("{number} is no date of a workbook"))?;
+    let day = day(whole, from_1904).ok_or_else(|| NO_DATE.to_owned())?;
     if rest.is_zero() {
         return Ok(day.to_string());
     }

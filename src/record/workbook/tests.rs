@@ -178,11 +178,11 @@ fn dates_are_numbers_with_a_format() {
     }
     check_error(
         &one(&number("B2", 1, "60")),
-        "B2: 60 is no date of a workbook",
+        "B2: the cell is formatted as a date, and its number is no date of a workbook",
     );
     check_error(
         &one(&number("B2", 1, "-1")),
-        "B2: -1 is no date of a workbook",
+        "B2: the cell is formatted as a date, and its number is no date of a workbook",
     );
     // Without its style a date would be a number.
     for (style, expect) in [
@@ -285,7 +285,7 @@ fn no_row_is_lost() {
     let twice = sheet(&[&(text("A1", "a") + &text("B1", "a"))]);
     check_error(
         &workbook(&[("s", &twice)]),
-        "B1: the header names \"a\" twice",
+        "A1 and B1 of the header have the same name",
     );
 }
 

@@ -21,6 +21,8 @@ pub struct Config {
     text: String,
     /// Configuration by table name as written.
     pub tables: BTreeMap<String, TableConfig>,
+    /// What is sensitive in whichever table has it.
+    sensitive: Vec<String>,
     /// The settings of each table that it has only because they hold for all.
     inherited: BTreeMap<String, BTreeSet<String>>,
 }
@@ -54,6 +56,7 @@ impl Config {
             path: path.to_owned(),
             text: text.to_owned(),
             tables,
+            sensitive: Vec::new(),
             inherited: BTreeMap::new(),
         };
         if let Some(defaults) = defaults {
@@ -75,10 +78,16 @@ impl Config {
             return Err(self.error(DEFAULTS, own, "", &what));
         }
         self.check_spelling(DEFAULTS, &defaults.own_spelling())?;
+        self.sensitive.clone_from(&defaults.sensitive);
         for (name, table) in &mut self.tables {
             let own = said.get(name).unwrap_or(&nothing);
             *table = with_defaults(table, own, defaults, of_all.keys())
                 .map_err(|e| Error::config(format!("{}: {DEFAULTS}: {e}", self.path)))?;
+            // What is sensitive everywhere is so also where more is.
+            let more = defaults.sensitive.iter();
+            let more = more.filter(|c| !table.sensitive.contains(c));
+            let more: Vec<String> = more.cloned().collect();
+            table.sensitive.extend(more);
             // What a table says itself of a column goes before what holds for all.
             let (immutable, insert_only) = ("immutable_fields", "insert_only_fields");
             if own.contains_key(insert_only) && !own.contains_key(immutable) {
@@ -178,6 +187,9 @@ impl Config {
                 columns.retain(is_column);
             }
         }
+        config
+            .sensitive
+            .retain(|c| is_column(c) || !self.sensitive.contains(c));
         if self.is_inherited(name, "stamps")
             && let Some(stamps) = &mut config.stamps
         {
