@@ -69,6 +69,8 @@ pub struct Incoming<'a> {
     /// Columns without which a record is left out.
     required: Vec<usize>,
     on_unknown: OnUnknown,
+    /// Whether names that nobody knows are not repeated where a record has no other: they may be sensitive values.
+    hides_names: bool,
     ignored: Ignored,
     /// How extraction times are spelled: as the table's dates are, or else as validators write them.
     times: [Spelled; 2],
@@ -159,6 +161,7 @@ impl<'a> Incoming<'a> {
                 .filter(|i| config.required_fields.contains(&table.columns[*i].name))
                 .collect(),
             on_unknown: config.on_unknown,
+            hides_names: !config.sensitive.is_empty(),
             ignored: Ignored::default(),
             times: times(config.own_spelling()),
             extraction: Extraction::default(),
@@ -308,6 +311,9 @@ impl<'a> Incoming<'a> {
                 }
             }
         }
+        if self.hides_names && cells.iter().chain(&looked_up).all(|c| *c == Cell::Absent) {
+            self.hide_names(&mut findings);
+        }
         for (i, whole) in self.references.given(&looked_up) {
             self.used[i] = true;
             if cells[i] == Cell::Absent {
@@ -380,6 +386,24 @@ impl<'a> Incoming<'a> {
             push_copy_text(out, cell.text());
         }
         out.push(b'\n');
+    }
+
+    /// In place of all fields that are no columns, says that the record has no others.
+    fn hide_names(&self, findings: &mut Vec<Finding>) {
+        let all = findings.len();
+        findings.retain(|f| f.kind != ViolationKind::UnknownField);
+        if findings.len() < all {
+            findings.push(Finding {
+                field: None,
+                ..Finding::new(
+                    ViolationKind::UnknownField,
+                    "",
+                    "none of its fields is a column of the table; their names are not shown, as they may be sensitive values: \
+                     where a file has no header, `csv: {header: […]}` in tables.yaml names its columns, and where records stand \
+                     under their keys, `records: {key_into: …}` says in which column these belong",
+                )
+            });
+        }
     }
 
     fn unknown(&self, name: &str, value: &Value<'_>) -> Finding {

@@ -70,7 +70,8 @@ pub fn selection(
     let left = left.saturating_sub(frames(&rest));
     let left = unfold(&mut first, left);
     share(&mut rest, left);
-    if first.iter().chain(&rest).any(Block::is_cut) {
+    let in_part = |b: &Block| b.is_cut() || b.rows.iter().any(|r| r.left() > 0);
+    if first.iter().chain(&rest).any(in_part) {
         text += &link_to(filter);
     }
     text += &columns;

@@ -133,7 +133,7 @@ impl JsonSchema for Complete {
                 {"type": "boolean"},
                 {
                     "type": "object",
-                    "properties": {"where": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}}},
+                    "properties": {"where": {"type": "object", "minProperties": 1, "additionalProperties": {"type": ["string", "number", "boolean"]}}},
                     "required": ["where"],
                     "additionalProperties": false,
                 },

@@ -1,6 +1,6 @@
 //! How a delivery spells values, where otherwise than `docs/values.md` says.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// From when times are counted, and in what.
@@ -44,13 +44,21 @@ pub struct Spelling {
     pub bytes: Option<Encoding>,
     /// Words that mean null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words")]
     pub null_words: Option<Vec<String>>,
-    /// Words that mean true; then no others do.
+    /// Words that mean true; beside them only `true` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words")]
     pub true_words: Option<Vec<String>>,
-    /// Words that mean false; then no others do.
+    /// Words that mean false; beside them only `false` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words")]
     pub false_words: Option<Vec<String>>,
+}
+
+/// A word may be one that YAML takes for a number or a truth value.
+fn words(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": ["array", "null"], "items": {"type": ["string", "number", "boolean"]}})
 }
 
 impl Spelling {

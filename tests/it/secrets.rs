@@ -391,3 +391,106 @@ fn what_is_called_sensitive_today_is_masked_in_old_changes() {
     let audit = world.loader(&["audit"]).ok();
     no_canary("audit", &audit.stdout);
 }
+
+/// Of a delivery that is not what it should be, values may stand where names are expected.
+#[test]
+fn what_is_taken_for_a_name_is_not_repeated_where_it_may_be_a_value() {
+    let world = World::new(SCHEMA, TABLES);
+    let hunt = Hunt {
+        world: &world,
+        runs: RefCell::new(0),
+    };
+    for (batch, name, content, says) in [
+        (
+            "a",
+            "people.csv",
+            "canary-1;canary-2;x\n",
+            "is one cell, in which ';' stands",
+        ),
+        (
+            "b",
+            "people.csv",
+            "canary-1,canary-2,canary-2\n",
+            "columns 2 and 3 of the header have the same name",
+        ),
+    ] {
+        world.deliver(batch, name, content);
+        hunt.run(&["plan", "--batch-id", batch]).exits(1).says(says);
+        hunt.run(&["plan", "--batch-id", batch, "--json"]).exits(1);
+    }
+    for (batch, name, content) in [
+        (
+            "c",
+            "people.csv",
+            "canary-1,canary-2,x\ncanary-3,canary-4,y\n",
+        ),
+        (
+            "d",
+            "people.json",
+            r#"{"canary-1": {"name": "x"}, "canary-2": {"name": "y"}}"#,
+        ),
+    ] {
+        world.deliver(batch, name, content);
+        hunt.run(&["plan", "--batch-id", batch, "--out", "plan.json"])
+            .ok();
+        for format in ["text", "markdown", "html", "json", "csv"] {
+            hunt.run(&["show", "plan.json", "--format", format])
+                .ok()
+                .says("none of its fields is a column of the table");
+        }
+    }
+    // A name that stands beside others is repeated, so that it can be mended.
+    world.deliver("e", "people.csv", "ssn,nmae\ncanary-3,y\n");
+    hunt.run(&["plan", "--batch-id", "e", "--out", "plan.json"])
+        .ok();
+    hunt.run(&["show", "plan.json"]).ok().says("nmae");
+}
+
+#[test]
+fn two_plans_differ_without_saying_of_which_values_a_delivery_is_all() {
+    let world = World::new(SCHEMA, TABLES);
+    let hunt = Hunt {
+        world: &world,
+        runs: RefCell::new(0),
+    };
+    for (email, out) in [("canary-1@x", "a.json"), ("canary-2@x", "b.json")] {
+        let scope = format!(
+            "sensitive: [ssn, email, code, weight, born, created_by]\n  limits: {{delete: 9}}\n  complete: {{where: {{email: {email}}}}}"
+        );
+        world.configure(&TABLES.replacen(
+            "sensitive: [ssn, email, code, weight, born, created_by]",
+            &scope,
+            1,
+        ));
+        world.deliver(
+            "b",
+            "people.json",
+            format!(r#"[{{"ssn": "{}", "email": "{email}"}}]"#, &email[..8]),
+        );
+        hunt.run(&["plan", "--batch-id", "b", "--out", out]).ok();
+    }
+    for format in ["text", "markdown", "html", "json"] {
+        hunt.run(&["show", "a.json", "b.json", "--format", format])
+            .ok()
+            .says("•••");
+    }
+}
+
+/// What is sensitive in all tables stays so where a table has more of it.
+#[test]
+fn what_defaults_call_sensitive_is_so_beside_a_tables_own() {
+    let defaults = "defaults: {sensitive: [ssn, email, nowhere]}\npeople: {natural_key: [ssn], sensitive: [code]}\n";
+    let world = World::new(SCHEMA, defaults);
+    world.deliver(
+        "b",
+        "people.json",
+        r#"{"ssn": "canary-9", "email": "canary-9@x", "code": "canary-c9"}"#,
+    );
+    let plan = world.plan("b");
+    let shown = world.loader(&["show", plan.name()]).ok().says("•••");
+    no_canary("show", &shown.stdout);
+    world
+        .loader(&["config", "check"])
+        .ok()
+        .says("nowhere is a column of no table");
+}

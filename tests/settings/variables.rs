@@ -54,6 +54,16 @@ fn what_psql_looks_at_is_looked_at() {
 #[test]
 fn the_url_is_completed_by_variables() {
     let world = World::empty();
+    // Of a host without a port, too: another server may listen at the usual one.
+    for variable in ["DB_PORT", "PGPORT"] {
+        let url = format!("postgresql://loader@127.0.0.1/{}", world.database);
+        let run = world
+            .bare(&["migrate"])
+            .env("DATABASE_URL", url)
+            .env(variable, shared().port().to_string())
+            .run();
+        run.exits(0).omits("is not used");
+    }
     let run = world
         .bare(&["migrate"])
         .env(

@@ -43,11 +43,19 @@ impl Row {
         taken
     }
 
+    /// How many of those that it stands for it does not name.
+    pub fn left(&self) -> u64 {
+        match self.named {
+            0 => 0,
+            named => self.count.saturating_sub((named + self.fits) as u64),
+        }
+    }
+
     pub fn write(&self, text: &mut String) {
         *text += &self.text;
         self.more[..self.fits].iter().for_each(|row| *text += row);
-        let left = self.count.saturating_sub((self.named + self.fits) as u64);
-        if self.named > 0 && left > 0 {
+        let left = self.left();
+        if left > 0 {
             *text += &format!("| … and {left} more | | | | |\n");
         }
     }

@@ -149,7 +149,8 @@ impl Config {
                 ("sensitive", &config.sensitive),
             ] {
                 let inherited = self.is_inherited(name, setting);
-                let columns = columns.iter().filter(|_| inherited);
+                let everywhere = |c: &&String| setting == "sensitive" && self.sensitive.contains(c);
+                let columns = columns.iter().filter(|c| inherited || everywhere(c));
                 for column in columns.filter(|column| all().all(|c| c.name != **column)) {
                     let near = nearest(column, all().map(|c| c.name.as_str()));
                     let near = near.map(|n| format!("; did you mean {n}?"));
