@@ -53,7 +53,7 @@ pub struct RollbackRequest {
     pub timeouts: Timeouts,
     /// The schema of the loader's tables.
     pub loader_schema: String,
-    /// What is called sensitive now, beside what was when the loads were applied.
+    /// What is called sensitive now, and which side effects are allowed, beside what was when the loads were applied.
     pub config: Option<Config>,
     /// In place of the limits that the loads had.
     pub limits: Vec<Allowance>,

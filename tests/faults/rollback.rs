@@ -1521,3 +1521,28 @@ fn the_queue_does_not_go_back_to_a_load_that_was_taken_back() {
         "pending"
     );
 }
+
+/// What a trigger does that came after the load, tables.yaml allows since.
+#[test]
+fn side_effects_of_a_rollback_may_be_allowed_after_the_load() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text); CREATE TABLE seen (k text); INSERT INTO t VALUES ('a', 'old')",
+        "t: {natural_key: [k]}",
+    );
+    let before = stage.data();
+    stage.deliver("b", &[("t/1.json", r#"{"k": "a", "v": "new"}"#)]);
+    stage.load("b");
+    stage.sql(
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (new.k); RETURN new; END $$; \
+         CREATE TRIGGER f BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    );
+    let now = stage.state();
+    stage
+        .roll_back("b")
+        .exits(4)
+        .says("add seen to allow_side_effects in tables.yaml");
+    assert_eq!(stage.state(), now);
+    stage.configure("t: {natural_key: [k], allow_side_effects: [seen]}");
+    stage.roll_back("b").exits(0);
+    assert_eq!(stage.data(), format!("seen (a)\n{before}"));
+}

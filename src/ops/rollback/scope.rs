@@ -13,6 +13,7 @@ use crate::pg::{Session, catalog, referred};
 use crate::plan::LedgerTable;
 use crate::sql::Qualified;
 use crate::sql::ident::nearest;
+use crate::table::config::Config;
 use crate::table::target::{Target, allowed};
 use crate::text::escape;
 
@@ -20,6 +21,8 @@ use crate::text::escape;
 pub(super) struct Scope<'a> {
     loader_schema: &'a str,
     all: &'a [Application],
+    /// What `tables.yaml` says now, where there is one.
+    now: Option<&'a Config>,
     /// Those that are asked for, newest first.
     chosen: Vec<&'a Application>,
     /// Only rows of these tables; of all where none is named.
@@ -45,6 +48,7 @@ impl<'a> Scope<'a> {
         let scope = Scope {
             loader_schema: &request.loader_schema,
             all,
+            now: request.config.as_ref(),
             chosen,
             tables: &request.tables,
             keys: &request.keys,
@@ -177,6 +181,14 @@ impl<'a> Scope<'a> {
         let mut ledgered = merge(&chosen, is_meant)?;
         for ledger in &mut ledgered {
             ledger.by_trigger = set_by_triggers(self.all, &chosen, &ledger.table);
+            // What a trigger that came since may change, is to be said since.
+            let now = self.now.and_then(|now| now.tables.get(&ledger.table));
+            let side_effects = &mut ledger.config.allow_side_effects;
+            for other in now.iter().flat_map(|now| &now.allow_side_effects) {
+                if !side_effects.contains(other) {
+                    side_effects.push(other.clone());
+                }
+            }
             let table = (&*ledger.table, &*ledger.by_trigger);
             ledger.columns = written_columns(self.all, &chosen, table);
         }
@@ -191,7 +203,8 @@ impl<'a> Scope<'a> {
             tables.map(|t| t.counts.changes()).sum()
         };
         let all = self.all.iter().flat_map(|a| &a.tables);
-        let allowed = allowed(all.map(|t| &t.config));
+        let now = self.now.iter().flat_map(|now| now.tables.values());
+        let allowed = allowed(all.map(|t| &t.config).chain(now));
         order(session, self.loader_schema, ledgered, undone, &allowed).await
     }
 

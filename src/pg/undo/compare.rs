@@ -14,6 +14,7 @@ use crate::plan::{AppliedChange, DriftRow, DriftState, Fingerprint, Row, Values}
 use crate::sql::copytext::CopyRow;
 use crate::sql::{Ident, Literal, Statement, all, list};
 use crate::table::row::digest_of_texts;
+use crate::table::schema::Identity;
 use crate::table::target::Target;
 
 // The columns of an answer.
@@ -35,6 +36,20 @@ pub struct Left {
     pub rows: Vec<DriftRow>,
     /// How many further ones are not named.
     pub more: u64,
+}
+
+/// Functions that give each row another value.
+const DRAWING: [&str; 5] = [
+    "nextval(",
+    "gen_random_uuid(",
+    "uuid_generate_v4(",
+    "clock_timestamp(",
+    "random(",
+];
+
+/// Whether a default gives each row another value.
+fn draws(default: &str) -> bool {
+    DRAWING.iter().any(|function| default.contains(function))
 }
 
 /// A change, and what its row is now.
@@ -301,15 +316,25 @@ impl Undo<'_> {
         let unfilled = all(added.map(|c| {
             let now = c.text("t");
             let default = match &c.default {
+                // Each row got another, and nothing tells it from what somebody put there.
+                _ if c.identity != Identity::None => " OR true".to_owned(),
+                Some(default) if draws(default) => " OR true".to_owned(),
                 None => String::new(),
                 Some(default) => format!(
                     " OR {now} = pg_catalog.format('%s', ({default})::{})",
                     c.base_type_sql
                 ),
             };
+            // What rows had when the column was added, whatever the default is since.
+            let added = format!(
+                "(SELECT (a.attmissingval::pg_catalog.text::pg_catalog.text[])[1] FROM pg_catalog.pg_attribute a \
+                 WHERE a.attrelid = {}::pg_catalog.regclass AND a.attname = {})",
+                Literal(&self.target.table.name.to_string()),
+                Literal(&c.name)
+            );
             // An image that has the column is compared with it as with all others.
             format!(
-                "(pg_catalog.jsonb_exists(s.after, {}) OR {now} IS NULL{default})",
+                "(pg_catalog.jsonb_exists(s.after, {}) OR {now} IS NULL OR {now} = {added}{default})",
                 Literal(&c.name)
             )
         }));
