@@ -99,11 +99,9 @@ pub(super) async fn settle(context: &Context<'_>, header: &Header) -> Result<u64
     if header.undoes.is_empty() {
         return Ok(settled);
     }
+    // This rollback is in the ledger by now.
     let all = ledger::applications(session, origin.loader_schema, None).await?;
-    let undone = all.into_iter().filter(|a| {
-        let by = a.undone_by.as_ref();
-        by.is_some_and(|by| !header.undoes.contains(by))
-    });
+    let undone = all.into_iter().filter(|a| a.undone_by.is_some());
     let undone: Vec<String> = undone.map(|a| a.application).collect();
     let undone = (&*header.undoes, &*undone);
     let ours = session.count(&lock_ours(origin, undone)).await?;
