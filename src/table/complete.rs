@@ -56,6 +56,14 @@ impl Complete {
         *self == Complete::No
     }
 
+    /// The columns of which the records say by their values which rows a delivery is all of.
+    pub fn given(&self) -> Vec<String> {
+        match self {
+            Complete::OfEach(columns) => columns.clone(),
+            Complete::No | Complete::All | Complete::Where(_) => Vec::new(),
+        }
+    }
+
     /// The columns whose values say which rows a delivery is all of.
     pub fn columns(&self) -> Vec<String> {
         match self {

@@ -56,7 +56,7 @@ fn what_is_no_text_or_cut_off_is_an_error_that_names_object_and_place() {
             br#"{"data": {"id": 2}, "data": {"id": 3}}"#.to_vec(),
             "\"data\"",
         ),
-        ("t/bad.csv", b"id,id\n1,2\n".to_vec(), "id"),
+        ("t/bad.csv", b"id,id\n1,2\n".to_vec(), "columns 1 and 2"),
         ("t/bad.json", b"[[{\"id\": 2}]]".to_vec(), "record 1"),
         ("t/bad.json", b"null".to_vec(), "t/bad.json"),
     ];

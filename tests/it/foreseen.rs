@@ -737,3 +737,34 @@ fn a_name_that_is_a_part_of_another_one_is_not_mentioned() {
         }
     }
 }
+
+/// Keys of composite values that have nulls in them are keys, and another collation of the key's columns is another rule.
+#[test]
+fn keys_of_unusual_kinds_are_checked_as_others() {
+    let world = World::new(
+        "CREATE TYPE pair AS (a int, b text); CREATE TABLE p (k pair PRIMARY KEY, u int UNIQUE, v int CHECK (v > 0)); \
+         CREATE TABLE c (x int PRIMARY KEY, p pair REFERENCES p); INSERT INTO p VALUES ('(1,)', 1, 1); INSERT INTO c VALUES (1, '(1,)'); \
+         CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
+         CREATE TABLE t (k text PRIMARY KEY); CREATE UNIQUE INDEX ON t (k COLLATE ci); INSERT INTO t VALUES ('a')",
+        "p: {natural_key: [k], limits: {delete: 4}}\nc: {natural_key: [x]}\nt: {natural_key: [k]}",
+    );
+    for (name, content, says) in [
+        (
+            "p.json",
+            r#"{"k": "(2,)", "u": 2, "v": -5}"#,
+            "check_failed",
+        ),
+        ("p.json", r#"{"k": "(2,)", "u": 1}"#, "unique_conflict"),
+        ("p/delete/x.json", r#"{"k": "(1,)"}"#, "still_referred"),
+        ("t.json", r#"{"k": "A"}"#, "unique_conflict"),
+        ("t.json", r#"[{"k": "X"}, {"k": "x"}]"#, "unique_conflict"),
+    ] {
+        let batch = format!("{says}{}", content.len());
+        world.deliver(&batch, name, content);
+        let plan = world.plan(&batch);
+        assert!(plan.text.contains(says), "{content}: {}", plan.text);
+    }
+    world.deliver("good", "p.json", r#"{"k": "(3,)", "u": 3}"#);
+    world.deliver("good", "c.json", r#"{"x": 3, "p": "(3,)"}"#);
+    world.apply(&world.plan("good")).ok();
+}

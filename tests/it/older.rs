@@ -378,3 +378,43 @@ fn newer_data_is_known_under_whatever_name_it_came() {
             .contains(OLDER)
     );
 }
+
+/// Of records that are alike, the newest says how old they are.
+#[test]
+fn of_equal_records_the_newest_counts() {
+    let records = |months: &[&str], id: &str| -> String {
+        let one = |month: &&str| {
+            one(
+                &format!("2024-{month}-01T00:00:00Z"),
+                &format!(r#"{{"id": "{id}", "v": "7"}}"#),
+            )
+        };
+        months.iter().map(one).collect::<Vec<_>>().join("\n")
+    };
+    for months in [["05", "07"], ["07", "05"]] {
+        let world = world(", on_older: reject");
+        world.put(
+            "june",
+            "t.ndjson",
+            one("2024-06-01T00:00:00Z", r#"{"id": "a", "v": "2"}"#),
+        );
+        world.apply(&world.plan("june")).ok();
+        world.put(
+            "both",
+            "t.ndjson",
+            records(&months, "a") + "\n" + &records(&months, "n"),
+        );
+        world.apply(&world.plan("both")).ok();
+        assert_eq!(
+            world.rows("SELECT id, v FROM t ORDER BY 1"),
+            ["a|7", "n|7"],
+            "{months:?}"
+        );
+        world.put(
+            "late",
+            "t.ndjson",
+            one("2024-06-01T00:00:00Z", r#"{"id": "n", "v": "1"}"#),
+        );
+        assert_eq!(world.plan("late").count("violation"), 1, "{months:?}");
+    }
+}

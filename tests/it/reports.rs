@@ -175,3 +175,40 @@ fn what_is_excluded_is_not_loaded_whatever_it_is_called() {
         assert!(!run.stdout.contains("123-45"), "{names}: {run}");
     }
 }
+
+/// What a load goes by cannot be excluded, nor what is only nearly the name of a field.
+#[test]
+fn what_a_load_goes_by_cannot_be_excluded() {
+    for (names, says) in [
+        (
+            "site",
+            "exclude_from_load names site, by which it is said what a delivery is all of (complete) in t",
+        ),
+        (
+            "v",
+            "exclude_from_load names v, by which records are judged (required_fields) in t",
+        ),
+        (
+            "SSN",
+            "exclude_from_load names SSN, which is no field of t; the same name is written ssn there",
+        ),
+    ] {
+        let world = World::new(
+            "CREATE TABLE t (k text PRIMARY KEY, site text, v text, ssn text); INSERT INTO t VALUES ('z', 'lyn', 'x', '1')",
+            "t: {natural_key: [k], complete: {where: {site: lyn}}, required_fields: [v], limits: {delete: 9}}",
+        );
+        world.deliver(
+            "b",
+            "t.json",
+            r#"{"k": "a", "site": "lyn", "v": "y", "ssn": "2"}"#,
+        );
+        report(
+            &world,
+            &format!(r#"{{"status": "VALIDATED", "exclude_from_load": ["{names}"]}}"#),
+        );
+        world
+            .loader(&["plan", "--batch-id", "b"])
+            .exits(1)
+            .says(says);
+    }
+}

@@ -212,7 +212,7 @@ fn objects_that_cannot_be_read_are_named_with_the_place() {
     refused(
         "subjects/bad.csv",
         "id,id\n1,2\n",
-        &["staging/b/subjects/bad.csv", "id"],
+        &["staging/b/subjects/bad.csv", "columns 1 and 2"],
     );
     refused(
         "subjects/bad.json.gz",

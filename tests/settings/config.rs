@@ -345,3 +345,49 @@ fn who_applies_must_see_what_may_change_beside_the_plan() {
     assert!(run.stdout.contains(&grant), "{run}");
     world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
+
+/// Settings that would have loads do what nobody meant.
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    for (setting, says) in [
+        (
+            "soft_delete: true, stamps: {deleted_at: now}",
+            "deleted_at of t marks rows as deleted, and cannot be in stamps",
+        ),
+        (
+            "soft_delete: true, insert_only_fields: [deleted_at]",
+            "and cannot be in insert_only_fields",
+        ),
+        (
+            "required_fields: [updated_at]",
+            "required_fields: no record gives updated_at of t",
+        ),
+        (
+            "required_fields: [g]",
+            "required_fields: no record gives g of t",
+        ),
+        (
+            "complete: {of_each: [g]}, limits: {delete: 5}",
+            "complete: no record gives g of t",
+        ),
+        (
+            "complete: {of_each: [site]}, stamps: {site: batch_id}, limits: {delete: 5}",
+            "complete: no record gives site of t",
+        ),
+    ] {
+        let world = World::new(
+            "CREATE TABLE t (k text PRIMARY KEY, site text, g text GENERATED ALWAYS AS (upper(site)) STORED, \
+             deleted_at timestamptz, updated_at timestamptz)",
+            &format!("t: {{natural_key: [k], {setting}}}"),
+        );
+        checked(&world, &[]).exits(1).says(says);
+    }
+    // What holds for all tables is about what records can give.
+    let world = World::new(
+        "CREATE TABLE t (k text PRIMARY KEY, updated_at timestamptz)",
+        "defaults: {required_fields: [updated_at, k]}\nt: {natural_key: [k]}",
+    );
+    checked(&world, &[]).exits(0);
+    world.deliver("b", "t/1.json", r#"{"k": "a"}"#);
+    assert_eq!(world.plan("b").count("violation"), 0);
+}

@@ -9,7 +9,6 @@ use crate::error::{Error, Remedy, Result};
 use crate::ops::REPORT;
 use crate::plan::{Fragment, records};
 use crate::source::{Body, Bounds, ObjectInfo, Source};
-use crate::table::config::TableConfig;
 use crate::table::target::Target;
 use crate::text::escape;
 
@@ -126,7 +125,19 @@ impl Says {
 ///
 /// # Errors
 /// What is found by it.
-fn exclude(config: &mut TableConfig, named: &str) -> std::result::Result<(), String> {
+fn exclude(target: &mut Target, named: &str) -> std::result::Result<(), String> {
+    let Target { table, config, .. } = target;
+    let columns = table.columns.iter().map(|c| &c.name);
+    let mut known = columns.chain(config.columns.keys());
+    if known.clone().all(|name| name != named)
+        && let Some(meant) = known.find(|name| name.eq_ignore_ascii_case(named))
+    {
+        return Err(format!(
+            "which is no field of {}; the same name is written {} there",
+            target.name,
+            escape(meant)
+        ));
+    }
     let renamed = config.columns.iter();
     let renamed = renamed.filter(|(field, column)| *field == named || *column == named);
     let (mut fields, columns): (Vec<String>, Vec<String>) = renamed
@@ -134,14 +145,22 @@ fn exclude(config: &mut TableConfig, named: &str) -> std::result::Result<(), Str
         .unzip();
     fields.push(named.to_owned());
     let is_key = |name: &String| config.natural_key.contains(name);
-    if columns.iter().chain(&fields).any(is_key) {
-        return Err("rows are found".to_owned());
+    let by = |what: &str| Err(format!("by which {what} in {}", target.name));
+    let any = |is: &dyn Fn(&String) -> bool| columns.iter().chain(&fields).any(is);
+    if any(&is_key) {
+        return by("rows are found");
+    }
+    if any(&|name| config.required_fields.contains(name)) {
+        return by("records are judged (required_fields)");
+    }
+    if any(&|name| config.complete.columns().contains(name)) {
+        return by("it is said what a delivery is all of (complete)");
     }
     let mut references = config.references.iter();
     let looked_up = references
         .find(|(column, reference)| *column == named || reference.fields().contains(named));
     if let Some((column, _)) = looked_up {
-        return Err(format!("{} is looked up", escape(column)));
+        return by(&format!("{} is looked up", escape(column)));
     }
     fields.retain(|field| !config.ignore_fields.contains(field));
     config.ignore_fields.extend(fields);
@@ -157,10 +176,10 @@ impl Reports {
         for (key, says) in &self.0 {
             for target in targets.iter_mut().filter(|t| says.is_about(&t.name)) {
                 for named in says.exclude_from_load.iter().flatten() {
-                    exclude(&mut target.config, named).map_err(|why| {
-                        let (named, table) = (escape(named), &target.name);
+                    exclude(target, named).map_err(|why| {
                         Error::config(format!(
-                            "{key}: exclude_from_load names {named}, by which {why} in {table}"
+                            "{key}: exclude_from_load names {}, {why}",
+                            escape(named)
                         ))
                     })?;
                 }

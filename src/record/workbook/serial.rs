@@ -41,9 +41,15 @@ pub(super) fn custom(code: &str) -> Kind {
                 }
             }
             ';' => break,
-            'y' | 'Y' | 'm' | 'M' | 'd' | 'D' | 'h' | 'H' | 's' | 'S' => kind = Kind::Moment,
-            // `General`, scientific, fractions and digits make it a number, whatever letters follow.
-            'G' | 'g' | '#' | '?' => return Kind::Number,
+            'G' | 'g' if chars.as_str().to_ascii_lowercase().starts_with("eneral") => {
+                return Kind::Number;
+            }
+            // An era is part of a date.
+            'y' | 'Y' | 'm' | 'M' | 'd' | 'D' | 'h' | 'H' | 's' | 'S' | 'g' | 'G' => {
+                kind = Kind::Moment;
+            }
+            // Scientific, fractions and digits make it a number, whatever letters follow.
+            '#' | '?' => return Kind::Number,
             _ => {}
         }
     }
@@ -196,6 +202,24 @@ mod tests {
             let found = text(&number, Kind::Moment, false).unwrap();
             let fraction = found.split_once('.').map_or("000", |(_, f)| f);
             assert_eq!(fraction, format!("{:03}", milli % 1_000), "{number}");
+        }
+    }
+
+    #[test]
+    fn eras_are_of_dates_and_general_is_a_number() {
+        for (code, kind) in [
+            ("[$-411]ggge\"年\"m\"月\"d\"日\";@", Kind::Moment),
+            ("[$-411]ge.m.d", Kind::Moment),
+            ("[$-411]ggge\"年\"", Kind::Moment),
+            ("[$-404]e/m/d", Kind::Moment),
+            ("General", Kind::Number),
+            ("GENERAL\"d\"", Kind::Number),
+            ("[$-411]General", Kind::Number),
+            ("0.00E+00", Kind::Number),
+            ("#,##0", Kind::Number),
+            ("[h]:mm", Kind::Elapsed),
+        ] {
+            assert!(custom(code) == kind, "{code}");
         }
     }
 }

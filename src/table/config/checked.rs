@@ -265,6 +265,49 @@ impl Config {
                 &format!("soft_delete: {name}: {what}"),
             ));
         }
+        if let Some(column) = config.soft_delete.column() {
+            let others = [
+                (
+                    "stamps",
+                    config
+                        .stamps()
+                        .any(|(c, by)| c == column && by != Stamp::Trigger),
+                    "every load would set it",
+                ),
+                (
+                    "insert_only_fields",
+                    config.insert_only_fields.iter().any(|c| c == column),
+                    "rows that come back could not get rid of it",
+                ),
+            ];
+            if let Some((setting, _, why)) = others.iter().find(|(_, is, _)| *is) {
+                let what = format!(
+                    "{column} of {name} marks rows as deleted, and cannot be in {setting}: {why}"
+                );
+                return Err(self.error(name, setting, column, &what));
+            }
+        }
+        let given = |c: &String| {
+            !config.is_stamp(c) && table.column(c).is_some_and(|column| !column.generated)
+        };
+        let required = config.required_fields.iter().filter(|c| !given(c));
+        let required: Vec<String> = required.cloned().collect();
+        let never = [
+            ("required_fields", required.first().cloned()),
+            (
+                "complete",
+                config.complete.given().into_iter().find(|c| !given(c)),
+            ),
+        ];
+        for (setting, column) in never {
+            if let Some(column) = column.filter(|_| !self.is_inherited(name, setting)) {
+                let what = format!(
+                    "{setting}: no record gives {column} of {name}, which the load or the database sets"
+                );
+                return Err(self.error(name, setting, &column, &what));
+            }
+        }
+        config.required_fields.retain(|c| !required.contains(c));
         if let Some(field) = config.ignore_fields.iter().find(loads) {
             let is = config.columns.get(field);
             let is = is.map(|c| format!("is loaded into {c} of {name}, as `columns` says"));

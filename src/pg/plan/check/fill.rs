@@ -194,7 +194,7 @@ impl After<'_> {
         let key = self.target.key();
         let has_key = key
             .iter()
-            .map(|(c, _)| format!("s.{} IS NOT NULL", c.staged()));
+            .map(|(c, _)| format!("s.{} IS DISTINCT FROM NULL", c.staged()));
         let mut conditions: Vec<String> = has_key.collect();
         let mut twice = "false";
         if stage.duplicates {

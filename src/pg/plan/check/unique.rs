@@ -16,13 +16,15 @@ use crate::table::schema::{Column, UniqueIndex};
 /// key's own finds the row, and what the database numbers by itself does not collide.
 pub(super) fn that_can_collide<'a>(stage: &Stage<'a>) -> Vec<&'a UniqueIndex> {
     let table = &stage.target.table;
+    let key = stage.target.key();
+    // One that takes more values for equal than the key does is another rule.
     let is_key = |index: &UniqueIndex| {
-        let mut columns = index.columns.iter();
+        let mut columns = index.columns.iter().zip(&index.equality);
         index.predicate.is_none()
-            && index.columns.len() == stage.target.config.natural_key.len()
-            && columns.all(|n| {
-                let column = table.column_by_number(*n);
-                column.is_some_and(|c| stage.target.config.natural_key.contains(&c.name))
+            && index.columns.len() == key.len()
+            && columns.all(|(n, equality)| {
+                let mut key = key.iter();
+                key.any(|(c, of_key)| c.number == *n && of_key == equality)
             })
     };
     let numbered = |index: &UniqueIndex| {

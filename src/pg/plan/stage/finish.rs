@@ -130,7 +130,8 @@ impl Stage<'_> {
     }
 
     /// Keeps the records that have one key with others: the first and the last of them, how many
-    /// they are, how many different ones, and of each another one that differs from it.
+    /// they are, how many different ones, and of each another one that differs from it. Of records that are alike, the
+    /// one that stands for them was extracted when the newest was.
     pub(in crate::pg) fn find_duplicates(&self) -> Statement {
         let (given, by) = self.key();
         // Two spellings of one key are one key: they alone make no other record.
@@ -152,7 +153,10 @@ impl Stage<'_> {
                FROM g GROUP BY first) \
              SELECT d._n, d.first, d.last, d.copies, v.variants, \
                CASE WHEN g.n = d.first THEN v.second ELSE d.first END AS other \
-             FROM d JOIN g ON g.first = d.first AND g.content = d.content JOIN v ON v.first = d.first; ANALYZE {table}",
+             FROM d JOIN g ON g.first = d.first AND g.content = d.content JOIN v ON v.first = d.first; ANALYZE {table}; \
+             UPDATE {stage} s SET _extracted = m.newest FROM (SELECT d.first, pg_catalog.max(e._extracted) AS newest \
+               FROM {table} d JOIN {stage} e ON e._n = d._n WHERE d.variants = 1 GROUP BY d.first) m \
+             WHERE s._n = m.first AND m.newest IS DISTINCT FROM s._extracted",
             content = list(content),
             stage = self.temporary(),
         ))
