@@ -1434,7 +1434,8 @@ fn what_triggers_of_other_tables_count_twice_is_refused() {
         "CREATE TABLE p (k text PRIMARY KEY, name text, n int NOT NULL DEFAULT 0); CREATE TABLE c (k text PRIMARY KEY, p text REFERENCES p); \
          CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF tg_op = 'INSERT' THEN UPDATE p SET n = n + 1 WHERE k = new.p; \
          ELSE UPDATE p SET n = n - 1 WHERE k = old.p; END IF; RETURN NULL; END $$; \
-         CREATE TRIGGER f AFTER INSERT OR DELETE ON c FOR EACH ROW EXECUTE FUNCTION f()",
+         CREATE TRIGGER f AFTER INSERT OR DELETE ON c FOR EACH ROW EXECUTE FUNCTION f(); \
+         INSERT INTO p VALUES ('p1', 'x'); INSERT INTO c VALUES ('c1', 'p1'), ('c2', 'p1')",
         "p: {natural_key: [k], complete: true, limits: {delete: 9}}\n\
          c: {natural_key: [k], allow_side_effects: [p], complete: true, limits: {delete: 9}}",
     );

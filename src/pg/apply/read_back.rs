@@ -119,7 +119,13 @@ impl Context<'_> {
         let found = if staged.target.config.audit_changes {
             let audit = staged.audit_deletes(&self.origin);
             let written = self.session.execute(&audit).await?;
-            marked.saturating_add(written).saturating_sub(deleted)
+            // Those that are gone are all in it.
+            match written.checked_sub(deleted - marked) {
+                Some(found) => found,
+                None => return must_be(audit.doing(), deleted, written),
+            }
+        } else if marked == 0 {
+            return Ok(());
         } else {
             self.session.count(&staged.count_marked()).await?
         };
