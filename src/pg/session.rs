@@ -58,6 +58,8 @@ pub struct Session {
     pub(super) has_citus: bool,
     /// The time zone that role and database give to everybody.
     pub(super) zone: String,
+    /// What role and database give to everybody of all that decides about spelling, as the clauses of a function.
+    pub(super) styles: String,
     /// Whether role and database let nobody write who does not insist.
     is_frozen: bool,
     /// Whether what it writes is taken for what was checked elsewhere: foreign keys and triggers do not run.
@@ -158,6 +160,7 @@ impl Session {
             },
             has_citus: false,
             zone: String::new(),
+            styles: String::new(),
             is_frozen: false,
             is_replica: false,
             prepared: Mutex::default(),
@@ -192,6 +195,7 @@ impl Session {
             backend,
             has_citus: server.is(4),
             zone: server.get(6).unwrap_or("UTC").to_owned(),
+            styles: server.get(9).unwrap_or_default().to_owned(),
             is_frozen: server.is(7),
             is_replica: server.is(8),
             ..session

@@ -210,3 +210,38 @@ fn a_role_for_which_foreign_keys_are_silent_does_not_write() {
             .says(refused)
     });
 }
+
+/// A check that reads a text as a date reads it as everybody does.
+#[test]
+fn checks_are_foreseen_in_the_styles_of_the_database() {
+    let world = World::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text CHECK (v::date < '2002-06-01'), i text CHECK (i::interval::text = i))",
+        "t: {natural_key: [k]}",
+    );
+    world.sql(&format!(
+        "ALTER DATABASE {name} SET datestyle = 'German, DMY'; ALTER DATABASE {name} SET intervalstyle = 'iso_8601'",
+        name = world.database
+    ));
+    for (n, v, i, violations) in [
+        (1, "25/12/2001", "P1D", 0),
+        (2, "01/02/03", "P1D", 1),
+        (3, "25/12/2001", "1 day", 1),
+    ] {
+        let batch = format!("b{n}");
+        world.deliver(
+            &batch,
+            "t.json",
+            format!(r#"{{"k": "k{n}", "v": "{v}", "i": "{i}"}}"#),
+        );
+        let plan = world.plan(&batch);
+        assert_eq!(
+            plan.count("violation"),
+            violations,
+            "{v} {i}: {}",
+            plan.text
+        );
+        if violations == 0 {
+            world.apply(&plan).ok();
+        }
+    }
+}

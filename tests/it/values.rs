@@ -714,3 +714,18 @@ fn a_key_that_is_equal_and_not_the_same_is_shown_as_it_was_given() {
         ["Weiß|1 mg", "Müller|5 mg"]
     );
 }
+
+/// Of several rows with one key, a plan speaks of the same one, wherever they lie in the table.
+#[test]
+fn where_rows_lie_makes_no_other_plan() {
+    let world = World::new(
+        "CREATE TABLE t (k text, v int, w text); INSERT INTO t VALUES ('a', 1, 'x'), ('a', 2, 'y'), ('a', 3, 'z')",
+        "t: {natural_key: [k], immutable_fields: [v], group_by: w}",
+    );
+    world.deliver("b", "t.json", r#"{"k": "a", "v": 4}"#);
+    let plan = world.plan("b");
+    for v in [1, 2, 3, 1] {
+        world.sql(&format!("UPDATE t SET v = v WHERE v = {v}"));
+        assert_eq!(world.plan("b").hash(), plan.hash(), "{v}");
+    }
+}

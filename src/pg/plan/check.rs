@@ -75,24 +75,22 @@ const GIVEN: &str = "\"loader given\"";
 const TABLE: &str = "\"loader table\"";
 const ROW: &str = "\"loader row\"";
 
-/// What evaluates what others wrote (checks, defaults, indexes), in the time zone in which it is when rows are written.
+/// What evaluates what others wrote (checks, defaults, indexes), in the time zone and the styles in which it is when rows
+/// are written.
 ///
 /// `loader_check_rows` reports each row for which an expression is false or fails, one by one: only where asking for
 /// all at once failed. That something may not be asked is no fault of a row. `loader_check` runs a statement, and returns
 /// how many rows it touched; null where it fails.
-fn evaluating(zone: &str) -> Statement {
-    Statement::new(
-        "preparing checks",
-        EVALUATING.replace("$zone", &Literal(zone).to_string()),
-    )
+fn evaluating(styles: &str) -> Statement {
+    Statement::new("preparing checks", EVALUATING.replace("$styles", styles))
 }
 
 const EVALUATING: &str = "\
-CREATE FUNCTION pg_temp.loader_check(statement text) RETURNS bigint LANGUAGE plpgsql SET \"TimeZone\" TO $zone AS $loader$
+CREATE FUNCTION pg_temp.loader_check(statement text) RETURNS bigint LANGUAGE plpgsql $styles AS $loader$
 DECLARE touched bigint;
 BEGIN EXECUTE statement; GET DIAGNOSTICS touched = ROW_COUNT; RETURN touched; EXCEPTION WHEN OTHERS THEN RETURN NULL; END $loader$;
 CREATE FUNCTION pg_temp.loader_check_rows(of text, condition text, expression text) RETURNS TABLE (n bigint, why text)
-LANGUAGE plpgsql SET \"TimeZone\" TO $zone AS $loader$
+LANGUAGE plpgsql $styles AS $loader$
 DECLARE holds bool;
 BEGIN
   FOR n IN EXECUTE 'SELECT \"loader n\" FROM ' || of || ' WHERE ' || condition LOOP
@@ -114,7 +112,7 @@ const MOST_READ: usize = 20;
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
 pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
-    session.run(&evaluating(&session.zone)).await?;
+    session.run(&evaluating(&session.styles)).await?;
     session
         .run(&Statement::new("preparing checks", handover::CREATE))
         .await?;

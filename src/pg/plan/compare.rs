@@ -241,12 +241,12 @@ impl<'c> Comparison<'c> {
         select.push(self.found_row.sql(table, &self.config.ignore_drift));
         let order = match found {
             Found::OneRow => String::new(),
-            // Of several rows that are marked, the same one each time.
-            Found::Rows if stage.deletes && stage.target.mark().is_some() => {
-                let digest = table.digest("t", &self.config.ignore_drift);
-                format!(" ORDER BY s._n{}, {digest}", beside.then_live_first())
-            }
-            Found::Rows => format!(" ORDER BY s._n{}", beside.then_live_first()),
+            // Of several rows, the same one each time, wherever they lie.
+            Found::Rows => format!(
+                " ORDER BY s._n{}, CASE WHEN pg_catalog.count(*) OVER (PARTITION BY s._n) > 1 THEN {} END",
+                beside.then_live_first(),
+                table.digest("t", &self.config.ignore_drift)
+            ),
         };
         let sql = format!(
             "COPY (SELECT {} FROM {from}{order}) TO STDOUT",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Backend, Timeouts};
-use crate::sql::{Ident, Statement, Values, list};
+use crate::sql::{Ident, Literal, Statement, Values, list};
 
 /// What decides about the spelling of a value.
 const SPELLING: [(&str, &str); 7] = [
@@ -101,19 +101,23 @@ pub(super) fn is_worker() -> Statement {
 }
 
 /// Its process, version, encoding, when the process began, whether it has Citus and is a standby; and what role and
-/// database say of the time zone and of writes, and whether foreign keys and triggers are silent for this role.
+/// database say of the time zone and of writes, whether foreign keys and triggers are silent for this role, and what role
+/// and database give to everybody of what the loader sets otherwise, as the clauses of a function.
 pub(super) fn server() -> Statement {
-    Statement::new(
-        "asking for the server's version",
+    let styles = SPELLING.iter().map(|(name, _)| Literal(name).to_string());
+    let sql = format!(
         "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), \
          pg_catalog.current_setting('server_encoding'), (SELECT a.backend_start \
          FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
          pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL, pg_catalog.pg_is_in_recovery(), \
-         own.zone, own.frozen = 'on', pg_catalog.current_setting('session_replication_role') = 'replica' \
-         FROM (SELECT pg_catalog.max(s.reset_val) FILTER (WHERE s.name = 'TimeZone') AS zone, \
+         own.zone, own.frozen = 'on', pg_catalog.current_setting('session_replication_role') = 'replica', own.styles \
+         FROM (SELECT pg_catalog.string_agg(pg_catalog.format('SET %I TO %L', s.name, s.reset_val), ' ' ORDER BY s.name) \
+           FILTER (WHERE s.name IN ({styles})) AS styles,  pg_catalog.max(s.reset_val) FILTER (WHERE s.name = 'TimeZone') AS zone, \
            pg_catalog.max(s.reset_val) FILTER (WHERE s.name = 'default_transaction_read_only') AS frozen \
-           FROM pg_catalog.pg_settings s WHERE s.name IN ('TimeZone', 'default_transaction_read_only')) own",
-    )
+           FROM pg_catalog.pg_settings s) own",
+        styles = list(styles)
+    );
+    Statement::new("asking for the server's version", sql)
 }
 
 /// From now on a prepared query is planned once, whatever values it gets.
