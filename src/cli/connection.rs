@@ -14,6 +14,9 @@ use crate::pg::url::{self, FORM};
 use crate::pg::{Database, Roots, SslMode};
 use crate::source::pipe;
 
+/// Where PostgreSQL listens.
+const USUAL_PORT: u16 = 5432;
+
 /// How long a password file that is no file after all is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,9 +33,12 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
     pool(env)?;
     let (mut config, options) = match url {
         Some(url) => {
-            let port = port(env)?;
-            let url = port.map_or(url.to_owned(), |port| url::with_port(url, port));
-            let parsed = url::parse(&url)?;
+            // What is not asked for need be no port at all: some environments have addresses there.
+            let names_port = url::with_port(url, USUAL_PORT) == url;
+            let parsed = match names_port {
+                true => url::parse(url)?,
+                false => url::parse(&url::with_port(url, port(env)?))?,
+            };
             unused(&parsed.0, env)?;
             parsed
         }
@@ -51,7 +57,7 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
         }
     }
     if config.get_ports().is_empty() {
-        config.port(port(env)?.unwrap_or(5432));
+        config.port(port(env)?);
     }
     if config.get_user().is_none()
         && let Some((_, user)) = env.first(&["DB_USER", "PGUSER", "USER", "LOGNAME"])?
@@ -88,11 +94,11 @@ pub fn database(url: Option<&str>, env: &Environment) -> Result<Database> {
     Database::new(config, mode, &roots)
 }
 
-/// The port that the variables name.
-fn port(env: &Environment) -> Result<Option<u16>> {
+/// The port that the variables name, or else the usual one.
+fn port(env: &Environment) -> Result<u16> {
     let port: Option<std::num::NonZeroU16> =
         env.number(&["DB_PORT", "PGPORT"], "a port number (1 to 65535)")?;
-    Ok(port.map(Into::into))
+    Ok(port.map_or(USUAL_PORT, Into::into))
 }
 
 /// Says which variables are not used because the URL says otherwise.

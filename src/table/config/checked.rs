@@ -293,14 +293,17 @@ impl Config {
         let required = config.required_fields.iter().filter(|c| !given(c));
         let required: Vec<String> = required.cloned().collect();
         let never = [
-            ("required_fields", required.first().cloned()),
+            (
+                "required_fields",
+                (required.first().cloned()).filter(|_| !self.is_inherited(name, "required_fields")),
+            ),
             (
                 "complete",
                 config.complete.given().into_iter().find(|c| !given(c)),
             ),
         ];
         for (setting, column) in never {
-            if let Some(column) = column.filter(|_| !self.is_inherited(name, setting)) {
+            if let Some(column) = column {
                 let what = format!(
                     "{setting}: no record gives {column} of {name}, which the load or the database sets"
                 );
