@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::ops::{self, AuditFilter, Change};
 use crate::pg::ledger::Application;
 use crate::plan::{Counts, Row};
-use crate::sql::ident::nearest;
+use crate::sql::ident::did_you_mean;
 use crate::text::commands::inert;
 use crate::text::cut::wrap;
 use crate::text::escape;
@@ -206,8 +206,8 @@ async fn unknown_table(settings: &Settings, args: &AuditArgs) -> Result<Option<S
     if known.contains(table.as_str()) {
         return Ok(None);
     }
-    let near = nearest(table, known).map(|near| format!("; did you mean {near}?"));
-    let end = near.unwrap_or(".".into());
+    let near = did_you_mean(table, known);
+    let end = if near.is_empty() { "." } else { &near };
     Ok(Some(format!(
         " No load was of a table {}{end}",
         escape(table)

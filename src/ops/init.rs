@@ -6,7 +6,8 @@ use crate::error::{Error, Remedy, Result};
 use crate::pg::{Database, Session, Timeouts, catalog, migrate};
 use crate::sql::Qualified;
 use crate::sql::Statement;
-use crate::sql::ident::nearest;
+use crate::sql::ident::did_you_mean;
+use crate::table::config;
 use crate::table::schema::Table;
 use crate::types;
 
@@ -55,7 +56,7 @@ pub async fn init(request: &InitRequest) -> Result<String> {
         .filter(|t| t.name.schema != request.loader_schema || !migrate::is_own(&t.name.name))
         .map(|table| {
             let Qualified { schema, name } = table.name;
-            if table.visible {
+            if table.visible && name != config::DEFAULTS {
                 name
             } else {
                 format!("{schema}.{name}")
@@ -64,9 +65,7 @@ pub async fn init(request: &InitRequest) -> Result<String> {
         .collect();
     for only in &request.only {
         if !names.contains(only) {
-            let near = nearest(only, names.iter().map(String::as_str))
-                .map(|n| format!("; did you mean {n}?"))
-                .unwrap_or_default();
+            let near = did_you_mean(only, names.iter().map(String::as_str));
             return Err(Error::config(format!(
                 "there is no table {only} in {}{near}",
                 request.database.place()

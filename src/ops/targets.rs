@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::pg::plan::snapshot::Snapshot;
-use crate::sql::ident::nearest;
+use crate::sql::ident::did_you_mean;
 use crate::sql::{Ident, list};
 use crate::table::config::TableConfig;
 use crate::table::graph::Dependency;
@@ -60,11 +60,9 @@ pub(super) fn check_limits(limits: &[Allowance], tables: &[String]) -> Result<()
     match named.find(|(_, table)| !tables.contains(table)) {
         None => Ok(()),
         Some((action, table)) => {
-            let near = nearest(table, tables.iter().map(String::as_str));
+            let near = did_you_mean(table, tables.iter().map(String::as_str));
             Err(Error::config(format!(
-                "the limit of rows to {action} of table {table}: the table is not in the plan{}",
-                near.map(|n| format!("; did you mean {n}?"))
-                    .unwrap_or_default()
+                "the limit of rows to {action} of table {table}: the table is not in the plan{near}"
             )))
         }
     }

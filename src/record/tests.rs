@@ -232,6 +232,14 @@ fn what_the_table_has_as_columns_is_no_envelope() {
     check_of(&of(&["id", "records"], None), many, &[whole]);
     check_of(&of(&["id"], None), many, &[whole]);
     check_of(&of(&["site"], None), many, &["0 id=77"]);
+    for both in [
+        r#"{"data": [{"id": 1}], "records": [{"id": 77}]}"#,
+        r#"{"records": [{"id": 77}], "data": [{"id": 1}]}"#,
+        r#"{"records": [{"id": 77}], "data": {"id": 1}}"#,
+    ] {
+        let e = read(both.as_bytes(), &of(&["site"], None)).1.unwrap_err();
+        assert!(e.contains("`data` and `records` in one object"), "{e}");
+    }
     check_error_of(
         &of(&["id"], None),
         r#"{"records": [{"id": 77}], "id": 1}"#,

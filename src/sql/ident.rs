@@ -94,6 +94,14 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
+/// What to add to a message about a name that is none of `known`: the nearest of them, where one is near enough to be
+/// meant, else nothing.
+pub fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let near = nearest(given, known);
+    near.map(|name| format!("; did you mean {name}?"))
+        .unwrap_or_default()
+}
+
 /// The names that an expression as the database prints it may mention: its words and what is quoted, without the texts
 /// in it and the types behind `::`.
 pub fn words(expression: &str) -> BTreeSet<String> {

@@ -6,6 +6,7 @@ mod fields;
 mod file;
 mod place;
 mod references;
+mod resolved;
 mod soft_delete;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ pub use choices::{
     GivenNumbers, OnDuplicate, OnImmutable, OnInvalid, OnOlder, OnUnknown, Resolution, Stamp,
     Strategy,
 };
-pub use file::json_schema;
+pub use file::{DEFAULTS, json_schema};
 pub use soft_delete::SoftDelete;
 
 /// One table's configuration.

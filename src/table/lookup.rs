@@ -8,7 +8,6 @@ use super::mark::Mark;
 use super::reference::{By, Reference};
 use super::schema::{Column, Equality, ForeignKey, Identity, Table};
 use crate::sql::Qualified;
-use crate::sql::ident::nearest;
 use crate::types::Kind;
 
 /// What is looked up for the records of one table.
@@ -299,12 +298,8 @@ fn position(table: &Table, column: &str) -> Option<usize> {
 }
 
 fn not_a_column(table: &Table, column: &str) -> Wrong {
-    let columns = table.columns.iter().map(|c| c.name.as_str());
-    let hint = match nearest(column, columns) {
-        Some(near) => format!("did you mean {near}?"),
-        None => format!("it has {}", table.column_names().join(", ")),
-    };
     let of = &table.name.name;
+    let hint = table.columns_like(column);
     let what = format!("references: {column} is not a column of {of}; {hint}");
     (column.to_owned(), what)
 }

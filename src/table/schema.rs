@@ -1,6 +1,7 @@
 //! What the database says about a table: columns, keys, references, and a fingerprint of all of it.
 
 use super::kind::TableKind;
+use crate::sql::ident::nearest;
 use crate::sql::{Qualified, list};
 use crate::types::Kind;
 
@@ -294,9 +295,13 @@ impl Table {
         computed.map(|c| c.name.clone()).collect()
     }
 
-    /// All names in order.
-    pub fn column_names(&self) -> Vec<&str> {
-        self.columns.iter().map(|c| c.name.as_str()).collect()
+    /// What to say where none of its columns is called `name`: the one that may be meant, else all that there are.
+    pub fn columns_like(&self, name: &str) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
+        match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("it has {}", names.join(", ")),
+        }
     }
 
     /// The natural key's columns, with the equality that decides about them: that of a unique

@@ -7,7 +7,7 @@ use crate::error::{Error, Remedy, Result};
 use crate::ops::{Event, OnProgress};
 use crate::record::Format;
 use crate::source::{Layout, ObjectInfo, Place, Source, layout};
-use crate::sql::ident::nearest;
+use crate::sql::ident::did_you_mean;
 use crate::table::config::Config;
 
 /// A fragment: its table, how it is written, whether it says what to delete, the object.
@@ -121,9 +121,7 @@ pub(super) fn sort_objects(
     }
     for only in &request.only {
         if !tables.contains(only) {
-            let near = nearest(only, tables.iter().map(|t| t.as_str()))
-                .map(|n| format!("; did you mean {n}?"))
-                .unwrap_or_default();
+            let near = did_you_mean(only, tables.iter().map(|t| t.as_str()));
             return Err(Error::config(format!(
                 "table {only} is not in batch {}{near}",
                 request.batch_id

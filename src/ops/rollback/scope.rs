@@ -12,7 +12,7 @@ use crate::pg::undo::{Dependent, Selected, Undo, Written};
 use crate::pg::{Session, catalog, referred};
 use crate::plan::LedgerTable;
 use crate::sql::Qualified;
-use crate::sql::ident::nearest;
+use crate::sql::ident::did_you_mean;
 use crate::table::config::Config;
 use crate::table::target::{Target, allowed};
 use crate::text::escape;
@@ -78,9 +78,7 @@ impl<'a> Scope<'a> {
             Some(table) => Err(Error::config(format!(
                 "table {} was changed by none of the loads that are to be undone{}",
                 escape(table),
-                nearest(table, known)
-                    .map(|near| format!("; did you mean {near}?"))
-                    .unwrap_or_default()
+                did_you_mean(table, known)
             ))),
         }
     }

@@ -154,10 +154,12 @@ impl<'a> Envelopes<'a> {
             let mut beside = fields.iter().filter(|(name, _)| name != held);
             !beside.any(|(name, _)| self.columns.contains(name))
         };
-        let one = self.set.is_none() && !self.columns.contains("data") && begins("data", '{');
+        let may = self.set.is_none() && !self.columns.contains("data");
+        let one = may && begins("data", '{');
         let many = self.list().is_some() && begins("records", '[');
         match (one, many) {
             (true, _) if fields.iter().any(|(name, _)| name == "records") => Err(BOTH.to_owned()),
+            (_, true) if may && begins("data", '[') && clear("records") => Err(BOTH.to_owned()),
             (true, _) if clear("data") => Ok(Holds::One("data".to_owned())),
             (_, true) if clear("records") => Ok(Holds::Many("records".to_owned())),
             _ => Ok(Holds::Record),

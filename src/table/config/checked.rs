@@ -1,15 +1,14 @@
-//! `tables.yaml` read and checked, by itself and against a table found in the database.
+//! `tables.yaml` read, and checked by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::file::{DEFAULTS, File, OWN, Said, with_defaults};
 use super::place::{in_plain_words, locate};
-use super::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Resolution, Stamp, TableConfig};
+use super::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, TableConfig};
 use crate::error::{Error, Remedy, Result};
-use crate::sql::ident::nearest;
+use crate::sql::ident::did_you_mean;
 use crate::table::complete::Complete;
-use crate::table::mark::Mark;
 use crate::table::schema::Table;
 use crate::types::Spelled;
 use crate::types::spelling::Spelling;
@@ -22,7 +21,7 @@ pub struct Config {
     /// Configuration by table name as written.
     pub tables: BTreeMap<String, TableConfig>,
     /// What is sensitive in whichever table has it.
-    sensitive: Vec<String>,
+    pub(super) sensitive: Vec<String>,
     /// The settings of each table that it has only because they hold for all.
     inherited: BTreeMap<String, BTreeSet<String>>,
 }
@@ -111,7 +110,7 @@ impl Config {
     }
 
     /// Whether a table has a setting only because it holds for all.
-    fn is_inherited(&self, table: &str, setting: &str) -> bool {
+    pub(super) fn is_inherited(&self, table: &str, setting: &str) -> bool {
         let inherited = self.inherited.get(table);
         inherited.is_some_and(|settings| settings.contains(setting))
     }
@@ -126,10 +125,7 @@ impl Config {
         let fields = own.iter().flat_map(|config| &config.immutable_fields);
         let fields = fields.filter(|field| table.column(field).is_none());
         let note = |field: &String| {
-            let near = nearest(field, table.columns.iter().map(|c| c.name.as_str()));
-            let near = near
-                .map(|n| format!("; did you mean {n}?"))
-                .unwrap_or_default();
+            let near = did_you_mean(field, table.columns.iter().map(|c| c.name.as_str()));
             format!("immutable_fields: {field} is not a column of the table{near}")
         };
         fields.map(note).collect()
@@ -152,190 +148,14 @@ impl Config {
                 let everywhere = |c: &&String| setting == "sensitive" && self.sensitive.contains(c);
                 let columns = columns.iter().filter(|c| inherited || everywhere(c));
                 for column in columns.filter(|column| all().all(|c| c.name != **column)) {
-                    let near = nearest(column, all().map(|c| c.name.as_str()));
-                    let near = near.map(|n| format!("; did you mean {n}?"));
+                    let near = did_you_mean(column, all().map(|c| c.name.as_str()));
                     notes.insert(format!(
-                        "{DEFAULTS}: {setting}: {column} is a column of no table{}",
-                        near.unwrap_or_default()
+                        "{DEFAULTS}: {setting}: {column} is a column of no table{near}"
                     ));
                 }
             }
         }
         notes.into_iter().collect()
-    }
-
-    /// The configuration of `table` as it is in effect for the table found in the database.
-    ///
-    /// # Errors
-    /// [`Config`](crate::ErrorKind::Config) where a name is not a column, with line, column and the nearest name.
-    pub(crate) fn resolve(&self, name: &str, table: &Table) -> Result<TableConfig> {
-        let raw = self.tables.get(name).ok_or_else(|| self.unknown(name))?;
-        let mut config = raw.clone();
-        let is_column = |column: &String| table.column(column).is_some();
-        let loads = |field: &&String| {
-            let column = raw.columns.get(*field).unwrap_or(field);
-            table.column(column).is_some_and(|c| raw.takes(c))
-        };
-        config.immutable_fields.retain(is_column);
-        // What holds for all tables is about those columns of it that a table has.
-        for (setting, columns) in [
-            ("insert_only_fields", &mut config.insert_only_fields),
-            ("required_fields", &mut config.required_fields),
-            ("ignore_drift", &mut config.ignore_drift),
-            ("sensitive", &mut config.sensitive),
-        ] {
-            if self.is_inherited(name, setting) {
-                columns.retain(is_column);
-            }
-        }
-        config
-            .sensitive
-            .retain(|c| is_column(c) || !self.sensitive.contains(c));
-        if self.is_inherited(name, "stamps")
-            && let Some(stamps) = &mut config.stamps
-        {
-            stamps.retain(|column, _| is_column(column));
-        }
-        if self.is_inherited(name, "group_by") {
-            config.group_by = config.group_by.filter(|c| is_column(c));
-        }
-        if self.is_inherited(name, "ignore_fields") {
-            config.ignore_fields.retain(|field| !loads(&field));
-        }
-        if config.stamps.is_none() {
-            let updated_at = table
-                .column("updated_at")
-                .filter(|c| c.is_timestamp() && !config.natural_key.contains(&c.name));
-            config.stamps = Some(
-                updated_at
-                    .map(|c| (c.name.clone(), Stamp::Now))
-                    .into_iter()
-                    .collect(),
-            );
-        }
-        // What is the whole truth says null where it means it.
-        if !config.complete.is_no() && config.conflict_resolution == Resolution::Merge {
-            config.conflict_resolution = Resolution::Replace;
-        }
-        // What is computed from a sensitive value tells it.
-        let computed = table.computed_from(&config.sensitive);
-        config.sensitive.extend(computed);
-        let stamp_names = config.stamps().map(|(n, _)| n.to_owned());
-        let columns = [
-            ("natural_key", config.natural_key.clone()),
-            ("insert_only_fields", config.insert_only_fields.clone()),
-            ("required_fields", config.required_fields.clone()),
-            ("columns", config.columns.values().cloned().collect()),
-            ("ignore_drift", config.ignore_drift.clone()),
-            ("sensitive", config.sensitive.clone()),
-            ("references", config.references.keys().cloned().collect()),
-            ("spelling", config.spelling.keys().cloned().collect()),
-            ("stamps", stamp_names.collect()),
-            ("complete", config.complete.columns()),
-            ("group_by", config.group_by.iter().cloned().collect()),
-            (
-                "soft_delete",
-                config
-                    .soft_delete
-                    .column()
-                    .map(str::to_owned)
-                    .into_iter()
-                    .collect(),
-            ),
-        ];
-        for (field, names) in &columns {
-            for column in names {
-                let Some(found) = table.column(column) else {
-                    return Err(self.not_a_column(name, field, column, table));
-                };
-                if found.generated && matches!(*field, "natural_key" | "stamps" | "soft_delete") {
-                    let what = format!("{column} is a generated column of {name}");
-                    return Err(self.error(name, field, column, &what));
-                }
-            }
-        }
-        self.check_stamps(name, &config, table)?;
-        let mark = config.soft_delete.column().and_then(|c| table.column(c));
-        if let Some(Err(what)) = mark.map(Mark::of) {
-            let field = config.soft_delete.column().unwrap_or_default();
-            return Err(self.error(
-                name,
-                "soft_delete",
-                field,
-                &format!("soft_delete: {name}: {what}"),
-            ));
-        }
-        if let Some(column) = config.soft_delete.column() {
-            let others = [
-                (
-                    "stamps",
-                    config
-                        .stamps()
-                        .any(|(c, by)| c == column && by != Stamp::Trigger),
-                    "every load would set it",
-                ),
-                (
-                    "insert_only_fields",
-                    config.insert_only_fields.iter().any(|c| c == column),
-                    "rows that come back could not get rid of it",
-                ),
-            ];
-            if let Some((setting, _, why)) = others.iter().find(|(_, is, _)| *is) {
-                let what = format!(
-                    "{column} of {name} marks rows as deleted, and cannot be in {setting}: {why}"
-                );
-                return Err(self.error(name, setting, column, &what));
-            }
-        }
-        let given = |c: &String| {
-            !config.is_stamp(c) && table.column(c).is_some_and(|column| !column.generated)
-        };
-        let required = config.required_fields.iter().filter(|c| !given(c));
-        let required: Vec<String> = required.cloned().collect();
-        let never = [
-            (
-                "required_fields",
-                (required.first().cloned()).filter(|_| !self.is_inherited(name, "required_fields")),
-            ),
-            (
-                "complete",
-                config.complete.given().into_iter().find(|c| !given(c)),
-            ),
-        ];
-        for (setting, column) in never {
-            if let Some(column) = column {
-                let what = format!(
-                    "{setting}: no record gives {column} of {name}, which the load or the database sets"
-                );
-                return Err(self.error(name, setting, &column, &what));
-            }
-        }
-        config.required_fields.retain(|c| !required.contains(c));
-        if let Some(field) = config.ignore_fields.iter().find(loads) {
-            let is = config.columns.get(field);
-            let is = is.map(|c| format!("is loaded into {c} of {name}, as `columns` says"));
-            let is = is.unwrap_or_else(|| format!("is a column of {name}"));
-            let what = format!("{field} {is}; ignore_fields is for fields that cannot be loaded");
-            return Err(self.error(name, "ignore_fields", field, &what));
-        }
-        let group = config.group_by.as_ref();
-        if let Some(column) = group.filter(|c| config.references.contains_key(*c)) {
-            let what = format!(
-                "group_by: {column} of {name} is looked up by a key; group by a column that has its own values"
-            );
-            return Err(self.error(name, "group_by", column, &what));
-        }
-        for column in config.references.keys() {
-            let what = match table.column(column) {
-                Some(c) if config.is_stamp(&c.name) => "is a stamp",
-                Some(c) if config.ignore_fields.contains(&c.name) => "is in ignore_fields",
-                Some(c) if !config.takes(c) => "takes no value from a record",
-                _ => continue,
-            };
-            let what = format!("references: {column} of {name} {what}, and cannot be looked up");
-            return Err(self.error(name, "references", column, &what));
-        }
-        Ok(config)
     }
 
     /// The endings that files of delimited values of `table` have, beside the usual ones.
@@ -348,9 +168,7 @@ impl Config {
 
     /// The error for a table that is not configured, with the nearest name that is.
     pub fn unknown(&self, table: &str) -> Error {
-        let hint = nearest(table, self.tables.keys().map(String::as_str))
-            .map(|n| format!("; did you mean {n}?"))
-            .unwrap_or_default();
+        let hint = did_you_mean(table, self.tables.keys().map(String::as_str));
         Error::config(format!(
             "{}: table {table} is not configured{hint}",
             self.path
@@ -417,9 +235,7 @@ impl Config {
         }
         for parent in &table.depends_on {
             if !self.tables.contains_key(parent) {
-                let hint = nearest(parent, self.tables.keys().map(String::as_str))
-                    .map(|n| format!("; did you mean {n}?"))
-                    .unwrap_or_default();
+                let hint = did_you_mean(parent, self.tables.keys().map(String::as_str));
                 let what = format!("{name} depends on {parent}, which is not configured{hint}");
                 return Err(self.error(name, "depends_on", parent, &what));
             }
@@ -433,15 +249,6 @@ impl Config {
             Ok(_) => Ok(()),
             Err((field, why)) => Err(self.error(name, field, "", &format!("{field}: {why}"))),
         }
-    }
-
-    fn not_a_column(&self, name: &str, field: &str, column: &str, table: &Table) -> Error {
-        let hint = match nearest(column, table.columns.iter().map(|c| c.name.as_str())) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("it has {}", table.column_names().join(", ")),
-        };
-        let what = format!("{field}: {column} is not a column of {name}; {hint}");
-        self.error(name, field, column, &what)
     }
 
     /// An error that points at the place where `word` stands in `field` of `table`.

@@ -56,7 +56,7 @@ pub(super) fn with_defaults<'s>(
 }
 
 /// The key beside the tables' names that says what holds for all of them.
-pub(super) const DEFAULTS: &str = "defaults";
+pub const DEFAULTS: &str = "defaults";
 
 impl<'de> Deserialize<'de> for File {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
