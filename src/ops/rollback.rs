@@ -1,16 +1,16 @@
 //! Rollback: a plan made from the audit log instead of a batch, applied like any other.
 
 mod chosen;
+mod compared;
 mod inverse;
 mod parts;
 mod scope;
 mod tables;
 
-use std::collections::BTreeMap;
 use std::io::{Seek, Write};
 
 use self::chosen::{choose, redone_by};
-use self::inverse::{inverse, kept};
+use self::compared::Compared;
 use self::parts::Parts;
 use self::scope::Scope;
 use self::tables::{left_to_triggers, planned, warnings};
@@ -21,12 +21,9 @@ use super::{Event, OnProgress};
 use crate::error::{Error, Remedy, Result};
 use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::plan::snapshot::Snapshot;
-use crate::pg::referred::{self, Referred};
 use crate::pg::undo::Written;
 use crate::pg::{Database, Session, Timeouts};
-use crate::plan::{
-    Action, Counts, DriftReport, DriftRow, Header, Kind, ReferrerReport, Skip, What,
-};
+use crate::plan::{Counts, Header, Kind};
 use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
 use crate::table::config::Config;
@@ -165,12 +162,6 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     }
     let references: Vec<&Qualified> = undone.iter().map(|(t, _)| &t.table.name).collect();
     let snapshot = Snapshot::begin(&session, &references).await?;
-    let mut writer = PlanWriter::new()?;
-    let mut drift = DriftReport {
-        kind: Kind::Rollback,
-        ..DriftReport::default()
-    };
-    let mut referrers = ReferrerReport::default();
     let unaudited = all.iter().filter(|a| a.has_unaudited());
     let unaudited = unaudited.map(|a| a.application.clone()).collect();
     let schema = &request.loader_schema;
@@ -180,7 +171,6 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         parts.keep(&snapshot).await?;
     }
     let is_whole = parts.kept == 0 && (scope.is_whole() || parts.is_all(&applications).await?);
-    let mut changes = 0;
     let taken_back = if is_whole {
         applications.clone()
     } else {
@@ -190,53 +180,11 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         .iter()
         .map(|id| format!("application {id}"))
         .collect();
-    let of: u64 = undos.iter().map(|u| u.written.counts.changes()).sum();
-    let mut read = 0;
+    let mut compared = Compared::new(&session, &undos, events)?;
     for undo in undos.iter().rev() {
-        events(Event::phase_of("compare", &undo.target.name));
-        let told = |changes: u64| {
-            events(Event::Undoing {
-                table: undo.target.name.clone(),
-                changes: changes.min(of),
-                of,
-            });
-        };
-        told(read);
-        let mut rows = 0;
-        let mut unchanged = Vec::new();
-        let left = undo
-            .stream(&snapshot, &mut |undone| {
-                rows += 1;
-                if rows % 1_000 == 0 {
-                    told((read + rows).min(of.saturating_sub(1)));
-                }
-                let record_id = undone.record_id.clone();
-                let Some(entry) = inverse(undo, undone, &from, &session)? else {
-                    return Ok(());
-                };
-                if matches!(entry.what, What::Skip(Skip::Unchanged(_))) {
-                    unchanged.push(record_id);
-                }
-                changes += u64::from(entry.what.action() != Action::Skip);
-                writer.unordered(&undo.order(&entry.key), entry)
-            })
-            .await?;
-        drift.rows.extend(left.rows);
-        drift.more += left.more;
-        if request.keep_edited {
-            undo.each_kept(&session, &mut |key, skip| {
-                let entry = kept(undo, key, skip, &from);
-                writer.unordered(&undo.order(&entry.key), entry)
-            })
-            .await?;
-        }
-        writer.go_on();
+        let how = (request.keep_edited, &mut mask);
+        let unchanged = compared.compare(undo, &snapshot, &from, how).await?;
         parts.unchanged.insert(undo.target.place, unchanged);
-        let referring = undo.referrers(&session, &undos, &mut mask).await?;
-        referrers.rows.extend(referring.rows);
-        referrers.more += referring.more;
-        read += undo.written.counts.changes();
-        told(read);
     }
     let mut tables = Vec::with_capacity(undone.len());
     for (of_table, replaced) in undone.iter().zip(replaced) {
@@ -252,7 +200,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         let rows = rows(&snapshot, target).await?;
         tables.push(planned(of_table, parents, rows, left, notes));
     }
-    if drift.count() == 0 && referrers.count() == 0 {
+    if !compared.is_refused() {
         for undo in &undos {
             undo.parents(&session, &undos).await?;
             undo.taken(&session).await?;
@@ -265,17 +213,10 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         parts.split(taken_back).await?
     };
     snapshot.end().await?;
-    if drift.count() > 0 {
-        for (target, _) in &undone {
-            name_rows(&session, target, &mut drift).await;
-        }
-        mask.drift(&mut drift);
-        return Err(scope.stands_against(drift.into(), request.helps(Remedy::KeepEdited)));
-    }
-    if referrers.count() > 0 {
-        mask.referrers(&mut referrers);
-        return Err(scope.stands_against(referrers.into(), request.helps(Remedy::Dependents)));
-    }
+    compared.refuse(request, &scope, &mask).await?;
+    let Compared {
+        writer, changes, ..
+    } = compared;
     if request.with_dependents && !is_whole && changes > 0 {
         parts.none_cancels_out().await?;
     }
@@ -317,21 +258,4 @@ fn limit(undone: &mut [(Target, Written)], allowed: &[Allowance]) -> Result<Vec<
         limits::replaced(&had, &target.config.limits)
     });
     Ok(replaced.collect())
-}
-
-/// Names the rows to which the keys of a table's rows refer.
-async fn name_rows(session: &Session, target: &Target, drift: &mut DriftReport) {
-    let Target { table, lookups, .. } = target;
-    let mut numbers = BTreeMap::new();
-    let is_here = |row: &&mut DriftRow| row.table == target.name;
-    for row in drift.rows.iter_mut().filter(is_here) {
-        referred::collect(table, lookups, &row.key, &mut numbers);
-    }
-    if numbers.is_empty() {
-        return;
-    }
-    let found = Referred::find(session, table, lookups, &numbers).await;
-    for row in drift.rows.iter_mut().filter(is_here) {
-        found.put(&mut row.key);
-    }
 }
