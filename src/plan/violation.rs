@@ -1,6 +1,7 @@
 //! What is wrong about a record, and what follows from it.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Values;
 use crate::strict::unique_map;
 
-/// The rule that a record breaks (SPEC §5).
+/// The rule that a record breaks.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -69,6 +70,12 @@ impl ViolationKind {
             ViolationKind::NotQueued => "not_queued",
             ViolationKind::MissingObject => "missing_object",
         }
+    }
+}
+
+impl fmt::Display for ViolationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 

@@ -20,7 +20,7 @@ use crate::table::delivery::{Csv, Envelope, Excel, Records};
 use crate::table::limits::Limits;
 use crate::table::reference::Reference;
 use crate::table::schema::{Column, Identity, Table};
-use crate::types::spelling::{Encoding, Epoch, Spelling};
+use crate::types::spelling::{Encoding, Epoch, Spelling, words};
 
 pub use checked::Config;
 pub use choices::{
@@ -146,12 +146,15 @@ pub struct TableConfig {
     pub bytes: Option<Encoding>,
     /// Words that mean null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words")]
     pub null_words: Option<Vec<String>>,
-    /// Words that mean true; then no others do.
+    /// Words that mean true; beside them only `true` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words")]
     pub true_words: Option<Vec<String>>,
-    /// Words that mean false; then no others do.
+    /// Words that mean false; beside them only `false` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "words")]
     pub false_words: Option<Vec<String>>,
     /// How single columns' values are spelled, where otherwise than the table's.
     #[serde(
@@ -313,6 +316,20 @@ mod tests {
             Resolution::Replace
         );
         assert_eq!(config.tables["lcl"].soft_delete, SoftDelete::Off);
+    }
+
+    #[test]
+    fn a_table_spells_its_values_as_a_column_does() {
+        let settings = |schema: schemars::Schema| schema.to_value()["properties"].clone();
+        let table = settings(schemars::schema_for!(TableConfig));
+        let column = settings(schemars::schema_for!(Spelling));
+        for (name, setting) in column.as_object().unwrap() {
+            assert_eq!(&table[name], setting, "{name}");
+        }
+        let words =
+            "a: {natural_key: [id], null_words: [-999, NA], true_words: [1], false_words: [0]}";
+        let of_table = Config::parse("tables.yaml", words).unwrap().tables["a"].own_spelling();
+        assert_eq!(of_table.null_words.unwrap(), ["-999", "NA"]);
     }
 
     #[test]

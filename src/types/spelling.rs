@@ -57,7 +57,7 @@ pub struct Spelling {
 }
 
 /// A word may be one that YAML takes for a number or a truth value.
-fn words(_: &mut SchemaGenerator) -> Schema {
+pub fn words(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": ["array", "null"], "items": {"type": ["string", "number", "boolean"]}})
 }
 

@@ -31,6 +31,7 @@ use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::pg::plan::trial;
+use crate::plan::ViolationKind;
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, Values, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Stamp, TableConfig};
 use crate::table::schema::{Check, Column, ForeignKey, Identity, UniqueIndex};
@@ -335,16 +336,16 @@ impl<'a> After<'a> {
     }
 
     /// Notes findings: `select` yields record, field, given value and message.
-    fn find(&self, kind: &str, select: &str) -> Statement {
+    fn find(&self, kind: ViolationKind, select: &str) -> Statement {
         self.note(kind, select, "true")
     }
 
     /// As [`After::find`], with messages in which no value is quoted.
-    fn find_unquoted(&self, kind: &str, select: &str) -> Statement {
+    fn find_unquoted(&self, kind: ViolationKind, select: &str) -> Statement {
         self.note(kind, select, "false")
     }
 
-    fn note(&self, kind: &str, select: &str, quotes: &str) -> Statement {
+    fn note(&self, kind: ViolationKind, select: &str, quotes: &str) -> Statement {
         self.checking(format!(
             "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message, quotes) \
              SELECT {}, x.n, '{kind}', x.field, x.given, x.message, {quotes} FROM ({select}) x(n, field, given, message)",
@@ -357,8 +358,9 @@ impl<'a> After<'a> {
     fn find_broken(&self, select: &str) -> Statement {
         self.checking(format!(
             "INSERT INTO pg_temp.loader_findings (_t, _n, kind, message, quotes, vals) \
-             SELECT {place}, x.n, 'check_failed', x.message, x.quotes, '' FROM ({select}) x(n, message, quotes)",
+             SELECT {place}, x.n, '{kind}', x.message, x.quotes, '' FROM ({select}) x(n, message, quotes)",
             place = self.target.place,
+            kind = ViolationKind::CheckFailed,
         ))
     }
 

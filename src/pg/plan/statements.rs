@@ -7,6 +7,7 @@ use super::stage::look_up::Of;
 use crate::pg::beside::Found;
 use crate::pg::fixture::{assert_snapshot, load, looked_up, printed, schema};
 use crate::pg::phase::Phase;
+use crate::plan::ViolationKind;
 use crate::sql::Qualified;
 use crate::table::complete::Complete;
 use crate::table::schema::ForeignKey;
@@ -161,7 +162,12 @@ fn rules() {
         samples.find_broken_singly(check, "true", "does not hold"),
         samples.show_values(check),
         samples.fit_domain(volume, "true"),
-        samples.find_misfits(volume, "true", "null_value", "does not allow null"),
+        samples.find_misfits(
+            volume,
+            "true",
+            ViolationKind::NullValue,
+            "does not allow null",
+        ),
     ];
     assert_snapshot("sql_rules", &printed(statements));
 }

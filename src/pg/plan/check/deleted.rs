@@ -3,6 +3,7 @@
 use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, TABLE, VALID, children_by};
 use crate::error::Result;
 use crate::pg::Session;
+use crate::plan::ViolationKind;
 use crate::sql::{Literal, Statement, all as every};
 use crate::table::schema::ForeignKey;
 
@@ -75,8 +76,8 @@ impl After<'_> {
         // Rows of tables that are not in the plan are not named, nor those beside which no key may be shown.
         let mut children = children_by(key, all);
         match children.any(|child| child.target.config.sensitive.is_empty()) {
-            true => self.find("still_referred", &select),
-            false => self.find_unquoted("still_referred", &select),
+            true => self.find(ViolationKind::StillReferred, &select),
+            false => self.find_unquoted(ViolationKind::StillReferred, &select),
         }
     }
 

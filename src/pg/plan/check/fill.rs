@@ -139,16 +139,17 @@ impl After<'_> {
             Literal(message),
             self.failing_rows(of, &evaluates(expression))
         );
-        self.find("check_failed", &select)
+        self.find(ViolationKind::CheckFailed, &select)
     }
 
     /// Nothing more is evaluated of the rows for which something failed.
     pub(in crate::pg) fn set_unsound(&self) -> Statement {
         self.checking(format!(
             "UPDATE {} a SET {SOUND} = false FROM pg_temp.loader_findings v \
-             WHERE v._t = {} AND v._n = a.{N} AND v.kind = 'check_failed' AND a.{SOUND}",
+             WHERE v._t = {} AND v._n = a.{N} AND v.kind = '{}' AND a.{SOUND}",
             self.temporary(),
-            self.target.place
+            self.target.place,
+            ViolationKind::CheckFailed
         ))
     }
 
@@ -211,7 +212,7 @@ impl After<'_> {
             OnImmutable::Block | OnImmutable::Reject => any(&parts.immutable),
         };
         let invalid = format!("{} OR {}", self.has_findings(), any(&parts.nulls));
-        let older = self.was_refused(" AND v.kind = 'older_record'");
+        let older = self.was_refused(Some(ViolationKind::OlderRecord));
         let left_out: Vec<&str> = [
             (config.on_invalid == OnInvalid::Reject, invalid.as_str()),
             (config.on_duplicate == OnDuplicate::Reject, twice),
@@ -275,7 +276,7 @@ impl After<'_> {
 
     /// The condition that something was found wrong with record `s` when it was read or staged.
     fn has_findings(&self) -> String {
-        format!("s._findings IS NOT NULL OR {}", self.was_refused(""))
+        format!("s._findings IS NOT NULL OR {}", self.was_refused(None))
     }
 
     /// The condition that a value of record `s` has not its column's type.
@@ -284,16 +285,18 @@ impl After<'_> {
         format!(
             "coalesce(pg_catalog.strpos(s._findings, {}) > 0, false) OR {}",
             Literal(&begins),
-            self.was_refused(" AND v.kind = 'invalid_value'")
+            self.was_refused(Some(ViolationKind::InvalidValue))
         )
     }
 
-    /// The condition that the database found something about record `s`.
-    fn was_refused(&self, only: &str) -> String {
+    /// The condition that the database found something about record `s`, of one kind or any.
+    fn was_refused(&self, only: Option<ViolationKind>) -> String {
         let older = self.stage.extracted && self.target.config.on_older != OnOlder::Note;
         if !self.stage.findings && !older {
             return "false".into();
         }
+        let only = only.map(|kind| format!(" AND v.kind = '{kind}'"));
+        let only = only.unwrap_or_default();
         format!(
             "EXISTS (SELECT FROM pg_temp.loader_findings v WHERE v._t = {} AND v._n = s._n{only})",
             self.target.place

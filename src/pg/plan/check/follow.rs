@@ -2,6 +2,7 @@
 
 use super::references::only_column;
 use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, TABLE, has};
+use crate::plan::ViolationKind;
 use crate::sql::{Ident, Literal, Statement, any, list};
 use crate::table::schema::ForeignKey;
 
@@ -56,6 +57,6 @@ impl After<'_> {
             asked = asked.about("a"),
             said = any(said),
         );
-        self.find("missing_parent", &select)
+        self.find(ViolationKind::MissingParent, &select)
     }
 }

@@ -8,6 +8,7 @@ use crate::pg::beside::{ABSENT, FOUND};
 use crate::pg::ledger::{self, Application, UndoneRows};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
+use crate::plan::ViolationKind;
 use crate::plan::decision::writes_sql;
 use crate::sql::{Qualified, Statement, Values, all, any};
 use crate::table::config::OnOlder;
@@ -119,10 +120,11 @@ impl After<'_> {
         let older = self.select_older(audited, &mut values);
         let sql = format!(
             "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message, quotes, vals) \
-             SELECT {}, x.n, 'older_record', 'extracted_at', x.extracted::text, \
+             SELECT {}, x.n, '{}', 'extracted_at', x.extracted::text, \
                'extracted before data that changed the row already; deliver what is newer, or see on_older', false, \
                pg_catalog.json_build_object('the row''s data', x.newest::text)::text FROM ({older}) x",
-            self.target.place
+            self.target.place,
+            ViolationKind::OlderRecord
         );
         Statement::with(self.doing("looking for older data among"), sql, values)
     }

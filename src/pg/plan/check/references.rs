@@ -5,6 +5,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::pg::Session;
+use crate::plan::ViolationKind;
 use crate::sql::{Ident, Literal, Statement, all, list};
 use crate::table::lookup::Lookup;
 use crate::table::row::keys_equal;
@@ -88,7 +89,7 @@ impl After<'_> {
             field = only_column(&key.columns),
             where_ = Literal(&where_),
         );
-        self.find("missing_parent", &select)
+        self.find(ViolationKind::MissingParent, &select)
     }
 
     /// The lookup whose answer is a column.
@@ -167,7 +168,7 @@ impl After<'_> {
             new = lookup.new_key(),
             changes = parent.changes(&moved, "p"),
         );
-        Some(self.find("missing_parent", &select))
+        Some(self.find(ViolationKind::MissingParent, &select))
     }
 
     /// Rows that would refer to somebody else's row: the batch itself has a record with the value that
@@ -209,7 +210,7 @@ impl After<'_> {
              FROM {after} a JOIN said m ON {as_said} \
              WHERE a.{CHANGED} AND (a.{NEW} OR a.{REFERS}) AND {asked} AND {given} \
                AND NOT EXISTS (SELECT FROM said m WHERE {as_said} AND {as_it_will_be}) \
-               AND NOT EXISTS (SELECT FROM pg_temp.loader_findings v WHERE v._t = {number} AND v._n = a.{N} AND v.kind = 'missing_parent') \
+               AND NOT EXISTS (SELECT FROM pg_temp.loader_findings v WHERE v._t = {number} AND v._n = a.{N} AND v.kind = '{kind}') \
              ORDER BY a.{N}, m.who",
             said = list(said),
             who = parent.who_staged(),
@@ -238,8 +239,9 @@ impl After<'_> {
             asked = asked.about("a"),
             given = all(given),
             number = self.target.place,
+            kind = ViolationKind::MissingParent,
         );
-        Some(self.find("missing_parent", &select))
+        Some(self.find(ViolationKind::MissingParent, &select))
     }
 
     /// The natural key of staged record `s`, for people.
@@ -283,7 +285,7 @@ impl After<'_> {
                 .into_iter()
                 .chain(has(key))),
         );
-        self.find_unquoted("missing_parent", &select)
+        self.find_unquoted(ViolationKind::MissingParent, &select)
     }
 
     /// Rows whose change would leave rows that refer to them without a parent.
@@ -361,7 +363,7 @@ impl After<'_> {
             child = key.child_rows,
             refers = key.refers("t", "c"),
         );
-        self.find_unquoted("missing_parent", &select)
+        self.find_unquoted(ViolationKind::MissingParent, &select)
     }
 }
 

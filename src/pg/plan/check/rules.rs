@@ -6,6 +6,7 @@ use super::fill::{evaluates, written_soundly};
 use super::{After, GIVEN, N, NEW, analyze_findings, is_foreign_stamp};
 use crate::error::Result;
 use crate::pg::Session;
+use crate::plan::ViolationKind;
 use crate::sql::ident::words;
 use crate::sql::{Ident, Literal, Statement};
 use crate::table::lookup::{Lookup, is_like_a_number};
@@ -205,12 +206,12 @@ impl After<'_> {
         } else {
             let message = format!("null, and the domain {} does not allow it", column.type_sql);
             let null = format!("{rows} AND {name} IS NULL");
-            let find = self.find_misfits(column, &null, "null_value", &message);
+            let find = self.find_misfits(column, &null, ViolationKind::NullValue, &message);
             self.note_all(session, &find).await?
         };
         let message = format!("the default does not fit the domain {}", column.type_sql);
         let default = format!("{rows} AND {name} IS NOT NULL");
-        let find = self.find_misfits(column, &default, "invalid_value", &message);
+        let find = self.find_misfits(column, &default, ViolationKind::InvalidValue, &message);
         found += self.note_all(session, &find).await?;
         Ok(found)
     }
@@ -229,7 +230,7 @@ impl After<'_> {
         &self,
         column: &Column,
         rows: &str,
-        kind: &str,
+        kind: ViolationKind,
         message: &str,
     ) -> Statement {
         let select = format!(

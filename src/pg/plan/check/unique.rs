@@ -8,6 +8,7 @@ use crate::pg::Session;
 use crate::pg::apply::write::handover::MOST_STEPS;
 use crate::pg::near;
 use crate::pg::plan::stage::Stage;
+use crate::plan::ViolationKind;
 use crate::sql::{Ident, Literal, Statement, all, list};
 use crate::table::row::same_bytes;
 use crate::table::schema::{Column, UniqueIndex};
@@ -177,7 +178,7 @@ impl After<'_> {
                 }
             )),
         );
-        self.find("unique_conflict", &select)
+        self.find(ViolationKind::UniqueConflict, &select)
     }
 
     /// The exclusion constraints that can be violated.

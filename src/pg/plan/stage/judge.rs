@@ -2,6 +2,7 @@
 //! variable of the column's type: an assignment refuses what a cast would cut off.
 
 use super::{OWN_COLUMNS, Stage};
+use crate::plan::ViolationKind;
 use crate::plan::incoming::STAGE_COLUMNS;
 use crate::sql::{Literal, Statement, list};
 use crate::table::schema::Column;
@@ -52,9 +53,10 @@ impl Stage<'_> {
     pub(in crate::pg) fn find_unfit(&self, column: &Column) -> Statement {
         let cell = format!("r.{}", column.staged());
         self.judging(format!(
-            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) SELECT {number}, r._n, 'invalid_value', {field}, {given}, w.why \
+            "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) SELECT {number}, r._n, '{kind}', {field}, {given}, w.why \
              FROM {raw} r, LATERAL (SELECT pg_temp.loader_why_{suffix}({cell})) w(why) WHERE w.why IS NOT NULL",
             number = self.target.place,
+            kind = ViolationKind::InvalidValue,
             field = Literal(self.about(column)),
             given = shortened(&cell),
             raw = self.raw(),
@@ -100,11 +102,12 @@ impl Stage<'_> {
         let suffix = format!("{}_domain", self.suffix(column));
         let (stage, text) = (self.temporary(), column.staged_text("s"));
         self.judging_domains(format!(
-            "{judges} INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) SELECT {number}, s._n, 'invalid_value', {field}, {given}, w.why \
+            "{judges} INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) SELECT {number}, s._n, '{kind}', {field}, {given}, w.why \
              FROM {stage} s, LATERAL (SELECT pg_temp.loader_why_{suffix}({text})) w(why) \
              WHERE s.{cell} IS DISTINCT FROM NULL AND w.why IS NOT NULL",
             judges = judges(&suffix, &column.type_sql, column),
             number = self.target.place,
+            kind = ViolationKind::InvalidValue,
             field = Literal(&column.name),
             given = shortened(&text),
             cell = column.staged(),

@@ -15,7 +15,6 @@ impl Stage<'_> {
             "INSERT INTO pg_temp.loader_findings (_t, _n, kind, field, given, message) \
              SELECT {place}, s._n, '{kind}', {field}, {said}, {message} FROM {stage} s WHERE {which}",
             place = self.target.place,
-            kind = kind.word(),
             field = Literal(column),
             said = lookups.said(lookup, "s"),
             stage = self.temporary(),
