@@ -22,6 +22,21 @@ struct Inner {
     transient: bool,
 }
 
+/// What the server calls the errors of which the loader decides something:
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+pub(crate) mod sqlstate {
+    pub const NOT_NULL_VIOLATION: &str = "23502";
+    pub const FOREIGN_KEY_VIOLATION: &str = "23503";
+    pub const UNIQUE_VIOLATION: &str = "23505";
+    pub const CHECK_VIOLATION: &str = "23514";
+    pub const EXCLUSION_VIOLATION: &str = "23P01";
+    pub const SERIALIZATION_FAILURE: &str = "40001";
+    pub const DEADLOCK_DETECTED: &str = "40P01";
+    pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    pub const LOCK_NOT_AVAILABLE: &str = "55P03";
+    pub const QUERY_CANCELED: &str = "57014";
+}
+
 /// The result of every operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Remedy};
 
-/// The exit code for an error (SPEC §11): stable, one per kind of refusal.
+/// The exit code for an error (README.md, Exit codes): stable, one per kind of refusal.
 pub fn exit_code(e: &Error) -> u8 {
     match e.kind() {
         ErrorKind::Config

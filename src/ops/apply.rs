@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::retry::{backoff, pause, retry};
 use super::{Event, OnProgress};
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result, sqlstate};
 use crate::pg::apply::{self, Attempt, Committed, Options, Report, drift, staged};
 use crate::pg::ledger::{self, Application, Latest};
 use crate::pg::{Backend, Database, Session, Timeouts};
@@ -12,8 +12,6 @@ use crate::plan::DriftReport;
 use crate::planfile::Executable;
 
 /// SQLSTATE of a deadlock.
-const DEADLOCK: &str = "40P01";
-
 /// What is to be applied, and how.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -82,8 +80,10 @@ impl ApplyRequest {
 /// Applies the plan: exactly, or not at all. When `stop` is done before the commit, it rolls back.
 ///
 /// # Errors
-/// Every refusal of SPEC §7; nothing was written, but for [`Unknown`](crate::ErrorKind::Unknown), which says that it
-/// cannot be known yet.
+/// [`Drift`](crate::ErrorKind::Drift), [`Blocked`](crate::ErrorKind::Blocked), [`PlanRefused`](crate::ErrorKind::PlanRefused),
+/// [`NotApproved`](crate::ErrorKind::NotApproved), [`Locked`](crate::ErrorKind::Locked),
+/// [`Interrupted`](crate::ErrorKind::Interrupted), [`Database`](crate::ErrorKind::Database): nothing was written;
+/// [`Unknown`](crate::ErrorKind::Unknown): it cannot be known yet.
 pub async fn apply(
     plan: &Arc<Executable>,
     request: &ApplyRequest,
@@ -154,7 +154,7 @@ pub async fn apply(
             () = pause(tries, &error, events) => {}
         }
     };
-    let error = if error.code() == Some(DEADLOCK) {
+    let error = if error.code() == Some(sqlstate::DEADLOCK_DETECTED) {
         // It outlasted the retries: somebody else holds what is needed.
         error.with_kind(ErrorKind::Locked)
     } else {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::targets::{Needs, dependencies, unguarded};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::pg::privileges::{Object, Wanted, missing_grants};
 use crate::pg::{Database, Session, Timeouts, catalog, suited};
 use crate::sql::{Ident, Qualified, list};
@@ -96,15 +96,10 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
             Ok::<_, Error>((table, config, lookups))
         };
         match found.await {
-            Ok((table, config, lookups)) => targets.push(Target {
-                name: name.clone(),
-                table,
-                config,
-                lookups,
-                place: targets.len(),
-                is_followed: false,
-                referred: Vec::new(),
-            }),
+            Ok((table, config, lookups)) => {
+                let place = targets.len();
+                targets.push(Target::new(name.clone(), table, config, lookups, place));
+            }
             Err(e) if is_finding(&e) => checked.problems.push(format!("{e:#}")),
             Err(e) => return Err(e),
         }
@@ -240,7 +235,7 @@ async fn unindexed(session: &Session, target: &Target) -> Result<Vec<String>> {
 
 /// Whether an error says what is wrong with the configuration or the role's rights.
 fn is_finding(e: &Error) -> bool {
-    e.kind() == ErrorKind::Config || e.code() == Some("42501")
+    e.kind() == ErrorKind::Config || e.code() == Some(sqlstate::INSUFFICIENT_PRIVILEGE)
 }
 
 /// The tables of the loader that every work reads, and what an apply does with each (docs/roles.md).

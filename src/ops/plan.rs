@@ -22,7 +22,7 @@ use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::{self, Stage};
 use crate::pg::{Session, catalog, queue};
 use crate::plan::masking::Mask;
-use crate::plan::{Counts, Header, Kind, Skips, TablePlan, limits_of};
+use crate::plan::{Header, Kind, TablePlan, limits_of};
 use crate::planfile::PlanWriter;
 use crate::source::{Pattern, Source};
 use crate::sql::Qualified;
@@ -275,23 +275,9 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
             ..
         } = target;
         let own = request.config.resolve(name, table)?;
+        let rows = rows(&snapshot, target).await?;
         tables.push(TablePlan {
-            table: name.clone(),
-            relation: table.name.clone(),
-            table_kind: table.kind.clone(),
-            config: config.clone(),
-            schema: table.fingerprint.clone(),
-            parents: parents(target, &targets),
-            width: table.columns.len() as u64,
-            rows: rows(&snapshot, target).await?,
-            columns: table.columns.iter().map(|c| c.name.clone()).collect(),
             numbers: numbers(stage),
-            counts: Counts::default(),
-            marks: 0,
-            skips: Skips::default(),
-            rejected: 0,
-            triggered: Vec::new(),
-            left_to_triggers: Vec::new(),
             passed_over: passed_over[number].clone(),
             warnings: [
                 limits::replaced(&limits_of(Kind::Load, own.limits), &config.limits),
@@ -315,24 +301,15 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
                 words.notes(table, &|(object, position)| origin(object, position)),
             ]
             .concat(),
+            ..TablePlan::of(target, parents(target, &targets), rows)
         });
     }
     events(Event::phase("write the plan"));
     snapshot.end().await?;
     let header = Header {
-        kind: Kind::Load,
-        batch_id: request.batch_id.clone(),
-        undoes: Vec::new(),
-        undoes_in_part: Vec::new(),
-        redone_by: Vec::new(),
-        of_rollbacks: false,
-        target: database,
         records: read.records,
-        blocking: 0,
-        rejected: 0,
-        summary: Counts::default(),
-        salt: None,
         tables,
+        ..Header::new(Kind::Load, &request.batch_id, database)
     };
     Ok((writer, header))
 }

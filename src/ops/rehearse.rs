@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{
     Applied, ApplyRequest, OnProgress, PlanRequest, RollbackRequest, apply, plan, rollback,
 };
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result, sqlstate};
 use crate::plan::Header;
 use crate::planfile::{Made, Notes, Outcome, PlanFile, Rehearsal, annotate};
 
@@ -106,10 +106,15 @@ pub async fn rehearse(
             );
             Ok(told(Outcome::Applies, message))
         }
-        Err(e) if e.kind() == ErrorKind::Database && e.code() == Some("42501") => Err(e
-            .with_kind(ErrorKind::Config)
-            .and("; a rehearsal writes and rolls back, and so it needs the role that applies")
-            .with_remedy(Remedy::RoleThatApplies)),
+        Err(e)
+            if e.kind() == ErrorKind::Database
+                && e.code() == Some(sqlstate::INSUFFICIENT_PRIVILEGE) =>
+        {
+            Err(e
+                .with_kind(ErrorKind::Config)
+                .and("; a rehearsal writes and rolls back, and so it needs the role that applies")
+                .with_remedy(Remedy::RoleThatApplies))
+        }
         // The database has spoken about the rows, or the loader about what the database did.
         Err(e)
             if match e.kind() {

@@ -23,7 +23,7 @@ use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::undo::Written;
 use crate::pg::{Database, Session, Timeouts};
-use crate::plan::{Counts, Header, Kind};
+use crate::plan::{Header, Kind};
 use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
 use crate::table::config::Config;
@@ -231,19 +231,12 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         }));
     }
     let header = Header {
-        kind: Kind::Rollback,
-        batch_id: scope.batch_id(),
         redone_by: redone_by(&all, undoes.iter().chain(&undoes_in_part)),
         of_rollbacks: !scope.is_of_loads(),
         undoes,
         undoes_in_part,
-        target,
-        records: 0,
-        blocking: 0,
-        rejected: 0,
-        summary: Counts::default(),
-        salt: None,
         tables,
+        ..Header::new(Kind::Rollback, &scope.batch_id(), target)
     };
     Ok((writer, header))
 }

@@ -1,4 +1,4 @@
-//! Apply: one transaction that does exactly what the plan says, or nothing (DESIGN, Apply protocol).
+//! Apply: one transaction that does exactly what the plan says, or nothing.
 
 pub mod drift;
 mod effects;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result, sqlstate};
 use crate::pg::ledger::Application;
 use crate::pg::plan::snapshot::count_rows;
 use crate::pg::{Event, OnProgress, Session, near};
@@ -88,7 +88,7 @@ pub enum Attempt {
 /// One attempt to apply the plan in `session`, up to its commit.
 ///
 /// # Errors
-/// Every refusal of SPEC §7; with any error nothing was written.
+/// Those of [`apply`](crate::ops::apply); with any of them nothing was written.
 pub async fn attempt(
     session: Session,
     plan: &Arc<Executable>,
@@ -353,7 +353,7 @@ async fn explain(
     let session = locked.session;
     let header = &plan.plan().header;
     // The plan's rows referred to rows that were there, and others were not.
-    if e.code() == Some("23503") && header.kind == Kind::Load {
+    if e.code() == Some(sqlstate::FOREIGN_KEY_VIOLATION) && header.kind == Kind::Load {
         if tables.iter().any(|t| !t.target.lookups.is_empty())
             && let Ok(Some(report)) = drift_again(&session, plan, schema).await
         {
@@ -364,7 +364,7 @@ async fn explain(
              which it deletes; nothing was written; make a new plan and have it reviewed",
         );
     }
-    if e.code() == Some("23503") {
+    if e.code() == Some(sqlstate::FOREIGN_KEY_VIOLATION) {
         if let Some(came) = referred_again(&session, plan, schema).await {
             return came;
         }
@@ -374,14 +374,22 @@ async fn explain(
         );
     }
     let rolls_back = header.kind == Kind::Rollback;
-    if rolls_back && matches!(e.code(), Some("23502" | "23514")) {
+    if rolls_back
+        && matches!(
+            e.code(),
+            Some(sqlstate::NOT_NULL_VIOLATION | sqlstate::CHECK_VIOLATION)
+        )
+    {
         return e.with_kind(ErrorKind::Blocked).and(
             ": what a row held before is not allowed any more, as a constraint or NOT NULL has come since or was never asked of \
              the rows that were there (NOT VALID); nothing was written; have it dropped until the row is mended, or take back \
              only other rows (--table, --key)",
         );
     }
-    if !matches!(e.code(), Some("23505" | "23P01")) {
+    if !matches!(
+        e.code(),
+        Some(sqlstate::UNIQUE_VIOLATION | sqlstate::EXCLUSION_VIOLATION)
+    ) {
         return e;
     }
     let marks = tables.iter().any(|t| t.rows.mark > 0);

@@ -86,14 +86,9 @@ samples:
   stamps: {}
 ";
     let mut config = Config::parse("tables.yaml", text).unwrap().tables;
-    let mut target = |name: &str, table, place| Target {
-        name: name.into(),
-        table,
-        config: config.remove(name).unwrap(),
-        lookups: Default::default(),
-        place,
-        is_followed: false,
-        referred: Vec::new(),
+    let mut target = |name: &str, table, place| {
+        let config = config.remove(name).unwrap();
+        Target::new(name.into(), table, config, Default::default(), place)
     };
     [
         target("subjects", subjects, 0),

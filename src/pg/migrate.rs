@@ -4,7 +4,7 @@ mod adopt;
 #[cfg(test)]
 mod statements;
 
-use crate::error::{Error, Remedy, Result};
+use crate::error::{Error, Remedy, Result, sqlstate};
 use crate::pg::{Session, failed, must_be};
 use crate::sql::{Ident, Literal, Statement, Values};
 
@@ -104,7 +104,7 @@ fn of_migration(e: &refinery::Error) -> Error {
         if let Some(pg) = c.downcast_ref::<tokio_postgres::Error>() {
             let error = failed(DOING, pg);
             return match error.code() {
-                Some("42501") => error.and(
+                Some(sqlstate::INSUFFICIENT_PRIVILEGE) => error.and(
                     ": whoever runs loader migrate has to own the schema of the loader's tables, or to have CREATE on it and \
                      own the tables in it",
                 ),

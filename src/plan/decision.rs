@@ -1,4 +1,4 @@
-//! What becomes of one record: the table of SPEC §5, and nothing else.
+//! What becomes of one record: the table of the README, and nothing else.
 
 use crate::plan::{Effect, Fingerprint, Skip, Violation, ViolationKind};
 use crate::table::config::{OnImmutable, OnInvalid, OnOlder, Resolution, Strategy, TableConfig};

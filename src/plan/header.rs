@@ -14,6 +14,7 @@ use crate::strict::unique_map;
 use crate::table::config::{Stamp, TableConfig};
 use crate::table::kind::TableKind;
 use crate::table::limits::{Exceeded, Limit, Limits};
+use crate::table::target::Target;
 
 /// Whether a plan loads a batch or takes applications back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -134,6 +135,31 @@ pub struct TablePlan {
 }
 
 impl TablePlan {
+    /// A table, after its `parents`, of which nothing is planned yet and nothing is to be said.
+    pub(crate) fn of(target: &Target, parents: Vec<String>, rows: Option<u64>) -> TablePlan {
+        let table = &target.table;
+        TablePlan {
+            table: target.name.clone(),
+            relation: table.name.clone(),
+            table_kind: table.kind.clone(),
+            config: target.config.clone(),
+            schema: table.fingerprint.clone(),
+            parents,
+            width: table.columns.len() as u64,
+            rows,
+            columns: table.columns.iter().map(|c| c.name.clone()).collect(),
+            numbers: Vec::new(),
+            counts: Counts::default(),
+            marks: 0,
+            skips: Skips::default(),
+            rejected: 0,
+            triggered: Vec::new(),
+            left_to_triggers: Vec::new(),
+            passed_over: PassedOver::default(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// The limits that its changes exceed.
     pub fn exceeded(&self, kind: Kind) -> impl Iterator<Item = Exceeded<'_>> {
         self.exceeded_of(kind, self.rows.unwrap_or_default())
@@ -207,8 +233,8 @@ impl Header {
         self.tables.iter().any(|t| t.table_kind.is_far())
     }
 
-    /// A header that says nothing but this.
-    pub(crate) fn empty(kind: Kind, batch_id: &str) -> Header {
+    /// A plan in which nothing is planned yet.
+    pub(crate) fn new(kind: Kind, batch_id: &str, target: TargetDatabase) -> Header {
         Header {
             kind,
             batch_id: batch_id.to_owned(),
@@ -216,13 +242,7 @@ impl Header {
             undoes_in_part: Vec::new(),
             redone_by: Vec::new(),
             of_rollbacks: false,
-            target: TargetDatabase {
-                database: String::new(),
-                identity: String::new(),
-                lineage: String::new(),
-                loader_schema: String::new(),
-                search_path: Vec::new(),
-            },
+            target,
             records: 0,
             blocking: 0,
             rejected: 0,
@@ -230,6 +250,18 @@ impl Header {
             tables: Vec::new(),
             salt: None,
         }
+    }
+
+    /// A header that says nothing but this.
+    pub(crate) fn empty(kind: Kind, batch_id: &str) -> Header {
+        let nowhere = TargetDatabase {
+            database: String::new(),
+            identity: String::new(),
+            lineage: String::new(),
+            loader_schema: String::new(),
+            search_path: Vec::new(),
+        };
+        Header::new(kind, batch_id, nowhere)
     }
 
     /// The applications that it takes back, whole or in part.

@@ -118,15 +118,6 @@ impl Value {
         }
     }
 
-    /// The key of the row that it refers to, where it was looked up, and the name of its table.
-    pub fn referred_mut(&mut self) -> Option<(&str, &mut Values)> {
-        match self {
-            Value::Referred(row) => Some((&row.table, &mut row.key)),
-            Value::New(row) => Some((&row.table, &mut row.key)),
-            Value::Null | Value::Text(_) | Value::Rounded(_) => None,
-        }
-    }
-
     /// What was given, where that is not what is stored.
     pub fn given(&self) -> Option<&str> {
         match self {

@@ -46,6 +46,26 @@ pub fn allowed<'c>(configs: impl IntoIterator<Item = &'c TableConfig>) -> BTreeS
 }
 
 impl Target {
+    /// A table to which no other refers without a foreign key, and whose rows nothing changes beside what is planned,
+    /// as far as is known yet.
+    pub fn new(
+        name: String,
+        table: Table,
+        config: TableConfig,
+        lookups: Lookups,
+        place: usize,
+    ) -> Target {
+        Target {
+            name,
+            table,
+            config,
+            lookups,
+            place,
+            is_followed: false,
+            referred: Vec::new(),
+        }
+    }
+
     /// Notes whether it is one of the tables that are named by `allowed`.
     pub fn may_follow(&mut self, allowed: &BTreeSet<String>) {
         let name = &self.table.name;

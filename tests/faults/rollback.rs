@@ -1390,12 +1390,12 @@ fn loads_of_one_batch_with_other_settings_are_taken_back_one_by_one() {
         (
             "t: {natural_key: [k], soft_delete: true, complete: true, limits: {delete: 9}}",
             "t: {natural_key: [k]}",
-            "soft_delete or stamps of table t",
+            "table t: soft_delete was otherwise in application",
         ),
         (
             "t: {natural_key: [k], stamps: {src: batch_id}}",
             "t: {natural_key: [k]}",
-            "soft_delete or stamps of table t",
+            "table t: stamps were others in application",
         ),
     ] {
         let stage = Stage::new(

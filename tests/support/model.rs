@@ -1,4 +1,4 @@
-//! What the tables must hold, computed without the loader: SPEC §5's table over plain strings.
+//! What the tables must hold, computed without the loader: the README's table over plain strings.
 
 use std::collections::BTreeMap;
 

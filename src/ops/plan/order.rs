@@ -107,15 +107,7 @@ pub(super) async fn order(
         own.limits = limits::in_effect(own.limits, &name, &request.limits);
         let parents = catalog::parents(session, &own).await?;
         let lookups = config.lookups(&name, &table, &own, parents)?;
-        targets.push(Target {
-            name,
-            table,
-            config: own,
-            lookups,
-            place,
-            is_followed: false,
-            referred: Vec::new(),
-        });
+        targets.push(Target::new(name, table, own, lookups, place));
     }
     let allowed = allowed(targets.iter().map(|t| &t.config));
     for target in &mut targets {

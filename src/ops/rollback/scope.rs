@@ -377,13 +377,7 @@ async fn described(
         return Ok(None);
     };
     let table = catalog::relation(session, relation).await?;
-    Ok(Some(Target {
-        name: ledger.table.clone(),
-        lookups: referred::lookups(session, &ledger.config, &table).await,
-        table,
-        config: ledger.config.clone(),
-        place: 0,
-        is_followed: false,
-        referred: Vec::new(),
-    }))
+    let lookups = referred::lookups(session, &ledger.config, &table).await;
+    let (name, config) = (ledger.table.clone(), ledger.config.clone());
+    Ok(Some(Target::new(name, table, config, lookups, 0)))
 }

@@ -7,7 +7,7 @@ use crate::ops::targets::{Needs, dependencies, unguarded};
 use crate::pg::ledger::{self, Application};
 use crate::pg::undo::Written;
 use crate::pg::{Session, catalog, referred};
-use crate::plan::{Counts, LedgerTable, Skips, TablePlan};
+use crate::plan::{LedgerTable, TablePlan};
 use crate::table::graph;
 use crate::table::target::Target;
 
@@ -28,54 +28,47 @@ pub(super) fn merge(
                     table.table, application.application
                 )));
             }
-            match tables.iter_mut().find(|t| t.table == table.table) {
-                None => tables.push(table.clone()),
-                Some(known) if known.relation != table.relation => {
-                    return Err(Error::blocked(format!(
-                        "table {} was {} in application {}, and is {} in others",
-                        table.table, table.relation, application.application, known.relation
-                    ))
-                    .with_remedy(Remedy::OneByOne));
-                }
-                Some(known) if known.config.natural_key != table.config.natural_key => {
-                    return Err(Error::blocked(format!(
-                        "the natural key of table {} was another one in application {}",
-                        table.table, application.application
-                    ))
-                    .with_remedy(Remedy::OneByOne));
-                }
-                Some(known)
-                    if known
-                        .types
-                        .iter()
-                        .any(|(c, t)| table.types.get(c).is_some_and(|other| other != t)) =>
-                {
-                    return Err(Error::blocked(format!(
-                        "the type of a column of table {} was another one in application {}",
-                        table.table, application.application
-                    ))
-                    .with_remedy(Remedy::OneByOne));
-                }
-                Some(known)
-                    if known.config.soft_delete != table.config.soft_delete
-                        || known.config.stamps != table.config.stamps =>
-                {
-                    return Err(Error::blocked(format!(
-                        "soft_delete or stamps of table {} were others in application {} than in later ones",
-                        table.table, application.application
-                    ))
-                    .with_remedy(Remedy::OneByOne));
-                }
-                Some(known) => {
-                    let (sum, c) = (&mut known.counts, &table.counts);
-                    sum.insert += c.insert;
-                    sum.update += c.update;
-                    sum.delete += c.delete;
-                }
+            let Some(known) = tables.iter_mut().find(|t| t.table == table.table) else {
+                tables.push(table.clone());
+                continue;
+            };
+            if let Some(what) = differs(known, table) {
+                let (name, id) = (&table.table, &application.application);
+                let what = format!("table {name}: {what} in application {id} than in others");
+                return Err(Error::blocked(what).with_remedy(Remedy::OneByOne));
             }
+            let (sum, c) = (&mut known.counts, &table.counts);
+            sum.insert += c.insert;
+            sum.update += c.update;
+            sum.delete += c.delete;
         }
     }
     Ok(tables)
+}
+
+/// What was otherwise in one load of a table than in another, so that one plan cannot take both back.
+fn differs(known: &LedgerTable, table: &LedgerTable) -> Option<String> {
+    let retyped = |(column, of): (&String, &String)| {
+        let other = table.types.get(column);
+        other.is_some_and(|other| other != of)
+    };
+    if known.relation != table.relation {
+        let (now, other) = (&known.relation, &table.relation);
+        return Some(format!("it was {other}, not {now},"));
+    }
+    if known.config.natural_key != table.config.natural_key {
+        return Some("the natural key was another one".into());
+    }
+    if known.types.iter().any(retyped) {
+        return Some("the type of a column was another one".into());
+    }
+    if known.config.soft_delete != table.config.soft_delete {
+        return Some("soft_delete was otherwise".into());
+    }
+    if known.config.stamps != table.config.stamps {
+        return Some("stamps were others".into());
+    }
+    None
 }
 
 /// Whether loads write this column: as given, as a stamp, or as the mark of deleted rows.
@@ -148,15 +141,7 @@ pub(super) async fn order(
     for (place, (ledger, table)) in found.into_iter().enumerate() {
         // Its rows have their numbers; but people know them by name.
         let lookups = referred::lookups(session, &ledger.config, &table).await;
-        let mut target = Target {
-            name: ledger.table,
-            table,
-            config: ledger.config,
-            lookups,
-            place,
-            is_followed: false,
-            referred: Vec::new(),
-        };
+        let mut target = Target::new(ledger.table, table, ledger.config, lookups, place);
         target.may_follow(allowed);
         let written = Written {
             undone: undone(&target.name),
@@ -183,31 +168,11 @@ pub(super) fn planned(
     left: Vec<String>,
     warnings: Vec<String>,
 ) -> TablePlan {
-    let Target {
-        name,
-        table,
-        config,
-        ..
-    } = target;
     TablePlan {
-        table: name.clone(),
-        relation: table.name.clone(),
-        table_kind: table.kind.clone(),
-        config: config.clone(),
-        schema: table.fingerprint.clone(),
-        parents,
-        width: table.columns.len() as u64,
-        rows,
-        columns: table.columns.iter().map(|c| c.name.clone()).collect(),
-        numbers: Vec::new(),
-        counts: Counts::default(),
-        marks: 0,
-        skips: Skips::default(),
-        rejected: 0,
         triggered: triggered(target, written, &written.by_trigger),
         left_to_triggers: left,
-        passed_over: Default::default(),
         warnings,
+        ..TablePlan::of(target, parents, rows)
     }
 }
 

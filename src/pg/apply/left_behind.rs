@@ -3,7 +3,7 @@
 
 use super::staged::Staged;
 use super::staged::fate::{Fate, STORED};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::pg::privileges::may_read;
 use crate::pg::{Session, ledger, referred};
 use crate::plan::Kind;
@@ -14,8 +14,6 @@ use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
 
 /// SQLSTATE of what a foreign key refuses.
-const FOREIGN_KEY_VIOLATION: &str = "23503";
-
 /// Tells the tables of which rows are deleted which references no foreign key holds; those of a rollback, which
 /// looks up nothing, also their own.
 ///
@@ -129,7 +127,7 @@ async fn none(
         "{what}: {} (references of {child} in tables.yaml, which no foreign key holds)",
         named.join(", ")
     );
-    Err(Error::new(ErrorKind::Database, what).with_code(FOREIGN_KEY_VIOLATION))
+    Err(Error::new(ErrorKind::Database, what).with_code(sqlstate::FOREIGN_KEY_VIOLATION))
 }
 
 impl Staged {

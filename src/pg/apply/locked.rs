@@ -4,7 +4,7 @@ use super::Report;
 use super::effects::cascades;
 use super::everywhere::is_seen_everywhere;
 use super::staged::Staged;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result, sqlstate};
 use crate::pg::ledger;
 use crate::pg::{Backend, Session};
 use crate::plan::Header;
@@ -217,7 +217,7 @@ pub(super) async fn name_others(session: &Session, tables: &[String], e: Error) 
 /// With what to do about it, where it was the time to wait for a lock that ran out, and not that for all of it.
 fn waited(e: Error) -> Error {
     match e.code() {
-        Some("55P03") => e.with_remedy(Remedy::WaitLonger),
+        Some(sqlstate::LOCK_NOT_AVAILABLE) => e.with_remedy(Remedy::WaitLonger),
         _ => e,
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::action::Action;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, sqlstate};
 use crate::pg::Session;
 use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::staged::{KEY, Staged, by, until};
@@ -18,8 +18,6 @@ use crate::table::lookup::{Lookup, Lookups, Origin};
 use crate::table::schema::Column;
 
 /// SQLSTATE of what a role may not do.
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
-
 /// Locks the rows which are there and were looked up, where no foreign key will.
 ///
 /// # Errors
@@ -148,7 +146,7 @@ pub(super) async fn number(session: &Session, tables: &[Staged]) -> Result<()> {
             };
             session.run(&draw).await.map_err(|e| {
                 match e.code() {
-                    Some(INSUFFICIENT_PRIVILEGE) => e.and(
+                    Some(sqlstate::INSUFFICIENT_PRIVILEGE) => e.and(
                         ": its numbers are drawn before its new rows are inserted, because other new rows refer to them, \
                          and that needs the privilege USAGE on the sequence",
                     ),
@@ -203,7 +201,7 @@ impl Staged {
     async fn hold(&self, session: &Session, lookup: &Lookup) -> Result<()> {
         let held = session.run(&self.hold_rows(lookup)).await;
         held.map_err(|e| match e.code() {
-            Some(INSUFFICIENT_PRIVILEGE) => e.and(format_args!(
+            Some(sqlstate::INSUFFICIENT_PRIVILEGE) => e.and(format_args!(
                 ": no foreign key of {} holds the rows of {} to which it refers, so that they have to be locked, which \
                  needs a privilege: GRANT UPDATE ON {} to this role, or make a foreign key",
                 self.target.name, lookup.table, lookup.relation

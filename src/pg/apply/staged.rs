@@ -316,15 +316,13 @@ pub async fn tables(session: &Session, plan: &PlanFile) -> Result<Vec<Staged>> {
         let drawn: Vec<String> = drawn.cloned().collect();
         columns.extend(drawn);
         tables.push(Staged {
-            target: Target {
-                name: planned.table.clone(),
+            target: Target::new(
+                planned.table.clone(),
                 table,
-                config: planned.config.clone(),
+                planned.config.clone(),
                 lookups,
                 place,
-                is_followed: false,
-                referred: Vec::new(),
-            },
+            ),
             columns,
             numbers: planned.numbers.clone(),
             stamps: plan.header.stamps(planned),

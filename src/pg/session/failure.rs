@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result, sqlstate};
 
 /// The error for what the server or the connection said while `doing` something.
 pub fn failed(doing: &str, e: &tokio_postgres::Error) -> Error {
@@ -29,15 +29,17 @@ pub(super) fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
     };
     let code = db.code().code();
     let what = match code {
-        "23502" => "a column that must have a value would have none",
-        "23503" => "a foreign key would not hold",
-        "23505" => "a unique key would hold a value twice",
-        "23514" => "a check constraint would not hold",
-        "23P01" => "an exclusion constraint would not hold",
-        "40001" => "it came between another transaction and its rows",
-        "40P01" => "it and another transaction waited for each other",
-        "55P03" => "the lock was not granted in time",
-        "57014" => "it was cancelled, for example because the time for a transaction had run out",
+        sqlstate::NOT_NULL_VIOLATION => "a column that must have a value would have none",
+        sqlstate::FOREIGN_KEY_VIOLATION => "a foreign key would not hold",
+        sqlstate::UNIQUE_VIOLATION => "a unique key would hold a value twice",
+        sqlstate::CHECK_VIOLATION => "a check constraint would not hold",
+        sqlstate::EXCLUSION_VIOLATION => "an exclusion constraint would not hold",
+        sqlstate::SERIALIZATION_FAILURE => "it came between another transaction and its rows",
+        sqlstate::DEADLOCK_DETECTED => "it and another transaction waited for each other",
+        sqlstate::LOCK_NOT_AVAILABLE => "the lock was not granted in time",
+        sqlstate::QUERY_CANCELED => {
+            "it was cancelled, for example because the time for a transaction had run out"
+        }
         "P0001" => "a function or trigger refused it",
         // Of rights, names and the server itself; where a function speaks, it says where.
         _ if ["08", "28", "42", "53", "57", "58"]
@@ -76,14 +78,19 @@ pub(super) fn discreet(doing: &str, e: &tokio_postgres::Error) -> Error {
 
 fn by_code(message: String, code: &str) -> Error {
     let kind = match code {
-        "55P03" | "57014" | "25P03" => ErrorKind::Locked,
+        sqlstate::LOCK_NOT_AVAILABLE | sqlstate::QUERY_CANCELED | "25P03" => ErrorKind::Locked,
         _ => ErrorKind::Database,
     };
     let error = Error::new(kind, format!("{message} [SQLSTATE {code}]")).with_code(code);
     match code {
-        "57014" => error.with_remedy(Remedy::MoreTime),
-        "42501" => error.with_remedy(Remedy::Grants),
-        "40001" | "40P01" | "53300" | "57P01" | "57P02" | "57P03" => error.transient(),
+        sqlstate::QUERY_CANCELED => error.with_remedy(Remedy::MoreTime),
+        sqlstate::INSUFFICIENT_PRIVILEGE => error.with_remedy(Remedy::Grants),
+        sqlstate::SERIALIZATION_FAILURE
+        | sqlstate::DEADLOCK_DETECTED
+        | "53300"
+        | "57P01"
+        | "57P02"
+        | "57P03" => error.transient(),
         _ if code.starts_with("08") => error.transient(),
         _ => error,
     }
