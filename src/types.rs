@@ -278,6 +278,11 @@ impl Kind {
         self.read_by(text, &PLAIN)
     }
 
+    /// Whether it is a date, a time of day or both: what `formats` is about.
+    pub fn is_date_or_time(&self) -> bool {
+        matches!(self, Kind::Date | Kind::Time(..) | Kind::Timestamp(..))
+    }
+
     /// `text` without the blanks around it, where they mean nothing.
     pub fn bare<'a>(&self, text: &'a str) -> &'a str {
         match self {

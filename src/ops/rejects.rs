@@ -262,20 +262,26 @@ impl Fields<'_> {
     /// has such, a stand-in.
     fn shown(&self, name: &str, value: &Value<'_>) -> Delivered {
         let column = self.config.columns.get(name).map_or(name, String::as_str);
-        let is_json = self
-            .table
-            .column(column)
-            .is_some_and(|c| c.shape == Shape::Json);
+        let of_table = self.table.column(column);
+        let shape = of_table.map_or(Shape::Scalar, |c| c.shape);
+        let is_json = shape == Shape::Json;
+        let is_array = matches!(shape, Shape::Array { .. });
         let shown = match value {
             Value::Blank => return Delivered::Blank,
             Value::Json("null") => return Delivered::Null,
             // There a text is JSON, in a cell as it is written, and in JSON as what it is, but for a null of its own.
             Value::Cell(text) if is_json => match serde_json::from_str::<&RawValue>(text) {
-                Ok(raw) if raw.get() != "null" => Delivered::Json(text.replace(['\r', '\n'], " ")),
+                Ok(raw) if raw.get() != "null" && !self.is_null_text(column, raw.get()) => {
+                    Delivered::Json(text.replace(['\r', '\n'], " "))
+                }
                 _ => Delivered::Cell((*text).to_owned()),
             },
+            // There the text of a cell may be JSON's array, and one of JSON not.
+            Value::Cell(text) if is_array => Delivered::Cell((*text).to_owned()),
             Value::Moment(text) => {
-                let formats = self.config.spelling_of(column).formats.unwrap_or_default();
+                let is_formatted = of_table.is_none_or(|c| c.kind.is_date_or_time());
+                let formats = self.config.spelling_of(column).formats;
+                let formats = formats.filter(|_| is_formatted).unwrap_or_default();
                 Delivered::Text(formatted(&formats, text).unwrap_or_else(|| (*text).to_owned()))
             }
             Value::Cell(text) => Delivered::Text((*text).to_owned()),
@@ -285,12 +291,21 @@ impl Fields<'_> {
             {
                 Delivered::Text(number.replace('.', ","))
             }
+            // What the other table's column is, is not known here.
+            Value::Number(number) | Value::Json(number)
+                if number.parse::<f64>().is_ok() && self.is_looked_up(name) =>
+            {
+                Delivered::OnlyJson((*number).to_owned())
+            }
             Value::Number(number) => Delivered::Json((*number).to_owned()),
             // A word that means null does so without quotes.
             Value::Json(raw) => {
                 match plain_text(raw).filter(|text| !is_json || self.is_null(column, text)) {
                     Some(text) => Delivered::Text(text),
-                    None => Delivered::Json((*raw).to_owned()),
+                    None if is_json || is_array || !raw.starts_with(['{', '[', '"']) => {
+                        Delivered::Json((*raw).to_owned())
+                    }
+                    None => Delivered::OnlyJson((*raw).to_owned()),
                 }
             }
         };
@@ -307,9 +322,10 @@ impl Fields<'_> {
             return shown;
         }
         match shown {
-            Delivered::Text(text) | Delivered::Cell(text) | Delivered::Json(text) => {
-                Delivered::Text(self.mask.stand_in(&text))
-            }
+            Delivered::Text(text)
+            | Delivered::Cell(text)
+            | Delivered::Json(text)
+            | Delivered::OnlyJson(text) => Delivered::Text(self.mask.stand_in(&text)),
             Delivered::Blank | Delivered::Null => shown,
         }
     }
@@ -320,6 +336,17 @@ impl Fields<'_> {
     fn is_null(&self, column: &str, word: &str) -> bool {
         let words = self.config.spelling_of(column).null_words;
         words.is_some_and(|words| words.iter().any(|null| null == word))
+    }
+
+    /// Whether JSON is a text with a word that means null in a column.
+    fn is_null_text(&self, column: &str, raw: &str) -> bool {
+        plain_text(raw).is_some_and(|word| self.is_null(column, &word))
+    }
+
+    /// Whether it is looked up by a field that is no column.
+    fn is_looked_up(&self, name: &str) -> bool {
+        let mut references = self.config.references.values();
+        !self.names.contains(&name) && references.any(|r| r.fields().contains(name))
     }
 
     /// Whether a comma stands before the decimals of a column's numbers.

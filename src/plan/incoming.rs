@@ -288,7 +288,7 @@ impl<'a> Incoming<'a> {
                                 }
                                 rounded.insert(reading.column().name.as_str(), asked);
                             } else if let Some(text) = &taken.text
-                                && matches!(reading.column().kind, Kind::Text(_))
+                                && matches!(reading.column().kind, Kind::Text(_) | Kind::Padded(_))
                             {
                                 self.words.stored(text, *i, (object, record.position));
                             }

@@ -29,6 +29,9 @@ pub struct Reading<'a> {
 const HIDDEN: &str = "what stands for a sensitive value where people look, and not the value itself, which --rejects-plain \
                       would have written; deliver that";
 
+const NO_DATE_IN_CELL: &str = "a number, whose cell in the workbook is not formatted as a date or time; format the \
+                               column's cells as such";
+
 /// What PostgreSQL is given for a value.
 pub struct Taken<'v> {
     /// The text; `None` is null.
@@ -143,7 +146,13 @@ impl<'a> Reading<'a> {
             Value::Moment(_) => &self.of_workbook,
             _ => &self.spelled,
         };
-        let accepted = self.column.kind.given(text, by)?;
+        let accepted = self.column.kind.given(text, by);
+        let accepted = accepted.map_err(|refused| match value {
+            Value::Number(_) if self.column.kind.is_date_or_time() => {
+                Refused::because(NO_DATE_IN_CELL)
+            }
+            _ => refused,
+        })?;
         let given = |text| Asked {
             given: as_given(value),
             text,

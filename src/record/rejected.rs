@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use serde_json::value::RawValue;
+
 use super::{Record, Value};
 use crate::table::delivery::{Csv, Empty, Sign};
 
 /// Whether a field is one of ours.
 fn is_ours(name: &str) -> bool {
-    const OTHERS: [&str; 6] = [TABLE, OP, EXTRACTED_AT, GIVEN, EMPTY, CELLS];
+    const OTHERS: [&str; 7] = [TABLE, OP, EXTRACTED_AT, GIVEN, EMPTY, JSON, CELLS];
     name.starts_with("loader:") && (WHY.contains(&name) || OTHERS.contains(&name))
 }
 
@@ -38,6 +40,10 @@ pub const GIVEN: &str = "loader:given";
 /// empty text for each. A program that saves the file does not keep the quotes of an empty text.
 pub const EMPTY: &str = "loader:empty";
 
+/// In delimited values: which of its cells are JSON, of which the text of a cell would be something else; as a JSON
+/// array.
+pub const JSON: &str = "loader:json";
+
 /// In JSON: which of its nulls are empty cells, and which of its texts are those of cells, where JSON's own would be
 /// something else; as an array.
 pub const CELLS: &str = "loader:cells";
@@ -45,19 +51,27 @@ pub const CELLS: &str = "loader:cells";
 /// The word for records that name rows to be deleted.
 pub const DELETE: &str = "delete";
 
-/// How such records are written as delimited values, whatever their table's own are like.
-static DIALECT: LazyLock<Csv> = LazyLock::new(|| Csv {
-    delimiter: Some(Sign::COMMA),
-    empty: Empty::Quoted,
-    ..Csv::default()
+/// How such records are written as delimited values, and saved again by other programs, whatever their table's own are
+/// like. Quotes around an empty cell say nothing: some programs put them around every cell.
+static DIALECTS: LazyLock<[Csv; 3]> = LazyLock::new(|| {
+    [Sign::COMMA, Sign::SEMICOLON, Sign::TAB].map(|delimiter| Csv {
+        delimiter: Some(delimiter),
+        empty: Empty::Null,
+        ..Csv::default()
+    })
 });
 
 /// Their dialect, where delimited values that begin with `bytes` are rejected records.
 pub(super) fn dialect(bytes: &[u8]) -> Option<&'static Csv> {
     let header = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    let ours = WHY.join(",");
-    let is_it = header.windows(ours.len()).any(|w| w == ours.as_bytes());
-    is_it.then(|| &*DIALECT)
+    let bare: Vec<u8> = header.iter().copied().filter(|b| *b != b'"').collect();
+    DIALECTS.iter().find(|csv| {
+        let delimiter = csv
+            .delimiter
+            .map(|sign| char::from(sign.byte()).to_string());
+        let ours = WHY.join(&delimiter.unwrap_or_default());
+        bare.windows(ours.len()).any(|w| w == ours.as_bytes())
+    })
 }
 
 /// What stands beside one record.
@@ -75,6 +89,8 @@ pub struct Ours {
     given: Option<Vec<String>>,
     /// What its empty cells are.
     empty: BTreeMap<String, Value<'static>>,
+    /// Its cells that are JSON.
+    json: Vec<String>,
     /// Its fields in JSON that are cells, with their text; empty ones have none.
     cells: BTreeMap<String, Option<String>>,
     /// What is said beside it and cannot be read, with what it should be.
@@ -121,6 +137,13 @@ impl Ours {
                         continue;
                     }
                     Err(_) => (GIVEN, text, NAMES),
+                },
+                JSON => match serde_json::from_str(&text) {
+                    Ok(names) => {
+                        ours.json = names;
+                        continue;
+                    }
+                    Err(_) => (JSON, text, NAMES),
                 },
                 CELLS => match serde_json::from_str(&text) {
                     Ok(names) => {
@@ -172,6 +195,9 @@ impl Ours {
     fn meant<'v>(&'v self, name: &str, value: &Value<'v>) -> Value<'v> {
         match (*value, self.cells.get(name)) {
             (Value::Blank, _) => self.empty.get(name).copied().unwrap_or(*value),
+            (Value::Cell(text), _) if self.json.iter().any(|n| n == name) && is_no_text(text) => {
+                Value::Json(text)
+            }
             (Value::Json(_), Some(Some(text))) => Value::Cell(text),
             (Value::Json(_), Some(None)) => Value::Blank,
             _ => *value,
@@ -183,6 +209,12 @@ impl Ours {
         let given = self.given.as_ref();
         *value == Value::Blank && given.is_some_and(|names| names.iter().all(|n| n != name))
     }
+}
+
+/// Whether the text of a cell is JSON still, and no text that somebody has put in its place.
+fn is_no_text(text: &str) -> bool {
+    let is_json = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get() == text);
+    is_json && text != "null" && serde_json::from_str::<String>(text).is_err()
 }
 
 /// What the empty cells are that `text` names.

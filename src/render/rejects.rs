@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, BufWriter, Result, Seek, SeekFrom, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::record::rejected::{CELLS, DELETE, EMPTY, EXTRACTED_AT, GIVEN, OP, TABLE, WHY};
+use crate::record::rejected::{CELLS, DELETE, EMPTY, EXTRACTED_AT, GIVEN, JSON, OP, TABLE, WHY};
 
 /// A record that is not loaded, with where it stands and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,8 @@ pub enum Delivered {
     Cell(String),
     /// Any other value, as JSON writes it.
     Json(String),
+    /// A value as JSON writes it, of which the text of a cell would be something else.
+    OnlyJson(String),
 }
 
 /// Rejected records on their way to a file, in the order in which they were delivered. As delimited values
@@ -182,6 +184,12 @@ impl Rejected {
                 if !empty.is_empty() {
                     say(EMPTY, Value::Object(empty));
                 }
+                let json = self.fields.iter();
+                let json = json.filter(|(_, v)| matches!(v, Delivered::OnlyJson(_)));
+                let json: Vec<&str> = json.map(|(name, _)| name.as_str()).collect();
+                if !json.is_empty() {
+                    say(JSON, Value::from(json));
+                }
             }
             Form::Ndjson => {
                 let fields = self.fields.iter();
@@ -205,9 +213,12 @@ impl Rejected {
             let value = self.fields.iter().find(|(of, _)| of == name);
             match value.map(|(_, value)| value) {
                 None | Some(Delivered::Blank | Delivered::Null) => None,
-                Some(Delivered::Text(text) | Delivered::Cell(text) | Delivered::Json(text)) => {
-                    Some(text.clone())
-                }
+                Some(
+                    Delivered::Text(text)
+                    | Delivered::Cell(text)
+                    | Delivered::Json(text)
+                    | Delivered::OnlyJson(text),
+                ) => Some(text.clone()),
             }
         });
         let mut beside = self.beside(Form::Csv);
@@ -236,7 +247,7 @@ impl Rejected {
             let value = match value {
                 Delivered::Blank | Delivered::Null => "null".to_owned(),
                 Delivered::Text(text) | Delivered::Cell(text) => string(text),
-                Delivered::Json(json) => json.clone(),
+                Delivered::Json(json) | Delivered::OnlyJson(json) => json.clone(),
             };
             (name.clone(), value)
         });

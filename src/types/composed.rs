@@ -32,29 +32,18 @@ pub fn range<'a>(text: &'a str, bound: &Kind, by: &Spelled) -> Read<'a> {
     let parts =
         literal::range(text).ok_or_else(|| Refused::because("not a range as [1,2) or empty"))?;
     let mut accepted = all(text, &parts, by, |_| Some(bound))?;
-    if may_be_empty(text, &parts, bound) {
+    if may_be_empty(text, &parts) {
         accepted.kept = accepted.kept.max(Kept::Unless);
     }
     Ok(accepted)
 }
 
-/// Whether a range that names bounds may hold nothing: then it is stored as `empty`.
-fn may_be_empty(text: &str, parts: &[Part<'_>], bound: &Kind) -> bool {
-    let [lower, upper] = parts else { return false };
-    let (Some(from), Some(to)) = (&lower.text, &upper.text) else {
-        return false;
-    };
-    let bounds = (
-        text.trim_ascii().starts_with('['),
-        text.trim_ascii().ends_with(']'),
-    );
-    match (bounds, bound) {
-        ((true, true), _) => false,
-        // Between two neighbours there is nothing.
-        ((false, false), Kind::Integer | Kind::Date) => true,
-        // Two spellings may be one value.
-        _ => from == to || !matches!(bound, Kind::Integer | Kind::Date),
-    }
+/// Whether a range that names bounds may hold nothing: then it is stored as `empty`. Whether two bounds are one value, or
+/// neighbours, is for the database to say.
+fn may_be_empty(text: &str, parts: &[Part<'_>]) -> bool {
+    let text = text.trim_ascii();
+    let is_closed = text.starts_with('[') && text.ends_with(']');
+    !is_closed && parts.len() == 2 && parts.iter().all(|bound| bound.text.is_some())
 }
 
 /// A multirange literal.

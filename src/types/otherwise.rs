@@ -97,16 +97,22 @@ fn position(names: &[&str], word: &str) -> Option<usize> {
 /// month has a name.
 fn in_order(text: &str) -> Option<String> {
     let text = without_name(text.trim());
+    // A year before Christ.
+    if text.starts_with('-') {
+        return None;
+    }
     let (date, time) = split(text);
     let mut numbers = Vec::new();
-    let mut month = None;
+    let (mut month, mut weekday) = (None, None);
     let words = date.split(|c: char| c.is_whitespace() || "/.-,".contains(c));
     for word in words.filter(|w| !w.is_empty()) {
         if let Some(named) = position(&MONTHS, word) {
             if month.replace(named + 1).is_some() {
                 return None;
             }
-        } else if position(&DAYS, word).is_none() {
+        } else if let Some(named) = position(&DAYS, word) {
+            weekday = Some(named);
+        } else {
             let bare = ["st", "nd", "rd", "th"]
                 .iter()
                 .find_map(|end| word.strip_suffix(end))
@@ -122,7 +128,10 @@ fn in_order(text: &str) -> Option<String> {
         _ => return None,
     };
     let date = format!("{year:04}-{month:02}-{day:02}");
-    date.parse::<jiff::civil::Date>().ok()?;
+    let of_date = date.parse::<jiff::civil::Date>().ok()?.weekday();
+    if weekday.is_some_and(|named| named != of_date.to_monday_zero_offset() as usize) {
+        return None;
+    }
     match time {
         "" => Some(date),
         time => Some(format!("{date} {}", clock(time)?)),

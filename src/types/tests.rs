@@ -300,6 +300,66 @@ fn a_format_reads_what_it_would_write() {
         ),
         ("date", "%G-W%V-%u", "2024-W03-1", Some("2024-01-15")),
         ("date", "%D", "1/5/24", Some("2024-01-05")),
+        // An offset that is letters to the format.
+        (
+            "timestamptz",
+            "%Y-%m-%dT%H:%M:%SZ",
+            "2024-07-15T10:00:00Z",
+            Some("2024-07-15 10:00:00+00"),
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M UTC",
+            "15.07.2024 10:00 UTC",
+            Some("2024-07-15 10:00:00+00"),
+        ),
+        (
+            "timestamptz",
+            "%Y-%m-%d %H:%M:%S+02",
+            "2024-07-15 10:00:00+02",
+            Some("2024-07-15 10:00:00+02"),
+        ),
+        (
+            "timestamptz",
+            "%Y-%m-%d %H:%M:%S -03:30",
+            "2024-07-15 10:00:00 -03:30",
+            Some("2024-07-15 10:00:00-03:30"),
+        ),
+        (
+            "timestamp",
+            "%Y-%m-%dT%H:%M:%SZ",
+            "2024-07-15T10:00:00Z",
+            Some("2024-07-15 10:00:00"),
+        ),
+        // Decimals are behind their own point.
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M:%S%.f",
+            "1.5.2024 10:00:00",
+            Some("2024-05-01 10:00:00"),
+        ),
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M:%S.%f",
+            "1.5.2024 10:00:00.500",
+            Some("2024-05-01 10:00:00.5"),
+        ),
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M:%S,%3f",
+            "1.10.2024 9:00:00,500",
+            Some("2024-10-01 09:00:00.5"),
+        ),
+        // The year's own digits.
+        ("timestamp", "%d.%m.%Y %H%M", "15.01.24 0024", None),
+        ("timestamp", "%d.%m.%Y %H%M", "15.01.24 0025", None),
+        (
+            "timestamp",
+            "%d.%m.%Y %H%M",
+            "15.01.2024 0024",
+            Some("2024-01-15 00:24:00"),
+        ),
+        ("date", "%d.%m.%Y", "15.01.0024", Some("0024-01-15")),
     ] {
         let spelling = spelling::Spelling {
             formats: Some(vec![format.to_owned()]),
@@ -423,4 +483,18 @@ fn numbers_are_dates_or_counts_and_words_true_or_false() {
     let contrary = parse("{true_words: ['false']}");
     assert_eq!(read(&contrary, "boolean", "false"), None);
     assert!(Spelled::new(&parse("{true_words: [x], false_words: [x]}")).is_err());
+}
+
+/// What is proposed in place of a date says what it says.
+#[test]
+fn no_other_day_is_proposed() {
+    for (given, proposed) in [
+        ("15 January 2024", Some("2024-01-15")),
+        ("Monday, 15 January 2024", Some("2024-01-15")),
+        ("Tuesday, 15 January 2024", None),
+        ("-2024-01-15", None),
+    ] {
+        let refused = Kind::Date.given(given.into(), &PLAIN).unwrap_err();
+        assert_eq!(refused.instead.as_deref(), proposed, "{given}");
+    }
 }

@@ -729,3 +729,71 @@ fn where_rows_lie_makes_no_other_plan() {
         assert_eq!(world.plan("b").hash(), plan.hash(), "{v}");
     }
 }
+
+/// A range whose bounds are one value, or leave nothing between them, holds nothing, and is told beside what was given.
+#[test]
+fn ranges_that_hold_nothing_are_told() {
+    let world = World::in_folder(
+        "CREATE TABLE t (k int PRIMARY KEY, i int4range, d daterange, n numrange, a int4range[])",
+        "t: {natural_key: [k], formats: ['%d.%m.%Y', '%Y-%m-%d', '%Y%m%d']}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    let empty = [
+        ("i", "[5, 5)"),
+        ("i", "[1,01)"),
+        ("i", "(1,1]"),
+        ("i", "(1,2)"),
+        ("d", "[2024-01-01, 2024-01-01)"),
+        ("d", "[20240115,2024-01-15)"),
+        ("d", "[01.01.2024,2024-01-01)"),
+        ("n", "[1,1.0)"),
+        ("a", "{\"[5, 5)\"}"),
+    ];
+    let records = empty
+        .iter()
+        .enumerate()
+        .map(|(k, (column, range))| format!("{}\n", serde_json::json!({"k": k, *column: range})));
+    let records: String = records.collect();
+    let whole =
+        "{\"k\": 90, \"i\": \"[1,5)\", \"d\": \"[2024-01-01,2024-02-01)\", \"n\": \"(1,2]\"}\n";
+    world.put("b", "t/1.ndjson", format!("{records}{whole}"));
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.text.matches("\"given\":").count(),
+        empty.len(),
+        "{}",
+        plan.text
+    );
+    world.apply(&plan).ok();
+    assert_eq!(world.one("SELECT i::text FROM t WHERE k = 90"), "[1,5)");
+    assert_eq!(world.one("SELECT count(*)::text FROM t WHERE k < 90 AND (isempty(i) OR isempty(d) OR isempty(n) OR isempty(a[1]))"), empty.len().to_string());
+}
+
+/// What a check of a domain raises is about the value, wherever in it the domain stands.
+#[test]
+fn errors_that_functions_raise_are_about_values() {
+    let world = World::in_folder(
+        "CREATE FUNCTION fine(t text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN \
+           IF t LIKE 'bad%' THEN RAISE EXCEPTION 'no good'; END IF; \
+           IF t LIKE 'own%' THEN RAISE EXCEPTION 'own' USING ERRCODE = 'MY001'; END IF; RETURN true; END $$; \
+         CREATE DOMAIN good AS text CHECK (fine(VALUE)); CREATE TYPE person AS (name text, code good); \
+         CREATE TABLE t (k int PRIMARY KEY, p person, a good[], secret good[])",
+        "t: {natural_key: [k], on_invalid: reject, sensitive: [secret]}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put(
+        "b",
+        "t/1.csv",
+        "k,p,a,secret\n1,\"(Ada,bad)\",,\n2,,\"{fine,own}\",\n3,,,{bad}\n4,\"(Ada,fine)\",{fine},{fine}\n",
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "! t k=1: invalid_value p reject",
+            "! t k=2: invalid_value a reject",
+            "! t k=3: invalid_value secret reject",
+            "+ t k=4: a=\"{fine}\" p=\"(Ada,fine)\" secret=\"{fine}\"",
+        ]
+    );
+}

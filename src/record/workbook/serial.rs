@@ -24,36 +24,70 @@ pub(super) fn builtin(id: &str) -> Kind {
 
 /// The kind of a format by its code.
 pub(super) fn custom(code: &str) -> Kind {
-    // Only the section for positive numbers counts.
-    let mut chars = code.chars();
-    let mut kind = Kind::Number;
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => drop(chars.by_ref().find(|c| *c == '"')),
-            '\\' | '_' | '*' => drop(chars.next()),
-            '[' => {
-                let inside: String = chars.by_ref().take_while(|c| *c != ']').collect();
-                let elapsed = |sign| {
-                    !inside.is_empty() && inside.chars().all(|c| c.eq_ignore_ascii_case(&sign))
-                };
-                if ['h', 'm', 's'].into_iter().any(elapsed) {
-                    return Kind::Elapsed;
-                }
-            }
-            ';' => break,
-            'G' | 'g' if chars.as_str().to_ascii_lowercase().starts_with("eneral") => {
-                return Kind::Number;
-            }
-            // An era is part of a date.
-            'y' | 'Y' | 'm' | 'M' | 'd' | 'D' | 'h' | 'H' | 's' | 'S' | 'g' | 'G' => {
-                kind = Kind::Moment;
-            }
-            // Scientific, fractions and digits make it a number, whatever letters follow.
-            '#' | '?' => return Kind::Number,
-            _ => {}
+    // The section for positive numbers counts: the first, or one behind such as are under a condition, as `[=0]"";d.m.y`.
+    let mut rest = code;
+    loop {
+        let section = Section::first(rest);
+        match section.behind {
+            Some(behind) if section.is_conditional && section.kind == Kind::Number => rest = behind,
+            _ => return section.kind,
         }
     }
-    kind
+}
+
+/// A part of a format that is for some numbers.
+struct Section<'a> {
+    kind: Kind,
+    is_conditional: bool,
+    /// The sections behind it.
+    behind: Option<&'a str>,
+}
+
+impl Section<'_> {
+    fn first(code: &str) -> Section<'_> {
+        let mut chars = code.chars();
+        let mut section = Section {
+            kind: Kind::Number,
+            is_conditional: false,
+            behind: None,
+        };
+        // Scientific, fractions and digits make it a number, whatever letters follow.
+        let mut is_number = false;
+        let mut is_elapsed = false;
+        while let Some(c) = chars.next() {
+            match c {
+                '"' => drop(chars.by_ref().find(|c| *c == '"')),
+                '\\' | '_' | '*' => drop(chars.next()),
+                '[' => {
+                    let inside: String = chars.by_ref().take_while(|c| *c != ']').collect();
+                    let elapsed = |sign| {
+                        !inside.is_empty() && inside.chars().all(|c| c.eq_ignore_ascii_case(&sign))
+                    };
+                    is_elapsed |= !is_number && ['h', 'm', 's'].into_iter().any(elapsed);
+                    section.is_conditional |= inside.starts_with(['<', '>', '=']);
+                }
+                ';' => {
+                    section.behind = Some(chars.as_str());
+                    break;
+                }
+                'G' | 'g' if chars.as_str().to_ascii_lowercase().starts_with("eneral") => {
+                    is_number = true;
+                }
+                // An era is part of a date.
+                'y' | 'Y' | 'm' | 'M' | 'd' | 'D' | 'h' | 'H' | 's' | 'S' | 'g' | 'G' => {
+                    section.kind = Kind::Moment;
+                }
+                '#' | '?' => is_number = true,
+                _ => {}
+            }
+        }
+        section.kind = match section.kind {
+            _ if is_elapsed => Kind::Elapsed,
+            _ if is_number => Kind::Number,
+            kind => kind,
+        };
+        section
+    }
 }
 
 /// Microseconds of a day.
@@ -218,6 +252,12 @@ mod tests {
             ("0.00E+00", Kind::Number),
             ("#,##0", Kind::Number),
             ("[h]:mm", Kind::Elapsed),
+            ("[=0]\"\";dd.mm.yyyy", Kind::Moment),
+            ("[Red][=0]0;[<1]hh:mm;dd.mm.yyyy", Kind::Moment),
+            ("[=0]General;[h]:mm", Kind::Elapsed),
+            ("[>=1000]#,##0;0.00", Kind::Number),
+            ("0;dd.mm.yyyy", Kind::Number),
+            ("dd.mm.yyyy;;", Kind::Moment),
         ] {
             assert!(custom(code) == kind, "{code}");
         }

@@ -2,7 +2,7 @@
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::strtime::BrokenDownTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 
 use super::Spelled;
 use crate::types::time::{WHICH_MOMENT, named, offset_text, zone_at};
@@ -38,14 +38,6 @@ impl Spelled {
         format: &str,
         text: &str,
     ) -> Option<Read<'a>> {
-        // Formats with four digits of a year would take two for a year of the first century.
-        if let Some(year) = found.year()
-            && !format.contains("%y")
-            && !format.contains("%D")
-            && !text.contains(&format!("{year:04}"))
-        {
-            return None;
-        }
         if !says_the_same(found, format, text) {
             return None;
         }
@@ -61,7 +53,12 @@ impl Spelled {
                 let day_alone = found.hour().is_none() && found.minute().is_none();
                 let time = if day_alone { Time::midnight() } else { time()? };
                 let moment = date()?.to_datetime(time);
-                match (zoned, found.offset(), found.iana_time_zone(), &self.zone) {
+                // What is no more than letters to a format is an offset to whoever reads it.
+                let offset = match zoned {
+                    Zoned::Yes => found.offset().or_else(|| offset_behind(format)),
+                    Zoned::No => found.offset(),
+                };
+                match (zoned, offset, found.iana_time_zone(), &self.zone) {
                     (Zoned::No, None, None, _) => local(moment),
                     (Zoned::No, ..) => return None,
                     (Zoned::Yes, Some(offset), ..) => {
@@ -98,6 +95,19 @@ pub fn formatted(formats: &[String], moment: &str) -> Option<String> {
     })
 }
 
+/// The offset that a format has at its end as it is written, such as `Z`, and not as a directive.
+fn offset_behind(format: &str) -> Option<Offset> {
+    let last = format.rfind('%')?;
+    let directive = format[last + 1..].find(|c: char| c.is_ascii_alphabetic())?;
+    let behind = format[last + 1 + directive + 1..].trim();
+    if ["z", "utc", "gmt"].contains(&behind.to_ascii_lowercase().as_str()) {
+        return Some(Offset::UTC);
+    }
+    let offset = |format| BrokenDownTime::parse(format, behind).ok()?.offset();
+    let has_sign = behind.starts_with(['+', '-']);
+    has_sign.then(|| offset("%:::z").or_else(|| offset("%z")))?
+}
+
 /// The time of day, where it is said: without an hour it would be midnight.
 fn time_of(found: &BrokenDownTime) -> Option<Time> {
     found.hour().and_then(|_| found.to_time().ok())
@@ -123,14 +133,50 @@ fn says_the_same(found: &BrokenDownTime, format: &str, text: &str) -> bool {
     }
     meant.set_iana_time_zone(zone.map(str::to_owned));
     meant.set_offset(found.offset());
-    let has_fraction = format.contains(['f', 'N']);
-    let written = meant.to_string(format);
-    written.is_ok_and(|written| parts(&written, has_fraction) == parts(text, has_fraction))
+    let Ok(written) = meant.to_string(format) else {
+        return false;
+    };
+    let (written, text) = (parts(&written), parts(text));
+    // Formats with four digits of a year would take two for a year of the first century.
+    let four_digits = !format.contains("%y") && !format.contains("%D");
+    if let (Some(year), true) = (found.year(), four_digits) {
+        let year = format!("{year:04}");
+        let mut pairs = written.iter().zip(&text);
+        if !pairs.all(|(written, text)| !written.contains(&year) || text.contains(&year)) {
+            return false;
+        }
+    }
+    let decimals = point_of_decimals(format);
+    bare(written, decimals) == bare(text, decimals)
 }
 
-/// A date and time as its numbers without zeros before them, its words and its signs, without blanks; `has_fraction`
-/// says that a number behind a point may be decimals, in which zeros at the end say nothing.
-fn parts(text: &str, has_fraction: bool) -> Vec<String> {
+/// How many points and commas a format has before the one of its decimals; `None` where it has none.
+fn point_of_decimals(format: &str) -> Option<usize> {
+    let mut points = 0;
+    let mut chars = format.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '.' | ',' => points += 1,
+            '%' => {
+                let mut has_point = false;
+                for c in chars.by_ref() {
+                    match c {
+                        '.' => has_point = true,
+                        'f' | 'N' if has_point => return Some(points),
+                        'f' | 'N' => return points.checked_sub(1),
+                        _ if c.is_ascii_alphabetic() || c == '%' => break,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A date and time as its numbers, its words and its signs, without blanks.
+fn parts(text: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     let mut before = ' ';
     for c in text.chars().flat_map(char::to_lowercase) {
@@ -141,8 +187,19 @@ fn parts(text: &str, has_fraction: bool) -> Vec<String> {
         }
         before = c;
     }
+    parts
+}
+
+/// The same, its numbers without zeros before them; the one behind the point that is so many points into it is decimals,
+/// in which zeros at the end say nothing.
+fn bare(mut parts: Vec<String>, decimals: Option<usize>) -> Vec<String> {
+    let has_fraction = decimals.is_some();
+    let mut points = 0;
     for i in 0..parts.len() {
-        let is_decimals = has_fraction && i > 0 && matches!(&*parts[i - 1], "." | ",");
+        let is_decimals = i > 0 && matches!(&*parts[i - 1], "." | ",") && {
+            points += 1;
+            decimals == Some(points - 1)
+        };
         if parts[i].starts_with(|c: char| c.is_ascii_digit()) {
             parts[i] = match is_decimals {
                 true => parts[i].trim_end_matches('0').to_owned(),
