@@ -39,7 +39,8 @@ impl Referred {
         let mut found = BTreeMap::new();
         for lookup in lookups.answers() {
             let column = &table.columns[lookup.of].name;
-            let Some(numbers) = numbers.get(column) else {
+            // A number that means a row only together with others does not name one.
+            let Some(numbers) = numbers.get(column).filter(|_| lookup.beside.is_empty()) else {
                 continue;
             };
             let relations = lookups.all.iter().map(|lookup| &lookup.relation);
@@ -129,7 +130,7 @@ fn named(lookups: &Lookups, lookup: &Lookup, numbers: &BTreeSet<String>) -> Stat
     let number = format!("(x.n)::{}", lookup.target.base_type_sql);
     let sql = format!(
         "SELECT x.n, {}::text FROM pg_catalog.unnest({}) x(n)",
-        lookups.named_json(lookup, &number),
+        lookups.named_json(lookup, &number, "x"),
         values.texts(numbers),
     );
     let doing = format!("looking up rows of {} by their numbers", lookup.table);

@@ -40,6 +40,8 @@ pub struct Lookup {
     pub rows: Qualified,
     /// Its column to which is referred.
     pub target: Column,
+    /// The other columns of the foreign key, where that has several: of the table that refers, and of this one.
+    pub beside: Vec<(String, String, Equality)>,
     /// The columns by which is looked up.
     pub by: Vec<Part>,
     /// Whether a unique key makes these find one row at most.
@@ -122,6 +124,14 @@ impl Lookups {
             let answer = lookups.add(of, table, column, reference, parents)?;
             let lookup = &mut lookups.all[answer];
             lookup.answers = true;
+            let (child, target) = (&table.columns[of], &lookup.target);
+            if keeps(child, target, "").is_none() {
+                let what = format!(
+                    "references: {column} is of type {}, and {}.{}, to which it refers, of type {}; give both the same type",
+                    child.type_sql, lookup.table, target.name, target.type_sql
+                );
+                return Err((column.clone(), what));
+            }
             if !lookup.held {
                 lookups.loose.push(ForeignKey {
                     name: "references".into(),
@@ -205,6 +215,14 @@ impl Lookups {
                 ));
             }
         }
+        let beside = key.map(|(key, at)| {
+            let pairs = key.pairs().enumerate().filter(|(i, _)| *i != at);
+            let pairs = pairs.map(|(_, (child, parent, equality))| {
+                (child.to_owned(), parent.to_owned(), equality.clone())
+            });
+            pairs.collect()
+        });
+        let beside = beside.unwrap_or_default();
         let target = match key {
             Some((key, at)) => parent.column(&key.parent_columns[at]),
             None => only_primary(parent),
@@ -262,6 +280,7 @@ impl Lookups {
             oid: parent.oid,
             rows: parent.rows.clone(),
             target,
+            beside,
             by,
             unique,
             mark,
@@ -335,6 +354,40 @@ fn only_primary(table: &Table) -> Option<&Column> {
         [one] => table.column_by_number(*one),
         _ => None,
     }
+}
+
+/// The condition that a column keeps a value, SQL, of the column to which it refers, and prints it alike; empty where it
+/// does so with all. `None` where that is not known of their types.
+pub fn keeps(column: &Column, target: &Column, value: &str) -> Option<String> {
+    let ty = &column.base_type_sql;
+    if *ty == target.base_type_sql || matches!(column.kind, Kind::Text(None)) {
+        return Some(String::new());
+    }
+    let alike = format!("({value})::{ty}::text = ({value})::text");
+    if matches!(column.kind, Kind::Text(_) | Kind::Padded(_) | Kind::Name) {
+        return Some(alike);
+    }
+    let (lowest, highest) = match (most(column), &*column.base_type) {
+        _ if !is_number(target) => return None,
+        (Some(highest), _) if most(target).is_some_and(|most| most <= highest) => {
+            return Some(String::new());
+        }
+        (Some(highest), _) => ((-highest - 1).to_string(), highest.to_string()),
+        (None, "numeric") if ty == "numeric" => return Some(String::new()),
+        (None, "numeric") => {
+            let inside = ty.strip_prefix("numeric(")?.strip_suffix(')')?;
+            let (precision, scale) = inside.split_once(',').unwrap_or((inside, "0"));
+            let digits: i32 = precision.trim().parse().ok()?;
+            let digits = digits.checked_sub(scale.trim().parse().ok()?)?;
+            let highest = format!("(10::pg_catalog.numeric ^ {digits} - 1)");
+            (format!("-{highest}"), highest)
+        }
+        _ => return None,
+    };
+    // What is outside cannot be cast.
+    Some(format!(
+        "CASE WHEN {value} BETWEEN {lowest} AND {highest} THEN {alike} ELSE false END"
+    ))
 }
 
 /// Whether stand-ins for values of a column are numbers.

@@ -1555,3 +1555,148 @@ tag: {natural_key: [no], on_invalid: reject, references: {p: {table: place, by: 
     assert_eq!(plan.count("violation"), 0);
     world.apply(&plan).ok();
 }
+
+/// A column that does not keep what it refers to says so of each record, and never refers to another row.
+#[test]
+fn columns_narrower_than_those_to_which_they_refer_are_not_cut() {
+    let world = World::in_folder(
+        "CREATE TABLE prod (code varchar(10) PRIMARY KEY, name text NOT NULL UNIQUE); \
+         INSERT INTO prod VALUES ('ABCDE', 'five'), ('ABCDEF', 'six'), ('AB', 'two'); \
+         CREATE TABLE line (k text PRIMARY KEY, prod varchar(5) REFERENCES prod, q int); INSERT INTO line VALUES ('old', 'ABCDE', 1); \
+         CREATE TABLE loose (k text PRIMARY KEY, prod char(5)); \
+         CREATE TABLE ext (prod varchar(5) PRIMARY KEY REFERENCES prod, note text); INSERT INTO ext VALUES ('ABCDE', 'note'); \
+         CREATE TABLE b (id bigint PRIMARY KEY, name text UNIQUE); INSERT INTO b VALUES (3000000000, 'large'), (5, 'small'); \
+         CREATE TABLE kid (k text PRIMARY KEY, b int REFERENCES b, tiny smallint REFERENCES b); \
+         CREATE TABLE ora (id numeric(12,0) PRIMARY KEY, name text UNIQUE); INSERT INTO ora VALUES (8, 'eight'), (12345678901, 'long'); \
+         CREATE TABLE post (k text PRIMARY KEY, o int REFERENCES ora, s numeric(3,0) REFERENCES ora)",
+        "defaults: {on_invalid: reject, limits: {delete: 5}}\n\
+         prod: {natural_key: [code]}\n\
+         line: {natural_key: [k], references: {prod: {table: prod, by: {name: pname}}}}\n\
+         loose: {natural_key: [k], references: {prod: {table: prod, by: {name: pname}}}}\n\
+         ext: {natural_key: [prod], references: {prod: {table: prod, by: {name: pname}}}}\n\
+         b: {natural_key: [name]}\n\
+         kid: {natural_key: [k], references: {b: {table: b, by: {name: bname}}, tiny: {table: b, by: {name: tname}}}}\n\
+         ora: {natural_key: [name]}\n\
+         post: {natural_key: [k], references: {o: {table: ora, by: {name: oname}}, s: {table: ora, by: {name: sname}}}}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    let before = world.rows("SELECT * FROM line");
+    world.put("b", "prod/1.csv", "code,name\nABCDEG,new\nAC,short\n");
+    world.put(
+        "b",
+        "line/1.csv",
+        "k,pname,q\n1,new,5\n2,six,5\n3,two,5\n4,short,5\nold,six,1\n",
+    );
+    world.put("b", "loose/1.csv", "k,pname\n1,new\n2,six\n3,two\n");
+    world.put("b", "ext/delete/1.csv", "pname\nsix\n");
+    world.put(
+        "b",
+        "kid/1.csv",
+        "k,bname,tname\n1,large,\n2,small,small\n3,small,large\n",
+    );
+    world.put(
+        "b",
+        "post/1.csv",
+        "k,oname,sname\n1,eight,eight\n2,long,\n3,,long\n",
+    );
+    let plan = world.plan("b");
+    let lines = plan.lines();
+    let refused: Vec<&String> = lines.iter().filter(|l| l.starts_with('!')).collect();
+    assert_eq!(refused.len(), 10, "{lines:#?}");
+    for of in [
+        "line k=1",
+        "line k=2",
+        "line k=old",
+        "loose k=1",
+        "loose k=2",
+        "kid k=1",
+        "kid k=3",
+        "post k=2",
+        "post k=3",
+    ] {
+        assert!(
+            refused
+                .iter()
+                .any(|l| l.starts_with(&format!("! {of}: invalid_value"))),
+            "{of}: {lines:#?}"
+        );
+    }
+    assert!(
+        plan.text.contains("of type character varying(5), which does not keep the code of the row of prod that has this name"),
+        "{}",
+        plan.text
+    );
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT k, prod FROM line UNION ALL SELECT 'loose ' || k, prod FROM loose UNION ALL SELECT 'ext', prod FROM ext ORDER BY 1"),
+        ["3|AB", "4|AC", "ext|ABCDE", "loose 3|AB", "old|ABCDE"]
+    );
+    assert_eq!(world.rows("SELECT * FROM kid"), ["2|5|5"]);
+    assert_eq!(world.rows("SELECT * FROM post"), ["1|8|8"]);
+    assert_eq!(world.rows("SELECT * FROM line WHERE k = 'old'"), before);
+    assert_eq!(world.plan("b").count("insert"), 0);
+
+    // Types of which it is not known what they keep of each other.
+    world.sql("CREATE TABLE odd (k text PRIMARY KEY, id uuid)");
+    world.configure("prod: {natural_key: [code]}\nodd: {natural_key: [k], references: {id: {table: prod, by: {name: pname}}}}");
+    world.put("odd", "odd/1.csv", "k,pname\n1,two\n");
+    world
+        .loader(&["plan", "--batch-id", "odd"])
+        .exits(1)
+        .says("references: id is of type uuid, and prod.code, to which it refers, of type character varying(10); give both the same type");
+}
+
+/// A number that several tenants have names the row of the one that is meant.
+#[test]
+fn rows_of_foreign_keys_of_several_columns_are_named_by_all_of_them() {
+    let world = World::in_folder(
+        "CREATE TABLE cust (tenant int, id int, no text NOT NULL, PRIMARY KEY (tenant, id), UNIQUE (tenant, no)); \
+         INSERT INTO cust VALUES (1, 1, 'ALICE'), (2, 1, 'XAVER'), (2, 2, 'YVES'); \
+         CREATE TABLE ord (tenant int, ono text, cust_id int NOT NULL, PRIMARY KEY (tenant, ono), FOREIGN KEY (tenant, cust_id) REFERENCES cust); \
+         INSERT INTO ord VALUES (2, 'o1', 1), (2, 'o2', 1); \
+         CREATE TABLE memb (tenant int, cust_id int, grp text, slot int UNIQUE, PRIMARY KEY (tenant, cust_id, grp), \
+           FOREIGN KEY (tenant, cust_id) REFERENCES cust); \
+         INSERT INTO memb VALUES (2, 1, 'g', 1), (2, 2, 'g', 2)",
+        "cust: {natural_key: [tenant, \"no\"]}\n\
+         ord: {natural_key: [tenant, ono], references: {cust_id: {table: cust, by: {tenant: tenant, \"no\": cust}}}}\n\
+         memb: {natural_key: [tenant, cust_id, grp], complete: {where: {tenant: 2}}, limits: {delete: 5}, \
+           references: {cust_id: {table: cust, by: {tenant: tenant, \"no\": cust}}}}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "ord/1.csv", "tenant,ono,cust\n2,o1,YVES\n");
+    world.put("b", "memb/1.csv", "tenant,cust,grp,slot\n2,YVES,g,2\n");
+    let plan = world.plan("b");
+    assert!(!plan.text.contains("ALICE"), "{}", plan.text);
+    assert_eq!(plan.text.matches("XAVER").count(), 2, "{}", plan.text);
+    // Who has nothing to do with it may be renamed; who has, may not.
+    world.sql("UPDATE cust SET no = 'ALICIA' WHERE tenant = 1");
+    world
+        .loader(&["check", plan.path.to_str().unwrap()])
+        .exits(0);
+    world.sql("UPDATE cust SET no = 'XXX' WHERE tenant = 2 AND id = 1");
+    world
+        .loader(&["apply", plan.path.to_str().unwrap(), "--force"])
+        .exits(3);
+    world.sql("UPDATE cust SET no = 'XAVER' WHERE tenant = 2 AND id = 1");
+    world.apply(&plan).ok();
+
+    world.put(
+        "c",
+        "memb/1.csv",
+        "tenant,cust,grp,slot\n2,YVES,g,2\n2,XAVER,h,2\n",
+    );
+    let plan = world.plan("c");
+    assert!(!plan.text.contains("ALICIA"), "{}", plan.text);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+        .exits(0);
+    let undo = std::fs::read_to_string(world.path("undo.json")).unwrap();
+    assert!(!undo.contains("ALICIA"), "{undo}");
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .exits(0);
+    assert_eq!(
+        world.rows("SELECT * FROM memb ORDER BY 2"),
+        ["2|1|g|1", "2|2|g|2"]
+    );
+}

@@ -327,11 +327,11 @@ impl Staged {
         let number = parent.staged_column(&lookup.target.name)?;
         let column = self.referring_column(lookup);
         let sql = format!(
-            "UPDATE {staged} s SET {cell} = p.{number}::{ty} FROM {parents} p \
+            "UPDATE {staged} s SET {cell} = {answer} FROM {parents} p \
              WHERE s.{new} IS NOT NULL AND p.{KEY} = s.{new} AND p._a = {insert}",
             staged = self.temporary(),
             cell = column.staged(),
-            ty = column.base_type_sql,
+            answer = lookup.answer(column, &format!("p.{number}")),
             parents = parent.temporary(),
             new = lookup.new_key(),
             insert = Fate::Insert,

@@ -227,7 +227,7 @@ impl<'c> Comparison<'c> {
                 false => format!(
                     "CASE WHEN {FOUND} AND {} THEN {} END",
                     any(asked),
-                    lookups.named_json(lookup, &number)
+                    lookups.named_json(lookup, &number, "t")
                 ),
             });
         }

@@ -1,7 +1,8 @@
 //! What is looked up for staged records, as SQL.
 
-use super::{Lookup, Lookups, Origin, Part};
-use crate::sql::{Ident, Literal, list};
+use super::{Lookup, Lookups, Origin, Part, keeps};
+use crate::sql::{Ident, Literal, all, list};
+use crate::table::schema::Column;
 
 impl Lookup {
     /// What it found for a staged record, as a staging column's name.
@@ -12,6 +13,31 @@ impl Lookup {
     /// The natural key, as JSON, of the batch's own record whose new row it found, as a staging column's name.
     pub fn new_key(&self) -> String {
         format!("k{}", self.number)
+    }
+
+    /// The condition that `column` keeps what was found, SQL; `None` where it keeps all that can be.
+    pub fn is_kept(&self, column: &Column, found: &str) -> Option<String> {
+        keeps(column, &self.target, found).filter(|kept| !kept.is_empty())
+    }
+
+    /// What `column` gets where this was found, as SQL: null where it would not keep it.
+    pub fn answer(&self, column: &Column, found: &str) -> String {
+        let cast = format!("({found})::{}", column.base_type_sql);
+        match self.is_kept(column, found) {
+            Some(kept) => format!("CASE WHEN {kept} THEN {cast} END"),
+            None => cast,
+        }
+    }
+
+    /// The condition that row `p` of its table is the one to which row `child` refers, whose number is `number` (SQL).
+    fn is_meant(&self, p: &str, number: &str, child: &str) -> String {
+        let target = format!("{p}.{}", Ident(&self.target.name));
+        let number = self.target.equality.equal(target, number);
+        let beside = self.beside.iter().map(|(of_child, of_parent, equality)| {
+            let of_parent = format!("{p}.{}", Ident(of_parent));
+            equality.equal(of_parent, format_args!("{child}.{}", Ident(of_child)))
+        });
+        all([number].into_iter().chain(beside))
     }
 
     /// The condition that a row `p` of its table is not marked as deleted.
@@ -50,29 +76,27 @@ impl Lookups {
         format!("pg_catalog.concat_ws(', ', {})", list(texts))
     }
 
-    /// The key of the row that is there with this number (SQL), as [`Lookups::said`] has it.
-    pub fn named(&self, lookup: &Lookup, number: &str) -> String {
+    /// The key of the row that is there to which row `child` refers with this number (SQL), as [`Lookups::said`] has it.
+    pub fn named(&self, lookup: &Lookup, number: &str, child: &str) -> String {
         let p = format!("p{}", lookup.number);
         let parts = lookup.by.iter().map(|part| match part.from {
             Origin::Field(_) => part.column.text(&p),
             Origin::Lookup(inner) => {
                 let number = format!("{p}.{}", Ident(&part.column.name));
-                self.named(&self.all[inner], &number)
+                self.named(&self.all[inner], &number, &p)
             }
         });
         format!(
             "(SELECT pg_catalog.concat_ws(', ', {}) FROM {} {p} WHERE {} LIMIT 1)",
             list(parts),
             lookup.rows,
-            lookup
-                .target
-                .equality
-                .equal(format_args!("{p}.{}", Ident(&lookup.target.name)), number)
+            lookup.is_meant(&p, number, child)
         )
     }
 
-    /// The row that is there with this number (SQL), as JSON: see `plan::Value`; null where none is.
-    pub fn named_json(&self, lookup: &Lookup, number: &str) -> String {
+    /// The row that is there to which row `child` refers with this number (SQL), as JSON: see `plan::Value`; null where
+    /// none is.
+    pub fn named_json(&self, lookup: &Lookup, number: &str, child: &str) -> String {
         let p = format!("p{}", lookup.number);
         let target = format!("{p}.{}", Ident(&lookup.target.name));
         let parts = lookup.by.iter().map(|part| {
@@ -80,7 +104,7 @@ impl Lookups {
                 Origin::Field(_) => part.column.text(&p),
                 Origin::Lookup(inner) => {
                     let number = format!("{p}.{}", Ident(&part.column.name));
-                    self.named_json(&self.all[inner], &number)
+                    self.named_json(&self.all[inner], &number, &p)
                 }
             };
             format!("{}, {value}", Literal(&part.column.name))
@@ -92,7 +116,7 @@ impl Lookups {
             table = Literal(&lookup.table),
             key = list(parts),
             relation = lookup.rows,
-            same = lookup.target.equality.equal(&target, number),
+            same = lookup.is_meant(&p, number, child),
         )
     }
 

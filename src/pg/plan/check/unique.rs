@@ -300,7 +300,7 @@ impl After<'_> {
             let text = match self.looked_up(c) {
                 Some(lookup) => {
                     let number = format!("x.{}", Ident(&c.name));
-                    self.target.lookups.named(lookup, &number)
+                    self.target.lookups.named(lookup, &number, "x")
                 }
                 None => c.text("x"),
             };

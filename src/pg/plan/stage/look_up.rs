@@ -159,6 +159,11 @@ async fn look_up(
     if lookup.answers && stages[i].twice.contains(&lookup.of) {
         found += session.execute(&stages[i].find_disagreeing(lookup)).await?;
     }
+    if lookup.answers
+        && let Some(unkept) = stages[i].find_unkept(lookup)
+    {
+        found += session.execute(&unkept).await?;
+    }
     stages[i].findings |= found > 0;
     Ok(())
 }
@@ -251,8 +256,8 @@ impl Stage<'_> {
             return set;
         }
         let column = &self.target.table.columns[lookup.of];
-        let (cell, ty) = (column.staged(), &column.base_type_sql);
-        format!("{set}, {cell} = coalesce(s.{cell}, ({found})::{ty})")
+        let (cell, answer) = (column.staged(), lookup.answer(column, found));
+        format!("{set}, {cell} = coalesce(s.{cell}, {answer})")
     }
 
     /// Looks up in the database. Where rows that are marked as deleted have the key too, a live one counts.

@@ -104,6 +104,26 @@ impl Stage<'_> {
         )
     }
 
+    /// Notes records that name a row whose number the column does not keep; `None` where it keeps all that can be.
+    pub(in crate::pg) fn find_unkept(&self, lookup: &Lookup) -> Option<Statement> {
+        let column = &self.target.table.columns[lookup.of];
+        let found = format!("s.{}", lookup.found());
+        lookup.is_kept(column, &found)?;
+        let which = format!(
+            "{found} IS DISTINCT FROM NULL AND s.{} IS NOT DISTINCT FROM NULL",
+            column.staged()
+        );
+        let message = format!(
+            "of type {}, which does not keep the {} of the row of {} that has this {}",
+            column.type_sql,
+            lookup.target.name,
+            lookup.table,
+            self.target.lookups.columns(lookup)
+        );
+        let message = Literal(&message).to_string();
+        Some(self.note(lookup, ViolationKind::InvalidValue, &which, &message))
+    }
+
     /// Notes records that give a number, and a key of another row.
     pub(in crate::pg) fn find_disagreeing(&self, lookup: &Lookup) -> Statement {
         let column = &self.target.table.columns[lookup.of];

@@ -26,10 +26,13 @@ impl<'a> Stage<'a> {
             from += &format!(" LEFT JOIN {} p{i} ON {names}", lookup.rows);
         }
         let columns = self.read_columns().enumerate().map(|(of, column)| {
-            let (cell, ty) = (format!("s.{}", column.staged()), &column.base_type_sql);
+            let cell = format!("s.{}", column.staged());
             let answers = |l: &&Lookup| l.answers && l.of == of;
             match lookups.iter().position(answers) {
-                Some(i) => format!("coalesce({cell}, ({})::{ty})", number(i)),
+                Some(i) => format!(
+                    "coalesce({cell}, {})",
+                    lookups[i].answer(column, &number(i))
+                ),
                 None => cell,
             }
         });
