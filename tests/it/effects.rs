@@ -313,7 +313,7 @@ fn no_row_is_one_of_two_tables_of_a_batch() {
     );
     for (batch, one, other, says) in [
         ("a", "p", "q1", "q1 is a partition of p"),
-        ("b", "heir", "t", ""),
+        ("b", "heir", "t", "heir inherits from t"),
         ("c", "public.t", "t", "public.t and t are both the table"),
         ("d", "q1", "q2", ""),
     ] {

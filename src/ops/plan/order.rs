@@ -129,13 +129,16 @@ pub(super) async fn order(
 /// of the other.
 fn share_no_rows<'n>(tables: impl Iterator<Item = &'n Needs<'n>> + Clone) -> Result<()> {
     for (name, table, _) in tables.clone() {
-        let shares = |(other, t, _): &&Needs<'_>| other != name && t.is_in(table.oid);
+        let shares = |(other, t, _): &&Needs<'_>| other != name && table.below.contains(&t.oid);
         let Some((other, t, _)) = tables.clone().find(shares) else {
             continue;
         };
-        let how = match t.oid == table.oid {
-            true => format!("{name} and {other} are both the table {}", table.name),
-            false => format!("{other} is a partition of {name}"),
+        let how = if t.oid == table.oid {
+            format!("{name} and {other} are both the table {}", table.name)
+        } else if t.is_in(table.oid) {
+            format!("{other} is a partition of {name}")
+        } else {
+            format!("{other} inherits from {name}, so that its rows are rows of that, too")
         };
         return Err(Error::config(format!(
             "{how}; a batch brings records for one of them: deliver all under one name, or in two batches"
