@@ -21,7 +21,7 @@ mod rollback;
 mod targets;
 
 pub use apply::{Applied, ApplyRequest, Checked, applied_before, apply, check};
-pub use batches::{Batch, BatchesRequest, QueueCount, batches};
+pub use batches::{Batch, BatchState, BatchesRequest, QueueCount, batches};
 pub use configured::{ConfigCheckRequest, ConfigChecked, Work, check_config};
 pub use graph::graph;
 pub use history::{AuditFilter, Change, audit, history};

@@ -1,6 +1,7 @@
 //! The batches that are there, and how far each has come.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -53,6 +54,64 @@ impl BatchesRequest {
     }
 }
 
+/// How far a batch, or a table of one, has come. Of a batch of whose tables none is loaded, the first of these that one
+/// of them is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[non_exhaustive]
+pub enum BatchState {
+    /// The validator marked entries as failed.
+    FailedValidation,
+    /// The validation queue has no entries for it.
+    NotInQueue,
+    /// The source has none of its fragments.
+    #[default]
+    NoFragments,
+    /// It was loaded, and taken back.
+    RolledBack,
+    /// It is still to be loaded.
+    Waiting,
+    /// All of it is loaded.
+    Loaded,
+    /// Some of it is.
+    PartlyLoaded,
+    /// Some of the rows that it changed were taken back.
+    UndoneInPart,
+    /// Planning refuses objects of it, of which nothing is known.
+    UnreadableObjects,
+    /// Planning refuses its id, and says what one is.
+    NoPossibleId,
+}
+
+impl BatchState {
+    /// The words for people and programs.
+    pub fn words(self) -> &'static str {
+        match self {
+            BatchState::FailedValidation => "failed validation",
+            BatchState::NotInQueue => "not in the queue",
+            BatchState::NoFragments => "no fragments",
+            BatchState::RolledBack => "rolled back",
+            BatchState::Waiting => "waiting",
+            BatchState::Loaded => "loaded",
+            BatchState::PartlyLoaded => "partly loaded",
+            BatchState::UndoneInPart => "undone in part",
+            BatchState::UnreadableObjects => "unreadable objects",
+            BatchState::NoPossibleId => "no possible id",
+        }
+    }
+}
+
+impl fmt::Display for BatchState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+impl Serialize for BatchState {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        s.serialize_str(self.words())
+    }
+}
+
 /// A number of entries in the validation queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QueueCount {
@@ -69,11 +128,10 @@ pub struct QueueCount {
 pub struct Batch {
     /// Its id.
     pub batch_id: String,
-    /// How far it has come: `waiting`, `loaded`, `partly loaded`, `undone in part`, `rolled back`, `failed validation`,
-    /// `not in the queue`, `no fragments`, `unreadable objects` or `no possible id`.
-    pub state: &'static str,
-    /// How far each of its tables has come, in the same words.
-    pub table_states: BTreeMap<String, &'static str>,
+    /// How far it has come.
+    pub state: BatchState,
+    /// How far each of its tables has come.
+    pub table_states: BTreeMap<String, BatchState>,
     /// Fragments by table.
     pub tables: BTreeMap<String, u64>,
     /// Fragments in all.
@@ -161,7 +219,7 @@ pub async fn batches(request: &BatchesRequest) -> Result<Vec<Batch>> {
         }
         batch.state = match PlanRequest::is_batch_id(&id) {
             true => state(&batch),
-            false => NO_ID,
+            false => BatchState::NoPossibleId,
         };
         batch.batch_id = id;
         batch
@@ -183,24 +241,8 @@ enum Load {
     Undone,
 }
 
-const LOADED: &str = "loaded";
-const PARTLY: &str = "partly loaded";
-const IN_PART: &str = "undone in part";
-const UNREADABLE: &str = "unreadable objects";
-/// Planning refuses it, and says what an id is.
-const NO_ID: &str = "no possible id";
-
-/// What a batch is called of whose tables none is loaded: the first of these that one of them is.
-const BY_URGENCY: [&str; 5] = [
-    "failed validation",
-    "not in the queue",
-    "no fragments",
-    "rolled back",
-    "waiting",
-];
-
 /// How far one table of a batch has come.
-fn of_table(batch: &Batch, table: &str, load: Option<Load>, queue: Queue) -> &'static str {
+fn of_table(batch: &Batch, table: &str, load: Option<Load>, queue: Queue) -> BatchState {
     let of_table = || batch.queue_status.iter().filter(|q| q.table_name == table);
     let entries = |status: &str| {
         let of_status = of_table().filter(|q| q.status == status);
@@ -209,7 +251,7 @@ fn of_table(batch: &Batch, table: &str, load: Option<Load>, queue: Queue) -> &'s
     match load {
         Some(Load::InEffect {
             undone: Some(1..), ..
-        }) => IN_PART,
+        }) => BatchState::UndoneInPart,
         Some(Load::InEffect {
             rejected,
             fragments,
@@ -218,33 +260,46 @@ fn of_table(batch: &Batch, table: &str, load: Option<Load>, queue: Queue) -> &'s
             // Earlier versions did not count them.
             let late = fragments > 0 && batch.tables.get(table).is_some_and(|n| *n > fragments);
             let all = rejected == 0 && !late && entries("pending") == 0 && entries("failed") == 0;
-            if all { LOADED } else { PARTLY }
+            if all {
+                BatchState::Loaded
+            } else {
+                BatchState::PartlyLoaded
+            }
         }
-        _ if !batch.tables.contains_key(table) => "no fragments",
-        _ if entries("failed") > 0 => "failed validation",
-        _ if queue == Queue::Required && of_table().next().is_none() => "not in the queue",
-        Some(Load::Undone) => "rolled back",
-        None => "waiting",
+        _ if !batch.tables.contains_key(table) => BatchState::NoFragments,
+        _ if entries("failed") > 0 => BatchState::FailedValidation,
+        _ if queue == Queue::Required && of_table().next().is_none() => BatchState::NotInQueue,
+        Some(Load::Undone) => BatchState::RolledBack,
+        None => BatchState::Waiting,
     }
 }
 
 /// How far a batch has come: what its tables are.
-fn state(batch: &Batch) -> &'static str {
-    let any = |state: &str| batch.table_states.values().any(|s| *s == state);
-    if any(IN_PART) {
-        return IN_PART;
-    }
-    let loaded = any(LOADED) || any(PARTLY);
-    let others = batch.table_states.values().any(|s| *s != LOADED);
-    if loaded && (others || batch.unknown_objects > 0) {
-        PARTLY
-    } else if loaded {
-        LOADED
-    } else if batch.unknown_objects > 0 {
-        UNREADABLE
+fn state(batch: &Batch) -> BatchState {
+    let any = |state| batch.table_states.values().any(|s| *s == state);
+    let others = || {
+        batch
+            .table_states
+            .values()
+            .any(|s| *s != BatchState::Loaded)
+    };
+    let has_unknown = batch.unknown_objects > 0;
+    if any(BatchState::UndoneInPart) {
+        BatchState::UndoneInPart
+    } else if any(BatchState::Loaded) || any(BatchState::PartlyLoaded) {
+        match others() || has_unknown {
+            true => BatchState::PartlyLoaded,
+            false => BatchState::Loaded,
+        }
+    } else if has_unknown {
+        BatchState::UnreadableObjects
     } else {
-        let found = BY_URGENCY.into_iter().find(|state| any(state));
-        found.unwrap_or("no fragments")
+        batch
+            .table_states
+            .values()
+            .min()
+            .copied()
+            .unwrap_or_default()
     }
 }
 
