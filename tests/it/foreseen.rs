@@ -768,3 +768,42 @@ fn keys_of_unusual_kinds_are_checked_as_others() {
     world.deliver("good", "c.json", r#"{"x": 3, "p": "(3,)"}"#);
     world.apply(&world.plan("good")).ok();
 }
+
+/// A value that a column would have cut by a cast is refused where it is written.
+#[test]
+fn a_generated_value_that_its_column_is_too_short_for_is_the_records_own_fault() {
+    for generated in [
+        "varchar(3) GENERATED ALWAYS AS (upper(n)) STORED",
+        "char(3) GENERATED ALWAYS AS (upper(n)) STORED",
+        "varchar(3)[] GENERATED ALWAYS AS (ARRAY[n]) STORED",
+        "bit(3) GENERATED ALWAYS AS (CASE WHEN length(n) > 3 THEN B'10101' ELSE B'101' END) STORED",
+        "bit varying(3) GENERATED ALWAYS AS (CASE WHEN length(n) > 3 THEN B'10101' ELSE B'1' END) STORED",
+        "short GENERATED ALWAYS AS (upper(n)) STORED",
+        "checked GENERATED ALWAYS AS (upper(n)) STORED",
+        "numeric(2,1) GENERATED ALWAYS AS (length(n) * 3) STORED",
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE DOMAIN short AS varchar(3); CREATE DOMAIN checked AS text CHECK (length(VALUE) <= 3); \
+                 CREATE TABLE t (k int PRIMARY KEY, n text, g {generated}); INSERT INTO t (k, n) VALUES (1, 'a')"
+            ),
+            "t: {natural_key: [k], on_invalid: reject}",
+        );
+        world.deliver(
+            "b",
+            "t.json",
+            r#"[{"k": 1, "n": "abcdef"}, {"k": 2, "n": "abcdef"}, {"k": 3, "n": "abc"}]"#,
+        );
+        let plan = world.plan("b");
+        assert_eq!(
+            plan.news(),
+            [
+                "! t k=1: check_failed g reject",
+                "! t k=2: check_failed g reject",
+                "+ t k=3: n=\"abc\"",
+            ],
+            "{generated}"
+        );
+        world.apply(&plan).ok();
+    }
+}

@@ -79,8 +79,8 @@ const ROW: &str = "\"loader row\"";
 /// What evaluates what others wrote (checks, defaults, indexes), in the time zone and the styles in which it is when rows
 /// are written.
 ///
-/// `loader_check_rows` reports each row for which an expression is false or fails, one by one: only where asking for
-/// all at once failed. That something may not be asked is no fault of a row. `loader_check` runs a statement, and returns
+/// `loader_check_rows` reports each row for which a statement about it says false or fails, one by one: only where asking
+/// for all at once failed. That something may not be asked is no fault of a row. `loader_check` runs a statement, and returns
 /// how many rows it touched; null where it fails.
 fn evaluating(styles: &str) -> Statement {
     Statement::new("preparing checks", EVALUATING.replace("$styles", styles))
@@ -90,13 +90,13 @@ const EVALUATING: &str = "\
 CREATE FUNCTION pg_temp.loader_check(statement text) RETURNS bigint LANGUAGE plpgsql $styles AS $loader$
 DECLARE touched bigint;
 BEGIN EXECUTE statement; GET DIAGNOSTICS touched = ROW_COUNT; RETURN touched; EXCEPTION WHEN OTHERS THEN RETURN NULL; END $loader$;
-CREATE FUNCTION pg_temp.loader_check_rows(of text, condition text, expression text) RETURNS TABLE (n bigint, why text)
+CREATE FUNCTION pg_temp.loader_check_rows(of text, condition text, one text) RETURNS TABLE (n bigint, why text)
 LANGUAGE plpgsql $styles AS $loader$
 DECLARE holds bool;
 BEGIN
   FOR n IN EXECUTE 'SELECT \"loader n\" FROM ' || of || ' WHERE ' || condition LOOP
     BEGIN
-      EXECUTE 'SELECT (' || expression || ') FROM ' || of || ' WHERE \"loader n\" = $1' INTO holds USING n;
+      EXECUTE one INTO holds USING n;
       IF holds IS FALSE THEN why := NULL; RETURN NEXT; END IF;
     EXCEPTION WHEN insufficient_privilege THEN RAISE;
       WHEN OTHERS THEN why := SQLERRM; RETURN NEXT;

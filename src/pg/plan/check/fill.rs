@@ -55,12 +55,14 @@ impl After<'_> {
         }
         let mut found = 0;
         for (column, expression) in generated {
-            let computed = format!("({expression})::{}", column.base_type_sql);
-            let message = format!("the generated column cannot be computed: {expression}");
-            let of = format!("{}{}", written_soundly(), self.inputs_known(column));
-            let which = (Some(column), &*of);
-            found += self.failing(session, which, &computed, &message).await?;
-            session.run(&self.fill_in(column, &computed)).await?;
+            let fill_in = self.fill_in(column, expression);
+            if self.tried(session, &fill_in).await?.is_some() {
+                continue;
+            }
+            let find = self.find_unfilled(column, expression);
+            found += self.note_all(session, &find).await?;
+            session.run(&self.set_unsound()).await?;
+            session.run(&fill_in).await?;
         }
         if found == 0 {
             // It is no row's fault: the database's own words.
@@ -71,7 +73,7 @@ impl After<'_> {
     }
 
     /// A further condition: all is known from which a generated column is computed.
-    fn inputs_known(&self, column: &Column) -> String {
+    pub(super) fn inputs_known(&self, column: &Column) -> String {
         let expression = column.generation.as_deref().unwrap_or_default();
         let known = self.is_known_of(&column.generated_from, expression);
         known.unwrap_or_else(|| " AND false".into())
@@ -83,14 +85,30 @@ impl After<'_> {
         format!("CASE WHEN {SOUND}{known} THEN {computed} END")
     }
 
-    /// Computes a generated column where that can be done.
-    pub(in crate::pg) fn fill_in(&self, column: &Column, computed: &str) -> Statement {
-        self.filling(format!(
+    /// Computes a generated column where that can be done. It is assigned, as when rows are written: a cast would cut
+    /// what is too long for the column.
+    pub(in crate::pg) fn fill_in(&self, column: &Column, expression: &str) -> Statement {
+        self.filling(self.assigned(column, expression))
+    }
+
+    fn assigned(&self, column: &Column, expression: &str) -> String {
+        format!(
             "UPDATE {} SET {} = {}",
             self.temporary(),
             Ident(&column.name),
-            self.computed(column, computed),
-        ))
+            self.computed(column, &format!("({expression})")),
+        )
+    }
+
+    /// Notes the rows whose generated column cannot be computed, and computes it in the others.
+    pub(in crate::pg) fn find_unfilled(&self, column: &Column, expression: &str) -> Statement {
+        let of = format!("{}{}", written_soundly(), self.inputs_known(column));
+        let message = format!("the generated column cannot be computed: {expression}");
+        let one = format!(
+            "{} WHERE {N} = $1 RETURNING true",
+            self.assigned(column, expression)
+        );
+        self.find_failed(Some(column), &self.each_failing(&of, &one), &message)
     }
 
     fn filling(&self, sql: String) -> Statement {
@@ -131,13 +149,18 @@ impl After<'_> {
         expression: &str,
         message: &str,
     ) -> Statement {
+        let failing = self.failing_rows(of, &evaluates(expression));
+        self.find_failed(field, &failing, message)
+    }
+
+    /// Notes the rows `r` of `failing`, with why.
+    fn find_failed(&self, field: Option<&Column>, failing: &str, message: &str) -> Statement {
         let field = field.map_or("NULL::text".into(), |c| {
             format!("{}::text", Literal(&c.name))
         });
         let select = format!(
-            "SELECT r.n, {field}, NULL::text, {}::text || ' (' || r.why || ')' FROM {}",
+            "SELECT r.n, {field}, NULL::text, {}::text || ' (' || r.why || ')' FROM {failing}",
             Literal(message),
-            self.failing_rows(of, &evaluates(expression))
         );
         self.find(ViolationKind::CheckFailed, &select)
     }
@@ -155,11 +178,17 @@ impl After<'_> {
 
     /// For `FROM`: the rows `r` with `condition` for which `holds` is false or fails, and why.
     pub(super) fn failing_rows(&self, condition: &str, holds: &str) -> String {
+        let one = format!("SELECT ({holds}) FROM {} WHERE {N} = $1", self.temporary());
+        self.each_failing(condition, &one)
+    }
+
+    /// For `FROM`: the rows `r` with `condition` for which a statement about `one` of them, `$1`, says false or fails, and why.
+    fn each_failing(&self, condition: &str, one: &str) -> String {
         format!(
             "pg_temp.loader_check_rows({}, {}, {}) r",
             Literal(&self.temporary().to_string()),
             Literal(condition),
-            Literal(holds)
+            Literal(one)
         )
     }
 

@@ -42,9 +42,11 @@ impl After<'_> {
             };
         }
         for (i, column) in self.target.table.columns.iter().enumerate() {
-            if column.domain && column.generation.is_none() {
-                found += self.domain(session, i, column).await?;
-            }
+            found += match column.generation {
+                _ if !column.domain => 0,
+                Some(_) => self.generated_domain(session, column).await?,
+                None => self.domain(session, i, column).await?,
+            };
         }
         Ok(found)
     }
@@ -214,6 +216,18 @@ impl After<'_> {
         let find = self.find_misfits(column, &default, ViolationKind::InvalidValue, &message);
         found += self.note_all(session, &find).await?;
         Ok(found)
+    }
+
+    /// Rows whose generated value the column's domain refuses.
+    async fn generated_domain(&self, session: &Session, column: &Column) -> Result<u64> {
+        let of = format!("{}{}", written_soundly(), self.inputs_known(column));
+        let value = format!("{}::{}", Ident(&column.name), column.type_sql);
+        let message = format!(
+            "the generated value does not fit the domain {}",
+            column.type_sql
+        );
+        self.failing(session, (Some(column), &of), &value, &message)
+            .await
     }
 
     /// Makes the value of all `rows` one of the column's domain.
