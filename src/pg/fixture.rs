@@ -225,6 +225,7 @@ fn of_type(number: i16, name: &str, ty: &str, category: char) -> Column {
         domain: false,
         not_null: false,
         default: None,
+        default_varies: false,
         sequence: None,
         identity: Identity::None,
         generated: false,

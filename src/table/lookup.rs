@@ -301,6 +301,7 @@ impl Lookups {
             name: name.to_owned(),
             not_null: false,
             default: None,
+            default_varies: false,
             sequence: None,
             identity: Identity::None,
             generated: false,

@@ -79,6 +79,8 @@ pub struct Column {
     pub not_null: bool,
     /// Its default as SQL, where it has one.
     pub default: Option<String>,
+    /// Whether that calls a function of the users' own that may return something else each time.
+    pub default_varies: bool,
     /// The sequence that belongs to it and numbers its rows.
     pub sequence: Option<Qualified>,
     /// Whether it is an identity column.

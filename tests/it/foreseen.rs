@@ -807,3 +807,37 @@ fn a_generated_value_that_its_column_is_too_short_for_is_the_records_own_fault()
         world.apply(&plan).ok();
     }
 }
+
+/// Who applies may be somebody else than who plans.
+#[test]
+fn defaults_that_depend_on_the_role_are_not_known_when_planning() {
+    for default in [
+        "current_user",
+        "session_user",
+        "user",
+        "current_role",
+        "upper(current_user::text)",
+        "current_setting('role')",
+        "getpgusername()",
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE people (name text PRIMARY KEY); \
+                 CREATE TABLE t (k int PRIMARY KEY, who text NOT NULL DEFAULT {default} REFERENCES people); \
+                 CREATE TABLE u (k int PRIMARY KEY, who text NOT NULL DEFAULT {default} UNIQUE CHECK (who = 'nobody'), \
+                   twice text GENERATED ALWAYS AS (who || who) STORED CHECK (twice = '')); \
+                 INSERT INTO u VALUES (1, 'nobody')"
+            )
+            .replace("CHECK (twice = '')", "CHECK (length(twice) > 90 OR who = 'nobody')"),
+            "t: {natural_key: [k]}\nu: {natural_key: [k]}",
+        );
+        world.deliver("b", "t.json", r#"[{"k": 1}]"#);
+        world.deliver("b", "u.json", r#"[{"k": 2}, {"k": 3, "who": "other"}]"#);
+        let plan = world.plan("b");
+        let lines = plan.news();
+        assert_eq!(lines[0], "+ t k=1", "{default}");
+        assert_eq!(lines.len(), 4, "{default}: {lines:?}");
+        assert_eq!(lines[1], "+ u k=2", "{default}");
+        assert_eq!(lines[2], "! u k=3: check_failed block", "{default}");
+    }
+}

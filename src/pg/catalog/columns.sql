@@ -38,7 +38,12 @@ SELECT a.attnum, a.attname::text,
     WHERE a.attgenerated <> '' AND (o.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND o.objid = d.oid
         OR o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.objid = a.attrelid AND o.objsubid = a.attnum)
       AND o.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.refobjid = a.attrelid
-      AND o.refobjsubid NOT IN (0, a.attnum) ORDER BY 1)
+      AND o.refobjsubid NOT IN (0, a.attnum) ORDER BY 1),
+  -- Whether its default calls a function that may return something else each time; of those of PostgreSQL itself,
+  -- nothing stands here.
+  EXISTS (SELECT FROM pg_catalog.pg_depend o JOIN pg_catalog.pg_proc p ON p.oid = o.refobjid AND p.provolatile = 'v'
+    WHERE a.attgenerated = '' AND o.objid = coalesce(d.oid, a.atttypid) AND o.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+      AND o.classid = CASE WHEN d.oid IS NULL THEN 'pg_catalog.pg_type' ELSE 'pg_catalog.pg_attrdef' END::pg_catalog.regclass)
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

@@ -59,6 +59,7 @@ pub(super) fn column(row: &Row, types: &Types) -> Column {
         generated: row.get(10),
         generation: row.get(16),
         generated_from: row.get(20),
+        default_varies: row.get(21),
         text_cast: row.get(11),
         shape,
         kind,

@@ -32,6 +32,7 @@ use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::pg::plan::trial;
 use crate::plan::ViolationKind;
+use crate::sql::ident::words;
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, Values, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Stamp, TableConfig};
 use crate::table::schema::{Check, Column, ForeignKey, Identity, UniqueIndex};
@@ -247,7 +248,7 @@ impl<'a> After<'a> {
             stage,
             target: stage.target,
             unique: unique::that_can_collide(stage),
-            unknown: stage.target.table.columns.iter().map(is_numbered).collect(),
+            unknown: stage.target.table.columns.iter().map(is_unknown).collect(),
             leaves: false,
         }
     }
@@ -429,6 +430,35 @@ fn is_numbered(column: &Column) -> bool {
     let calls = |default: &String| NUMBERING.iter().any(|function| default.contains(function));
     column.identity != Identity::None || column.default.as_ref().is_some_and(calls)
 }
+
+/// Whether its default gives another value each time, or another to another role or session than the one that plans:
+/// which one, is known when it is used.
+fn is_unknown(column: &Column) -> bool {
+    let depends = |default: &String| {
+        let words = words(default);
+        SESSION.iter().any(|word| words.contains(*word))
+    };
+    is_numbered(column) || column.default_varies || column.default.as_ref().is_some_and(depends)
+}
+
+/// What says who is there, what is set, or something else each time, as the database prints it.
+const SESSION: [&str; 15] = [
+    "CURRENT_ROLE",
+    "CURRENT_USER",
+    "SESSION_USER",
+    "SYSTEM_USER",
+    "USER",
+    "current_setting",
+    "current_user",
+    "getpgusername",
+    "inet_client_addr",
+    "inet_client_port",
+    "pg_backend_pid",
+    "pg_current_xact_id",
+    "random",
+    "session_user",
+    "txid_current",
+];
 
 /// The functions that give another value each time.
 const NUMBERING: [&str; 6] = [

@@ -3,8 +3,7 @@
 mod values;
 
 use super::{
-    After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN,
-    is_numbered,
+    After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN, is_unknown,
 };
 use crate::error::Result;
 use crate::pg::Session;
@@ -192,11 +191,11 @@ impl After<'_> {
         )
     }
 
-    /// For each column, whether its default cannot be known before it is used: it numbers rows, or
-    /// cannot be computed by a transaction that only reads.
+    /// For each column, whether its default cannot be known before it is used: it is another each time or for another
+    /// role, or cannot be computed by a transaction that only reads.
     async fn unknown_defaults(&self, session: &Session) -> Result<Vec<bool>> {
         let columns = &self.target.table.columns;
-        let mut unknown: Vec<bool> = columns.iter().map(is_numbered).collect();
+        let mut unknown: Vec<bool> = columns.iter().map(is_unknown).collect();
         for (i, column) in columns.iter().enumerate() {
             if let (Some(default), false) = (&column.default, unknown[i]) {
                 let computed = self.compute(default, column);
