@@ -841,3 +841,60 @@ fn defaults_that_depend_on_the_role_are_not_known_when_planning() {
         assert_eq!(lines[2], "! u k=3: check_failed block", "{default}");
     }
 }
+
+/// What is not known is no null, which a unique key may take for equal to another.
+#[test]
+fn values_that_are_not_known_yet_conflict_with_none() {
+    let world = World::new(
+        "CREATE SEQUENCE s; \
+         CREATE FUNCTION numbers() RETURNS trigger LANGUAGE plpgsql AS \
+           'BEGIN IF new.no IS NULL THEN new.no := nextval(''s''); END IF; RETURN new; END'; \
+         CREATE TABLE drawn (k text PRIMARY KEY, tenant int, no int DEFAULT nextval('s')); \
+         CREATE UNIQUE INDEX ON drawn (coalesce(no, 0), tenant); \
+         CREATE TABLE made (k text PRIMARY KEY, tenant int, no int DEFAULT nextval('s'), \
+           twice int GENERATED ALWAYS AS (coalesce(no, 0) * 2) STORED, UNIQUE (tenant, twice)); \
+         CREATE TABLE triggered (k text PRIMARY KEY, tenant int, no int); \
+         CREATE UNIQUE INDEX ON triggered (coalesce(no, 0), tenant); \
+         CREATE TRIGGER numbers BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION numbers(); \
+         CREATE TABLE highest (k text PRIMARY KEY, no int NOT NULL UNIQUE, v text); \
+         CREATE FUNCTION next_no() RETURNS int LANGUAGE sql AS 'SELECT coalesce(max(no), 0) + 1 FROM highest'; \
+         ALTER TABLE highest ALTER no SET DEFAULT next_no()",
+        "drawn: {natural_key: [k]}\nmade: {natural_key: [k]}\ntriggered: {natural_key: [k], stamps: {no: trigger}}\nhighest: {natural_key: [k]}",
+    );
+    let some_give_it =
+        r#"[{"k": "a", "tenant": 1, "no": 500}, {"k": "b", "tenant": 1}, {"k": "c", "tenant": 1}]"#;
+    world.deliver("b", "drawn.json", some_give_it);
+    world.deliver("b", "made.json", some_give_it);
+    world.deliver("b", "triggered.csv", "k,tenant\na,1\nb,1\n");
+    world.deliver("b", "highest.csv", "k,v\na,1\nb,1\n");
+    let plan = world.plan("b");
+    assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+    assert_eq!(plan.count("insert"), 10, "{:?}", plan.lines());
+    // What is known is compared still: what records give, and what updated rows have.
+    let world = World::new(
+        "CREATE TABLE t (k text PRIMARY KEY, tenant int, no int DEFAULT (random() * 1000000)::int, by_whom text); \
+         CREATE UNIQUE INDEX given ON t (coalesce(no, 0), tenant); CREATE UNIQUE INDEX kept ON t (by_whom, tenant); \
+         INSERT INTO t VALUES ('a', 1, 7, 'x'), ('b', 2, 7, 'x'), ('c', 3, 8, 'y')",
+        "t: {natural_key: [k], insert_only_fields: [by_whom], stamps: {by_whom: actor}}",
+    );
+    world.deliver(
+        "b",
+        "t.json",
+        r#"[{"k": "b", "tenant": 1}, {"k": "d", "tenant": 3, "no": 8}, {"k": "e", "tenant": 3}]"#,
+    );
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.news()[..3],
+        [
+            "! t k=b: unique_conflict block",
+            "! t k=b: unique_conflict block",
+            "! t k=d: unique_conflict block"
+        ],
+        "{:?}",
+        plan.lines()
+    );
+    for index in ["given", "kept"] {
+        let says = format!("the unique key {index} would");
+        assert!(plan.text.contains(&says), "{}", plan.text);
+    }
+}

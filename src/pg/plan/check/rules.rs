@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::pg::Session;
 use crate::plan::ViolationKind;
 use crate::sql::ident::words;
-use crate::sql::{Ident, Literal, Statement};
+use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::lookup::{Lookup, is_like_a_number};
-use crate::table::schema::{Asks, Check, Column};
+use crate::table::schema::{Asks, Check, Column, UniqueIndex};
 
 impl After<'_> {
     /// Rows that break a rule about single rows.
@@ -117,22 +117,7 @@ impl After<'_> {
     /// that it mentions. `None` where it is known in no row.
     pub(super) fn is_known_of(&self, read: &[i16], expression: &str) -> Option<String> {
         let columns = &self.target.table.columns;
-        let words = match read {
-            [] => words(expression),
-            _ => BTreeSet::new(),
-        };
-        let mentioned = |c: &Column| words.contains(&c.name);
-        let mut reads: Vec<bool> = columns
-            .iter()
-            .map(|c| read.contains(&c.number) || mentioned(c))
-            .collect();
-        for (i, c) in columns.iter().enumerate() {
-            if reads[i] {
-                for (j, of) in columns.iter().enumerate() {
-                    reads[j] |= c.generated_from.contains(&of.number);
-                }
-            }
-        }
+        let reads = self.reads(read, expression);
         let mut conditions = String::new();
         for (i, c) in columns.iter().enumerate().filter(|(i, _)| reads[*i]) {
             if is_foreign_stamp(&self.target.config, c) {
@@ -150,6 +135,49 @@ impl After<'_> {
             conditions.extend(others.map(|other| self.is_one_new(one, other)));
         }
         Some(conditions)
+    }
+
+    /// For each column, whether an expression reads it: these columns, or else those that it mentions, and what they are
+    /// generated from.
+    fn reads(&self, read: &[i16], expression: &str) -> Vec<bool> {
+        let columns = &self.target.table.columns;
+        let words = match read {
+            [] => words(expression),
+            _ => BTreeSet::new(),
+        };
+        let mentioned = |c: &Column| words.contains(&c.name);
+        let mut reads: Vec<bool> = columns
+            .iter()
+            .map(|c| read.contains(&c.number) || mentioned(c))
+            .collect();
+        for (i, c) in columns.iter().enumerate() {
+            if reads[i] {
+                for (j, of) in columns.iter().enumerate() {
+                    reads[j] |= c.generated_from.contains(&of.number);
+                }
+            }
+        }
+        reads
+    }
+
+    /// A further condition for the rows of which is known what they will hold in an index. What stands for the number of
+    /// a new row is as good as that one.
+    pub(super) fn is_known_in(&self, index: &UniqueIndex) -> String {
+        let keys = index.keys_sql.iter().chain(&index.predicate);
+        let expression = list(keys);
+        let reads = match index.columns.contains(&0) || index.predicate.is_some() {
+            true => self.reads(&[], &expression),
+            false => self.reads(&index.columns, ""),
+        };
+        let config = &self.target.config;
+        let columns = self.target.table.columns.iter().enumerate();
+        let columns = columns.filter(|(i, _)| reads[*i]);
+        let known = columns.map(|(i, c)| match is_foreign_stamp(config, c) {
+            true if config.keeps(&c.name) => format!(" AND NOT {NEW}"),
+            true => " AND false".to_owned(),
+            false => self.is_known_default(i),
+        });
+        known.collect()
     }
 
     /// A further condition: not two different new rows are referred to, of which is not known which will have the
@@ -171,13 +199,7 @@ impl After<'_> {
     /// not known, or refers to a row that is new; but a number that stands for that of a new row tells as much as that
     /// one will.
     fn is_known(&self, i: usize) -> String {
-        let mut known = String::new();
-        if self.unknown[i] {
-            known += &format!(
-                " AND NOT ({NEW} AND pg_catalog.substr({GIVEN}, {}, 1) <> '1')",
-                i + 1
-            );
-        }
+        let mut known = self.is_known_default(i);
         let lookup = self.target.lookups.of_column(i);
         if let Some(lookup) = lookup.filter(|l| !is_like_a_number(&l.target)) {
             known += &format!(
@@ -187,6 +209,14 @@ impl After<'_> {
             );
         }
         known
+    }
+
+    /// A further condition: the row's value in a column is no default that is not known.
+    fn is_known_default(&self, i: usize) -> String {
+        match self.unknown[i] {
+            true => format!(" AND NOT ({})", has_default(i)),
+            false => String::new(),
+        }
     }
 
     /// New rows whose default, and rows whose null, a column's domain refuses. Given values were
@@ -255,6 +285,11 @@ impl After<'_> {
         );
         self.find(kind, &select)
     }
+}
+
+/// The condition that a row gets a column's default.
+fn has_default(i: usize) -> String {
+    format!("{NEW} AND pg_catalog.substr({GIVEN}, {}, 1) <> '1'", i + 1)
 }
 
 /// A condition that fails for a value which the column's domain refuses, and holds for all others.

@@ -252,12 +252,14 @@ impl After<'_> {
         let (beside, who) = self.who_would_be();
         format!(
             "SELECT * FROM (SELECT x.{N} AS n, {phase} AS phase, x.{TABLE} AS tbl, x.{ROW} AS tid, \
-             x.{COUNTS} AS counts, x.{VALID} AS valid, {who} AS who, {keys} FROM {rows} x{beside} WHERE {CHANGED} AND {holds}) x \
+             x.{COUNTS} AS counts, x.{VALID} AS valid, {who} AS who, {keys} FROM {rows} x{beside} WHERE {CHANGED} AND {holds}{known}) x \
              WHERE {not_null}",
             phase = phase_of("x"),
             keys = index.keys(&self.target.table, |key| guarded(index, key)),
             rows = self.temporary(),
             holds = guarded(index, format!("({})", index.holds())),
+            // Null is what stands for what is not known, and no value.
+            known = self.is_known_in(index),
             not_null = index.compares(),
         )
     }
