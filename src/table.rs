@@ -2,6 +2,7 @@
 
 pub mod complete;
 pub mod config;
+mod default;
 pub mod delivery;
 pub mod graph;
 pub mod kind;

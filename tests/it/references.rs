@@ -1699,4 +1699,121 @@ fn rows_of_foreign_keys_of_several_columns_are_named_by_all_of_them() {
         world.rows("SELECT * FROM memb ORDER BY 2"),
         ["2|1|g|1", "2|2|g|2"]
     );
+
+/// What a new row's default will be is known as what its record gives is.
+}
+
+#[test]
+fn new_rows_are_found_by_their_defaults() {
+    let world = World::in_folder(
+        "CREATE TABLE cust (id serial PRIMARY KEY, ext text NOT NULL UNIQUE, country text NOT NULL DEFAULT 'DE', code text NOT NULL, \
+           UNIQUE (country, code)); \
+         CREATE TABLE orders (no text PRIMARY KEY, cust_id int REFERENCES cust); \
+         INSERT INTO cust (ext, country, code) VALUES ('E0', 'AT', 'K0')",
+        "cust: {natural_key: [ext]}\n\
+         orders: {natural_key: [no], references: {cust_id: {table: cust, by: {country: land, code: kunde}}}}",
+    );
+    for (batch, customers) in [
+        ("left", "ext,code\nE1,K1\nE0,K0\n"),
+        ("blank", "ext,country,code\nE1,,K1\nE2,FR,K1\nE0,,K0\n"),
+    ] {
+        world.deliver(batch, "cust.csv", customers);
+        world.deliver(batch, "orders.csv", "no,land,kunde\n1,DE,K1\n2,AT,K0\n");
+        let plan = world.plan(batch);
+        assert_eq!(plan.count("violation"), 0, "{batch}: {:?}", plan.lines());
+        let lines = plan.lines();
+        assert!(
+            lines.contains(&"+ orders no=1: cust_id=+<E1>".to_owned()),
+            "{lines:?}"
+        );
+        // A row that is there does not get its default.
+        world.deliver("other", "cust.csv", customers);
+        world.deliver("other", "orders.csv", "no,land,kunde\n1,DE,K0\n");
+        assert_eq!(world.plan("other").count("violation"), 1);
+    }
+    let plan = world.plan("blank");
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows(
+            "SELECT no, country, code FROM orders JOIN cust ON cust.id = cust_id ORDER BY no"
+        ),
+        ["1|DE|K1", "2|AT|K0"]
+    );
+}
+
+/// Where it cannot be known which new row will have a key, nobody is told that none will.
+#[test]
+fn of_new_rows_whose_keys_or_numbers_are_not_known_it_is_said_why() {
+    for (column, key, why) in [
+        (
+            "slug text GENERATED ALWAYS AS (lower(no)) STORED UNIQUE",
+            "slug",
+            "slug is computed by the database",
+        ),
+        (
+            "slug text UNIQUE DEFAULT lower('P1')",
+            "slug",
+            "slug has a default",
+        ),
+        ("slug text UNIQUE", "slug", "slug is set by a trigger"),
+        ("slug text UNIQUE", "no", "id is set by a trigger"),
+    ] {
+        let stamped = if why.contains("slug is set") {
+            "slug"
+        } else {
+            "id"
+        };
+        let id = if why.starts_with("id") {
+            "bigint"
+        } else {
+            "bigserial"
+        };
+        let world = World::in_folder(
+            &format!(
+                "CREATE SEQUENCE seq; CREATE TABLE par (id {id} PRIMARY KEY, no text NOT NULL UNIQUE, {column}); \
+                 CREATE FUNCTION sets() RETURNS trigger LANGUAGE plpgsql AS \
+                   'BEGIN IF new.id IS NULL THEN new.id := nextval(''seq''); END IF; {set} RETURN new; END'; \
+                 CREATE TRIGGER sets BEFORE INSERT ON par FOR EACH ROW EXECUTE FUNCTION sets(); \
+                 CREATE TABLE kid (k text PRIMARY KEY, par_id bigint REFERENCES par)",
+                set = if stamped == "slug" {
+                    "new.slug := lower(new.no);"
+                } else {
+                    ""
+                },
+            ),
+            &format!(
+                "par: {{natural_key: [no]{stamps}}}\n\
+                 kid: {{natural_key: [k], references: {{par_id: {{table: par, by: {{{key}: par}}}}}}}}",
+                stamps = match why.contains("trigger") {
+                    true => format!(", stamps: {{{stamped}: trigger}}"),
+                    false => String::new(),
+                }
+            ),
+        );
+        let named = if key == "no" { "P1" } else { "p1" };
+        world.deliver("b", "par.csv", "no\nP1\n");
+        world.deliver("b", "kid.csv", format!("k,par\n1,{named}\n"));
+        let plan = world.plan("b");
+        assert!(
+            plan.text.contains("\"missing_parent\""),
+            "{why}: {:?}",
+            plan.lines()
+        );
+        for says in [why, "deliver the rows of par in a batch before"] {
+            assert!(plan.text.contains(says), "{why}: {}", plan.text);
+        }
+        assert!(
+            !plan.text.contains("neither in the database"),
+            "{why}: {}",
+            plan.text
+        );
+        // Without new rows of that table, there is nothing that is not known.
+        world.deliver("none", "kid.csv", "k,par\n1,x\n");
+        let plan = world.plan("none");
+        assert!(
+            plan.text.contains("neither in the database"),
+            "{why}: {}",
+            plan.text
+        );
+    }
 }

@@ -32,10 +32,9 @@ use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::pg::plan::trial;
 use crate::plan::ViolationKind;
-use crate::sql::ident::words;
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, Values, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Stamp, TableConfig};
-use crate::table::schema::{Check, Column, ForeignKey, Identity, UniqueIndex};
+use crate::table::schema::{Check, Column, ForeignKey, UniqueIndex};
 use crate::table::target::Target;
 
 /// A table's rows as they would be, where anything has to be asked about them.
@@ -248,7 +247,13 @@ impl<'a> After<'a> {
             stage,
             target: stage.target,
             unique: unique::that_can_collide(stage),
-            unknown: stage.target.table.columns.iter().map(is_unknown).collect(),
+            unknown: stage
+                .target
+                .table
+                .columns
+                .iter()
+                .map(Column::is_unknown)
+                .collect(),
             leaves: false,
         }
     }
@@ -424,51 +429,6 @@ fn analyze_findings() -> Statement {
     let analyze = "ANALYZE pg_temp.loader_findings (_t, _n, kind)";
     Statement::new("checking the records", analyze)
 }
-
-/// Whether the database gives each new row another value.
-fn is_numbered(column: &Column) -> bool {
-    let calls = |default: &String| NUMBERING.iter().any(|function| default.contains(function));
-    column.identity != Identity::None || column.default.as_ref().is_some_and(calls)
-}
-
-/// Whether its default gives another value each time, or another to another role or session than the one that plans:
-/// which one, is known when it is used.
-fn is_unknown(column: &Column) -> bool {
-    let depends = |default: &String| {
-        let words = words(default);
-        SESSION.iter().any(|word| words.contains(*word))
-    };
-    is_numbered(column) || column.default_varies || column.default.as_ref().is_some_and(depends)
-}
-
-/// What says who is there, what is set, or something else each time, as the database prints it.
-const SESSION: [&str; 15] = [
-    "CURRENT_ROLE",
-    "CURRENT_USER",
-    "SESSION_USER",
-    "SYSTEM_USER",
-    "USER",
-    "current_setting",
-    "current_user",
-    "getpgusername",
-    "inet_client_addr",
-    "inet_client_port",
-    "pg_backend_pid",
-    "pg_current_xact_id",
-    "random",
-    "session_user",
-    "txid_current",
-];
-
-/// The functions that give another value each time.
-const NUMBERING: [&str; 6] = [
-    "nextval(",
-    "gen_random_uuid(",
-    "uuidv4(",
-    "uuidv7(",
-    "uuid_generate_v1",
-    "uuid_generate_v4(",
-];
 
 /// Whether apply sets the column to who applies, or a trigger to something, which is not known yet.
 fn is_foreign_stamp(config: &TableConfig, column: &Column) -> bool {

@@ -201,7 +201,7 @@ fn looking_up() {
         samples.find_staged(maker, subjects),
         samples.find_staged(subject, subjects),
         samples.take_along(subject, subjects),
-        samples.find_none(subject),
+        samples.find_none(subject, None),
         samples.find_disagreeing(subject),
         compared,
     ];

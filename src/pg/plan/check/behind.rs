@@ -1,6 +1,5 @@
 //! Sequences that would give new rows the numbers of rows that are there, as after rows were copied in by hand.
 
-use super::is_numbered;
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::plan::stage::Stage;
@@ -29,7 +28,7 @@ pub async fn behind(session: &Session, stages: &[Stage<'_>]) -> Result<Vec<(usiz
                 continue;
             };
             let counts = matches!(column.base_type.as_str(), "int2" | "int4" | "int8");
-            if stage.used[i] || !counts || !is_numbered(column) || table.kind.is_far() {
+            if stage.used[i] || !counts || !column.is_numbered() || table.kind.is_far() {
                 continue;
             }
             if session.holds(&stage.gives_taken(column, sequence)).await? {

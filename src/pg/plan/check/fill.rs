@@ -2,9 +2,7 @@
 
 mod values;
 
-use super::{
-    After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN, is_unknown,
-};
+use super::{After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::{ABSENT, FOUND};
@@ -195,7 +193,7 @@ impl After<'_> {
     /// role, or cannot be computed by a transaction that only reads.
     async fn unknown_defaults(&self, session: &Session) -> Result<Vec<bool>> {
         let columns = &self.target.table.columns;
-        let mut unknown: Vec<bool> = columns.iter().map(is_unknown).collect();
+        let mut unknown: Vec<bool> = columns.iter().map(Column::is_unknown).collect();
         for (i, column) in columns.iter().enumerate() {
             if let (Some(default), false) = (&column.default, unknown[i]) {
                 let computed = self.compute(default, column);

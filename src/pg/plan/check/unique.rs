@@ -2,7 +2,7 @@
 
 use super::order::phase_of;
 use super::references::said_name;
-use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, SOUND, TABLE, VALID, is_numbered, who};
+use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, SOUND, TABLE, VALID, who};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::apply::write::handover::MOST_STEPS;
@@ -31,7 +31,7 @@ pub(super) fn that_can_collide<'a>(stage: &Stage<'a>) -> Vec<&'a UniqueIndex> {
     let numbered = |index: &UniqueIndex| {
         let number = |n: &i16| table.columns.iter().position(|c| c.number == *n);
         let mut columns = index.columns.iter().filter_map(number);
-        columns.any(|i| !stage.used[i] && is_numbered(&table.columns[i]))
+        columns.any(|i| !stage.used[i] && table.columns[i].is_numbered())
     };
     let unique = table.unique.iter().filter(|i| !is_key(i));
     unique

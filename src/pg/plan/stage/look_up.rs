@@ -14,6 +14,7 @@ use crate::pg::beside::ABSENT;
 use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::sql::{Ident, Literal, Statement, all, list};
+use crate::table::config::Stamp;
 use crate::table::lookup::{Lookup, is_number, provisional};
 use crate::table::row::keys_equal;
 use crate::table::schema::Column;
@@ -154,7 +155,9 @@ async fn look_up(
         take_along(session, stages, (i, p), lookup).await?;
     }
     if is_open {
-        found += session.execute(&stages[i].find_none(lookup)).await?;
+        let new = parent.and_then(|p| stages[p].unknown_of_new_rows(lookup));
+        let none = stages[i].find_none(lookup, new.as_ref());
+        found += session.execute(&none).await?;
     }
     if lookup.answers && stages[i].twice.contains(&lookup.of) {
         found += session.execute(&stages[i].find_disagreeing(lookup)).await?;
@@ -198,6 +201,68 @@ impl Stage<'_> {
     /// The condition that row `p` of the table, or staged record `p` of it, has the key that record `s` names.
     pub(super) fn names(&self, lookup: &Lookup, column: impl Fn(&Column) -> String) -> String {
         self.names_as(lookup, |c| format!("p.{}", column(c)))
+    }
+
+    /// The condition that the new row of staged record `p` of `parent` has the key that record `s` names.
+    pub(super) fn names_new(&self, lookup: &Lookup, parent: &Stage<'_>) -> String {
+        let by_key = lookup.is_by(&parent.target.config.natural_key);
+        self.names_as(lookup, |c| match parent.default_of(c) {
+            // A record has its key.
+            Some((given, default)) if !by_key => {
+                let (cell, ty) = (c.staged(), &c.base_type_sql);
+                format!("CASE WHEN {given} THEN p.{cell} ELSE ({default})::{ty} END")
+            }
+            _ => format!("p.{}", c.staged()),
+        })
+    }
+
+    /// The condition that record `p` gives a column, and what the database puts there where it does not; `None` where
+    /// that is not known, or could fail.
+    fn default_of<'c>(&self, column: &'c Column) -> Option<(String, &'c String)> {
+        let default = column.default.as_ref()?;
+        let is_set = self.target.config.is_stamp(&column.name) || column.is_unknown();
+        let is_plain = !is_set && !default.contains('(');
+        is_plain.then(|| Some((self.gives("p", column)?, default)))?
+    }
+
+    /// The condition that record `alias` gives a column.
+    fn gives(&self, alias: &str, column: &Column) -> Option<String> {
+        let mut columns = self.target.table.columns.iter();
+        let at = columns.position(|c| c.name == column.name)? + 1;
+        Some(format!("pg_catalog.substr({alias}._given, {at}, 1) = '1'"))
+    }
+
+    /// What is not known of new rows of this table, in which is looked up, as nothing says it before they are written:
+    /// the condition that there are such rows, and the reason. `None` where all is known.
+    fn unknown_of_new_rows(&self, lookup: &Lookup) -> Option<(String, String)> {
+        let config = &self.target.config;
+        let by_key = lookup.is_by(&config.natural_key);
+        let by = lookup.by.iter().map(|part| &part.column);
+        let by = by.filter(|_| !by_key);
+        let by = by.filter(|c| self.default_of(c).is_none());
+        let number = &lookup.target;
+        let mut unknown = by.chain([number]).filter_map(|c| {
+            let name = &c.name;
+            let mut stamps = config.stamps();
+            let stamp = stamps.find(|(n, _)| n == name).map(|(_, stamp)| stamp);
+            let why = match stamp {
+                Some(Stamp::Trigger) => "is set by a trigger",
+                Some(_) => "is set when the plan is applied",
+                None if c.generated => "is computed by the database",
+                // For a number of its own, another one stands.
+                None if c.by_database().is_some() && c.name != number.name => "has a default",
+                None => return None,
+            };
+            let given = self.gives("s", c)?;
+            Some((
+                format!(
+                    "EXISTS (SELECT FROM {} WHERE {ABSENT} AND NOT s._goes AND NOT {given})",
+                    self.beside().each()
+                ),
+                format!("{name} {why}"),
+            ))
+        });
+        unknown.next()
     }
 
     fn names_as(&self, lookup: &Lookup, column: impl Fn(&Column) -> String) -> String {
@@ -411,7 +476,7 @@ impl Stage<'_> {
             new_key = lookup.new_key(),
             key = parent.key_json("p"),
             open = self.open(lookup),
-            names = self.names(lookup, |c| c.staged()),
+            names = self.names_new(lookup, parent),
         );
         self.looking_up(lookup, sql)
     }

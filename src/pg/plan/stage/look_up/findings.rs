@@ -58,7 +58,7 @@ impl Stage<'_> {
              GROUP BY s._n HAVING pg_catalog.count(*) > 1)",
             self.temporary(),
             self.open(lookup),
-            self.names(lookup, |c| c.staged()),
+            self.names_new(lookup, parent),
         );
         self.note(
             lookup,
@@ -78,8 +78,12 @@ impl Stage<'_> {
     }
 
     /// Notes records that name rows which are neither there nor brought by the batch. A row that is to be
-    /// deleted is not there either, then.
-    pub(in crate::pg) fn find_none(&self, lookup: &Lookup) -> Statement {
+    /// deleted is not there either, then. Of new rows, `unknown` says where something is not known of them.
+    pub(in crate::pg) fn find_none(
+        &self,
+        lookup: &Lookup,
+        unknown: Option<&(String, String)>,
+    ) -> Statement {
         let lookups = &self.target.lookups;
         // To a row without it, nothing can refer.
         let referred = match &lookup.target {
@@ -91,8 +95,21 @@ impl Stage<'_> {
             lookup.table,
             lookups.columns(lookup)
         );
+        let nowhere = "', neither in the database nor among the new rows of this plan'";
+        let where_ = match unknown {
+            None => nowhere.to_owned(),
+            Some((are_there, why)) => {
+                let not_known = format!(
+                    " in the database, and of the new rows of this plan that is not known before they are written: {why}; \
+                     deliver the rows of {} in a batch before",
+                    lookup.table
+                );
+                let not_known = Literal(&not_known);
+                format!("CASE WHEN {are_there} THEN {not_known} ELSE {nowhere} END")
+            }
+        };
         let message = format!(
-            "{}::text || {} || ', neither in the database nor among the new rows of this plan'",
+            "{}::text || {} || {where_}",
             Literal(&what),
             lookups.said(lookup, "s"),
         );
