@@ -353,3 +353,33 @@ fn a_row_that_stays_marked_is_changed_and_put_back() {
         assert_eq!(all(), now);
     }
 }
+
+#[test]
+fn rows_that_refer_to_what_the_plan_itself_marks_are_noted() {
+    let world = World::new(
+        "CREATE TABLE dev (id serial PRIMARY KEY, serial text NOT NULL UNIQUE, deleted_at timestamptz); \
+         CREATE TABLE own (k int PRIMARY KEY, dev_id int NOT NULL REFERENCES dev); \
+         INSERT INTO dev (serial, deleted_at) VALUES ('A', NULL), ('B', now()), ('C', NULL), ('D', now()); \
+         INSERT INTO own VALUES (1, 1)",
+        "dev: {natural_key: [serial], soft_delete: true, limits: {delete: 5}}\n\
+         own: {natural_key: [k], references: {dev_id: {table: dev, by: {serial: dev}}}}",
+    );
+    for (batch, of, note) in [
+        (
+            "marks",
+            r#"[{"k": 2, "dev": "A"}, {"k": 1, "dev": "A"}]"#,
+            "1 record refers to a row of dev that is marked as deleted",
+        ),
+        (
+            "both",
+            r#"[{"k": 2, "dev": "A"}, {"k": 3, "dev": "B"}, {"k": 4, "dev": "C"}, {"k": 5, "dev": "D"}]"#,
+            "2 records refer to rows of dev that are marked as deleted",
+        ),
+    ] {
+        world.deliver(batch, "dev/delete/x.json", r#"{"serial": "A"}"#);
+        world.deliver(batch, "dev.json", r#"[{"serial": "D"}, {"serial": "C"}]"#);
+        world.deliver(batch, "own.json", of);
+        let plan = world.plan(batch);
+        assert!(plan.text.contains(note), "{batch}: {}", plan.text);
+    }
+}

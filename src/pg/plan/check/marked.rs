@@ -47,7 +47,8 @@ pub async fn to_marked_rows(
 }
 
 impl After<'_> {
-    /// How many rows would begin to refer to a marked row that this plan does not bring back.
+    /// How many rows would begin to refer to a row that is marked when this plan is applied: one that is and that it does
+    /// not bring back, or one that it marks itself.
     fn to_marked(
         &self,
         key: &ForeignKey,
@@ -55,19 +56,21 @@ impl After<'_> {
         (column, mark): (&str, Mark),
     ) -> Statement {
         let refers = key.refers("p", "a");
-        let in_plan = parents_by(key, others).map(|p| {
+        let marked = mark.deleted(&format!("p.{}", Ident(column)));
+        let there = format!(
+            "EXISTS (SELECT FROM {} p WHERE {refers} AND {marked})",
+            key.parent_rows
+        );
+        let becomes = parents_by(key, others).fold(there, |marked_now, p| {
+            let of_plan = format!("{} p WHERE {refers} AND p.{CHANGED} AND p.{COUNTS}", p.temporary());
             format!(
-                " AND NOT EXISTS (SELECT FROM {} p WHERE {refers} AND p.{CHANGED} AND p.{COUNTS})",
-                p.temporary()
+                "({marked_now} AND NOT EXISTS (SELECT FROM {of_plan}) OR EXISTS (SELECT FROM {of_plan} AND {marked}))"
             )
         });
-        let in_plan: String = in_plan.collect();
         self.checking(format!(
             "SELECT pg_catalog.count(*) FROM {after} a WHERE a.{CHANGED} AND a.{COUNTS} AND (a.{NEW} OR a.{REFERS}) \
-             AND EXISTS (SELECT FROM {table} p WHERE {refers} AND {marked}){in_plan}",
+             AND {becomes}",
             after = self.temporary(),
-            table = key.parent_rows,
-            marked = mark.deleted(&format!("p.{}", Ident(column))),
         ))
     }
 }
