@@ -73,6 +73,7 @@ pub(super) fn schema() -> [Target; 2] {
         asks: Asks::Check,
         expression: "volume < 1000".into(),
         columns: vec![4],
+        looks_around: false,
     }];
     let text = "
 subjects:

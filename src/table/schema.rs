@@ -216,6 +216,8 @@ pub struct Check {
     pub expression: String,
     /// The columns that it reads, by number, as far as the catalogs say; 0 is the whole row.
     pub columns: Vec<i16>,
+    /// Whether it calls a function of the users' own that may look at other rows.
+    pub looks_around: bool,
 }
 
 /// One table as found.

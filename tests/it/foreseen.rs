@@ -898,3 +898,30 @@ fn values_that_are_not_known_yet_conflict_with_none() {
         assert!(plan.text.contains(&says), "{}", plan.text);
     }
 }
+
+#[test]
+fn of_a_check_that_looks_at_other_tables_it_is_said_what_it_saw() {
+    let world = World::new(
+        "CREATE TABLE dept (code text PRIMARY KEY); \
+         CREATE FUNCTION has_dept(text) RETURNS bool LANGUAGE sql STABLE STRICT AS 'SELECT EXISTS (SELECT FROM dept WHERE code = $1)'; \
+         CREATE FUNCTION is_short(text) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT length($1) < 9'; \
+         CREATE TABLE emp (e text PRIMARY KEY CHECK (is_short(e)), dept text CHECK (has_dept(dept)))",
+        "dept: {natural_key: [code]}\nemp: {natural_key: [e]}",
+    );
+    let saw = "saw the database as it is now, without what this plan changes in other tables";
+    for (departments, employees, says) in [
+        (true, r#"[{"e": "2", "dept": "B"}]"#, true),
+        (false, r#"[{"e": "2", "dept": "B"}]"#, false),
+        (true, r#"[{"e": "123456789"}]"#, false),
+    ] {
+        world.configure("dept: {natural_key: [code]}\nemp: {natural_key: [e], on_invalid: reject}");
+        let batch = format!("{departments}{}", employees.len());
+        if departments {
+            world.deliver(&batch, "dept.csv", "code\nB\n");
+        }
+        world.deliver(&batch, "emp.json", employees);
+        let plan = world.plan(&batch);
+        assert!(plan.text.contains("\"check_failed\""), "{}", plan.text);
+        assert_eq!(plan.text.contains(saw), says, "{}", plan.text);
+    }
+}

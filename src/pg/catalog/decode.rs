@@ -155,5 +155,6 @@ pub(super) fn check(row: &Row) -> Check {
         },
         expression: row.get(2),
         columns: row.get(3),
+        looks_around: row.get(4),
     }
 }

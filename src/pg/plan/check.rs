@@ -48,6 +48,8 @@ pub struct After<'a> {
     unique: Vec<&'a UniqueIndex>,
     /// For each column, whether a new row's value is not known where no record gives it.
     unknown: Vec<bool>,
+    /// Whether the plan has records of other tables.
+    others: bool,
     /// Whether updates cease to refer to rows that go, and so come before the updates of parents.
     leaves: bool,
 }
@@ -130,7 +132,15 @@ pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
 
 /// The tables about which something has to be asked.
 pub fn needed<'a>(stages: &'a [Stage<'a>]) -> Vec<After<'a>> {
-    let all = stages.iter().map(After::new);
+    let others = |after: &After<'_>| {
+        let mut stages = stages.iter();
+        stages.any(|s| s.rows > 0 && s.target.place != after.target.place)
+    };
+    let all = stages.iter().map(|stage| {
+        let mut after = After::new(stage);
+        after.others = others(&after);
+        after
+    });
     all.filter(|after| after.is_needed(stages)).collect()
 }
 
@@ -254,6 +264,7 @@ impl<'a> After<'a> {
                 .iter()
                 .map(Column::is_unknown)
                 .collect(),
+            others: false,
             leaves: false,
         }
     }

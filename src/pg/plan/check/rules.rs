@@ -20,8 +20,15 @@ impl After<'_> {
             let (name, expression) = (&check.name, &check.expression);
             found += match check.asks {
                 Asks::Check => {
+                    let saw = match check.looks_around && self.others {
+                        true => {
+                            "; functions in it saw the database as it is now, without what this plan changes in other tables: \
+                             if it would hold after that, deliver those in a batch before"
+                        }
+                        false => "",
+                    };
                     let message =
-                        format!("the check constraint {name} does not hold: {expression}");
+                        format!("the check constraint {name} does not hold: {expression}{saw}");
                     self.holds(session, check, &message).await?
                 }
                 Asks::Partitions => {
