@@ -4,6 +4,28 @@ use super::schema::{Column, Identity};
 use crate::sql::ident::words;
 
 impl Column {
+    /// Whether its default may be longer than it takes: a cast would cut that, and an insert fails.
+    pub fn may_be_cut(&self) -> bool {
+        let element = self.base_type.trim_start_matches('_');
+        let is_text = ["varchar", "bpchar"].contains(&element);
+        let length = self.base_type_sql.split_once('(');
+        let length = length.and_then(|(_, rest)| rest.split_once(')')?.0.parse::<usize>().ok());
+        let (Some(default), Some(length)) = (&self.default, length) else {
+            return false;
+        };
+        if !is_text {
+            return ["bit", "varbit"].contains(&element);
+        }
+        // A text alone, with its type.
+        let text = default.strip_prefix('\'').and_then(|d| d.split_once("'::"));
+        let is_type = |ty: &str| {
+            ty.chars()
+                .all(|c| c.is_alphanumeric() || " _.\"".contains(c))
+        };
+        let fits = |(text, ty): (&str, &str)| text.chars().count() <= length && is_type(ty);
+        !text.is_some_and(fits)
+    }
+
     /// Whether the database gives each new row another value.
     pub fn is_numbered(&self) -> bool {
         let calls = |default: &String| NUMBERING.iter().any(|function| default.contains(function));
@@ -82,6 +104,59 @@ mod tests {
                 collation: None,
                 as_type: None,
             },
+        }
+    }
+
+    #[test]
+    fn defaults_that_fit_their_columns_are_known_to() {
+        let mut column = column();
+        for (ty, sql, default, may_be_cut) in [
+            (
+                "varchar",
+                "character varying(3)",
+                "'new'::character varying",
+                false,
+            ),
+            (
+                "varchar",
+                "character varying(3)",
+                "'newer'::character varying",
+                true,
+            ),
+            (
+                "varchar",
+                "character varying(3)",
+                "'n'::text || lower('EWER'::text)",
+                true,
+            ),
+            (
+                "varchar",
+                "character varying(3)",
+                "repeat('x'::text, 3)",
+                true,
+            ),
+            (
+                "varchar",
+                "character varying",
+                "'newer'::character varying",
+                false,
+            ),
+            ("bpchar", "character(1)", "'n'::bpchar", false),
+            ("bpchar", "character(1)", "'no'::bpchar", true),
+            (
+                "_varchar",
+                "character varying(1)[]",
+                "'{no}'::character varying[]",
+                true,
+            ),
+            ("bit", "bit(3)", "'101'::\"bit\"", true),
+            ("numeric", "numeric(3,1)", "123456", false),
+            ("text", "text", "'newer'::text", false),
+        ] {
+            column.base_type = ty.into();
+            column.base_type_sql = sql.into();
+            column.default = Some(default.into());
+            assert_eq!(column.may_be_cut(), may_be_cut, "{sql}: {default}");
         }
     }
 

@@ -808,6 +808,39 @@ fn a_generated_value_that_its_column_is_too_short_for_is_the_records_own_fault()
     }
 }
 
+#[test]
+fn a_default_that_is_too_long_for_its_column_is_the_records_own_fault() {
+    for (ty, default) in [
+        ("varchar(3)", "'abcdef'"),
+        ("varchar(3)", "repeat('x', 6)"),
+        ("char(3)", "'abcdef'"),
+        ("bit(3)", "B'10101'"),
+        ("bit varying(3)", "B'10101'"),
+        ("short", "'abcdef'"),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE DOMAIN short AS varchar(3); CREATE TABLE t (k int PRIMARY KEY, v {ty} DEFAULT {default}); \
+                 INSERT INTO t VALUES (1, NULL)"
+            ),
+            "t: {natural_key: [k], on_invalid: reject}",
+        );
+        world.deliver(
+            "b",
+            "t.json",
+            r#"[{"k": 1}, {"k": 2}, {"k": 3, "v": "101"}]"#,
+        );
+        let plan = world.plan("b");
+        assert_eq!(
+            plan.news(),
+            ["! t k=2: invalid_value v reject", "+ t k=3: v=\"101\""],
+            "{ty} {default}"
+        );
+        assert!(plan.text.contains("the default"), "{}", plan.text);
+        world.apply(&plan).ok();
+    }
+}
+
 /// Who applies may be somebody else than who plans.
 #[test]
 fn defaults_that_depend_on_the_role_are_not_known_when_planning() {
@@ -924,4 +957,65 @@ fn of_a_check_that_looks_at_other_tables_it_is_said_what_it_saw() {
         assert!(plan.text.contains("\"check_failed\""), "{}", plan.text);
         assert_eq!(plan.text.contains(saw), says, "{}", plan.text);
     }
+}
+
+/// The batch's id is known from the beginning.
+#[test]
+fn a_batch_id_that_a_stamp_cannot_hold_is_said_when_planning() {
+    for (column, holds) in [
+        ("varchar(3)", false),
+        ("char(3)", false),
+        ("varchar(30)", true),
+        ("short", false),
+        ("checked", false),
+        ("uuid", false),
+        ("int", false),
+        ("text", true),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE DOMAIN short AS varchar(3); CREATE DOMAIN checked AS text CHECK (VALUE <> 'batch'); \
+                 CREATE TABLE t (k int PRIMARY KEY, v int, batch {column}); INSERT INTO t VALUES (1, 1, NULL)"
+            ),
+            "t: {natural_key: [k], stamps: {batch: batch_id}}",
+        );
+        world.deliver("batch", "t.json", r#"[{"k": 1, "v": 2}, {"k": 2}]"#);
+        if holds {
+            world.apply(&world.plan("batch")).ok();
+        } else {
+            world.try_plan("batch", &[]).exits(1).says_all(&[
+                "table t: column batch",
+                "cannot hold the batch id \"batch\"",
+            ]);
+        }
+    }
+}
+
+#[test]
+fn a_batch_id_to_which_no_row_belongs_is_a_violation_of_updates_too() {
+    let world = World::new(
+        "CREATE TABLE batches (id text PRIMARY KEY); CREATE TABLE t (k int PRIMARY KEY, v int, batch text REFERENCES batches); \
+         INSERT INTO t VALUES (1, 1, NULL), (2, 2, NULL)",
+        "t: {natural_key: [k], stamps: {batch: batch_id}}\nbatches: {natural_key: [id]}",
+    );
+    world.deliver(
+        "b",
+        "t.json",
+        r#"[{"k": 1, "v": 2}, {"k": 2, "v": 2}, {"k": 3, "v": 3}]"#,
+    );
+    assert_eq!(
+        world.plan("b").news(),
+        [
+            "! t k=1: missing_parent batch block",
+            "! t k=3: missing_parent batch block",
+        ]
+    );
+    world.deliver("b", "batches.json", r#"{"id": "b"}"#);
+    let plan = world.plan("b");
+    assert_eq!(plan.count("violation"), 0, "{:?}", plan.lines());
+    world.apply(&plan).ok();
+    assert_eq!(
+        world.rows("SELECT k, batch FROM t ORDER BY k"),
+        ["1|b", "2|∅", "3|b"]
+    );
 }

@@ -12,6 +12,7 @@ mod older;
 mod order;
 mod references;
 mod rules;
+mod stamps;
 mod unique;
 
 #[cfg(test)]
@@ -48,6 +49,8 @@ pub struct After<'a> {
     unique: Vec<&'a UniqueIndex>,
     /// For each column, whether a new row's value is not known where no record gives it.
     unknown: Vec<bool>,
+    /// The new rows of these columns, by index, cannot hold the default.
+    misfits: Vec<usize>,
     /// Whether the plan has records of other tables.
     others: bool,
     /// Whether updates cease to refer to rows that go, and so come before the updates of parents.
@@ -119,6 +122,9 @@ pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
     session
         .run(&Statement::new("preparing checks", handover::CREATE))
         .await?;
+    for stage in stages {
+        stamps::hold(session, stage).await?;
+    }
     for after in needed(stages) {
         session.run(&after.create()).await?;
         for index in after.exclusions() {
@@ -264,6 +270,7 @@ impl<'a> After<'a> {
                 .iter()
                 .map(Column::is_unknown)
                 .collect(),
+            misfits: Vec::new(),
             others: false,
             leaves: false,
         }
@@ -281,7 +288,7 @@ impl<'a> After<'a> {
             || !self.unique.is_empty()
             || self.target.foreign_keys().next().is_some()
             || self.target.referrers().next().is_some()
-            || columns.any(|c| c.domain || c.generation.is_some())
+            || columns.any(|c| c.domain || c.generation.is_some() || c.may_be_cut())
             || stages.iter().any(refers)
     }
 
@@ -326,20 +333,8 @@ impl<'a> After<'a> {
         Statement::new(self.doing("checking"), sql)
     }
 
-    /// Runs a statement that evaluates what others wrote, where [`evaluating`] says. Returns how many rows it touched;
-    /// `None` where it fails.
     async fn tried(&self, session: &Session, statement: &Statement) -> Result<Option<u64>> {
-        let mut values = Values::default();
-        let sql = format!(
-            "SELECT pg_temp.loader_check({})",
-            values.text(statement.text())
-        );
-        let tried = Statement::with(statement.doing(), sql, values);
-        let row = session.row(&tried).await?;
-        match row.get(0) {
-            None => Ok(None),
-            Some(_) => Ok(Some(row.parsed(0)?)),
-        }
+        tried(session, statement).await
     }
 
     /// Runs a statement that notes findings, and returns how many. Without statistics the planner takes them for
@@ -434,6 +429,28 @@ impl<'a> After<'a> {
             c.name == column && (*used || c.generation.is_some() || config.is_stamp(column))
         }) && !config.keeps(column)
     }
+}
+
+/// Runs a statement that evaluates what others wrote, where [`evaluating`] says. Returns how many rows it touched;
+/// `None` where it fails.
+async fn tried(session: &Session, statement: &Statement) -> Result<Option<u64>> {
+    let mut values = Values::default();
+    let sql = format!(
+        "SELECT pg_temp.loader_check({})",
+        values.text(statement.text())
+    );
+    let tried = Statement::with(statement.doing(), sql, values);
+    let row = session.row(&tried).await?;
+    match row.get(0) {
+        None => Ok(None),
+        Some(_) => Ok(Some(row.parsed(0)?)),
+    }
+}
+
+/// A statement that fails where a value of this type cannot be assigned to a column: a cast would cut what is too long.
+fn assign(doing: String, value: &str, ty: &str) -> Statement {
+    let block = format!("DECLARE v {ty} := ({value}); BEGIN END");
+    Statement::new(doing, format!("DO LANGUAGE plpgsql {}", Literal(&block)))
 }
 
 fn analyze_findings() -> Statement {

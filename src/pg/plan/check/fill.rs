@@ -2,7 +2,9 @@
 
 mod values;
 
-use super::{After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN};
+use super::{
+    After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN, assign,
+};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::{ABSENT, FOUND};
@@ -35,7 +37,7 @@ pub(in crate::pg) enum Generated {
 impl After<'_> {
     /// Fills in the rows as they would be. Returns how many of them cannot be computed.
     pub(super) async fn fill(&mut self, session: &Session) -> Result<u64> {
-        self.unknown = self.unknown_defaults(session).await?;
+        self.defaults(session).await?;
         let all = self.fill_all(Generated::Computed);
         let columns = self.target.table.columns.iter();
         let generated: Vec<(&Column, &String)> = columns
@@ -189,18 +191,29 @@ impl After<'_> {
         )
     }
 
-    /// For each column, whether its default cannot be known before it is used: it is another each time or for another
-    /// role, or cannot be computed by a transaction that only reads.
-    async fn unknown_defaults(&self, session: &Session) -> Result<Vec<bool>> {
+    /// Finds for each column whether its default cannot be known before it is used: it is another each time or for
+    /// another role, or cannot be computed by a transaction that only reads; and whether the column cannot hold it.
+    async fn defaults(&mut self, session: &Session) -> Result<()> {
         let columns = &self.target.table.columns;
-        let mut unknown: Vec<bool> = columns.iter().map(Column::is_unknown).collect();
+        self.unknown = columns.iter().map(Column::is_unknown).collect();
         for (i, column) in columns.iter().enumerate() {
-            if let (Some(default), false) = (&column.default, unknown[i]) {
-                let computed = self.compute(default, column);
-                unknown[i] = self.tried(session, &computed).await?.is_none();
+            let Some(default) = column.default.as_ref().filter(|_| !self.unknown[i]) else {
+                continue;
+            };
+            let may_be_cut = column.may_be_cut();
+            if may_be_cut {
+                let assign = assign(self.doing("checking"), default, &column.base_type_sql);
+                if self.tried(session, &assign).await?.is_some() {
+                    continue;
+                }
+            }
+            let computed = self.compute(default, column);
+            self.unknown[i] = self.tried(session, &computed).await?.is_none();
+            if may_be_cut && !self.unknown[i] && !self.target.config.is_stamp(&column.name) {
+                self.misfits.push(i);
             }
         }
-        Ok(unknown)
+        Ok(())
     }
 
     pub(in crate::pg) fn compute(&self, default: &str, column: &Column) -> Statement {

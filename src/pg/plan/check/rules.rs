@@ -55,6 +55,10 @@ impl After<'_> {
                 None => self.domain(session, i, column).await?,
             };
         }
+        for i in &self.misfits {
+            let misfits = self.find_misfit_defaults(*i);
+            found += self.note_all(session, &misfits).await?;
+        }
         Ok(found)
     }
 
@@ -224,6 +228,25 @@ impl After<'_> {
             true => format!(" AND NOT ({})", has_default(i)),
             false => String::new(),
         }
+    }
+
+    /// Notes the new rows that get a default which their column cannot hold.
+    fn find_misfit_defaults(&self, i: usize) -> Statement {
+        let column = &self.target.table.columns[i];
+        let message = format!(
+            "the default does not fit the type {}: {}",
+            column.base_type_sql,
+            column.default.as_deref().unwrap_or_default()
+        );
+        let select = format!(
+            "SELECT {N}, {}::text, NULL::text, {}::text FROM {} WHERE {} AND {}",
+            Literal(&column.name),
+            Literal(&message),
+            self.temporary(),
+            written_soundly(),
+            has_default(i)
+        );
+        self.find_unquoted(ViolationKind::InvalidValue, &select)
     }
 
     /// New rows whose default, and rows whose null, a column's domain refuses. Given values were

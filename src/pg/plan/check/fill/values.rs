@@ -5,7 +5,7 @@ use crate::pg::beside::{ABSENT, FOUND};
 use crate::plan::decision::{Field, Rule, Wins};
 use crate::sql::{Ident, Literal};
 use crate::table::config::Stamp;
-use crate::table::schema::Column;
+use crate::table::schema::{Column, ForeignKey};
 
 /// That no record gives a column.
 const NOT_GIVEN: &str = "false";
@@ -58,6 +58,18 @@ impl After<'_> {
         let column = &stage.target.table.columns[i];
         let mut stamps = config.stamps();
         if let Some((_, stamp)) = stamps.find(|(n, _)| *n == column.name) {
+            let refers = |key: &ForeignKey| key.columns.contains(&column.name);
+            if stamp == Stamp::BatchId
+                && !config.keeps(&column.name)
+                && self.target.foreign_keys().any(refers)
+            {
+                let name = Ident(&column.name);
+                parts.refers.push(format!(
+                    "({FOUND} AND t.{name} IS DISTINCT FROM {}::{})",
+                    Literal(stage.batch_id),
+                    column.base_type_sql
+                ));
+            }
             let stamped = match stamp {
                 Stamp::Now => "pg_catalog.now()".into(),
                 Stamp::BatchId => Literal(stage.batch_id).to_string(),
