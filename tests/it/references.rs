@@ -1700,9 +1700,9 @@ fn rows_of_foreign_keys_of_several_columns_are_named_by_all_of_them() {
         ["2|1|g|1", "2|2|g|2"]
     );
 
-/// What a new row's default will be is known as what its record gives is.
 }
 
+/// What a new row's default will be is known as what its record gives is.
 #[test]
 fn new_rows_are_found_by_their_defaults() {
     let world = World::in_folder(
