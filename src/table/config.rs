@@ -105,7 +105,7 @@ pub struct TableConfig {
     /// Incoming fields that are not columns and are dropped.
     #[serde(default)]
     pub ignore_fields: Vec<String>,
-    /// Columns whose change since the plan is not drift.
+    /// Columns whose change since the plan is not drift, but where an update sets them.
     #[serde(default)]
     pub ignore_drift: Vec<String>,
     /// Columns set by every load, and to what; without this, `updated_at: now` where it exists.

@@ -225,6 +225,55 @@ fn columns_whose_drift_is_ignored_do_not_matter_and_keep_their_new_value() {
     );
 }
 
+/// What apply overwrites is what the plan shows, whatever may drift beside it.
+#[test]
+fn a_value_that_an_update_overwrites_must_be_as_planned_though_its_column_may_drift() {
+    for soft in ["", ", soft_delete: gone"] {
+        let world = World::new(
+            "CREATE TABLE t (id int PRIMARY KEY, x text, y text, gone date); \
+             INSERT INTO t VALUES (1, 'old', 'y'), (2, NULL, 'y'), (3, 'same', 'y')",
+            &format!("t: {{natural_key: [id], ignore_drift: [x, y]{soft}}}"),
+        );
+        world.deliver(
+            "b",
+            "t/1.json",
+            r#"[{"id": 1, "x": "new"}, {"id": 2, "x": "new"}, {"id": 3, "x": "same"}]"#,
+        );
+        let plan = world.plan("b");
+        for format in ["text", "markdown", "html"] {
+            let shown = world.show(&plan, &["--format", format]);
+            assert!(shown.contains("(ignore"), "{format}: {shown}");
+        }
+        world.sql("UPDATE t SET x = 'theirs' WHERE id <> 1; UPDATE t SET y = 'theirs'");
+        let check = world.loader(&["check", plan.name(), "--json"]).exits(3);
+        let columns =
+            json!([{"column": "x", "planned_from": null, "now": "theirs", "planned_to": "new"}]);
+        let row = json!({"table": "t", "key": {"id": "2"}, "state": "changed", "action": "update", "columns": columns, "by": null});
+        assert_eq!(check.json()["rows"], json!([row]), "{soft}");
+        world.writes_only_a_failure(|| world.apply(&plan).exits(3));
+        world.sql("UPDATE t SET x = NULL WHERE id = 2");
+        world.apply(&plan).ok();
+        assert_eq!(
+            world.rows("SELECT id, x, y FROM t ORDER BY 1"),
+            ["1|new|theirs", "2|new|theirs", "3|theirs|theirs"]
+        );
+        // A rollback overwrites no less: what was set after it was planned, too.
+        world
+            .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+            .ok();
+        world.sql("UPDATE t SET x = 'later' WHERE id = 1");
+        let undo = ["apply", "undo.json", "--force"];
+        world.writes_only_a_failure(|| world.loader(&undo).exits(3).says("later"));
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(
+            world.rows("SELECT id, x FROM t ORDER BY 1"),
+            ["1|later", "2|∅", "3|theirs"]
+        );
+    }
+}
+
 #[test]
 fn every_drifted_row_is_named_with_whom_the_audit_log_blames() {
     let (world, plan) = planned();

@@ -108,8 +108,12 @@ fn the_key_of_a_row_that_is_changed_must_be_spelled_as_it_is() {
 #[test]
 fn what_may_drift_may_have() {
     let world = world();
-    world.deliver("c", "t/1.json", r#"{"id": 1, "v": "new", "seen": "b"}"#);
-    let plan = world.plan("c");
+    world.deliver(
+        "c",
+        "t/1.json",
+        r#"[{"id": 1, "v": "new"}, {"op": "delete", "data": {"id": 2}}]"#,
+    );
+    let plan = world.plan_with("c", &["--max-deletes", "t=1"]);
     world.sql("UPDATE t SET seen = 'z'");
     world.apply(&plan).ok();
 }

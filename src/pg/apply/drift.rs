@@ -15,7 +15,8 @@ use crate::pg::beside;
 use crate::plan::drift::NAMED;
 use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Value, Values, What};
 use crate::planfile::{Executable, Item};
-use crate::sql::Statement;
+use crate::sql::{Literal, Statement};
+use crate::table::schema::Column;
 
 /// Of so many rows at once is asked what they are now: their values are in memory meanwhile.
 const AT_ONCE: usize = 1_000;
@@ -58,27 +59,51 @@ impl Staged {
         format!("finding out what changed in table {}", self.target.name)
     }
 
+    /// The condition that a row is another than the entry `s` expects, by its digest and by the values that the entry
+    /// overwrites in columns whose drift does not matter otherwise; `text` gives a column's text, by its place in digests.
+    pub(super) fn is_another(
+        &self,
+        s: &str,
+        digest: &str,
+        text: impl Fn(usize, &Column) -> String,
+    ) -> String {
+        let ignored = &self.target.config.ignore_drift;
+        let columns = self.target.table.counted(&[]).enumerate();
+        let written =
+            columns.filter(|(_, c)| ignored.contains(&c.name) && self.columns.contains(&c.name));
+        let overwrites = written.map(|(at, c)| {
+            let name = Literal(&c.name);
+            format!(
+                "{s}._old OPERATOR(pg_catalog.?) {name} AND ({s}._old OPERATOR(pg_catalog.->>) {name}) IS DISTINCT FROM {}",
+                text(at, c)
+            )
+        });
+        let differs = format!("{digest} IS DISTINCT FROM {s}._expect");
+        let all: Vec<String> = std::iter::once(differs).chain(overwrites).collect();
+        match all.as_slice() {
+            [one] => one.clone(),
+            several => format!("({})", several.join(" OR ")),
+        }
+    }
+
     /// For `FROM`: all staged rows `s` of which the database is not as planned, with the state.
     ///
     /// Where deletes only mark rows, a key may find marked rows beside the live one; the planned
     /// row is the one with the expected digest, and no other live row may stand beside it.
     fn drifted(&self, expected: Expected) -> String {
-        let (rows, digest) = (self.beside(), self.digest());
+        let rows = self.beside();
+        let is_another = self.is_another("s", &self.digest(), |_, c| c.text("t"));
         let asked = format!("s._a IN ({})", expected.fates());
         let compared = if self.target.mark().is_none() {
             format!(
                 "SELECT s.*, {} AS _state FROM {} WHERE {asked}",
-                state(
-                    "s",
-                    beside::ABSENT,
-                    &format!("{digest} IS DISTINCT FROM s._expect")
-                ),
+                state("s", beside::ABSENT, &is_another),
                 rows.each()
             )
         } else {
             let found = format!(
-                "pg_catalog.count(*) FILTER (WHERE {digest} = s._expect) AS same, \
-                 pg_catalog.count(*) FILTER (WHERE {digest} <> s._expect AND {live}) AS live_others",
+                "pg_catalog.count(*) FILTER (WHERE ({is_another}) IS NOT TRUE) AS same, \
+                 pg_catalog.count(*) FILTER (WHERE {is_another} AND {live}) AS live_others",
                 live = rows.live()
             );
             format!(

@@ -36,6 +36,7 @@ impl TablePlan {
         Some(format!(
             "{updates} as deleted ({column}): limits count that as a delete"
         ))
+        notes.extend(self.may_differ());
     }
 
     /// Which table it is, where its name does not say that and it is not one of the schema `public`.
@@ -89,3 +90,16 @@ impl TablePlan {
         })
     }
 }
+    /// Columns of which apply does not compare what an entry does not set.
+    fn may_differ(&self) -> Option<String> {
+        let columns = &self.config.ignore_drift;
+        let may = self.counts.update + self.counts.delete > 0 && !columns.is_empty();
+        may.then(|| {
+            format!(
+                "rows are changed although others may have changed {} in them since the plan was made (ignore_drift), but \
+                 no value that an update sets",
+                columns.join(", ")
+            )
+        })
+    }
+

@@ -258,10 +258,14 @@ impl TableEncoder {
         for (c, v) in &entry.key {
             old.insert(c, stored(v)?);
         }
+        // What it overwrites counts, also where drift does not matter otherwise.
+        let sets = |c: &str| matches!(&entry.what, What::Update { set, .. } if set.contains_key(c));
         old.retain(|c, _| {
-            self.compared
-                .binary_search_by(|of| of.as_str().cmp(c))
-                .is_ok()
+            sets(c)
+                || self
+                    .compared
+                    .binary_search_by(|of| of.as_str().cmp(c))
+                    .is_ok()
         });
         serde_json::to_string(&old)
             .map(Some)

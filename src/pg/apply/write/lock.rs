@@ -131,7 +131,7 @@ impl Staged {
             state = state(
                 "l",
                 "l._table IS NULL",
-                &format!("{} IS DISTINCT FROM l._expect", once.digest)
+                &self.is_another("l", &once.digest, |at, _| format!("l.texts[{}]", at + 1))
             ),
         ))
     }
