@@ -236,13 +236,14 @@ impl Skip {
 }
 
 impl Entry {
-    /// Columns that do not keep what was given for them, and what that was.
+    /// Columns that do not keep what was given for them, and what that was: also of the key, by which it is of
+    /// another row than the record seems to name.
     pub fn rounded(&self) -> BTreeMap<&str, &str> {
         let values: Vec<(&String, &Value)> = match &self.what {
             What::Insert { values } => values.iter().collect(),
             What::Update { set, .. } => set.iter().map(|(c, (_, new))| (c, new)).collect(),
-            What::Skip(_) => Vec::new(),
-            What::Delete { .. } | What::Violation(_) => return BTreeMap::new(),
+            What::Skip(_) | What::Delete { .. } => Vec::new(),
+            What::Violation(v) => v.values.iter().collect(),
         };
         self.key
             .iter()

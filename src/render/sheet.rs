@@ -54,6 +54,13 @@ impl Line {
     /// Of an entry, masked.
     fn of(entry: &Entry, marks: &[Mark], has_groups: bool) -> Line {
         let text = |text: &Option<String>| text.as_deref().map(escape).unwrap_or_default();
+        // The key of a row may not be the one that the record gives.
+        let of_key = entry.key.iter().filter(|(_, v)| v.given().is_some());
+        let with_key = |said: String| {
+            let lines = of_key.clone().map(one).chain(Some(said));
+            let lines = lines.filter(|line| !line.is_empty());
+            lines.collect::<Vec<_>>().join("\n")
+        };
         let said = match &entry.what {
             What::Violation(v) => Said::Violation {
                 kind: v.kind.word(),
@@ -61,9 +68,9 @@ impl Line {
                 field: text(&v.field),
                 given: text(&v.given),
                 existing: text(&v.existing),
-                message: reason(v),
+                message: with_key(reason(v)),
             },
-            other => Said::Change(changes(other)),
+            other => Said::Change(with_key(changes(other))),
         };
         let marks: Vec<String> = marks.iter().map(Mark::words).collect();
         Line {

@@ -122,7 +122,9 @@ pub fn row(group: &Group) -> Row {
         }
         What::Delete { values, soft, .. } => {
             let how = if *soft { " (marked as deleted)" } else { "" };
-            format!("{}{how}", list(values, true))
+            let mut said = vec![format!("{}{how}", list(values, true))];
+            said.extend(entry.rounded().into_iter().map(rounding));
+            said.join("<br>")
         }
         What::Update { set, revives, .. } => {
             let mut changes: Vec<String> = set
@@ -258,6 +260,7 @@ fn of_violation(entry: &Entry, several: bool) -> Option<String> {
         said.push(format!("and {}{values}", code(&other.from, 120)));
     }
     said.extend(v.of_record().map(|who| words(who, 200)).filter(|_| several));
+    said.extend(entry.rounded().into_iter().map(rounding));
     (!said.is_empty()).then(|| said.join("<br>"))
 }
 

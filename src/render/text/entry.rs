@@ -66,6 +66,7 @@ fn finding_text(text: &mut String, group: &Group, v: &Violation, each: &str, sty
                 .map(|i| format!("write it as {}", quoted(Some(i)))),
         );
         said.extend(v.of_record().map(escape));
+        said.extend(rounded(entry));
         said.retain(|part| !part.is_empty());
         let mut parts = vec![display_key(&entry.key), said.join(", ")];
         parts.retain(|part| !part.is_empty());
@@ -165,6 +166,7 @@ pub fn entry_text(
                 &mut put,
                 &lost.map(|(c, v)| (c.clone(), v.clone())).collect(),
             );
+            put_rounded(&mut put, entry);
         }
         What::Skip(skip) => {
             put(
@@ -191,6 +193,7 @@ pub fn entry_text(
             if !v.values.is_empty() {
                 put(INDENT, &listed(&v.values));
             }
+            put_rounded(&mut put, entry);
             put(INDENT, &format!("from {}", escape(from)));
             if let Some(other) = &v.other {
                 let values = match listed(&other.values) {
@@ -213,14 +216,17 @@ fn put_values(put: &mut Put<'_>, values: &Values) {
 }
 
 fn put_rounded(put: &mut Put<'_>, entry: &Entry) {
-    for (column, given) in entry.rounded() {
+    rounded(entry).iter().for_each(|said| put(INDENT, said));
+}
+
+/// What was given and is stored otherwise, a column each.
+fn rounded(entry: &Entry) -> Vec<String> {
+    let rounded = entry.rounded().into_iter().map(|(column, given)| {
         let given = quoted(Some(given));
-        put(
-            INDENT,
-            &format!(
-                "{} was given as {given} and is stored otherwise",
-                escape(column)
-            ),
-        );
-    }
+        format!(
+            "{} was given as {given} and is stored otherwise",
+            escape(column)
+        )
+    });
+    rounded.collect()
 }

@@ -221,18 +221,6 @@ impl Comparison<'_> {
         Ok(given.collect())
     }
 
-    /// The values of the key as given, where its columns cannot keep them.
-    pub(super) fn rounded_key(
-        &self,
-        line: &CopyRow,
-        given: &[Given<'_>],
-    ) -> Result<Option<String>> {
-        let mut rounded = self.rounded(line, given)?;
-        rounded.retain(|column, _| self.config.natural_key.contains(column));
-        let texts: Vec<String> = rounded.into_values().collect();
-        Ok((!texts.is_empty()).then(|| texts.join(", ")))
-    }
-
     pub(super) fn kind(&self, at: usize) -> &Kind {
         &self.stage.target.table.columns[self.columns[at]].kind
     }

@@ -59,8 +59,7 @@ impl Comparison<'_> {
         let current = row.as_ref().zip(digest.as_ref());
         let current = current.map(|(row, digest)| self.current(line, row, digest));
         violations.extend(self.uncertain(line, &given)?);
-        let of_key = self.rounded_key(line, &given)?;
-        let duplicate = self.duplicate(line, record.n, of_key, &mut violations)?;
+        let duplicate = self.duplicate(line, record.n, &mut violations)?;
         let mut decision = match left_out.or(duplicate) {
             Some(skip @ Skip::LeftOut(_)) => Decision {
                 fate: Fate::Skip(skip),
@@ -105,9 +104,7 @@ impl Comparison<'_> {
         for found in &looked_up {
             found.put(what.as_mut(), &mut decision.violations);
         }
-        if what.is_some() {
-            note_rounded(&mut rounded, &mut key);
-        }
+        note_rounded(&mut rounded, &mut key);
         // What is left out in any case blocks nothing.
         let mut found = decision.violations.iter();
         if found.any(|v| v.kind == ViolationKind::RequiredField) {
@@ -182,7 +179,6 @@ impl Comparison<'_> {
         &self,
         line: &CopyRow,
         n: u64,
-        of_key: Option<String>,
         violations: &mut Vec<Violation>,
     ) -> Result<Option<Skip>> {
         if line.get(FIRST).is_none() {
@@ -202,7 +198,6 @@ impl Comparison<'_> {
             "different records of the batch have this key; keep one of them, or set on_duplicate",
         );
         violation.effect = effect;
-        violation.given = of_key;
         let (values, of_other) = self.difference(line)?;
         violation.values = values;
         violation.other = Some(Other {
