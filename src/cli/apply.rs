@@ -139,7 +139,7 @@ pub async fn apply(
                 }
                 None => e,
             };
-            return how.report.tell(Err(e), &about(plan.plan()));
+            return how.report.tell(Err(e), &about(plan.plan()), settings.json);
         }
     };
     tell(settings, &plan.plan().header, &applied, started)?;
@@ -268,7 +268,7 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
         ),
         Checked::Drifted(report) => {
             let refused = Err(report.into());
-            return args.report.tell(refused, &about(plan.plan()));
+            return args.report.tell(refused, &about(plan.plan()), settings.json);
         }
     };
     if settings.json {

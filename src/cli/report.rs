@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use super::told::exit_code;
+use super::told::{exit_code, told};
 use super::{colour, say};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{DriftReport, Kind, ReferrerReport};
 use crate::planfile::PlanFile;
 use crate::render::drift::About;
@@ -13,7 +13,8 @@ use crate::render::{html, markdown, text};
 #[derive(clap::Args, Debug, Clone)]
 pub struct ReportArgs {
     /// If rows have changed since, write to stdout what the plan saw, what is there now, what was planned,
-    /// and who changed it; if others refer to rows that a rollback would delete, which
+    /// and who changed it; if others refer to rows that a rollback would delete, which; if it ends with exit 3 for
+    /// something else, why. With --json, stdout has the JSON object instead, with the same rows
     #[arg(long, value_enum, value_name = "FORMAT")]
     report: Option<ReportFormat>,
 }
@@ -42,16 +43,18 @@ pub fn about(plan: &PlanFile) -> About {
 
 impl ReportArgs {
     /// The exit code of what was done; where it was refused because rows are not as planned and a
-    /// report is wanted, after that was written.
-    pub fn tell(&self, done: Result<u8>, about: &About) -> Result<u8> {
-        let (Some(format), Err(refusal)) = (self.report, &done) else {
+    /// report is wanted, after that was written. With `json`, stdout is left to the one object.
+    pub fn tell(&self, done: Result<u8>, about: &About, json: bool) -> Result<u8> {
+        let (Some(format), Err(refusal), false) = (self.report, &done, json) else {
             return done;
         };
         let drift = DriftReport::of(refusal);
         let referrers = ReferrerReport::of(refusal);
         let finding = match (drift, referrers) {
-            (Some(report), _) => about.finding(report),
-            (None, Some(report)) => report.finding(),
+            (Some(report), _) => Some(about.finding(report)),
+            (None, Some(report)) => Some(report.finding()),
+            // Which row it is, only the words tell.
+            (None, None) if refusal.kind() == ErrorKind::Drift => None,
             (None, None) => return done,
         };
         let stdout = std::io::stdout();
@@ -71,8 +74,19 @@ impl ReportArgs {
                 ReportFormat::Html => html::referrers(report, about, &mut out)?,
             }
         }
+        if finding.is_none() {
+            let why = told(refusal);
+            match format {
+                ReportFormat::Text => text::refusal(&why, about, style, &mut out)?,
+                ReportFormat::Markdown => markdown::refusal(&why, about, &mut out)?,
+                ReportFormat::Html => html::refusal(&why, about, &mut out)?,
+            }
+        }
         out.flush()
             .map_err(|e| Error::io("writing the report", e))?;
+        let Some(finding) = finding else {
+            return done;
+        };
         say(format!("loader: {finding}; nothing was written"));
         Ok(exit_code(refusal))
     }

@@ -144,7 +144,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
                 rehearsal: rehearsed,
                 ..made
             },
-            Err(e) => return args.how.report.tell(Err(e), &about),
+            Err(e) => return args.how.report.tell(Err(e), &about, settings.json),
         };
         return super::plan::tell(settings, &made, &path.display().to_string()).map(|()| 0);
     }
@@ -158,7 +158,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let made = ops::rollback(&request, file.as_file(), &events).await;
     progress.end();
     if let Err(e) = made {
-        return args.how.report.tell(Err(e), &about);
+        return args.how.report.tell(Err(e), &about, settings.json);
     }
     settings.clock.phase("verify the plan", None);
     let handle = file

@@ -28,7 +28,7 @@ use crate::text::cut::cut_value;
 use crate::text::escape;
 pub use comparison::comparison;
 use data::Writer;
-pub use drift::{drift, referrers};
+pub use drift::{drift, referrers, refusal};
 
 /// The most entries in a page.
 pub const ROWS: u64 = 100_000;

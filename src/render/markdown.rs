@@ -310,6 +310,23 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
 ///
 /// # Errors
 /// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
+/// Writes why a plan was refused, where words alone tell it.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
+pub fn refusal(why: &str, about: &About, out: &mut impl Write) -> Result<()> {
+    let marker = about.hash.as_deref().map(inert::plain).unwrap_or_default();
+    let why: Vec<String> = why.lines().map(|line| words(line, 4_000)).collect();
+    let text = format!(
+        "<!-- table-loader drift {marker} -->\n### ⛔ Refused\n\n{} {}.\n\n{}\n",
+        about.what(),
+        code(&about.of, 100),
+        why.join("<br>\n")
+    );
+    out.write_all(text.as_bytes())
+        .map_err(|e| Error::io("writing the report", e))
+}
+
 pub fn referrers(report: &ReferrerReport, about: &About, out: &mut impl Write) -> Result<()> {
     let text = format!(
         "<!-- table-loader referrers -->\n### ⛔ {}\n\n{} {}. Nothing was written. {}\n\n{}",

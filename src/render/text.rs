@@ -27,7 +27,7 @@ use crate::text::cut::{fit, wrap};
 use crate::text::escape;
 
 pub use super::select::Filter;
-pub use drift::{drift, referrers};
+pub use drift::{drift, referrers, refusal};
 pub(super) use entry::entry_text;
 use entry::{group_text, name};
 pub(super) use review::FEW;

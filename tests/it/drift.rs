@@ -481,6 +481,28 @@ fn a_parent_that_somebody_deleted_is_drift() {
             .says("is not present in table")
             .says("nothing was written");
     });
+    // A report tells it too, but where the one object is asked for.
+    for (format, begins) in [
+        ("text", "Load of batch b\n"),
+        ("markdown", "<!-- table-loader drift sha256:"),
+        ("html", "<!DOCTYPE html>"),
+    ] {
+        let report = ["--force", "--report", format];
+        let refused = world.apply_with(&plan, &report).exits(3);
+        let told = refused.stdout.split_whitespace().collect::<Vec<_>>();
+        let told = told.join(" ");
+        assert!(refused.stdout.starts_with(begins), "{told}");
+        assert!(told.contains("is not present in table"), "{told}");
+        assert!(refused.stderr.contains("is not present in table"));
+        let both = [&report[..], &["--json"]].concat();
+        let refused = world.apply_with(&plan, &both).exits(3);
+        assert_eq!(refused.json()["reason"], "drift");
+    }
+    world.sql("UPDATE c SET p = NULL");
+    let both = ["--force", "--report", "text", "--json"];
+    let refused = world.apply_with(&plan, &both).exits(3);
+    assert_eq!(refused.json()["rows"][0]["state"], "changed");
+    world.sql("UPDATE c SET p = 1");
     world.sql("INSERT INTO p VALUES (2)");
     world.apply(&plan).ok();
 }

@@ -45,6 +45,33 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
     writeln!(out, "</body></html>").map_err(failed)
 }
 
+/// Writes why a plan was refused, where words alone tell it.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
+pub fn refusal(why: &str, about: &About, out: &mut impl Write) -> Result<()> {
+    let title = format!("{} {}", about.what(), escape(&about.of));
+    let page = html! {
+        header.top {
+            div.what {
+                p.over { (title) }
+                h1 { "Refused" }
+                @for line in why.lines() { p.verdict.blocked { (escape(line)) } }
+            }
+            @if let Some(hash) = &about.hash {
+                dl { div { dt { "Plan" } dd.code.all { (hash) } } }
+            }
+        }
+    };
+    writeln!(
+        out,
+        "{}{}</body></html>",
+        page_start(&title, false).into_string(),
+        page.into_string()
+    )
+    .map_err(|e| Error::io("writing the report", e))
+}
+
 /// Writes which rows stand in the way of a rollback: what refers to what.
 ///
 /// # Errors

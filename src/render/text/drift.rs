@@ -74,6 +74,25 @@ pub fn drift(
     out.write_all(text.as_bytes()).map_err(failed)
 }
 
+/// Writes why a plan was refused, where words alone tell it.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
+pub fn refusal(why: &str, about: &About, style: Style, out: &mut impl Write) -> Result<()> {
+    let mut text = String::new();
+    let title = format!("{} {}", about.what(), escape(&about.of));
+    wrap(&mut text, "", &title, 2, style.width);
+    if let Some(hash) = &about.hash {
+        text += &format!("{hash}\n");
+    }
+    text.push('\n');
+    for line in why.lines() {
+        wrap(&mut text, "", &escape(line), 2, style.width);
+    }
+    out.write_all(text.as_bytes())
+        .map_err(|e| Error::io("writing the report", e))
+}
+
 /// Writes every row that stands in the way of a rollback: what refers to what.
 ///
 /// # Errors
