@@ -147,6 +147,23 @@ fn all(
     let rules = filter.rules();
     let unusual = Unusual::new(profile, &rules);
     let found = Groups::of(plan, filter.by)?;
+    let begin = |table: &TablePlan, out: &mut dyn Write| {
+        let columns = review::columns(profile, &table.table, style);
+        let found = found.table(&table.table);
+        let found = found.map(|g| groups::groups(g, header, filter.limit, style));
+        let found = found.unwrap_or_default();
+        let title = title(table, header.kind, style);
+        write!(out, "{title}{found}{columns}").map_err(failed)
+    };
+    // What is said of a table is also said of one that has no entry here.
+    let without_entries = |tables: &[TablePlan], out: &mut dyn Write| {
+        for table in tables.iter().filter(|t| filter.of_table(&t.table)) {
+            begin(table, out)?;
+            writeln!(out).map_err(failed)?;
+        }
+        Ok(())
+    };
+    let mut told = 0;
     let mut spools = Spools::new();
     let mut current: Option<String> = None;
     plan.stream(&mut |item| {
@@ -156,16 +173,17 @@ fn all(
         if !filter.takes(&entry) {
             return Ok(());
         }
-        let Some(table) = header.table(&entry.table) else {
+        let Some(at) = header.tables.iter().position(|t| t.table == entry.table) else {
             return Ok(());
         };
+        let table = &header.tables[at];
         if current.as_ref() != Some(&entry.table) {
-            empty(&mut spools, out)?;
-            let columns = review::columns(profile, &entry.table, style);
-            let found = found.table(&entry.table);
-            let found = found.map(|g| groups::groups(g, header, filter.limit, style));
-            let found = found.unwrap_or_default();
-            write!(out, "{}{found}{columns}", title(table, header.kind, style)).map_err(failed)?;
+            if current.is_some() {
+                end(&mut spools, out)?;
+            }
+            without_entries(header.tables.get(told..at).unwrap_or_default(), out)?;
+            told = told.max(at + 1);
+            begin(table, out)?;
             current = Some(entry.table.clone());
         }
         mask.entry(&mut entry);
@@ -191,23 +209,23 @@ fn all(
         review::marks(&mut text, &marks, style);
         spool.write_all(text.as_bytes()).map_err(failed)
     })?;
-    empty(&mut spools, out)
+    if current.is_some() {
+        end(&mut spools, out)?;
+    }
+    without_entries(header.tables.get(told..).unwrap_or_default(), out)
 }
 
 /// By urgency, and what stands out first.
 type Spools = BTreeMap<(usize, bool), BufWriter<File>>;
 
-fn empty(spools: &mut Spools, out: &mut impl Write) -> Result<()> {
-    let some = !spools.is_empty();
+/// Writes what was spooled of a table, and ends it.
+fn end(spools: &mut Spools, out: &mut impl Write) -> Result<()> {
     for spool in std::mem::take(spools).into_values() {
         let mut file = spool.into_inner().map_err(|e| failed(e.into_error()))?;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         std::io::copy(&mut file, out).map_err(failed)?;
     }
-    if some {
-        writeln!(out).map_err(failed)?;
-    }
-    Ok(())
+    writeln!(out).map_err(failed)
 }
 
 fn head(plan: &PlanFile, style: Style, out: &mut impl Write) -> std::io::Result<()> {

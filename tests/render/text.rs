@@ -204,3 +204,34 @@ fn each_violation_is_named_unless_a_limit_is_asked_for() {
     assert_eq!(text.matches("(staging/b1/t/1.csv#").count(), 3);
     assert!(text.contains("and 297 more: "), "{text}");
 }
+
+#[test]
+fn all_has_the_notes_of_tables_without_entries_too() {
+    let tables = ["a", "b", "c"].map(|name| {
+        let mut table = fixture::table(name, r#"{"natural_key": ["id"]}"#, &[], 0);
+        table.warnings.push(format!("mind {name}"));
+        table
+    });
+    let entry = fixture::entry("b", &[("id", Some("1"))], fixture::insert(&[]));
+    let plan = fixture::write(Kind::Load, tables.into(), std::iter::once(entry));
+    let all = shown(&plan, &Filter::default());
+    for (filter, named) in [
+        (Filter::default(), 3),
+        (first(20), 3),
+        (
+            Filter {
+                tables: vec!["b".into()],
+                ..Filter::default()
+            },
+            1,
+        ),
+    ] {
+        let text = shown(&plan, &filter);
+        assert_eq!(text.matches("note: mind ").count(), named, "{text}");
+    }
+    assert!(
+        all.find("mind a").unwrap() < all.find("mind b").unwrap(),
+        "{all}"
+    );
+    assert_eq!(all, shown(&plan, &first(20)));
+}
