@@ -21,6 +21,7 @@ pub use crate::action::{Action, Counts, Skips};
 pub use crate::sql::Qualified;
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
 pub use entry::{Entry, Fingerprint, REVIVED, Skip, What, Why};
+pub(crate) use header::is_grave;
 pub use header::{
     Fragment, Header, Kind, LedgerTable, Queued, TablePlan, TargetDatabase, left_out, limits_of,
     records,

@@ -2,6 +2,8 @@
 
 mod notes;
 
+pub(crate) use notes::is_grave;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;

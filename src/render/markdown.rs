@@ -2,6 +2,7 @@
 
 mod groups;
 mod inert;
+mod notes;
 mod review;
 mod rows;
 
@@ -22,6 +23,8 @@ use inert::{html_code, words};
 pub const LARGEST: usize = 60_000;
 /// What of it is kept for what stands after the rows.
 const RESERVE: usize = 1_000;
+/// Of what its head leaves, notes have a part of so many, and what stands out another, before rows have the rest.
+const SHARE: usize = 5;
 /// More rows of one table and action than could ever fit.
 pub const ROWS: usize = 2_000;
 
@@ -37,8 +40,13 @@ pub fn selection(
     out: &mut impl Write,
 ) -> Result<()> {
     let header = &plan.header;
-    let mut text = head(plan);
-    text += &review::unusual(selection);
+    let beneath = beneath_notes(plan);
+    let mut head = head(plan);
+    let mut notes = notes::Notes::of(header);
+    let left = LARGEST.saturating_sub(head.len() + beneath.len() + RESERVE);
+    // What is not needed of a share, the rows get.
+    notes.grow(left / SHARE);
+    let mut text = beneath + &review::unusual(selection, left / SHARE);
     let shown = |t: &&TablePlan| filter.of_table(&t.table);
     let mut blocks = Vec::new();
     for table in header.tables.iter().filter(shown) {
@@ -60,7 +68,8 @@ pub fn selection(
     let columns = groups::groups(&selection.groups, header, filter)
         + &review::columns(&selection.profile, header, filter);
     let (mut first, mut rest): (Vec<Block>, Vec<Block>) = blocks.into_iter().partition(urgent);
-    let room = LARGEST.saturating_sub(text.len() + RESERVE + link_to(filter).len());
+    let taken = head.len() + notes.size() + text.len() + link_to(filter).len();
+    let room = LARGEST.saturating_sub(taken + RESERVE);
     let frames = |blocks: &[Block]| blocks.iter().map(Block::frame).sum::<usize>();
     let room = room.saturating_sub(frames(&first) + columns.len());
     let left = share(&mut first, room);
@@ -69,9 +78,11 @@ pub fn selection(
     }
     let left = left.saturating_sub(frames(&rest));
     let left = unfold(&mut first, left);
-    share(&mut rest, left);
+    notes.grow(share(&mut rest, left));
+    head += &notes.write();
+    let mut text = head + &text;
     let in_part = |b: &Block| b.is_cut() || b.rows.iter().any(|r| r.left() > 0);
-    if first.iter().chain(&rest).any(in_part) {
+    if notes.is_cut() || first.iter().chain(&rest).any(in_part) {
         text += &link_to(filter);
     }
     text += &columns;
@@ -129,23 +140,16 @@ fn head(plan: &PlanFile) -> String {
     if let Some(more) = header.tables.len().checked_sub(most + 1) {
         text += &format!("\n… and {} more tables.\n", more + 1);
     }
-    let notes = header
-        .tables
-        .iter()
-        .flat_map(|t| t.notes(header.kind).into_iter().map(move |w| (t, w)));
-    for (i, (table, warning)) in notes.enumerate().take(20) {
-        let gap = if i == 0 { "\n" } else { "" };
-        text += &format!(
-            "{gap}- {}: {}\n",
-            code(&table.table, 63),
-            words(&warning, 300)
-        );
-    }
-    if let Some(notes) = &plan.notes {
-        let noted = noted(header, notes.get());
-        text += &format!("\nNot in the hash: {}\n", words(&noted, 300));
-    }
     text
+}
+
+/// What stands below the notes on tables.
+fn beneath_notes(plan: &PlanFile) -> String {
+    let Some(notes) = &plan.notes else {
+        return String::new();
+    };
+    let noted = noted(&plan.header, notes.get());
+    format!("\nNot in the hash: {}\n", words(&noted, 300))
 }
 
 /// The hash that an approval is given for, and the command that takes it.
@@ -306,10 +310,6 @@ pub fn drift(report: &DriftReport, about: &About, out: &mut impl Write) -> Resul
     )
 }
 
-/// Writes which rows stand in the way of a rollback, cut like a plan.
-///
-/// # Errors
-/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 /// Writes why a plan was refused, where words alone tell it.
 ///
 /// # Errors
@@ -327,6 +327,10 @@ pub fn refusal(why: &str, about: &About, out: &mut impl Write) -> Result<()> {
         .map_err(|e| Error::io("writing the report", e))
 }
 
+/// Writes which rows stand in the way of a rollback, cut like a plan.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where `out` cannot be written.
 pub fn referrers(report: &ReferrerReport, about: &About, out: &mut impl Write) -> Result<()> {
     let text = format!(
         "<!-- table-loader referrers -->\n### ⛔ {}\n\n{} {}. Nothing was written. {}\n\n{}",

@@ -254,3 +254,63 @@ fn each_violation_has_a_row_while_there_is_room() {
     let rest = format!("| … and {} more | | | | |", 5_000 - named);
     assert!(many.contains("`000000`") && many.contains(&rest), "{rest}");
 }
+
+/// Of many notes the first are those that must not be missed; what has no room is counted.
+#[test]
+fn notes_have_a_share_of_the_comment_and_the_grave_ones_stand_first() {
+    let of = |tables: usize, warning: &str| {
+        let tables = (0..tables).map(|t| {
+            let mut table =
+                fixture::table(&format!("t{t:02}"), r#"{"natural_key": ["id"]}"#, &[], 0);
+            table.warnings.push(warning.into());
+            if t == 70 {
+                table.config.audit_changes = false;
+                let limit = "limit of rows to delete changed from 0 to 10 by --max-deletes";
+                table.warnings.push(limit.into());
+            }
+            table
+        });
+        let entries = (0..2_000).map(|n| {
+            let id = format!("{n:06}");
+            let row = fixture::insert(&[("v", Some("some value that takes room"))]);
+            fixture::entry("t00", &[("id", Some(&id))], row)
+        });
+        shown(&fixture::write(Kind::Load, tables.collect(), entries))
+    };
+    let text = of(80, "its triggers run when this is applied: touch");
+    assert_eq!(text.matches("its triggers run").count(), 80, "{text}");
+    let first = text
+        .find("\n- `t70`: limit of rows to delete changed")
+        .unwrap();
+    assert!(first < text.find("\n- `t00`: ").unwrap(), "{text}");
+    assert!(text.find("\n- `t70`: audit").unwrap() < text.find("\n- `t00`: ").unwrap());
+    let text = of(90, &"word ".repeat(60));
+    assert!(
+        text.len() <= LARGEST && text.contains("to delete changed"),
+        "{text}"
+    );
+    let named = text.lines().filter(|l| l.contains(": word")).count();
+    assert!(named < 90, "{text}");
+    let rest = format!("- … and {} more notes; `loader show` has them.", 90 - named);
+    assert!(text.contains(&rest), "{rest}: {text}");
+}
+
+#[test]
+fn what_stands_out_is_cut_to_its_share() {
+    let columns: Vec<String> = (0..200).map(|n| format!("measurement_{n:03}")).collect();
+    let entries = (0..30).map(|n| {
+        let id = format!("{n:06}");
+        let changes: Vec<(&str, Option<&str>, Option<&str>)> = columns
+            .iter()
+            .map(|c| (c.as_str(), Some("7.25"), Some("72.5")))
+            .collect();
+        fixture::entry("w", &[("id", Some(&id))], fixture::update(&changes))
+    });
+    let table = fixture::table("w", r#"{"natural_key": ["id"]}"#, &[], 201);
+    let text = shown(&fixture::write(Kind::Load, vec![table], entries));
+    assert!(text.len() <= LARGEST, "{}", text.len());
+    assert!(
+        text.contains("30 unusual changes") && text.contains("<br>and 195 more |"),
+        "{text}"
+    );
+}

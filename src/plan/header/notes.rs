@@ -4,6 +4,24 @@
 use super::{Kind, TablePlan};
 use crate::table::config::Stamp;
 
+/// Whether a note is one that must not be missed: a setting is replaced or a limit exceeded by this plan, rows are
+/// deleted, or what it does cannot be taken back.
+pub(crate) fn is_grave(note: &str) -> bool {
+    let begins = [
+        "limit of rows to ",
+        "limit exceeded: ",
+        "on_older: ",
+        "audit_changes is off",
+    ];
+    let says = [
+        "(complete)",
+        "count that as a delete",
+        "(allow_side_effects)",
+    ];
+    begins.iter().any(|words| note.starts_with(words))
+        || says.iter().any(|words| note.contains(words))
+}
+
 impl TablePlan {
     /// What a reviewer should know beyond its entries in a plan of this kind, a sentence each.
     pub fn notes(&self, kind: Kind) -> Vec<String> {
@@ -18,6 +36,7 @@ impl TablePlan {
         notes.extend(self.also_set(kind, false));
         notes.extend(self.also_set(kind, true));
         notes.extend(self.also_changed());
+        notes.extend(self.may_differ());
         notes
     }
 
@@ -36,7 +55,6 @@ impl TablePlan {
         Some(format!(
             "{updates} as deleted ({column}): limits count that as a delete"
         ))
-        notes.extend(self.may_differ());
     }
 
     /// Which table it is, where its name does not say that and it is not one of the schema `public`.
@@ -78,18 +96,6 @@ impl TablePlan {
         sets.then(|| format!("each {rows} also gets {}", stamps.join(", ")))
     }
 
-    /// Other tables whose rows may change, though no entry shows it.
-    fn also_changed(&self) -> Option<String> {
-        let tables = &self.config.allow_side_effects;
-        let may = self.counts.changes() > 0 && !tables.is_empty();
-        may.then(|| {
-            format!(
-                "its triggers and foreign keys may also change rows of {} (allow_side_effects), which no entry shows",
-                tables.join(", ")
-            )
-        })
-    }
-}
     /// Columns of which apply does not compare what an entry does not set.
     fn may_differ(&self) -> Option<String> {
         let columns = &self.config.ignore_drift;
@@ -103,3 +109,15 @@ impl TablePlan {
         })
     }
 
+    /// Other tables whose rows may change, though no entry shows it.
+    fn also_changed(&self) -> Option<String> {
+        let tables = &self.config.allow_side_effects;
+        let may = self.counts.changes() > 0 && !tables.is_empty();
+        may.then(|| {
+            format!(
+                "its triggers and foreign keys may also change rows of {} (allow_side_effects), which no entry shows",
+                tables.join(", ")
+            )
+        })
+    }
+}

@@ -10,11 +10,13 @@ use crate::render::verdict::plural;
 
 /// So many changes that stand out are on the first screen of a comment.
 const MOST: usize = 25;
+/// So many reasons of one change are told.
+const REASONS: usize = 5;
 /// The most bytes of what is said by column.
 const LARGEST: usize = 12_000;
 
-/// The changes that stand out; nothing where none does.
-pub fn unusual(selection: &Selection) -> String {
+/// The changes that stand out, as many as `room` bytes hold; nothing where none does.
+pub fn unusual(selection: &Selection, room: usize) -> String {
     let count = selection.unusual_count;
     if count == 0 {
         return String::new();
@@ -26,20 +28,28 @@ pub fn unusual(selection: &Selection) -> String {
     let shown = selection.unusual.iter().take(MOST);
     let mut more = count;
     for outlier in shown {
-        let why: Vec<String> = outlier
+        let mut why: Vec<String> = outlier
             .marks
             .iter()
+            .take(REASONS)
             .map(|mark| match &mark.column {
                 Some(column) => format!("{}: {}", code(column, 63), words(&mark.why, 200)),
                 None => words(&mark.why, 200),
             })
             .collect();
-        text += &format!(
+        if let Some(others @ 1..) = outlier.marks.len().checked_sub(REASONS) {
+            why.push(format!("and {others} more"));
+        }
+        let row = format!(
             "| {} | {} | {} |\n",
             code(&outlier.entry.table, 63),
             key(&outlier.entry.key),
             why.join("<br>")
         );
+        if text.len() + row.len() > room {
+            break;
+        }
+        text += &row;
         more -= 1;
     }
     if more > 0 {
