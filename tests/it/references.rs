@@ -1699,7 +1699,6 @@ fn rows_of_foreign_keys_of_several_columns_are_named_by_all_of_them() {
         world.rows("SELECT * FROM memb ORDER BY 2"),
         ["2|1|g|1", "2|2|g|2"]
     );
-
 }
 
 /// What a new row's default will be is known as what its record gives is.
