@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Action, Kind, Values, display_key};
 use crate::error::{Error, ErrorKind};
-use crate::text::cut::quoted;
+use crate::text::cut::{WIDEST, quoted, quoted_pair};
 use crate::text::escape;
 
 /// At most this many drifted rows of a table are named; the rest is counted.
@@ -48,6 +48,48 @@ pub struct DriftColumn {
     pub now: Option<String>,
     /// What the plan would write, where it would.
     pub planned_to: Option<Option<String>>,
+}
+
+/// A step from one value to another: what it is, and both values.
+pub type Step<'a> = (&'static str, Option<&'a str>, Option<&'a str>);
+
+impl DriftColumn {
+    /// From what the plan saw to what is there now, and from that to what was planned, where a value has more than
+    /// `widest` characters: of such values only what differs is worth showing. Else nothing.
+    pub fn steps(&self, widest: usize) -> Vec<Step<'_>> {
+        let known = [&self.planned_from, &self.planned_to].into_iter().flatten();
+        let mut values = known.chain([&self.now]).flatten();
+        if !values.any(|v| v.char_indices().nth(widest).is_some()) {
+            return Vec::new();
+        }
+        let now = self.now.as_deref();
+        let as_planned = self.planned_to.as_ref() == Some(&self.now);
+        let word = match as_planned {
+            true => "plan saw → now, as planned",
+            false => "plan saw → now",
+        };
+        let from = (self.planned_from.iter()).map(|from| (word, from.as_deref(), now));
+        let to = (self.planned_to.iter()).map(|to| ("now → planned", now, to.as_deref()));
+        from.chain(to).filter(|(_, a, b)| a != b).collect()
+    }
+
+    /// What the plan saw, what is there now and what was planned, for people.
+    pub fn words(&self) -> String {
+        let steps = self.steps(WIDEST).into_iter();
+        let steps: Vec<String> = steps
+            .map(|(step, a, b)| format!("{step} {}", quoted_pair(a, b)))
+            .collect();
+        if !steps.is_empty() {
+            return steps.join("; ");
+        }
+        let known = |word: &str, v: &Option<Option<String>>| {
+            (v.as_ref()).map(|v| format!("{word} {}", quoted(v.as_deref())))
+        };
+        let now = format!("now {}", quoted(self.now.as_deref()));
+        let from = known("plan saw", &self.planned_from).into_iter();
+        let parts = from.chain([now]).chain(known("planned", &self.planned_to));
+        parts.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// One row that is not as planned.
@@ -157,15 +199,7 @@ impl fmt::Display for DriftReport {
                 row.planned()
             )?;
             for c in &row.columns {
-                let show = |v: &Option<String>| quoted(v.as_deref());
-                write!(f, "\n    {}: ", escape(&c.column))?;
-                if let Some(from) = &c.planned_from {
-                    write!(f, "plan saw {}, ", show(from))?;
-                }
-                write!(f, "now {}", show(&c.now))?;
-                if let Some(to) = &c.planned_to {
-                    write!(f, ", planned {}", show(to))?;
-                }
+                write!(f, "\n    {}: {}", escape(&c.column), c.words())?;
             }
         }
         if let Some(unnamed) = self.unnamed() {

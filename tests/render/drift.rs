@@ -148,6 +148,41 @@ fn it_says_what_was_planned_from_what_is_now_what_was_planned_and_who() {
     );
 }
 
+/// In no format three beginnings that are alike.
+#[test]
+fn of_long_values_what_differs_is_shown() {
+    let value = |word: &str| format!("{}withdrawal: {word}", "word ".repeat(600));
+    let [saw, now, to] = ["NO", "UNKNOWN", "YES"].map(value);
+    let of = |from: &str, to: &str| DriftReport {
+        kind: Kind::Load,
+        rows: vec![row(
+            "SMP-2",
+            DriftState::Changed,
+            "update",
+            None,
+            vec![column("note", Some(Some(from)), Some(&now), Some(Some(to)))],
+        )],
+        more: 0,
+    };
+    let report = of(&saw, &to);
+    for told in [
+        text(&report, &about()),
+        page(&report),
+        markdown(&report),
+        report.to_string(),
+    ] {
+        for word in ["drawal: NO", "drawal: UNKNOWN", "drawal: YES"] {
+            let told: Vec<&str> = told.split_whitespace().collect();
+            assert!(told.join(" ").contains(word), "{word}: {told:?}");
+        }
+    }
+    let same = of(&saw, &now).to_string();
+    assert!(
+        same.contains("note: plan saw → now, as planned …\""),
+        "{same}"
+    );
+}
+
 #[test]
 fn rows_that_are_not_named_are_counted() {
     let many = DriftReport {

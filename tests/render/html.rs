@@ -101,6 +101,67 @@ fn a_fault_that_many_records_share_is_one_row() {
     );
 }
 
+/// What differs between long values is seen in closed and in opened rows.
+#[test]
+fn of_long_values_what_differs_is_shown() {
+    let far = "word ".repeat(400);
+    let note = |typo: &str, word: &str| format!("{typo} {far}withdrawal: {word}");
+    let json = |word: &str| format!(r#"{{"a": "{far}", "z": {{"consent": "{word}"}}}}"#);
+    let medium = |word: &str| format!("{}{word}{}", "m ".repeat(150), "n ".repeat(550));
+    let pairs = [
+        ("note", note("tpyo", "NO"), note("typo", "YES")),
+        ("json", json("NO"), json("YES")),
+        ("medium", medium("NO"), medium("YES")),
+    ];
+    let set: Vec<_> = pairs
+        .iter()
+        .map(|(c, a, b)| (*c, Some(a.as_str()), Some(b.as_str())))
+        .collect();
+    let immutable = fixture::violation(
+        ViolationKind::ImmutableField,
+        Effect::Keep,
+        "note",
+        (Some(&pairs[0].1), Some(&pairs[0].2)),
+        "may not change",
+    );
+    let entries = [
+        fixture::entry("t", &[("id", Some("1"))], fixture::update(&set)),
+        fixture::entry("t", &[("id", Some("2"))], immutable),
+    ];
+    let tables = vec![fixture::table("t", r#"{"natural_key": ["id"]}"#, &[], 5)];
+    let plan = fixture::write(Kind::Load, tables, entries.into_iter());
+    let (path, _) = page(&plan, &all());
+    let mut browser = Browser::start();
+    browser.open(&path, "");
+    let sides = "[...document.querySelectorAll('.row.current .old, .row.current .new')].map((side) => side.textContent)";
+    for row in ["violation", "update"] {
+        browser.press("j");
+        let columns = if row == "update" { 3 } else { 1 };
+        for step in ["closed", "open"] {
+            let shown = browser.eval(sides);
+            let shown: Vec<&str> = shown
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|v| v.as_str().unwrap())
+                .collect();
+            assert_eq!(shown.len(), columns * 2, "{row} {step}: {shown:?}");
+            for (n, side) in shown.iter().enumerate() {
+                let word = ["NO", "YES"][n % 2];
+                assert!(side.contains(word), "{row} {step}: {side}");
+            }
+            let marks = "document.querySelectorAll('.row.current mark').length > 0";
+            assert_eq!(browser.eval(marks), true, "{row} {step}");
+            browser.press("Enter");
+        }
+    }
+    browser.press("Enter");
+    browser.eval("document.querySelector('.row.current .more').click()");
+    let whole = browser.eval(sides);
+    assert!(whole.to_string().contains("word word word"), "{whole}");
+    browser.is_quiet();
+}
+
 /// Of tables that have groups, rows stand with theirs, and can be chosen by it.
 #[test]
 fn rows_are_found_by_their_group() {

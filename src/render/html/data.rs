@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::plan::{Entry, Header, REVIVED, TablePlan, Values, What};
 use crate::render::groups::name;
 use crate::render::unusual::Mark;
-use crate::text::cut::cut_value;
+use crate::text::cut::{self, Cut, cut_value, differences, further};
 use crate::text::{acts, visible, visible_ends};
 
 /// The longest value in a page, in characters.
@@ -17,6 +17,8 @@ pub const WIDEST: usize = 1 << 20;
 /// When a page holds so many bytes of values, further ones are cut to [`NARROW`] characters.
 const MUCH: usize = 64 << 20;
 const NARROW: usize = 1_000;
+/// Of longer values, in characters, the page shows what differs; `LONG` of its script.
+const LONG: usize = 1_500;
 
 /// Names by number.
 #[derive(Default)]
@@ -64,6 +66,9 @@ struct Row {
     /// What an update sets: column, old, new.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     s: Vec<(usize, Value, Value)>,
+    /// What differs between the old and the new value, where one is long; by column.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    d: BTreeMap<usize, Parts>,
     /// Why it is unusual.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     u: Vec<String>,
@@ -90,6 +95,15 @@ struct About {
     from: Vec<String>,
 }
 
+/// What differs between two values: of JSON the path, the old part, and the new one.
+#[derive(Serialize)]
+struct Parts {
+    parts: Vec<(String, Value, Value)>,
+    /// How many more there are, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<String>,
+}
+
 #[derive(Serialize)]
 struct Broken {
     kind: &'static str,
@@ -97,6 +111,8 @@ struct Broken {
     field: Option<usize>,
     old: Value,
     given: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differ: Option<Parts>,
     why: Value,
 }
 
@@ -193,17 +209,14 @@ impl Writer {
                 row.z = row.v.extract_if(.., |v| is_null(v)).map(|v| v.0).collect();
             }
             What::Update { set, revives, .. } => {
-                row.s = self
-                    .in_order(table, set)
-                    .into_iter()
-                    .map(|(c, (a, b))| {
-                        (
-                            self.columns.number(c),
-                            self.value(a.words().as_deref()),
-                            self.value(b.words().as_deref()),
-                        )
-                    })
-                    .collect();
+                for (name, (a, b)) in self.in_order(table, set) {
+                    let column = self.columns.number(name);
+                    let (a, b) = (a.words(), b.words());
+                    let (old, new) = (self.value(a.as_deref()), self.value(b.as_deref()));
+                    let parts = self.parts(a.as_deref(), b.as_deref());
+                    row.d.extend(parts.map(|parts| (column, parts)));
+                    row.s.push((column, old, new));
+                }
                 if let Some(rest) = revives {
                     row.v = self.values(table, rest);
                     row.note = Some(REVIVED.into());
@@ -226,6 +239,7 @@ impl Writer {
                     field: v.field.as_deref().map(|f| self.columns.number(f)),
                     old: self.value(v.existing.as_deref()),
                     given: self.value(v.given.as_deref()),
+                    differ: self.parts(v.existing.as_deref(), v.given.as_deref()),
                     why: self.value(Some(&why)),
                 });
             }
@@ -284,6 +298,33 @@ impl Writer {
         let shown = cut_whole(value?, widest);
         self.bytes += shown.len();
         Some(shown)
+    }
+
+    /// What differs between two values, where one is too long to be looked through.
+    fn parts(&mut self, old: Option<&str>, new: Option<&str>) -> Option<Parts> {
+        let (old, new) = (old?, new?);
+        let long = |v: &str| v.char_indices().nth(LONG).is_some();
+        if old == new || !long(old) && !long(new) {
+            return None;
+        }
+        let (found, more) = differences(old, new, cut::WIDEST);
+        let shown = |cut: Cut| {
+            let mark = |is_cut| if is_cut { "…" } else { "" };
+            format!(
+                "{}{}{}",
+                mark(cut.left),
+                cut.text,
+                mark(cut.right.is_some())
+            )
+        };
+        let parts: Vec<_> = (found.into_iter())
+            .map(|d| (d.path, d.old.map(shown), d.new.map(shown)))
+            .collect();
+        let texts =
+            (parts.iter()).flat_map(|(path, old, new)| [Some(path), old.as_ref(), new.as_ref()]);
+        self.bytes += texts.flatten().map(String::len).sum::<usize>();
+        let more = further(more);
+        Some(Parts { parts, more })
     }
 
     /// `object#position` as two, because many records come from one object.

@@ -4,10 +4,11 @@ use std::io::Write;
 
 use maud::{Markup, html};
 
-use super::{page_start, value};
+use super::{WIDEST, page_start, value};
 use crate::error::{Error, Result};
 use crate::plan::{DriftColumn, DriftReport, DriftRow, ReferrerReport, Values};
 use crate::render::drift::About;
+use crate::text::cut::quoted_pair;
 use crate::text::escape;
 
 /// Writes every row with what the plan saw, what is there now, what was planned, and who changed it.
@@ -140,6 +141,18 @@ fn one(row: &DriftRow) -> Markup {
 }
 
 fn line(c: &DriftColumn) -> Markup {
+    let steps = c.steps(WIDEST);
+    if !steps.is_empty() {
+        return html! {
+            tr {
+                td { (escape(&c.column)) }
+                td colspan="3" { @for (i, (step, a, b)) in steps.into_iter().enumerate() {
+                    @if i > 0 { br; }
+                    span.dim { (step) " " } span.v { (quoted_pair(a, b)) }
+                } }
+            }
+        };
+    }
     let known = |v: &Option<Option<String>>, class| match v {
         None => html! { span.dim { "–" } },
         Some(v) => value(v.as_deref(), class),

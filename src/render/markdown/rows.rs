@@ -331,6 +331,13 @@ pub fn drift(row: &DriftRow) -> String {
         .columns
         .iter()
         .map(|c| {
+            let steps = c.steps(WIDEST).into_iter();
+            let steps: Vec<String> = steps
+                .map(|(step, a, b)| format!("{step}: {}", pair(a, b)))
+                .collect();
+            if !steps.is_empty() {
+                return format!("{}: {}", code(&c.column, 63), steps.join("<br>"));
+            }
             let known = |v: &Option<Option<String>>| {
                 v.as_ref().map_or("–".into(), |v| value(v.as_deref()))
             };

@@ -6,7 +6,7 @@ use super::Style;
 use crate::error::{Error, Result};
 use crate::plan::{DriftReport, ReferrerReport, display_key};
 use crate::render::drift::About;
-use crate::text::cut::{quoted, wrap};
+use crate::text::cut::wrap;
 use crate::text::escape;
 
 /// Writes every row with what the plan saw, what is there now, what was planned, and who changed it.
@@ -49,15 +49,7 @@ pub fn drift(
             style.width,
         );
         for c in &row.columns {
-            let mut parts = Vec::new();
-            if let Some(from) = &c.planned_from {
-                parts.push(format!("plan saw {}", quoted(from.as_deref())));
-            }
-            parts.push(format!("now {}", quoted(c.now.as_deref())));
-            if let Some(to) = &c.planned_to {
-                parts.push(format!("planned {}", quoted(to.as_deref())));
-            }
-            let line = format!("{}: {}", escape(&c.column), parts.join(", "));
+            let line = format!("{}: {}", escape(&c.column), c.words());
             wrap(&mut text, "      ", &line, 10, style.width);
         }
         // One row at a time in memory.

@@ -4,6 +4,7 @@
 const LINES = 6;           // changed columns of a closed row
 const SHORT = 240;         // characters of a value in a closed row
 const LONG = 1500;         // and in an open one, before "show all"
+const PARTS = 3;           // parts of long values that differ, in a closed row
 const KEY = 4000;          // characters of a key, which is longer than an index can hold
 const SLICE = 10;          // milliseconds of work before others have their turn
 const AROUND = 300;        // px of rows above and below the screen

@@ -33,10 +33,16 @@ function showAll(element, text) {
   return button;
 }
 
-// Old and new, with what is different marked; closed rows begin shortly before it.
-function pair(a, b, open) {
+// Old and new, with what is different marked; of long values only that.
+function pair(a, b, open, differ) {
+  if (differ) return parted(a, b, open, differ);
   const masked = (v) => v && v.startsWith("•••");
-  if (!a || !b || masked(a) || masked(b) || Math.max(a.length, b.length) > LONG) return [value(a, "old", open), value(b, "new", open)];
+  if (!a || !b || masked(a) || masked(b) || a === b) return [value(a, "old", open), value(b, "new", open)];
+  return marked(a, b, open);
+}
+
+// Closed rows begin shortly before what is different.
+function marked(a, b, open) {
   let from = 0;
   while (from < a.length && from < b.length && a[from] === b[from]) from++;
   from = cutAt(a, from);
@@ -45,15 +51,34 @@ function pair(a, b, open) {
   if (tail && (a.charCodeAt(a.length - tail) & 0xfc00) === 0xdc00) tail--;
   const start = !open && from > 28 ? cutAt(a, from - 12) : 0;
   return [[a, "old"], [b, "new"]].map(([text, name]) => {
-    const element = make("span", name + " v");
+    const element = make("span", name + " v", start ? "…" : "");
     if (from + tail < Math.max(a.length, b.length) / 4) {
-      element.textContent = text;
+      element.append(text.slice(start));
       return element;
     }
     const end = text.length - tail;
-    element.append((start ? "…" : "") + text.slice(start, from), make("mark", "", text.slice(from, end)), text.slice(end));
+    element.append(text.slice(start, from), make("mark", "", text.slice(from, end)), text.slice(end));
     return element;
   });
+}
+
+// The parts that differ, in closed rows the first ones.
+function parted(a, b, open, { parts, more }) {
+  const sides = [make("span", "old v"), make("span", "new v")];
+  const few = open ? parts : parts.slice(0, PARTS);
+  for (const [path, old, now] of few) {
+    const nothing = (v) => (v === null ? make("i", "", "nothing") : v);
+    const both = old === null || now === null ? [[nothing(old)], [nothing(now)]] : marked(old, now, true).map((side) => side.childNodes);
+    sides.forEach((side, i) => {
+      const part = side.appendChild(make("span", "part", path && path + ": "));
+      part.append(...both[i]);
+    });
+  }
+  const hidden = parts.length - few.length;
+  if (hidden) sides[1].append(make("span", "part", `… and ${hidden} more`));
+  else if (more) sides[1].append(make("span", "part", more));
+  if (open) [a, b].forEach((text, i) => { if (text.length > LONG) sides[i].append(showAll(sides[i], text)); });
+  return sides;
 }
 
 function keyOf(row) {
@@ -143,7 +168,7 @@ function body(element, row, open) {
     const line = said();
     line.append(make("b", "", v.kind), v.field === null ? " " : ` ${names.columns[v.field]} `);
     if (v.old !== null) {
-      const [old, given] = pair(v.old, v.given, open);
+      const [old, given] = pair(v.old, v.given, open, v.differ);
       line.append(old, " → ", given, " ");
     } else if (v.given !== null) line.append(value(v.given, "old", open), " ");
     line.append(`(${v.effect})`);
@@ -152,7 +177,7 @@ function body(element, row, open) {
   if (row.s) {
     for (const [column, a, b] of open ? row.s : row.s.slice(0, LINES)) {
       const line = element.appendChild(make("div", "line"));
-      line.append(make("span", "name", names.columns[column]), ...pair(a, b, open));
+      line.append(make("span", "name", names.columns[column]), ...pair(a, b, open, row.d && row.d[column]));
     }
     if (!open && row.s.length > LINES) said().append(`and ${row.s.length - LINES} more columns`);
   }
