@@ -3,6 +3,7 @@
 
 pub(crate) mod sheet;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -190,18 +191,29 @@ impl Subject {
             key: decision.key.clone(),
         }
     }
+}
 
-    /// Whether this is the key that an entry of the plan is shown with.
-    pub(crate) fn has_key(&self, shown: &Values) -> bool {
-        self.key.len() == shown.len()
-            && shown.iter().all(|(column, value)| {
-                self.key.get(column).is_some_and(|text| {
-                    let stored = value.stored().ok().flatten();
-                    let text = text.as_deref();
-                    text == value.words().as_deref() || text.is_some() && text == stored
-                })
+/// The keys by which a decision may name an entry that is shown with this one: of each value what is stored, or the words
+/// for it.
+pub(crate) fn spellings(shown: &Values) -> Vec<Row> {
+    let mut keys = vec![Row::new()];
+    for (column, value) in shown {
+        let words = value.words().map(Cow::into_owned);
+        let stored = value.stored().ok().flatten().map(str::to_owned);
+        let mut texts = vec![words];
+        if stored.is_some() && stored != texts[0] {
+            texts.push(stored);
+        }
+        let more = keys.iter().flat_map(|key| {
+            texts.iter().map(|text| {
+                let mut key = key.clone();
+                key.insert(column.clone(), text.clone());
+                key
             })
+        });
+        keys = more.collect();
     }
+    keys
 }
 
 impl fmt::Display for Subject {

@@ -755,3 +755,37 @@ fn one_of_several_records_without_a_key_is_left_out() {
     let run = refused(&world, &["d.json"]);
     assert!(run.stderr.contains("`from` is missing"), "{run}");
 }
+
+/// Rows that a complete delivery does not bring all come from nowhere: each is found by its key.
+#[test]
+fn rows_that_are_not_delivered_are_found_by_their_key() {
+    let world = World::in_folder(
+        "CREATE TABLE t (id text PRIMARY KEY); INSERT INTO t SELECT 'row ' || n FROM generate_series(1, 4001) n",
+        "t: {natural_key: [id], complete: true}",
+    );
+    world.deliver("b", "t.csv", "id\nrow 1\n");
+    let limit = ["--max-deletes", "t=4000"];
+    let plan = world.plan_with("b", &limit);
+    let decisions = |rows: std::ops::Range<u32>| {
+        let rows = rows.map(|n| {
+            let verdict = if n % 2 == 0 { "accept" } else { "leave_out" };
+            json!({"table": "t", "key": {"id": format!("row {n}")}, "decision": verdict, "from": ["not delivered"]})
+        });
+        let file = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(), "reviewer": "Ada",
+            "decisions": rows.collect::<Vec<_>>()});
+        world.write("d.json", file.to_string());
+        [&limit[..], &["--decisions", "d.json"]].concat()
+    };
+    let began = std::time::Instant::now();
+    let decided = world.plan_with("b", &decisions(2..4002));
+    // By the square of their number this took minutes.
+    assert!(began.elapsed().as_secs() < 40, "{:?}", began.elapsed());
+    let lines = decided.lines();
+    let goes = lines.iter().filter(|l| l.starts_with("- ")).count();
+    assert_eq!((goes, lines.len()), (2000, 4001));
+    // What is not there has no other key.
+    world
+        .try_plan("b", &decisions(4001..4003))
+        .exits(1)
+        .says("t id=row 4002 (not delivered): no such row");
+}

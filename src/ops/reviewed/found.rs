@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::error::{Error, Result};
 use crate::ops::plan::{LeftOutAt, NOT_DELIVERED, Place};
 use crate::plan::review::sheet::key_of;
-use crate::plan::review::{Subject, listed};
+use crate::plan::review::{Subject, listed, spellings};
 use crate::plan::{Decisions, Entry, Row, Skip, Values, ViolationKind, What, Why, display_key};
 use crate::planfile::{Item, PlanFile};
 
@@ -48,6 +48,12 @@ struct Sought<'d> {
     other_key: Option<String>,
 }
 
+/// What is decided about one place of a table, by key: rows that are not delivered all have the same place.
+type Decided<'d> = HashMap<&'d Row, usize>;
+
+/// A place of a table, by which decisions are found.
+type At<'d> = (&'d str, &'d [String]);
+
 impl Found {
     /// Finds all that `decisions` are about in the plan.
     ///
@@ -56,11 +62,11 @@ impl Found {
     pub(super) fn of(plan: &PlanFile, decisions: &Decisions) -> Result<Found> {
         let mask = plan.mask();
         let mut sought: Vec<Sought<'_>> = decisions.subjects().map(Sought::new).collect();
-        let mut by_place: HashMap<(&str, &[String]), Vec<usize>> = HashMap::new();
+        let mut by_place: HashMap<At<'_>, Decided<'_>> = HashMap::new();
         let mut left_out_keys: HashMap<(&str, &Row), Why> = HashMap::new();
         for (i, (subject, why)) in decisions.subjects().enumerate() {
             let place = (subject.table.as_str(), subject.from.as_slice());
-            by_place.entry(place).or_default().push(i);
+            by_place.entry(place).or_default().insert(&subject.key, i);
             if let Some(why) = why {
                 left_out_keys.insert((&subject.table, &subject.key), why);
             }
@@ -80,12 +86,19 @@ impl Found {
             let mut shown = entry.clone();
             mask.entry(&mut shown);
             let (mut leaves_out, mut verdicts) = (None, Vec::new());
-            for i in decided.into_iter().flatten() {
-                let sought = &mut sought[*i];
-                if !sought.subject.has_key(&shown.key) {
-                    sought.other_key = Some(display_key(&shown.key));
-                    continue;
+            let mut about = Vec::new();
+            if let Some(decided) = decided {
+                let keys = spellings(&shown.key).into_iter();
+                about.extend(keys.filter_map(|key| decided.get(&key).copied()));
+                // Where nothing comes from, other rows say nothing of one that is missed.
+                if about.len() < decided.len() && entry.from != [NOT_DELIVERED] {
+                    for i in decided.values() {
+                        sought[*i].other_key = Some(display_key(&shown.key));
+                    }
                 }
+            }
+            for i in about {
+                let sought = &mut sought[i];
                 verdicts.push(sought.why.is_some());
                 if !std::mem::replace(&mut sought.is_found, true) && sought.why.is_some() {
                     leaves_out.clone_from(&sought.why);
