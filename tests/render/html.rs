@@ -205,6 +205,19 @@ fn rows_are_found_by_their_group() {
     browser.press("/");
     browser.type_text("bos");
     assert_eq!(browser.eval(STATE), "0 of 6 entries");
+    // Rows alike of several groups stand under all of them.
+    browser.open(&path, "#table=s");
+    assert_eq!(
+        browser.eval(TITLES),
+        "s1and 4 alikeLYN and 3 more groups · 1 of 3 columns"
+    );
+    browser.press("j");
+    browser.press("Enter");
+    let groups =
+        "[...document.querySelectorAll('.keys-alike .group')].map((g) => g.textContent).join(' ')";
+    let groups_alike = browser.eval(groups);
+    assert_eq!(groups_alike, "LYN LYN BOS <b>\\u{202e} (none)");
+    browser.press("/");
     browser.eval("document.querySelector('#reset').click()");
     browser.settled();
     browser.type_text("bos");

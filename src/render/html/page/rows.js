@@ -106,6 +106,13 @@ function sources(item) {
   return `from ${origin(first[0])}, and ${number(members.length - 1)} more ${where}`;
 }
 
+// The group of a row; of rows alike that of the first, and how many more there are.
+function groupsOf(item) {
+  const groups = new Set(membersOf(item).map((i) => rows[i].b));
+  const more = groups.size - 1, first = names.groups[rowOf(item).b];
+  return more ? `${first} and ${number(more)} more ${more === 1 ? "group" : "groups"}` : first;
+}
+
 const membersOf = (item) => (item.alike ? [item.row, ...item.alike] : [item.row]);
 
 const plainKey = (row) => row.k.map(([c, v]) => `${names.columns[c]} ${v === null ? "null" : v.slice(0, KEY)}`).join(", ");
@@ -131,7 +138,7 @@ function article(i) {
   title.append(make("span", "table", names.tables[row.t]), keyOf(row));
   if (item.alike) title.append(make("span", "count", `and ${number(item.alike.length)} ${!row.violation ? "alike" : item.alike.length === 1 ? "more record" : "more records"}`));
   const notes = [];
-  if (row.b !== undefined) notes.push(names.groups[row.b]);
+  if (row.b !== undefined) notes.push(groupsOf(item));
   if (row.s && names.widths[row.t]) notes.push(`${row.s.length} of ${names.widths[row.t]} columns`);
   if (row.note) notes.push(row.note);
   if (notes.length) title.append(make("span", "dim", notes.join(" · ")));
@@ -215,6 +222,7 @@ function alike(members) {
       item.append(link);
       const broken = rows[i].violation;
       if (broken && broken.given !== null) item.append(" ", value(broken.given, "old", false));
+      if (rows[i].b !== undefined) item.append(" ", make("span", "group", names.groups[rows[i].b]));
       if (rows[i].f.length) item.append(" ", make("span", "dim", rows[i].f.map(origin).join(", ")));
     }
     if (end === members.length) return;
