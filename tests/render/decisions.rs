@@ -212,6 +212,41 @@ fn what_is_marked_is_kept_saved_and_read_again() {
     browser.is_quiet();
 }
 
+/// What was typed stays where a mark is taken away, also when the page is opened again.
+#[test]
+fn a_comment_stays_without_its_mark() {
+    let plan = plan();
+    let (path, _) = page(&plan, &Filter::default());
+    let mut browser = Browser::start();
+    browser.open(&path, "#alike=0");
+    browser.eval("document.querySelector('#changes').scrollIntoView()");
+    browser.until("document.querySelectorAll('.row').length === 8");
+    let comment = "document.querySelector('.row.current textarea').value";
+    mark(&mut browser, 7, "leave_out");
+    browser.press("c");
+    browser.call("Input.insertText", json!({"text": "withdrew consent"}));
+    browser.press("Escape");
+    browser.press("l");
+    let none = "0 accepted · 0 left out · 0 in question · 7 not decided";
+    assert_eq!(tally(&mut browser), none);
+    assert_eq!(browser.eval(comment), "withdrew consent");
+    browser.open(&path, "");
+    assert_eq!(tally(&mut browser), none);
+    browser.open(&path, "#alike=0&row=7");
+    assert_eq!(browser.eval(comment), "withdrew consent");
+    browser.press("l");
+    let folder = tempfile::tempdir().unwrap();
+    browser.eval("document.querySelector('#reviewer').value = 'Ada'");
+    let saved = save(&mut browser, folder.path());
+    assert_eq!(saved["decisions"][0]["comment"], "withdrew consent");
+    // What is cleared is gone.
+    browser.eval("document.querySelector('#clear').click()");
+    browser.eval("document.querySelector('#clear').click()");
+    browser.open(&path, "#alike=0&row=7");
+    assert_eq!(browser.eval(comment), "");
+    browser.is_quiet();
+}
+
 #[test]
 fn rows_alike_are_decided_together_and_what_is_not_decided_is_found() {
     let plan = fixture::everything(false);

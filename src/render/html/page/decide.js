@@ -32,13 +32,16 @@ function recordOf(row) {
   return record;
 }
 
+// Without those that are only written about.
+const unseenMarks = () => unseen.filter((mark) => mark[1]).length;
+
 const decisionOf = (row) => (row.record && row.record.decision) || "none";
 
 function set(record, decision, comment) {
   if (record.decision) tally[record.decision]--;
   if (decision) tally[decision]++;
   record.decision = decision;
-  record.comment = decision ? comment : "";
+  record.comment = comment;
 }
 
 // The records of a row, or of all that stand as one with it.
@@ -53,7 +56,7 @@ function common(item, what) {
   return found;
 }
 
-// Marks a row; the mark that it has already is taken away.
+// Marks a row; the mark that it has already is taken away, and what was written about it stays.
 function decide(i, decision) {
   const item = items[i];
   const fresh = common(item, "decision") === decision ? "" : decision;
@@ -131,7 +134,7 @@ function say() {
   $("tally").replaceChildren(...[["accept", "accepted"], ["leave_out", "left out"], ["question", "in question"]].flatMap(([what, word]) => {
     return [make("b", what, number(tally[what])), ` ${word} · `];
   }), `${number(records.size - done)} not decided`);
-  const more = elsewhere.length + unseen.length;
+  const more = elsewhere.length + unseenMarks();
   if (more) $("tally").append(` · ${number(more)} more on entries that are not on this page`);
   $("save").disabled = $("clear").disabled = done + elsewhere.length === 0;
 }
@@ -143,7 +146,7 @@ function keep() {
   keeping = 0;
   const marks = [...unseen];
   for (const { rows: own, decision, comment } of records.values()) {
-    if (decision) marks.push([rows[own[0]].n, decision, comment]);
+    if (decision || comment) marks.push([rows[own[0]].n, decision, comment]);
   }
   try {
     if (marks.length + elsewhere.length) localStorage.setItem(store(), JSON.stringify({ marks, elsewhere }));
@@ -163,7 +166,7 @@ function remember() {
     for (const record of records.values()) set(record, "", "");
     for (const row of rows) {
       const mark = places.get(row.n);
-      if (!mark || !row.record || !Object.hasOwn(CHOICES, mark[1])) continue;
+      if (!mark || !row.record || !(mark[1] === "" || Object.hasOwn(CHOICES, mark[1]))) continue;
       set(row.record, mark[1], String(mark[2] || ""));
       places.delete(row.n);
     }

@@ -30,7 +30,7 @@ function save() {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   tell(`Saved ${number(lines.length)} ${lines.length === 1 ? "decision" : "decisions"} as ${link.download}.`
-    + (unseen.length ? ` ${number(unseen.length)} that another page of this plan has are not in it.` : ""));
+    + (unseenMarks() ? ` ${number(unseenMarks())} that another page of this plan has are not in it.` : ""));
 }
 
 // What stands against reading a file, in words; an empty text where nothing does.
