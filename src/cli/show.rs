@@ -41,7 +41,7 @@ pub struct Args {
     /// Only rows with this text in their key
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
-    /// Only entries of this group (`group_by` in tables.yaml)
+    /// Only entries of this group (`group_by` in tables.yaml); (none) are those without one
     #[arg(long, value_name = "VALUE")]
     group: Option<String>,
     /// Sum up each table by its group, or by the file that its records come from
@@ -138,14 +138,6 @@ impl Args {
         }
     }
 
-    /// Whether only a part of the plan is asked for.
-    fn is_narrow(&self) -> bool {
-        self.key.is_some()
-            || self.group.is_some()
-            || !self.action.is_empty()
-            || !self.table.is_empty()
-    }
-
     /// The filter where no action named means all of them.
     fn with_skips(&self) -> Filter {
         let mut filter = self.filter(None);
@@ -205,7 +197,7 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
             known(&plan, &args.table)?;
             let selection = Selection::of(&plan, &filter)?;
             markdown::selection(&plan, &selection, &filter, &mut out)?;
-            nothing = args.is_narrow() && selection.is_empty();
+            nothing = filter.is_part() && selection.is_empty();
             plan
         }
         Format::Text if args.all => {
@@ -220,7 +212,7 @@ pub fn run(settings: &Settings, args: &Args) -> Result<u8> {
             known(&plan, &args.table)?;
             let selection = Selection::of(&plan, &filter)?;
             text::selection(&plan, &selection, &filter, style, &mut out)?;
-            nothing = args.is_narrow() && selection.is_empty();
+            nothing = filter.is_part() && selection.is_empty();
             plan
         }
     };

@@ -101,7 +101,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
             return Ok(());
         };
         place += 1;
-        if !filter.takes(&entry) {
+        if !filter.takes_behind(&mask, &entry) {
             return Ok(());
         }
         // Entries come table by table.

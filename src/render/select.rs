@@ -203,7 +203,9 @@ impl<'f> Collector<'f> {
 
     fn take(&mut self, entry: Entry) {
         self.place += 1;
-        if !self.filter.takes(&entry) || !self.notes(&entry) && self.filter.only_unusual {
+        if !self.filter.takes_behind(self.mask, &entry)
+            || !self.notes(&entry) && self.filter.only_unusual
+        {
             return;
         }
         let hash = self.likeness.of(&entry, self.place);

@@ -170,7 +170,7 @@ fn all(
         let Item::Entry(mut entry) = item else {
             return Ok(());
         };
-        if !filter.takes(&entry) {
+        if !filter.takes_behind(&mask, &entry) {
             return Ok(());
         }
         let Some(at) = header.tables.iter().position(|t| t.table == entry.table) else {

@@ -235,3 +235,63 @@ fn all_has_the_notes_of_tables_without_entries_too() {
     );
     assert_eq!(all, shown(&plan, &first(20)));
 }
+
+/// What views show of sensitive groups and keys can be asked for, and so can what has no group.
+#[test]
+fn what_is_shown_can_be_asked_for() {
+    let config = r#"{"natural_key": ["id"], "group_by": "site", "sensitive": ["id", "site"]}"#;
+    let row = |id: &str, group: Option<&str>| {
+        let change = fixture::update(&[("v", Some(id), Some("new"))]);
+        let mut row = fixture::entry("t", &[("id", Some(id))], change);
+        row.group = group.map(str::to_owned);
+        row
+    };
+    let rows = [
+        row("C-1", Some("LYN")),
+        row("C-2", Some("OSL")),
+        row("C-3", None),
+    ];
+    let plan = fixture::write(
+        Kind::Load,
+        vec![fixture::table("t", config, &[], 3)],
+        rows.into_iter(),
+    );
+    let plan = plan.open();
+    let found = |group: Option<&str>, key: Option<&str>| -> Vec<_> {
+        let filter = Filter {
+            group: group.map(str::to_owned),
+            key: key.map(str::to_owned),
+            limit: Some(20),
+            ..Filter::default()
+        };
+        let selection = Selection::of(&plan, &filter).unwrap();
+        let sections: Vec<_> = selection.table("t").collect();
+        let groups = sections.into_iter().flat_map(|section| &section.groups);
+        let entries = groups.map(|g| {
+            (
+                g.entry.group.clone(),
+                g.entry.key["id"].words().unwrap().into_owned(),
+            )
+        });
+        entries.collect()
+    };
+    let all = found(None, None);
+    assert_eq!(all.len(), 3);
+    let (site, id) = &all[0];
+    let site = site.as_deref().unwrap();
+    assert!(
+        site.starts_with("•••") && id.starts_with("•••"),
+        "{site} {id}"
+    );
+    for (group, key) in [
+        (Some(site), None),
+        (None, Some(id.as_str())),
+        (Some(site), Some(id.as_str())),
+        (Some(site), Some("C-1")),
+        (Some("LYN"), Some(id.as_str())),
+    ] {
+        assert_eq!(found(group, key), all[..1], "{group:?} {key:?}");
+    }
+    assert_eq!(found(Some("(none)"), None), all[2..]);
+    assert_eq!(found(Some("•••000000"), None), []);
+}

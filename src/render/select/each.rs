@@ -29,7 +29,7 @@ impl<'e> Each<'e> {
 
     /// The entry, masked, with what stands out in it, if it is asked for.
     pub fn take(&mut self, mut entry: Entry) -> Option<(Entry, Vec<Mark>)> {
-        if !self.filter.takes(&entry) {
+        if !self.filter.takes_behind(self.mask, &entry) {
             return None;
         }
         let place = (entry.table.clone(), entry.what.action());

@@ -1,8 +1,9 @@
 //! What is asked for.
 
 use crate::action::Action;
+use crate::plan::masking::{Mask, SIGN};
 use crate::plan::{Entry, Value, What};
-use crate::render::groups::By;
+use crate::render::groups::{By, name};
 use crate::render::unusual::Rule;
 use crate::text::escape;
 
@@ -20,7 +21,7 @@ pub struct Filter {
     /// Whether violations too are cut to `limit`, and only the first of those alike named; else all are
     /// named for which there is room.
     pub folds_violations: bool,
-    /// Only entries of this group.
+    /// Only entries of this group; `(none)` are those without one.
     pub group: Option<String>,
     /// By what entries are summed up beside their table.
     pub by: By,
@@ -77,17 +78,54 @@ impl Filter {
         group.chain(key).chain(without).collect()
     }
 
+    /// Whether only some entries are asked for, by what they are or are about.
+    pub fn is_part(&self) -> bool {
+        self.key.is_some()
+            || self.group.is_some()
+            || !self.actions.is_empty()
+            || !self.tables.is_empty()
+    }
+
     /// Whether an entry is shown.
     pub fn takes(&self, entry: &Entry) -> bool {
+        self.is_about(entry) && self.is_in_group(entry) && self.finds_key(entry)
+    }
+
+    /// Whether an entry that is not masked yet is shown: a stand-in, as people see it, finds what it stands for.
+    pub fn takes_behind(&self, mask: &Mask, entry: &Entry) -> bool {
+        if !self.is_about(entry) {
+            return false;
+        }
+        let (group, key) = (self.is_in_group(entry), self.finds_key(entry));
+        let asked = self.group.iter().chain(&self.key);
+        let has_stand_in = asked.fold(false, |has, text| has || text.contains(SIGN));
+        if group && key || !has_stand_in {
+            return group && key;
+        }
+        let mut shown = entry.clone();
+        mask.entry(&mut shown);
+        (group || self.is_in_group(&shown)) && (key || self.finds_key(&shown))
+    }
+
+    fn is_about(&self, entry: &Entry) -> bool {
         // What a rollback keeps is what it does not do: that is shown.
         let kept = matches!(&entry.what, What::Skip(skip) if skip.is_kept());
         (self.of_action(entry.what.action()) || kept && self.actions.is_empty())
             && self.of_table(&entry.table)
-            && (self.group.is_none() || self.group == entry.group)
-            && self.key.as_ref().is_none_or(|part| {
-                let mut values = entry.key.values().filter_map(Value::words);
-                values.any(|v| v.contains(part.as_str()))
-            })
+    }
+
+    /// Whether its group is the one that is asked for, by its value or as people see it.
+    fn is_in_group(&self, entry: &Entry) -> bool {
+        self.group.as_ref().is_none_or(|asked| {
+            entry.group.as_ref() == Some(asked) || name(entry.group.as_deref()) == *asked
+        })
+    }
+
+    fn finds_key(&self, entry: &Entry) -> bool {
+        self.key.as_ref().is_none_or(|part| {
+            let mut values = entry.key.values().filter_map(Value::words);
+            values.any(|v| v.contains(part.as_str()))
+        })
     }
 }
 
