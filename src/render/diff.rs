@@ -4,13 +4,14 @@ mod json;
 mod markdown;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::select::Filter;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::plan::{Entry, Value, What};
 use crate::planfile::diff::{Objects, PlanDiff};
-use crate::text::cut::{quoted, quoted_pair};
+use crate::planfile::entry_json;
+use crate::text::cut::{WIDEST, fit, quoted, quoted_pair};
 use crate::text::escape;
 
 pub use super::html::comparison as html;
@@ -31,6 +32,61 @@ pub fn summary_line(diff: &PlanDiff<'_>) -> String {
 pub fn differs(diff: &PlanDiff<'_>) -> bool {
     let c = &diff.counts;
     c.different + c.added + c.removed > 0 || !diff.header.is_empty()
+}
+
+/// How many of what differs is asked for.
+pub(super) struct Asked {
+    pub(super) different: u64,
+    pub(super) added: u64,
+    pub(super) removed: u64,
+    /// Whether it may be less than all.
+    is_part: bool,
+}
+
+impl Asked {
+    /// What `filter` asks for, whatever its limit.
+    pub(super) fn of(diff: &PlanDiff<'_>, filter: &Filter) -> Result<Asked> {
+        let c = &diff.counts;
+        let mut asked = Asked {
+            different: c.different,
+            added: c.added,
+            removed: c.removed,
+            is_part: filter.is_part(),
+        };
+        if !asked.is_part {
+            return Ok(asked);
+        }
+        (asked.different, asked.added, asked.removed) = (0, 0, 0);
+        let takes = |entries: &[Entry]| u64::from(entries.iter().any(|e| wanted(filter, e)));
+        diff.different(&mut |pair| {
+            asked.different += takes(&pair);
+            Ok(())
+        })?;
+        diff.added(&mut |entry| {
+            asked.added += takes(&[entry]);
+            Ok(())
+        })?;
+        diff.removed(&mut |entry| {
+            asked.removed += takes(&[entry]);
+            Ok(())
+        })?;
+        Ok(asked)
+    }
+
+    /// The counts, where they may not be those of all that differs.
+    pub(super) fn line(&self) -> Option<String> {
+        self.is_part.then(|| {
+            format!(
+                "Asked for: {} different, {} added, {} removed.",
+                self.different, self.added, self.removed
+            )
+        })
+    }
+
+    /// The counts for programs.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        self.is_part.then(|| serde_json::json!({"different": self.different, "added": self.added, "removed": self.removed}))
+    }
 }
 
 /// What an entry says about one thing.
@@ -60,7 +116,9 @@ pub(super) fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
     let mut other = |name: &str, what: Said| said.insert((1, name.to_owned()), what);
     let own = |v: &Option<String>| Said::Value(v.clone());
     let words = |v: &Value| v.words().map(std::borrow::Cow::into_owned);
-    for (column, given) in entry.rounded() {
+    let key = entry.key.iter();
+    let of_key = key.filter_map(|(column, v)| Some((column.as_str(), v.given()?)));
+    for (column, given) in entry.rounded().into_iter().chain(of_key) {
         other(
             &format!("{column}, before rounding"),
             Said::Value(Some(given.to_owned())),
@@ -83,6 +141,13 @@ pub(super) fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
             }
             if v.given.is_some() {
                 other("given", own(&v.given));
+            }
+            if let Some(record) = &v.other {
+                other("the other record", word(&record.from));
+                for (column, value) in &record.values {
+                    let name = format!("{column} of the other record");
+                    other(&name, Said::Value(words(value)));
+                }
             }
         }
         _ => {}
@@ -108,7 +173,11 @@ pub(super) fn facets(entry: &Entry) -> BTreeMap<(u8, String), Said> {
                 .iter()
                 .map(|(c, v)| ((0, c.clone()), Said::Lost(words(v)))),
         ),
-        What::Skip(_) | What::Violation(_) => {}
+        What::Violation(v) => {
+            let values = v.values.iter();
+            said.extend(values.map(|(c, v)| ((0, c.clone()), Said::Value(words(v)))));
+        }
+        What::Skip(_) => {}
     }
     said
 }
@@ -125,8 +194,9 @@ pub(super) fn does(entry: &Entry) -> String {
     }
 }
 
-/// What two entries say differently: about what, and each.
-pub(super) fn differences([old, new]: &[Entry; 2]) -> Vec<(String, String, String)> {
+/// What two entries of the plans say differently: about what, and each.
+pub(super) fn differences(diff: &PlanDiff<'_>, pair: &[Entry; 2]) -> Vec<(String, String, String)> {
+    let [old, new] = pair;
     let (mut a, b) = (facets(old), facets(new));
     let nothing = || "nothing".to_owned();
     let mut found: Vec<((u8, String), String, String)> = b
@@ -149,13 +219,53 @@ pub(super) fn differences([old, new]: &[Entry; 2]) -> Vec<(String, String, Strin
         .map(|((_, name), old, new)| (name, old, new))
         .collect();
     if expects(old) != expects(new) && expects(old).is_some() && expects(new).is_some() {
+        let is = match sees_the_same(diff, &new.table) {
+            true => "changed since the first plan",
+            false => {
+                "compared by other columns; whether it changed since the first plan is not known"
+            }
+        };
         found.push((
             "the row there now".into(),
             "as the first plan saw it".into(),
-            "changed since the first plan".into(),
+            is.into(),
         ));
     }
+    if found.is_empty() && does(old) == does(new) {
+        found = fields(pair);
+    }
     found
+}
+
+/// Whether both plans look at the same columns of a table's rows.
+fn sees_the_same(diff: &PlanDiff<'_>, table: &str) -> bool {
+    let [old, new] = diff.plans().map(|plan| plan.header.table(table));
+    old.zip(new).is_some_and(|(old, new)| {
+        old.schema == new.schema && old.config.ignore_drift == new.config.ignore_drift
+    })
+}
+
+/// The fields of the plan file in which two entries differ that say the same of their columns.
+fn fields(pair: &[Entry; 2]) -> Vec<(String, String, String)> {
+    type Fields = BTreeMap<String, serde_json::Value>;
+    let of = |entry: &Entry| -> Fields {
+        let json = entry_json(entry.clone()).unwrap_or_default();
+        let mut fields: Fields = serde_json::from_str(&json).unwrap_or_default();
+        // Two entries are the same wherever they come from.
+        fields.retain(|name, _| !["from", "group", "extracted"].contains(&name.as_str()));
+        fields
+    };
+    let [old, new] = [of(&pair[0]), of(&pair[1])];
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let shown = |value: Option<&serde_json::Value>| match value {
+        None => "nothing".to_owned(),
+        Some(serde_json::Value::String(text)) => quoted(Some(text)),
+        Some(value) => fit(&value.to_string(), WIDEST),
+    };
+    (names.into_iter())
+        .filter(|name| old.get(*name) != new.get(*name))
+        .map(|name| (name.clone(), shown(old.get(name)), shown(new.get(name))))
+        .collect()
 }
 
 fn expects(entry: &Entry) -> Option<&str> {

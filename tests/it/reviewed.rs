@@ -386,3 +386,83 @@ fn a_child_of_a_parent_that_is_marked_as_deleted_is_noted() {
     );
     world.apply(&plan).ok();
 }
+
+/// What is different about an entry is always said, and what only the header tells is a difference, too.
+#[test]
+fn whatever_differs_is_said() {
+    let world = World::in_folder(
+        "CREATE TABLE p (id int PRIMARY KEY, x int CHECK (x < 100)); INSERT INTO p VALUES (1, 1); \
+         CREATE TABLE a (id numeric(6,2) PRIMARY KEY, x text); INSERT INTO a VALUES (2.00, 'old'); \
+         CREATE TABLE m (id text PRIMARY KEY, x text, y text); INSERT INTO m VALUES ('1', 's', 'y'), ('2', 'x', 'y')",
+        "p: {natural_key: [id]}\na: {natural_key: [id]}\nm: {natural_key: [id]}\n",
+    );
+    let compared = |first: &Plan, second: &Plan| {
+        let run = world.loader(&["show", first.name(), second.name(), "--detailed-exitcode"]);
+        let shown = run.exits(2).stdout;
+        // Lines are wrapped.
+        shown.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    // Another value breaks the check.
+    world.deliver("p", "p.csv", "id,x\n1,150\n");
+    let first = world.plan("p");
+    world.deliver("p", "p.csv", "id,x\n1,250\n");
+    let shown = compared(&first, &world.plan("p"));
+    assert!(shown.contains("x: \"250\" (was: \"150\")"), "{shown}");
+
+    // The key of what is to be deleted is given otherwise.
+    world.deliver("a", "a/delete/1.csv", "id\n2.00\n");
+    let first = world.plan("a");
+    world.deliver("a", "a/delete/1.csv", "id\n2.004\n");
+    let shown = compared(&first, &world.plan("a"));
+    assert!(
+        shown.contains("id, before rounding: \"2.004\" (was: nothing)"),
+        "{shown}"
+    );
+
+    // A column is emptied in all rows, which is ignored.
+    world.deliver("m", "m.csv", "id,x\n1,new\n2,x\n");
+    let first = world.plan("m");
+    world.deliver("m", "m.csv", "id,x,y\n1,new,\n2,x,\n");
+    let shown = compared(&first, &world.plan("m"));
+    assert!(
+        shown.contains("says null") && shown.contains("y 2"),
+        "{shown}"
+    );
+
+    // Another part of the row is looked at; nobody changed it.
+    world.deliver("m", "m.csv", "id,x\n1,new\n");
+    let first = world.plan("m");
+    world.configure("m: {natural_key: [id], ignore_drift: [y]}");
+    let shown = compared(&first, &world.plan("m"));
+    assert!(
+        shown.contains("whether it changed since the first plan is not known"),
+        "{shown}"
+    );
+}
+
+/// What filters hide is not counted with what they ask for.
+#[test]
+fn of_a_part_its_own_counts_are_said() {
+    let (world, first, second) = twice();
+    let part = |format: &str| {
+        let plans = ["show", first.name(), second.name(), "--format", format];
+        let asked = ["--table", "boxes", "--action", "insert", "--limit", "1"];
+        world.loader(&[&plans[..], &asked].concat()).ok().stdout
+    };
+    let shown = part("text");
+    assert!(
+        shown.ends_with("\nAsked for: 1 different, 1 added, 0 removed.\nCompared: 6 different, 2 added, 1 removed, 2 the same.\n"),
+        "{shown}"
+    );
+    for (format, said) in [
+        ("markdown", "**Added: 1**"),
+        ("html", "Asked for: 1 different, 1 added, 0 removed."),
+        (
+            "json",
+            "\"asked_for\": {\"added\":1,\"different\":1,\"removed\":0}",
+        ),
+    ] {
+        let shown = part(format);
+        assert!(shown.contains(said), "{format}: {shown}");
+    }
+}

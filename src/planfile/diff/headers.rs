@@ -91,6 +91,9 @@ fn facts_of_table(t: &TablePlan) -> BTreeMap<String, String> {
     facts.insert("definition in the database".into(), t.schema.clone());
     facts.insert("refers to".into(), t.parents.join(", "));
     facts.insert("left to its triggers".into(), t.triggered.join(", "));
-    facts.insert("notes".into(), t.warnings.join("; "));
+    let of_triggers = t.left_to_triggers.join(", ");
+    facts.insert("left to triggers in new rows".into(), of_triggers);
+    let notes = t.warnings.iter().cloned().chain(t.passed_over.words());
+    facts.insert("notes".into(), notes.collect::<Vec<_>>().join("; "));
     facts
 }

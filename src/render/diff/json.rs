@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::{Limit, failed};
+use super::{Asked, Limit, failed};
 use crate::error::Result;
 use crate::plan::Entry;
 use crate::planfile::diff::PlanDiff;
@@ -32,8 +32,10 @@ pub fn json(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> Resul
         ),
         ("counts", json!(diff.counts)),
     ];
+    let asked = Asked::of(diff, filter)?.json();
+    let asked = asked.map(|counts| ("asked_for", counts));
     let mut text = String::from("{\n");
-    for (name, value) in lines {
+    for (name, value) in lines.into_iter().chain(asked) {
         text += &format!("\"{name}\": {value},\n");
     }
     text += "\"entries\": [";

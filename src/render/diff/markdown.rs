@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Limit, differences, does, facets, failed, objects, summary_line};
+use super::{Asked, Limit, differences, does, facets, failed, objects, summary_line};
 use crate::error::Result;
 use crate::plan::{Entry, display_key};
 use crate::planfile::diff::PlanDiff;
@@ -74,17 +74,18 @@ pub fn markdown(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> R
             code(&display_key(&entry.key), 200)
         )
     };
-    if diff.counts.different > 0 {
+    let asked = Asked::of(diff, filter)?;
+    if asked.different > 0 {
         text += &format!(
             "\n**Different: {}**\n\n| table | row | what | was | is |\n|:--|:--|:--|:--|:--|\n",
-            diff.counts.different
+            asked.different
         );
         let mut limit = Limit::new(filter);
         diff.different(&mut |pair| {
             if !limit.takes(&pair) {
                 return Ok(());
             }
-            let mut rows = differences(&pair);
+            let mut rows = differences(diff, &pair);
             let [was, is] = [does(&pair[0]), does(&pair[1])];
             if was != is || rows.is_empty() {
                 rows.insert(0, ("action".into(), was, is));
@@ -106,10 +107,7 @@ pub fn markdown(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> R
         text += &left_out(&limit);
         cut |= limit.more > 0;
     }
-    for (count, name) in [
-        (diff.counts.added, "Added"),
-        (diff.counts.removed, "Removed"),
-    ] {
+    for (count, name) in [(asked.added, "Added"), (asked.removed, "Removed")] {
         if count == 0 {
             continue;
         }
@@ -150,7 +148,8 @@ pub fn markdown(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) -> R
     if cut {
         text += &link_to(filter);
     }
-    text += &format!("\n{}\n", summary_line(diff));
+    let lines = asked.line().into_iter().chain([summary_line(diff)]);
+    text += &format!("\n{}\n", lines.collect::<Vec<_>>().join("\n\n"));
     out.write_all(text.as_bytes()).map_err(failed)
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Limit, differences, does, failed, objects, summary_line};
+use super::{Asked, Limit, differences, does, failed, objects, summary_line};
 use crate::error::Result;
 use crate::plan::{Entry, Kind, display_key};
 use crate::planfile::PlanFile;
@@ -58,7 +58,8 @@ pub fn text(
         }
     }
     out.write_all(text.as_bytes()).map_err(failed)?;
-    if diff.counts.different > 0 {
+    let asked = Asked::of(diff, filter)?;
+    if asked.different > 0 {
         writeln!(out, "\nDifferent:").map_err(failed)?;
         let mut limit = Limit::new(filter);
         diff.different(&mut |pair| {
@@ -81,7 +82,7 @@ pub fn text(
                 escape(&is)
             );
             wrap(&mut text, &glyph, &line, 8, style.width);
-            for (name, old, new) in differences(&pair) {
+            for (name, old, new) in differences(diff, &pair) {
                 let line = format!("{}: {new}  (was: {old})", escape(&name));
                 wrap(&mut text, "      ", &line, 10, style.width);
             }
@@ -89,10 +90,7 @@ pub fn text(
         })?;
         rest(out, &limit, style)?;
     }
-    for (count, name, plan) in [
-        (diff.counts.added, "Added", new),
-        (diff.counts.removed, "Removed", old),
-    ] {
+    for (count, name, plan) in [(asked.added, "Added", new), (asked.removed, "Removed", old)] {
         if count == 0 {
             continue;
         }
@@ -136,7 +134,8 @@ pub fn text(
         )
         .map_err(failed)?;
     }
-    writeln!(out, "\n{}", summary_line(diff)).map_err(failed)
+    let lines = asked.line().into_iter().chain([summary_line(diff)]);
+    writeln!(out, "\n{}", lines.collect::<Vec<_>>().join("\n")).map_err(failed)
 }
 
 fn rest(out: &mut impl Write, limit: &Limit<'_>, style: Style) -> Result<()> {

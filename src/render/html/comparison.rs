@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::plan::Entry;
 use crate::planfile::PlanFile;
 use crate::planfile::diff::PlanDiff;
-use crate::render::diff::{Limit, differences, differs, does, facets, objects, summary_line};
+use crate::render::diff::{
+    Asked, Limit, differences, differs, does, facets, objects, summary_line,
+};
 use crate::render::select::Filter;
 use crate::text::cut::fit;
 use crate::text::escape;
@@ -34,14 +36,14 @@ pub fn comparison(diff: &PlanDiff<'_>, filter: &Filter, out: &mut impl Write) ->
         writeln!(out, "{part}").map_err(failed)
     };
     put(page_start(&title, false))?;
-    put(top(diff))?;
-    let c = &diff.counts;
+    let c = Asked::of(diff, filter)?;
+    put(top(diff, &c))?;
     if c.different > 0 {
         put(heading(c.different, "different"))?;
         let mut limit = Limit::new(filter);
         diff.different(&mut |pair| {
             if limit.takes(&pair) {
-                put(different(&pair))
+                put(different(diff, &pair))
             } else {
                 Ok(())
             }
@@ -75,7 +77,7 @@ fn failed(e: std::io::Error) -> Error {
 }
 
 /// Which plans they are, what it comes to, and what their headers and objects say.
-fn top(diff: &PlanDiff<'_>) -> Markup {
+fn top(diff: &PlanDiff<'_>, asked: &Asked) -> Markup {
     let [old, new] = diff.plans();
     let class = if differs(diff) { "rejected" } else { "fine" };
     html! {
@@ -84,6 +86,7 @@ fn top(diff: &PlanDiff<'_>) -> Markup {
                 p.over { "Since the plan that was reviewed" }
                 h1 { (escape(&new.header.batch_id)) }
                 p.verdict.(class) { (summary_line(diff)) }
+                @if let Some(line) = asked.line() { p { (line) } }
             }
             dl {
                 div { dt { "Database" } dd { (escape(&new.header.target.database)) } }
@@ -143,7 +146,7 @@ fn key_of(entry: &Entry) -> Markup {
 }
 
 /// An entry that both plans have, and what it says otherwise.
-fn different(pair: &[Entry; 2]) -> Markup {
+fn different(diff: &PlanDiff<'_>, pair: &[Entry; 2]) -> Markup {
     let [was, is] = [does(&pair[0]), does(&pair[1])];
     html! {
         article.drift {
@@ -151,7 +154,7 @@ fn different(pair: &[Entry; 2]) -> Markup {
             p.found { (escape(&is)) @if was != is { span.dim { " (was: " (escape(&was)) ")" } } span.dim { (from(&pair[1])) } }
             table {
                 thead { tr { th scope="col" { "column" } th scope="col" { "was" } th scope="col" { "is" } } }
-                tbody { @for (what, old, new) in differences(pair) { tr {
+                tbody { @for (what, old, new) in differences(diff, pair) { tr {
                     th scope="row" { (escape(&what)) }
                     td { span.v.old { (old) } }
                     td { span.v.new { (new) } }
