@@ -1,6 +1,7 @@
 //! What a plan's changes come to, column by column: how many rows change it, from what to what, and in
-//! which way. It is made in one pass, in memory that does not grow with the plan, from what people may
-//! see: of sensitive columns only which values are equal.
+//! which way. It is made in memory that does not grow with the plan, in one pass, or two where a column has
+//! many different changes of which some are frequent; from what people may see: of sensitive columns only
+//! which values are equal.
 
 mod column;
 mod frequent;
@@ -67,7 +68,37 @@ impl Profile {
             }
             Ok(())
         })?;
+        if profile.begin_again() {
+            plan.stream(&mut |item| {
+                if let Item::Entry(mut entry) = item {
+                    mask.entry(&mut entry);
+                    profile.take_again(&entry);
+                }
+                Ok(())
+            })?;
+        }
         Ok(profile)
+    }
+
+    /// Begins to count again what is not counted exactly and may be told; whether there is such.
+    fn begin_again(&mut self) -> bool {
+        let columns = self.tables.iter_mut().flat_map(|t| &mut t.columns);
+        columns.fold(false, |any, column| column.begin_again() | any)
+    }
+
+    /// Takes one entry again, masked.
+    fn take_again(&mut self, entry: &Entry) {
+        let What::Update { set, .. } = &entry.what else {
+            return;
+        };
+        let Some(table) = self.tables.iter_mut().rfind(|t| t.name == entry.table) else {
+            return;
+        };
+        for (name, (old, new)) in set {
+            if let (Some(old), Some(new)) = (old.words(), new.words()) {
+                table.column_mut(name).changed_again(&old, &new);
+            }
+        }
     }
 
     /// What is known of a table.

@@ -201,6 +201,49 @@ fn rules_can_be_switched_off_and_only_what_they_find_can_be_shown() {
     );
 }
 
+/// Among many different changes, the frequent ones are counted exactly.
+#[test]
+fn frequent_changes_among_many_are_counted() {
+    let entries = (0..1_000).map(|n| {
+        let (old, new) = (format!("old {n}"), format!("new {n}"));
+        let (born, shifted) = (date(n * 7), date(n * 7 + 40 + n * 11 % 900));
+        let of_two = if n % 5 < 2 {
+            ("1950-03-02", "1950-03-01")
+        } else {
+            (born.as_str(), shifted.as_str())
+        };
+        let status = if n % 5 < 2 {
+            ("YES", "NO")
+        } else {
+            (old.as_str(), new.as_str())
+        };
+        let changed = update(&[
+            ("born", Some(of_two.0), Some(of_two.1)),
+            ("status", Some(status.0), Some(status.1)),
+        ]);
+        entry("t", &[("id", Some(&format!("{n:04}")))], changed)
+    });
+    let table = fixture::table("t", r#"{"natural_key": ["id"]}"#, &[], 3);
+    let plan = fixture::write(Kind::Load, vec![table], entries);
+    let filter = Filter {
+        limit: Some(20),
+        ..Filter::default()
+    };
+    let selection = Selection::of(&plan.open(), &filter).unwrap();
+    let table = selection.profile.table("t").unwrap();
+    let words = |column: &str| table.column(column).unwrap().words(table.updates);
+    assert!(
+        words("status").contains("400 \"YES\" → \"NO\""),
+        "{}",
+        words("status")
+    );
+    assert!(
+        words("born").contains("400 one day earlier"),
+        "{}",
+        words("born")
+    );
+}
+
 #[test]
 fn one_shift_of_many_rows_is_said_by_column() {
     let mut entries: Vec<Entry> = (0..353)

@@ -7,6 +7,7 @@ use jiff::civil::{DateTime, date};
 use super::frequent::Frequent;
 use super::kind::{Kind, kind, number, time};
 use super::sample::Sample;
+use super::words::OFTEN;
 
 /// Longer values are counted by their beginning, in bytes.
 const LONGEST: usize = 100;
@@ -98,6 +99,20 @@ impl ColumnProfile {
         }
     }
 
+    /// Begins to count again what is not counted exactly and may be told; whether there is such.
+    pub(super) fn begin_again(&mut self) -> bool {
+        self.changes.begin_again(OFTEN) | self.shifts.begin_again(OFTEN)
+    }
+
+    /// Takes the change of an updated row again.
+    pub(super) fn changed_again(&mut self, old: &str, new: &str) {
+        let change = (beginning(old).to_owned(), beginning(new).to_owned());
+        self.changes.add_again(&change);
+        if let Some(shift @ Kind::Shift(_)) = kind(old, new) {
+            self.shifts.add_again(&shift);
+        }
+    }
+
     /// A number, or a time in days.
     fn measure(&mut self, text: &str) -> Option<f64> {
         let (n, is_time) = measured(text)?;
@@ -105,7 +120,7 @@ impl ColumnProfile {
         Some(n)
     }
 
-    /// How often values change in this way; shifts at least so often.
+    /// How often values change in this way; shifts at least so often, where that is less than three times.
     pub fn changes_by(&self, way: &Kind) -> u64 {
         match way {
             Kind::Shift(_) => self.shifts.of(way),

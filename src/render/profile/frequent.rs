@@ -6,13 +6,15 @@ use std::hash::Hash;
 
 /// Counts the values that come most often. As long as there are no more than [`ROOM`] different ones,
 /// every count is exact. After that each further value takes one from all counts, so that they say how
-/// often a value came at least (Misra and Gries, 1982).
+/// often a value came at least (Misra and Gries, 1982); those that are left can be counted again, exactly.
 #[derive(Debug, Clone)]
 pub struct Frequent<T> {
     counts: HashMap<T, Count>,
     seen: u64,
     /// Whether some value found no room.
     full: bool,
+    /// Whether those that are left are counted again.
+    again: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +34,32 @@ impl<T> Default for Frequent<T> {
             counts: HashMap::new(),
             seen: 0,
             full: false,
+            again: false,
         }
     }
 }
 
 impl<T: Hash + Eq> Frequent<T> {
+    /// Begins to count those that are left again, and says so, where the counts are not exact and one may be as many as
+    /// `least`: all values are to be given once more.
+    pub fn begin_again(&mut self, least: u64) -> bool {
+        self.again = self.full && self.counts.values().any(|count| count.least >= least);
+        if self.again {
+            self.counts.values_mut().for_each(|count| count.least = 0);
+        }
+        self.again
+    }
+
+    /// Counts one that was counted already, where those that are left are counted again.
+    pub fn add_again<Q: Hash + Eq + ?Sized>(&mut self, value: &Q)
+    where
+        T: Borrow<Q>,
+    {
+        if let Some(count) = self.counts.get_mut(value).filter(|_| self.again) {
+            count.least += 1;
+        }
+    }
+
     /// Counts one more.
     pub fn add<Q>(&mut self, value: &Q)
     where
@@ -104,6 +127,15 @@ mod tests {
         assert_eq!(many.different(), None);
         let (value, at_least) = many.most()[0];
         assert_eq!(*value, 7);
-        assert!((3_000..=3_334).contains(&at_least), "{at_least}");
+        assert!((3_000..3_334).contains(&at_least), "{at_least}");
+        // Counted again, it is exact; what was exact stays.
+        assert!(!many.clone().begin_again(4_000) && !few.begin_again(1));
+        assert!(many.begin_again(3));
+        for n in 0..10_000_u32 {
+            many.add_again(&if n % 3 == 0 { 7 } else { n + 1_000 });
+        }
+        assert_eq!(many.most()[0], (&7, 3_334));
+        few.add_again("a");
+        assert_eq!(few.of("a"), 2);
     }
 }

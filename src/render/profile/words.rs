@@ -8,7 +8,7 @@ use crate::text::cut::quoted_pair;
 
 /// Of frequent changes at most so many are named, and only if they come so often.
 const NAMED: usize = 2;
-const OFTEN: u64 = 3;
+pub(super) const OFTEN: u64 = 3;
 
 impl ColumnProfile {
     /// What its changes come to, for people: `353 of 1200 updates, all one day earlier`.
