@@ -108,7 +108,13 @@ pub async fn attempt(
     }
     let locked = Locked::begin(session, &file.hash).await?;
     let session = &locked.session;
-    let before = applied_before(session, file).await?;
+    let planned = file.header.tables.iter();
+    let names: Vec<String> = planned.map(|t| t.relation.to_string()).collect();
+    let named = (names.as_slice(), options.loader_schema.as_str());
+    let before = match applied_before(session, file).await {
+        Ok(before) => before,
+        Err(e) => return Err(name_others(session, named, e).await),
+    };
     not_in_part(before.as_ref())?;
     match before {
         // Others may have taken its rows away: whoever names it means that, and its rows are compared as ever.
@@ -122,15 +128,13 @@ pub async fn attempt(
         _ => {}
     }
     let taken_back = still_in_effect(session, file).await?;
-    let planned = file.header.tables.iter();
-    let names: Vec<String> = planned.map(|t| t.relation.to_string()).collect();
     let tables = match staged::tables(session, file).await {
         Ok(tables) => tables,
-        Err(e) => return Err(name_others(session, &names, e).await),
+        Err(e) => return Err(name_others(session, named, e).await),
     };
     for lock in lock_tables(&file.header, &tables) {
         if let Err(e) = session.run(&lock).await {
-            return Err(name_others(session, &names, e).await);
+            return Err(name_others(session, named, e).await);
         }
     }
     if in_shards {
@@ -348,7 +352,7 @@ async fn explain(
             .iter()
             .map(|t| t.target.table.name.to_string())
             .collect();
-        return name_others(&locked.session, &names, e).await;
+        return name_others(&locked.session, (&names, schema), e).await;
     }
     let session = locked.session;
     let header = &plan.plan().header;

@@ -211,7 +211,9 @@ pub async fn is_indexed(session: &Session, key: &ForeignKey) -> Result<bool> {
 pub async fn relation(session: &Session, name: &Qualified) -> Result<Table> {
     let spelled = name.to_string();
     let found = described(session, &spelled, vec![spelled.clone()]).await?;
-    found.ok_or_else(|| Error::config(format!("the table {spelled} is no longer there")))
+    found.ok_or_else(|| Error::config(format!(
+            "the table {spelled} is no longer there: it was dropped, or has another name or schema now"
+        )))
 }
 
 /// The table that the first of these spellings finds, if one does.

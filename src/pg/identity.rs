@@ -3,6 +3,7 @@
 use super::migrate;
 use crate::error::{Error, Result};
 use crate::pg::Session;
+use crate::pg::session::SCHEMAS;
 use crate::plan::TargetDatabase;
 use crate::sql::Statement;
 
@@ -18,7 +19,8 @@ impl Session {
         let sql = "SELECT pg_catalog.current_database()::text, \
              (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '/' || \
              (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())::text, \
-             pg_catalog.to_json(pg_catalog.current_schemas(false))";
+             pg_catalog.to_json(";
+        let sql = format!("{sql}{SCHEMAS})");
         let row = self.row(&Statement::new(DOING, sql)).await?;
         Ok(TargetDatabase {
             database: row.text(0)?.to_owned(),

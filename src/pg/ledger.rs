@@ -21,7 +21,7 @@ pub use in_part::{UndoneRows, counts};
 pub use referring::find_referring;
 #[cfg(test)]
 pub(in crate::pg) use referring::list as list_referring;
-pub use undoable::{later_loads, undoable};
+pub use undoable::{later_loads, loads, undoable};
 
 /// One application of one plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

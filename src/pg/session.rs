@@ -25,6 +25,7 @@ use failure::discreet;
 pub use failure::{failed, must_be};
 pub(super) use rows::parsed;
 pub use rows::{CopyLines, TextRow};
+pub(in crate::pg) use settings::SCHEMAS;
 
 /// How long sessions wait.
 #[derive(Debug, Clone, Copy)]

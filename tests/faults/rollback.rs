@@ -1547,3 +1547,114 @@ fn side_effects_of_a_rollback_may_be_allowed_after_the_load() {
     stage.roll_back("b").exits(0);
     assert_eq!(stage.data(), format!("seen (a)\n{before}"));
 }
+
+/// What brought loads of several batches back, or loads that are taken back again since, is not taken back for one of them.
+#[test]
+fn a_batch_is_taken_back_alone_though_it_came_back_with_another() {
+    let tables = "CREATE TABLE p (id int PRIMARY KEY, v text); CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p, v text)";
+    let config = "p: {natural_key: [id]}\nc: {natural_key: [id]}";
+    let redone = || {
+        let stage = Stage::new(tables, config);
+        stage.deliver(
+            "b1",
+            &[(
+                "p/1.json",
+                r#"[{"id": 1, "v": "parent"}, {"id": 2, "v": "unrelated"}]"#,
+            )],
+        );
+        stage.deliver("b2", &[("c/1.json", r#"{"id": 1, "p": 1, "v": "child"}"#)]);
+        let loads = [stage.load("b1"), stage.load("b2")];
+        let both = [
+            "rollback",
+            "--batch-id",
+            "b1",
+            "--force",
+            "--with-dependents",
+            "--json",
+        ];
+        let both = stage.loader(&both).ok().json()["application"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        stage
+            .loader(&["rollback", "--application", &both, "--force"])
+            .exits(0);
+        (stage, loads)
+    };
+    let counts = "SELECT (SELECT count(*) FROM p) || ' ' || (SELECT count(*) FROM c)";
+    let (stage, _) = redone();
+    assert_eq!(stage.one(counts), "2 1");
+    // Somebody's edit of a row of the other batch is nobody's matter here.
+    stage.sql("UPDATE p SET v = 'edited' WHERE id = 2");
+    stage.roll_back("b2").exits(0);
+    assert_eq!(stage.one(counts), "2 0");
+    stage.sql("UPDATE p SET v = 'unrelated' WHERE id = 2");
+    stage.roll_back("b1").exits(0);
+    assert_eq!(stage.one(counts), "0 0");
+
+    let (stage, _) = redone();
+    let before = stage.state();
+    stage.roll_back("b1").exits(4).says("c id=1 refers to");
+    assert_eq!(stage.state(), before);
+
+    // One of them is taken back by itself since.
+    let (stage, [_, second]) = redone();
+    stage
+        .loader(&["rollback", "--application", &second, "--force"])
+        .exits(0);
+    stage.roll_back("b1").exits(0);
+    assert_eq!(stage.one(counts), "0 0");
+
+    // Two loads of one batch.
+    let stage = Stage::new(tables, config);
+    stage.deliver("b", &[("p/1.json", r#"{"id": 1, "v": "x"}"#)]);
+    stage.load("b");
+    stage.deliver(
+        "b",
+        &[("p/1.json", r#"[{"id": 1, "v": "x"}, {"id": 2, "v": "y"}]"#)],
+    );
+    let second = stage.load("b");
+    let both = stage
+        .loader(&["rollback", "--batch-id", "b", "--force", "--json"])
+        .ok();
+    let both = both.json()["application"].as_str().unwrap().to_owned();
+    stage
+        .loader(&["rollback", "--application", &both, "--force"])
+        .exits(0);
+    assert_eq!(stage.one(counts), "2 0");
+    stage
+        .loader(&["rollback", "--application", &second, "--force"])
+        .exits(0);
+    assert_eq!(stage.one(counts), "1 0");
+    stage.roll_back("b").exits(0);
+    assert_eq!(stage.one(counts), "0 0");
+}
+
+/// A table that has another name now is told with what helps, and does not keep the others from being taken back.
+#[test]
+fn a_table_with_another_name_keeps_no_other_from_being_taken_back() {
+    let stage = Stage::new(
+        "CREATE TABLE d (k int PRIMARY KEY); CREATE TABLE t (k int PRIMARY KEY)",
+        "d: {natural_key: [k]}\nt: {natural_key: [k]}",
+    );
+    stage.deliver(
+        "b",
+        &[("d/1.json", r#"{"k": 1}"#), ("t/1.json", r#"{"k": 1}"#)],
+    );
+    stage.load("b");
+    stage.sql("ALTER TABLE d RENAME TO e");
+    stage.roll_back("b").exits(1).says_all(&[
+        "no longer there: it was dropped, or has another name",
+        "give it its name of then",
+        "--table",
+    ]);
+    stage
+        .loader(&["rollback", "--batch-id", "b", "--table", "t", "--force"])
+        .exits(0);
+    stage.sql("ALTER TABLE e RENAME TO d");
+    stage.roll_back("b").exits(0);
+    assert_eq!(
+        stage.one("SELECT (SELECT count(*) FROM d) + (SELECT count(*) FROM t)"),
+        "0"
+    );
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::TakenBack;
 use crate::error::{Error, Remedy, Result};
-use crate::pg::ledger::{Application, undoable};
+use crate::pg::ledger::{Application, loads, undoable};
 use crate::plan::LedgerTable;
 
 /// The applications to take back, newest first; `in_part` says that it may be some of their rows.
@@ -27,13 +27,21 @@ fn loads_in_effect<'a>(
 ) -> Result<Vec<&'a Application>> {
     let of_batch = || all.iter().filter(|a| a.batch_id == batch);
     let known = of_batch().next().is_some();
-    let in_effect = of_batch().filter(|a| a.is_load() && a.undone_by.is_none());
-    let in_effect: BTreeSet<&str> = in_effect
+    let in_effect = || of_batch().filter(|a| a.is_load() && a.undone_by.is_none());
+    // What brought other loads back as well, or some that are taken back again, is not taken back for these.
+    let is_of_these = |redo: &Application| {
+        loads(all, redo).into_iter().all(|id| {
+            let mut these = in_effect().filter(|load| load.application == *id);
+            these.any(|load| last_redone(all, load).application == redo.application)
+        })
+    };
+    let in_effect: BTreeSet<&str> = in_effect()
         .map(|load| {
-            if in_part || was_in_part(all, load) {
+            let redone = last_redone(all, load);
+            if in_part || was_in_part(all, load) || !is_of_these(redone) {
                 load
             } else {
-                last_redone(all, load)
+                redone
             }
         })
         .map(|a| a.application.as_str())

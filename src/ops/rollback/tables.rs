@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{Error, Remedy, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::ops::targets::{Needs, dependencies, unguarded};
 use crate::pg::ledger::{self, Application};
 use crate::pg::undo::Written;
@@ -118,7 +118,14 @@ pub(super) async fn order(
 ) -> Result<Vec<(Target, Written)>> {
     let mut found = Vec::with_capacity(ledgered.len());
     for ledger in ledgered {
-        let table = catalog::relation(session, &ledger.relation).await?;
+        let table = catalog::relation(session, &ledger.relation).await;
+        let table = table.map_err(|e| match e.kind() {
+            ErrorKind::Config => e.and(
+                "; give it its name of then until these loads are taken back, or take back the rows of the other tables \
+                 (--table)",
+            ),
+            _ => e,
+        })?;
         let mut key = ledger.config.natural_key.iter();
         if let Some(gone) = key.find(|c| table.column(c).is_none()) {
             return Err(Error::blocked(format!(

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::pg::apply::origin::Origin;
+use crate::pg::apply::origin::{Origin, WRITTEN};
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::write::Context;
 use crate::pg::session::TextRow;
@@ -301,14 +301,8 @@ pub(super) async fn is_followed(context: &Context<'_>) -> Result<bool> {
 
 /// Whether a table of the loader's own has rules or triggers.
 pub(super) fn followers(origin: &Origin<'_>) -> Statement {
-    let own = [
-        "audit_log",
-        "validation_queue",
-        "batch_load_log",
-        "loader_ledger",
-    ];
     let mut values = Values::default();
-    let names = own.map(|table| origin.own_table(table).to_string());
+    let names = WRITTEN.map(|table| origin.own_table(table).to_string());
     let sql = format!(
         "WITH RECURSIVE own(oid) AS (SELECT u.name::pg_catalog.regclass::pg_catalog.oid FROM pg_catalog.unnest({}) u(name) \
            UNION SELECT i.inhrelid FROM own JOIN pg_catalog.pg_inherits i ON i.inhparent = own.oid) \

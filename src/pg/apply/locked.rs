@@ -3,6 +3,7 @@
 use super::Report;
 use super::effects::cascades;
 use super::everywhere::is_seen_everywhere;
+use super::origin::{WRITTEN, own_table};
 use super::staged::Staged;
 use crate::error::{Error, ErrorKind, Remedy, Result, sqlstate};
 use crate::pg::ledger;
@@ -195,21 +196,27 @@ pub(in crate::pg) fn lock_tables(header: &Header, tables: &[Staged]) -> Vec<Stat
 }
 
 /// The same error, with who else is at work on the tables. Ends the transaction.
-pub(super) async fn name_others(session: &Session, tables: &[String], e: Error) -> Error {
+pub(super) async fn name_others(
+    session: &Session,
+    (tables, loader_schema): (&[String], &str),
+    e: Error,
+) -> Error {
     if e.kind() != ErrorKind::Locked {
         return e;
     }
-    let others = rows_after_rollback(session, &ask_others(tables)).await;
+    let own = WRITTEN.map(|table| own_table(loader_schema, table).to_string());
+    let tables: Vec<String> = tables.iter().cloned().chain(own).collect();
+    let others = rows_after_rollback(session, &ask_others(&tables)).await;
     let others: Vec<String> = others
         .iter()
         .flatten()
         .map(|who| crate::text::escape(who))
         .collect();
     if others.is_empty() {
-        return e;
+        return waited(e);
     }
     waited(e.and(format_args!(
-        ": also at work on the plan's tables: {}",
+        ": also at work on the plan's tables or the loader's own: {}",
         others.join("; ")
     )))
 }
@@ -225,15 +232,19 @@ fn waited(e: Error) -> Error {
 pub(in crate::pg) fn ask_others(tables: &[String]) -> Statement {
     let mut values = Values::default();
     let sql = format!(
-        "SELECT 'process ' || a.pid || ', user ' || coalesce(a.usename, '?') || \
-           coalesce(', ' || nullif(a.application_name, ''), '') || coalesce(', since ' || a.xact_start::text, '') \
-         FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (\
-           SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation' \
+        "WITH l AS (SELECT l.pid, l.virtualtransaction FROM pg_catalog.pg_locks l WHERE l.granted AND l.locktype = 'relation' \
            AND l.mode <> 'AccessShareLock' AND l.database = (SELECT oid FROM pg_catalog.pg_database \
              WHERE datname = pg_catalog.current_database()) \
            AND coalesce(pg_catalog.pg_partition_root(l.relation), l.relation) IN (\
              SELECT pg_catalog.to_regclass(u.name) FROM pg_catalog.unnest({}) u(name))) \
-         ORDER BY a.xact_start LIMIT 3",
+         SELECT who FROM (\
+           SELECT a.xact_start AS since, 'process ' || a.pid || ', user ' || coalesce(a.usename, '?') || \
+             coalesce(', ' || nullif(a.application_name, ''), '') || coalesce(', since ' || a.xact_start::text, '') AS who \
+           FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND a.pid IN (SELECT l.pid FROM l) \
+           UNION ALL SELECT p.prepared, 'the prepared transaction ' || pg_catalog.quote_literal(p.gid) || ', user ' || p.owner || \
+             ', since ' || p.prepared || ', which stays until COMMIT PREPARED or ROLLBACK PREPARED' \
+           FROM pg_catalog.pg_prepared_xacts p WHERE '-1/' || p.transaction IN (SELECT l.virtualtransaction FROM l)) x \
+         ORDER BY since LIMIT 3",
         values.texts(tables)
     );
     Statement::with("asking who else is at work", sql, values)

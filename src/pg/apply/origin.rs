@@ -17,13 +17,26 @@ pub struct Origin<'a> {
     pub loader_schema: &'a str,
 }
 
+/// The loader's own tables that an application writes.
+pub const WRITTEN: [&str; 4] = [
+    "audit_log",
+    "validation_queue",
+    "batch_load_log",
+    "loader_ledger",
+];
+
+/// One of the loader's own tables.
+pub fn own_table(loader_schema: &str, name: &str) -> Qualified {
+    Qualified {
+        schema: loader_schema.into(),
+        name: name.into(),
+    }
+}
+
 impl Origin<'_> {
     /// One of the loader's own tables.
     pub fn own_table(&self, name: &str) -> Qualified {
-        Qualified {
-            schema: self.loader_schema.into(),
-            name: name.into(),
-        }
+        own_table(self.loader_schema, name)
     }
 
     /// `INSERT INTO` the audit log: a table's name and the operation come first, then the record's id

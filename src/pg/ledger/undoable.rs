@@ -86,8 +86,8 @@ fn in_the_way<'a>(all: &'a [Application], of: &Application) -> Option<&'a Applic
     })
 }
 
-/// The loads that a rollback undoes or brings back.
-fn loads<'a>(all: &'a [Application], of: &'a Application) -> BTreeSet<&'a String> {
+/// The loads that a rollback undoes or brings back; of a load, itself.
+pub fn loads<'a>(all: &'a [Application], of: &'a Application) -> BTreeSet<&'a String> {
     let mut loads = BTreeSet::new();
     let mut open = vec![of];
     while let Some(application) = open.pop() {

@@ -106,13 +106,13 @@ pub(super) fn unexpected(doing: &str, what: &str) -> Error {
 /// A statement must touch as many rows as were planned.
 ///
 /// # Errors
-/// [`Database`](crate::ErrorKind::Database) where another number of rows was touched than planned: the rows were locked
+/// [`Blocked`](crate::ErrorKind::Blocked) where another number of rows was touched than planned: the rows were locked
 /// and compared, so that something rewrote them in between.
 pub fn must_be(doing: &str, planned: u64, touched: u64) -> Result<()> {
     if planned == touched {
         return Ok(());
     }
-    Err(Error::database(format!(
+    Err(Error::blocked(format!(
         "{doing}: {planned} rows were planned and {touched} were touched; a rule or trigger of the table swallows \
              or adds rows"
     )))

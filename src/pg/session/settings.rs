@@ -194,13 +194,14 @@ pub(super) fn search_path(schemas: &[String]) -> Statement {
     Statement::with(SEARCH_PATH, sql, values)
 }
 
+/// The schemas of the search path, without the session's own for temporary tables, which is another one in each session.
+pub(in crate::pg) const SCHEMAS: &str = "ARRAY(SELECT u.s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)::text[]) \
+     WITH ORDINALITY u(s, n) WHERE u.s !~ '^pg_temp_[0-9]+$' ORDER BY u.n)";
+
 /// Whether the search path is these schemas, all of which can be used.
 pub(super) fn has_search_path(schemas: &[String]) -> Statement {
     let mut values = Values::default();
-    let sql = format!(
-        "SELECT pg_catalog.current_schemas(false)::text[] = {}",
-        values.texts(schemas)
-    );
+    let sql = format!("SELECT {SCHEMAS} = {}", values.texts(schemas));
     Statement::with(SEARCH_PATH, sql, values)
 }
 

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::civil::{DateTime, date};
 
-use super::frequent::Frequent;
+use super::frequent::{Frequent, OFTEN};
 use super::kind::{Kind, kind, number, time};
 use super::sample::Sample;
-use super::words::OFTEN;
 
 /// Longer values are counted by their beginning, in bytes.
 const LONGEST: usize = 100;

@@ -25,6 +25,8 @@ struct Count {
     first: u64,
 }
 
+/// What comes less often is not told of.
+pub const OFTEN: u64 = 3;
 /// How many different values are counted at once.
 const ROOM: usize = 64;
 
@@ -40,11 +42,13 @@ impl<T> Default for Frequent<T> {
 }
 
 impl<T: Hash + Eq> Frequent<T> {
-    /// Begins to count those that are left again, and says so, where the counts are not exact and one may be as many as
-    /// `least`: all values are to be given once more.
+    /// Begins to count again those that came `least` times or more by what is known, and says so, where counts are not
+    /// exact and there are such: all values are to be given once more.
     pub fn begin_again(&mut self, least: u64) -> bool {
         self.again = self.full && self.counts.values().any(|count| count.least >= least);
         if self.again {
+            // Which of the others are left is chance.
+            self.counts.retain(|_, count| count.least >= least);
             self.counts.values_mut().for_each(|count| count.least = 0);
         }
         self.again
@@ -134,7 +138,7 @@ mod tests {
         for n in 0..10_000_u32 {
             many.add_again(&if n % 3 == 0 { 7 } else { n + 1_000 });
         }
-        assert_eq!(many.most()[0], (&7, 3_334));
+        assert_eq!(many.most(), [(&7, 3_334)]);
         few.add_again("a");
         assert_eq!(few.of("a"), 2);
     }

@@ -1,14 +1,14 @@
 //! A column's profile in words, the same in all formats.
 
 use super::column::ColumnProfile;
+use super::frequent::OFTEN;
 use super::kind::Kind;
 use super::sample::ENOUGH;
 use crate::render::verdict::plural;
 use crate::text::cut::quoted_pair;
 
-/// Of frequent changes at most so many are named, and only if they come so often.
+/// Of frequent changes at most so many are named.
 const NAMED: usize = 2;
-pub(super) const OFTEN: u64 = 3;
 
 impl ColumnProfile {
     /// What its changes come to, for people: `353 of 1200 updates, all one day earlier`.

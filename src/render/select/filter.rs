@@ -97,8 +97,8 @@ impl Filter {
             return false;
         }
         let (group, key) = (self.is_in_group(entry), self.finds_key(entry));
-        let asked = self.group.iter().chain(&self.key);
-        let has_stand_in = asked.fold(false, |has, text| has || text.contains(SIGN));
+        let mut asked = self.group.iter().chain(&self.key);
+        let has_stand_in = asked.any(|text| text.contains(SIGN));
         if group && key || !has_stand_in {
             return group && key;
         }
