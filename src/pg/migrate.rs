@@ -15,8 +15,11 @@ mod embedded {
 
 /// Whether a table of the loader's schema is the loader's own.
 pub fn is_own(table: &str) -> bool {
-    table == "loader_migrations" || adopt::COLUMNS.iter().any(|(own, _)| *own == table)
+    table == MIGRATIONS || adopt::COLUMNS.iter().any(|(own, _)| *own == table)
 }
+
+/// Which migrations ran.
+const MIGRATIONS: &str = "loader_migrations";
 
 const DOING: &str = "preparing the loader's tables";
 
@@ -24,7 +27,7 @@ const DOING: &str = "preparing the loader's tables";
 const MIGRATION_LOCK: i64 = 0x6c6f_6164_6d69_6772;
 
 /// Makes or completes the loader's tables in `schema` and returns the names of the migrations
-/// that ran; none if all is as it should be.
+/// that ran; none if all is as it should be. Tables that cannot be adopted are left as they are.
 ///
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) with all that adopted tables lack or refuse; [`Database`](crate::ErrorKind::Database).
@@ -35,34 +38,48 @@ pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>>
         session.run(&create_schema(schema)).await?;
     }
     session.run(&work_in(schema)).await?;
+    let seen = adopt::look(session, schema).await?;
+    let is_new = !seen.found.iter().any(|name| name == MIGRATIONS);
+    if is_new && !seen.found.is_empty() {
+        // What somebody else made is not touched before it is known that it will do.
+        let runner = runner();
+        let migrations = runner.get_migrations().iter().filter_map(|m| m.sql());
+        let migrations: Vec<_> = migrations.map(|sql| Statement::new(DOING, sql)).collect();
+        adopt::try_migrations(session, schema, &migrations, &seen).await?;
+    }
     let patience = session.patience;
-    let mut runner = embedded::migrations::runner();
-    runner.set_migration_table_name("loader_migrations");
+    let runner = runner();
     let report = tokio::time::timeout(patience, runner.run_async(&mut session.client))
         .await
         .map_err(|_| Error::unanswered(DOING, patience))?
-        .map_err(|e| of_migration(&e))?;
-    adopted(session, schema).await?;
+        .map_err(|e| seen.refused(schema).unwrap_or_else(|| of_migration(&e)))?;
+    suits(session, schema, adopt::check(session, schema).await).await?;
+    if session.column(&read_lineage(schema)).await?.is_empty() {
+        let sql = format!(
+            "INSERT INTO {} (lineage) VALUES (pg_catalog.gen_random_uuid()::text) ON CONFLICT DO NOTHING",
+            identity(schema)
+        );
+        session.run(&Statement::new(DOING, sql)).await?;
+    }
     session.run(&unlock()).await?;
     let names = report.applied_migrations().iter().map(ToString::to_string);
     Ok(names.collect())
 }
 
-/// That the tables can be worked with. Those with which nothing was loaded, and cannot be, are no database's: its
-/// identity is taken away, without which no other command works, until they can.
-async fn adopted(session: &Session, schema: &str) -> Result<()> {
-    let checked = adopt::check(session, schema).await;
-    let identity = identity(schema);
-    if checked.is_ok() {
-        if session.column(&read_lineage(schema)).await?.is_empty() {
-            let sql = format!(
-                "INSERT INTO {identity} (lineage) VALUES (pg_catalog.gen_random_uuid()::text) ON CONFLICT DO NOTHING"
-            );
-            session.run(&Statement::new(DOING, sql)).await?;
-        }
-    } else if let Ok(false) = session.holds(&adopt::was_used(schema)).await {
-        let forget = Statement::new(DOING, format!("DELETE FROM {identity}"));
-        session.run(&forget).await?;
+fn runner() -> refinery::Runner {
+    let mut runner = embedded::migrations::runner();
+    runner.set_migration_table_name(MIGRATIONS);
+    runner
+}
+
+/// Tables with which nothing was loaded, and cannot be, are no database's: its identity is taken away, without which
+/// no other command works, until they can.
+async fn suits(session: &Session, schema: &str, checked: Result<()>) -> Result<()> {
+    if checked.is_err()
+        && let Ok(false) = session.holds(&adopt::was_used(schema)).await
+    {
+        let forget = format!("DELETE FROM {}", identity(schema));
+        session.run(&Statement::new(DOING, forget)).await?;
     }
     checked
 }
@@ -102,19 +119,23 @@ fn of_migration(e: &refinery::Error) -> Error {
     let mut cause = e.source();
     while let Some(c) = cause {
         if let Some(pg) = c.downcast_ref::<tokio_postgres::Error>() {
-            let error = failed(DOING, pg);
-            return match error.code() {
-                Some(sqlstate::INSUFFICIENT_PRIVILEGE) => error.and(
-                    ": whoever runs loader migrate has to own the schema of the loader's tables, or to have CREATE on it and \
-                     own the tables in it",
-                ),
-                _ => error,
-            };
+            return of_owner(failed(DOING, pg));
         }
         text += &format!(": {c}");
         cause = c.source();
     }
     Error::database(text)
+}
+
+/// The error with what whoever migrates has to be, where that is what it is about.
+fn of_owner(error: Error) -> Error {
+    match error.code() {
+        Some(sqlstate::INSUFFICIENT_PRIVILEGE) => error.and(
+            ": whoever runs loader migrate has to own the schema of the loader's tables, or to have CREATE on it and \
+             own the tables in it",
+        ),
+        _ => error,
+    }
 }
 
 /// The random id of this database.

@@ -329,6 +329,77 @@ fn what_was_put_on_tables_with_which_loads_work_does_not_run_for_a_look() {
 }
 
 #[test]
+fn tables_that_cannot_be_adopted_are_left_as_they_are() {
+    let world = world();
+    world.set("LOADER_SCHEMA", "app");
+    // An application's own, and what is said of it.
+    for (theirs, says) in [
+        (
+            "CREATE TABLE app.audit_log (id bigserial PRIMARY KEY, who text, at timestamptz DEFAULT now())",
+            "audit_log.record_id is missing; it must be text",
+        ),
+        (
+            "CREATE TABLE app.audit_log (id bigserial PRIMARY KEY, record_id text, changed_by text NOT NULL)",
+            "audit_log.operation is missing; it must be text",
+        ),
+        (
+            "CREATE VIEW app.audit_log AS SELECT 1 AS id",
+            "audit_log is a view, and must be a table",
+        ),
+        (
+            "CREATE SEQUENCE app.loader_identity",
+            "loader_identity is a sequence, and must be a table",
+        ),
+        (
+            "CREATE TABLE app.batch_load_log (LIKE public.batch_load_log INCLUDING ALL, why text NOT NULL)",
+            "\"why\"",
+        ),
+        (
+            "CREATE TABLE app.loader_ledger (LIKE public.loader_ledger); CREATE VIEW app.v AS SELECT 1; \
+             CREATE TABLE app.audit_log (LIKE public.audit_log); ALTER TABLE app.audit_log DROP application; \
+             CREATE UNIQUE INDEX ON app.audit_log ((1))",
+            "audit_log",
+        ),
+    ] {
+        world.sql("DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app");
+        world.sql(theirs);
+        let there = "SELECT c.relname, c.relkind, a.attname FROM pg_class c LEFT JOIN pg_attribute a \
+                     ON a.attrelid = c.oid AND a.attnum > 0 WHERE c.relnamespace = 'app'::regnamespace ORDER BY 1, 2, 3";
+        let before = world.rows(there);
+        let run = world.loader(&["migrate"]).exits(1);
+        for said in ["in the schema app cannot be adopted", says, "LOADER_SCHEMA"] {
+            assert!(
+                run.stderr.contains(said),
+                "{theirs}: {said:?} is not in {run:?}"
+            );
+        }
+        assert!(
+            !run.stderr.contains("application is missing"),
+            "{theirs}: {run:?}"
+        );
+        assert_eq!(world.rows(there), before, "{theirs}");
+    }
+    // What another role owns.
+    world.sql(
+        "DROP SCHEMA app CASCADE; CREATE SCHEMA app; CREATE TABLE app.audit_log (LIKE public.audit_log); \
+         ALTER TABLE app.audit_log DROP origin; CREATE ROLE migrates_elsewhere LOGIN; GRANT ALL ON SCHEMA app TO migrates_elsewhere",
+    );
+    world.set(
+        "DATABASE_URL",
+        &world.url.replace("://loader", "://migrates_elsewhere"),
+    );
+    let run = world.loader(&["migrate"]).exits(1);
+    for said in [
+        "cannot be adopted",
+        "must be owner of table audit_log",
+        "own the tables in it",
+        "LOADER_SCHEMA",
+    ] {
+        assert!(run.stderr.contains(said), "{said:?} is not in {run:?}");
+    }
+}
+
+#[test]
 fn all_that_is_wrong_with_tables_is_said_at_once() {
     let world = world();
     world.sql(ORIGINAL);

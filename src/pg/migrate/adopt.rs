@@ -126,22 +126,134 @@ impl Trial {
     }
 }
 
-/// That loads and rollbacks can work with the loader's tables in `schema`.
+/// What has the names of the loader's tables.
+pub(super) struct Seen {
+    /// These names.
+    pub(super) found: Vec<String>,
+    /// What of it the migrations cannot make a table of the loader.
+    wrong: Vec<String>,
+}
+
+impl Seen {
+    /// The error that says so, where something is wrong.
+    pub(super) fn refused(&self, schema: &str) -> Option<Error> {
+        all_is_well(schema, &self.wrong).err()
+    }
+}
+
+/// What is in `schema` under the names of the loader's tables, by the catalogs alone.
+///
+/// # Errors
+/// [`Database`](crate::ErrorKind::Database).
+pub(super) async fn look(session: &Session, schema: &str) -> Result<Seen> {
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    for row in session.rows(&relations(schema)).await? {
+        let (name, kind) = (row.text(0)?, row.text(1)?);
+        found.push(name.to_owned());
+        if kind != "table" {
+            wrong.push(format!("{name} is a {kind}, and must be a table"));
+        } else if let Some((table, wanted)) = COLUMNS.iter().find(|(table, _)| *table == name) {
+            let is_old = |column: &str| !is_added(table, column);
+            wrong.extend(columns(session, schema, table, wanted, is_old).await?);
+        }
+    }
+    Ok(Seen { found, wrong })
+}
+
+pub(super) fn relations(schema: &str) -> Statement {
+    let mut values = Values::default();
+    let names = COLUMNS
+        .iter()
+        .map(|(table, _)| *table)
+        .chain([super::MIGRATIONS]);
+    let sql = format!(
+        "SELECT c.relname, CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view' \
+           WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' \
+           WHEN 'c' THEN 'type' ELSE 'index' END \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = {} AND c.relname = ANY ({}) ORDER BY 1",
+        values.text(schema),
+        values.texts(names)
+    );
+    Statement::with(DOING, sql, values)
+}
+
+/// Whether a migration adds this column to a table that lacks it.
+fn is_added(table: &str, column: &str) -> bool {
+    let runner = super::runner();
+    let adds = format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} ");
+    let mut migrations = runner.get_migrations().iter();
+    migrations.any(|m| m.sql().is_some_and(|sql| sql.contains(&adds)))
+}
+
+/// That loads and rollbacks can work with the loader's tables in `schema`. What is tried is taken back.
 ///
 /// # Errors
 /// A configuration error with all that stands against it; what the server said.
 pub(super) async fn check(session: &Session, schema: &str) -> Result<()> {
-    let mut wrong = columns(session, schema).await?;
+    try_migrations(
+        session,
+        schema,
+        &[],
+        &Seen {
+            found: Vec::new(),
+            wrong: Vec::new(),
+        },
+    )
+    .await
+}
+
+/// That they can once `migrations` have run on what was `seen`. These too are taken back.
+///
+/// # Errors
+/// As [`check`].
+pub(super) async fn try_migrations(
+    session: &Session,
+    schema: &str,
+    migrations: &[Statement],
+    seen: &Seen,
+) -> Result<()> {
+    session.run(&Statement::new(DOING, "BEGIN")).await?;
+    let wrong = faults(session, schema, migrations, seen).await;
+    session.run(&Statement::new(DOING, "ROLLBACK")).await?;
+    all_is_well(schema, &wrong?)
+}
+
+/// What stands against the tables once `migrations` have run, in a transaction.
+async fn faults(
+    session: &Session,
+    schema: &str,
+    migrations: &[Statement],
+    seen: &Seen,
+) -> Result<Vec<String>> {
+    for migration in migrations {
+        match session.run(migration).await {
+            Ok(()) => {}
+            // The first that fails says less than what was seen.
+            Err(e) if is_refusal(&e) && !seen.wrong.is_empty() => return Ok(seen.wrong.clone()),
+            Err(e) if is_refusal(&e) => return Ok(vec![format!("{:#}", super::of_owner(e))]),
+            Err(e) => return Err(e),
+        }
+    }
+    let mut wrong = Vec::new();
+    for (table, wanted) in COLUMNS {
+        wrong.extend(columns(session, schema, table, wanted, |_| true).await?);
+    }
     // What is of another type would only be told a second time.
     if wrong.is_empty() {
         // Where something was loaded, it works; and what others put on the tables since need not run.
-        if session.holds(&was_used(schema)).await? {
-            return Ok(());
+        if !session.holds(&was_used(schema)).await? {
+            wrong = try_all(session, schema).await?;
         }
-        wrong = try_all(session, schema).await?;
     } else if let Ok(more) = try_all(session, schema).await {
         wrong.extend(more);
     }
+    Ok(wrong)
+}
+
+/// # Errors
+/// A configuration error with what is `wrong`.
+fn all_is_well(schema: &str, wrong: &[String]) -> Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }
@@ -150,6 +262,11 @@ pub(super) async fn check(session: &Session, schema: &str) -> Result<()> {
         wrong.join("\n  ")
     ))
     .with_remedy(Remedy::OtherLoaderSchema))
+}
+
+/// Whether the server says no, and would say it again.
+fn is_refusal(e: &Error) -> bool {
+    e.code().is_some() && !e.is_transient()
 }
 
 /// Whether something was loaded with these tables.
@@ -176,72 +293,68 @@ pub(super) fn columns_of(schema: &str, table: &str) -> Statement {
     Statement::new(DOING, sql)
 }
 
-/// Columns that are missing or of another type.
-async fn columns(session: &Session, schema: &str) -> Result<Vec<String>> {
+/// Columns of a table that are missing, where they must be there by now, or of another type.
+async fn columns(
+    session: &Session,
+    schema: &str,
+    table: &str,
+    wanted: &[(&str, Holds)],
+    is_due: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
-    for (table, columns) in COLUMNS {
-        let found = session.rows(&columns_of(schema, table)).await?;
-        for (column, holds) in columns {
-            let types = holds.types();
-            let found = found.iter().find(|row| row.get(0) == Some(*column));
-            match found {
-                None => wrong.push(format!(
-                    "{table}.{column} is missing; it must be {}",
-                    types[0]
-                )),
-                Some(row) if !row.get(1).is_some_and(|t| types.contains(&t)) => {
-                    wrong.push(format!(
-                        "{table}.{column} is {}, and must be {}",
-                        row.get(2).unwrap_or("?"),
-                        types.join(" or ")
-                    ));
-                }
-                Some(row) if *holds == AnyText && !row.is(3) => wrong.push(format!(
-                    "{table}.{column} is {}, and must hold text of any length",
-                    row.get(2).unwrap_or("?")
-                )),
-                Some(_) => {}
+    let found = session.rows(&columns_of(schema, table)).await?;
+    for (column, holds) in wanted {
+        let types = holds.types();
+        let found = found.iter().find(|row| row.get(0) == Some(*column));
+        match found {
+            None if !is_due(column) => {}
+            None => wrong.push(format!(
+                "{table}.{column} is missing; it must be {}",
+                types[0]
+            )),
+            Some(row) if !row.get(1).is_some_and(|t| types.contains(&t)) => {
+                wrong.push(format!(
+                    "{table}.{column} is {}, and must be {}",
+                    row.get(2).unwrap_or("?"),
+                    types.join(" or ")
+                ));
             }
+            Some(row) if *holds == AnyText && !row.is(3) => wrong.push(format!(
+                "{table}.{column} is {}, and must hold text of any length",
+                row.get(2).unwrap_or("?")
+            )),
+            Some(_) => {}
         }
     }
     Ok(wrong)
 }
 
-/// What of that which loads and rollbacks do cannot be done. Everything is taken back.
+/// What of that which loads and rollbacks do cannot be done, in a transaction.
 async fn try_all(session: &Session, schema: &str) -> Result<Vec<String>> {
     let ids = [(); 3].map(|()| uuid::Uuid::new_v4().to_string());
-    session.run(&Statement::new(DOING, "BEGIN")).await?;
-    let tried = async {
-        let mut wrong = Vec::new();
-        for trial in trials(schema, ids.each_ref().map(String::as_str))? {
-            session
-                .run(&Statement::new(DOING, "SAVEPOINT trial"))
-                .await?;
-            match attempt(session, &trial).await {
-                Ok(true) => session.run(&Statement::new(DOING, "RELEASE trial")).await?,
-                Ok(false) => {
-                    wrong.push(format!(
-                        "{}: it is not there as it was written; a trigger, rule or policy of the table changes it",
-                        trial.what
-                    ));
-                    session
-                        .run(&Statement::new(DOING, "ROLLBACK TO trial"))
-                        .await?;
-                }
-                Err(e) if e.code().is_some() && !e.is_transient() => {
-                    wrong.push(format!("{e:#}"));
-                    session
-                        .run(&Statement::new(DOING, "ROLLBACK TO trial"))
-                        .await?;
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(wrong)
-    };
-    let wrong = tried.await;
-    session.run(&Statement::new(DOING, "ROLLBACK")).await?;
-    wrong
+    let mut wrong = Vec::new();
+    for trial in trials(schema, ids.each_ref().map(String::as_str))? {
+        session
+            .run(&Statement::new(DOING, "SAVEPOINT trial"))
+            .await?;
+        let fault = match attempt(session, &trial).await {
+            Ok(true) => None,
+            Ok(false) => Some(format!(
+                "{}: it is not there as it was written; a trigger, rule or policy of the table changes it",
+                trial.what
+            )),
+            Err(e) if is_refusal(&e) => Some(format!("{e:#}")),
+            Err(e) => return Err(e),
+        };
+        let end = if fault.is_none() {
+            "RELEASE trial"
+        } else {
+            "ROLLBACK TO trial"
+        };
+        session.run(&Statement::new(DOING, end)).await?;
+        wrong.extend(fault);
+    }
+    Ok(wrong)
 }
 
 async fn attempt(session: &Session, trial: &Trial) -> Result<bool> {

@@ -1,6 +1,6 @@
 //! A snapshot of the SQL of making and adopting the loader's tables.
 
-use super::adopt::{columns_of, trials, was_used};
+use super::adopt::{columns_of, relations, trials, was_used};
 use super::{
     create_schema, has_schema, lock, missing_columns, read_lineage, set_lineage, unlock, work_in,
 };
@@ -19,6 +19,7 @@ fn migrating() {
         read_lineage(schema),
         set_lineage(schema),
         was_used(schema),
+        relations(schema),
         columns_of(schema, "audit_log"),
     ];
     let ids = [
