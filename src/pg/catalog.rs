@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pg::Session;
+use crate::sql::ident::meant_by;
 use crate::sql::{Ident, Qualified, Statement, Values};
 use crate::table::config::{Config, TableConfig};
 use crate::table::reference::Reference;
@@ -123,11 +124,7 @@ pub async fn parents(session: &Session, config: &TableConfig) -> Result<BTreeMap
 /// # Errors
 /// As [`tables`].
 pub async fn table(session: &Session, name: &str) -> Result<Table> {
-    let mut spellings = vec![Ident(name).to_string()];
-    if let Some((schema, table)) = name.split_once('.') {
-        spellings.push(format!("{}.{}", Ident(schema), Ident(table)));
-    }
-    let found = described(session, name, spellings).await?;
+    let found = described(session, name, meant_by(name)).await?;
     match found {
         Some(table) => Ok(table),
         None => Err(not_found(session, name).await?),
@@ -144,9 +141,14 @@ async fn not_found(session: &Session, name: &str) -> Result<Error> {
         )));
     };
     let (schema, role) = (row.text(0)?, row.text(2)?);
+    let found = Qualified {
+        schema: schema.to_owned(),
+        name: row.text(3)?.to_owned(),
+    };
     Ok(Error::config(match row.text(1)? {
         "true" => format!(
-            "table {name} is not in the search path, but in schema {schema}; name it {schema}.{name}"
+            "table {name} is not in the search path, but in schema {schema}; name it {}",
+            found.configured()
         ),
         _ => format!(
             "table {name} is in schema {schema}, which the role may not use; its owner can: GRANT USAGE ON SCHEMA {} TO {}",
@@ -156,14 +158,16 @@ async fn not_found(session: &Session, name: &str) -> Result<Error> {
     }))
 }
 
-/// The schemas in which a table of this name is not found, whether the role may use them, and the role.
+/// The schemas in which a table of this name is not found, whether the role may use them, the role, and the table's
+/// own name, before which its schema may stand in `name`.
 fn elsewhere(doing: &str, name: &str) -> Statement {
     let mut values = Values::default();
     let name = values.text(name);
     let sql = format!(
-        "SELECT n.nspname::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, current_user::text \
+        "SELECT n.nspname::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, current_user::text, c.relname::text \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.relname = {name} ORDER BY 1"
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+           AND {name} IN (c.relname, n.nspname || '.' || c.relname) ORDER BY 1, 4"
     );
     Statement::with(doing, sql, values)
 }
@@ -210,26 +214,47 @@ pub async fn is_indexed(session: &Session, key: &ForeignKey) -> Result<bool> {
 /// As [`tables`].
 pub async fn relation(session: &Session, name: &Qualified) -> Result<Table> {
     let spelled = name.to_string();
-    let found = described(session, &spelled, vec![spelled.clone()]).await?;
+    let meant = vec![(Some(name.schema.clone()), name.name.clone())];
+    let found = described(session, &spelled, meant).await?;
     found.ok_or_else(|| Error::config(format!(
             "the table {spelled} is no longer there: it was dropped, or has another name or schema now"
         )))
 }
 
-/// The table that the first of these spellings finds, if one does.
-async fn described(session: &Session, name: &str, spellings: Vec<String>) -> Result<Option<Table>> {
+/// The table that `name` means, which may be one of these, by schema and name, if one is there.
+async fn described(
+    session: &Session,
+    name: &str,
+    meant: Vec<(Option<String>, String)>,
+) -> Result<Option<Table>> {
     let doing = format!("reading the definition of table {name}");
     let mut values = Values::default();
-    values.texts(spellings);
+    let (schemas, names): (Vec<_>, Vec<_>) = meant.into_iter().unzip();
+    values.texts(schemas.into_iter().map(Option::unwrap_or_default));
+    values.texts(names);
     let find = Statement::with(&doing, FIND, values);
-    let Some(found) = session.query(&find).await?.into_iter().next() else {
-        return Ok(None);
-    };
-    let oid: u32 = found.get(0);
-    let qualified = Qualified {
+    let found = session.query(&find).await?;
+    let qualified = |found: &Row| Qualified {
         schema: found.get(1),
         name: found.get(2),
     };
+    let Some(first) = found.first() else {
+        return Ok(None);
+    };
+    if let Some(other) = found
+        .iter()
+        .find(|other| qualified(other) != qualified(first))
+    {
+        return Err(Error::config(format!(
+            "{name} may mean two tables, {first} and {other}: name the one that is meant as it stands here, with its quotes \
+             (in tables.yaml, and in single quotes: '{other}')",
+            first = qualified(first),
+            other = qualified(other),
+        )));
+    }
+    let found = first;
+    let oid: u32 = found.get(0);
+    let qualified = qualified(found);
     let kind: String = found.get(3);
     if !matches!(kind.as_str(), "r" | "p") {
         return Err(Error::config(format!(

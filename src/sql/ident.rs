@@ -33,13 +33,68 @@ impl Qualified {
     pub fn is_meant_by(&self, name: &str) -> bool {
         let bare = name.strip_prefix(&self.schema);
         let bare = bare.and_then(|rest| rest.strip_prefix('.'));
-        name == self.name || bare == Some(&self.name)
+        let mut meant = meant_by(name).into_iter();
+        let is_this = |(schema, table): (Option<String>, String)| {
+            table == self.name && schema.is_none_or(|schema| schema == self.schema)
+        };
+        bare == Some(&self.name) || meant.any(is_this)
+    }
+
+    /// The name in the configuration that means this under any search path: quoted where it would be read as
+    /// another.
+    pub fn configured(&self) -> String {
+        let written = |name: &str, is_quoted: bool| match is_quoted || name.starts_with('"') {
+            true => Ident(name).to_string(),
+            false => name.to_owned(),
+        };
+        let schema = written(&self.schema, self.schema.contains('.'));
+        format!("{schema}.{}", written(&self.name, false))
     }
 }
 
 impl fmt::Display for Qualified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", Ident(&self.schema), Ident(&self.name))
+    }
+}
+
+/// What a name in the configuration may mean, as schema and table: a table of the search path, and, where it has a
+/// dot, one of a schema. Each of the two may be quoted as in SQL: `"my.schema".t`.
+pub fn meant_by(name: &str) -> Vec<(Option<String>, String)> {
+    let mut meant = vec![(None, name.to_owned())];
+    let first = unquoted(name).or_else(|| {
+        let (schema, _) = name.split_once('.')?;
+        Some((schema.to_owned(), &name[schema.len()..]))
+    });
+    match first {
+        Some((table, "")) => meant.push((None, table)),
+        Some((schema, rest)) => {
+            if let Some(table) = rest.strip_prefix('.') {
+                let quoted = unquoted(table).filter(|(_, behind)| behind.is_empty());
+                let table = quoted.map_or_else(|| table.to_owned(), |(table, _)| table);
+                meant.push((Some(schema), table));
+            }
+        }
+        None => {}
+    }
+    meant
+}
+
+/// The name that `text` begins with in quotes, and what is behind it.
+fn unquoted(text: &str) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut rest = text.strip_prefix('"')?;
+    loop {
+        let (before, behind) = rest.split_once('"')?;
+        name += before;
+        // A quote that is doubled stands for one.
+        match behind.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return Some((name, behind)),
+        }
     }
 }
 
@@ -146,6 +201,48 @@ pub fn words(expression: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn configured_names_are_read_with_quotes_and_without() {
+        let cases: [(&str, &[(Option<&str>, &str)]); 8] = [
+            ("t", &[(None, "t")]),
+            ("a.t", &[(None, "a.t"), (Some("a"), "t")]),
+            ("a.b.t", &[(None, "a.b.t"), (Some("a"), "b.t")]),
+            (r#""a.b".t"#, &[(None, r#""a.b".t"#), (Some("a.b"), "t")]),
+            (r#""a.b""#, &[(None, r#""a.b""#), (None, "a.b")]),
+            (r#"a."t""#, &[(None, r#"a."t""#), (Some("a"), "t")]),
+            (
+                r#""a""b"."t.c""#,
+                &[(None, r#""a""b"."t.c""#), (Some("a\"b"), "t.c")],
+            ),
+            (r#""a"#, &[(None, r#""a"#)]),
+        ];
+        for (name, meant) in cases {
+            let found = meant_by(name);
+            let found: Vec<_> = found
+                .iter()
+                .map(|(s, t)| (s.as_deref(), t.as_str()))
+                .collect();
+            assert_eq!(found, meant, "{name}");
+        }
+        for (schema, name) in [
+            ("a", "t"),
+            ("a", "t.b"),
+            ("a.b", "t"),
+            ("\"a", "t"),
+            ("a", "\"t"),
+            ("A b", "t"),
+        ] {
+            let table = Qualified {
+                schema: schema.into(),
+                name: name.into(),
+            };
+            let spelled = table.configured();
+            assert!(table.is_meant_by(&spelled), "{spelled}");
+            let last = meant_by(&spelled).pop();
+            assert_eq!(last, Some((Some(schema.into()), name.into())), "{spelled}");
+        }
+    }
 
     #[test]
     fn nearest_name() {

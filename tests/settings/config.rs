@@ -152,10 +152,47 @@ fn who_plans_deletes_must_see_what_refers_to_the_rows() {
     world.sql("REVOKE USAGE ON SCHEMA public FROM PUBLIC");
     let run = as_role(&["config", "check", "--for", "plan"]).exits(1);
     assert!(!run.stdout.contains("loader migrate"), "{run}");
-    assert!(
-        run.stdout.contains("permission denied for schema public"),
-        "{run}"
+    let usage = format!("missing: GRANT USAGE ON SCHEMA \"public\" TO \"{role}\"");
+    assert!(run.stdout.contains(&usage), "{run}");
+    world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
+fn the_schemas_of_loaded_tables_and_of_the_loaders_own_are_asked_for_at_once() {
+    let world = World::new(
+        "CREATE SCHEMA reg; CREATE TABLE reg.t (k text PRIMARY KEY, n serial); REVOKE ALL ON SCHEMA public FROM PUBLIC",
+        "reg.t: {natural_key: [k]}",
     );
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "reg.t/1.json", r#"[{"k": "1"}]"#);
+    let role = format!("usage_{}", std::process::id());
+    world.sql(&format!("CREATE ROLE {role} LOGIN"));
+    let url = world.url.replace("loader@", &format!("{role}@"));
+    let as_role = |args: &[&str]| world.loader_with(args, &[("DATABASE_URL", &url)]);
+    for work in ["plan", "apply"] {
+        let run = as_role(&["config", "check", "--for", work]).exits(1);
+        assert!(!run.stdout.contains("permission denied"), "{run}");
+        assert!(!run.stdout.contains("problem"), "{run}");
+        let missing = run.stdout.lines();
+        let missing: Vec<&str> = missing
+            .filter_map(|line| line.strip_prefix("missing: "))
+            .collect();
+        if work == "plan" {
+            for schema in ["public", "reg"] {
+                let usage = format!("GRANT USAGE ON SCHEMA \"{schema}\" TO \"{role}\"");
+                assert!(missing.contains(&usage.as_str()), "{run}");
+            }
+        }
+        world.sql(&missing.join("; "));
+        as_role(&["config", "check", "--for", work]).exits(0);
+        if work == "plan" {
+            as_role(&["plan", "--batch-id", "b", "--out", "p.json"])
+                .exits(0)
+                .says("1 to insert, 0 to update, 0 to delete, 0 unchanged, 0 violations");
+        }
+    }
+    as_role(&["apply", "p.json", "--force"]).exits(0);
+    as_role(&["rollback", "--batch-id", "b", "--force"]).exits(0);
     world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
@@ -218,7 +255,7 @@ fn a_table_that_is_not_found_is_looked_for_in_other_schemas() {
     // The role may use neither schema.
     for said in [
         "table kept is in schema apart, which the role may not use; its owner can: GRANT USAGE ON SCHEMA \"apart\" TO \"knocks_config\"",
-        "table shut.away: permission denied for schema shut",
+        "missing: GRANT USAGE ON SCHEMA \"shut\" TO \"knocks_config\"",
         "table nowhere does not exist in the database",
     ] {
         assert!(run.stdout.contains(said), "{said}: {run}");

@@ -31,20 +31,16 @@ pub(super) async fn marks(
         if targets.iter().any(|t| t.table.name == key.parent) {
             continue;
         }
-        let names = [
-            key.parent.name.clone(),
-            format!("{}.{}", key.parent.schema, key.parent.name),
-        ];
-        let configured = names
-            .iter()
-            .find_map(|name| request.config.tables.get_key_value(name));
-        let Some((name, Some(mark))) = configured.map(|(n, c)| (n, c.soft_delete.column())) else {
-            continue;
-        };
-        let parent = catalog::table(session, name).await?;
-        let column = parent.column(mark).filter(|_| parent.name == key.parent);
-        if let Some(how) = column.and_then(|column| Mark::of(column).ok()) {
-            marks.push((parent.name, mark.to_owned(), how));
+        let configured = request.config.tables.iter();
+        for (name, config) in configured.filter(|(name, _)| key.parent.is_meant_by(name)) {
+            let Some(mark) = config.soft_delete.column() else {
+                continue;
+            };
+            let parent = catalog::table(session, name).await?;
+            let column = parent.column(mark).filter(|_| parent.name == key.parent);
+            if let Some(how) = column.and_then(|column| Mark::of(column).ok()) {
+                marks.push((parent.name, mark.to_owned(), how));
+            }
         }
     }
     Ok(marks)
