@@ -2,7 +2,7 @@
 
 pub mod suggest;
 
-use crate::error::{Error, Remedy, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::pg::{Database, Session, Timeouts, catalog, migrate};
 use crate::sql::Qualified;
 use crate::sql::Statement;
@@ -51,21 +51,21 @@ impl InitRequest {
 pub async fn init(request: &InitRequest) -> Result<String> {
     let session = Session::open_to_read(&request.database, request.timeouts).await?;
     let listed = catalog::list(&session, request.schema.as_deref()).await?;
-    let mut names: Vec<String> = listed
+    let mut names: Vec<(String, Qualified)> = listed
         .into_iter()
         .filter(|t| t.name.schema != request.loader_schema || !migrate::is_own(&t.name.name))
         .map(|table| {
-            let Qualified { schema, name } = table.name;
-            if table.visible && name != config::DEFAULTS {
-                name
-            } else {
-                format!("{schema}.{name}")
-            }
+            let is_bare = table.visible && table.name.name != config::DEFAULTS;
+            let name = match is_bare {
+                true => table.name.name.clone(),
+                false => table.name.configured(),
+            };
+            (name, table.name)
         })
         .collect();
     for only in &request.only {
-        if !names.contains(only) {
-            let near = did_you_mean(only, names.iter().map(String::as_str));
+        if !names.iter().any(|(name, _)| name == only) {
+            let near = did_you_mean(only, names.iter().map(|(name, _)| name.as_str()));
             return Err(Error::config(format!(
                 "there is no table {only} in {}{near}",
                 request.database.place()
@@ -73,7 +73,7 @@ pub async fn init(request: &InitRequest) -> Result<String> {
         }
     }
     if !request.only.is_empty() {
-        names.retain(|n| request.only.contains(n));
+        names.retain(|(name, _)| request.only.contains(name));
     }
     if names.is_empty() {
         let schema = match &request.schema {
@@ -87,9 +87,16 @@ pub async fn init(request: &InitRequest) -> Result<String> {
         .with_remedy(Remedy::OtherSchema));
     }
     let mut tables: Vec<(String, Table)> = Vec::with_capacity(names.len());
-    for name in names {
-        let table = catalog::table(&session, &name).await?;
-        tables.push((name, table));
+    let mut others = Vec::new();
+    for (name, listed) in names {
+        match named(&session, name, &listed).await {
+            Ok(found) => tables.push(found),
+            // What keeps one table from being loaded is no reason against the others.
+            Err(e) if e.kind() == ErrorKind::Config => {
+                others.push((listed.configured(), format!("{e:#}")));
+            }
+            Err(e) => return Err(e),
+        }
     }
     let sql = "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'TimeZone'";
     let asked = Statement::new("asking for the time zone", sql);
@@ -97,7 +104,20 @@ pub async fn init(request: &InitRequest) -> Result<String> {
     let zone = zone.filter(|name| types::is_time_zone(name));
     Ok(suggest::file(
         &tables,
+        &others,
         zone.as_deref(),
         &request.json_schema,
     ))
+}
+
+/// The table that is listed, with the name by which to configure it: `name`, or with quotes where that may mean another.
+async fn named(session: &Session, name: String, listed: &Qualified) -> Result<(String, Table)> {
+    match catalog::table(session, &name).await {
+        Ok(table) if table.name == *listed => return Ok((name, table)),
+        Err(e) if e.kind() != ErrorKind::Config => return Err(e),
+        _ => {}
+    }
+    let quoted = listed.to_string();
+    let table = catalog::table(session, &quoted).await?;
+    Ok((quoted, table))
 }

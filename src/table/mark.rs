@@ -1,6 +1,7 @@
 //! How a column marks rows as deleted.
 
 use super::schema::Column;
+use crate::sql::Ident;
 
 /// What a column that marks deleted rows holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,15 @@ impl Mark {
             Mark::Time => format!("{value} IS NULL"),
             Mark::Flag => format!("{value} IS NOT TRUE"),
         }
+    }
+
+    /// Whether `condition`, as the database prints it, is that a row lives which is marked so in `column`.
+    pub fn is_life(self, column: &Column, condition: &str) -> bool {
+        let printed = [column.name.clone(), Ident(&column.name).to_string()];
+        printed.iter().any(|name| {
+            condition == format!("({})", self.lives(name))
+                || self == Mark::Flag && column.not_null && condition == format!("(NOT {name})")
+        })
     }
 
     /// The SQL condition that a row is deleted whose mark holds `value`.

@@ -6,7 +6,7 @@ use super::config::TableConfig;
 use super::lookup::Lookups;
 use super::mark::Mark;
 use super::schema::{Column, Equality, ForeignKey, Table};
-use crate::sql::Ident;
+use crate::sql::Qualified;
 
 /// What keeps others from bringing a second row with a natural key while a plan is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +128,17 @@ impl Target {
         self.table.referrers.iter().chain(&self.referred)
     }
 
+    /// Another table for people: without its schema where that is this one's own and goes without saying here too,
+    /// so that tables of one name are told apart.
+    pub fn other(&self, other: &Qualified) -> String {
+        let own = &self.table.name;
+        if other.schema == own.schema && self.name == own.name {
+            other.name.clone()
+        } else {
+            other.configured()
+        }
+    }
+
     /// Those of its foreign keys by which it can refer to rows of `parent`.
     pub fn keys_to<'k>(&'k self, parent: &'k Target) -> impl Iterator<Item = &'k ForeignKey> {
         let keys = self.foreign_keys();
@@ -154,13 +165,7 @@ impl Target {
 
     /// Whether a condition, as the database prints it, is that a row is not marked as deleted.
     fn is_live(&self, condition: &str) -> bool {
-        let Some((column, mark)) = self.marks() else {
-            return false;
-        };
-        let printed = [column.name.clone(), Ident(&column.name).to_string()];
-        printed.iter().any(|name| {
-            condition == format!("({})", mark.lives(name))
-                || mark == Mark::Flag && column.not_null && condition == format!("(NOT {name})")
-        })
+        self.marks()
+            .is_some_and(|(column, mark)| mark.is_life(column, condition))
     }
 }

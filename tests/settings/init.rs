@@ -202,3 +202,105 @@ fn the_json_schema_in_the_repository_is_fresh() {
         "tables.schema.json is old: UPDATE_SCHEMA=1 cargo test --test settings"
     );
 }
+
+#[test]
+fn what_keeps_one_table_from_being_loaded_keeps_none_of_the_others() {
+    let world = World::empty();
+    world.sql(
+        "CREATE TABLE good (code text PRIMARY KEY); CREATE TABLE ev (d date) PARTITION BY RANGE (d);
+         CREATE EXTENSION postgres_fdw; CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw;
+         CREATE FOREIGN TABLE ev_old PARTITION OF ev FOR VALUES FROM ('2000-01-01') TO ('2024-01-01') SERVER elsewhere",
+    );
+    let text = world.call(&["init"]).run().exits(0).stdout;
+    assert!(text.contains("\ngood:\n"), "{text}");
+    assert!(
+        text.contains("\n# public.ev: cannot be loaded:\n#   \"public\".\"ev\" has the foreign table ev_old below it"),
+        "{text}"
+    );
+    let config = Config::parse("tables.yaml", &text).unwrap();
+    assert_eq!(config.tables.keys().collect::<Vec<_>>(), ["good"]);
+    let text = world.call(&["init", "--table", "ev"]).run().exits(0).stdout;
+    assert!(text.contains("{}"), "{text}");
+}
+
+#[test]
+fn names_with_dots_are_quoted_where_they_would_mean_another_table() {
+    let world = World::empty();
+    world.sql(
+        r#"CREATE SCHEMA "My.Schema"; CREATE TABLE "My.Schema".t (k text PRIMARY KEY, p text);
+           CREATE SCHEMA a; CREATE TABLE a.items (id text PRIMARY KEY, v text); CREATE TABLE "a.items" (code text PRIMARY KEY)"#,
+    );
+    world.call(&["migrate"]).run().exits(0);
+    let drafted = |args: &[&str], name: &str, key: &str| {
+        let text = world.call(args).run().exits(0).stdout;
+        let config = Config::parse("tables.yaml", &text).unwrap();
+        let (found, table) = config.tables.iter().next().unwrap();
+        assert_eq!(
+            (found.as_str(), &*table.natural_key),
+            (name, &[key.to_owned()][..])
+        );
+    };
+    drafted(&["init", "--schema", "My.Schema"], r#""My.Schema".t"#, "k");
+    drafted(&["init", "--schema", "a"], r#""a"."items""#, "id");
+    drafted(
+        &["init", "--table", "a.items"],
+        r#""public"."a.items""#,
+        "code",
+    );
+    // What may mean either is refused.
+    world.write("tables.yaml", "a.items: {natural_key: [id]}");
+    let run = world.call(&["config", "check"]).run().exits(1);
+    let said = r#"a.items may mean two tables, "public"."a.items" and "a"."items""#;
+    assert!(run.stdout.contains(said), "{run}");
+    world.write("tables.yaml", "My.Schema.t: {natural_key: [k]}");
+    let run = world.call(&["config", "check"]).run().exits(1);
+    assert!(run.stdout.contains(r#"name it "My.Schema".t"#), "{run}");
+    // What is drafted is loaded, and taken back.
+    world.write(
+        "tables.yaml",
+        "'\"My.Schema\".t': {natural_key: [k]}\n'\"a\".\"items\"': {natural_key: [id]}",
+    );
+    world.call(&["config", "check"]).run().exits(0);
+    world.write(
+        r#"source/staging/b/"My.Schema".t/1.json"#,
+        r#"[{"k": "1", "p": "x"}]"#,
+    );
+    world.write(r#"source/staging/b/"a"."items".csv"#, "id,v\n1,y\n");
+    world
+        .call(&["load", "--batch-id", "b", "--force"])
+        .run()
+        .exits(0);
+    assert_eq!(world.rows(r#"SELECT * FROM "My.Schema".t"#), ["1|x"]);
+    assert_eq!(world.rows("SELECT * FROM a.items"), ["1|y"]);
+    world
+        .call(&["rollback", "--batch-id", "b", "--force"])
+        .run()
+        .exits(0);
+    assert_eq!(world.rows("SELECT v FROM a.items"), [""; 0]);
+}
+
+#[test]
+fn a_key_among_rows_that_a_boolean_does_not_mark_comes_with_soft_delete() {
+    let world = World::empty();
+    world.sql(
+        "CREATE TABLE subj (id bigserial PRIMARY KEY, sno text NOT NULL, deleted boolean NOT NULL DEFAULT false);
+         CREATE UNIQUE INDEX subj_sno ON subj (sno) WHERE NOT deleted;
+         CREATE TABLE visits (code text NOT NULL, gone boolean, \"Retired\" timestamptz);
+         CREATE UNIQUE INDEX visits_code ON visits (code) WHERE \"Retired\" IS NULL;
+         CREATE TABLE odd (code text NOT NULL, deleted boolean); CREATE UNIQUE INDEX odd_code ON odd (code) WHERE NOT deleted",
+    );
+    world.call(&["migrate"]).run().exits(0);
+    let text = world.call(&["init"]).run().exits(0).stdout;
+    for expect in [
+        "  # the unique key subj_sno, among rows that are not deleted; id is numbered by a sequence\n  natural_key: [sno]\n",
+        "  # a unique key leaves out rows for which deleted is true: they count as deleted\n  soft_delete: deleted\n",
+        "  # Retired can be null: a row that has it counts as deleted\n  soft_delete: \"Retired\"\n",
+        // Of null it says neither.
+        "#   odd_code holds for some rows only\n",
+    ] {
+        assert!(text.contains(expect), "no {expect:?} in {text}");
+    }
+    world.write("tables.yaml", text);
+    let run = world.call(&["config", "check"]).run().exits(0);
+    assert!(!run.stdout.contains("unique only where"), "{run}");
+}

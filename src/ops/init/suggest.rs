@@ -5,6 +5,7 @@ mod references;
 use std::fmt::Write;
 
 use crate::sql::ident::Qualified;
+use crate::table::mark::Mark;
 use crate::table::schema::{Column, Identity, Table, UniqueIndex};
 use crate::text::escape;
 
@@ -39,8 +40,14 @@ const ACTORS: [&str; 4] = [
 /// Columns that name the load.
 const BATCHES: [&str; 3] = ["load_batch_id", "loader_batch_id", "import_batch_id"];
 
-/// The text of a `tables.yaml` for these tables, named as they are configured.
-pub fn file(tables: &[(String, Table)], time_zone: Option<&str>, json_schema: &str) -> String {
+/// The text of a `tables.yaml` for these tables, named as they are configured, which says of the `others` why they
+/// cannot be loaded.
+pub fn file(
+    tables: &[(String, Table)],
+    others: &[(String, String)],
+    time_zone: Option<&str>,
+    json_schema: &str,
+) -> String {
     let mut out = format!("# yaml-language-server: $schema={json_schema}\n");
     out += "# Made by `loader init` from the database. Check each natural_key: it decides which row a record is\n\
             # about. Check immutable_fields: what is not in them may be changed by a load.\n";
@@ -56,6 +63,10 @@ pub fn file(tables: &[(String, Table)], time_zone: Option<&str>, json_schema: &s
             Some(index) => block(name, table, index, tables),
             None => without_key(name, table),
         };
+    }
+    for (name, why) in others {
+        let (name, why) = (escape(name), escape(why));
+        let _ = writeln!(out, "\n# {name}: cannot be loaded:\n#   {why}");
     }
     if tables.iter().all(|(_, t)| key(t).is_none()) {
         out += "\n# No table can be loaded yet.\n{}\n";
@@ -91,9 +102,7 @@ fn fits(table: &Table, index: &UniqueIndex) -> bool {
         && known.iter().all(|c| surrogate(c).is_none() && c.writable())
         && match &index.predicate {
             None => true,
-            Some(p) => mark(table).is_some_and(|m| {
-                p.trim_matches(['(', ')']).replace('"', "") == format!("{} IS NULL", m.name)
-            }),
+            Some(predicate) => mark(table).is_some_and(|column| marks_by(column, predicate)),
         }
 }
 
@@ -127,11 +136,24 @@ fn looks_numbered(table: &Table, column: &Column) -> bool {
     function || number && (column.name == "id" || column.name == own)
 }
 
-/// The column that marks deleted rows.
+/// The column that marks deleted rows: by its name, or because a unique key leaves out rows that it marks.
 fn mark(table: &Table) -> Option<&Column> {
-    table
+    let by_name = table
         .column("deleted_at")
-        .filter(|c| c.is_timestamp() && !c.not_null && c.writable())
+        .filter(|c| c.is_timestamp() && !c.not_null && c.writable());
+    by_name.or_else(|| {
+        let conditions = table.unique.iter().filter(|index| index.immediate);
+        let mut conditions = conditions.filter_map(|index| index.predicate.as_deref());
+        conditions.find_map(|condition| {
+            let mut columns = table.columns.iter().filter(|c| c.writable());
+            columns.find(|column| marks_by(column, condition))
+        })
+    })
+}
+
+/// Whether `condition` is that `column` does not mark a row as deleted.
+fn marks_by(column: &Column, condition: &str) -> bool {
+    Mark::of(column).is_ok_and(|mark| mark.is_life(column, condition))
 }
 
 fn block(name: &str, table: &Table, index: &UniqueIndex, all: &[(String, Table)]) -> String {
@@ -175,12 +197,23 @@ fn block(name: &str, table: &Table, index: &UniqueIndex, all: &[(String, Table)]
     }
     out += &references::suggested(table, &names, all);
     if let Some(mark) = mark(table) {
-        let _ = writeln!(
-            out,
-            "  # {} can be null: a row that has it counts as deleted",
-            mark.name
-        );
-        let _ = writeln!(out, "  soft_delete: true");
+        let _ = match Mark::of(mark) {
+            Ok(Mark::Flag) => writeln!(
+                out,
+                "  # a unique key leaves out rows for which {} is true: they count as deleted",
+                escape(&mark.name)
+            ),
+            _ => writeln!(
+                out,
+                "  # {} can be null: a row that has it counts as deleted",
+                escape(&mark.name)
+            ),
+        };
+        let column = match mark.name.as_str() {
+            "deleted_at" => "true".to_owned(),
+            other => word(other),
+        };
+        let _ = writeln!(out, "  soft_delete: {column}");
     }
     let stamps: Vec<(&str, &str)> = [
         (free(&TIMES, Column::is_timestamp), "now"),
