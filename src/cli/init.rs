@@ -3,8 +3,8 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use super::say;
 use super::settings::Settings;
+use super::{say, show_json, show_text};
 use crate::error::{Error, Result};
 use crate::ops::{self, InitRequest};
 use crate::source::pipe;
@@ -46,7 +46,10 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     let text = ops::init(&request).await?;
     let Some(path) = args.out else {
-        return super::show_text("writing the tables", &text);
+        if settings.json {
+            return show_json(&serde_json::json!({"tables_yaml": text}));
+        }
+        return show_text("writing the tables", &text);
     };
     let patience = settings.timeouts().patience();
     let write = |path: &Path, text: String| {
@@ -58,6 +61,9 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     };
     write(&path, text)?;
     write(&path.with_file_name(JSON_SCHEMA), config::json_schema())?;
+    if settings.json {
+        return show_json(&serde_json::json!({"written": path.display().to_string()}));
+    }
     say(format_args!(
         "{} was written; read its comments, then run: loader migrate (once per database), loader plan --batch-id …",
         path.display()

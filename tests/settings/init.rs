@@ -304,3 +304,17 @@ fn a_key_among_rows_that_a_boolean_does_not_mark_comes_with_soft_delete() {
     let run = world.call(&["config", "check"]).run().exits(0);
     assert!(!run.stdout.contains("unique only where"), "{run}");
 }
+
+#[test]
+fn init_prints_one_object_with_json() {
+    let world = World::empty();
+    world.sql("CREATE TABLE t (code text PRIMARY KEY)");
+    let text = world.call(&["init"]).run().exits(0).stdout;
+    let run = world.call(&["init", "--json"]).run().exits(0);
+    let told: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(told, serde_json::json!({"tables_yaml": text}));
+    let run = world.call(&["init", "--json", "--out", "x.yaml"]).run();
+    let told: serde_json::Value = serde_json::from_str(&run.exits(0).stdout).unwrap();
+    assert_eq!(told, serde_json::json!({"written": "x.yaml"}));
+    assert_eq!(std::fs::read_to_string(world.path("x.yaml")).unwrap(), text);
+}
