@@ -223,10 +223,11 @@ async fn unindexed(session: &Session, target: &Target) -> Result<Vec<String>> {
     for key in target.table.referrers.iter().filter(|_| removes) {
         if !catalog::is_indexed(session, key).await? {
             let columns = list(key.columns.iter().map(|c| Ident(c)));
+            let child = target.other(&key.child);
             notes.push(format!(
                 "{}: {} refers to it by {columns}, with which no index begins: for each row that a load or a rollback deletes, \
                  PostgreSQL looks through all of {}; this would prevent that: CREATE INDEX ON {} ({columns})",
-                target.name, key.child.name, key.child.name, key.child
+                target.name, child, child, key.child
             ));
         }
     }

@@ -337,13 +337,18 @@ fn foreign_key<'t>(
     let to_parent = keys.iter().filter(|(key, _)| key.parent == parent.name);
     let found = to_parent.min_by_key(|(key, _)| key.columns.len()).copied();
     match (found, keys.first()) {
-        (None, Some((key, _))) => Err((
-            parent.name.name.clone(),
-            format!(
-                "references: {column} refers to {} ({}), not to {}",
-                key.parent.name, key.name, parent.name.name
-            ),
-        )),
+        (None, Some((key, _))) => {
+            let (is, said) = (&key.parent, &parent.name);
+            let (is, said) = match is.name == said.name {
+                true => (is.configured(), said.configured()),
+                false => (is.name.clone(), said.name.clone()),
+            };
+            let why = format!(
+                "references: {column} refers to {is} ({}), not to {said}",
+                key.name
+            );
+            Err((parent.name.name.clone(), why))
+        }
         (found, _) => Ok(found),
     }
 }

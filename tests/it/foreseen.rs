@@ -1019,3 +1019,42 @@ fn a_batch_id_to_which_no_row_belongs_is_a_violation_of_updates_too() {
         ["1|b", "2|∅", "3|b"]
     );
 }
+
+#[test]
+fn tables_of_one_name_in_several_schemas_are_told_apart() {
+    let world = World::in_folder(
+        "CREATE SCHEMA a; CREATE SCHEMA b;
+         CREATE TABLE a.items (id serial PRIMARY KEY, code text UNIQUE NOT NULL);
+         CREATE TABLE b.items (id serial PRIMARY KEY, code text UNIQUE NOT NULL);
+         CREATE TABLE b.orders (no text PRIMARY KEY, item_id int NOT NULL REFERENCES a.items);
+         CREATE TABLE a.orders (no text PRIMARY KEY, item_id int NOT NULL REFERENCES a.items);
+         INSERT INTO a.items (code) VALUES ('x'); INSERT INTO b.orders VALUES ('1', 1)",
+        "orders: {natural_key: [no], references: {item_id: {table: items, by: {code: item}}}}",
+    );
+    let database = &world.database;
+    world.sql(&format!(
+        "ALTER DATABASE {database} SET search_path = b, public"
+    ));
+    world.set("LOADER_QUEUE", "off");
+    let run = world.loader(&["config", "check"]).exits(1);
+    let said = "item_id refers to a.items (orders_item_id_fkey), not to b.items";
+    assert!(run.stdout.contains(said), "{run}");
+    world.configure(
+        "orders: {natural_key: [no]}\na.orders: {natural_key: [no]}\n\
+         a.items: {natural_key: [code], limits: {delete: 4}}\nitems: {natural_key: [code], limits: {delete: 2}}",
+    );
+    world.put("b", "orders.csv", "no,item_id\n2,77\n");
+    world.put("b", "a.orders.csv", "no,item_id\n2,78\n");
+    world.put("b", "a.items/delete/x.csv", "code\nx\n");
+    world
+        .loader(&["plan", "--batch-id", "b", "--out", "b.json"])
+        .ok();
+    let shown = world.loader(&["show", "b.json"]).stdout;
+    for said in [
+        "no row of a.items has id = 77",
+        "no row of a.items has id = 78",
+        "rows of b.orders refer to it",
+    ] {
+        assert!(shown.contains(said), "{said:?} is not in {shown}");
+    }
+}

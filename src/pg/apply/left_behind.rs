@@ -50,7 +50,7 @@ pub(super) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
         for key in &staged.target.referred {
             let gone = format!("{} p", staged.gone(key));
             key.near_children(&gone).bring(session).await?;
-            let (child, parent) = (&key.child.name, &staged.target.name);
+            let (child, parent) = (&staged.target.other(&key.child), &staged.target.name);
             let what = format!("rows of {child} refer to rows of {parent} that would go");
             none(session, &staged.left_behind(key), staged, &what, child).await?;
         }
@@ -64,7 +64,7 @@ pub(super) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
         }
         for key in loose {
             key.near_parents(&staged.put_back()).bring(session).await?;
-            let (child, parent) = (&staged.target.name, &key.parent.name);
+            let (child, parent) = (&staged.target.name, &staged.target.other(&key.parent));
             let what =
                 format!("rows of {child} would refer to rows of {parent} that are not there");
             none(session, &staged.bereft(key), staged, &what, child).await?;
@@ -96,7 +96,7 @@ pub async fn check_referred(session: &Session, tables: &[Staged]) -> Result<()> 
                      have it reviewed",
                     staged.target.name,
                     if rows == 1 { "" } else { "s" },
-                    key.child.name,
+                    staged.target.other(&key.child),
                     if rows == 1 { "s" } else { "" },
                     key.name,
                 );

@@ -41,7 +41,8 @@ impl Undo<'_> {
                 let named: Vec<String> = named.collect();
                 let why = format!(
                     "refer to rows of {} that are gone since ({})",
-                    key.parent.name, key.name
+                    self.target.other(&key.parent),
+                    key.name
                 );
                 let then = "take back with them, or before, what removed those";
                 return Err(self.cannot_come_back(&why, &named, then));

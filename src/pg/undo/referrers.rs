@@ -74,7 +74,7 @@ impl Undo<'_> {
                     mask.add(&known.table, &known.config);
                 }
                 let columns = key_columns(&table, known.as_ref());
-                let name = known.map_or_else(|| key.child.name.clone(), |known| known.table);
+                let name = known.map_or_else(|| self.target.other(&key.child), |known| known.table);
                 (name, table, columns)
             }
         };

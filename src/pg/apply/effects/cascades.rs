@@ -79,7 +79,7 @@ pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) ->
                 Error::blocked(format!(
                     "{what}: nothing was written; if that is meant, add {} to allow_side_effects in tables.yaml and make a new \
                      plan",
-                    crate::text::escape(&key.child.name)
+                    crate::text::escape(&staged.target.other(&key.child))
                 ))
             } else {
                 let what = format!(

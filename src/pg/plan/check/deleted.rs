@@ -53,7 +53,7 @@ impl After<'_> {
             named = child.named_as("c");
         }
         let stays = every(stays);
-        let (name, fk) = (&key.child.name, &key.name);
+        let (name, fk) = (self.target.other(&key.child), &key.name);
         let end = if key.outlives_parent {
             format!("; have these deleted too, or make them refer to others first ({fk})")
         } else {

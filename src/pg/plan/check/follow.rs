@@ -32,7 +32,10 @@ impl After<'_> {
             let values = columns.iter().map(|c| format!("{of}.{}::text", Ident(c)));
             format!("pg_catalog.concat_ws(', ', {})", list(values))
         };
-        let becomes = format!("the row of {} to which it refers becomes ", key.parent.name);
+        let becomes = format!(
+            "the row of {} to which it refers becomes ",
+            self.target.other(&key.parent)
+        );
         let with_it = format!(
             ", and the database changes this row with it ({}, ON UPDATE): the record would say what is no longer so; give that value or none",
             key.name

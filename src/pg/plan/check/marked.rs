@@ -26,19 +26,14 @@ pub async fn to_marked_rows(
             else {
                 continue;
             };
+            let parent = after.target.other(parent);
             let note = match session
                 .count(&after.to_marked(key, all, (column, *mark)))
                 .await?
             {
                 0 => continue,
-                1 => format!(
-                    "1 record refers to a row of {} that is marked as deleted",
-                    parent.name
-                ),
-                n => format!(
-                    "{n} records refer to rows of {} that are marked as deleted",
-                    parent.name
-                ),
+                1 => format!("1 record refers to a row of {parent} that is marked as deleted"),
+                n => format!("{n} records refer to rows of {parent} that are marked as deleted"),
             };
             notes.push((after.target.place, note));
         }

@@ -57,7 +57,10 @@ impl After<'_> {
         let (beside, values) = self.shown(&columns, "a");
         let value = format!("pg_catalog.concat_ws(', ', {})", list(values));
         let has = |columns: &str| {
-            let what = format!("no row of {} has {columns} = ", key.parent.name);
+            let what = format!(
+                "no row of {} has {columns} = ",
+                self.target.other(&key.parent)
+            );
             Literal(&what).to_string()
         };
         let what = has(&key.parent_columns.join(", "));
@@ -223,7 +226,7 @@ impl After<'_> {
             values = texts("k"),
             own = Literal(&format!(
                 "the batch's own record of {} with this {} (",
-                key.parent.name,
+                target.other(&key.parent),
                 key.parent_columns.join(", ")
             )),
             becomes = Literal(") is the row whose other value is "),
@@ -333,7 +336,7 @@ impl After<'_> {
         let also_moved =
             children.map(|child| format!(" AND NOT {}", child.changes(&key.columns, "c")));
         let also_moved: String = also_moved.collect();
-        let (child_name, name) = (&key.child.name, &key.name);
+        let (child_name, name) = (self.target.other(&key.child), &key.name);
         let message = if key.keeps {
             format!(
                 "rows of {child_name} refer to the value that this would change ({name}); a deferrable key would allow both to \
