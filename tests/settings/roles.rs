@@ -100,6 +100,7 @@ fn planning_reads_only_and_applying_owns_nothing() {
         "UPDATE loader_ledger SET actor = 'nobody'",
         "DELETE FROM loader_ledger",
         "DELETE FROM batch_load_log",
+        "SELECT FROM batch_load_log",
         "UPDATE validation_queue SET s3_key = 'x'",
         "DELETE FROM validation_queue",
         "UPDATE loader_identity SET lineage = 'x'",
