@@ -204,7 +204,8 @@ mod tests {
 
     #[test]
     fn configured_names_are_read_with_quotes_and_without() {
-        let cases: [(&str, &[(Option<&str>, &str)]); 8] = [
+        type Meant = (Option<&'static str>, &'static str);
+        let cases: [(&str, &[Meant]); 8] = [
             ("t", &[(None, "t")]),
             ("a.t", &[(None, "a.t"), (Some("a"), "t")]),
             ("a.b.t", &[(None, "a.b.t"), (Some("a"), "b.t")]),
