@@ -108,11 +108,8 @@ fn the_key_of_a_row_that_is_changed_must_be_spelled_as_it_is() {
 #[test]
 fn what_may_drift_may_have() {
     let world = world();
-    world.deliver(
-        "c",
-        "t/1.json",
-        r#"[{"id": 1, "v": "new"}, {"op": "delete", "data": {"id": 2}}]"#,
-    );
+    world.deliver("c", "t/1.json", r#"{"id": 1, "v": "new"}"#);
+    world.deliver("c", "t/2.json", r#"{"op": "delete", "data": {"id": 2}}"#);
     let plan = world.plan_with("c", &["--max-deletes", "t=1"]);
     world.sql("UPDATE t SET seen = 'z'");
     world.apply(&plan).ok();

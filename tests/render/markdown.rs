@@ -283,7 +283,7 @@ fn notes_have_a_share_of_the_comment_and_the_grave_ones_stand_first() {
         .find("\n- `t70`: limit of rows to delete changed")
         .unwrap();
     assert!(first < text.find("\n- `t00`: ").unwrap(), "{text}");
-    assert!(text.find("\n- `t70`: audit").unwrap() < text.find("\n- `t00`: ").unwrap());
+    assert!(text.find("\n- `t70`: <code>audit").unwrap() < text.find("\n- `t00`: ").unwrap());
     let text = of(90, &"word ".repeat(60));
     assert!(
         text.len() <= LARGEST && text.contains("to delete changed"),
