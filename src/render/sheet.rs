@@ -9,11 +9,11 @@ use super::select::{Each, Filter};
 use super::unusual::{Mark, Unusual};
 use crate::error::{Error, Result};
 use crate::plan::review::sheet::Named;
-use crate::plan::{Entry, REVIVED, Value, Violation, What};
+use crate::plan::{Entry, REVIVED, Value, Violation, ViolationKind, What};
 use crate::planfile::{Item, PlanFile};
 use crate::render::groups::name;
 use crate::text::cut::{quoted, quoted_pair};
-use crate::text::escape;
+use crate::text::{escape, escape_value};
 
 pub use csv::plan as csv;
 pub use xlsx::plan as xlsx;
@@ -53,7 +53,11 @@ enum Said {
 impl Line {
     /// Of an entry, masked.
     fn of(entry: &Entry, marks: &[Mark], has_groups: bool) -> Line {
-        let text = |text: &Option<String>| text.as_deref().map(escape).unwrap_or_default();
+        // In quotes, so that null, an empty value and none are told apart.
+        let value = |value: &Option<String>, or: &str| match value {
+            Some(value) => format!("\"{}\"", escape_value(value)),
+            None => or.to_owned(),
+        };
         // The key of a row may not be the one that the record gives.
         let of_key = entry.key.iter().filter(|(_, v)| v.given().is_some());
         let with_key = |said: String| {
@@ -65,25 +69,33 @@ impl Line {
             What::Violation(v) => Said::Violation {
                 kind: v.kind.word(),
                 effect: v.effect.words(),
-                field: text(&v.field),
-                given: text(&v.given),
-                existing: text(&v.existing),
-                message: with_key(reason(v)),
+                field: v.field.as_deref().map(escape).unwrap_or_default(),
+                given: fit(value(&v.given, none(v))),
+                existing: fit(value(&v.existing, none(v))),
+                message: fit(with_key(reason(v))),
             },
-            other => Said::Change(with_key(changes(other))),
+            other => Said::Change(fit(with_key(changes(other)))),
         };
         let marks: Vec<String> = marks.iter().map(Mark::words).collect();
         Line {
             named: Named::of(entry),
             action: entry.what.action().word(),
             group: match has_groups {
-                true => name(entry.group.as_deref()),
+                true => fit(name(entry.group.as_deref())),
                 false => String::new(),
             },
-            from: escape(&entry.from.join(", ")),
+            from: fit(escape(&entry.from.join(", "))),
             said,
-            unusual: marks.join("; "),
+            unusual: fit(marks.join("; ")),
         }
+    }
+}
+
+/// What stands for a value that a violation does not have: what an immutable field holds or would hold is null then.
+fn none(violation: &Violation) -> &'static str {
+    match violation.kind {
+        ViolationKind::ImmutableField => "null",
+        _ => "",
     }
 }
 
@@ -147,10 +159,11 @@ fn lines(plan: &PlanFile, filter: &Filter, sink: &mut dyn FnMut(Line) -> Result<
     })
 }
 
-/// A text that a cell has room for.
-fn fit(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}… (cut here)", &text[..end]),
-        None => text.to_owned(),
+/// A text that a cell has room for. What is read back is never cut.
+fn fit(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text += "… (cut here)";
     }
+    text
 }

@@ -584,6 +584,71 @@ fn a_workbook_and_comma_separated_values_say_the_same_as_the_page() {
     assert_eq!(of_all.count("insert"), 2);
 }
 
+/// What names a row is read back, and never cut; where a workbook has no room for it, that is said.
+#[test]
+fn rows_with_long_keys_are_decided_about_too() {
+    let world = World::in_folder("CREATE TABLE t (id text, v text)", "t: {natural_key: [id]}");
+    let (long, longer) = ("k".repeat(20_000), "é".repeat(6_000));
+    world.deliver(
+        "b",
+        "t/1.json",
+        format!(r#"[{{"id": "{long}", "v": "1"}}, {{"id": "{longer}", "v": "2"}}]"#),
+    );
+    let plan = world.plan("b");
+    let csv = world.show(&plan, &["--format", "csv"]);
+    let decided = csv
+        .replace("\"\",\"\",\"t\"", "leave_out,none,\"t\"")
+        .replace("\"\",\"{", "Ada,\"{");
+    world.write("d.csv", decided);
+    let of_csv = world.plan_with("b", &["--decisions", "d.csv"]);
+    assert_eq!((of_csv.count("insert"), of_csv.count("skip")), (0, 2));
+    let refused = world.loader(&["show", plan.name(), "--format", "xlsx", "-o", "a.xlsx"]);
+    refused
+        .exits(1)
+        .says("is too long for a cell of a workbook")
+        .says("decide about this plan on its page");
+    let book = world
+        .command(&["show", plan.name(), "--format", "xlsx", "--key", &long])
+        .output()
+        .unwrap();
+    assert!(book.status.success(), "{book:?}");
+    let book = typed(&book.stdout, 1, &[("B2", "Ada")]);
+    let book = typed(&book, 2, &[("A2", "leave_out")]);
+    world.write("d.xlsx", &book);
+    let of_workbook = world.plan_with("b", &["--decisions", "d.xlsx"]);
+    assert_eq!(of_workbook.count("insert"), 1);
+}
+
+#[test]
+fn reviewers_see_what_a_row_holds_and_null_is_not_empty() {
+    let world = World::in_folder(
+        "CREATE TABLE t (id text PRIMARY KEY, sex text); INSERT INTO t VALUES ('p1', 'F'), ('p2', ''), ('p3', NULL), ('p4', 'F')",
+        "t: {natural_key: [id], immutable_fields: [sex], conflict_resolution: replace}",
+    );
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"[{"id": "p1", "sex": "M"}, {"id": "p2", "sex": "M"}, {"id": "p3", "sex": "M"}, {"id": "p4", "sex": ""}]"#,
+    );
+    let plan = world.plan("b");
+    let lines = plan.lines();
+    let existing = |id: &str| {
+        lines
+            .iter()
+            .any(|l| l.starts_with(&format!("! t id={id}:")))
+    };
+    let csv = world.show(&plan, &["--format", "csv"]);
+    for (id, said) in [
+        ("p1", r#"sex: ""F"" → ""M"""#),
+        ("p2", r#"sex: """" → ""M"""#),
+        ("p3", r#"sex: null → ""M"""#),
+        ("p4", r#"sex: ""F"" → """""#),
+    ] {
+        assert!(!existing(id) || csv.contains(said), "{said}: {csv}");
+    }
+    assert!(existing("p1") && existing("p4"), "{lines:?}");
+}
+
 /// Subjects with numbers, and visits that are all there are.
 const VISITS: &str = "\
 subjects: {natural_key: [no]}

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Line, Said, failed, fit, lines};
+use super::{Line, Said, failed, lines};
 use crate::error::Result;
 use crate::plan::review::sheet::{
     COMMENT, DECISION, ENTRY, GROUP, KEY, PLAN_HASH, REVIEWER, TABLE, inert_cell,
@@ -38,13 +38,15 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
                 effect,
                 field,
                 given,
+                existing,
                 message,
-                ..
             } => {
-                let about = match (field.as_str(), given.as_str()) {
-                    ("", "") => String::new(),
-                    (field, "") => format!(" {field}"),
-                    (field, given) => format!(" {field} = \"{given}\""),
+                let about = match (field.as_str(), existing.as_str(), given.as_str()) {
+                    ("", "", "") => String::new(),
+                    (field, "", "") => format!(" {field}"),
+                    (field, "", given) => format!(" {field} = {given}"),
+                    (field, existing, "") => format!(" {field}: {existing}"),
+                    (field, existing, given) => format!(" {field}: {existing} → {given}"),
                 };
                 format!("{kind}{about} ({effect}): {message}")
             }
@@ -70,7 +72,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: &mut impl Write) -> Result<()
 fn row(out: &mut impl Write, cells: &[&str]) -> Result<()> {
     let cells: Vec<String> = cells
         .iter()
-        .map(|cell| format!("\"{}\"", inert_cell(&fit(cell)).replace('"', "\"\"")))
+        .map(|cell| format!("\"{}\"", inert_cell(cell).replace('"', "\"\"")))
         .collect();
     writeln!(out, "{}\r", cells.join(",")).map_err(failed)
 }

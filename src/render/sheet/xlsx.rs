@@ -21,6 +21,8 @@ use crate::text::escape;
 
 /// The rows of a sheet below its header.
 const MOST_ROWS: u32 = 1_048_575;
+/// What a cell has room for, in UTF-16 units.
+const MOST_CHARACTERS: usize = 32_767;
 
 /// Columns with their widths in characters.
 const OF_CHANGES: [(&str, u32); 10] = [
@@ -70,7 +72,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: impl Write + Send) -> Result<
     let mut changes = Sheet::new(&mut workbook, CHANGES, &OF_CHANGES)?;
     let mut violations = Sheet::new(&mut workbook, VIOLATIONS, &OF_VIOLATIONS)?;
     for [what, value, note] in facts(plan) {
-        summary.row(&[&what, &value, &note])?;
+        summary.row(&[&what, &fit(value), &note])?;
     }
     lines(plan, filter, &mut |line| {
         let Line {
@@ -82,10 +84,10 @@ pub fn plan(plan: &PlanFile, filter: &Filter, out: impl Write + Send) -> Result<
             unusual,
         } = line;
         let (table, key, entry) = (named.shown_table(), named.shown_key(), named.cell());
-        if entry.len() > 32_000 {
+        if entry.len() > MOST_CHARACTERS {
             return Err(Error::config(format!(
-                "{table} {key}: the key is too long for a cell of a workbook; decide about this plan on its page, or \
-                 leave the row out of the workbook with --table or --key"
+                "{table} {key}: what names the row (table, key and origin) is too long for a cell of a workbook; decide \
+                 about this plan on its page, or leave the row out of the workbook with --table, --action or --key"
             )));
         }
         match said {
@@ -199,7 +201,7 @@ impl Sheet {
         for (place, cell) in (0..).zip(cells) {
             if !cell.is_empty() {
                 self.sheet
-                    .write_string_with_format(self.rows, place, fit(cell), &self.text)
+                    .write_string_with_format(self.rows, place, *cell, &self.text)
                     .map_err(wrong)?;
             }
         }
