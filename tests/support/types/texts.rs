@@ -127,7 +127,7 @@ pub const TYPES: &[Type] = &[
             ("\t", "\t"),
         ],
         checks: &["length(@) < 5", "@ <> 'B'", "@::int > 5 OR length(@) > 1"],
-        defaults: &["'d'", "'B'", "current_user"],
+        defaults: &["'d'", "'B'", "upper('loader')"],
         unique: &["(@)", "(lower(@))", "(@) WHERE @ <> 'a'"],
         generated: ("text", &["upper(@)", "@ || '!'", "(@::int)::text"]),
         ..NOTHING
