@@ -272,7 +272,9 @@ fn notes_have_a_share_of_the_comment_and_the_grave_ones_stand_first() {
         });
         let entries = (0..2_000).map(|n| {
             let id = format!("{n:06}");
-            let row = fixture::insert(&[("v", Some("some value that takes room"))]);
+            // Rows alike would take little room.
+            let value = format!("value {id}");
+            let row = fixture::insert(&[("v", Some(&value))]);
             fixture::entry("t00", &[("id", Some(&id))], row)
         });
         shown(&fixture::write(Kind::Load, tables.collect(), entries))
