@@ -637,12 +637,15 @@ fn rows_of_inheriting_tables_are_not_deleted_through_their_parent() {
     // Its own rows can be changed, and by the heir's name its rows can go.
     world.configure("t: {natural_key: [id]}\nheir: {natural_key: [id]}");
     world.deliver("d", "t/1.csv", "id,v\n1,z\n");
-    world.deliver("d", "heir/delete/1.csv", "id\n2\n");
-    let plan = world.plan_with("d", &["--max-deletes", "9"]);
+    world.apply(&world.plan("d")).ok();
+    world.deliver("e", "heir/delete/1.csv", "id\n2\n");
+    let plan = world.plan_with("e", &["--max-deletes", "9"]);
     world.apply(&plan).ok();
-    world
-        .loader(&["rollback", "--batch-id", "d", "--force"])
-        .ok();
+    for batch in ["e", "d"] {
+        world
+            .loader(&["rollback", "--batch-id", batch, "--force"])
+            .ok();
+    }
     assert_eq!(world.rows("SELECT * FROM heir"), ["2|b|c"]);
 }
 
