@@ -26,4 +26,4 @@ pub mod url;
 
 pub use connect::{Database, Roots, SslMode};
 pub use progress::{Event, OnProgress};
-pub use session::{Backend, Session, Timeouts, failed, must_be};
+pub use session::{Backend, Session, Timeouts, failed, must_be, must_write};

@@ -22,7 +22,7 @@ use crate::plan::masking::Mask;
 use crate::sql::list;
 
 use failure::discreet;
-pub use failure::{failed, must_be};
+pub use failure::{failed, must_be, must_write};
 pub(super) use rows::parsed;
 pub use rows::{CopyLines, TextRow};
 pub(in crate::pg) use settings::SCHEMAS;

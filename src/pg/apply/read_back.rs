@@ -10,7 +10,7 @@ use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{Fate, STORED};
 use crate::pg::apply::write::{Context, bits, writes};
-use crate::pg::{must_be, near};
+use crate::pg::{must_be, must_write, near};
 use crate::sql::{Ident, Literal, Statement, Values, all, list, text_array};
 use crate::table::row::{record_id, same_bytes};
 use crate::table::schema::Column;
@@ -138,7 +138,7 @@ impl Context<'_> {
             return Ok(());
         }
         if found > planned {
-            return must_be(&staged.doing_read_back(), planned, found);
+            return must_write(&staged.doing_read_back(), planned, found);
         }
         Err(Error::blocked(format!(
             "{}: {planned} rows were to be marked as deleted, and {found} are: a trigger or rule changes what is written \

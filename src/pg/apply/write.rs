@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
 use crate::pg::phase::Phase;
-use crate::pg::{Event, OnProgress, Session, must_be};
+use crate::pg::{Event, OnProgress, Session, must_write};
 use crate::sql::{Ident, Statement, list};
 use crate::table::schema::Column;
 
@@ -109,8 +109,8 @@ impl Context<'_> {
         }
         for work in &work {
             let (name, rows) = (&work.staged.target.name, &work.staged.rows);
-            must_be(&format!("updating table {name}"), rows.update, work.updated)?;
-            must_be(
+            must_write(&format!("updating table {name}"), rows.update, work.updated)?;
+            must_write(
                 &format!("inserting into table {name}"),
                 rows.insert,
                 work.inserted,

@@ -106,16 +106,24 @@ pub(super) fn unexpected(doing: &str, what: &str) -> Error {
 /// A statement must touch as many rows as were planned.
 ///
 /// # Errors
-/// [`Blocked`](crate::ErrorKind::Blocked) where another number of rows was touched than planned: the rows were locked
+/// [`Database`](crate::ErrorKind::Database) where another number of rows was touched than planned: the rows were locked
 /// and compared, so that something rewrote them in between.
 pub fn must_be(doing: &str, planned: u64, touched: u64) -> Result<()> {
     if planned == touched {
         return Ok(());
     }
-    Err(Error::blocked(format!(
+    Err(Error::database(format!(
         "{doing}: {planned} rows were planned and {touched} were touched; a rule or trigger of the table swallows \
              or adds rows"
     )))
+}
+
+/// The same of rows of the plan's tables, about which their owner has to decide.
+///
+/// # Errors
+/// [`Blocked`](crate::ErrorKind::Blocked).
+pub fn must_write(doing: &str, planned: u64, written: u64) -> Result<()> {
+    must_be(doing, planned, written).map_err(|e| e.with_kind(ErrorKind::Blocked))
 }
 
 /// The classes of errors that say nothing of a value: connections, transactions, resources, interventions, files.

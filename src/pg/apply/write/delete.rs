@@ -5,7 +5,7 @@ use super::rows::Write;
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
-use crate::pg::must_be;
+use crate::pg::must_write;
 use crate::sql::Ident;
 
 impl Context<'_> {
@@ -20,7 +20,7 @@ impl Context<'_> {
         if let Some(mark) = staged.mark(&stamps) {
             touched += self.write_rows(&mark).await?;
         }
-        must_be(&staged.doing_delete(), staged.rows.delete, touched)
+        must_write(&staged.doing_delete(), staged.rows.delete, touched)
     }
 }
 
