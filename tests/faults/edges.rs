@@ -700,3 +700,37 @@ fn a_key_of_another_type_is_found_or_refused_as_such() {
         );
     }
 }
+
+/// How a value that no row holds any more was converted, nobody knows: in which zone, or in which style.
+#[test]
+fn values_that_loads_emptied_are_not_put_back_by_guess() {
+    for (ty, first, alter) in [
+        (
+            "timestamp",
+            "2024-07-01 12:00",
+            "timestamptz USING at AT TIME ZONE 'Asia/Tokyo'",
+        ),
+        (
+            "timestamptz",
+            "2024-07-01 12:00Z",
+            "timestamp USING at AT TIME ZONE 'Asia/Tokyo'",
+        ),
+        ("date", "2024-07-01", "text USING to_char(at, 'DD/MM/YYYY')"),
+    ] {
+        let stage = Stage::new(
+            &format!(
+                "CREATE TABLE t (k text PRIMARY KEY, at {ty}); INSERT INTO t VALUES ('a', '{first}'), ('b', '{first}')"
+            ),
+            "t: {natural_key: [k], conflict_resolution: replace}",
+        );
+        stage.deliver("b", &[("t/1.json", r#"{"k": "a", "at": null}"#)]);
+        stage.load("b");
+        stage.sql(&format!("ALTER TABLE t ALTER at TYPE {alter}"));
+        let before = stage.state();
+        stage.roll_back("b").exits(4).says_all(&[
+            "t: the type of at was",
+            "in which time zone or style it was converted is not known",
+        ]);
+        assert_eq!(stage.state(), before, "{ty}");
+    }
+}

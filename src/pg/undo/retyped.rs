@@ -7,6 +7,7 @@ use crate::pg::Session;
 use crate::pg::plan::trial;
 use crate::sql::{Literal, Statement, Values, any};
 use crate::table::schema::Column;
+use crate::types::Kind;
 
 /// How what a text says of the type of then becomes a value of the type of now.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +60,12 @@ fn has_zone(type_sql: &str) -> bool {
     type_sql.contains("with time zone")
 }
 
+/// Whether values of a type print as the style of a session says.
+fn has_style(type_sql: &str) -> bool {
+    let begins = ["timestamp", "time", "date", "interval"];
+    begins.iter().any(|begin| type_sql.starts_with(begin))
+}
+
 /// The two images of a change.
 const IMAGES: [&str; 2] = ["before", "after"];
 
@@ -95,11 +102,12 @@ impl Undo<'_> {
             )))
         };
         let zoned = is_time(then) && has_zone(&column.base_type_sql) != has_zone(then);
-        if zoned && session.count(&self.count_returning(column)).await? > 0 {
+        let styled = has_style(then) && matches!(column.kind, Kind::Text(_) | Kind::Padded(_));
+        if (zoned || styled) && session.count(&self.count_returning(column)).await? > 0 {
             return Err(Error::blocked(format!(
-                "{}: the type of {} was {then} when it was loaded and is {} now, and in which time zone it was converted is not \
-                 known, so that rows which come back could get other times; give it its type of then until these loads are \
-                 taken back",
+                "{}: the type of {} was {then} when it was loaded and is {} now, and in which time zone or style it was \
+                 converted is not known, so that values which come back could be others; give it its type of then until these \
+                 loads are taken back",
                 self.target.name,
                 crate::text::escape(&column.name),
                 column.type_sql
@@ -130,12 +138,12 @@ impl Undo<'_> {
         session.run(&self.convert(column, &way)).await
     }
 
-    /// How many rows come back that held something in the column.
+    /// How many values come back that no row holds now: of others it is seen how they were converted.
     pub(in crate::pg) fn count_returning(&self, column: &Column) -> Statement {
         let sql = format!(
-            "SELECT pg_catalog.count(*) FROM {} s WHERE s.after IS NULL AND (s.before ->> {}) IS NOT NULL",
+            "SELECT pg_catalog.count(*) FROM {} s WHERE (s.after ->> {name}) IS NULL AND (s.before ->> {name}) IS NOT NULL",
             self.temporary(),
-            Literal(&column.name)
+            name = Literal(&column.name)
         );
         self.reading(sql, Values::default())
     }
