@@ -9,11 +9,8 @@ use crate::sql::{Qualified, Statement};
 use crate::table::config::Config;
 use crate::table::kind::TableKind;
 use crate::table::lookup::Lookups;
-use crate::table::schema::{
-    Asks, Check, Column, Equality, ForeignKey, Identity, Shape, Table, UniqueIndex,
-};
+use crate::table::schema::{Asks, Check, Column, Equality, ForeignKey, Table, UniqueIndex};
 use crate::table::target::Target;
-use crate::types::Kind;
 
 /// Subjects and samples.
 pub(super) fn schema() -> [Target; 2] {
@@ -49,14 +46,14 @@ pub(super) fn schema() -> [Target; 2] {
     let mut samples = table(102, "samples");
     samples.columns = vec![
         required(text(1, "subject")),
-        required(of_type(2, "number", "int4", 'N')),
+        required(Column::of_type(2, "number", "int4", 'N')),
         text(3, "barcode"),
-        of_type(4, "volume", "numeric", 'N'),
+        Column::of_type(4, "volume", "numeric", 'N'),
         Column {
             generated: true,
             generation: Some("volume * 2".into()),
             generated_from: vec![4],
-            ..of_type(5, "doubled", "numeric", 'N')
+            ..Column::of_type(5, "doubled", "numeric", 'N')
         },
     ];
     samples.columns[1].sequence = Some(qualified("samples_number_seq"));
@@ -215,37 +212,12 @@ fn unique(name: &str, columns: &[i16], keys: &[&str]) -> UniqueIndex {
     }
 }
 
-fn of_type(number: i16, name: &str, ty: &str, category: char) -> Column {
-    Column {
-        number,
-        name: name.into(),
-        type_sql: ty.into(),
-        base_type_sql: ty.into(),
-        base_type: ty.into(),
-        category,
-        domain: false,
-        not_null: false,
-        default: None,
-        default_varies: false,
-        sequence: None,
-        identity: Identity::None,
-        generated: false,
-        generation: None,
-        generated_from: Vec::new(),
-        text_cast: true,
-        shape: Shape::Scalar,
-        kind: Kind::Text(None),
-        collation: None,
-        equality: equality(None),
-    }
-}
-
 fn text(number: i16, name: &str) -> Column {
-    of_type(number, name, "text", 'S')
+    Column::of_type(number, name, "text", 'S')
 }
 
 fn timestamp(number: i16, name: &str) -> Column {
-    of_type(number, name, "timestamptz", 'D')
+    Column::of_type(number, name, "timestamptz", 'D')
 }
 
 fn required(column: Column) -> Column {

@@ -74,37 +74,10 @@ const SESSION: [&str; 15] = [
 
 #[cfg(test)]
 mod tests {
-    use crate::table::schema::{Column, Equality, Identity, Shape};
-    use crate::types::Kind;
+    use crate::table::schema::Column;
 
     fn column() -> Column {
-        Column {
-            number: 1,
-            name: "c".into(),
-            type_sql: "text".into(),
-            base_type_sql: "text".into(),
-            base_type: "text".into(),
-            category: 'S',
-            domain: false,
-            not_null: false,
-            default: None,
-            default_varies: false,
-            sequence: None,
-            identity: Identity::None,
-            generated: false,
-            generation: None,
-            generated_from: Vec::new(),
-            text_cast: true,
-            shape: Shape::Scalar,
-            kind: Kind::Text(None),
-            collation: None,
-            equality: Equality {
-                schema: "pg_catalog".into(),
-                operator: "=".into(),
-                collation: None,
-                as_type: None,
-            },
-        }
+        Column::of_type(1, "c", "text", 'S')
     }
 
     #[test]

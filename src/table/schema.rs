@@ -104,6 +104,38 @@ pub struct Column {
 }
 
 impl Column {
+    /// One of this type of which nothing is special, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_type(number: i16, name: &str, ty: &str, category: char) -> Column {
+        Column {
+            number,
+            name: name.into(),
+            type_sql: ty.into(),
+            base_type_sql: ty.into(),
+            base_type: ty.into(),
+            category,
+            domain: false,
+            not_null: false,
+            default: None,
+            default_varies: false,
+            sequence: None,
+            identity: Identity::None,
+            generated: false,
+            generation: None,
+            generated_from: Vec::new(),
+            text_cast: true,
+            shape: Shape::Scalar,
+            kind: Kind::Text(None),
+            collation: None,
+            equality: Equality {
+                schema: "pg_catalog".into(),
+                operator: "=".into(),
+                collation: None,
+                as_type: None,
+            },
+        }
+    }
+
     /// Whether it holds a date or time.
     pub fn is_timestamp(&self) -> bool {
         self.category == 'D'

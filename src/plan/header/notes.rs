@@ -121,3 +121,22 @@ impl TablePlan {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_grave;
+    use crate::table::limits::{Limit, Limits, replaced};
+
+    #[test]
+    fn a_replaced_limit_must_not_be_missed() {
+        let of = |rows| Limits {
+            insert: Some(Limit::Rows(rows)),
+            update: Some(Limit::Rows(rows)),
+            delete: Some(Limit::Rows(rows)),
+        };
+        let notes = replaced(&of(0), &of(10));
+        assert_eq!(notes.len(), 3);
+        assert!(notes.iter().all(|note| is_grave(note)), "{notes:?}");
+        assert!(!is_grave("1 row of the table is not in the delivery"));
+    }
+}
