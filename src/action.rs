@@ -164,6 +164,85 @@ impl Counts {
     }
 }
 
+/// Why a record changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The row holds already what the record says.
+    Unchanged,
+    /// The row exists, and the strategy only inserts.
+    Exists,
+    /// The row exists, and the resolution keeps it.
+    Conflict,
+    /// The row is absent, and the strategy only updates.
+    Missing,
+    /// An identical copy of another record.
+    Duplicate,
+    /// A later record with the same key wins.
+    Superseded,
+    /// The row is to be deleted, and is not there.
+    Gone,
+    /// Somebody said that it is to be left out.
+    LeftOut,
+    /// The row changed since the load that a rollback takes back, and is kept.
+    EditedSince,
+    /// The row is gone since the load that a rollback takes back, and stays so.
+    GoneSince,
+    /// A rollback keeps the row, because rows that stay refer to it.
+    ReferredTo,
+}
+
+impl SkipReason {
+    /// All, in the order of sums.
+    pub const ALL: [SkipReason; 11] = [
+        SkipReason::Unchanged,
+        SkipReason::Exists,
+        SkipReason::Conflict,
+        SkipReason::Missing,
+        SkipReason::Duplicate,
+        SkipReason::Superseded,
+        SkipReason::Gone,
+        SkipReason::LeftOut,
+        SkipReason::EditedSince,
+        SkipReason::GoneSince,
+        SkipReason::ReferredTo,
+    ];
+
+    /// The word in files and staging tables.
+    pub const fn word(self) -> &'static str {
+        match self {
+            SkipReason::Unchanged => "unchanged",
+            SkipReason::Exists => "exists",
+            SkipReason::Conflict => "conflict",
+            SkipReason::Missing => "missing",
+            SkipReason::Duplicate => "duplicate",
+            SkipReason::Superseded => "superseded",
+            SkipReason::Gone => "gone",
+            SkipReason::LeftOut => "left_out",
+            SkipReason::EditedSince => "edited_since",
+            SkipReason::GoneSince => "gone_since",
+            SkipReason::ReferredTo => "referred_to",
+        }
+    }
+
+    /// What people read beside a number.
+    const fn in_sums(self) -> &'static str {
+        match self {
+            SkipReason::LeftOut => "left out by name",
+            SkipReason::EditedSince => "changed since",
+            SkipReason::GoneSince => "gone since",
+            SkipReason::ReferredTo => "still referred to",
+            other => other.word(),
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
 /// Records that change nothing, by why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -214,39 +293,44 @@ impl Skips {
         *self == Skips::default()
     }
 
+    /// How many for one reason.
+    pub fn of(mut self, reason: SkipReason) -> u64 {
+        *self.of_mut(reason)
+    }
+
+    /// How many for one reason, to be changed.
+    pub fn of_mut(&mut self, reason: SkipReason) -> &mut u64 {
+        match reason {
+            SkipReason::Unchanged => &mut self.unchanged,
+            SkipReason::Exists => &mut self.exists,
+            SkipReason::Conflict => &mut self.conflict,
+            SkipReason::Missing => &mut self.missing,
+            SkipReason::Duplicate => &mut self.duplicate,
+            SkipReason::Superseded => &mut self.superseded,
+            SkipReason::Gone => &mut self.gone,
+            SkipReason::LeftOut => &mut self.left_out,
+            SkipReason::EditedSince => &mut self.edited_since,
+            SkipReason::GoneSince => &mut self.gone_since,
+            SkipReason::ReferredTo => &mut self.referred_to,
+        }
+    }
+
     /// How many there are of those that are not loaded although they say something else than the rows,
-    /// each with its word.
-    fn others(&self) -> [(u64, &'static str); 10] {
-        [
-            (self.exists, "exists"),
-            (self.conflict, "conflict"),
-            (self.missing, "missing"),
-            (self.duplicate, "duplicate"),
-            (self.superseded, "superseded"),
-            (self.gone, "gone"),
-            (self.left_out, "left out by name"),
-            (self.edited_since, "changed since"),
-            (self.gone_since, "gone since"),
-            (self.referred_to, "still referred to"),
-        ]
+    /// each with its words.
+    fn others(self) -> impl Iterator<Item = (u64, &'static str)> {
+        let others = SkipReason::ALL.into_iter();
+        let others = others.filter(|reason| *reason != SkipReason::Unchanged);
+        others.map(move |reason| (self.of(reason), reason.in_sums()))
     }
 
     /// Both together.
     #[must_use]
-    pub fn plus(self, other: Skips) -> Skips {
-        Skips {
-            unchanged: self.unchanged.saturating_add(other.unchanged),
-            exists: self.exists.saturating_add(other.exists),
-            conflict: self.conflict.saturating_add(other.conflict),
-            missing: self.missing.saturating_add(other.missing),
-            duplicate: self.duplicate.saturating_add(other.duplicate),
-            superseded: self.superseded.saturating_add(other.superseded),
-            gone: self.gone.saturating_add(other.gone),
-            left_out: self.left_out.saturating_add(other.left_out),
-            edited_since: self.edited_since.saturating_add(other.edited_since),
-            gone_since: self.gone_since.saturating_add(other.gone_since),
-            referred_to: self.referred_to.saturating_add(other.referred_to),
+    pub fn plus(mut self, other: Skips) -> Skips {
+        for reason in SkipReason::ALL {
+            let sum = self.of_mut(reason);
+            *sum = sum.saturating_add(other.of(reason));
         }
+        self
     }
 
     /// Rows that a rollback leaves as they are, although they are still to be undone.
@@ -257,13 +341,13 @@ impl Skips {
 
     /// How many of them say something else than the rows do, and are not loaded.
     pub fn not_loaded(&self) -> u64 {
-        let each = self.others().into_iter().map(|(n, _)| n);
+        let each = self.others().map(|(n, _)| n);
         each.fold(0, u64::saturating_add)
     }
 
     /// Why those are not loaded: `3 exists, 2 missing`.
     pub fn reasons(&self) -> String {
-        let others = self.others().into_iter().filter(|(n, _)| *n > 0);
+        let others = self.others().filter(|(n, _)| *n > 0);
         let each: Vec<String> = others.map(|(n, word)| format!("{n} {word}")).collect();
         each.join(", ")
     }
@@ -304,6 +388,19 @@ mod tests {
             assert_eq!(Action::BY_URGENCY[action.urgency()], action);
         }
         assert_eq!(Action::of_word("Insert"), None);
+    }
+
+    #[test]
+    fn skips_are_counted_by_the_word_of_their_reason() {
+        for reason in SkipReason::ALL {
+            let word = serde_json::to_value(reason).unwrap();
+            assert_eq!(word, reason.word());
+            let mut skips = Skips::default();
+            *skips.of_mut(reason) = 2;
+            let json = serde_json::json!({ reason.word(): 2 });
+            assert_eq!(serde_json::to_value(skips).unwrap(), json);
+            assert_eq!(skips.plus(skips).of(reason), 4);
+        }
     }
 
     #[test]

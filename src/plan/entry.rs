@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Value, Values, Violation};
-use crate::action::{Action, Skips};
+use crate::action::{Action, SkipReason};
 
 /// The digest of a whole row: 32 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -129,27 +129,27 @@ pub const REVIVED: &str = "was deleted; comes back";
 /// Why a record changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Skip {
-    /// The row holds already what the record says.
+    /// [`SkipReason::Unchanged`], with the digest of the row.
     Unchanged(Fingerprint),
-    /// The row exists, and the strategy only inserts.
+    /// [`SkipReason::Exists`]
     Exists,
-    /// The row exists, and the resolution keeps it.
+    /// [`SkipReason::Conflict`]
     Conflict,
-    /// The row is absent, and the strategy only updates.
+    /// [`SkipReason::Missing`]
     Missing,
-    /// An identical copy of another record of the batch.
+    /// [`SkipReason::Duplicate`]
     Duplicate,
-    /// A later record with the same key wins (`on_duplicate: last`).
+    /// [`SkipReason::Superseded`]
     Superseded,
-    /// Its row is to be deleted, and is not there.
+    /// [`SkipReason::Gone`]
     Gone,
-    /// Somebody said that it is to be left out.
+    /// [`SkipReason::LeftOut`], and who said so.
     LeftOut(Why),
-    /// Of a rollback: the row changed since the load, and is kept as it is.
+    /// [`SkipReason::EditedSince`]
     EditedSince,
-    /// Of a rollback: the row is gone since the load, and stays so.
+    /// [`SkipReason::GoneSince`]
     GoneSince,
-    /// Of a rollback: rows that stay refer to the row, and it is kept for them.
+    /// [`SkipReason::ReferredTo`]
     ReferredTo,
 }
 
@@ -178,37 +178,20 @@ impl fmt::Display for Why {
 }
 
 impl Skip {
-    /// The word in the plan file.
-    pub fn reason(&self) -> &'static str {
+    /// The reason alone.
+    pub fn reason(&self) -> SkipReason {
         match self {
-            Skip::Unchanged(_) => "unchanged",
-            Skip::Exists => "exists",
-            Skip::Conflict => "conflict",
-            Skip::Missing => "missing",
-            Skip::Duplicate => "duplicate",
-            Skip::Superseded => "superseded",
-            Skip::Gone => "gone",
-            Skip::LeftOut(_) => "left_out",
-            Skip::EditedSince => "edited_since",
-            Skip::GoneSince => "gone_since",
-            Skip::ReferredTo => "referred_to",
-        }
-    }
-
-    /// Its number among those of its kind.
-    pub fn count_in<'s>(&self, skips: &'s mut Skips) -> &'s mut u64 {
-        match self {
-            Skip::Unchanged(_) => &mut skips.unchanged,
-            Skip::Exists => &mut skips.exists,
-            Skip::Conflict => &mut skips.conflict,
-            Skip::Missing => &mut skips.missing,
-            Skip::Duplicate => &mut skips.duplicate,
-            Skip::Superseded => &mut skips.superseded,
-            Skip::Gone => &mut skips.gone,
-            Skip::LeftOut(_) => &mut skips.left_out,
-            Skip::EditedSince => &mut skips.edited_since,
-            Skip::GoneSince => &mut skips.gone_since,
-            Skip::ReferredTo => &mut skips.referred_to,
+            Skip::Unchanged(_) => SkipReason::Unchanged,
+            Skip::Exists => SkipReason::Exists,
+            Skip::Conflict => SkipReason::Conflict,
+            Skip::Missing => SkipReason::Missing,
+            Skip::Duplicate => SkipReason::Duplicate,
+            Skip::Superseded => SkipReason::Superseded,
+            Skip::Gone => SkipReason::Gone,
+            Skip::LeftOut(_) => SkipReason::LeftOut,
+            Skip::EditedSince => SkipReason::EditedSince,
+            Skip::GoneSince => SkipReason::GoneSince,
+            Skip::ReferredTo => SkipReason::ReferredTo,
         }
     }
 

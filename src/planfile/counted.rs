@@ -48,7 +48,7 @@ impl Counted {
             table.rejected += u64::from(v.effect == Effect::Reject);
         }
         if let What::Skip(skip) = &entry.what {
-            *skip.count_in(&mut table.skips) += 1;
+            *table.skips.of_mut(skip.reason()) += 1;
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::action::Action;
+use crate::action::{Action, SkipReason};
 use crate::plan::{
     Effect, Entry, Fingerprint, Other, Skip, Value, Values, Violation, ViolationKind, What, Why,
 };
@@ -56,8 +56,8 @@ pub(super) struct EntryLine {
     soft: bool,
     /// Of a skip: why nothing changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Reason")]
-    reason: Option<Reason>,
+    #[schemars(with = "SkipReason")]
+    reason: Option<SkipReason>,
     /// Of a violation: which rule is broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ViolationKind")]
@@ -110,23 +110,6 @@ pub(super) struct EntryLine {
     extracted: Option<String>,
     /// Where it comes from: `object#position`, or the application it takes back.
     from: Vec<String>,
-}
-
-/// The word of a [`Skip`].
-#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Reason {
-    Unchanged,
-    Exists,
-    Conflict,
-    Missing,
-    Duplicate,
-    Superseded,
-    Gone,
-    LeftOut,
-    EditedSince,
-    GoneSince,
-    ReferredTo,
 }
 
 fn is_false(b: &bool) -> bool {
@@ -193,25 +176,12 @@ impl From<Entry> for EntryLine {
                 line.soft = soft;
             }
             What::Skip(skip) => {
-                line.reason = Some(match skip {
-                    Skip::Unchanged(expect) => {
-                        line.expect = Some(expect);
-                        Reason::Unchanged
-                    }
-                    Skip::Exists => Reason::Exists,
-                    Skip::Conflict => Reason::Conflict,
-                    Skip::Missing => Reason::Missing,
-                    Skip::Duplicate => Reason::Duplicate,
-                    Skip::Superseded => Reason::Superseded,
-                    Skip::Gone => Reason::Gone,
-                    Skip::LeftOut(why) => {
-                        (line.message, line.by) = (why.reason, why.by);
-                        Reason::LeftOut
-                    }
-                    Skip::EditedSince => Reason::EditedSince,
-                    Skip::GoneSince => Reason::GoneSince,
-                    Skip::ReferredTo => Reason::ReferredTo,
-                });
+                line.reason = Some(skip.reason());
+                match skip {
+                    Skip::Unchanged(expect) => line.expect = Some(expect),
+                    Skip::LeftOut(why) => (line.message, line.by) = (why.reason, why.by),
+                    _ => {}
+                }
             }
             What::Violation(v) => {
                 line.kind = Some(v.kind);
@@ -257,22 +227,22 @@ impl TryFrom<EntryLine> for Entry {
                 soft: std::mem::take(&mut line.soft),
             },
             Action::Skip => What::Skip(match line.reason.take().ok_or_else(|| need("reason"))? {
-                Reason::Unchanged => {
+                SkipReason::Unchanged => {
                     Skip::Unchanged(line.expect.take().ok_or_else(|| need("expect"))?)
                 }
-                Reason::Exists => Skip::Exists,
-                Reason::Conflict => Skip::Conflict,
-                Reason::Missing => Skip::Missing,
-                Reason::Duplicate => Skip::Duplicate,
-                Reason::Superseded => Skip::Superseded,
-                Reason::Gone => Skip::Gone,
-                Reason::LeftOut => Skip::LeftOut(Why {
+                SkipReason::Exists => Skip::Exists,
+                SkipReason::Conflict => Skip::Conflict,
+                SkipReason::Missing => Skip::Missing,
+                SkipReason::Duplicate => Skip::Duplicate,
+                SkipReason::Superseded => Skip::Superseded,
+                SkipReason::Gone => Skip::Gone,
+                SkipReason::LeftOut => Skip::LeftOut(Why {
                     reason: line.message.take(),
                     by: line.by.take(),
                 }),
-                Reason::EditedSince => Skip::EditedSince,
-                Reason::GoneSince => Skip::GoneSince,
-                Reason::ReferredTo => Skip::ReferredTo,
+                SkipReason::EditedSince => Skip::EditedSince,
+                SkipReason::GoneSince => Skip::GoneSince,
+                SkipReason::ReferredTo => Skip::ReferredTo,
             }),
             Action::Violation => What::Violation(Violation {
                 kind: line.kind.take().ok_or_else(|| need("kind"))?,

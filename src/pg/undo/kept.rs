@@ -129,7 +129,7 @@ impl Undo<'_> {
             let image = self.image(line.get(0))?;
             let reason = line.get(1).unwrap_or_default();
             let kept = [Skip::EditedSince, Skip::GoneSince, Skip::ReferredTo];
-            let skip = kept.into_iter().find(|skip| skip.reason() == reason);
+            let skip = kept.into_iter().find(|skip| skip.reason().word() == reason);
             let skip = skip.ok_or_else(|| Error::local(format!("rows are kept for {reason}")))?;
             sink(self.key_of(image.as_ref()), skip)?;
         }
