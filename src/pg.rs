@@ -11,6 +11,7 @@ mod identity;
 pub mod ledger;
 pub mod migrate;
 pub mod near;
+pub mod own;
 mod phase;
 pub mod plan;
 mod pooler;

@@ -1,5 +1,6 @@
 //! `tables.yaml` against the database, without a batch.
 
+use crate::pg::own::Own;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -240,19 +241,19 @@ fn is_finding(e: &Error) -> bool {
 }
 
 /// The loader's tables, and what an apply does with each (docs/roles.md); planning only reads those that it reads.
-const OWN: [(&str, &[&str]); 5] = [
+const OWN: [(Own, &[&str]); 5] = [
     (
-        "validation_queue",
+        Own::Queue,
         &[
             "SELECT",
             "UPDATE (status, loaded_at, error_message, application)",
         ],
     ),
-    ("audit_log", &["SELECT", "INSERT"]),
+    (Own::AuditLog, &["SELECT", "INSERT"]),
     // For people: nothing of it is read by the loader.
-    ("batch_load_log", &["INSERT"]),
-    ("loader_ledger", &["SELECT", "INSERT"]),
-    ("loader_identity", &["SELECT"]),
+    (Own::LoadLog, &["INSERT"]),
+    (Own::Ledger, &["SELECT", "INSERT"]),
+    (Own::Identity, &["SELECT"]),
 ];
 
 /// The loader's own tables, with what an apply does with each.
@@ -264,12 +265,9 @@ async fn own_tables(
     schema: &str,
 ) -> Result<Vec<(Table, &'static [&'static str])>> {
     let mut own = Vec::new();
-    for (name, privileges) in OWN {
-        let name = Qualified {
-            schema: schema.to_owned(),
-            name: name.into(),
-        };
-        own.push((catalog::relation(session, &name).await?, privileges));
+    for (table, privileges) in OWN {
+        let table = catalog::relation(session, &table.within(schema)).await?;
+        own.push((table, privileges));
     }
     Ok(own)
 }

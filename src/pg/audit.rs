@@ -2,18 +2,11 @@
 
 use crate::error::Result;
 use crate::pg::Session;
-use crate::sql::{Ident, Qualified, Statement, Values, all};
+use crate::pg::own::Own;
+use crate::sql::{Statement, Values, all};
 
 /// The operations on rows, as SQL behind a row's alias; the log has those of the queue too.
 pub(in crate::pg) const ON_ROWS: &str = "operation IN ('INSERT', 'UPDATE', 'DELETE')";
-
-/// The audit log in the schema of the loader's tables.
-pub(in crate::pg) fn log_in(schema: &str) -> Qualified {
-    Qualified {
-        schema: schema.to_owned(),
-        name: "audit_log".into(),
-    }
-}
 
 /// Which rows of the audit log; absent ones do not matter.
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,8 +98,8 @@ pub(in crate::pg) fn list(schema: &str, filter: Filter<'_>, limit: u64) -> State
     let only = all(conditions);
     let sql = format!(
         "SELECT changed_at::text, changed_by, operation, table_name, record_id, batch_id, application::text, origin, extracted_at::text, \
-         old_values::text, new_values::text FROM {}.audit_log WHERE {only} ORDER BY id DESC LIMIT {limit}",
-        Ident(schema)
+         old_values::text, new_values::text FROM {} WHERE {only} ORDER BY id DESC LIMIT {limit}",
+        Own::AuditLog.within(schema)
     );
     Statement::with("reading the audit log", sql, values)
 }

@@ -5,6 +5,7 @@ mod in_part;
 mod referring;
 mod undoable;
 
+use crate::pg::own::Own;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::plan::LedgerTable;
-use crate::sql::{Ident, Literal, Statement, Values};
+use crate::sql::{Literal, Statement, Values};
 use crate::text::escape;
 
 pub(in crate::pg) use changes::changes;
@@ -146,7 +147,8 @@ pub async fn applications(
             // The sort of a ledger that another version wrote: better no answer than half of one.
             let tables = serde_json::from_str(row.text(7)?).map_err(|e| {
                 Error::config(format!(
-                    "the ledger {schema}.loader_ledger holds entries that this version does not read: {e}"
+                    "the ledger {} holds entries that this version does not read: {e}",
+                    Own::Ledger.shown(schema)
                 ))
             })?;
             Ok(Application {
@@ -213,8 +215,8 @@ pub(in crate::pg) fn list(schema: &str, batch_id: Option<&str>) -> Statement {
         "SELECT application::text, plan_hash, kind, batch_id, actor, applied_at::text, \
          pg_catalog.array_to_string(undoes, ' '), tables::text, records::text, rejected::text, \
          pg_catalog.array_to_string(coalesce(undoes_in_part, '{{}}'), ' ') \
-         FROM {}.loader_ledger {only} ORDER BY sequence DESC",
-        Ident(schema)
+         FROM {} {only} ORDER BY sequence DESC",
+        Own::Ledger.within(schema)
     );
     Statement::with("reading the ledger", sql, values)
 }
@@ -227,8 +229,8 @@ pub async fn undone(session: &Session, schema: &str) -> Result<(Vec<String>, Und
     let sql = format!(
         "SELECT application::text, pg_catalog.array_to_string(undoes, ' '), \
            pg_catalog.array_to_string(coalesce(undoes_in_part, '{{}}'), ' ') \
-         FROM {}.loader_ledger WHERE kind = 'rollback' ORDER BY sequence DESC",
-        Ident(schema)
+         FROM {} WHERE kind = 'rollback' ORDER BY sequence DESC",
+        Own::Ledger.within(schema)
     );
     let rows = session
         .rows(&Statement::new("reading the ledger", sql))
@@ -277,8 +279,8 @@ fn mark_undone(all: &mut [Application]) {
 pub async fn committed(session: &Session, schema: &str, application: &str) -> Result<bool> {
     let mut values = Values::default();
     let sql = format!(
-        "SELECT EXISTS (SELECT FROM {}.loader_ledger WHERE application = {}::uuid)",
-        Ident(schema),
+        "SELECT EXISTS (SELECT FROM {} WHERE application = {}::uuid)",
+        Own::Ledger.within(schema),
         values.text(application)
     );
     session

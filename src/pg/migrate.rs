@@ -4,7 +4,10 @@ mod adopt;
 #[cfg(test)]
 mod statements;
 
+use adopt::columns::COLUMNS;
+
 use crate::error::{Error, Remedy, Result, sqlstate};
+use crate::pg::own::Own;
 use crate::pg::{Session, failed, must_be};
 use crate::sql::{Ident, Literal, Statement, Values};
 
@@ -15,7 +18,7 @@ mod embedded {
 
 /// Whether a table of the loader's schema is the loader's own.
 pub fn is_own(table: &str) -> bool {
-    table == MIGRATIONS || adopt::COLUMNS.iter().any(|(own, _)| *own == table)
+    table == MIGRATIONS || COLUMNS.iter().any(|(own, _)| own.name() == table)
 }
 
 /// Which migrations ran.
@@ -57,7 +60,7 @@ pub async fn migrate(session: &mut Session, schema: &str) -> Result<Vec<String>>
     if session.column(&read_lineage(schema)).await?.is_empty() {
         let sql = format!(
             "INSERT INTO {} (lineage) VALUES (pg_catalog.gen_random_uuid()::text) ON CONFLICT DO NOTHING",
-            identity(schema)
+            Own::Identity.within(schema)
         );
         session.run(&Statement::new(DOING, sql)).await?;
     }
@@ -78,7 +81,7 @@ async fn suits(session: &Session, schema: &str, checked: Result<()>) -> Result<(
     if checked.is_err()
         && let Ok(false) = session.holds(&adopt::was_used(schema)).await
     {
-        let forget = format!("DELETE FROM {}", identity(schema));
+        let forget = format!("DELETE FROM {}", Own::Identity.within(schema));
         session.run(&Statement::new(DOING, forget)).await?;
     }
     checked
@@ -146,7 +149,7 @@ pub async fn lineage(session: &Session, schema: &str) -> Result<String> {
     let missing = session.column(&missing_columns(schema)).await?;
     let lineage = match missing.as_slice() {
         [] => session.column(&read_lineage(schema)).await?,
-        missing if missing.iter().any(|c| c == "loader_identity.lineage") => Vec::new(),
+        missing if missing.contains(&format!("{}.lineage", Own::Identity.name())) => Vec::new(),
         missing => {
             return Err(Error::config(format!(
                 "the loader's tables in the schema {schema} are those of an earlier version: {} is not there",
@@ -163,16 +166,16 @@ pub async fn lineage(session: &Session, schema: &str) -> Result<String> {
     })
 }
 
-fn identity(schema: &str) -> String {
-    format!("{}.loader_identity", Ident(schema))
-}
-
 /// The columns of the loader's tables that are not there.
 fn missing_columns(schema: &str) -> Statement {
     let mut values = Values::default();
     let wanted = || {
-        let tables = adopt::COLUMNS.iter();
-        tables.flat_map(|(table, columns)| columns.iter().map(move |(column, _)| (*table, *column)))
+        let tables = COLUMNS.iter();
+        tables.flat_map(|(table, columns)| {
+            columns
+                .iter()
+                .map(move |(column, _)| (table.name(), *column))
+        })
     };
     let (tables, columns) = (
         values.texts(wanted().map(|(table, _)| table)),
@@ -192,7 +195,7 @@ fn missing_columns(schema: &str) -> Statement {
 }
 
 fn read_lineage(schema: &str) -> Statement {
-    let sql = format!("SELECT lineage FROM {}", identity(schema));
+    let sql = format!("SELECT lineage FROM {}", Own::Identity.within(schema));
     Statement::new("reading the database's lineage", sql)
 }
 
@@ -209,7 +212,7 @@ pub async fn new_lineage(session: &Session, schema: &str) -> Result<()> {
 fn set_lineage(schema: &str) -> Statement {
     let sql = format!(
         "UPDATE {} SET lineage = pg_catalog.gen_random_uuid()::text",
-        identity(schema)
+        Own::Identity.within(schema)
     );
     Statement::new("giving the database a new lineage", sql)
 }

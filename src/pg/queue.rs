@@ -1,11 +1,12 @@
 //! The validation queue: what upstream says about the fragments of a batch.
 
+use crate::pg::own::Own;
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
 use crate::plan::{Fingerprint, Queued};
-use crate::sql::{Ident, Statement, Values, text_array};
+use crate::sql::{Statement, Values, text_array};
 use crate::table::row::digest_of;
 use crate::text::escape;
 
@@ -31,7 +32,8 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
     let rows = session.rows(&list(schema, batch_id)).await?;
     if rows.is_empty() {
         return Err(Error::blocked(format!(
-            "the validation queue {schema}.validation_queue has no entries for batch {batch_id}"
+            "the validation queue {} has no entries for batch {batch_id}",
+            Own::Queue.shown(schema)
         ))
         .with_remedy(Remedy::NoQueue));
     }
@@ -109,9 +111,9 @@ pub(in crate::pg) fn list(schema: &str, batch_id: &str) -> Statement {
     let mut values = Values::default();
     let sql = format!(
         "SELECT q.id::text, q.table_name, q.fragment_id, q.s3_key, q.status, q.application IS NOT NULL, q.error_message, {} \
-         FROM {}.validation_queue q WHERE q.batch_id = {} ORDER BY q.id",
+         FROM {} q WHERE q.batch_id = {} ORDER BY q.id",
         digest("q"),
-        Ident(schema),
+        Own::Queue.within(schema),
         values.text(batch_id)
     );
     Statement::with("reading the validation queue", sql, values)
@@ -154,9 +156,9 @@ pub(in crate::pg) fn count(schema: &str, batch_id: Option<&str>) -> Statement {
         format!("WHERE batch_id = {} ", values.text(batch_id))
     });
     let sql = format!(
-        "SELECT batch_id, table_name, status, pg_catalog.count(*) FROM {}.validation_queue {only}\
+        "SELECT batch_id, table_name, status, pg_catalog.count(*) FROM {} {only}\
          GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-        Ident(schema)
+        Own::Queue.within(schema)
     );
     Statement::with("counting the validation queue", sql, values)
 }
@@ -172,8 +174,8 @@ pub async fn loaded(session: &Session, schema: &str, entries: &[i64]) -> Result<
     let mut values = Values::default();
     let ids: Vec<String> = entries.iter().map(ToString::to_string).collect();
     let sql = format!(
-        "SELECT pg_catalog.count(*) FROM {}.validation_queue WHERE status = 'loaded' AND id = ANY ({}::bigint[])",
-        Ident(schema),
+        "SELECT pg_catalog.count(*) FROM {} WHERE status = 'loaded' AND id = ANY ({}::bigint[])",
+        Own::Queue.within(schema),
         values.texts(&ids)
     );
     let count = Statement::with("looking at the validation queue", sql, values);

@@ -14,11 +14,11 @@ mod selected;
 mod statements;
 mod taken;
 
+use crate::pg::own::Own;
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::pg::audit::log_in;
 use crate::pg::beside::Beside;
 use crate::pg::ledger::{Application, UndoneRows};
 use crate::pg::near;
@@ -177,7 +177,7 @@ impl<'a> Undo<'a> {
     }
 
     fn audit_log(&self) -> Qualified {
-        log_in(self.loader_schema)
+        Own::AuditLog.within(self.loader_schema)
     }
 
     /// What takes the columns that are not compared out of an image, as SQL behind it: those whose

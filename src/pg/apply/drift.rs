@@ -2,6 +2,7 @@
 
 pub(super) mod look_up;
 
+use crate::pg::own::Own;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use crate::pg::Session;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{self, ABSENT, Fate, Fates};
 use crate::pg::apply::{queued, references};
-use crate::pg::audit;
 use crate::pg::beside;
 use crate::plan::drift::NAMED;
 use crate::plan::{DriftColumn, DriftReport, DriftRow, DriftState, Value, Values, What};
@@ -173,7 +173,7 @@ pub async fn drift(
         return Ok(None);
     }
     recall(plan, &mut found)?;
-    let audit_log = audit::log_in(schema);
+    let audit_log = Own::AuditLog.within(schema);
     // The planning role may not read the audit log; then nobody is named.
     let is_readable = session.holds(&look_up::is_readable(&audit_log)).await?;
     let audit_log = is_readable.then_some(&audit_log);

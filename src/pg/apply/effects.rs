@@ -6,11 +6,12 @@
 
 pub(super) mod cascades;
 
+use crate::pg::own::Own;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::pg::apply::origin::{Origin, WRITTEN};
+use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::write::Context;
 use crate::pg::session::TextRow;
@@ -183,13 +184,13 @@ async fn planned(
     let audited = tables.iter().filter(|t| t.target.config.audit_changes);
     let audited = audited.map(|t| t.rows.insert + t.rows.update + t.rows.delete);
     let own = [
-        ("audit_log", [n(audited.sum::<u64>() + queue), 0, 0]),
-        ("validation_queue", [0, n(queue), 0]),
-        ("batch_load_log", [n(tables.len() as u64), 0, 0]),
-        ("loader_ledger", [1, 0, 0]),
+        (Own::AuditLog, [n(audited.sum::<u64>() + queue), 0, 0]),
+        (Own::Queue, [0, n(queue), 0]),
+        (Own::LoadLog, [n(tables.len() as u64), 0, 0]),
+        (Own::Ledger, [1, 0, 0]),
     ];
     let count = own.len();
-    let own = own.map(|(table, counts)| (context.origin.own_table(table), counts));
+    let own = own.map(|(table, counts)| (context.origin.own(table), counts));
     // What is written to shards is not counted here.
     let counted = tables.iter();
     let counted = counted.filter(|t| !t.target.table.kind.is_far());
@@ -302,7 +303,7 @@ pub(super) async fn is_followed(context: &Context<'_>) -> Result<bool> {
 /// Whether a table of the loader's own has rules or triggers.
 pub(super) fn followers(origin: &Origin<'_>) -> Statement {
     let mut values = Values::default();
-    let names = WRITTEN.map(|table| origin.own_table(table).to_string());
+    let names = Own::WRITTEN.map(|table| origin.own(table).to_string());
     let sql = format!(
         "WITH RECURSIVE own(oid) AS (SELECT u.name::pg_catalog.regclass::pg_catalog.oid FROM pg_catalog.unnest({}) u(name) \
            UNION SELECT i.inhrelid FROM own JOIN pg_catalog.pg_inherits i ON i.inhparent = own.oid) \

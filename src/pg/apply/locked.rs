@@ -3,10 +3,10 @@
 use super::Report;
 use super::effects::cascades;
 use super::everywhere::is_seen_everywhere;
-use super::origin::{WRITTEN, own_table};
 use super::staged::Staged;
 use crate::error::{Error, ErrorKind, Remedy, Result, sqlstate};
 use crate::pg::ledger;
+use crate::pg::own::Own;
 use crate::pg::{Backend, Session};
 use crate::plan::Header;
 use crate::sql::{Statement, Values, list};
@@ -204,7 +204,7 @@ pub(super) async fn name_others(
     if e.kind() != ErrorKind::Locked {
         return e;
     }
-    let own = WRITTEN.map(|table| own_table(loader_schema, table).to_string());
+    let own = Own::WRITTEN.map(|table| table.within(loader_schema).to_string());
     let tables: Vec<String> = tables.iter().cloned().chain(own).collect();
     let others = rows_after_rollback(session, &ask_others(&tables)).await;
     let others: Vec<String> = others

@@ -1,5 +1,6 @@
 //! Who applies what: what is said of every change in the audit log.
 
+use crate::pg::own::Own;
 use crate::sql::{Qualified, Values};
 
 /// One application of a plan, as it is recorded.
@@ -17,26 +18,10 @@ pub struct Origin<'a> {
     pub loader_schema: &'a str,
 }
 
-/// The loader's own tables that an application writes.
-pub const WRITTEN: [&str; 4] = [
-    "audit_log",
-    "validation_queue",
-    "batch_load_log",
-    "loader_ledger",
-];
-
-/// One of the loader's own tables.
-pub fn own_table(loader_schema: &str, name: &str) -> Qualified {
-    Qualified {
-        schema: loader_schema.into(),
-        name: name.into(),
-    }
-}
-
 impl Origin<'_> {
     /// One of the loader's own tables.
-    pub fn own_table(&self, name: &str) -> Qualified {
-        own_table(self.loader_schema, name)
+    pub fn own(&self, table: Own) -> Qualified {
+        table.within(self.loader_schema)
     }
 
     /// `INSERT INTO` the audit log: a table's name and the operation come first, then the record's id
@@ -45,7 +30,7 @@ impl Origin<'_> {
         format!(
             "INSERT INTO {} (table_name, operation, record_id, old_values, new_values, \
              batch_id, changed_by, changed_at, application, plan_hash, origin, extracted_at)",
-            self.own_table("audit_log")
+            self.own(Own::AuditLog)
         )
     }
 

@@ -4,9 +4,10 @@
 use crate::error::Result;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::write::Context;
+use crate::pg::own::Own;
 use crate::pg::{Session, ledger, must_be, queue};
 use crate::plan::{Action, DriftColumn, DriftRow, DriftState, Header};
-use crate::sql::{Ident, Statement, Values};
+use crate::sql::{Statement, Values};
 
 /// The plan's entries, each once.
 const ENTRIES: &str = "(SELECT DISTINCT id, status, expect FROM pg_temp.loader_queue_entries) e";
@@ -35,9 +36,9 @@ fn as_seen() -> String {
 
 pub(in crate::pg) fn lock_entries(schema: &str) -> Statement {
     let sql = format!(
-        "SELECT pg_catalog.count(*) FROM (SELECT q.id FROM {queue}.validation_queue q JOIN {ENTRIES} ON e.id = q.id AND {as_seen} \
+        "SELECT pg_catalog.count(*) FROM (SELECT q.id FROM {queue} q JOIN {ENTRIES} ON e.id = q.id AND {as_seen} \
          ORDER BY q.id FOR NO KEY UPDATE OF q) l",
-        queue = Ident(schema),
+        queue = Own::Queue.within(schema),
         as_seen = as_seen(),
     );
     Statement::new(DOING, sql)
@@ -64,7 +65,7 @@ pub(super) async fn drift(session: &Session, schema: &str) -> Result<Vec<DriftRo
         };
         let differs = state == DriftState::Changed && planned != now;
         Ok(DriftRow {
-            table: "validation_queue".into(),
+            table: Own::Queue.name().into(),
             key: [("id".to_owned(), row.take(0).into())].into(),
             state,
             action: Some(Action::Update),
@@ -78,8 +79,8 @@ pub(super) async fn drift(session: &Session, schema: &str) -> Result<Vec<DriftRo
 pub(in crate::pg) fn name_drift(schema: &str) -> Statement {
     let sql = format!(
         "SELECT e.id::text, e.status, q.status, q.id IS NOT NULL FROM {ENTRIES} \
-         LEFT JOIN {queue}.validation_queue q ON q.id = e.id WHERE ({as_seen}) IS NOT TRUE ORDER BY e.id",
-        queue = Ident(schema),
+         LEFT JOIN {queue} q ON q.id = e.id WHERE ({as_seen}) IS NOT TRUE ORDER BY e.id",
+        queue = Own::Queue.within(schema),
         as_seen = as_seen(),
     );
     Statement::new(DOING, sql)
@@ -132,7 +133,7 @@ pub(in crate::pg) fn count_unsettled(origin: &Origin<'_>) -> Statement {
         "SELECT pg_catalog.count(*) FROM ({}) n LEFT JOIN {} q ON q.id = n.id \
          WHERE (q.status, q.error_message) IS DISTINCT FROM (n.status, n.error_message)",
         verdicts(origin, &mut values),
-        origin.own_table("validation_queue")
+        origin.own(Own::Queue)
     );
     Statement::with("looking at the validation queue", sql, values)
 }
@@ -174,7 +175,7 @@ pub(in crate::pg) fn lock_ours(origin: &Origin<'_>, undone: Undone<'_>) -> State
     let sql = format!(
         "SELECT pg_catalog.count(*) FROM (SELECT FROM {} q JOIN ({}) n ON n.id = q.id WHERE {} \
          FOR NO KEY UPDATE OF q) x",
-        origin.own_table("validation_queue"),
+        origin.own(Own::Queue),
         before(origin, undone, &mut values),
         ours(),
     );
@@ -195,7 +196,7 @@ type Undone<'a> = (&'a [String], &'a [String]);
 /// What stood in the entries before applications set them that are undone `now`, and what these left. What stood
 /// before may be what another application left that is undone `already`: then, what stood before that.
 fn before(origin: &Origin<'_>, (now, already): Undone<'_>, values: &mut Values) -> String {
-    let audit = origin.own_table("audit_log");
+    let audit = origin.own(Own::AuditLog);
     let of_undone = format!(
         "FROM {audit} WHERE application = ANY ({now}::uuid[]) AND operation = 'QUEUE' ORDER BY record_id",
         now = values.texts(now),
@@ -236,8 +237,9 @@ pub(in crate::pg) fn set(
          done AS (UPDATE {queue} q SET status = o.new_status, loaded_at = o.new_loaded_at, \
            error_message = o.new_error, application = o.new_application FROM old o WHERE q.id = o.id \
            RETURNING q.id, o.before, {IMAGE} AS after) \
-         {insert} SELECT 'validation_queue', 'QUEUE', id::text, before, after, {origin}, NULL, NULL FROM done ORDER BY id",
-        queue = origin.own_table("validation_queue"),
+         {insert} SELECT '{name}', 'QUEUE', id::text, before, after, {origin}, NULL, NULL FROM done ORDER BY id",
+        queue = origin.own(Own::Queue),
+        name = Own::Queue.name(),
         insert = origin.insert_audit(),
         origin = origin.columns(&mut values),
     );

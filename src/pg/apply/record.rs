@@ -1,5 +1,6 @@
 //! What an apply leaves beside the rows: ledger and `batch_load_log`.
 
+use crate::pg::own::Own;
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
@@ -10,7 +11,7 @@ use crate::pg::apply::write::Context;
 use crate::pg::must_be;
 use crate::plan::masking::SIGN;
 use crate::plan::{Header, Kind, LedgerTable};
-use crate::sql::{Ident, Statement, Values};
+use crate::sql::{Statement, Values};
 use crate::table::config::TableConfig;
 
 /// Writes ledger and `batch_load_log`.
@@ -92,7 +93,7 @@ pub(in crate::pg) fn enter_in_ledger(
         values.text(tables),
         header.records,
         header.rejected,
-        ledger = origin.own_table("loader_ledger"),
+        ledger = origin.own(Own::Ledger),
     );
     Ok(Statement::with("writing the ledger", sql, values))
 }
@@ -113,7 +114,7 @@ pub(in crate::pg) fn log_table(
         values.text(table),
         values.text(status),
         values.text(origin.application),
-        log = origin.own_table("batch_load_log"),
+        log = origin.own(Own::LoadLog),
     );
     Statement::with("writing batch_load_log", sql, values)
 }
@@ -141,9 +142,9 @@ pub(in crate::pg) fn log_failure(
 ) -> Statement {
     let mut values = Values::default();
     let sql = format!(
-        "INSERT INTO {}.batch_load_log (batch_id, operation, table_name, records_affected, status, error_message, loaded_at) \
+        "INSERT INTO {} (batch_id, operation, table_name, records_affected, status, error_message, loaded_at) \
          VALUES ({}, {}, 'all', 0, 'failed', {}, pg_catalog.now())",
-        Ident(schema),
+        Own::LoadLog.within(schema),
         values.text(batch_id),
         values.text(kind.word()),
         values.text(reason)

@@ -11,6 +11,7 @@ use super::write::rows::Write;
 use super::{effects, everywhere, queued, record, undone};
 use crate::pg::fixture::{self, assert_snapshot, looked_up, printed, schema};
 use crate::pg::ledger::UndoneRows;
+use crate::pg::own::Own;
 use crate::pg::phase::Phase;
 use crate::pg::shards::Part;
 use crate::pg::{Backend, near};
@@ -256,7 +257,7 @@ fn naming_drift() {
     let changed = [changed(7, "S1", false), changed(8, "S2", true)];
     for table in staged() {
         let columns: Vec<_> = table.target.table.columns.iter().take(2).collect();
-        let audit_log = ORIGIN.own_table("audit_log");
+        let audit_log = ORIGIN.own(Own::AuditLog);
         statements.extend([
             table.count_drift(Expected::All),
             table.name_drift(),
@@ -274,7 +275,7 @@ fn comparing_with_the_audit_log() {
         "2f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b".to_owned(),
     ];
     let tables = staged();
-    let audit_log = ORIGIN.own_table("audit_log");
+    let audit_log = ORIGIN.own(Own::AuditLog);
     let statements = [
         undone::unlike(
             &audit_log,

@@ -1,6 +1,7 @@
 //! A rollback takes back what it says: all changes of its applications that are still to be undone, or of
 //! some applications a part, and nothing else.
 
+use crate::pg::own::Own;
 use std::collections::BTreeMap;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
@@ -10,7 +11,7 @@ use crate::pg::apply::preconditions::TakenBack;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::{Fate, Fates};
 use crate::pg::apply::write::Context;
-use crate::pg::audit::{ON_ROWS, log_in};
+use crate::pg::audit::ON_ROWS;
 use crate::pg::ledger::{self, Application, UndoneRows};
 use crate::plan::Header;
 use crate::sql::{Literal, Qualified, Statement, Values, all, any};
@@ -40,7 +41,7 @@ pub async fn check(
     if taken_back.is_empty() {
         return Ok(());
     }
-    let audit_log = log_in(loader_schema);
+    let audit_log = Own::AuditLog.within(loader_schema);
     let refused = |what: String| {
         Err(Error::plan_refused(format!(
             "the plan says that it takes back {}, and {what}: it was not made by the loader, or rows were undone since; \
@@ -144,7 +145,7 @@ pub(in crate::pg) fn restored_otherwise(
     of: &TakenBack,
 ) -> Statement {
     let mut values = Values::default();
-    let audit_log = origin.own_table("audit_log");
+    let audit_log = origin.own(Own::AuditLog);
     let ours = of_rows(&audit_log, &of.applications, &of.undone, &mut values);
     // One application changes a row once.
     let (only, order) = match of.applications.as_slice() {
@@ -196,7 +197,7 @@ pub async fn not_reloaded(
     if of.later.is_empty() {
         return Ok(());
     }
-    let audit_log = log_in(loader_schema);
+    let audit_log = Own::AuditLog.within(loader_schema);
     let Some(reloaded) = reloaded(&audit_log, tables, of) else {
         return Ok(());
     };

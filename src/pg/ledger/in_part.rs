@@ -1,12 +1,13 @@
 //! Rows that are undone while the rest of their application is not: a rollback in part says of which
 //! applications, its rows in the audit log say which.
 
+use crate::pg::own::Own;
 use std::collections::BTreeMap;
 
 use super::Application;
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::audit::{ON_ROWS, log_in};
+use crate::pg::audit::ON_ROWS;
 use crate::sql::{Qualified, Statement, Values, all};
 
 /// Which rollbacks undid some rows of which applications, where both are in effect.
@@ -112,7 +113,7 @@ impl UndoneRows {
         schema: &str,
         applications: &[String],
     ) -> Result<BTreeMap<String, u64>> {
-        let audit_log = log_in(schema);
+        let audit_log = Own::AuditLog.within(schema);
         let of_all = self.of(applications);
         let count = of_all.count_remaining(&audit_log, applications, None, Values::default());
         counts(session, &count).await
@@ -120,7 +121,7 @@ impl UndoneRows {
 
     /// How many rows of each application and table they undid.
     pub(in crate::pg) fn count(&self, schema: &str) -> Statement {
-        let audit_log = log_in(schema);
+        let audit_log = Own::AuditLog.within(schema);
         let mut values = Values::default();
         let sql = format!(
             "SELECT a.application::text, a.table_name, pg_catalog.count(*)::text FROM {audit_log} a \

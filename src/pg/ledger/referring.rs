@@ -1,9 +1,10 @@
 //! References of loaded tables that no foreign key holds: what nobody but the loader knows to stand against a delete.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::pg::own::Own;
 use crate::pg::{Session, catalog, referred};
 use crate::plan::LedgerTable;
-use crate::sql::{Ident, Statement};
+use crate::sql::Statement;
 use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
 
@@ -61,7 +62,8 @@ async fn last_loaded(session: &Session, schema: &str) -> Result<Vec<LedgerTable>
     let tables = rows.iter().map(|row| {
         serde_json::from_str(row.text(0)?).map_err(|e| {
             Error::config(format!(
-                "the ledger {schema}.loader_ledger holds entries that this version does not read: {e}"
+                "the ledger {} holds entries that this version does not read: {e}",
+                Own::Ledger.shown(schema)
             ))
         })
     });
@@ -71,11 +73,11 @@ async fn last_loaded(session: &Session, schema: &str) -> Result<Vec<LedgerTable>
 pub(in crate::pg) fn list(schema: &str) -> Statement {
     let sql = format!(
         "SELECT l.entry::text FROM (\
-           SELECT DISTINCT ON (t.entry -> 'relation') t.entry FROM {}.loader_ledger a, \
+           SELECT DISTINCT ON (t.entry -> 'relation') t.entry FROM {} a, \
              pg_catalog.jsonb_array_elements(a.tables) t(entry) \
            WHERE a.kind = 'load' ORDER BY t.entry -> 'relation', a.sequence DESC) l \
          WHERE pg_catalog.jsonb_exists(l.entry -> 'config', 'references')",
-        Ident(schema)
+        Own::Ledger.within(schema)
     );
     Statement::new("reading the ledger", sql)
 }

@@ -1,10 +1,13 @@
 //! A snapshot of the SQL of making and adopting the loader's tables.
 
-use super::adopt::{columns_of, relations, trials, was_used};
+use super::adopt::columns::columns_of;
+use super::adopt::trials::trials;
+use super::adopt::{relations, was_used};
 use super::{
     create_schema, has_schema, lock, missing_columns, read_lineage, set_lineage, unlock, work_in,
 };
 use crate::pg::fixture::{assert_snapshot, printed};
+use crate::pg::own::Own;
 
 #[test]
 fn migrating() {
@@ -20,7 +23,7 @@ fn migrating() {
         set_lineage(schema),
         was_used(schema),
         relations(schema),
-        columns_of(schema, "audit_log"),
+        columns_of(schema, Own::AuditLog),
     ];
     let ids = [
         "6f1b3b0e-3c5e-4b0e-9d5e-1c2d3e4f5a6b",

@@ -6,9 +6,9 @@ use super::stage::Stage;
 use super::stage::look_up::Of;
 use crate::pg::beside::Found;
 use crate::pg::fixture::{assert_snapshot, load, looked_up, printed, schema};
+use crate::pg::own::Own;
 use crate::pg::phase::Phase;
 use crate::plan::ViolationKind;
-use crate::sql::Qualified;
 use crate::table::complete::Complete;
 use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
@@ -123,10 +123,7 @@ fn checking() {
         samples.needed_early(refers, subjects, "a.\"loader refers\""),
         samples.last(refers, subjects),
     ]);
-    let audit_log = Qualified {
-        schema: "public".into(),
-        name: "audit_log".into(),
-    };
+    let audit_log = Own::AuditLog.within("public");
     let load = load(&schema[1], "vials");
     let of = |undone, renamed| Audited {
         log: &audit_log,

@@ -3,9 +3,9 @@
 use super::After;
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::audit;
 use crate::pg::beside::{ABSENT, FOUND};
 use crate::pg::ledger::{self, Application, UndoneRows};
+use crate::pg::own::Own;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::plan::ViolationKind;
@@ -50,7 +50,7 @@ pub async fn older(
     // What was taken back changed no row.
     let undone = ledger::undone(session, loader_schema).await?;
     let all = ledger::applications(session, loader_schema, None).await?;
-    let audit_log = audit::log_in(loader_schema);
+    let audit_log = Own::AuditLog.within(loader_schema);
     for stage in dated {
         let after = After::new(stage);
         // Nor did loads that name other rows so: of a table of another schema, or by another key.
