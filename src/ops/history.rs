@@ -11,6 +11,7 @@ use crate::pg::referred::{self, Referred};
 use crate::pg::{Session, Timeouts, audit, catalog};
 use crate::plan::masking::Mask;
 use crate::plan::{Row, Values, display_key};
+use crate::strict::scalar;
 use crate::table::config::Config;
 
 /// The applications of a batch, or all, newest first.
@@ -105,14 +106,9 @@ pub async fn audit(
     let undone = undone_rows(&session, loader_schema, &applications, &rows).await?;
     let mask = mask(&session, &applications, filter.config.as_ref()).await;
     let image = |table: &str, json: Option<&str>| -> Option<Row> {
-        let object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(json?).ok()?;
-        let text = |v: serde_json::Value| match v {
-            serde_json::Value::Null => None,
-            serde_json::Value::String(s) => Some(s),
-            other => Some(other.to_string()),
-        };
-        let mut values = object.into_iter().map(|(k, v)| (k, text(v))).collect();
+        // The images of others hold numbers and objects, too.
+        let object: BTreeMap<String, &RawValue> = serde_json::from_str(json?).ok()?;
+        let mut values = object.into_iter().map(|(k, v)| (k, text_of(v))).collect();
         mask.row(table, &mut values);
         Some(values)
     };
@@ -261,16 +257,17 @@ impl Named {
     }
 }
 
+/// The text of a value, where it is no single one as it is written.
+fn text_of(value: &RawValue) -> Option<String> {
+    scalar(value).unwrap_or_else(|| Some(value.get().to_owned()))
+}
+
 /// How the audit log may spell a key that was given: as it is, and, of a JSON array, with each of its
 /// parts as the text that its column prints.
 fn record_ids(key: &str) -> Vec<String> {
     let mut spellings = vec![key.to_owned()];
     if let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(key) {
-        let text = |part: &&RawValue| match part.get() {
-            "null" => None,
-            raw => Some(serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())),
-        };
-        let parts: Vec<Option<String>> = parts.iter().map(text).collect();
+        let parts: Vec<Option<String>> = parts.into_iter().map(text_of).collect();
         spellings.extend(match parts.as_slice() {
             [one] => one.clone(),
             several => serde_json::to_string(several).ok(),

@@ -1,9 +1,9 @@
 //! Records that are left out by name: each by its table and natural key, with the reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 use crate::pg::Session;
@@ -12,6 +12,7 @@ use crate::plan::Why;
 use crate::plan::reading::Reading;
 use crate::record::Value;
 use crate::sql::copytext::push_copy_text;
+use crate::strict::{scalar, unique_map};
 use crate::table::target::Target;
 
 /// One record that is left out.
@@ -45,8 +46,13 @@ impl Key {
     pub fn parse(text: &str) -> Result<Key> {
         let several = text.starts_with(['[', '{']);
         let json = several.then(|| serde_json::from_str(text).ok()).flatten();
-        key(json.unwrap_or_else(|| text.into()))
+        json.map_or_else(|| Ok(Key::of_text(text)), key)
             .map_err(|what| Error::config(format!("the key {}: {what}", crate::text::escape(text))))
+    }
+
+    /// The key of one column.
+    fn of_text(text: &str) -> Key {
+        Key::Values(vec![Some(text.to_owned())])
     }
 
     /// Its values with the names of their columns, in the order of a natural key; none where it is another
@@ -114,9 +120,10 @@ fn is_one(one: Option<&str>, other: Option<&str>) -> bool {
 /// A line that is a JSON object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct Line<'l> {
     table: String,
-    key: Json,
+    #[serde(borrow)]
+    key: &'l RawValue,
     reason: Option<String>,
     by: Option<String>,
 }
@@ -139,32 +146,36 @@ impl LeftOut {
             .map(|(n, line)| {
                 let said = format!("{name}: line {n}");
                 let wrong = |what: String| Error::config(format!("{said}: {what}"));
-                let line = if line.starts_with('{') {
-                    serde_json::from_str(line).map_err(|e| {
+                if line.starts_with('{') {
+                    let line: Line<'_> = serde_json::from_str(line).map_err(|e| {
                         wrong(format!(
                             "{e}; write {{\"table\": …, \"key\": …, \"reason\": …}}"
                         ))
-                    })?
-                } else {
-                    let (table, key) = line.split_once(char::is_whitespace).ok_or_else(|| {
-                        wrong("no key; write the table, a blank and the key".to_owned())
                     })?;
-                    let key = key.trim_start();
-                    let array = key.starts_with('[').then(|| serde_json::from_str(key).ok());
-                    Line {
-                        table: table.to_owned(),
-                        key: array.flatten().unwrap_or_else(|| key.into()),
-                        reason: None,
-                        by: None,
-                    }
-                };
+                    return Ok(LeftOut {
+                        key: key(line.key).map_err(wrong)?,
+                        table: line.table,
+                        why: Why {
+                            reason: line.reason,
+                            by: line.by,
+                        },
+                        said,
+                    });
+                }
+                let (table, name) = line.split_once(char::is_whitespace).ok_or_else(|| {
+                    wrong("no key; write the table, a blank and the key".to_owned())
+                })?;
+                let name = name.trim_start();
+                let array = name
+                    .starts_with('[')
+                    .then(|| serde_json::from_str(name).ok());
                 Ok(LeftOut {
-                    key: key(line.key).map_err(wrong)?,
-                    table: line.table,
-                    why: Why {
-                        reason: line.reason,
-                        by: line.by,
-                    },
+                    key: array
+                        .flatten()
+                        .map_or_else(|| Ok(Key::of_text(name)), key)
+                        .map_err(wrong)?,
+                    table: table.to_owned(),
+                    why: Why::default(),
                     said,
                 })
             })
@@ -172,27 +183,33 @@ impl LeftOut {
     }
 }
 
-fn key(json: Json) -> std::result::Result<Key, String> {
-    let single = |json: Json| match json {
-        Json::Null => Ok(None),
-        Json::String(text) => Ok(Some(text)),
-        Json::Number(number) => Ok(Some(number.to_string())),
-        Json::Bool(truth) => Ok(Some(truth.to_string())),
-        Json::Array(_) | Json::Object(_) => Err("a value of the key is no single value".to_owned()),
+fn key(raw: &RawValue) -> std::result::Result<Key, String> {
+    let json = raw.get();
+    let single = |value: &RawValue| {
+        scalar(value).ok_or_else(|| "a value of the key is no single value".to_owned())
     };
-    match json {
-        Json::Array(values) => {
+    let wrong = |e: serde_json::Error| e.to_string();
+    match json.as_bytes().first() {
+        Some(b'[') => {
+            let values: Vec<&RawValue> = serde_json::from_str(json).map_err(wrong)?;
             let values: std::result::Result<_, _> = values.into_iter().map(single).collect();
             values.map(Key::Values)
         }
-        Json::Object(values) => {
+        Some(b'{') => {
+            let OnlyOnce(values) = serde_json::from_str::<OnlyOnce<'_>>(json).map_err(wrong)?;
             let values = values.into_iter().map(|(c, v)| Ok((c, single(v)?)));
             let values: std::result::Result<_, String> = values.collect();
             values.map(Key::Columns)
         }
-        one => Ok(Key::Values(vec![single(one)?])),
+        _ => Ok(Key::Values(vec![single(raw)?])),
     }
 }
+
+/// An object that has each name once.
+#[derive(Deserialize)]
+struct OnlyOnce<'l>(
+    #[serde(borrow, deserialize_with = "unique_map")] BTreeMap<String, &'l RawValue>,
+);
 
 /// Sets aside the records that are left out by name. Each name must be that of one.
 ///
@@ -322,6 +339,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_keep_all_that_is_written() {
+        for number in ["89490100000000000017", "1.50", "-0", "1e400", "0.10"] {
+            let one = Key::Values(vec![Some(number.to_owned())]);
+            let line = format!("{{\"table\": \"t\", \"key\": {number}}}");
+            assert_eq!(LeftOut::parse("f", &line).unwrap()[0].key, one);
+            let line = format!("t [{number}]");
+            assert_eq!(LeftOut::parse("f", &line).unwrap()[0].key, one);
+            assert_eq!(Key::parse(&format!("[{number}]")).unwrap(), one);
+            let of_column = Key::parse(&format!("{{\"a\": {number}}}")).unwrap();
+            let named = ("a".to_owned(), Some(number.to_owned()));
+            assert_eq!(of_column, Key::Columns(vec![named]));
+        }
+    }
+
+    #[test]
     fn a_line_names_a_record() {
         let text = "# why\n\nt G1\nt [\"a\", 1]\r\n{\"table\": \"t u\", \"key\": {\"a\": 1, \"b\": null}, \"reason\": \"r\", \"by\": \"w\"}\nt [half\n";
         let found = LeftOut::parse("f", text).unwrap();
@@ -346,6 +378,7 @@ mod tests {
             ("\n{\"table\": 1}", "f: line 2: invalid type"),
             ("{\"table\": \"t\", \"key\": [[1]]}", "no single value"),
             ("{\"table\": \"t\", \"keys\": 1}", "unknown field `keys`"),
+            ("{\"table\": \"t\", \"key\": {\"a\": 1, \"a\": 2}}", "twice"),
         ] {
             let error = LeftOut::parse("f", text).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
