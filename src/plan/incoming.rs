@@ -44,7 +44,8 @@ const COMPUTED: &str =
 #[derive(Debug, Clone, Copy)]
 enum Field {
     Column(usize),
-    Generated,
+    /// The database computes it, or it alone gives numbers.
+    Generated(usize),
     /// Not loaded; others may refer to it by this value.
     Said(usize),
     Dropped,
@@ -102,7 +103,7 @@ impl<'a> Incoming<'a> {
             } else if config.takes(column) {
                 Field::Column(i)
             } else {
-                Field::Generated
+                Field::Generated(i)
             };
             fields.insert(column.name.as_str(), field);
         }
@@ -254,10 +255,17 @@ impl<'a> Incoming<'a> {
                 Some(Field::Said(i)) => {
                     said.extend((self.readings[*i].read(value).ok()).map(|taken| (*i, taken.text)))
                 }
-                Some(Field::Generated) => findings.push(Finding {
-                    given: shorten(value),
-                    ..Finding::new(ViolationKind::GeneratedField, name, COMPUTED)
-                }),
+                Some(Field::Generated(i)) => {
+                    let column = &self.table.columns[*i].name;
+                    let message = match column == name.as_ref() {
+                        true => COMPUTED.to_owned(),
+                        false => format!("given as {name}: {COMPUTED}"),
+                    };
+                    findings.push(Finding {
+                        given: shorten(value),
+                        ..Finding::new(ViolationKind::GeneratedField, column, message)
+                    });
+                }
                 None if is_looked_up => {}
                 None => match self.on_unknown {
                     OnUnknown::Block => findings.push(self.unknown(name, value)),

@@ -447,6 +447,39 @@ fn what_is_taken_for_a_name_is_not_repeated_where_it_may_be_a_value() {
 }
 
 #[test]
+fn what_the_database_computes_is_hidden_under_the_name_of_its_field() {
+    let world = World::new(
+        "CREATE TABLE people (id text PRIMARY KEY, number int GENERATED ALWAYS AS IDENTITY, serial bigserial, ssn text, \
+         shouted text GENERATED ALWAYS AS (upper(ssn)) STORED)",
+        "people: {natural_key: [id], sensitive: [number, serial, ssn], given_numbers: refuse, \
+         columns: {Patient No: number, Running No: serial, SSN: ssn, SSN upper: shouted}}",
+    );
+    world.deliver(
+        "b",
+        "people.csv",
+        "id,Patient No,Running No,SSN,SSN upper\na,987654,9876541,canary,CANARY\n",
+    );
+    let plan = world.plan("b");
+    let found = plan.lines();
+    assert_eq!(
+        found
+            .iter()
+            .filter(|l| l.contains("generated_field"))
+            .count(),
+        3,
+        "{found:?}"
+    );
+    for format in ["text", "markdown", "csv", "html"] {
+        let shown = world.show(&plan, &["--format", format]);
+        let shown = shown.to_lowercase();
+        for canary in CANARIES {
+            assert!(!shown.contains(canary), "{format}: {shown}");
+        }
+        assert!(shown.contains("patient no"), "{shown}");
+    }
+}
+
+#[test]
 fn two_plans_differ_without_saying_of_which_values_a_delivery_is_all() {
     let world = World::new(SCHEMA, TABLES);
     let hunt = Hunt {
