@@ -142,6 +142,9 @@ pub struct Batch {
     pub unknown_objects: u64,
     /// Entries of the validation queue, by table and status.
     pub queue_status: Vec<QueueCount>,
+    /// Tables of which somebody else than a load said that fragments failed.
+    #[serde(skip)]
+    refused: BTreeSet<String>,
     /// Applications of its plans that are in effect.
     pub applications: u64,
     /// Applications of its plans that were taken back.
@@ -252,6 +255,10 @@ fn of_table(batch: &Batch, table: &str, load: Option<Load>, queue: Queue) -> Bat
         Some(Load::InEffect {
             undone: Some(1..), ..
         }) => BatchState::UndoneInPart,
+        // A plan would be refused for them.
+        Some(Load::InEffect { .. }) if batch.refused.contains(table) => {
+            BatchState::FailedValidation
+        }
         Some(Load::InEffect {
             rejected,
             fragments,
@@ -360,11 +367,19 @@ async fn count_queue(
     let batch_id = request.batch_id.as_deref();
     for count in queue::counts(session, &request.loader_schema, batch_id).await? {
         let batch = found.entry(count.batch_id).or_default();
-        batch.queue_status.push(QueueCount {
-            table_name: count.table,
-            status: count.status,
-            count: count.count,
-        });
+        if count.refuses && count.status == "failed" {
+            batch.refused.insert(count.table.clone());
+        }
+        let mut known = batch.queue_status.iter_mut();
+        let known = known.find(|q| q.table_name == count.table && q.status == count.status);
+        match known {
+            Some(known) => known.count += count.count,
+            None => batch.queue_status.push(QueueCount {
+                table_name: count.table,
+                status: count.status,
+                count: count.count,
+            }),
+        }
     }
     Ok(())
 }

@@ -40,9 +40,8 @@ pub async fn entries(session: &Session, schema: &str, batch_id: &str) -> Result<
     let mut refused: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for row in &rows {
         let status = row.get(4).unwrap_or("null");
-        match (status, row.is(5)) {
-            ("pending" | "loaded", _) | ("failed" | "skipped", true) => continue,
-            _ => {}
+        if row.is(5) {
+            continue;
         }
         let name = row.get(3).or(row.get(2)).unwrap_or("?");
         let why = row.get(6).unwrap_or("no message");
@@ -107,14 +106,36 @@ pub(in crate::pg) fn digest(alias: &str) -> String {
     digest_of(&text_array([format!("{alias}::pg_catalog.text")]))
 }
 
+/// What applications set in entry `q` of the queue, as it stands in the audit log.
+pub(in crate::pg) const IMAGE: &str = "pg_catalog.jsonb_build_object('status', q.status, 'loaded_at', q.loaded_at, \
+    'error_message', q.error_message, 'application', q.application)";
+
+/// For `WITH` before a query of entries `q` of which `only` is true: `ours`, what applications left of them that were
+/// left out. The condition behind it is that an entry may be loaded: nobody but a load said that it failed.
+fn loadable(schema: &str, only: &str) -> (String, String) {
+    let ours = format!(
+        "ours AS MATERIALIZED (SELECT DISTINCT a.record_id, a.new_values FROM {} a WHERE a.operation = 'QUEUE' \
+         AND a.application = ANY (ARRAY (SELECT q.application FROM {} q WHERE {only} \
+           AND q.status IN ('failed', 'skipped') AND q.application IS NOT NULL)))",
+        Own::AuditLog.within(schema),
+        Own::Queue.within(schema),
+    );
+    let condition = format!(
+        "(q.status IN ('pending', 'loaded') OR q.status IN ('failed', 'skipped') AND EXISTS (\
+           SELECT FROM ours o WHERE o.record_id = q.id::text AND o.new_values = {IMAGE}))"
+    );
+    (ours, condition)
+}
+
 pub(in crate::pg) fn list(schema: &str, batch_id: &str) -> Statement {
     let mut values = Values::default();
+    let only = format!("q.batch_id = {}", values.text(batch_id));
+    let (ours, loadable) = loadable(schema, &only);
     let sql = format!(
-        "SELECT q.id::text, q.table_name, q.fragment_id, q.s3_key, q.status, q.application IS NOT NULL, q.error_message, {} \
-         FROM {} q WHERE q.batch_id = {} ORDER BY q.id",
+        "WITH {ours} SELECT q.id::text, q.table_name, q.fragment_id, q.s3_key, q.status, {loadable}, q.error_message, {} \
+         FROM {} q WHERE {only} ORDER BY q.id",
         digest("q"),
         Own::Queue.within(schema),
-        values.text(batch_id)
     );
     Statement::with("reading the validation queue", sql, values)
 }
@@ -128,6 +149,8 @@ pub struct Count {
     pub table: String,
     /// The state.
     pub status: String,
+    /// Whether they stand against a load.
+    pub refuses: bool,
     /// How many.
     pub count: u64,
 }
@@ -144,7 +167,8 @@ pub async fn counts(session: &Session, schema: &str, batch_id: Option<&str>) -> 
             batch_id: text(0),
             table: text(1),
             status: text(2),
-            count: row.parsed(3)?,
+            refuses: !row.is(3),
+            count: row.parsed(4)?,
         })
     });
     counts.collect()
@@ -152,12 +176,14 @@ pub async fn counts(session: &Session, schema: &str, batch_id: Option<&str>) -> 
 
 pub(in crate::pg) fn count(schema: &str, batch_id: Option<&str>) -> Statement {
     let mut values = Values::default();
-    let only = batch_id.map_or_else(String::new, |batch_id| {
-        format!("WHERE batch_id = {} ", values.text(batch_id))
-    });
+    let only = match batch_id {
+        Some(batch_id) => format!("q.batch_id = {}", values.text(batch_id)),
+        None => "true".to_owned(),
+    };
+    let (ours, loadable) = loadable(schema, &only);
     let sql = format!(
-        "SELECT batch_id, table_name, status, pg_catalog.count(*) FROM {} {only}\
-         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        "WITH {ours} SELECT q.batch_id, q.table_name, q.status, {loadable}, pg_catalog.count(*) FROM {} q WHERE {only} \
+         GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         Own::Queue.within(schema)
     );
     Statement::with("counting the validation queue", sql, values)

@@ -283,6 +283,70 @@ fn what_our_own_apply_loaded_or_failed_does_not_stand_in_the_way() {
 }
 
 #[test]
+fn what_a_validator_says_after_a_load_counts() {
+    let world = world();
+    world.configure("t: {natural_key: [id], on_invalid: reject}\nu: {natural_key: [id]}");
+    world.deliver("b", "t/1.json", r#"[{"id": 1}, {"id": "x"}]"#);
+    world.deliver("b", "t/2.json", r#"{"id": 2}"#);
+    world.apply(&world.plan("b")).ok();
+    let states = "SELECT status FROM validation_queue ORDER BY s3_key";
+    assert_eq!(world.rows(states), ["failed", "loaded"]);
+    // It knows nothing of the column `application`.
+    for (of, set) in [
+        ("1", "error_message = 'row 2 is damaged'"),
+        (
+            "2",
+            "status = 'failed', loaded_at = NULL, error_message = 'row 2 is damaged'",
+        ),
+        (
+            "2",
+            "status = 'checking', error_message = 'row 2 is damaged'",
+        ),
+    ] {
+        world.sql(&format!(
+            "BEGIN; CREATE TABLE IF NOT EXISTS seen AS SELECT * FROM validation_queue; \
+             UPDATE validation_queue SET {set} WHERE s3_key LIKE '%{of}.json'; COMMIT"
+        ));
+        let refused = world.loader(&["plan", "--batch-id", "b"]).exits(4);
+        refused.says("row 2 is damaged");
+        if set.contains("failed") || of == "1" {
+            world.loader(&["batches"]).ok().says("failed validation");
+        }
+        world.sql(
+            "UPDATE validation_queue q SET status = s.status, loaded_at = s.loaded_at, error_message = s.error_message \
+             FROM seen s WHERE s.id = q.id",
+        );
+        world.loader(&["batches"]).ok().says("partly loaded");
+        world.plan("b");
+    }
+}
+
+#[test]
+fn an_entry_is_that_of_one_object() {
+    let world = world();
+    world.deliver(
+        "b",
+        "t/1.json",
+        r#"{"fragment_id": "f", "data": {"id": 1}}"#,
+    );
+    world.deliver(
+        "b",
+        "t/2.json",
+        r#"{"fragment_id": "f", "data": {"id": 2}}"#,
+    );
+    world.sql("DELETE FROM validation_queue");
+    world.sql(
+        "INSERT INTO validation_queue (table_name, fragment_id, batch_id) VALUES ('t', 'f', 'b')",
+    );
+    let plan = world.plan("b");
+    let claims = plan.lines();
+    let claims = claims.iter().filter(|line| line.contains("not_queued"));
+    assert_eq!(claims.count(), 2, "{}", plan.text);
+    assert!(plan.text.contains("is that of 2 objects"), "{}", plan.text);
+    world.writes_nothing(|| world.apply(&plan).exits(4));
+}
+
+#[test]
 fn an_entry_that_cannot_be_put_back_fails_the_rollback() {
     let world = world();
     world.deliver("b", "t/1.json", r#"{"id": 1}"#);

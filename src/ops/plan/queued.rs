@@ -1,5 +1,7 @@
 //! The validation queue beside the fragments of a batch.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
 use crate::pg::queue::{Matcher, QueueEntry};
 use crate::plan::{Effect, Entry, Fragment, Values, Violation, ViolationKind, What};
@@ -24,12 +26,21 @@ pub(super) fn match_queue(
         group: None,
         from: vec![from],
     };
-    for (fragment, id) in fragments.iter_mut().zip(fragment_ids) {
+    let mut all = Vec::with_capacity(fragments.len());
+    // How many objects each entry stands for.
+    let mut objects: BTreeMap<i64, usize> = BTreeMap::new();
+    for (fragment, id) in fragments.iter().zip(fragment_ids) {
         let full = source.display(&fragment.key);
         // A validator may name the object from the bucket's root, where ours is a folder in it.
         let in_bucket = full.strip_prefix("s3://").and_then(|f| f.split_once('/'));
         let in_bucket = in_bucket.map_or(full.as_str(), |(_, key)| key);
         let found = matcher.take(&[&fragment.key, in_bucket, &full], id.as_deref());
+        for entry in &found {
+            *objects.entry(entry.seen.id).or_default() += 1;
+        }
+        all.push(found);
+    }
+    for (fragment, found) in fragments.iter_mut().zip(all) {
         let not_queued = |message: &str| {
             let key = fragment.key.clone();
             problem(&fragment.table, ViolationKind::NotQueued, key, message)
@@ -45,6 +56,16 @@ pub(super) fn match_queue(
                 entry.seen.id,
                 crate::text::escape(&entry.table)
             )));
+        }
+        for (entry, n) in found.iter().map(|e| (e, objects[&e.seen.id])) {
+            if n > 1 {
+                problems.push(not_queued(&format!(
+                    "its entry {} in the validation queue is that of {n} objects, which say the same fragment id ({}), so that \
+                     nobody knows which of them was validated; deliver them with ids of their own",
+                    entry.seen.id,
+                    crate::text::escape(entry.fragment_id.as_deref().unwrap_or("?"))
+                )));
+            }
         }
         fragment.queue = found.into_iter().map(|e| e.seen).collect();
     }

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::write::Context;
 use crate::pg::own::Own;
+use crate::pg::queue::IMAGE;
 use crate::pg::{Session, ledger, must_be, queue};
 use crate::plan::{Action, DriftColumn, DriftRow, DriftState, Header};
 use crate::sql::{Statement, Values};
@@ -217,9 +218,6 @@ fn before(origin: &Origin<'_>, (now, already): Undone<'_>, values: &mut Values) 
 }
 
 /// What the audit log keeps of entry `q`.
-const IMAGE: &str = "pg_catalog.jsonb_build_object('status', q.status, 'loaded_at', q.loaded_at, \
-    'error_message', q.error_message, 'application', q.application)";
-
 /// Sets queue entries to the rows of `states` (`id`, `status`, `loaded_at`, `error_message`,
 /// `application`) and keeps what stood before in the audit log.
 pub(in crate::pg) fn set(
