@@ -50,9 +50,16 @@ impl Environment {
             Err(e) if e.not_found() => return Ok(Environment::default()),
             Err(e) => return Err(wrong(e)),
         };
-        let file = lines.collect::<Result<_, _>>().map_err(wrong)?;
-        dotenvy::dotenv().map_err(wrong)?;
-        Ok(Environment { file })
+        let file: BTreeMap<String, String> = lines.collect::<Result<_, _>>().map_err(wrong)?;
+        let path = dotenvy::dotenv().map_err(wrong)?;
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("reading .env", e))?;
+        match unmeant(&text, &file) {
+            Some(name) => Err(Error::config(format!(
+                ".env: {name}: a $ stands for the value of a variable, which only ${{NAME}} of one that is set surely means; \
+                 write a value with a $ of its own in single quotes"
+            ))),
+            None => Ok(Environment { file }),
+        }
     }
 
     /// The value of a variable that is set and not empty.
@@ -210,10 +217,63 @@ impl Environment {
     }
 }
 
+/// What no value holds, in the place of `$`.
+const DOLLAR: char = '\u{f8ff}';
+
+/// The first variable of `.env`, of which these are the `text` and the values, where a `$` was taken for that of a variable
+/// and may not have been meant so: `pa$word` became `pa`.
+fn unmeant(text: &str, values: &BTreeMap<String, String>) -> Option<String> {
+    // Read again with something else for each `$`, all but those that stay differ.
+    let mut marked = String::with_capacity(text.len());
+    let mut escaped = false;
+    for c in text.chars() {
+        marked.push(if c == '$' && !escaped { DOLLAR } else { c });
+        escaped = c == '\\' && !escaped;
+    }
+    let lines = dotenvy::from_read_iter(marked.as_bytes());
+    let is_set = |rest: &str| {
+        let name = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let is_set = |name| values.contains_key(name) || std::env::var_os(name).is_some();
+        name.is_some_and(|(name, _)| is_set(name))
+    };
+    let substituted = |(name, value): &(String, String)| {
+        let stays = values
+            .get(name)
+            .is_some_and(|v| *v == value.replace(DOLLAR, "$"));
+        !stays && !value.split(DOLLAR).skip(1).all(is_set)
+    };
+    lines.flatten().find(substituted).map(|(name, _)| name)
+}
+
 /// The argument with that long name, in the command or one below it.
 fn find<'c>(command: &'c Command, long: &str) -> Option<&'c Arg> {
     command
         .get_arguments()
         .find(|a| a.get_long() == Some(long))
         .or_else(|| command.get_subcommands().find_map(|c| find(c, long)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dollar_stands_for_what_is_surely_meant() {
+        for (text, says) in [
+            ("A='pa$word'", None),
+            (r"A=pa\$word", None),
+            ("A=pa$word", Some("A")),
+            ("A=\"pa$word\"", Some("A")),
+            ("A=pa$$", Some("A")),
+            ("B=1\nA=${B}/x", None),
+            ("B=1\nA=$B/x", Some("A")),
+            ("A=${NOBODY_SETS_THIS}/x", Some("A")),
+            ("A='$x'\nB=\"${A}\"", None),
+            ("# $x\nA=1 # $y", None),
+            ("A=1\nA=2", None),
+        ] {
+            let values = dotenvy::from_read_iter(text.as_bytes()).flatten().collect();
+            assert_eq!(unmeant(text, &values).as_deref(), says, "{text}");
+        }
+    }
 }

@@ -124,7 +124,10 @@ impl Output {
 }
 
 /// Whether a file is empty, or says this near its beginning.
-fn is_own(path: &Path, says: Option<&str>) -> std::io::Result<bool> {
+///
+/// # Errors
+/// Those of reading it.
+pub fn is_own(path: &Path, says: Option<&str>) -> std::io::Result<bool> {
     let mut start = Vec::new();
     File::open(path)?.take(1 << 16).read_to_end(&mut start)?;
     let start = String::from_utf8_lossy(&start);

@@ -1,14 +1,15 @@
 //! Rejected records as files, for who delivered them.
 
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::output::{Output, folder_of};
+use super::output::{Output, folder_of, is_own};
 use super::say;
 use crate::error::{Error, Result};
 use crate::ops::{self, PlanRequest, Sensitive};
-use crate::planfile::PlanFile;
+use crate::planfile::{Item, PlanFile};
 use crate::render::rejects::{Form, Rejects};
 use crate::source::pipe;
 
@@ -23,6 +24,9 @@ pub struct RejectsArgs {
     #[arg(long, requires = "rejects")]
     rejects_plain: bool,
 }
+
+/// What stands near the beginning of a file of rejected records.
+const OWN: &str = "loader:object";
 
 /// Where they go.
 enum Target<'a> {
@@ -76,6 +80,7 @@ impl RejectsArgs {
         let mut all = Rejects::new().map_err(failed)?;
         // The records of one object come together.
         let (mut object, mut table) = (String::new(), String::new());
+        let mut written = BTreeSet::new();
         let mut records = 0;
         ops::rejects(request, plan, sensitive, &mut |rejected| {
             if let Target::Folder(folder) = target
@@ -83,7 +88,7 @@ impl RejectsArgs {
             {
                 let before = std::mem::replace(&mut all, Rejects::new().map_err(failed)?);
                 if before.count > 0 {
-                    of_object(folder, &object, &table, before, patience)?;
+                    written.insert(of_object(folder, &object, &table, before, patience)?);
                 }
                 object = rejected.object.clone();
                 table = rejected.table.clone();
@@ -95,18 +100,30 @@ impl RejectsArgs {
         match target {
             Target::File(path, form) => to_file(path, form, all, patience)?,
             Target::Folder(folder) if all.count > 0 => {
-                of_object(folder, &object, &table, all, patience)?;
+                written.insert(of_object(folder, &object, &table, all, patience)?);
             }
             Target::Folder(_) => {}
         }
+        let outdated = match target {
+            Target::File(..) => 0,
+            Target::Folder(folder) => remove_outdated(folder, plan, &written)?,
+        };
         say(format_args!(
-            "{}: {}",
+            "{}: {}{}",
             match records {
                 0 => "No rejected record".to_owned(),
                 1 => "1 rejected record".to_owned(),
                 n => format!("{n} rejected records"),
             },
-            path.display()
+            path.display(),
+            match outdated {
+                0 => String::new(),
+                1 => "; 1 file of an earlier plan, of which no record is rejected now, is removed"
+                    .into(),
+                n => format!(
+                    "; {n} files of an earlier plan, of which no record is rejected now, are removed"
+                ),
+            }
         ));
         Ok(())
     }
@@ -130,14 +147,41 @@ fn target(path: &Path) -> Result<Target<'_>> {
     }
 }
 
-/// The file of one object's records, at the object's path below the folder, in the object's form.
+/// Writes the file of one object's records, and returns its path.
 fn of_object(
     folder: &Path,
     object: &str,
     table: &str,
     rejects: Rejects,
     patience: Duration,
-) -> Result<()> {
+) -> Result<PathBuf> {
+    let (path, form) = path_of(folder, object, table)?;
+    to_file(&path, form, rejects, patience)?;
+    Ok(path)
+}
+
+/// Removes the files that were written of objects of `plan` when records of them were rejected, and were not `written` now:
+/// whoever delivers the folder would bring these records again. Returns how many there were.
+fn remove_outdated(folder: &Path, plan: &PlanFile, written: &BTreeSet<PathBuf>) -> Result<u64> {
+    let mut removed = 0;
+    plan.stream(&mut |item| {
+        let Item::Fragment(fragment) = item else {
+            return Ok(());
+        };
+        let (path, _) = path_of(folder, &fragment.key, &fragment.table)?;
+        let failed = |e| Error::io(format_args!("removing {}", path.display()), e);
+        if !written.contains(&path) && path.is_file() && is_own(&path, Some(OWN)).map_err(failed)? {
+            std::fs::remove_file(&path).map_err(failed)?;
+            removed += 1;
+        }
+        Ok(())
+    })?;
+    Ok(removed)
+}
+
+/// The path of the file of one object's records, below the folder as the object's below the source, and its form, which is
+/// that of the object.
+fn path_of(folder: &Path, object: &str, table: &str) -> Result<(PathBuf, Form)> {
     let below = Path::new(object);
     if !below
         .components()
@@ -157,11 +201,8 @@ fn of_object(
     } else {
         (Form::Csv, "rejected.csv")
     };
-    let path = folder.join(format!(
-        "{}.{ending}",
-        in_folder_of_its_table(object, table)
-    ));
-    to_file(&path, form, rejects, patience)
+    let name = format!("{}.{ending}", in_folder_of_its_table(object, table));
+    Ok((folder.join(name), form))
 }
 
 /// The path of an object in a folder that is called like its table, where the object's own name says which that is: with
@@ -188,7 +229,7 @@ fn to_file(path: &Path, form: Form, rejects: Rejects, patience: Duration) -> Res
     if pipe::is_plain(path) {
         std::fs::create_dir_all(folder_of(path)).map_err(failed)?;
     }
-    let out = Output::new(path, doing.clone(), Some("loader:object"), patience)?;
+    let out = Output::new(path, doing.clone(), Some(OWN), patience)?;
     let mut written = BufWriter::new(out.file());
     rejects.write(form, &mut written).map_err(failed)?;
     written.flush().map_err(failed)?;

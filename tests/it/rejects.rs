@@ -121,6 +121,14 @@ fn each_object_has_its_file_in_a_folder() {
     let back = read(&world, "back/staging/e/t/t.csv.rejected.csv");
     world.put("f", "t/t.csv.rejected.csv", back.replace(",x", ",4"));
     assert_eq!(world.plan("f").lines(), ["+ t id=k: n=\"4\""]);
+    // What is mended since is brought by nobody who delivers the folder.
+    world.put("e", "t.csv", "id,n\nk,5\n");
+    world
+        .try_plan("e", &["--rejects", "back/"])
+        .ok()
+        .says("No rejected record: back/; 1 file of an earlier plan, of which no record is rejected now, is removed");
+    assert!(!world.path("back/staging/e/t/t.csv.rejected.csv").exists());
+    assert_eq!(read(&world, "back/staging/b/t/1.csv.rejected.csv"), csv);
     // Of a plan that blocks all are told, too; and where there are none, that is said.
     world.configure("t: {natural_key: [id]}");
     world

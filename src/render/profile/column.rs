@@ -1,15 +1,20 @@
 //! What the changes of one column come to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::civil::{DateTime, date};
+use sha2::{Digest, Sha256};
 
 use super::frequent::{Frequent, OFTEN};
 use super::kind::{Kind, kind, number, time};
 use super::sample::Sample;
+use crate::text::hex;
 
-/// Longer values are counted by their beginning, in bytes.
+/// Of longer values only the beginning is kept, in bytes, and a hash.
 const LONGEST: usize = 100;
+/// Between the two. No text of PostgreSQL has it.
+const HASHED: char = '\0';
 
 /// What the changes of one column come to.
 #[derive(Debug)]
@@ -62,7 +67,7 @@ impl ColumnProfile {
 
     /// Takes the value of an inserted row.
     pub(super) fn given(&mut self, new: &str) {
-        self.values.add(beginning(new));
+        self.values.add(&*counted(new));
         if let Some(n) = self.measure(new) {
             self.all.add(n);
         }
@@ -79,7 +84,7 @@ impl ColumnProfile {
             (Some(_), None) => self.emptied += 1,
             (Some(old), Some(new)) => {
                 self.given(new);
-                let change = (beginning(old).to_owned(), beginning(new).to_owned());
+                let change = (counted(old).into_owned(), counted(new).into_owned());
                 self.changes.add(&change);
                 match kind(old, new) {
                     Some(shift @ Kind::Shift(_)) => self.shifts.add(&shift),
@@ -105,7 +110,7 @@ impl ColumnProfile {
 
     /// Takes the change of an updated row again.
     pub(super) fn changed_again(&mut self, old: &str, new: &str) {
-        let change = (beginning(old).to_owned(), beginning(new).to_owned());
+        let change = (counted(old).into_owned(), counted(new).into_owned());
         self.changes.add_again(&change);
         if let Some(shift @ Kind::Shift(_)) = kind(old, new) {
             self.shifts.add_again(&shift);
@@ -142,7 +147,7 @@ impl ColumnProfile {
 
     /// How often a new value comes.
     pub fn times_given(&self, new: &str) -> u64 {
-        self.values.of(beginning(new))
+        self.values.of(&*counted(new))
     }
 }
 
@@ -188,6 +193,47 @@ pub fn ratio(old: &str, new: &str) -> Option<f64> {
     (a != 0.0 && b != 0.0).then(|| (b / a).abs().log10().abs())
 }
 
-fn beginning(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST)]
+/// What stands for a value while values are counted: itself, or of a long one its beginning and a hash of all of it.
+fn counted(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return text.into();
+    }
+    let beginning = &text[..text.floor_char_boundary(LONGEST)];
+    let hash = hex(&Sha256::digest(text)[..8]);
+    format!("{beginning}{HASHED}{hash}").into()
+}
+
+/// A value that was counted, for people, with `…` behind what is not all of it.
+pub(super) fn beginning(counted: &str) -> Cow<'_, str> {
+    match counted.split_once(HASHED) {
+        Some((beginning, _)) => format!("{beginning}…").into(),
+        None => counted.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_counted_as_a_whole() {
+        let long = |end: &str| "records/".repeat(20) + end;
+        let mut column = ColumnProfile::new("url");
+        for n in 0..12_u32 {
+            let (old, new) = (long(&n.to_string()), long(&(n + 100).to_string()));
+            column.changed(Some(&old), Some(&new));
+        }
+        assert_eq!(column.words(12), "12 of 12 updates");
+        assert_eq!(column.times_given(&long("100")), 1);
+        let mut column = ColumnProfile::new("url");
+        for _ in 0..12 {
+            column.changed(Some("none"), Some(&long("1")));
+        }
+        let words = column.words(12);
+        assert!(
+            words.starts_with("12 of 12 updates: all \"none\" → \"records/"),
+            "{words}"
+        );
+        assert!(words.ends_with("…\""), "{words}");
+    }
 }

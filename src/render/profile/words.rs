@@ -1,6 +1,6 @@
 //! A column's profile in words, the same in all formats.
 
-use super::column::ColumnProfile;
+use super::column::{ColumnProfile, beginning};
 use super::frequent::OFTEN;
 use super::kind::Kind;
 use super::sample::ENOUGH;
@@ -28,8 +28,11 @@ impl ColumnProfile {
             }
         }
         let frequent = self.changes.most().into_iter();
-        for ((old, new), n) in frequent.filter(|(_, n)| *n >= OFTEN).take(NAMED) {
-            parts.push(all_or(n, self.rows, &quoted_pair(Some(old), Some(new))));
+        let frequent = frequent.map(|((old, new), n)| (beginning(old), beginning(new), n));
+        // Of two that begin alike there is nothing to show.
+        let frequent = frequent.filter(|(old, new, n)| *n >= OFTEN && old != new);
+        for (old, new, n) in frequent.take(NAMED) {
+            parts.push(all_or(n, self.rows, &quoted_pair(Some(&*old), Some(&*new))));
         }
         parts.extend(self.spread());
         let of = format!("{} of {}", self.rows, plural(updates, "update"));
