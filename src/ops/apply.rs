@@ -11,7 +11,6 @@ use crate::pg::{Backend, Database, Session, Timeouts};
 use crate::plan::DriftReport;
 use crate::planfile::Executable;
 
-/// SQLSTATE of a deadlock.
 /// What is to be applied, and how.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -121,25 +120,16 @@ pub async fn apply(
                 let backend = prepared.backend().clone();
                 events(Event::phase("commit"));
                 events(Event::Committing);
-                match prepared.commit().await {
-                    (report, Committed::Yes) => return Ok(Applied::Done(report)),
-                    (report, Committed::Unreplicated) => return Ok(Applied::Unreplicated(report)),
-                    (_, Committed::Unseen) => return Err(apply::unseen()),
-                    (_, Committed::No(e)) => e,
-                    (report, Committed::Unanswered(e)) => {
-                        match resolve(plan, request, &report, &backend).await {
-                            Ok(Fate::Committed) => return Ok(Applied::Done(report)),
-                            Ok(Fate::Unseen) => return Err(apply::unseen()),
-                            Ok(Fate::Unreplicated) => return Ok(Applied::Unreplicated(report)),
-                            Ok(Fate::RolledBack) => e,
-                            Err(why) => {
-                                return Err(e.with_kind(ErrorKind::Unknown).and(format_args!(
-                                    "; the commit had been sent, and whether it happened cannot be asked ({why:#}): \
-                                     not known yet"
-                                )).with_remedy(Remedy::CheckLater));
-                            }
-                        }
-                    }
+                let (report, mut committed) = prepared.commit().await;
+                if let Committed::Unanswered(e) = committed {
+                    committed = resolve(plan, request, &report, &backend, e).await;
+                }
+                match committed {
+                    Committed::Yes => return Ok(Applied::Done(report)),
+                    Committed::Unreplicated => return Ok(Applied::Unreplicated(report)),
+                    Committed::Unseen => return Err(apply::unseen()),
+                    Committed::No(e) => e,
+                    Committed::Unanswered(e) => return Err(e),
                 }
             }
             Err(e) => e,
@@ -190,46 +180,44 @@ async fn attempt(
     }
 }
 
-/// What became of an unanswered commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Committed,
-    /// It happened, and is not to be seen everywhere yet.
-    Unseen,
-    /// It waited for a standby, and was told to wait no longer.
-    Unreplicated,
-    RolledBack,
-}
-
-/// What became of an unanswered commit. Tries three times more than an apply does.
-///
-/// # Errors
-/// Why no server can be asked.
+/// What became of a commit that was not answered, but by the error `e`; still unanswered where no server can be asked,
+/// with what to do. Tries three times more than an apply does.
 async fn resolve(
     plan: &Arc<Executable>,
     request: &ApplyRequest,
     report: &Report,
     backend: &Backend,
-) -> Result<Fate> {
+    e: Error,
+) -> Committed {
     let mut tries = 0;
-    loop {
+    let ended = loop {
         tries += 1;
         let answer = ask(plan, request, report, backend).await;
         if answer.is_ok() || tries >= request.max_retries.saturating_add(3) {
-            return answer;
+            break answer;
         }
         tokio::time::sleep(backoff(tries)).await;
+    };
+    match ended {
+        Ok(Some(committed)) => committed,
+        Ok(None) => Committed::No(e),
+        Err(why) => {
+            let e = e.with_kind(ErrorKind::Unknown).and(format_args!(
+                "; the commit had been sent, and whether it happened cannot be asked ({why:#}): not known yet"
+            ));
+            Committed::Unanswered(e.with_remedy(Remedy::CheckLater))
+        }
     }
 }
 
-/// The plan's lock is taken first: whoever holds it has ended then, one way or the other. Where
+/// How a commit that was not answered went; `None` where it did not happen. The plan's lock is taken first: whoever holds it has ended then, one way or the other. Where
 /// the server process that was to commit does not end by itself, it is told to.
 async fn ask(
     plan: &Arc<Executable>,
     request: &ApplyRequest,
     report: &Report,
     backend: &Backend,
-) -> Result<Fate> {
+) -> Result<Option<Committed>> {
     let session = Session::open(&request.database, request.timeouts).await?;
     let schema = &request.loader_schema;
     apply::check_target(&session, &plan.plan().header.target, schema).await?;
@@ -247,18 +235,20 @@ async fn ask(
         other => other?,
     }
     let committed = ledger::committed(&session, schema, &report.application).await?;
-    Ok(match committed {
-        // Its process may have ended while it waited.
-        true if waits || !session.is_confirmed().await => Fate::Unreplicated,
-        true => {
-            let in_shards = plan.plan().header.is_in_shards();
-            match apply::is_seen_everywhere(&session, backend, in_shards).await? {
-                true => Fate::Committed,
-                false => Fate::Unseen,
-            }
-        }
-        false => Fate::RolledBack,
-    })
+    if !committed {
+        return Ok(None);
+    }
+    // Its process may have ended while it waited.
+    if waits || !session.is_confirmed().await {
+        return Ok(Some(Committed::Unreplicated));
+    }
+    let in_shards = plan.plan().header.is_in_shards();
+    Ok(Some(
+        match apply::is_seen_everywhere(&session, backend, in_shards).await? {
+            true => Committed::Yes,
+            false => Committed::Unseen,
+        },
+    ))
 }
 
 /// Leaves the reason in `batch_load_log`; if that fails too, the error itself is still told.

@@ -13,7 +13,6 @@ use crate::table::row::{keys_equal, record_id};
 use crate::table::schema::ForeignKey;
 use crate::table::target::Target;
 
-/// SQLSTATE of what a foreign key refuses.
 /// Tells the tables of which rows are deleted which references no foreign key holds; those of a rollback, which
 /// looks up nothing, also their own.
 ///

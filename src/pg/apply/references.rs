@@ -17,7 +17,6 @@ use crate::sql::{Ident, Literal, Statement, all};
 use crate::table::lookup::{Lookup, Lookups, Origin};
 use crate::table::schema::Column;
 
-/// SQLSTATE of what a role may not do.
 /// Locks the rows which are there and were looked up, where no foreign key will.
 ///
 /// # Errors
