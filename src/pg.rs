@@ -21,6 +21,7 @@ pub mod queue;
 pub mod referred;
 pub mod session;
 mod shards;
+pub mod stamps;
 pub mod suited;
 pub mod undo;
 pub mod url;

@@ -278,6 +278,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         let rows = rows(&snapshot, target).await?;
         tables.push(TablePlan {
             numbers: numbers(stage),
+            alive: snapshot.alive(stage).await?,
             passed_over: passed_over[number].clone(),
             warnings: [
                 limits::replaced(&limits_of(Kind::Load, own.limits), &config.limits),

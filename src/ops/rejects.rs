@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::plan::{PlanRequest, list, pattern};
 use crate::error::{Error, Result};
-use crate::pg::{Session, catalog};
+use crate::pg::{Session, catalog, referred};
 use crate::plan::masking::Mask;
 use crate::plan::{Effect, Entry, Fragment, What};
 use crate::planfile::{Item, PlanFile, Unordered};
@@ -22,7 +22,8 @@ use crate::record::{
 use crate::render::rejects::{Delivered, Rejected};
 use crate::source::{Body, Layout, ObjectInfo, Source, layout};
 use crate::table::config::TableConfig;
-use crate::table::schema::{Shape, Table};
+use crate::table::lookup::Lookups;
+use crate::table::schema::{Column, Shape, Table};
 use crate::text::hex;
 use crate::types::formatted;
 
@@ -71,10 +72,11 @@ pub async fn rejects(
         return Ok(());
     }
     let session = Session::open_to_read(&request.database, request.timeouts).await?;
-    let mut found: HashMap<&str, Table> = HashMap::new();
+    let mut found: HashMap<&str, (Table, Lookups)> = HashMap::new();
     for table in &plan.header.tables {
         let relation = catalog::relation(&session, &table.relation).await?;
-        found.insert(&table.table, relation);
+        let lookups = referred::lookups(&session, &table.config, &relation).await;
+        found.insert(&table.table, (relation, lookups));
     }
     let source = Source::open(&request.source).await?;
     let place = pattern(&request.prefix)?.of_batch(&request.batch_id);
@@ -98,12 +100,11 @@ pub async fn rejects(
             return Err(changed());
         }
         let table = plan.header.table(&fragment.table).ok_or_else(changed)?;
+        let (relation, lookups) = &found[table.table.as_str()];
         let fields = Fields {
-            names: table
-                .config
-                .field_names(&found[table.table.as_str()])
-                .collect(),
-            table: &found[table.table.as_str()],
+            names: table.config.field_names(relation).collect(),
+            table: relation,
+            looked_up: &lookups.fields,
             config: &table.config,
             mask: &mask,
         };
@@ -253,6 +254,8 @@ fn of_entry(mut entry: Entry, mask: &Mask, numbers: &HashMap<String, usize>) -> 
 struct Fields<'a> {
     names: Vec<&'a str>,
     table: &'a Table,
+    /// Those by which other tables' rows are looked up, as columns of these.
+    looked_up: &'a [Column],
     config: &'a TableConfig,
     mask: &'a Mask,
 }
@@ -279,7 +282,9 @@ impl Fields<'_> {
             // There the text of a cell may be JSON's array, and one of JSON not.
             Value::Cell(text) if is_array => Delivered::Cell((*text).to_owned()),
             Value::Moment(text) => {
-                let is_formatted = of_table.is_none_or(|c| c.kind.is_date_or_time());
+                let mut looked_up = self.looked_up.iter();
+                let read_as = of_table.or_else(|| looked_up.find(|c| c.name == name));
+                let is_formatted = read_as.is_none_or(|c| c.kind.is_date_or_time());
                 let formats = self.config.spelling_of(column).formats;
                 let formats = formats.filter(|_| is_formatted).unwrap_or_default();
                 Delivered::Text(formatted(&formats, text).unwrap_or_else(|| (*text).to_owned()))

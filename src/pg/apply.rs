@@ -25,10 +25,11 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Remedy, Result, sqlstate};
 use crate::pg::ledger::Application;
 use crate::pg::plan::snapshot::count_rows;
-use crate::pg::{Event, OnProgress, Session, near};
+use crate::pg::{Event, OnProgress, Session, near, stamps};
 use crate::plan::{Counts, DriftReport, Header, Kind};
 use crate::planfile::Executable;
 use crate::sql::Statement;
+use crate::table::config::Stamp;
 
 use locked::{Locked, lock_tables, name_others};
 use origin::Origin;
@@ -262,6 +263,12 @@ async fn write(
     if queued::changes_nothing(context, header).await? {
         return Ok(Wrote::Nothing);
     }
+    for staged in tables
+        .iter()
+        .filter(|t| t.rows.insert + t.rows.update + t.rows.mark > 0)
+    {
+        stamps::hold(session, &staged.target, Stamp::Actor, context.origin.actor).await?;
+    }
     references::hold(session, tables).await?;
     references::check(session, plan, tables).await?;
     sequences::make_way(session, numbers).await?;
@@ -362,6 +369,10 @@ async fn explain(
             && let Ok(Some(report)) = drift_again(&session, plan, schema).await
         {
             return report.into();
+        }
+        let mut targets = tables.iter().map(|t| &t.target);
+        if let Some(advice) = targets.find_map(|t| stamps::refers_to_nobody(t, &e)) {
+            return e.with_kind(ErrorKind::Config).and(advice);
         }
         return e.with_kind(ErrorKind::Drift).and(
             ": a row to which the plan's rows refer is gone since the plan was made, or a row has come that refers to one \

@@ -110,6 +110,10 @@ pub struct TablePlan {
     /// plan refer to them; sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub numbers: Vec<String>,
+    /// The tables in which its references were looked up and found rows of which none was marked as deleted, each with the
+    /// column that marks them: these rows must live when the plan is applied.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alive: BTreeMap<String, String>,
     /// How many entries of each kind it has.
     pub counts: Counts,
     /// Its updates that mark their rows as deleted; limits of a load count them as deletes.
@@ -151,6 +155,7 @@ impl TablePlan {
             rows,
             columns: table.columns.iter().map(|c| c.name.clone()).collect(),
             numbers: Vec::new(),
+            alive: BTreeMap::new(),
             counts: Counts::default(),
             marks: 0,
             skips: Skips::default(),

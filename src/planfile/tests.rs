@@ -169,6 +169,7 @@ fn header() -> Header {
         rows: None,
         columns: Vec::new(),
         numbers: Vec::new(),
+        alive: BTreeMap::new(),
         counts: Counts::default(),
         marks: 0,
         skips: Default::default(),

@@ -196,7 +196,7 @@ impl Lookups {
         let Some((parent, mark)) = parents.get(name) else {
             return Err(wrong(name, format!("{name} is not in the database")));
         };
-        let key = foreign_key(child, column, parent)?;
+        let key = foreign_key(child, column, parent, parents)?;
         if let Some((key, at)) = key {
             // Of several rows with the number, that with the key's other values is meant.
             let others = key.pairs().enumerate().filter(|(i, _)| *i != at);
@@ -330,6 +330,7 @@ fn foreign_key<'t>(
     child: &'t Table,
     column: &str,
     parent: &Table,
+    parents: &Parents,
 ) -> Result<Option<(&'t ForeignKey, usize)>, Wrong> {
     let keys = child.foreign_keys.iter().filter(|k| k.only.is_none());
     let keys = keys.filter_map(|k| Some((k, k.columns.iter().position(|c| c == column)?)));
@@ -337,6 +338,14 @@ fn foreign_key<'t>(
     let to_parent = keys.iter().filter(|(key, _)| key.parent == parent.name);
     let found = to_parent.min_by_key(|(key, _)| key.columns.len()).copied();
     match (found, keys.first()) {
+        // It stands for that to which the other table's own column refers.
+        (None, Some(_))
+            if keys
+                .iter()
+                .any(|(key, at)| hands_on(key, *at, parent, parents)) =>
+        {
+            Ok(None)
+        }
         (None, Some((key, _))) => {
             let (is, said) = (&key.parent, &parent.name);
             let (is, said) = match is.name == said.name {
@@ -351,6 +360,21 @@ fn foreign_key<'t>(
         }
         (found, _) => Ok(found),
     }
+}
+
+/// Whether the column at this place of a foreign key of several refers to what is, in the other table, itself a reference to
+/// the primary key of `parent`: of a row of a site, the site.
+fn hands_on(key: &ForeignKey, at: usize, parent: &Table, parents: &Parents) -> bool {
+    let mut tables = parents.values().map(|(table, _)| table);
+    let between = tables.find(|table| table.name == key.parent);
+    let mut on = between.into_iter().flat_map(|table| &table.foreign_keys);
+    let primary = only_primary(parent).map(|column| &column.name);
+    key.columns.len() > 1
+        && on.any(|on| {
+            on.parent == parent.name
+                && on.columns == [key.parent_columns[at].clone()]
+                && on.parent_columns.first() == primary
+        })
 }
 
 /// The one column of the primary key.

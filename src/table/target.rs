@@ -51,10 +51,13 @@ impl Target {
     pub fn new(
         name: String,
         table: Table,
-        config: TableConfig,
+        mut config: TableConfig,
         lookups: Lookups,
         place: usize,
     ) -> Target {
+        // What is computed from what may drift, drifts with it.
+        let computed = table.computed_from(&config.ignore_drift);
+        config.ignore_drift.extend(computed);
         Target {
             name,
             table,

@@ -225,6 +225,38 @@ fn columns_whose_drift_is_ignored_do_not_matter_and_keep_their_new_value() {
     );
 }
 
+/// What is computed from a column that may drift, drifts with it.
+#[test]
+fn what_the_database_computes_from_what_may_drift_may_drift() {
+    let world = World::new(
+        "CREATE TABLE p (code text PRIMARY KEY, price int, stock int, worth int GENERATED ALWAYS AS (price * stock) STORED, note text)",
+        "p: {natural_key: [code], ignore_drift: [stock]}",
+    );
+    world.deliver(
+        "a",
+        "p/1.csv",
+        "code,price,stock,note\nA,1,10,x\nB,2,20,x\n",
+    );
+    world.apply(&world.plan("a")).ok();
+    world.deliver("b", "p/1.csv", "code,note\nA,y\n");
+    let plan = world.plan("b");
+    world.sql("UPDATE p SET stock = 11 WHERE code = 'A'");
+    world.loader(&["check", plan.name()]).exits(0);
+    world.apply(&plan).ok();
+    world.sql("UPDATE p SET stock = 12 WHERE code = 'A'");
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(
+        world.rows("SELECT * FROM p ORDER BY 1"),
+        ["A|1|12|12|x", "B|2|20|40|x"]
+    );
+    world
+        .loader(&["rollback", "--batch-id", "a", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT * FROM p"), [""; 0]);
+}
+
 /// What apply overwrites is what the plan shows, whatever may drift beside it.
 #[test]
 fn a_value_that_an_update_overwrites_must_be_as_planned_though_its_column_may_drift() {

@@ -991,6 +991,41 @@ fn a_batch_id_that_a_stamp_cannot_hold_is_said_when_planning() {
     }
 }
 
+/// Who applies is known only then.
+#[test]
+fn a_name_of_who_applies_that_a_stamp_cannot_hold_is_said_before_rows_are_written() {
+    for (column, holds, says) in [
+        ("varchar(3)", false, "cannot hold who applies, \"curator\""),
+        ("short", false, "cannot hold who applies, \"curator\""),
+        (
+            "text REFERENCES users",
+            false,
+            "who applies, which `stamps` puts into by of table t, is no row of users",
+        ),
+        ("varchar(30)", true, ""),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE DOMAIN short AS varchar(3); CREATE TABLE users (name text PRIMARY KEY); \
+                 CREATE TABLE t (k int PRIMARY KEY, v int, by {column}); INSERT INTO t VALUES (1, 1, NULL)"
+            ),
+            "t: {natural_key: [k], stamps: {by: actor}}",
+        );
+        world.set("LOADER_ACTOR", "curator");
+        world.deliver("b", "t.json", r#"[{"k": 1, "v": 2}, {"k": 2}]"#);
+        let plan = world.plan("b");
+        if holds {
+            world.apply(&plan).ok();
+            continue;
+        }
+        let refused = world.writes_only_a_failure(|| world.apply(&plan).exits(1));
+        refused.says_all(&[says, "--actor, LOADER_ACTOR"]);
+        world.sql("INSERT INTO users VALUES ('ann')");
+        world.set("LOADER_ACTOR", "ann");
+        world.apply(&plan).ok();
+    }
+}
+
 #[test]
 fn a_batch_id_to_which_no_row_belongs_is_a_violation_of_updates_too() {
     let world = World::new(

@@ -886,6 +886,40 @@ fn csv_rows(text: &str) -> Vec<Vec<String>> {
     rows
 }
 
+/// A date cell is written as the column reads it by which is looked up.
+#[test]
+fn a_date_in_a_workbook_by_which_a_text_is_looked_up_comes_back_as_it_is_read() {
+    for ty in ["text", "date"] {
+        let world = World::in_folder(
+            &format!(
+                "CREATE TABLE lot (id int PRIMARY KEY, no {ty} UNIQUE NOT NULL); \
+                 CREATE TABLE use (k text PRIMARY KEY, lot_id int REFERENCES lot, n int CHECK (n > 0)); \
+                 INSERT INTO lot VALUES (1, '2024-01-15'){}",
+                if ty == "text" {
+                    ", (2, '15.01.2024')"
+                } else {
+                    ""
+                }
+            ),
+            "{defaults: {formats: ['%d.%m.%Y'], on_invalid: reject}, lot: {natural_key: [\"no\"]}, \
+             use: {natural_key: [k], references: {lot_id: {table: lot, by: {\"no\": lot}}}}}",
+        );
+        world.set("LOADER_QUEUE", "off");
+        let header = ["k", "lot", "n"].map(|name| format!("<c t=\"str\"><v>{name}</v></c>"));
+        let row = "<c t=\"str\"><v>A</v></c><c s=\"1\"><v>45306</v></c><c><v>-1</v></c>";
+        world.put("b", "use/1.xlsx", workbook(&[&header.concat(), row]));
+        world.plan_with("b", &["--rejects", "back.csv"]);
+        let mended = read(&world, "back.csv").replace(",-1,", ",1,");
+        world.put("again", "use/1.csv", mended.as_str());
+        world.apply(&world.plan("again")).ok();
+        assert_eq!(
+            world.rows("SELECT lot_id FROM use"),
+            ["1"],
+            "{ty}: {mended}"
+        );
+    }
+}
+
 /// Delivered as it is, with nothing mended, what was refused is refused; and what would have been stored is that.
 #[test]
 fn values_are_the_same_in_either_form() {

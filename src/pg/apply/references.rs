@@ -1,6 +1,7 @@
 //! References that were looked up: to rows that are there, which must have their keys still, and to rows
 //! that are new in the plan, whose numbers are drawn.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::action::Action;
@@ -67,10 +68,13 @@ pub(super) async fn check_again(
     )
 }
 
-fn refuse(plan: &Arc<Executable>, rows: Vec<DriftRow>) -> Result<()> {
+fn refuse(plan: &Arc<Executable>, mut rows: Vec<DriftRow>) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
+    // Several tables may look up one row, and one of them for several columns.
+    let mut named = BTreeSet::new();
+    rows.retain(|row| named.insert((row.table.clone(), row.key.clone())));
     let mut report = DriftReport {
         kind: plan.plan().header.kind,
         rows,
@@ -255,12 +259,12 @@ impl Staged {
         self.referring(lookup, sql)
     }
 
-    /// The keys that no longer find the rows which they found when the plan was made, and whether each
-    /// finds another one.
+    /// The keys that no longer find the rows which they found when the plan was made, alive where all were, and whether
+    /// each finds another one.
     pub(in crate::pg) fn renamed(&self, lookup: &Lookup) -> Statement {
         let key = format!("s.{}", by(lookup));
         let cell = format!("s.{}", self.referring_column(lookup).staged());
-        self.without_row(lookup, &key, &cell)
+        self.without_row(lookup, &key, &cell, &lookup.lives())
     }
 
     /// The same of rows that are there when everything is written: what rows referred to that are deleted, may
@@ -268,22 +272,24 @@ impl Staged {
     pub(in crate::pg) fn renamed_of_stored(&self, lookup: &Lookup) -> Statement {
         let stored = format!("(CASE WHEN s._a IN ({STORED}) THEN s.{} END)", by(lookup));
         let cell = format!("s.{}", self.referring_column(lookup).staged());
-        self.without_row(lookup, &stored, &cell)
+        // That rows are marked is what the plan may do, and says.
+        self.without_row(lookup, &stored, &cell, "true")
     }
 
     /// The same of the rows to which changed rows refer until then.
     pub(in crate::pg) fn renamed_until_then(&self, lookup: &Lookup) -> Statement {
         let row = format!("s.{}", until(lookup));
         let number = format!("({row} ->> 'stored')::{}", lookup.target.base_type_sql);
-        self.without_row(lookup, &format!("({row} -> 'key')"), &number)
+        self.without_row(lookup, &format!("({row} -> 'key')"), &number, "true")
     }
 
-    /// The keys, JSON in `key`, that do not find the row with this number, and whether each finds another one.
-    fn without_row(&self, lookup: &Lookup, key: &str, number: &str) -> Statement {
+    /// The keys, JSON in `key`, that do not find the row `p` with this number of which `also` is true, and whether each finds
+    /// one.
+    fn without_row(&self, lookup: &Lookup, key: &str, number: &str, also: &str) -> Statement {
         let has_key = has_key(&self.target.lookups, lookup, "p", key);
         let sql = format!(
             "SELECT DISTINCT ON ({key}) {key}::text, EXISTS (SELECT FROM {parent} p WHERE {has_key}) FROM {staged} s \
-             WHERE {key} IS NOT NULL AND NOT EXISTS (SELECT FROM {parent} p WHERE {same} AND {has_key}) \
+             WHERE {key} IS NOT NULL AND NOT EXISTS (SELECT FROM {parent} p WHERE {same} AND {has_key} AND {also}) \
              ORDER BY {key} LIMIT {NAMED}",
             parent = lookup.rows,
             staged = self.temporary(),

@@ -276,8 +276,12 @@ impl Staged {
 /// What is looked up for the plan's rows of a table.
 async fn lookups(session: &Session, planned: &TablePlan, table: &Table) -> Result<Lookups> {
     let found = catalog::parents(session, &planned.config).await?;
-    // Whether a row is marked as deleted was asked when the plan was made.
-    let parents = found.into_iter().map(|(name, t)| (name, (t, None)));
+    // Whether a row is marked as deleted matters where none was that the plan names.
+    let mark = |name: &String| planned.alive.get(name).cloned();
+    let parents = found.into_iter().map(|(name, t)| {
+        let mark = mark(&name);
+        (name, (t, mark))
+    });
     let lookups = Lookups::new(table, &planned.config.references, &parents.collect());
     lookups.map_err(|(_, what)| {
         Error::plan_refused(format!("{}: {what}; make a new plan", planned.table))

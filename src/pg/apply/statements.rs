@@ -1,5 +1,7 @@
 //! Snapshots of the SQL of applying.
 
+use std::collections::BTreeMap;
+
 use super::drift::Expected;
 use super::drift::look_up::Changed;
 use super::locked::{ask_others, lock_tables};
@@ -71,6 +73,7 @@ fn header() -> Header {
         rows: None,
         columns: Vec::new(),
         numbers: Vec::new(),
+        alive: BTreeMap::new(),
         counts,
         marks: 0,
         triggered: Vec::new(),

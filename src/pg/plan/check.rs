@@ -12,7 +12,6 @@ mod older;
 mod order;
 mod references;
 mod rules;
-mod stamps;
 mod unique;
 
 #[cfg(test)]
@@ -32,6 +31,7 @@ use crate::pg::near;
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::plan::stage::Stage;
 use crate::pg::plan::trial;
+use crate::pg::stamps;
 use crate::plan::ViolationKind;
 use crate::sql::{Ident, Literal, Qualified, Statement, Temporary, Values, list};
 use crate::table::config::{OnDuplicate, OnImmutable, OnInvalid, OnOlder, Stamp, TableConfig};
@@ -123,7 +123,9 @@ pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
         .run(&Statement::new("preparing checks", handover::CREATE))
         .await?;
     for stage in stages {
-        stamps::hold(session, stage).await?;
+        if stage.rows > 0 && (stage.brings || stage.target.mark().is_some()) {
+            stamps::hold(session, stage.target, Stamp::BatchId, stage.batch_id).await?;
+        }
     }
     for after in needed(stages) {
         session.run(&after.create()).await?;
@@ -445,12 +447,6 @@ async fn tried(session: &Session, statement: &Statement) -> Result<Option<u64>> 
         None => Ok(None),
         Some(_) => Ok(Some(row.parsed(0)?)),
     }
-}
-
-/// A statement that fails where a value of this type cannot be assigned to a column: a cast would cut what is too long.
-fn assign(doing: String, value: &str, ty: &str) -> Statement {
-    let block = format!("DECLARE v {ty} := ({value}); BEGIN END");
-    Statement::new(doing, format!("DO LANGUAGE plpgsql {}", Literal(&block)))
 }
 
 fn analyze_findings() -> Statement {

@@ -42,8 +42,13 @@ impl Lookup {
 
     /// The condition that a row `p` of its table is not marked as deleted.
     pub fn lives(&self) -> String {
+        self.lives_as("p")
+    }
+
+    /// The condition that the row `alias` of its table, or one that has its columns, is not marked as deleted.
+    pub fn lives_as(&self, alias: &str) -> String {
         match &self.mark {
-            Some((column, mark)) => mark.lives(&format!("p.{}", Ident(&column.name))),
+            Some((column, mark)) => mark.lives(&format!("{alias}.{}", Ident(&column.name))),
             None => "true".into(),
         }
     }

@@ -2,13 +2,12 @@
 
 mod values;
 
-use super::{
-    After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN, assign,
-};
+use super::{After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::{ABSENT, FOUND};
 use crate::pg::phase::Phase;
+use crate::pg::stamps::assign;
 use crate::plan::ViolationKind;
 use crate::plan::decision::writes_sql;
 use crate::plan::incoming::Finding;

@@ -21,8 +21,13 @@ impl After<'_> {
     ) -> Result<u64> {
         let mut found = 0;
         for lookup in &self.target.lookups.all {
-            if let Some(renamed) = self.renamed(lookup, all, asked) {
-                found += self.note_all(session, &renamed).await?;
+            for misnamed in [
+                self.renamed(lookup, all, asked),
+                self.overtaken(lookup, all, asked),
+            ] {
+                if let Some(misnamed) = misnamed {
+                    found += self.note_all(session, &misnamed).await?;
+                }
             }
         }
         for key in self.target.foreign_keys() {
@@ -170,6 +175,62 @@ impl After<'_> {
             asked = asked.about("a"),
             new = lookup.new_key(),
             changes = parent.changes(&moved, "p"),
+        );
+        Some(self.find(ViolationKind::MissingParent, &select))
+    }
+
+    /// Records that name a row by a key which another row has when the plan is applied, because the row that they find is
+    /// marked as deleted then: looked up after that, the key finds the other one.
+    fn overtaken(&self, lookup: &Lookup, all: &[After<'_>], asked: Asked) -> Option<Statement> {
+        lookup.mark.as_ref()?;
+        let mut parents = all.iter();
+        let parent = parents.find(|p| p.target.table.name == lookup.relation)?;
+        let is_found = |row: &str| {
+            lookup.target.equality.equal(
+                format_args!("{row}.{}", Ident(&lookup.target.name)),
+                format_args!("s.{}", lookup.found()),
+            )
+        };
+        let written = |row: &str| {
+            let table = parent.temporary();
+            format!("SELECT FROM {table} {row} WHERE {row}.{CHANGED} AND {row}.{COUNTS}")
+        };
+        let lookups = &self.target.lookups;
+        let has_key = crate::sql::all(lookup.by.iter().map(|part| {
+            let column = format!("q.{}", Ident(&part.column.name));
+            part.equality.equal(column, lookups.value(part, "s"))
+        }));
+        let message = format!(
+            "the row of {} that has this is marked as deleted by this plan or before, and the plan gives its {} to another \
+             row; deliver that in a batch before",
+            lookup.table,
+            lookups.columns(lookup)
+        );
+        let select = format!(
+            "SELECT a.{N}, {field}::text, {said}, {message}::text FROM {after} a JOIN {stage} s ON s._n = a.{N} \
+             WHERE {asked} AND s.{new} IS NULL AND s.{found} IS DISTINCT FROM NULL \
+               AND EXISTS ({taker} AND {has_key} AND {takes} AND (q.{NEW} OR NOT ({is_taker}))) \
+               AND NOT EXISTS ({revived} AND NOT r.{NEW} AND {is_revived} AND {lives}) \
+               AND NOT EXISTS (SELECT FROM {table} p WHERE {is_there} AND {stays} \
+                 AND NOT EXISTS ({of_plan} AND g.{ROW} = p.ctid AND g.{TABLE} = p.tableoid))",
+            field = Literal(&self.target.table.columns[lookup.of].name),
+            said = lookups.said(lookup, "s"),
+            message = Literal(&message),
+            after = self.temporary(),
+            stage = self.stage.temporary(),
+            asked = asked.about("a"),
+            new = lookup.new_key(),
+            found = lookup.found(),
+            taker = written("q"),
+            takes = lookup.lives_as("q"),
+            is_taker = is_found("q"),
+            revived = written("r"),
+            is_revived = is_found("r"),
+            lives = lookup.lives_as("r"),
+            table = lookup.rows,
+            is_there = is_found("p"),
+            stays = lookup.lives(),
+            of_plan = written("g"),
         );
         Some(self.find(ViolationKind::MissingParent, &select))
     }

@@ -7,6 +7,8 @@ mod findings;
 mod new_rows;
 mod together;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::Stage;
 use super::along::take_along;
 use crate::error::Result;
@@ -64,6 +66,28 @@ impl Snapshot<'_> {
     }
 }
 
+impl Snapshot<'_> {
+    /// The tables in which rows were looked up for the records of `stage` of which none is marked as deleted, each with the
+    /// column that marks them.
+    ///
+    /// # Errors
+    /// [`Database`](crate::ErrorKind::Database).
+    pub async fn alive(&self, stage: &Stage<'_>) -> Result<BTreeMap<String, String>> {
+        let (mut alive, mut marked) = (BTreeMap::new(), BTreeSet::new());
+        let lookups = stage.target.lookups.answers();
+        for lookup in lookups.filter(|_| stage.rows > 0) {
+            if let Some((column, _)) = &lookup.mark {
+                if self.session.holds(&stage.names_deleted(lookup)).await? {
+                    marked.insert(&lookup.table);
+                }
+                alive.insert(lookup.table.clone(), column.name.clone());
+            }
+        }
+        alive.retain(|table, _| !marked.contains(table));
+        Ok(alive)
+    }
+}
+
 /// The table in which is looked up, where rows of it go whose keys new rows may take.
 fn leaves<'s, 'a>(stages: &'s [Stage<'a>], lookup: &Lookup) -> Option<&'s Stage<'a>> {
     let parent = stages.iter().find(|s| s.target.name == lookup.table)?;
@@ -71,7 +95,7 @@ fn leaves<'s, 'a>(stages: &'s [Stage<'a>], lookup: &Lookup) -> Option<&'s Stage<
     (parent.deletes && takes).then_some(parent)
 }
 
-/// Among which rows of the database is looked up.
+/// Among which rows is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::pg) enum Of {
     AllRows,
@@ -117,37 +141,17 @@ async fn look_up(
     }
     let mut is_open = !all && session.holds(&stages[i].is_open(lookup)).await?;
     let parent = stages.iter().position(|s| s.target.name == lookup.table);
-    if let Some(p) = parent.filter(|p| is_open && stages[*p].rows > 0) {
-        let columns = &stages[p].target.table.columns;
-        let number = columns.iter().position(|c| c.name == lookup.target.name);
-        if let Some(number) = number {
-            let given: Vec<String> = (stages.iter())
-                .flat_map(|child| child.given_for(&stages[p], number))
-                .collect();
-            if stages[p].provisional.insert(number)
-                && let Some(statement) = stages[p].number(number, &given)
-            {
-                let column = &stages[p].target.table.columns[number];
-                if let Some(outmost) = stages[p].target.table.near_outmost(column) {
-                    outmost.bring(session).await?;
-                }
-                stages[p].beside().near().bring(session).await?;
-                session.run(&statement).await?;
-            }
-            if !lookup.is_by(&stages[p].target.config.natural_key) {
-                let several = stages[i].find_several_staged(lookup, &stages[p]);
-                found += session.execute(&several).await?;
-            }
-            let staged = stages[i].find_staged(lookup, &stages[p]);
-            if session.execute(&staged).await? > 0 {
-                stages[p].referred.insert(number);
-            }
-        }
+    let brings = parent.filter(|p| stages[*p].rows > 0);
+    if let Some(p) = brings.filter(|_| is_open) {
+        found += find_new(session, stages, (i, p), lookup, live).await?;
     }
     if is_open && (leaves(stages, lookup).is_some() || live == Of::LiveRows) {
         let all = (None, Of::AllRows);
         find_stored(session, &stages[i], lookup, all, &mut found).await?;
         is_open = session.holds(&stages[i].is_open(lookup)).await?;
+    }
+    if let Some(p) = brings.filter(|_| is_open && live == Of::LiveRows) {
+        found += find_new(session, stages, (i, p), lookup, Of::AllRows).await?;
     }
     if let Some(p) = parent.filter(|p| is_open && stages[*p].leaves_out) {
         take_along(session, stages, (i, p), lookup).await?;
@@ -167,6 +171,44 @@ async fn look_up(
     }
     stages[i].findings |= found > 0;
     Ok(())
+}
+
+/// Looks up among the new rows that the records of `stages[p]` bring. Returns of how many records several are found.
+async fn find_new(
+    session: &Session,
+    stages: &mut [Stage<'_>],
+    (i, p): (usize, usize),
+    lookup: &Lookup,
+    of: Of,
+) -> Result<u64> {
+    let columns = &stages[p].target.table.columns;
+    let number = columns.iter().position(|c| c.name == lookup.target.name);
+    let Some(number) = number else {
+        return Ok(0);
+    };
+    let given: Vec<String> = (stages.iter())
+        .flat_map(|child| child.given_for(&stages[p], number))
+        .collect();
+    if stages[p].provisional.insert(number)
+        && let Some(statement) = stages[p].number(number, &given)
+    {
+        let column = &stages[p].target.table.columns[number];
+        if let Some(outmost) = stages[p].target.table.near_outmost(column) {
+            outmost.bring(session).await?;
+        }
+        stages[p].beside().near().bring(session).await?;
+        session.run(&statement).await?;
+    }
+    let mut found = 0;
+    if !lookup.is_by(&stages[p].target.config.natural_key) {
+        let several = stages[i].find_several_staged(lookup, &stages[p], of);
+        found = session.execute(&several).await?;
+    }
+    let staged = stages[i].find_staged(lookup, &stages[p], of);
+    if session.execute(&staged).await? > 0 {
+        stages[p].referred.insert(number);
+    }
+    Ok(found)
 }
 
 /// Looks up in the database, rows of `leaves` that go excepted. Returns for how many records; `found` takes
@@ -286,6 +328,22 @@ impl Stage<'_> {
                 lives = lookup.lives(),
             )
         };
+        self.looking_up(lookup, sql)
+    }
+
+    /// Whether some record names a row that is there and marked as deleted.
+    pub(in crate::pg) fn names_deleted(&self, lookup: &Lookup) -> Statement {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {} s JOIN {} p ON {} WHERE s.{} IS NULL AND NOT ({}))",
+            self.temporary(),
+            lookup.rows,
+            lookup.target.equality.equal(
+                format_args!("p.{}", Ident(&lookup.target.name)),
+                format_args!("s.{}", lookup.found())
+            ),
+            lookup.new_key(),
+            lookup.lives()
+        );
         self.looking_up(lookup, sql)
     }
 

@@ -51,8 +51,9 @@ impl Stage<'_> {
         &self,
         lookup: &Lookup,
         parent: &Stage<'_>,
+        of: Of,
     ) -> Statement {
-        let (from, is_new) = parent.new_rows(lookup);
+        let (from, is_new) = parent.new_rows(lookup, of);
         let which = format!(
             "s._n IN (SELECT s._n FROM {} s, {from} WHERE {} AND {} AND {is_new} \
              GROUP BY s._n HAVING pg_catalog.count(*) > 1)",

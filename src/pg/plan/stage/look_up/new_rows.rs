@@ -1,5 +1,6 @@
 //! The rows that the batch itself brings, as far as they are known before they are written.
 
+use super::Of;
 use crate::pg::beside::ABSENT;
 use crate::pg::plan::stage::Stage;
 use crate::sql::{Ident, Statement, all, list};
@@ -140,7 +141,7 @@ impl Stage<'_> {
     }
 
     /// For `FROM`: staged records `p` of rows that are new, each of which stands for its key.
-    pub(super) fn new_rows(&self, lookup: &Lookup) -> (String, String) {
+    pub(super) fn new_rows(&self, lookup: &Lookup, of: Of) -> (String, String) {
         let (mut from, mut conditions) = (
             format!("{} p", self.temporary()),
             vec!["NOT p._goes".to_owned()],
@@ -150,6 +151,9 @@ impl Stage<'_> {
             conditions.push(self.stands_for_key("p"));
         }
         conditions.extend(self.is_for_its_row("p"));
+        if let (Of::LiveRows, Some((column, mark))) = (of, &lookup.mark) {
+            conditions.push(mark.lives(&format!("p.{}", column.staged())));
+        }
         // What is there was found in the database, if it has the key.
         if !lookup.is_by(&self.target.config.natural_key) {
             let table = &self.target.table.rows;
@@ -160,8 +164,13 @@ impl Stage<'_> {
     }
 
     /// Looks up among the records of the batch.
-    pub(in crate::pg) fn find_staged(&self, lookup: &Lookup, parent: &Stage<'_>) -> Statement {
-        let (from, is_new) = parent.new_rows(lookup);
+    pub(in crate::pg) fn find_staged(
+        &self,
+        lookup: &Lookup,
+        parent: &Stage<'_>,
+        of: Of,
+    ) -> Statement {
+        let (from, is_new) = parent.new_rows(lookup, of);
         let number = format!("p.{}", lookup.target.staged());
         let sql = format!(
             "UPDATE {stage} s SET {sets}, {new_key} = {key} FROM {from} WHERE {open} AND {names} AND {is_new} \

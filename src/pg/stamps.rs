@@ -1,0 +1,67 @@
+//! What apply sets of its own, where that is known before rows are written.
+
+use crate::error::{Error, Result};
+use crate::pg::Session;
+use crate::sql::{Literal, Statement};
+use crate::table::config::Stamp;
+use crate::table::schema::Column;
+use crate::table::target::Target;
+
+/// That each column of `target` that is stamped so can hold the value.
+///
+/// # Errors
+/// [`Config`](crate::ErrorKind::Config) where one cannot; [`Database`](crate::ErrorKind::Database).
+pub async fn hold(session: &Session, target: &Target, stamp: Stamp, value: &str) -> Result<()> {
+    let table = &target.table;
+    let (what, remedy) = match stamp {
+        Stamp::BatchId => ("the batch id", "give the batch another id"),
+        Stamp::Actor => ("who applies,", "give another name (--actor, LOADER_ACTOR)"),
+        Stamp::Now | Stamp::Trigger => return Ok(()),
+    };
+    let doing = format!("checking the stamps of table {}", target.name);
+    let stamps = target.config.stamps();
+    let stamped = stamps.filter(|(_, s)| *s == stamp);
+    let columns = stamped.filter_map(|(name, _)| table.column(name));
+    for column in columns.filter(|c| !takes_all(c)) {
+        let (name, ty) = (&column.name, &column.type_sql);
+        let assigned = assign(doing.clone(), &Literal(value).to_string(), ty);
+        match session.run(&assigned).await {
+            Err(e) if e.code().is_some() && !e.is_transient() => {
+                return Err(Error::config(format!(
+                    "table {}: column {name} ({ty}) cannot hold {what} {value:?}, which `stamps` puts there: {remedy}, or \
+                     change the column or its stamp",
+                    target.name
+                )));
+            }
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// What to do about a foreign key's refusal where its column is stamped with who applies, for behind the error.
+pub fn refers_to_nobody(target: &Target, refusal: &Error) -> Option<String> {
+    let refusal = refusal.to_string();
+    let mut keys = target.table.foreign_keys.iter();
+    let key = keys.find(|key| refusal.contains(&format!("\"{}\"", key.name)))?;
+    let mut stamps = target.config.stamps();
+    let (column, _) =
+        stamps.find(|(name, s)| *s == Stamp::Actor && key.columns.iter().any(|c| c == name))?;
+    Some(format!(
+        ": who applies, which `stamps` puts into {column} of table {}, is no row of {}; nothing was written; add that row, or \
+         give another name (--actor, LOADER_ACTOR)",
+        target.name,
+        target.other(&key.parent)
+    ))
+}
+
+/// Whether every text can be stored in the column.
+fn takes_all(column: &Column) -> bool {
+    column.type_sql == "text" || column.type_sql == "character varying"
+}
+
+/// A statement that fails where a value of this type cannot be assigned to a column: a cast would cut what is too long.
+pub(in crate::pg) fn assign(doing: String, value: &str, ty: &str) -> Statement {
+    let block = format!("DECLARE v {ty} := ({value}); BEGIN END");
+    Statement::new(doing, format!("DO LANGUAGE plpgsql {}", Literal(&block)))
+}
