@@ -21,13 +21,12 @@ impl After<'_> {
     ) -> Result<u64> {
         let mut found = 0;
         for lookup in &self.target.lookups.all {
-            for misnamed in [
+            let misnamed = [
                 self.renamed(lookup, all, asked),
                 self.overtaken(lookup, all, asked),
-            ] {
-                if let Some(misnamed) = misnamed {
-                    found += self.note_all(session, &misnamed).await?;
-                }
+            ];
+            for misnamed in misnamed.into_iter().flatten() {
+                found += self.note_all(session, &misnamed).await?;
             }
         }
         for key in self.target.foreign_keys() {
