@@ -1,15 +1,16 @@
 //! What reviewers decided about the rows of a plan: read from their files, joined, and refused where they
 //! disagree or have questions.
 
+pub(crate) mod name;
 pub(crate) mod sheet;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Row, Values, Why};
+use super::masking::as_seen;
+use super::{Row, Why};
 use crate::error::{Error, Result};
 use crate::strict::unique_map;
 use crate::text::escape;
@@ -51,7 +52,7 @@ impl Verdict {
 
 /// A key in a file: as the plan has it, or with the words of the rows to which it refers.
 fn key<'de, D: Deserializer<'de>>(from: D) -> Result<Row, D::Error> {
-    unique_map(from).map(|key| sheet::key_of(&key))
+    unique_map(from).map(|key| name::key_of(&key))
 }
 
 /// The decision about one row or record of a plan.
@@ -193,34 +194,13 @@ impl Subject {
     }
 }
 
-/// The keys by which a decision may name an entry that is shown with this one: of each value what is stored, or the words
-/// for it.
-pub(crate) fn spellings(shown: &Values) -> Vec<Row> {
-    let mut keys = vec![Row::new()];
-    for (column, value) in shown {
-        let words = value.words().map(Cow::into_owned);
-        let stored = value.stored().ok().flatten().map(str::to_owned);
-        let mut texts = vec![words];
-        if stored.is_some() && stored != texts[0] {
-            texts.push(stored);
-        }
-        let more = keys.iter().flat_map(|key| {
-            texts.iter().map(|text| {
-                let mut key = key.clone();
-                key.insert(column.clone(), text.clone());
-                key
-            })
-        });
-        keys = more.collect();
-    }
-    keys
-}
-
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", escape(&self.table))?;
         for (i, (column, value)) in self.key.iter().enumerate() {
-            let value = value.as_deref().map_or("null".into(), escape);
+            let value = value
+                .as_deref()
+                .map_or("null".into(), |v| escape(&as_seen(v)));
             let before = if i == 0 { " " } else { ", " };
             write!(f, "{before}{}={value}", escape(column))?;
         }

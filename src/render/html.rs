@@ -23,6 +23,7 @@ use super::verdict::operation;
 use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::plan::TablePlan;
+use crate::plan::review::name::Names;
 use crate::planfile::{Item, PlanFile};
 use crate::text::cut::cut_value;
 use crate::text::escape;
@@ -88,6 +89,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
     let mut room = share(&header.tables, filter);
     let mut left = vec![[0_u64; 5]; names.len()];
     let mask = plan.mask();
+    let naming = Names::new(&mask);
     let likeness = Likeness::new();
     let mut writer = Writer::new(&header.tables);
     let mut pieces = Pieces {
@@ -131,7 +133,7 @@ pub fn plan(plan: &PlanFile, filter: &Filter, name: &str, out: &mut impl Write) 
         room[table][order] -= takes;
         let same = likeness.of(&entry, place);
         let line = writer
-            .row(masked, place, table, same, &marks)
+            .row(masked, naming.key(&entry), place, table, same, &marks)
             .map_err(|e| failed(e.into()))?;
         pieces.push(&line).map_err(failed)
     })?;

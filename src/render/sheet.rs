@@ -8,8 +8,9 @@ use super::profile::Profile;
 use super::select::{Each, Filter};
 use super::unusual::{Mark, Unusual};
 use crate::error::{Error, Result};
+use crate::plan::review::name::Names;
 use crate::plan::review::sheet::Named;
-use crate::plan::{Entry, REVIVED, Value, Violation, ViolationKind, What};
+use crate::plan::{Entry, REVIVED, Row, Value, Violation, ViolationKind, What};
 use crate::planfile::{Item, PlanFile};
 use crate::render::groups::name;
 use crate::text::cut::{quoted, quoted_pair};
@@ -51,8 +52,8 @@ enum Said {
 }
 
 impl Line {
-    /// Of an entry, masked.
-    fn of(entry: &Entry, marks: &[Mark], has_groups: bool) -> Line {
+    /// Of an entry, masked, by its key as decisions name it.
+    fn of(entry: &Entry, key: Row, marks: &[Mark], has_groups: bool) -> Line {
         // In quotes, so that null, an empty value and none are told apart.
         let value = |value: &Option<String>, or: &str| match value {
             Some(value) => format!("\"{}\"", escape_value(value)),
@@ -78,7 +79,7 @@ impl Line {
         };
         let marks: Vec<String> = marks.iter().map(Mark::words).collect();
         Line {
-            named: Named::of(entry),
+            named: Named::of(entry, key),
             action: entry.what.action().word(),
             group: match has_groups {
                 true => fit(name(entry.group.as_deref())),
@@ -145,17 +146,19 @@ fn changes(what: &What) -> String {
 fn lines(plan: &PlanFile, filter: &Filter, sink: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
     let profile = Profile::of(plan)?;
     let (mask, rules) = (plan.mask(), filter.rules());
+    let names = Names::new(&mask);
     let mut each = Each::new(filter, &mask, Unusual::new(&profile, &rules));
     plan.stream(&mut |item| {
         let Item::Entry(entry) = item else {
             return Ok(());
         };
+        let key = names.key(&entry);
         let Some((entry, marks)) = each.take(entry) else {
             return Ok(());
         };
         let table = plan.header.table(&entry.table);
         let has_groups = table.is_some_and(|t| t.config.group_by.is_some());
-        sink(Line::of(&entry, &marks, has_groups))
+        sink(Line::of(&entry, key, &marks, has_groups))
     })
 }
 

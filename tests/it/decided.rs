@@ -1,5 +1,7 @@
 //! What reviewers decided row by row, and the plan that comes of it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::support::{Plan, Run, World};
@@ -431,6 +433,124 @@ fn rows_that_a_complete_delivery_does_not_bring_stay_if_that_is_decided() {
         .loader(&["rollback", "--batch-id", "b", "--force"])
         .ok();
     assert_eq!(world.rows("SELECT id FROM t ORDER BY 1"), ["1", "2", "3"]);
+}
+
+/// The rows of comma-separated values in which a plan is decided about, without the header, as their cells.
+fn rows_of_csv(csv: &str) -> Vec<Vec<String>> {
+    let lines = csv.split("\r\n").skip(1);
+    let cells = lines.filter_map(|line| line.strip_prefix('"')?.strip_suffix('"'));
+    cells
+        .map(|cells| cells.splitn(12, "\",\"").map(str::to_owned).collect())
+        .collect()
+}
+
+/// Of such a row the key as people see it, what becomes of it, and what names it.
+fn key_said_and_name(row: &[String]) -> (&str, &str, Value) {
+    let name = row[11].replace("\"\"", "\"");
+    (&row[5], &row[6], serde_json::from_str(&name).unwrap())
+}
+
+/// A file of decisions in which what `name` names is left out.
+fn leave_out(world: &World, plan: &Plan, file: &str, name: &Value) {
+    let decision = json!({"table": name["table"], "key": name["key"], "from": name["from"],
+        "decision": "leave_out", "comment": "stays"});
+    let content = json!({"format": "table-loader-decisions/1", "plan_hash": plan.hash(), "reviewer": "Ada",
+        "decisions": [decision]});
+    world.write(file, content.to_string());
+}
+
+/// Two rows of which people see the same key, and one of which they see another.
+fn twins(rows: &[Vec<String>]) -> [&[String]; 3] {
+    let mut by_key: BTreeMap<&str, Vec<&[String]>> = BTreeMap::new();
+    for row in rows {
+        by_key.entry(&row[5]).or_default().push(row);
+    }
+    let of = |n: usize| by_key.values().find(|rows| rows.len() == n);
+    let (two, one) = (of(2).expect("of more rows, two have one stand-in"), of(1));
+    [two[0], two[1], one.unwrap()[0]]
+}
+
+/// Of many rows two look the same, because people see few digits of what stands for their keys.
+#[test]
+fn a_decision_is_about_one_row_where_two_are_seen_alike() {
+    let world = World::in_folder(
+        "CREATE TABLE people (ssn text PRIMARY KEY, name text); \
+         INSERT INTO people SELECT 'S' || n, 'n' || n FROM generate_series(1, 12000) n",
+        "people: {natural_key: [ssn], sensitive: [ssn], complete: true, limits: {delete: 12000}}",
+    );
+    world.deliver("b", "people.csv", "ssn,name\nS1,n1\n");
+    let plan = world.plan("b");
+    let csv = world.show(&plan, &["--format", "csv"]);
+    let rows = rows_of_csv(&csv);
+    let [one, other, alone] = twins(&rows);
+    let left_out = |file: &str| {
+        let decided = world.plan_with("b", &["--decisions", file]);
+        let entries = decided.entries().into_iter();
+        let left_out = entries.filter(|e| e["reason"] == "left_out");
+        let keys: Vec<Value> = left_out.map(|e| e["key"]["ssn"].clone()).collect();
+        keys
+    };
+    let key_of = |row: &[String]| json!(row[6].replace("name: \"\"n", "S").replace('"', ""));
+    for (row, file) in [(other, "page.json"), (one, "page.json"), (other, "d.csv")] {
+        let name = key_said_and_name(row).2;
+        match file {
+            "d.csv" => {
+                let line = format!("\"{}\"", row.join("\",\""));
+                let decided = line.replacen("\"\",\"\"", "\"leave_out\",\"stays\"", 1);
+                let decided = decided.replacen("\"\",\"{", "\"Ada\",\"{", 1);
+                assert_eq!(csv.matches(&line).count(), 1, "{line}");
+                world.write(file, csv.replace(&line, &decided));
+            }
+            _ => leave_out(&world, &plan, file, &name),
+        }
+        assert_eq!(left_out(file), [key_of(row)], "{file}");
+    }
+    // As an earlier version named them: a stand-in as it is seen.
+    let seen = |row: &[String]| {
+        let key = key_said_and_name(row).0.replace("ssn=", "");
+        json!({"table": "people", "key": {"ssn": key}, "from": ["not delivered"]})
+    };
+    leave_out(&world, &plan, "alone.json", &seen(alone));
+    assert_eq!(left_out("alone.json"), [key_of(alone)]);
+    leave_out(&world, &plan, "either.json", &seen(one));
+    let (key, ..) = key_said_and_name(one);
+    refused(&world, &["either.json"])
+        .exits(1)
+        .says("either.json: decisions that could be about more than one row of the plan:")
+        .says(&format!("\n  people {key} (not delivered)\n"))
+        .says("make the page, the workbook or the comma-separated values anew with `loader show`");
+    // What is told of a row has its key as people see it.
+    let name = key_said_and_name(alone).2;
+    leave_out(&world, &plan, "d.json", &name);
+    let text = std::fs::read_to_string(world.path("d.json")).unwrap();
+    world.write("d.json", text.replace("leave_out", "question"));
+    let (key, ..) = key_said_and_name(alone);
+    refused(&world, &["d.json"])
+        .exits(5)
+        .says(&format!("people {key} (not delivered): Ada says question"));
+}
+
+/// A copy goes with the record that is left out, and not with one that only looks the same.
+#[test]
+fn copies_of_a_record_that_is_seen_alike_stay() {
+    let world = World::in_folder(
+        "CREATE TABLE people (ssn text PRIMARY KEY, name text)",
+        "people: {natural_key: [ssn], sensitive: [ssn]}",
+    );
+    world.set("MAX_RECORDS_PER_BATCH", "24000");
+    let lines = (1..=24_000).map(|n| format!("S{0},n{0}\n", n % 12_000));
+    let lines: String = lines.collect();
+    world.deliver("b", "people.csv", format!("ssn,name\n{lines}"));
+    let plan = world.plan("b");
+    let rows = rows_of_csv(&world.show(&plan, &["--format", "csv"]));
+    assert_eq!(rows.len(), 12_000);
+    let [one, ..] = twins(&rows);
+    leave_out(&world, &plan, "d.json", &key_said_and_name(one).2);
+    let decided = world.plan_with("b", &["--decisions", "d.json"]);
+    assert_eq!(
+        messages(&decided),
+        ["stays|Ada", "a copy of a record that is left out|Ada"]
+    );
 }
 
 /// What a person does in a spreadsheet program: puts texts into empty cells of a sheet.

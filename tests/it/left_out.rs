@@ -227,6 +227,15 @@ fn a_sensitive_key_is_named_in_no_note() {
         shown.contains("1 key is left out by name: •••\n"),
         "{shown}"
     );
+    // What stands for a key is none, as it may stand for another one too.
+    let seen = world.show(&one, &["--format", "csv"]);
+    let stand_in = seen.split("ssn=").nth(1).unwrap().split('"').next();
+    world.write("seen.txt", format!("people {}\n", stand_in.unwrap()));
+    world
+        .try_plan("b", &["--leave-out", "seen.txt"])
+        .exits(1)
+        .says("seen.txt: line 1: ssn: this stands for a sensitive value where people look, and may stand for others, too")
+        .says("name the row by the value itself");
     // Whether the record that is left out has a row is not known.
     assert!(
         shown.contains("X: all 2 rows that are not left out or refused change city to \"Q\""),

@@ -1,5 +1,6 @@
 //! Decisions on the page of a plan: marked, kept, saved, and read again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -209,6 +210,81 @@ fn what_is_marked_is_kept_saved_and_read_again() {
     assert_eq!(tally(&mut browser), format!("1 accepted · {now} · {more}"));
     std::fs::remove_file(&file).unwrap();
     assert_eq!(save(&mut browser, folder.path())["decisions"], json!(all));
+    browser.is_quiet();
+}
+
+/// Of many rows two look the same, because people see few digits of what stands for their keys.
+#[test]
+fn rows_that_are_seen_alike_are_decided_each_for_itself() {
+    let config = r#"{"natural_key": ["id"], "sensitive": ["id"]}"#;
+    let rows = (1..=12_000).map(|n| {
+        let id = format!("C-{n}");
+        let deleted = fixture::delete(&[("v", Some("x"))], false);
+        let mut row = entry("t", &[("id", Some(&id))], deleted);
+        row.from = vec!["not delivered".into()];
+        row
+    });
+    let plan = fixture::write(Kind::Load, vec![fixture::table("t", config, &[], 2)], rows);
+    let (path, text) = page(&plan, &Filter::default());
+    let pieces = text.split("<script class=\"rows\" type=\"application/json\">");
+    let pieces = pieces.skip(1).map(|piece| piece.split("</script>").next());
+    let rows: Vec<Value> = pieces
+        .flat_map(|piece| serde_json::from_str::<Vec<Value>>(piece.unwrap()).unwrap())
+        .collect();
+    let mut by_key: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for row in &rows {
+        let seen = row["k"][0][1].as_str().unwrap();
+        by_key
+            .entry(seen)
+            .or_default()
+            .push(row["n"].as_u64().unwrap());
+    }
+    let find = |n: usize| by_key.iter().find(|(_, rows)| rows.len() == n).unwrap();
+    let (seen, twins) = find(2);
+    let mut browser = Browser::start();
+    browser.open(&path, &format!("#alike=0&row={}", twins[1]));
+    mark(&mut browser, twins[1], "leave_out");
+    let one = "0 accepted · 1 left out · 0 in question · 11,999 not decided";
+    assert_eq!(tally(&mut browser), one);
+    let folder = tempfile::tempdir().unwrap();
+    browser.eval("document.querySelector('#reviewer').value = 'Ada'");
+    let saved = save(&mut browser, folder.path());
+    let named = saved["decisions"][0]["key"]["id"].as_str().unwrap();
+    assert!(
+        named.starts_with(seen) && named.len() > seen.len(),
+        "{named}"
+    );
+    assert_eq!(saved["decisions"].as_array().unwrap().len(), 1);
+    // Read again it is about the same row.
+    let clear = |browser: &mut Browser| {
+        browser.eval("document.querySelector('#clear').click()");
+        browser.eval("document.querySelector('#clear').click()");
+    };
+    clear(&mut browser);
+    let file = folder.path().join("decisions-batch_20240115_143022.json");
+    read(&mut browser, &file, "Read 1 decision of Ada.");
+    assert_eq!(tally(&mut browser), one);
+    let kept = folder.path().join("kept.json");
+    std::fs::rename(&file, &kept).unwrap();
+    assert_eq!(save(&mut browser, folder.path()), saved);
+    // As an earlier version named rows: where that could be another one, the file is refused.
+    clear(&mut browser);
+    let none = "0 accepted · 0 left out · 0 in question · 12,000 not decided";
+    for (key, says, tally_then) in [
+        (
+            *seen,
+            "Its decision 1 could be about more than one entry",
+            none,
+        ),
+        (*find(1).0, "Read 1 decision of Ada.", one),
+    ] {
+        let mut earlier = saved.clone();
+        earlier["decisions"][0]["key"]["id"] = json!(key);
+        let file = folder.path().join("earlier.json");
+        std::fs::write(&file, earlier.to_string()).unwrap();
+        read(&mut browser, &file, says);
+        assert_eq!(tally(&mut browser), tally_then, "{key}");
+    }
     browser.is_quiet();
 }
 

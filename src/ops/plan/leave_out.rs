@@ -9,11 +9,16 @@ use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::plan::stage::Stage;
 use crate::plan::Why;
+use crate::plan::masking::is_stand_in;
 use crate::plan::reading::Reading;
 use crate::record::Value;
 use crate::sql::copytext::push_copy_text;
 use crate::strict::{scalar, unique_map};
 use crate::table::target::Target;
+
+/// What is said of a stand-in in place of a sensitive value.
+const STANDS_FOR_SEVERAL: &str = "this stands for a sensitive value where people look, and may stand for others, too; \
+                                  name the row by the value itself";
 
 /// One record that is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +93,9 @@ impl Key {
             let text = values.iter().find(|(name, _)| **name == column.name);
             let text = text.and_then(|(_, text)| text.as_deref());
             let given = text.map(Value::Cell).ok_or("null is in no key")?;
+            if target.config.sensitive.contains(&column.name) && text.is_some_and(is_stand_in) {
+                return Err(format!("{}: {STANDS_FOR_SEVERAL}", column.name));
+            }
             // As deliveries spell it, or as plans show it.
             let spelled = Reading::new(column, &target.config).read(&given);
             let printed = Reading::printed(column).read(&given);

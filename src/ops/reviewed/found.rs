@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::ops::plan::{LeftOutAt, NOT_DELIVERED, Place};
-use crate::plan::review::sheet::key_of;
-use crate::plan::review::{Subject, listed, spellings};
+use crate::plan::review::name::{Names, key_of};
+use crate::plan::review::{Subject, listed};
 use crate::plan::{Decisions, Entry, Row, Skip, Values, ViolationKind, What, Why, display_key};
 use crate::planfile::{Item, PlanFile};
 
@@ -43,7 +43,10 @@ impl Which {
 struct Sought<'d> {
     subject: &'d Subject,
     why: Option<Why>,
-    is_found: bool,
+    /// What it is.
+    found: Option<Which>,
+    /// Whether it could be something else, too.
+    is_ambiguous: bool,
     /// The key of an entry from the same place.
     other_key: Option<String>,
 }
@@ -58,50 +61,48 @@ impl Found {
     /// Finds all that `decisions` are about in the plan.
     ///
     /// # Errors
-    /// [`Config`](crate::ErrorKind::Config) with all that is not in it, or that cannot be left out.
+    /// [`Config`](crate::ErrorKind::Config) with all that is not in it, that could be one thing or another of it, or
+    /// that cannot be left out.
     pub(super) fn of(plan: &PlanFile, decisions: &Decisions) -> Result<Found> {
-        let mask = plan.mask();
+        let names = Names::new(&plan.mask());
         let mut sought: Vec<Sought<'_>> = decisions.subjects().map(Sought::new).collect();
         let mut by_place: HashMap<At<'_>, Decided<'_>> = HashMap::new();
-        let mut left_out_keys: HashMap<(&str, &Row), Why> = HashMap::new();
-        for (i, (subject, why)) in decisions.subjects().enumerate() {
+        for (i, (subject, _)) in decisions.subjects().enumerate() {
             let place = (subject.table.as_str(), subject.from.as_slice());
             by_place.entry(place).or_default().insert(&subject.key, i);
-            if let Some(why) = why {
-                left_out_keys.insert((&subject.table, &subject.key), why);
-            }
         }
         let mut found = Found::default();
+        let mut out_by_key: HashMap<(String, Row), Why> = HashMap::new();
         let mut wrong = Vec::new();
         plan.stream(&mut |item| {
             let Item::Entry(entry) = item else {
                 return Ok(());
             };
             found.note(&entry);
-            let decided = by_place.get(&(entry.table.as_str(), entry.from.as_slice()));
-            let copy = copy_of(&entry);
-            if decided.is_none() && (copy.is_none() || left_out_keys.is_empty()) {
+            let Some(decided) = by_place.get(&(entry.table.as_str(), entry.from.as_slice())) else {
                 return Ok(());
-            }
-            let mut shown = entry.clone();
-            mask.entry(&mut shown);
-            let (mut leaves_out, mut verdicts) = (None, Vec::new());
-            let mut about = Vec::new();
-            if let Some(decided) = decided {
-                let keys = spellings(&shown.key).into_iter();
-                about.extend(keys.filter_map(|key| decided.get(&key).copied()));
-                // Where nothing comes from, other rows say nothing of one that is missed.
-                if about.len() < decided.len() && entry.from != [NOT_DELIVERED] {
-                    for i in decided.values() {
-                        sought[*i].other_key = Some(display_key(&shown.key));
-                    }
+            };
+            let keys = names.keys(&entry).into_iter();
+            let about: Vec<usize> = keys.filter_map(|key| decided.get(&key).copied()).collect();
+            // Where nothing comes from, other rows say nothing of one that is missed.
+            if about.len() < decided.len() && entry.from != [NOT_DELIVERED] {
+                for i in decided.values() {
+                    sought[*i].other_key = Some(display_key(&names.seen(&entry)));
                 }
             }
+            let which = Which::of(&entry);
+            let (mut leaves_out, mut verdicts) = (None, Vec::new());
             for i in about {
                 let sought = &mut sought[i];
                 verdicts.push(sought.why.is_some());
-                if !std::mem::replace(&mut sought.is_found, true) && sought.why.is_some() {
-                    leaves_out.clone_from(&sought.why);
+                match &sought.found {
+                    Some(known) => sought.is_ambiguous |= *known != which,
+                    None => {
+                        sought.found = Some(which.clone());
+                        if sought.why.is_some() {
+                            leaves_out.clone_from(&sought.why);
+                        }
+                    }
                 }
             }
             // The key was spelled in two ways.
@@ -109,35 +110,53 @@ impl Found {
                 wrong.push(format!(
                     "{} {}: it is decided differently",
                     entry.table,
-                    display_key(&shown.key)
+                    display_key(&names.seen(&entry))
                 ));
             }
-            if decided.is_none()
-                && let Some(copy) = copy
-                && let Some(why) = left_out_keys.get(&(shown.table.as_str(), &key_of(&shown.key)))
-            {
-                leaves_out = Some(Why {
-                    reason: Some(copy.to_owned()),
-                    by: why.by.clone(),
-                });
-            }
             if let Some(why) = leaves_out {
-                match place(&entry) {
-                    Some(place) => found.left_out.push(LeftOutAt {
-                        table: entry.table,
-                        place,
-                        why,
-                    }),
-                    None => wrong.push(format!(
-                        "{} {}: it is about an object of the batch and no record of it, and cannot be left out",
-                        entry.table,
-                        entry.from.join(", ")
-                    )),
-                }
+                out_by_key.insert((entry.table.clone(), key_of(&entry.key)), why.clone());
+                wrong.extend(found.leave_out(entry, why).err());
             }
             Ok(())
         })?;
-        wrong.extend(sought.iter().filter(|s| !s.is_found).map(Sought::missed));
+        let ambiguous = sought.iter().filter(|s| s.is_ambiguous);
+        let ambiguous: Vec<String> = ambiguous.map(|s| s.subject.to_string()).collect();
+        if !ambiguous.is_empty() {
+            return Err(Error::config(format!(
+                "{}: decisions that could be about more than one row of the plan:{}\nof sensitive keys people see few digits, \
+                 which different keys may share; make the page, the workbook or the comma-separated values anew with \
+                 `loader show`, where each row has a name of its own, and decide there",
+                decisions.files(),
+                listed(&ambiguous)
+            )));
+        }
+        wrong.extend(
+            sought
+                .iter()
+                .filter(|s| s.found.is_none())
+                .map(Sought::missed),
+        );
+        if !out_by_key.is_empty() {
+            plan.stream(&mut |item| {
+                let Item::Entry(entry) = item else {
+                    return Ok(());
+                };
+                let Some(copy) = copy_of(&entry) else {
+                    return Ok(());
+                };
+                let is_decided =
+                    by_place.contains_key(&(entry.table.as_str(), entry.from.as_slice()));
+                let of = (entry.table.clone(), key_of(&entry.key));
+                if let Some(why) = out_by_key.get(&of).filter(|_| !is_decided) {
+                    let why = Why {
+                        reason: Some(copy.to_owned()),
+                        by: why.by.clone(),
+                    };
+                    wrong.extend(found.leave_out(entry, why).err());
+                }
+                Ok(())
+            })?;
+        }
         if wrong.is_empty() {
             return Ok(found);
         }
@@ -146,6 +165,23 @@ impl Found {
             decisions.files(),
             listed(&wrong)
         )))
+    }
+
+    /// Leaves out what an entry is about, or says why that cannot be.
+    fn leave_out(&mut self, entry: Entry, why: Why) -> Result<(), String> {
+        let Some(place) = place(&entry) else {
+            return Err(format!(
+                "{} {}: it is about an object of the batch and no record of it, and cannot be left out",
+                entry.table,
+                entry.from.join(", ")
+            ));
+        };
+        self.left_out.push(LeftOutAt {
+            table: entry.table,
+            place,
+            why,
+        });
+        Ok(())
     }
 
     fn note(&mut self, entry: &Entry) {
@@ -166,7 +202,8 @@ impl<'d> Sought<'d> {
         Sought {
             subject,
             why,
-            is_found: false,
+            found: None,
+            is_ambiguous: false,
             other_key: None,
         }
     }

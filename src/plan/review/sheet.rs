@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Review, Verdict};
 use crate::error::{Error, Result};
-use crate::plan::{Entry, Row, Values, display_key};
+use crate::plan::{Entry, Row, display_key};
 use crate::record::workbook::sheets;
 use crate::record::{Delivery, Format, Record, Value, read_records_slice};
 use crate::strict::unique_map;
@@ -42,17 +42,17 @@ pub(crate) struct Named {
     #[serde(deserialize_with = "unique_map")]
     key: Row,
     from: Vec<String>,
-    /// Its key for people, where that says more: the rows to which it refers.
+    /// Its key for people, where that is another text: it says to which rows the key refers, and hides more of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shown: Option<String>,
 }
 
 impl Named {
-    /// What names an entry, which is masked.
-    pub(crate) fn of(entry: &Entry) -> Named {
+    /// What names an entry, which is masked, by its key as decisions name it.
+    pub(crate) fn of(entry: &Entry, key: Row) -> Named {
         let mut named = Named {
             table: entry.table.clone(),
-            key: key_of(&entry.key),
+            key,
             from: entry.from.clone(),
             shown: None,
         };
@@ -102,18 +102,6 @@ fn cut(key: String) -> String {
         Some((end, _)) => format!("{}…", &key[..end]),
         None => key,
     }
-}
-
-/// A key as decisions name it: what is stored, or what is said of a row that is new.
-pub(crate) fn key_of(key: &Values) -> Row {
-    let texts = key.iter().map(|(column, value)| {
-        let text = match value.stored() {
-            Ok(stored) => stored.map(str::to_owned),
-            Err(_) => value.words().map(Cow::into_owned),
-        };
-        (column.clone(), text)
-    });
-    texts.collect()
 }
 
 /// A cell of delimited values that no spreadsheet program takes for a formula.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use crate::plan::{Entry, Header, REVIVED, TablePlan, Values, What};
+use crate::plan::{self, Entry, Header, REVIVED, TablePlan, Values, What};
 use crate::render::groups::name;
 use crate::render::unusual::Mark;
 use crate::text::cut::{self, Cut, cut_value, differences, further};
@@ -82,17 +82,20 @@ struct Row {
     violation: Option<Broken>,
     /// Where it comes from: object, position.
     f: Vec<(usize, Value)>,
-    /// What a decision names it by, where that is not what is shown.
+    /// What names it in a file of decisions, where that is not what is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<About>,
 }
 
-/// What names an entry in a file of decisions: as the plan has it.
-#[derive(Serialize)]
+/// Of what names an entry in a file of decisions, that which is not what is shown.
+#[derive(Serialize, Default, PartialEq)]
 struct About {
-    table: String,
-    key: BTreeMap<String, Value>,
-    from: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<plan::Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Vec<String>>,
 }
 
 /// What differs between two values: of JSON the path, the old part, and the new one.
@@ -176,11 +179,12 @@ impl Writer {
         }
     }
 
-    /// One entry, masked: `place` in the plan, `table` by number, `same` as entries that say the same,
-    /// `marks` where it stands out.
+    /// One entry, masked: its `key` as decisions name it, `place` in the plan, `table` by number, `same` as entries
+    /// that say the same, `marks` where it stands out.
     pub fn row(
         &mut self,
         entry: Entry,
+        key: plan::Row,
         place: u64,
         table: usize,
         same: u64,
@@ -250,7 +254,7 @@ impl Writer {
             .map(|(c, v)| (self.columns.number(c), self.value(Some(v))))
             .collect();
         row.f = entry.from.iter().map(|from| self.origin(from)).collect();
-        row.about = about(&entry);
+        row.about = about(&entry, key);
         Ok(inert(&serde_json::to_string(&row)?))
     }
 
@@ -345,32 +349,19 @@ fn cut_whole(value: &str, widest: usize) -> String {
     }
 }
 
-/// What names an entry, where it does not look as it is.
-fn about(entry: &Entry) -> Option<About> {
+/// What names an entry whose key decisions name so, where it does not look as it is.
+fn about(entry: &Entry, key: plan::Row) -> Option<About> {
     let seen = |text: &str| text.len() <= NARROW && visible(text) == text;
-    let key: BTreeMap<String, Value> = entry
-        .key
-        .iter()
-        .map(|(column, value)| {
-            let text = match value.stored() {
-                Ok(stored) => stored.map(str::to_owned),
-                // The database has not numbered it yet.
-                Err(_) => value.words().map(Cow::into_owned),
-            };
-            (column.clone(), text)
-        })
-        .collect();
-    let same = key.iter().zip(entry.key.values()).all(|((c, v), shown)| {
+    let is_key = key.iter().zip(entry.key.values()).all(|((c, v), shown)| {
         seen(c) && v.as_deref().is_none_or(seen) && *v == shown.words().map(Cow::into_owned)
     });
-    if same && seen(&entry.table) && entry.from.iter().all(|from| seen(from)) {
-        return None;
-    }
-    Some(About {
-        table: entry.table.clone(),
-        key,
-        from: entry.from.clone(),
-    })
+    let is_from = entry.from.iter().all(|from| seen(from));
+    let about = About {
+        table: (!seen(&entry.table)).then(|| entry.table.clone()),
+        key: (!is_key).then_some(key),
+        from: (!is_from).then(|| entry.from.clone()),
+    };
+    (about != About::default()).then_some(about)
 }
 
 /// JSON in which nothing can end or begin an element, and that shows what it holds. Outside of strings

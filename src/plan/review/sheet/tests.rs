@@ -1,17 +1,19 @@
 use super::*;
+use crate::plan::review::name::key_of;
 use crate::plan::{ReferredRow, Skip, Value as PlanValue, What};
 
 const HEADER: [&str; 7] = [DECISION, COMMENT, TABLE, KEY, PLAN_HASH, REVIEWER, ENTRY];
 
 fn named(table: &str, key: &str) -> Named {
-    Named::of(&Entry {
+    let entry = Entry {
         table: table.into(),
         key: [("no".to_owned(), key.into())].into(),
         what: What::Skip(Skip::Missing),
         extracted: None,
         group: None,
         from: vec!["b/ü.csv#2".into()],
-    })
+    };
+    Named::of(&entry, key_of(&entry.key))
 }
 
 fn row(decision: &str, comment: &str, named: &Named, reviewer: &str) -> Vec<String> {
@@ -170,7 +172,7 @@ fn a_key_that_refers_to_a_row_is_shown_by_its_name() {
         group: None,
         from: vec!["s.csv#2".into()],
     };
-    let named = Named::of(&entry);
+    let named = Named::of(&entry, key_of(&entry.key));
     assert_eq!(named.shown_key(), "subject=4711 (subjects gsid=S-1)");
     let read = Review::read(
         "f.csv",

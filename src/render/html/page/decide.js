@@ -12,15 +12,25 @@ let keeping = 0;
 
 const store = () => "table-loader-decisions/1 " + names.plan;
 
-// What names a row's record, as the plan has it.
+// What names a row's record, as the plan has it; of a sensitive key, with so many digits that no two records have one name.
 function aboutOf(row) {
-  if (row.about) return row.about;
   const key = Object.fromEntries(row.k.map(([column, v]) => [names.columns[column], v]));
-  return { table: names.tables[row.t], key, from: row.f.map(origin) };
+  return { table: names.tables[row.t], key, from: row.f.map(origin), ...row.about };
 }
 
 function named({ table, key, from }) {
   return JSON.stringify([table, Object.entries(key).sort(([a], [b]) => (a < b ? -1 : 1)), from || []]);
+}
+
+// The records by names in which stand-ins have only the digits that are seen, as earlier versions wrote them; null where
+// several have one.
+function recordsAsSeen() {
+  const found = new Map();
+  for (const [name, record] of records) {
+    const seen = name.replace(/(•••[0-9a-f]{6})[0-9a-f]{10}(?![0-9a-f])/g, "$1");
+    if (seen !== name) found.set(seen, found.has(seen) ? null : record);
+  }
+  return found;
 }
 
 // While rows are read.

@@ -33,8 +33,8 @@ function save() {
     + (unseenMarks() ? ` ${number(unseenMarks())} that another page of this plan has are not in it.` : ""));
 }
 
-// What stands against reading a file, in words; an empty text where nothing does.
-function wrong(file) {
+// What stands against reading a file, in words; an empty text where nothing does. `recordBy` finds what a decision is about.
+function wrong(file, recordBy) {
   if (!file || file.format !== FORMAT || !Array.isArray(file.decisions)) return "It is no file of decisions.";
   if (file.plan_hash !== names.plan) return `It is for another plan: ${String(file.plan_hash).slice(0, 80)}. This page is for ${names.plan}.`;
   if (tally.accept + tally.leave_out + tally.question + elsewhere.length) return "This page has decisions already: save and clear them first.";
@@ -43,12 +43,15 @@ function wrong(file) {
     && (one.comment === undefined || text(one.comment)) && (one.from === undefined || (Array.isArray(one.from) && one.from.every(text)));
   const bad = file.decisions.findIndex((one) => !fits(one));
   if (bad >= 0) return `Its decision ${bad + 1} is not one of accept, leave_out and question on an entry.`;
+  const either = file.decisions.findIndex((one) => recordBy(one) === null);
+  if (either >= 0) return `Its decision ${either + 1} could be about more than one entry, because their keys look the same: decide about them on this page.`;
   const first = new Map();
+  const subject = (one) => recordBy(one) || named(one);
   const again = file.decisions.findIndex((one, i) => {
-    if (!first.has(named(one))) first.set(named(one), i);
-    return file.decisions[first.get(named(one))].decision !== one.decision;
+    if (!first.has(subject(one))) first.set(subject(one), i);
+    return file.decisions[first.get(subject(one))].decision !== one.decision;
   });
-  return again < 0 ? "" : `Its decisions ${first.get(named(file.decisions[again])) + 1} and ${again + 1} decide one entry in two ways.`;
+  return again < 0 ? "" : `Its decisions ${first.get(subject(file.decisions[again])) + 1} and ${again + 1} decide one entry in two ways.`;
 }
 
 async function load(chosen) {
@@ -58,13 +61,15 @@ async function load(chosen) {
   } catch {
     // It is no JSON, and null is no file of decisions.
   }
-  const against = wrong(file);
+  const asSeen = recordsAsSeen();
+  const recordBy = (one) => records.get(named(one)) || asSeen.get(named(one));
+  const against = wrong(file, recordBy);
   if (against) {
     tell(`${chosen.name} was not read. ${against}`);
     return;
   }
   for (const one of file.decisions) {
-    const record = records.get(named(one));
+    const record = recordBy(one);
     if (record) set(record, one.decision, one.comment || "");
     else elsewhere.push(one);
   }
