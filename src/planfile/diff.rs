@@ -236,7 +236,7 @@ impl<'p> PlanDiff<'p> {
     /// [`PlanRefused`](crate::ErrorKind::PlanRefused) where a file changed; [`Io`](crate::ErrorKind::Io); and whatever `sink` returns.
     pub fn different(&self, sink: &mut dyn FnMut([Entry; 2]) -> Result<()>) -> Result<()> {
         self.changed(&mut |new, old| match old {
-            Some(old) => sink([old, new]),
+            Some(old) => sink([self.masked(old), self.masked(new)]),
             None => Ok(()),
         })
     }
@@ -248,7 +248,7 @@ impl<'p> PlanDiff<'p> {
     pub fn added(&self, sink: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
         self.changed(&mut |new, old| match old {
             Some(_) => Ok(()),
-            None => sink(new),
+            None => sink(self.masked(new)),
         })
     }
 
@@ -257,10 +257,27 @@ impl<'p> PlanDiff<'p> {
     /// # Errors
     /// As [`PlanDiff::different`].
     pub fn removed(&self, sink: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
+        self.gone(&mut |old| sink(self.masked(old)))
+    }
+
+    /// Gives all that differs to `sink`, as it was and as it is, with its values, which nobody may see: what the second
+    /// plan has in its order, then what only the first has.
+    ///
+    /// # Errors
+    /// As [`PlanDiff::different`].
+    pub(crate) fn unmasked(
+        &self,
+        sink: &mut dyn FnMut(Option<Entry>, Option<Entry>) -> Result<()>,
+    ) -> Result<()> {
+        self.changed(&mut |new, old| sink(old, Some(new)))?;
+        self.gone(&mut |old| sink(Some(old), None))
+    }
+
+    fn gone(&self, sink: &mut dyn FnMut(Entry) -> Result<()>) -> Result<()> {
         let mut file = &self.removed;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         for line in BufReader::new(file).lines() {
-            sink(self.masked(entry(&line.map_err(failed)?)?))?;
+            sink(entry(&line.map_err(failed)?)?)?;
         }
         Ok(())
     }
@@ -285,10 +302,10 @@ impl<'p> PlanDiff<'p> {
                     different.seek(SeekFrom::Start(offset)).map_err(failed)?;
                     line.clear();
                     different.read_line(&mut line).map_err(failed)?;
-                    Some(self.masked(entry(&line)?))
+                    Some(entry(&line)?)
                 }
             };
-            sink(self.masked(new), old)
+            sink(new, old)
         })
     }
 
@@ -299,7 +316,7 @@ impl<'p> PlanDiff<'p> {
     }
 
     /// The entry as it is shown here: with stand-ins that are the same for both plans.
-    pub(crate) fn masked(&self, mut entry: Entry) -> Entry {
+    fn masked(&self, mut entry: Entry) -> Entry {
         self.mask.entry(&mut entry);
         entry
     }

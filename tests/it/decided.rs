@@ -553,6 +553,64 @@ fn copies_of_a_record_that_is_seen_alike_stay() {
     );
 }
 
+/// What follows from decisions is found by the rows' own keys, and told with those that the reviewer saw.
+#[test]
+fn what_follows_from_decisions_is_the_same_where_keys_are_sensitive() {
+    for (sensitive, key) in [("", "ssn=S3"), ("sensitive: [ssn], ", "ssn=•••")] {
+        let world = World::in_folder(
+            "CREATE TABLE people (ssn text PRIMARY KEY, name text); \
+             INSERT INTO people SELECT 'S' || n, 'n' || n FROM generate_series(1, 6) n; \
+             CREATE TABLE child (id text PRIMARY KEY, ssn text REFERENCES people); \
+             INSERT INTO child VALUES ('c1', 'S1')",
+            &format!(
+                "people: {{natural_key: [ssn], {sensitive}complete: true, limits: {{delete: 9}}}}\n\
+                 child: {{natural_key: [id], {sensitive}}}"
+            ),
+        );
+        world.deliver("b", "people.csv", "ssn,name\nS1,n1\n");
+        world.deliver("b", "child.csv", "id,ssn\nc1,S3\n");
+        let name_in = |plan: &Plan, line: &str| {
+            let entries = plan.lines().into_iter().position(|l| l.starts_with(line));
+            let entry = &plan.entries()[entries.unwrap()];
+            let rows = rows_of_csv(&world.show(plan, &["--format", "csv"]));
+            let of_entry = rows
+                .into_iter()
+                .find(|row| match entry["values"]["name"].as_str() {
+                    Some(name) => row[6].contains(name),
+                    None => row[4] == entry["action"].as_str().unwrap(),
+                });
+            let row = of_entry.unwrap();
+            let (key, _, name) = key_said_and_name(&row);
+            (key.to_owned(), name)
+        };
+        // The row may go when no record refers to it any more.
+        let plan = world.plan("b");
+        let (seen, _) = name_in(&plan, "! people ssn=S3");
+        assert!(seen.starts_with(key), "{seen}");
+        let (_, child) = name_in(&plan, "~ child id=c1");
+        leave_out(&world, &plan, "1.json", &child);
+        let first = world.plan_with("b", &["--decisions", "1.json"]);
+        let said = format!(
+            "Left out as decided: 1 row.\n1 row could not be loaded beside them, and will be: have these reviewed:\n  \
+             people {seen} (not delivered): delete\nNothing else differs"
+        );
+        assert!(first.stderr.contains(&said), "{said}: {}", first.stderr);
+        // What was decided in one review is known in the next ones.
+        let mut files = vec!["--decisions", "1.json"];
+        let mut last = first;
+        for (file, line) in [("2.json", "- people ssn=S4"), ("3.json", "- people ssn=S5")] {
+            leave_out(&world, &last, file, &name_in(&last, line).1);
+            files.extend(["--decisions", file]);
+            last = world.plan_with("b", &files);
+            let said = "Left out as decided: 1 row.\nNothing else differs";
+            assert!(last.stderr.contains(said), "{file}: {}", last.stderr);
+        }
+        let lines = last.lines();
+        let go = lines.iter().filter(|l| l.starts_with("- "));
+        assert_eq!(go.count(), 3, "{lines:?}");
+    }
+}
+
 /// What a person does in a spreadsheet program: puts texts into empty cells of a sheet.
 fn typed(book: &[u8], sheet: usize, cells: &[(&str, &str)]) -> Vec<u8> {
     edited(book, |name, mut xml| {
@@ -899,6 +957,22 @@ fn rows_that_go_for_the_sake_of_a_record_stay_with_it() {
             "= ids center=8 local_id=P-2: unchanged"
         ]
     );
+    // A refusal names a row by the key that the reviewer saw.
+    world.configure(
+        "ids: {natural_key: [center, local_id], sensitive: [local_id], complete: {of_each: [local_id]}, limits: {delete: 9}}",
+    );
+    let plan = world.plan("b");
+    let rows = rows_of_csv(&world.show(&plan, &["--format", "csv"]));
+    let row = |action: &str| rows.iter().find(|row| row[4] == action).unwrap();
+    let (seen, ..) = key_said_and_name(row("delete"));
+    let (.., comes) = key_said_and_name(row("insert"));
+    leave_out(&world, &plan, "4.json", &comes);
+    refused(&world, &["4.json"])
+        .exits(4)
+        .says(&format!(
+            "\n  ids {seen} (not delivered): not in the plan (was: delete)\n"
+        ))
+        .omits("P-1");
 }
 
 /// Records without a key are told apart by their place, and a decision says it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::found::{Found, Which};
 use crate::error::{Error, Result};
-use crate::ops::plan::Place;
+use crate::plan::masking::Mask;
 use crate::plan::review::listed;
 use crate::plan::{Entry, Skip, What, display_key};
 use crate::planfile::diff::PlanDiff;
@@ -30,15 +30,15 @@ pub struct Followed {
     pub freed_named: Vec<String>,
 }
 
-/// Compares the two plans.
+/// Compares the two plans. Rows are told apart by their own keys, and named as the reviewer saw them.
 pub(super) fn compare(reviewed: &PlanFile, made: &PlanFile, found: &Found) -> Result<Followed> {
     let diff = PlanDiff::new(reviewed, made)?;
+    let mut mask = reviewed.mask();
+    for table in &made.header.tables {
+        mask.add(&table.table, &table.config);
+    }
     let mut followed = Followed::default();
-    let mut out: HashSet<Which> = found
-        .left_out
-        .iter()
-        .map(|left| which(left, &diff))
-        .collect();
+    let mut out: HashSet<Which> = found.left_out.iter().map(Which::from).collect();
     made.stream(&mut |item| {
         let Item::Entry(entry) = item else {
             return Ok(());
@@ -46,14 +46,14 @@ pub(super) fn compare(reviewed: &PlanFile, made: &PlanFile, found: &Found) -> Re
         if !matches!(entry.what, What::Skip(Skip::LeftOut(_))) {
             return Ok(());
         }
-        let entry = diff.masked(entry);
         let which = Which::of(&entry);
         if out.contains(&which) {
             followed.left_out += 1;
         } else if !found.before.contains(&which) {
             followed.with_them += 1;
             name(&mut followed.with_them_named, || {
-                format!("{}: {}", named(&entry), said(&entry.what))
+                let (row, said) = told(&mask, entry);
+                format!("{row}: {said}")
             });
             out.insert(which);
         }
@@ -63,43 +63,32 @@ pub(super) fn compare(reviewed: &PlanFile, made: &PlanFile, found: &Found) -> Re
     if !made.has_objects_of(reviewed) && others.is_empty() {
         others.push("the objects of the batch, or their entries in the validation queue".into());
     }
-    let settles = |entry: &Entry| {
-        let which = Which::of(entry);
-        out.contains(&which) || found.unsettled.contains(&which)
-    };
-    let mut became = |entry: &Entry| {
-        let changes = !matches!(entry.what, What::Skip(_) | What::Violation(_));
-        if changes && found.unsettled.contains(&Which::of(entry)) {
+    let settles = |which: &Which| out.contains(which) || found.unsettled.contains(which);
+    // What else differs: a record's entries may be matched with those of another one.
+    let mut rows: BTreeMap<(String, Which), [Vec<String>; 2]> = BTreeMap::new();
+    diff.unmasked(&mut |was, is| {
+        if let Some(is) = &is
+            && !matches!(is.what, What::Skip(_) | What::Violation(_))
+            && found.unsettled.contains(&Which::of(is))
+        {
             followed.freed += 1;
             name(&mut followed.freed_named, || {
-                format!("{}: {}", named(entry), said(&entry.what))
+                let (row, said) = told(&mask, is.clone());
+                format!("{row}: {said}")
             });
         }
-    };
-    // What else differs: a record's entries may be matched with those of another one.
-    let mut rows: BTreeMap<String, [Vec<String>; 2]> = BTreeMap::new();
-    let mut note = |entry: &Entry, when: usize| {
-        if !settles(entry) {
-            let both = rows.entry(named(entry)).or_default();
-            both[when].push(said(&entry.what));
+        for (when, entry) in [was, is].into_iter().enumerate() {
+            if let Some(entry) = entry
+                && let which = Which::of(&entry)
+                && !settles(&which)
+            {
+                let (row, said) = told(&mask, entry);
+                rows.entry((row, which)).or_default()[when].push(said);
+            }
         }
-    };
-    diff.different(&mut |[was, is]| {
-        became(&is);
-        note(&was, 0);
-        note(&is, 1);
         Ok(())
     })?;
-    diff.added(&mut |is| {
-        became(&is);
-        note(&is, 1);
-        Ok(())
-    })?;
-    diff.removed(&mut |was| {
-        note(&was, 0);
-        Ok(())
-    })?;
-    others.extend(rows.into_iter().map(|(row, [was, is])| {
+    others.extend(rows.into_iter().map(|((row, _), [was, is])| {
         let words = |texts: Vec<String>| {
             if texts.is_empty() {
                 "not in the plan".to_owned()
@@ -149,38 +138,22 @@ fn facts(diff: &PlanDiff<'_>) -> Vec<String> {
     others
 }
 
-fn which(left: &crate::ops::plan::LeftOutAt, diff: &PlanDiff<'_>) -> Which {
-    match &left.place {
-        Place::Record(object, position) => {
-            Which::Record(left.table.clone(), vec![format!("{object}#{position}")])
-        }
-        Place::Row(key) => {
-            let row = Entry {
-                table: left.table.clone(),
-                key: key.clone(),
-                what: What::Skip(Skip::Missing),
-                extracted: None,
-                group: None,
-                from: Vec::new(),
-            };
-            Which::Row(left.table.clone(), diff.masked(row).key)
-        }
-    }
-}
-
 fn name(list: &mut Vec<String>, text: impl FnOnce() -> String) {
     if list.len() < NAMED {
         list.push(text());
     }
 }
 
-fn named(entry: &Entry) -> String {
-    format!(
+/// What an entry is about, and what becomes of that, as people see it.
+fn told(mask: &Mask, mut entry: Entry) -> (String, String) {
+    mask.entry(&mut entry);
+    let row = format!(
         "{} {} ({})",
         escape(&entry.table),
         display_key(&entry.key),
         escape(&entry.from.join(", "))
-    )
+    );
+    (row, said(&entry.what))
 }
 
 /// What becomes of a row, in words.

@@ -21,7 +21,7 @@ pub(super) struct Found {
 }
 
 /// Which record or row of a batch an entry is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Which {
     /// The record that comes from there.
     Record(String, Vec<String>),
@@ -35,6 +35,18 @@ impl Which {
         match entry.from.as_slice() {
             [from] if from == NOT_DELIVERED => Which::Row(table, entry.key.clone()),
             from => Which::Record(table, from.to_vec()),
+        }
+    }
+}
+
+impl From<&LeftOutAt> for Which {
+    fn from(left: &LeftOutAt) -> Which {
+        let table = left.table.clone();
+        match &left.place {
+            Place::Record(object, position) => {
+                Which::Record(table, vec![format!("{object}#{position}")])
+            }
+            Place::Row(key) => Which::Row(table, key.clone()),
         }
     }
 }
