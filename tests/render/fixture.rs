@@ -54,7 +54,7 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         rows: None,
         columns: Vec::new(),
         numbers: Vec::new(),
-        alive: BTreeMap::new(),
+        alive: Default::default(),
         counts: Counts::default(),
         marks: 0,
         skips: Default::default(),
