@@ -17,7 +17,7 @@ mod value;
 mod violation;
 pub(crate) mod words;
 
-pub use crate::action::{Action, Counts, Skips};
+pub use crate::action::{Action, Counts, SkipReason, Skips};
 pub use crate::sql::Qualified;
 pub use drift::{DriftColumn, DriftReport, DriftRow, DriftState};
 pub use entry::{Entry, Fingerprint, REVIVED, Skip, What, Why};
