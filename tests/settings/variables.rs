@@ -248,6 +248,31 @@ fn a_wrong_flag_is_named_and_is_no_change_present() {
     world.call(&[]).run().exits(1).says("Usage:");
 }
 
+/// dotenv files of other programs put variables in the place of `$name`; a password must not be cut so without a word.
+#[test]
+fn a_dollar_of_its_own_in_env_is_no_variable() {
+    let world = World::in_folder(
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "t: {natural_key: [id]}",
+    );
+    for (line, is_read) in [
+        ("LOADER_ACTOR='an$n'", true),
+        ("LOADER_ACTOR=an$n", false),
+        ("LOADER_ACTOR=\"an$n\"", false),
+        ("LOADER_ACTOR=${NOBODY_SETS_THIS}", false),
+    ] {
+        world.write(".env", format!("{line}\n"));
+        let ran = world.call(&["migrate"]).run();
+        if is_read {
+            ran.exits(0);
+        } else {
+            ran.exits(1)
+                .says(".env: LOADER_ACTOR: a $ stands for")
+                .says("in single quotes");
+        }
+    }
+}
+
 #[test]
 fn a_password_is_never_printed() {
     let world = World::empty();
