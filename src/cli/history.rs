@@ -1,13 +1,13 @@
 //! `loader history` and `loader audit`.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::settings::Settings;
 use super::{Shown, colour, show_json};
 use crate::error::{Error, Result};
 use crate::ops::{self, AuditFilter, Change};
-use crate::pg::ledger::Application;
+use crate::pg::ledger::{self, Application};
 use crate::plan::{Counts, Row};
 use crate::sql::ident::did_you_mean;
 use crate::text::commands::inert;
@@ -68,11 +68,8 @@ pub async fn history(settings: &Settings, args: &HistoryArgs) -> Result<u8> {
     }
     let mut out = Shown::new();
     let style = colour(&std::io::stdout());
-    let loads = all.iter().filter(|a| a.is_load()).map(|a| &a.application);
-    let loads: HashSet<&String> = loads.collect();
     for a in &all {
-        // What takes back no load takes back a rollback.
-        let of_rollback = !a.is_load() && !a.takes_back().any(|id| loads.contains(id));
+        let of_rollback = !a.is_load() && !ledger::brings_back(&all, a);
         out.write_all(application(a, of_rollback, style.width).as_bytes())
             .map_err(|e| Error::io("writing the history", e))?;
     }

@@ -279,6 +279,7 @@ async fn draft(request: &PlanRequest, events: OnProgress<'_>) -> Result<(PlanWri
         tables.push(TablePlan {
             numbers: numbers(stage),
             alive: snapshot.alive(stage).await?,
+            own_limits: (own.limits != config.limits).then_some(own.limits),
             passed_over: passed_over[number].clone(),
             warnings: [
                 limits::replaced(&limits_of(Kind::Load, own.limits), &config.limits),

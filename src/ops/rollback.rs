@@ -23,11 +23,11 @@ use crate::pg::ledger::{self, UndoneRows};
 use crate::pg::plan::snapshot::Snapshot;
 use crate::pg::undo::Written;
 use crate::pg::{Database, Session, Timeouts};
-use crate::plan::{Header, Kind};
+use crate::plan::{Header, Kind, TablePlan};
 use crate::planfile::{Made, PlanWriter};
 use crate::sql::Qualified;
 use crate::table::config::Config;
-use crate::table::limits::{self, Allowance};
+use crate::table::limits::{self, Allowance, Limits};
 use crate::table::target::Target;
 
 /// What is to be taken back.
@@ -187,9 +187,9 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         parts.unchanged.insert(undo.target.place, unchanged);
     }
     let mut tables = Vec::with_capacity(undone.len());
-    for (of_table, replaced) in undone.iter().zip(replaced) {
+    for (of_table, (own_limits, replaced)) in undone.iter().zip(replaced) {
         let (target, written) = of_table;
-        let left = left_to_triggers(target, written, !scope.is_of_loads());
+        let left = left_to_triggers(target, written, scope.brings_back());
         let notes = [
             replaced,
             warnings(of_table, &left),
@@ -198,7 +198,10 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         .concat();
         let parents = parents(target, undone.iter().map(|(t, _)| t));
         let rows = rows(&snapshot, target).await?;
-        tables.push(planned(of_table, parents, rows, left, notes));
+        tables.push(TablePlan {
+            own_limits,
+            ..planned(of_table, parents, rows, left, notes)
+        });
     }
     if !compared.is_refused() {
         for undo in &undos {
@@ -232,7 +235,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     }
     let header = Header {
         redone_by: redone_by(&all, undoes.iter().chain(&undoes_in_part)),
-        of_rollbacks: !scope.is_of_loads(),
+        of_rollbacks: scope.brings_back(),
         undoes,
         undoes_in_part,
         tables,
@@ -242,13 +245,17 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
 }
 
 /// Puts the limits that hold now in place of those that the loads had, and returns for each table what to say of it.
-fn limit(undone: &mut [(Target, Written)], allowed: &[Allowance]) -> Result<Vec<Vec<String>>> {
+fn limit(
+    undone: &mut [(Target, Written)],
+    allowed: &[Allowance],
+) -> Result<Vec<(Option<Limits>, Vec<String>)>> {
     let names: Vec<String> = undone.iter().map(|(t, _)| t.name.clone()).collect();
     check_limits(allowed, &names)?;
     let replaced = undone.iter_mut().map(|(target, _)| {
         let had = target.config.limits;
         target.config.limits = limits::in_effect(had, &target.name, allowed);
-        limits::replaced(&had, &target.config.limits)
+        let now = target.config.limits;
+        ((had != now).then_some(had), limits::replaced(&had, &now))
     });
     Ok(replaced.collect())
 }

@@ -61,6 +61,14 @@ pub struct Application {
     pub undone_rows: BTreeMap<String, u64>,
 }
 
+/// Whether taking an application back brings again what an earlier rollback had taken back: of a load it does not, of the
+/// rollback of one it does, of that rollback's rollback it does not, and so on.
+pub fn brings_back(all: &[Application], application: &Application) -> bool {
+    let took_back = application.takes_back().next();
+    let took_back = took_back.and_then(|id| all.iter().find(|a| a.application == *id));
+    took_back.is_some_and(|a| !brings_back(all, a))
+}
+
 impl Application {
     /// How many rows it changed.
     pub fn rows(&self) -> u64 {

@@ -93,6 +93,9 @@ pub struct TablePlan {
     pub table_kind: TableKind,
     /// Its configuration as it was in effect.
     pub config: TableConfig,
+    /// The limits that its configuration has by itself, where others are in effect for this plan alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_limits: Option<Limits>,
     /// The fingerprint of its schema.
     pub schema: String,
     /// The tables of this plan that it refers to by foreign key, itself included; sorted.
@@ -149,6 +152,7 @@ impl TablePlan {
             relation: table.name.clone(),
             table_kind: table.kind.clone(),
             config: target.config.clone(),
+            own_limits: None,
             schema: table.fingerprint.clone(),
             parents,
             width: table.columns.len() as u64,
@@ -213,7 +217,7 @@ pub struct Header {
     /// another plan than that was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redone_by: Vec<String>,
-    /// Whether these are rollbacks: what they had undone is done again.
+    /// Whether these are rollbacks of loads, or of what took back such rollbacks: what they had undone is done again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub of_rollbacks: bool,
     /// Where it applies.

@@ -170,6 +170,7 @@ fn header() -> Header {
         columns: Vec::new(),
         numbers: Vec::new(),
         alive: BTreeMap::new(),
+        own_limits: None,
         counts: Counts::default(),
         marks: 0,
         skips: Default::default(),

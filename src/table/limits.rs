@@ -95,6 +95,25 @@ impl Limits {
         }
     }
 
+    /// What a rollback is limited to of a load for which `allowed` was in effect in place of these: of each action what was
+    /// allowed, where that is not less than these, which are not limited themselves where they are not named.
+    #[must_use]
+    pub fn of_rollback(self, allowed: Limits) -> Limits {
+        let wider = |own: Option<Limit>, allowed: Option<Limit>| {
+            let (own, allowed) = own.zip(allowed)?;
+            Some(match (own, allowed) {
+                (Limit::Rows(rows), Limit::Rows(other)) => Limit::Rows(rows.max(other)),
+                // Which is more depends on the table.
+                _ => allowed,
+            })
+        };
+        Limits {
+            insert: wider(self.insert, allowed.insert),
+            update: wider(self.update, allowed.update),
+            delete: wider(self.delete, allowed.delete),
+        }
+    }
+
     /// The limits that `counts` exceed, for a table that has `rows`.
     pub fn exceeded<'a>(
         &self,

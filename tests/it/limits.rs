@@ -91,6 +91,36 @@ fn a_plan_above_a_limit_is_blocked_and_names_the_flag_that_allows_it() {
     assert_eq!(world.value("SELECT count(*) FROM t WHERE v = 'old'"), "20");
 }
 
+/// What a flag forbids, it forbids one plan, and not the one that takes that back.
+#[test]
+fn what_is_forbidden_for_a_plan_is_not_so_for_its_rollback() {
+    for (own, says) in [
+        ("", None),
+        (", limits: {delete: 2}", Some("at most 2 are allowed")),
+    ] {
+        let world = World::new(
+            "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)",
+            &format!("t: {{natural_key: [id]{own}}}"),
+        );
+        world.deliver("b", "t/1.json", r#"[{"id": 2}, {"id": 3}, {"id": 4}]"#);
+        world.deliver("b", "t/delete/1.json", r#"{"id": 1}"#);
+        let plan = world.plan_with("b", &["--max-deletes", "1", "--max-updates", "0"]);
+        world.apply(&plan).ok();
+        let back = ["rollback", "--batch-id", "b", "--force"];
+        match says {
+            None => {
+                world.loader(&back).ok();
+                assert_eq!(world.rows("SELECT id FROM t"), ["1"]);
+            }
+            Some(says) => {
+                world.loader(&back).exits(4).says(says);
+                let allowed = [&back[..], &["--max-deletes", "3"]].concat();
+                world.loader(&allowed).ok();
+            }
+        }
+    }
+}
+
 #[test]
 fn a_plan_within_its_limits_is_none_the_worse() {
     let world = world("insert: 5, update: 20%");

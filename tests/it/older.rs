@@ -113,6 +113,17 @@ fn a_rollback_takes_the_time_back_with_the_change() {
         .ok()
         .says("rollback of a rollback of batch two by");
     assert!(is_noted(&world, "x", "01-15", r#"{"id": "a", "v": "3"}"#));
+    // What came back so goes again: that is what it is called, though it takes back a rollback.
+    let again = ["rollback", "--batch-id", "two"];
+    world
+        .loader(&[&again[..], &["--out", "again.json"]].concat())
+        .ok();
+    let shown = world.loader(&["show", "again.json"]).ok();
+    shown.says("Rollback of batch two in");
+    world.loader(&[&again[..], &["--force"]].concat()).ok();
+    let history = world.loader(&["history"]).ok().stdout;
+    let kinds: Vec<&str> = history.matches("rollback of a rollback").collect();
+    assert_eq!(kinds.len(), 1, "{history}");
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub fn table(name: &str, config: &str, parents: &[&str], width: u64) -> TablePla
         columns: Vec::new(),
         numbers: Vec::new(),
         alive: Default::default(),
+        own_limits: None,
         counts: Counts::default(),
         marks: 0,
         skips: Default::default(),

@@ -7,7 +7,7 @@ use super::tables::{merge, order, triggered};
 use super::{Key, RollbackRequest};
 use crate::error::{Error, Remedy, Result};
 use crate::ops::{Event, OnProgress};
-use crate::pg::ledger::{Application, UndoneRows, later_loads};
+use crate::pg::ledger::{self, Application, UndoneRows, later_loads};
 use crate::pg::undo::{Dependent, Selected, Undo, Written};
 use crate::pg::{Session, catalog, referred};
 use crate::plan::LedgerTable;
@@ -91,6 +91,11 @@ impl<'a> Scope<'a> {
     /// Whether loads are taken back, which can be in part.
     pub(super) fn is_of_loads(&self) -> bool {
         self.chosen.iter().all(|a| a.is_load())
+    }
+
+    /// Whether what is taken back are rollbacks, so that what they had taken back comes again.
+    pub(super) fn brings_back(&self) -> bool {
+        (self.chosen.iter()).all(|a| ledger::brings_back(self.all, a))
     }
 
     /// What stands against the rollback, with what helps where loads are taken back, which can be in part.

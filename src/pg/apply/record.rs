@@ -64,7 +64,10 @@ pub(in crate::pg) fn enter_in_ledger(
         .map(|t| LedgerTable {
             table: t.table.clone(),
             relation: t.relation.clone(),
-            config: known(&t.config),
+            config: TableConfig {
+                limits: (t.own_limits.unwrap_or(t.config.limits)).of_rollback(t.config.limits),
+                ..known(&t.config)
+            },
             columns: t.columns.clone(),
             by_trigger: by_trigger
                 .get(t.table.as_str())

@@ -74,6 +74,7 @@ fn header() -> Header {
         columns: Vec::new(),
         numbers: Vec::new(),
         alive: BTreeMap::new(),
+        own_limits: None,
         counts,
         marks: 0,
         triggered: Vec::new(),
