@@ -1792,6 +1792,52 @@ fn a_column_of_a_foreign_key_of_several_may_be_looked_up_where_its_parent_refers
     assert_eq!(world.rows("SELECT code FROM site"), ["LY"]);
 }
 
+/// The tenant of a row that is there is known, also where it is looked up by way of a customer who is new.
+#[test]
+fn a_row_that_is_there_has_its_key_though_a_new_row_is_named_by_it() {
+    let world = World::in_folder(
+        "CREATE TABLE tenants (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, code text NOT NULL UNIQUE); \
+         CREATE TABLE customers (tenant_id int REFERENCES tenants, no text, PRIMARY KEY (tenant_id, no)); \
+         CREATE TABLE orders (tenant_id int, customer text, order_no text, amount int, PRIMARY KEY (tenant_id, order_no), \
+           FOREIGN KEY (tenant_id, customer) REFERENCES customers); \
+         INSERT INTO tenants (code) VALUES ('A'); INSERT INTO customers VALUES (1, '1'); \
+         INSERT INTO orders VALUES (1, '1', 'O1', 10)",
+        "tenants: {natural_key: [code]}\n\
+         customers: {natural_key: [tenant_id, \"no\"], references: {tenant_id: {table: tenants, by: {code: tenant}}}}\n\
+         orders: {natural_key: [tenant_id, order_no], references: {tenant_id: {table: customers, \
+           by: {tenant_id: {table: tenants, by: {code: tenant}}, \"no\": customer}}}}",
+    );
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "customers.csv", "tenant,no\nA,2\n");
+    world.put(
+        "b",
+        "orders.csv",
+        "tenant,customer,order_no,amount\nA,2,O1,12\nA,2,O2,5\n",
+    );
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(
+        world.rows("SELECT * FROM orders ORDER BY order_no"),
+        ["1|2|O1|12", "1|2|O2|5"]
+    );
+    assert_eq!(world.plan("b").news(), [""; 0]);
+    // Of a tenant who is new, nothing is known before.
+    world.put("c", "tenants.csv", "code\nB\n");
+    world.put("c", "customers.csv", "tenant,no\nB,1\n");
+    world.put(
+        "c",
+        "orders.csv",
+        "tenant,customer,order_no,amount\nB,1,O1,1\n",
+    );
+    world.apply(&world.plan("c")).ok();
+    assert_eq!(
+        world.rows("SELECT * FROM orders WHERE tenant_id > 1"),
+        ["2|1|O1|1"]
+    );
+    rollback(&world, "c");
+    rollback(&world, "b");
+    assert_eq!(world.rows("SELECT * FROM orders"), ["1|1|O1|10"]);
+}
+
 #[test]
 fn rows_of_foreign_keys_of_several_columns_are_named_by_all_of_them() {
     let world = World::in_folder(

@@ -86,6 +86,9 @@ impl Comparison<'_> {
         let mut key = self.key(&given, current.as_ref());
         for found in &looked_up {
             let named = found.value.as_ref().or(found.old.as_ref());
+            // A row that is there has its key, whatever row is new that is named by it.
+            let is_known = |value: &&Value| current.is_none() || !matches!(value, Value::New(_));
+            let named = named.filter(is_known);
             if let (Some(known), Some(value)) = (key.get_mut(found.column), named) {
                 *known = value.clone();
             }
