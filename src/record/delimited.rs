@@ -100,6 +100,10 @@ fn read_rows<E>(
         if !more {
             return Ok(summary);
         }
+        // Below the last row, spreadsheet programs save such.
+        if row.len() > 1 && row.is_blank() && csv.empty != Empty::Text {
+            continue;
+        }
         let fields = fields(&header, &row, csv).map_err(Fault::of)?;
         let position = row.line;
         sink(Record {
@@ -141,29 +145,33 @@ fn next(rows: &mut Rows<impl Window>, row: &mut Row, csv: &Csv) -> Result<bool, 
     rows.next(row)
 }
 
-/// The names of the columns; `None` where there is no row.
+/// The columns of a file.
+struct Header {
+    /// Their names; of one without a name, nothing may stand in it.
+    names: Vec<String>,
+    /// The line in which they stand.
+    line: u64,
+}
+
+/// The columns; `None` where there is no row.
 fn header(
     rows: &mut Rows<impl Window>,
     row: &mut Row,
     delimiter: Sign,
     delivery: &Delivery<'_>,
-) -> Result<Option<Vec<String>>, Fault> {
+) -> Result<Option<Header>, Fault> {
     let csv = delivery.csv;
     if !csv.header.is_empty() {
-        return Ok(Some(csv.header.clone()));
+        let names = csv.header.clone();
+        return Ok(Some(Header { names, line: 0 }));
     }
     if !next(rows, row, csv)? {
         return Ok(None);
     }
-    let header: Vec<String> = texts(row)?.map(|(name, _)| name.to_owned()).collect();
+    let names: Vec<String> = texts(row)?.map(|(name, _)| name.to_owned()).collect();
     let mut seen = HashMap::new();
-    for (n, name) in (1..).zip(&header) {
-        let problem = if name.is_empty() {
-            "a column of the header has no name; where lines stand above the header, `csv: {skip: 1}` for this table \
-             in tables.yaml says how many; where the column numbers the rows, as pandas and R write it, `csv: {skip: 1, \
-             header: [row, …]}` names all of them, and `ignore_fields: [row]` drops it"
-                .to_owned()
-        } else if name.contains('\0') {
+    for (n, name) in (1..).zip(&names).filter(|(_, name)| !name.is_empty()) {
+        let problem = if name.contains('\0') {
             "U+0000 in a name".to_owned()
         } else if let Some(before) = seen.insert(name, n) {
             // Where there is no header, it would be a value.
@@ -176,7 +184,10 @@ fn header(
         };
         return Err(Fault::at(row.line, problem));
     }
-    if let [name] = header.as_slice()
+    if names.iter().all(String::is_empty) {
+        return Err(Fault::at(row.line, NO_NAME.to_owned()));
+    }
+    if let [name] = names.as_slice()
         && !delivery.columns.contains(name)
         && let Some(other) = [',', ';', '\t', '|']
             .into_iter()
@@ -188,17 +199,25 @@ fn header(
         );
         return Err(Fault::at(row.line, message));
     }
-    Ok(Some(header))
+    Ok(Some(Header {
+        names,
+        line: row.line,
+    }))
 }
+
+const NO_NAME: &str = "a column of the header has no name, and values stand in it; where lines stand above the header, `csv: \
+    {skip: 1}` for this table in tables.yaml says how many; where the column numbers the rows, as pandas and R write it, `csv: \
+    {skip: 1, header: [row, …]}` names all of them, and `ignore_fields: [row]` drops it";
 
 /// The cells of `row` under the names of `header`.
 fn fields<'r>(
-    header: &'r [String],
+    header: &'r Header,
     row: &'r Row,
     csv: &Csv,
 ) -> Result<Vec<(Cow<'r, str>, Value<'r>)>, Fault> {
-    if row.len() != header.len() {
-        let advice = if csv.skip == 0 && header.len() == 1 {
+    let names = &header.names;
+    if row.len() != names.len() {
+        let advice = if csv.skip == 0 && names.len() == 1 {
             "; where lines stand above the header, `csv: {skip: 1}` for this table in tables.yaml says how many"
         } else {
             ""
@@ -208,17 +227,18 @@ fn fields<'r>(
             format!(
                 "a row of {} cells under a header of {}{advice}",
                 row.len(),
-                header.len()
+                names.len()
             ),
         ));
     }
-    let fields: Vec<_> = header
-        .iter()
-        .zip(texts(row)?)
-        .map(|(name, (cell, quoted))| {
-            (Cow::Borrowed(name.as_str()), value(cell, quoted, csv.empty))
-        })
-        .collect();
+    let mut fields = Vec::with_capacity(names.len());
+    for (name, (cell, quoted)) in names.iter().zip(texts(row)?) {
+        if !name.is_empty() {
+            fields.push((Cow::Borrowed(name.as_str()), value(cell, quoted, csv.empty)));
+        } else if !cell.is_empty() {
+            return Err(Fault::at(header.line, NO_NAME.to_owned()));
+        }
+    }
     let is_header = |(name, value): &(Cow<'_, str>, Value<'_>)| *value == Value::Cell(name);
     if fields.iter().all(is_header) {
         let message = "the header again; were files put together, or has a file whose columns tables.yaml names \

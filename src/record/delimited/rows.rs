@@ -49,6 +49,11 @@ impl Row {
         self.cells.len()
     }
 
+    /// Whether nothing stands in any of its cells, not even quotes.
+    pub(super) fn is_blank(&self) -> bool {
+        self.text.is_empty() && !self.cells.iter().any(|cell| cell.quoted)
+    }
+
     fn clear(&mut self, line: u64) {
         self.line = line;
         self.text.clear();

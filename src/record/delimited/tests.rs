@@ -121,6 +121,25 @@ fn rows_and_header_fit_each_other() {
         "a,\n1,2",
         &["line 1: a column of the header has no name"],
     );
+    check_error(
+        "{}",
+        ",a\n,2\n7,3\n",
+        &["line 1: a column of the header has no name"],
+    );
+    check_error("{}", ",\n", &["line 1: a column of the header has no name"]);
+    // Spreadsheet programs save columns and rows in which something stood once.
+    check(
+        "{}",
+        "a,b,,\n1,2,,\n,,,\n3,,,\n,,\n",
+        &["0 a:1 b:2", "1 a:3 b=null"],
+    );
+    check("{}", "a,,b\n1,,2\n", &["0 a:1 b:2"]);
+    check(
+        "{\"empty\": \"text\"}",
+        "a,b\n1,2\n,\n",
+        &["0 a:1 b:2", "1 a: b:"],
+    );
+    check("{}", "a,b\n\"\",\n", &["0 a=null b=null"]);
     check_error("{}", "a,b\n1,2\na,b\n3,4\n", &["line 3: the header again"]);
     check("{}", "a,b\na,a\n", &["0 a:a b:a"]);
 }
