@@ -299,6 +299,7 @@ async fn write(
         let doing = "checking deferred constraints";
         let check = Statement::new(doing, "SET CONSTRAINTS ALL IMMEDIATE");
         session.run(&check).await?;
+        context.settle(tables).await?;
         if !in_shards {
             session.write_no_more().await?;
         }

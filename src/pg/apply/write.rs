@@ -8,6 +8,7 @@ mod lock;
 mod order;
 mod parents;
 pub(in crate::pg) mod rows;
+mod settle;
 mod update;
 
 use crate::error::Result;
