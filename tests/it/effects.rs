@@ -666,6 +666,28 @@ fn rows_that_triggers_of_other_tables_change_are_changed_deleted_and_put_back() 
     assert_eq!(all(), before);
 }
 
+/// Of a row whose record changes another reference, the one that it leaves alone follows, too.
+#[test]
+fn a_reference_that_a_record_leaves_alone_follows_beside_one_that_it_changes() {
+    let world = World::new(
+        "CREATE TABLE p (id int PRIMARY KEY, code text UNIQUE NOT NULL); \
+         CREATE TABLE c (id int PRIMARY KEY, one text REFERENCES p (code) ON UPDATE CASCADE, two text REFERENCES p (code) ON UPDATE CASCADE); \
+         INSERT INTO p VALUES (1, 'X'), (2, 'Y'); INSERT INTO c VALUES (1, 'X', 'Y')",
+        "p: {natural_key: [id], allow_side_effects: [c]}\nc: {natural_key: [id]}",
+    );
+    world.deliver("b", "p.csv", "id,code\n1,X2\n");
+    world.deliver("b", "c.csv", "id,two\n1,X2\n");
+    let plan = world.plan("b");
+    assert_eq!(plan.news().len(), 2, "{:?}", plan.lines());
+    world.apply(&plan).ok();
+    assert_eq!(world.rows("SELECT * FROM c"), ["1|X2|X2"]);
+    world
+        .loader(&["rollback", "--batch-id", "b", "--force"])
+        .ok();
+    assert_eq!(world.rows("SELECT * FROM c"), ["1|X|Y"]);
+    assert_eq!(world.rows("SELECT * FROM p ORDER BY 1"), ["1|X", "2|Y"]);
+}
+
 /// A foreign key changes a row that the plan changes, too.
 #[test]
 fn rows_that_follow_by_a_foreign_key_may_have_a_record_of_their_own() {

@@ -1,7 +1,7 @@
 //! Records that would refer to nothing because the record that would bring their parent is left out by name:
 //! they are left out with it.
 
-use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, has, parents_by};
+use super::{After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE, has, parents_by};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::sql::{Ident, Statement, all as every};
@@ -79,6 +79,9 @@ impl After<'_> {
         let given = every([given].into_iter().chain(has(key)));
         let refers = key.refers("p", "a");
         let (mut in_plan, mut moved) = (String::new(), String::new());
+        if parents_by(key, others).any(|p| p.draws_along(key)) {
+            in_plan += &format!(" AND NOT ({})", self.stays(key));
+        }
         for p in parents_by(key, others) {
             let rows = p.temporary();
             // What an update brings is there only when updates of this table have been written.
@@ -100,6 +103,20 @@ impl After<'_> {
             asked = asked.about("a"),
             after = self.temporary(),
             parent = key.parent_rows,
+        )
+    }
+
+    /// The condition that row `a` is there, and this plan leaves what it refers to by `key` to the database, which changes it
+    /// with the row to which it refers.
+    fn stays(&self, key: &ForeignKey) -> String {
+        let same = self.columns_of(key).into_iter().map(|c| {
+            let name = Ident(&c.name);
+            format!("t.{name} IS NOT DISTINCT FROM a.{name}")
+        });
+        format!(
+            "NOT a.{NEW} AND EXISTS (SELECT FROM {} t WHERE t.ctid = a.{ROW} AND t.tableoid = a.{TABLE} AND {})",
+            self.target.table.rows,
+            every(same)
         )
     }
 
