@@ -10,7 +10,7 @@ use crate::pg::ledger::{self, Application};
 use crate::pg::referred::{self, Referred};
 use crate::pg::{Session, Timeouts, audit, catalog};
 use crate::plan::masking::Mask;
-use crate::plan::{Row, Values, display_key};
+use crate::plan::{LedgerTable, Row, Values, display_key};
 use crate::strict::scalar;
 use crate::table::config::Config;
 
@@ -94,7 +94,22 @@ pub async fn audit(
 ) -> Result<Vec<Change>> {
     let session = Session::open_to_read(database, timeouts).await?;
     session.target(loader_schema).await?;
-    let record_ids = filter.key.as_deref().map_or(Vec::new(), record_ids);
+    let applications = ledger::applications(&session, loader_schema, None).await?;
+    let mut record_ids = filter.key.as_deref().map_or(Vec::new(), record_ids);
+    for table in applications.iter().flat_map(|a| &a.tables) {
+        if filter
+            .table
+            .as_ref()
+            .is_none_or(|name| *name == table.table)
+        {
+            let padded: Vec<_> = record_ids
+                .iter()
+                .filter_map(|id| padded(table, id))
+                .collect();
+            record_ids.extend(padded);
+            record_ids.dedup();
+        }
+    }
     let only = audit::Filter {
         batch_id: filter.batch_id.as_deref(),
         application: filter.application.as_deref(),
@@ -102,7 +117,6 @@ pub async fn audit(
         record_ids: &record_ids,
     };
     let rows = audit::rows(&session, loader_schema, only, filter.limit).await?;
-    let applications = ledger::applications(&session, loader_schema, None).await?;
     let undone = undone_rows(&session, loader_schema, &applications, &rows).await?;
     let mask = mask(&session, &applications, filter.config.as_ref()).await;
     let image = |table: &str, json: Option<&str>| -> Option<Row> {
@@ -274,6 +288,28 @@ fn record_ids(key: &str) -> Vec<String> {
         });
     }
     spellings
+}
+
+/// The same key of a row of `table` with the blanks that columns of a fixed length have behind their values, where it has
+/// such columns.
+fn padded(table: &LedgerTable, record_id: &str) -> Option<String> {
+    let natural_key = &table.config.natural_key;
+    let parts = referred::key_of(natural_key, record_id)?;
+    let mut is_padded = false;
+    let texts = natural_key.iter().map(|column| {
+        let text = parts.get(column)?.own()?.to_owned();
+        let length = table.types.get(column)?.strip_prefix("character(");
+        let length = length.and_then(|length| length.strip_suffix(')')?.parse::<usize>().ok());
+        let missing = length.unwrap_or(0).saturating_sub(text.chars().count());
+        is_padded |= missing > 0;
+        Some(text + &" ".repeat(missing))
+    });
+    let texts: Option<Vec<String>> = texts.collect();
+    let id = match texts?.as_slice() {
+        [one] => one.clone(),
+        several => serde_json::to_string(several).ok()?,
+    };
+    is_padded.then_some(id)
 }
 
 /// Hides what any application of a table, or `config`, calls sensitive.

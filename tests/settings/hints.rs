@@ -5,6 +5,32 @@ use std::process::Stdio;
 use super::world::{planned, with_batch};
 use crate::support::World;
 
+/// Who asks for a row whose key has a fixed length need not write the blanks behind it.
+#[test]
+fn a_key_of_a_fixed_length_is_found_without_its_blanks() {
+    let world = World::in_folder(
+        "CREATE TABLE one (code char(6) PRIMARY KEY, v int); CREATE TABLE two (code char(6), n int, PRIMARY KEY (code, n))",
+        "one: {natural_key: [code]}\ntwo: {natural_key: [code, n]}",
+    );
+    world.deliver("b", "one.csv", "code,v\nR1,1\nR11,1\n");
+    world.deliver("b", "two.csv", "code,n\nR1,1\n");
+    world.apply(&world.plan("b")).ok();
+    for (table, key) in [
+        ("one", "R1"),
+        ("one", "R1    "),
+        ("one", r#"["R1"]"#),
+        ("two", r#"["R1", 1]"#),
+    ] {
+        let audit = ["audit", "--table", table, "--key", key, "--json"];
+        let found = world.loader(&audit).ok().json();
+        assert_eq!(
+            found["changes"].as_array().unwrap().len(),
+            1,
+            "{table} {key}"
+        );
+    }
+}
+
 #[test]
 fn records_that_are_not_loaded_are_not_called_unchanged() {
     let world = with_batch();
