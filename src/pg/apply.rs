@@ -421,8 +421,9 @@ async fn explain(
              are not marked would allow this",
         ),
         _ if rolls_back => e.with_kind(ErrorKind::Blocked).and(
-            ": a row that this does not take back has a value that must be unique, and that a row which is put back had \
-             before; nothing was written; take that row back, too, or have it give the value up",
+            ": a row has a value that must be unique, and that a row which is put back had before; nothing was written; where \
+             that row is not taken back, take it back, too, or have it give the value up; where it is, it gives the value up \
+             only behind this one: have the key deferrable until then (UNIQUE (…) DEFERRABLE)",
         ),
         // A trigger may have given the value.
         _ if header.kind == Kind::Load
