@@ -167,7 +167,7 @@ impl Target {
     }
 
     /// Whether a condition, as the database prints it, is that a row is not marked as deleted.
-    fn is_live(&self, condition: &str) -> bool {
+    pub fn is_live(&self, condition: &str) -> bool {
         self.marks()
             .is_some_and(|(column, mark)| mark.is_life(column, condition))
     }

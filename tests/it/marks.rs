@@ -204,6 +204,118 @@ fn a_row_that_came_again_on_the_day_of_its_mark_can_be_marked() {
     );
 }
 
+/// A key that somebody used again while its row was marked cannot be given back: that is known before anybody reviews it.
+#[test]
+fn a_rollback_that_would_bring_a_key_back_which_is_in_use_again_is_refused() {
+    let in_use =
+        "t: as these rows were before, they have what must be unique and another row has now";
+    let two = "t: other rows that are not marked as deleted have the natural key of rows that are to be taken back: 1";
+    for (id, unique, refused) in [
+        (
+            "serial PRIMARY KEY",
+            "CREATE UNIQUE INDEX t_live ON t (k) WHERE gone IS NULL",
+            format!("{in_use} (t_live): 1 (another row with this key has it)"),
+        ),
+        (
+            "int",
+            "CREATE UNIQUE INDEX t_live ON t (k) WHERE gone IS NULL",
+            format!("{in_use} (t_live): 1 (another row with this key has it)"),
+        ),
+        (
+            "serial PRIMARY KEY",
+            "CREATE UNIQUE INDEX t_mail ON t (mail) WHERE gone IS NULL",
+            format!("{in_use} (t_mail): 1 (another row with this key has it)"),
+        ),
+        ("serial PRIMARY KEY", "", two.to_owned()),
+        ("int", "", two.to_owned()),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (id {id}, k text NOT NULL, mail text, gone timestamptz); {unique}; \
+                 INSERT INTO t (k, mail) VALUES ('1', 'x'), ('2', 'y')"
+            ),
+            "t: {natural_key: [k], soft_delete: gone, limits: {delete: 1}}",
+        );
+        let all = || world.rows("SELECT k, mail, gone IS NULL FROM t ORDER BY 1, 3, 2");
+        let before = all();
+        world.deliver("b", "t/delete/1.csv", "k\n1\n");
+        world.apply(&world.plan("b")).ok();
+        world.sql("INSERT INTO t (k, mail) VALUES ('1', 'x')");
+        let rollback = ["rollback", "--batch-id", "b", "--force"];
+        world.writes_nothing(|| world.loader(&rollback).exits(4).says(&refused));
+        // One that is marked itself is in nobody's way.
+        world.sql("UPDATE t SET gone = '2020-01-01', mail = 'z' WHERE k = '1' AND gone IS NULL");
+        world.loader(&rollback).ok();
+        world.sql("DELETE FROM t WHERE mail = 'z'");
+        assert_eq!(all(), before, "{id} {unique}");
+    }
+}
+
+/// Without marks, too, a key can find several rows where no index of all rows keeps them apart.
+#[test]
+fn a_rollback_of_rows_that_their_keys_do_not_tell_from_others_is_refused() {
+    for unique in ["", "CREATE UNIQUE INDEX t_active ON t (k) WHERE active"] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (id serial PRIMARY KEY, k text NOT NULL, active bool DEFAULT true); {unique}; \
+                 INSERT INTO t (k) VALUES ('1'), ('2')"
+            ),
+            "t: {natural_key: [k]}",
+        );
+        world.deliver("b", "t/1.csv", "k,active\n1,false\n3,false\n");
+        world.apply(&world.plan("b")).ok();
+        let rollback = ["rollback", "--batch-id", "b", "--force"];
+        for key in ["1", "3"] {
+            world.sql(&format!("INSERT INTO t (k) VALUES ('{key}')"));
+            // The index speaks of the row that is active again, and not of the one that goes.
+            let refused = match (key, unique) {
+                ("1", index) if !index.is_empty() => {
+                    "(t_active): 1 (another row with this key has it)".to_owned()
+                }
+                _ => format!(
+                    "t: other rows have the natural key of rows that are to be taken back: {key}"
+                ),
+            };
+            world.writes_nothing(|| world.loader(&rollback).exits(4).says(&refused));
+            world.sql(&format!("DELETE FROM t WHERE k = '{key}' AND active"));
+        }
+        world.loader(&rollback).ok();
+        assert_eq!(
+            world.rows("SELECT k, active FROM t ORDER BY 1"),
+            ["1|t", "2|t"]
+        );
+    }
+}
+
+/// What a load brought and others marked is told of that row, not of the one that has its key since, and so is who did it.
+#[test]
+fn what_is_not_as_the_load_left_it_is_told_of_its_own_row() {
+    let world = World::new(
+        "CREATE TABLE t (id serial PRIMARY KEY, k text NOT NULL, v text, gone timestamptz); \
+         CREATE UNIQUE INDEX ON t (k) WHERE gone IS NULL",
+        "t: {natural_key: [k], soft_delete: gone, limits: {delete: 1}}",
+    );
+    world.deliver("a", "t/1.csv", "k,v\n1,x\n");
+    world.apply(&world.plan("a")).ok();
+    world.deliver("b", "t/delete/1.csv", "k\n1\n");
+    world.apply(&world.plan("b")).ok();
+    world.sql("INSERT INTO t (k, v) VALUES ('1', 'new')");
+    world.deliver("c", "t/1.csv", "k,v\n1,changed\n");
+    world.apply(&world.plan("c")).ok();
+    world.writes_nothing(|| {
+        let run = world
+            .loader(&["rollback", "--batch-id", "a", "--force"])
+            .exits(3);
+        run.says_all(&[
+            "t k=1: changed",
+            "(batch b, ",
+            "gone: plan saw null, now \"2",
+        ])
+        .omits("id: plan saw")
+        .omits("(batch c, ")
+    });
+}
+
 /// A trigger that keeps rows from being marked is one that changes what is written.
 #[test]
 fn a_mark_that_a_trigger_takes_off_again_is_refused() {

@@ -4,7 +4,8 @@ use super::Undo;
 use crate::error::{Error, Result};
 use crate::pg::{Session, audit, must_be};
 use crate::plan::{AppliedChange, DriftColumn, DriftRow, DriftState, Row, Values};
-use crate::sql::Statement;
+use crate::sql::{Literal, Statement, all};
+use crate::table::schema::Column;
 
 /// A row that is not as it was left.
 #[derive(Debug)]
@@ -93,10 +94,14 @@ impl Undo<'_> {
         let sql = format!(
             "SELECT f.image::pg_catalog.text FROM pg_catalog.unnest({ids}) WITH ORDINALITY w(record_id, o) LEFT JOIN (\
                SELECT DISTINCT ON (s.record_id) s.record_id, {} AS image FROM {} WHERE s.record_id = ANY ({ids}) \
-               ORDER BY s.record_id{}) f ON f.record_id = w.record_id ORDER BY w.o",
+               ORDER BY s.record_id{own}{}) f ON f.record_id = w.record_id ORDER BY w.o",
             self.target.table.image("t"),
             beside.found(),
             beside.then_live_first(),
+            own = match self.of_its_row(|c| c.text("t")) {
+                Some(own) => format!(", ({own}) IS TRUE DESC"),
+                None => String::new(),
+            },
         );
         Statement::with(self.doing_find_out(), sql, values)
     }
@@ -108,17 +113,44 @@ impl Undo<'_> {
         let ids = values.texts(rows.iter().map(|row| row.record_id.as_str()));
         let audited = values.texts(rows.iter().map(|row| row.audited.to_string()));
         let first = rows.iter().map(|row| row.audited).min().unwrap_or_default();
+        let image = |c: &Column| {
+            let name = Literal(&c.name);
+            format!("coalesce(a.new_values, a.old_values) ->> {name}")
+        };
+        let (undo, own) = match self.of_its_row(image) {
+            Some(own) => (
+                format!(
+                    "LEFT JOIN {} s ON s.record_id = w.record_id ",
+                    self.temporary()
+                ),
+                format!(" AND ({own}) IS NOT FALSE"),
+            ),
+            None => Default::default(),
+        };
         let sql = format!(
             "SELECT DISTINCT ON (w.o) CASE WHEN a.id IS NOT NULL THEN {who} \
                || coalesce(' (batch ' || a.batch_id || ', application ' || a.application::text || ')', '') END \
              FROM ROWS FROM (pg_catalog.unnest({ids}), pg_catalog.unnest({audited}::pg_catalog.int8[])) \
-             WITH ORDINALITY w(record_id, audited, o) \
-             LEFT JOIN {} a ON a.table_name = {} AND a.record_id = w.record_id AND a.id > w.audited AND a.id > {first} \
+             WITH ORDINALITY w(record_id, audited, o) {undo}\
+             LEFT JOIN {} a ON a.table_name = {} AND a.record_id = w.record_id AND a.id > w.audited AND a.id > {first}{own} \
              ORDER BY w.o, a.id DESC",
             self.audit_log(),
             values.text(&self.target.name),
             who = audit::who("a"),
         );
         Statement::with(self.doing("finding out who changed"), sql, values)
+    }
+
+    /// Where deletes only mark rows, so that several may have one natural key: the condition that something is of the
+    /// row of change `s`, of which `text` gives the columns of its primary key.
+    fn of_its_row(&self, text: impl Fn(&Column) -> String) -> Option<String> {
+        self.target.mark()?;
+        let identity = self.target.table.identity().into_iter();
+        let same = identity.map(|(c, _)| {
+            let left = format!("(s.after ->> {})", Literal(&c.name));
+            format!("({}) = {left}", text(c))
+        });
+        let same: Vec<String> = same.collect();
+        (!same.is_empty()).then(|| all(same))
     }
 }

@@ -40,6 +40,9 @@ fn taking_back() {
     let mut renamed = schema[0].clone();
     renamed.config.natural_key = vec!["sex".into()];
     let renamed = Undo::described("public", &renamed, &written, &applications);
+    let mut of_live = schema[0].clone();
+    of_live.table.unique[0].predicate = Some("(deleted_at IS NULL)".into());
+    let again = Undo::described("public", &of_live, &written, &applications);
     let named = named_by(table, &schema[1].config.natural_key);
     let by_place = named_by(table, &[]);
     let refers = &schema[1].table.foreign_keys[0];
@@ -93,6 +96,8 @@ fn taking_back() {
         going.count_referring(refers, all),
         renamed.count_referring(refers, &[]),
         samples.find_taken(&table.unique[1]),
+        again.find_taken(&of_live.table.unique[0]),
+        again.find_keys_taken(),
         samples.orphans(refers, &samples.refer_again(refers).unwrap(), &tables),
         going.referring(refers, all, &named),
         going.referring(refers, &[], &by_place),

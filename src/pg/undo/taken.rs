@@ -1,11 +1,12 @@
 //! Values that must be unique, that rows had before, and that others have now.
 
 use super::Undo;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pg::Session;
-use crate::sql::{Ident, Literal, Statement, any, list};
+use crate::sql::{Ident, Literal, Statement, all, any, list};
 use crate::table::row::keys_equal;
-use crate::table::schema::UniqueIndex;
+use crate::table::schema::{Column, UniqueIndex};
+use crate::table::target::Guard;
 
 /// At most so many rows are named.
 const NAMED: usize = 5;
@@ -14,17 +15,25 @@ const NAMED: usize = 5;
 const ID: &str = "\"loader id\"";
 
 impl Undo<'_> {
-    /// That no row which stays as it is has a value that must be unique and that rows get again. Of tables in shards,
-    /// the indexes themselves have to speak.
+    /// That no row which stays as it is has a value that must be unique and that rows get again, nor the natural key of
+    /// a row that is taken back. Of tables in shards, the indexes themselves have to speak.
     ///
     /// # Errors
     /// [`Blocked`](crate::ErrorKind::Blocked) naming rows, [`Database`](crate::ErrorKind::Database).
     pub async fn taken(&self, session: &Session) -> Result<()> {
         let (table, counts) = (&self.target.table, &self.written.counts);
-        if table.kind.is_far() || counts.update + counts.delete == 0 {
+        if table.kind.is_far() {
             return Ok(());
         }
-        let key = table.key_index(&self.target.config.natural_key);
+        if counts.update + counts.delete > 0 {
+            self.values_taken(session).await?;
+        }
+        self.keys_taken(session).await
+    }
+
+    async fn values_taken(&self, session: &Session) -> Result<()> {
+        let table = &self.target.table;
+        let key = self.key_of_all_rows();
         // What may stay as it is, need not come back.
         let stays = |number: &i16| {
             let column = table.column_by_number(*number);
@@ -38,9 +47,12 @@ impl Undo<'_> {
             }
             let name = &self.target.name;
             let named = rows.iter().map(|row| {
-                let [own, other] =
-                    [row.text(0)?, row.text(1)?].map(|id| session.name_row(name, id));
-                Ok(format!("{own} (the row {other} has it)"))
+                let (own, other) = (row.text(0)?, row.text(1)?);
+                let has = match own == other {
+                    true => "another row with this key".to_owned(),
+                    false => format!("the row {}", session.name_row(name, other)),
+                };
+                Ok(format!("{} ({has} has it)", session.name_row(name, own)))
             });
             let named: Vec<String> = named.collect::<Result<_>>()?;
             let why = format!(
@@ -71,8 +83,16 @@ impl Undo<'_> {
             format!("{value} AS {}", Ident(&c.name))
         });
         let read = index.columns.iter().map(|n| table.column_by_number(*n));
-        let read: Option<Vec<_>> = read.collect();
-        let changes = match read.filter(|_| index.predicate.is_none()) {
+        let read: Option<Vec<&Column>> = read.collect();
+        let read = read.and_then(|mut columns| match &index.predicate {
+            None => Some(columns),
+            Some(predicate) => {
+                let (mark, _) = self.target.marks()?;
+                columns.push(mark);
+                self.target.is_live(predicate).then_some(columns)
+            }
+        });
+        let changes = match read {
             Some(columns) => any(columns.into_iter().map(|c| {
                 let name = Literal(&c.name);
                 format!("(s.before ->> {name}) IS DISTINCT FROM (s.after ->> {name})")
@@ -100,11 +120,78 @@ impl Undo<'_> {
             who = self.target.record_id("t"),
             rows = table.rows,
             undo = self.temporary(),
-            same = keys_equal(&self.target.key(), "s", "t"),
+            same = self.is_its_row(),
         );
         Statement::new(
             self.doing("looking for rows that have what must be unique of"),
             sql,
         )
+    }
+
+    /// That no other row that lives has the natural key of a row that is taken back, where no index sees to that: apply
+    /// would not know which row is meant.
+    async fn keys_taken(&self, session: &Session) -> Result<()> {
+        if self.target.guard() != Guard::Lock {
+            return Ok(());
+        }
+        let name = &self.target.name;
+        let keys = session.column(&self.find_keys_taken()).await?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<String> = keys.iter().map(|id| session.name_row(name, id)).collect();
+        let live = match self.target.mark() {
+            Some(_) => " that are not marked as deleted",
+            None => "",
+        };
+        Err(Error::blocked(format!(
+            "{}: other rows{live} have the natural key of rows that are to be taken back: {}; settle which row is meant, and \
+             have the other go or get another key",
+            crate::text::escape(name),
+            named.join(", ")
+        )))
+    }
+
+    /// The natural keys of some rows that live, now or when they are taken back, and that other rows have which live.
+    pub(in crate::pg) fn find_keys_taken(&self) -> Statement {
+        let beside = self.beside();
+        let [before, now] = ["before", "after"].map(|image| match self.target.marks() {
+            None => "true".to_owned(),
+            Some((column, mark)) => {
+                let value = column.of_text(&format!("s.{image} ->> {}", Literal(&column.name)));
+                format!("(s.{image} IS NOT NULL AND {})", mark.lives(&value))
+            }
+        });
+        let sql = format!(
+            "SELECT s.record_id FROM {found} WHERE {live} AND ({before} OR {now}) GROUP BY s.record_id \
+             HAVING pg_catalog.count(*) > CASE WHEN pg_catalog.bool_or({now}) THEN 1 ELSE 0 END ORDER BY 1 LIMIT {NAMED}",
+            found = beside.found(),
+            live = beside.live(),
+        );
+        Statement::new(
+            self.doing("looking for other rows with the natural keys of"),
+            sql,
+        )
+    }
+
+    /// The unique index by which a natural key finds one row at most, of all rows.
+    fn key_of_all_rows(&self) -> Option<&UniqueIndex> {
+        let key = self.target.table.key_index(&self.target.config.natural_key);
+        key.filter(|index| index.predicate.is_none())
+    }
+
+    /// The condition that `t` is the row of change `s`, which is as that left it. Where a key may find several rows, the
+    /// others have it, too.
+    fn is_its_row(&self) -> String {
+        let same = keys_equal(&self.target.key(), "s", "t");
+        if self.key_of_all_rows().is_some() {
+            return same;
+        }
+        let as_left = format!(
+            "{} OPERATOR(pg_catalog.@>) (s.after{})",
+            self.target.table.image("t"),
+            self.without_ignored()
+        );
+        all([same, as_left])
     }
 }
