@@ -424,6 +424,78 @@ fn what_comes_back_with_a_row_is_shown() {
     assert_eq!(world.plan("b").news(), [""; 0]);
 }
 
+/// Rows to which kept rows refer are kept, whether a rollback would delete them or only mark them.
+#[test]
+fn rows_to_which_edited_rows_refer_are_kept_where_they_would_be_marked() {
+    for (parent, child) in [(false, false), (true, false), (true, true), (false, true)] {
+        let soft = |is: bool| if is { ", soft_delete: gone" } else { "" };
+        let world = World::new(
+            "CREATE TABLE p (id serial PRIMARY KEY, k text UNIQUE NOT NULL, above int REFERENCES p, gone timestamptz); \
+             CREATE TABLE c (k text PRIMARY KEY, p int REFERENCES p, v int, gone timestamptz); \
+             INSERT INTO p (k, gone) VALUES ('back', '2020-01-01')",
+            &format!(
+                "p: {{natural_key: [k], references: {{above: {{table: p, by: {{k: above}}}}}}{}}}\n\
+                 c: {{natural_key: [k], references: {{p: {{table: p, by: {{k: parent}}}}}}{}}}",
+                soft(parent),
+                soft(child)
+            ),
+        );
+        let back = if parent { "{\"k\": \"back\"}," } else { "" };
+        world.deliver(
+            "b",
+            "p.json",
+            format!(r#"[{back} {{"k": "top"}}, {{"k": "mid", "above": "top"}}, {{"k": "low"}}]"#),
+        );
+        world.deliver(
+            "b",
+            "c.json",
+            r#"[{"k": "1", "parent": "mid", "v": 1}, {"k": "2", "parent": "low", "v": 1}, {"k": "3", "parent": "back", "v": 1}]"#,
+        );
+        world.apply(&world.plan("b")).ok();
+        world.sql("UPDATE c SET v = 9 WHERE k IN ('1', '3')");
+        let rollback = [
+            "rollback",
+            "--batch-id",
+            "b",
+            "--keep-edited",
+            "--out",
+            "u.json",
+        ];
+        world.loader(&rollback).ok();
+        let shown = world.loader(&["show", "--all", "u.json"]).ok();
+        // A marked child goes on referring: the row to which it refers cannot be deleted.
+        let stays = child && !parent;
+        let kept = match parent || stays {
+            true => "3 still referred to",
+            false => "2 still referred to",
+        };
+        shown.says_all(&["2 changed since", kept]);
+        world.loader(&["apply", "u.json", "--force"]).ok();
+        let low = if stays { vec!["low"] } else { vec![] };
+        let lives = "SELECT k FROM p WHERE gone IS NULL AND k <> 'back' ORDER BY 1";
+        assert_eq!(
+            world.rows(lives),
+            [low, vec!["mid", "top"]].concat(),
+            "{parent} {child}"
+        );
+        assert_eq!(
+            world.rows("SELECT k FROM c WHERE gone IS NULL ORDER BY 1"),
+            ["1", "3"]
+        );
+        if stays {
+            continue;
+        }
+        // When that is settled, all of it goes.
+        world.sql("UPDATE c SET v = 1");
+        world
+            .loader(&["rollback", "--batch-id", "b", "--force"])
+            .ok();
+        assert_eq!(world.rows(lives), [""; 0]);
+        let now = "SELECT k, gone IS NULL FROM p WHERE k = 'back'";
+        assert_eq!(world.rows(now), ["back|f"]);
+    }
+}
+
 /// A row with a mark that says that it is alive is not one that is deleted.
 #[test]
 fn references_to_rows_that_live_are_not_noted() {

@@ -41,7 +41,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Keeps rows that changed since, and those that would be deleted and to which rows refer that stay.
+    /// Keeps rows that changed since, and those that would go, or be marked, and to which rows refer that stay.
     pub(super) async fn keep(&mut self, snapshot: &Snapshot<'_>) -> Result<()> {
         for undo in self.undos {
             self.kept += undo.keep_edited(snapshot).await?;

@@ -2,7 +2,7 @@
 //! before.
 
 use super::Undo;
-use super::referrers::{can_read_child, doing};
+use super::referrers::{Going, can_read_child, doing};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::audit::ON_ROWS;
@@ -52,7 +52,7 @@ impl Undo<'_> {
         if !session.holds(&can_read_child(key)).await? {
             return Ok(Vec::new());
         }
-        self.near_children(session, key).await?;
+        self.near_children(session, key, Going::Deleted).await?;
         dependents(session, &self.find_referring_later(key, child, all, loads)).await
     }
 
@@ -111,7 +111,7 @@ impl Undo<'_> {
                FROM d JOIN {audit} a ON a.record_id = d.record_id WHERE {of}) \
              SELECT DISTINCT c.record_id, c.application::text FROM changes c WHERE c.id >= c.made",
             selected = list(selected),
-            referring = self.still_referring(key, all),
+            referring = self.still_referring(key, all, Going::Deleted),
             audit = self.audit_log(),
             of = self.remaining(&child.name, loads, &mut values),
         );

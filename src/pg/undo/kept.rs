@@ -2,7 +2,7 @@
 //! them.
 
 use super::Undo;
-use super::referrers::{can_read_child, doing};
+use super::referrers::{Going, can_read_child, doing};
 use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::pg::plan::snapshot::Snapshot;
@@ -60,16 +60,19 @@ impl Undo<'_> {
         Ok(kept)
     }
 
-    /// Keeps the rows that would be deleted and to which rows refer that stay. Returns how many.
+    /// Keeps the rows that would be deleted, or marked as deleted, and to which rows refer that stay. Returns how many.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database).
     pub async fn keep_referred(&self, session: &Session, all: &[Undo<'_>]) -> Result<u64> {
+        let deleted = self.kept_from().map(|key| (key, Going::Deleted));
+        let marks = self.target.mark().is_some();
+        let marked = self.target.referrers().filter(|_| marks);
         let mut kept = 0;
-        for key in self.kept_from() {
+        for (key, going) in deleted.chain(marked.map(|key| (key, Going::Marked))) {
             if session.holds(&can_read_child(key)).await? {
-                self.near_children(session, key).await?;
-                kept += session.execute(&self.keep_for(key, all)).await?;
+                self.near_children(session, key, going).await?;
+                kept += session.execute(&self.keep_for(key, all, going)).await?;
             }
         }
         Ok(kept)
@@ -82,10 +85,15 @@ impl Undo<'_> {
         self.reading(sql, values)
     }
 
-    pub(in crate::pg) fn keep_for(&self, key: &ForeignKey, all: &[Undo<'_>]) -> Statement {
+    pub(in crate::pg) fn keep_for(
+        &self,
+        key: &ForeignKey,
+        all: &[Undo<'_>],
+        going: Going,
+    ) -> Statement {
         let sql = format!(
             "WITH referred AS (SELECT DISTINCT s.record_id FROM {}), {}",
-            self.still_referring(key, all),
+            self.still_referring(key, all, going),
             self.move_to_kept(
                 " USING referred r",
                 "s.record_id = r.record_id",

@@ -9,12 +9,21 @@ use crate::pg::referred::{self, Referred};
 use crate::pg::{Session, catalog, ledger};
 use crate::plan::masking::Mask;
 use crate::plan::{LedgerTable, Referrer, ReferrerReport, Values as Key};
-use crate::sql::{Literal, Statement, all, any, list};
+use crate::sql::{Ident, Literal, Statement, all, any, list};
 use crate::table::row::keys_equal;
 use crate::table::schema::{ForeignKey, Table};
 
 /// At most so many rows of each foreign key are named.
 const NAMED: u64 = 1_000;
+
+/// How rows go that others refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pg) enum Going {
+    /// They are deleted, or lose the values to which others refer.
+    Deleted,
+    /// They are marked as deleted, and can still be referred to.
+    Marked,
+}
 
 impl Undo<'_> {
     /// Rows that refer to a row which taking this back would delete, and which are not taken back
@@ -32,7 +41,7 @@ impl Undo<'_> {
         for key in self.kept_from() {
             // Without the right to read the referring table, the foreign key itself has to speak.
             if session.holds(&can_read_child(key)).await? {
-                self.near_children(session, key).await?;
+                self.near_children(session, key, Going::Deleted).await?;
                 let found = session.count(&self.count_referring(key, all)).await?;
                 if found > 0 {
                     let named = self.named_referrers(session, key, all, mask).await?;
@@ -44,14 +53,19 @@ impl Undo<'_> {
         Ok(report)
     }
 
-    /// Copies the rows that refer to what would be deleted, where they are in shards.
-    pub(super) async fn near_children(&self, session: &Session, key: &ForeignKey) -> Result<()> {
+    /// Copies the rows that refer to what would go so, where they are in shards.
+    pub(super) async fn near_children(
+        &self,
+        session: &Session,
+        key: &ForeignKey,
+        going: Going,
+    ) -> Result<()> {
         let (staged, rows) = (self.temporary(), &self.target.table.rows);
         let same = keys_equal(&self.target.key(), "s", "p");
         self.beside().near().bring(session).await?;
-        let lost = self.lost(key, "p");
-        let going = format!("{staged} s JOIN {rows} p ON {same} WHERE {lost}");
-        key.near_children(&going).bring(session).await
+        let lost = self.lost(key, "p", going);
+        let lost = format!("{staged} s JOIN {rows} p ON {same} WHERE {lost}");
+        key.near_children(&lost).bring(session).await
     }
 
     async fn named_referrers(
@@ -132,7 +146,7 @@ impl Undo<'_> {
     ) -> Statement {
         let sql = format!(
             "SELECT {named}, s.record_id, s.before IS NOT NULL FROM {} ORDER BY s.record_id COLLATE \"C\", {named} COLLATE \"C\" LIMIT {NAMED}",
-            self.still_referring(key, all)
+            self.still_referring(key, all, Going::Deleted)
         );
         Statement::new(doing(key), sql)
     }
@@ -141,22 +155,27 @@ impl Undo<'_> {
     pub(in crate::pg) fn count_referring(&self, key: &ForeignKey, all: &[Undo<'_>]) -> Statement {
         let sql = format!(
             "SELECT pg_catalog.count(*) FROM {}",
-            self.still_referring(key, all)
+            self.still_referring(key, all, Going::Deleted)
         );
         Statement::new(doing(key), sql)
     }
 
-    /// For `FROM`: the rows `s` that would be deleted with the rows `c` that refer to them and stay.
-    pub(super) fn still_referring(&self, key: &ForeignKey, all: &[Undo<'_>]) -> String {
+    /// For `FROM`: the rows `s` that would go so, with the rows `c` that refer to them and stay.
+    pub(super) fn still_referring(
+        &self,
+        key: &ForeignKey,
+        all: &[Undo<'_>],
+        going: Going,
+    ) -> String {
         let children = all
             .iter()
             .filter(|u| u.target.table.shares_rows(key.child_oid));
         let spared: String = children
-            .map(|child| format!(" AND NOT {}", child.lets_go(key)))
+            .map(|child| format!(" AND NOT {}", child.lets_go(key, going)))
             .collect();
         format!(
             "{found} JOIN {child} c ON {refers} WHERE {lost}{spared}",
-            lost = self.lost(key, "t"),
+            lost = self.lost(key, "t", going),
             found = self.beside().found(),
             child = key.child_rows,
             refers = key.refers("t", "c"),
@@ -176,9 +195,12 @@ impl Undo<'_> {
         key.keeps && !(key.parent_columns.iter()).all(|c| natural.contains(c))
     }
 
-    /// The condition that row `row` of change `s` goes, or loses the values to which `key` refers. Another row that gets
-    /// them is another one.
-    fn lost(&self, key: &ForeignKey, row: &str) -> String {
+    /// The condition that row `row` of change `s` goes so; by `key` others refer to it. Another row that gets the values to
+    /// which they refer is another one.
+    fn lost(&self, key: &ForeignKey, row: &str, going: Going) -> String {
+        if going == Going::Marked {
+            return self.gets_marked("s", row).unwrap_or("false".into());
+        }
         let goes = match self.target.mark() {
             Some(_) => "false",
             None => "s.before IS NULL",
@@ -198,8 +220,22 @@ impl Undo<'_> {
         any([goes.to_owned()].into_iter().chain(changes))
     }
 
-    /// The condition that taking this back makes row `c` refer to something else, or deletes it.
-    fn lets_go(&self, key: &ForeignKey) -> String {
+    /// Where deletes only mark rows: the condition that taking change `s` back marks its row `row`, which lives.
+    fn gets_marked(&self, s: &str, row: &str) -> Option<String> {
+        let (column, mark) = self.target.marks()?;
+        let value = |image: &str| {
+            let name = Literal(&column.name);
+            column.of_text(&format!("{s}.{image} ->> {name}"))
+        };
+        let again = all([mark.deleted(&value("before")), mark.lives(&value("after"))]);
+        let marked = any([format!("{s}.before IS NULL"), again]);
+        let lives = mark.lives(&format!("{row}.{}", Ident(&column.name)));
+        Some(format!("{marked} AND {lives}"))
+    }
+
+    /// The condition that taking this back makes row `c` refer to something else, or that it goes with the row to which
+    /// it refers.
+    fn lets_go(&self, key: &ForeignKey, going: Going) -> String {
         let columns = key
             .columns
             .iter()
@@ -208,11 +244,11 @@ impl Undo<'_> {
             let before = format!("s2.before ->> {}", Literal(&c.name));
             format!("{before} IS DISTINCT FROM {}", c.text("c"))
         }));
-        let lets_go = if self.target.mark().is_some() {
+        let lets_go = match (self.gets_marked("s2", "c"), going) {
+            (None, _) => format!("s2.before IS NULL OR {other}"),
             // A row that is only marked goes on referring.
-            format!("s2.before IS NOT NULL AND {other}")
-        } else {
-            format!("s2.before IS NULL OR {other}")
+            (Some(_), Going::Deleted) => format!("s2.before IS NOT NULL AND {other}"),
+            (Some(marked), Going::Marked) => format!("{marked} OR {other}"),
         };
         let same = keys_equal(&self.target.key(), "s2", "c");
         let same = all([same]

@@ -1,7 +1,7 @@
 //! Snapshots of the SQL of taking loads back, and of the loader's own tables.
 
 use super::drift::Drifted;
-use super::referrers::named_by;
+use super::referrers::{Going, named_by};
 use super::retyped::Way;
 use super::{Selected, Undo, Written};
 use crate::pg::beside::Found;
@@ -105,7 +105,8 @@ fn taking_back() {
         twice.unselect(&selected(&applications)),
         samples.create_kept(),
         samples.keep(&["A".into()], &Skip::EditedSince),
-        going.keep_for(refers, all),
+        going.keep_for(refers, all, Going::Deleted),
+        subjects.keep_for(refers, all, Going::Marked),
         samples.list_kept(),
         samples.covered(&["A".into()]),
         subjects.find_changed_later(loads),
