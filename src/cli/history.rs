@@ -101,12 +101,14 @@ fn application(a: &Application, of_rollback: bool, width: usize) -> String {
         counts.insert, counts.update, counts.delete
     );
     wrap(&mut text, "    ", &done, 4, width);
+    let in_part_by = a.undone_in_part_by.join(", ");
     let state = match &a.undone_by {
         None => match a.in_part() {
-            Some(in_part) => format!("{in_part}, by {}", a.undone_in_part_by.join(", ")),
+            Some(in_part) => format!("{in_part}, by {in_part_by}"),
             None => "in effect".to_owned(),
         },
-        Some(by) => format!("rolled back by {by}"),
+        Some(by) if in_part_by.is_empty() => format!("rolled back by {by}"),
+        Some(by) => format!("rolled back by {by}, and before in part by {in_part_by}"),
     };
     let named = format!("application {}, {state}", a.application);
     wrap(&mut text, "    ", &named, 4, width);

@@ -52,11 +52,11 @@ pub struct Application {
     pub rejected: u64,
     /// The application that took it back, where one did and was not taken back itself.
     pub undone_by: Option<String>,
-    /// The applications that took back some of its rows, newest first, where it is not taken back as a
-    /// whole.
+    /// The applications that took back some of its rows, newest first; where it is taken back as a whole, those that
+    /// did before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undone_in_part_by: Vec<String>,
-    /// How many of its rows these took back, by table.
+    /// How many of its rows these took back, by table, where others are left.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub undone_rows: BTreeMap<String, u64>,
 }
@@ -267,10 +267,10 @@ fn mark_undone(all: &mut [Application]) {
     for application in all {
         let (id, by) = (&application.application, &application.application);
         application.undone_by = undone.get(id).cloned();
+        application.undone_in_part_by = in_part.remove(id).unwrap_or_default();
         if application.undone_by.is_some() {
             continue;
         }
-        application.undone_in_part_by = in_part.remove(id).unwrap_or_default();
         for of in &application.undoes {
             undone.entry(of.clone()).or_insert_with(|| by.clone());
         }

@@ -133,6 +133,7 @@ fn some_rows_are_undone_and_a_later_rollback_takes_the_rest() {
 
     // The rest: first one row, then all, as a whole.
     roll_back(&stage, &children).exits(0);
+    let then = application(&stage, "rollback");
     let plan = undo(&stage, &[]);
     assert_eq!(plan.count("delete"), 3);
     assert_eq!(plan.json()["header"]["undoes"][0], load.as_str());
@@ -140,7 +141,16 @@ fn some_rows_are_undone_and_a_later_rollback_takes_the_rest() {
     assert_eq!(stage.data(), before);
     assert_eq!(queue(&stage), "pending");
     roll_back(&stage, &[]).exits(1).says("taken back already");
-    assert!(!history(&stage).contains("in part"), "{}", history(&stage));
+    // Who took the first rows back is told still.
+    let rest = application(&stage, "rollback");
+    let told =
+        format!("application {load}, rolled back by {rest}, and before in part by {then}, {by}");
+    assert!(history(&stage).contains(&told), "{}", history(&stage));
+    let json = stage.loader(&["history", "--json"]).exits(0).json();
+    let of_load = &json["applications"][3];
+    assert_eq!(of_load["undone_by"], rest.as_str());
+    assert_eq!(of_load["undone_in_part_by"], serde_json::json!([then, by]));
+    assert_eq!(of_load["undone_rows"], serde_json::Value::Null);
     // Now the plan may be applied again.
     stage.apply_again("b.json").exits(0);
 }

@@ -18,10 +18,10 @@ pub struct UndoneRows {
 }
 
 impl UndoneRows {
-    /// Those that `all` tell of.
+    /// Those that `all` tell of, of applications that are not taken back as a whole.
     pub fn new(all: &[Application]) -> UndoneRows {
         let mut rows = UndoneRows::default();
-        for application in all {
+        for application in all.iter().filter(|a| a.undone_by.is_none()) {
             for by in &application.undone_in_part_by {
                 rows.add(by, &application.application);
             }
