@@ -102,12 +102,9 @@ pub async fn audit(
             .as_ref()
             .is_none_or(|name| *name == table.table)
         {
-            let padded: Vec<_> = record_ids
-                .iter()
-                .filter_map(|id| padded(table, id))
-                .collect();
-            record_ids.extend(padded);
-            record_ids.dedup();
+            let padded = record_ids.iter().filter_map(|id| padded(table, id));
+            let new: Vec<_> = padded.filter(|id| !record_ids.contains(id)).collect();
+            record_ids.extend(new);
         }
     }
     let only = audit::Filter {

@@ -267,7 +267,13 @@ async fn write(
         .iter()
         .filter(|t| t.rows.insert + t.rows.update + t.rows.mark > 0)
     {
-        stamps::hold(session, &staged.target, Stamp::Actor, context.origin.actor).await?;
+        // A rollback sets none: it puts back what stood there.
+        let stamps = staged
+            .stamps
+            .iter()
+            .map(|(name, stamp)| (name.as_str(), *stamp));
+        let actor = (Stamp::Actor, context.origin.actor);
+        stamps::hold(session, &staged.target, stamps, actor).await?;
     }
     references::hold(session, tables).await?;
     references::check(session, plan, tables).await?;

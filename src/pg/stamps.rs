@@ -7,11 +7,16 @@ use crate::table::config::Stamp;
 use crate::table::schema::Column;
 use crate::table::target::Target;
 
-/// That each column of `target` that is stamped so can hold the value.
+/// That each column of `target` that `stamps` put this value into can hold it.
 ///
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where one cannot; [`Database`](crate::ErrorKind::Database).
-pub async fn hold(session: &Session, target: &Target, stamp: Stamp, value: &str) -> Result<()> {
+pub async fn hold<'s>(
+    session: &Session,
+    target: &Target,
+    stamps: impl Iterator<Item = (&'s str, Stamp)>,
+    (stamp, value): (Stamp, &str),
+) -> Result<()> {
     let table = &target.table;
     let (what, remedy) = match stamp {
         Stamp::BatchId => ("the batch id", "give the batch another id"),
@@ -19,7 +24,6 @@ pub async fn hold(session: &Session, target: &Target, stamp: Stamp, value: &str)
         Stamp::Now | Stamp::Trigger => return Ok(()),
     };
     let doing = format!("checking the stamps of table {}", target.name);
-    let stamps = target.config.stamps();
     let stamped = stamps.filter(|(_, s)| *s == stamp);
     let columns = stamped.filter_map(|(name, _)| table.column(name));
     for column in columns.filter(|c| !takes_all(c)) {

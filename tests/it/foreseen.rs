@@ -1018,11 +1018,16 @@ fn a_name_of_who_applies_that_a_stamp_cannot_hold_is_said_before_rows_are_writte
             world.apply(&plan).ok();
             continue;
         }
+        let undo = ["rollback", "--batch-id", "b", "--force"];
         let refused = world.writes_only_a_failure(|| world.apply(&plan).exits(1));
         refused.says_all(&[says, "--actor, LOADER_ACTOR"]);
         world.sql("INSERT INTO users VALUES ('ann')");
         world.set("LOADER_ACTOR", "ann");
         world.apply(&plan).ok();
+        // Who takes it back is written nowhere.
+        world.set("LOADER_ACTOR", "curator");
+        world.loader(&undo).ok();
+        assert_eq!(world.rows("SELECT k, v FROM t"), ["1|1"]);
     }
 }
 

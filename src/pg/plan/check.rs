@@ -124,7 +124,8 @@ pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
         .await?;
     for stage in stages {
         if stage.rows > 0 && (stage.brings || stage.target.mark().is_some()) {
-            stamps::hold(session, stage.target, Stamp::BatchId, stage.batch_id).await?;
+            let (target, id) = (stage.target, (Stamp::BatchId, stage.batch_id));
+            stamps::hold(session, target, target.config.stamps(), id).await?;
         }
     }
     for after in needed(stages) {

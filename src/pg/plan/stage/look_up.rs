@@ -64,9 +64,7 @@ impl Snapshot<'_> {
         stages[i].find_duplicates_at_last(session).await?;
         stages[i].beside().near().bring(session).await
     }
-}
 
-impl Snapshot<'_> {
     /// The tables in which rows were looked up for the records of `stage` of which none is marked as deleted, each with the
     /// column that marks them.
     ///
