@@ -27,6 +27,7 @@ pub(super) fn schema() -> [Target; 2] {
         only: None,
         parts: Vec::new(),
         deferrable: false,
+        may_dangle: false,
         match_full: false,
         equality: vec![equality(None)],
         keeps: true,

@@ -146,6 +146,7 @@ impl Lookups {
                     only: None,
                     parts: Vec::new(),
                     deferrable: true,
+                    may_dangle: true,
                     match_full: false,
                     equality: vec![comparison(&table.columns[of], &lookup.target)],
                     keeps: false,

@@ -213,6 +213,8 @@ pub struct ForeignKey {
     pub parts: Vec<u32>,
     /// Whether it may be checked at the end of the transaction.
     pub deferrable: bool,
+    /// Whether what rows refer to may go or change before they do, within a transaction.
+    pub may_dangle: bool,
     /// Whether a row refers only if all columns are given (`MATCH FULL`).
     pub match_full: bool,
     /// The equality of parent and child, column by column.

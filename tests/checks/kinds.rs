@@ -291,14 +291,14 @@ fn values_that_another_row_holds() {
             expect: &[],
             proof: NONE,
         },
-        // An update that begins to refer to an inserted row is written after the inserts: it frees nothing for them.
+        // An update that begins to refer to an inserted row is written after that: it frees nothing for it, but for others.
         Case {
             table: "late",
-            schema: "CREATE TABLE late (id int PRIMARY KEY, slot int UNIQUE, p int REFERENCES late); INSERT INTO late VALUES (1, 10, NULL), (2, 20, NULL)",
+            schema: "CREATE TABLE late (id int PRIMARY KEY, slot int UNIQUE, p int REFERENCES late); INSERT INTO late VALUES (1, 10, NULL), (2, 20, NULL), (6, 60, NULL)",
             config: "natural_key: [id]",
-            records: "{\"id\": 1, \"slot\": 11, \"p\": 5}\n{\"id\": 2, \"slot\": 21}\n{\"id\": 3, \"slot\": 10}\n{\"id\": 4, \"slot\": 20}\n{\"id\": 5, \"slot\": 50}\n",
+            records: "{\"id\": 1, \"slot\": 11, \"p\": 5}\n{\"id\": 2, \"slot\": 21}\n{\"id\": 3, \"slot\": 10}\n{\"id\": 4, \"slot\": 20}\n{\"id\": 5, \"slot\": 50}\n{\"id\": 6, \"slot\": 61, \"p\": 7}\n{\"id\": 7, \"slot\": 60}\n",
             expect: &[
-                "unique_conflict slot 10 - #3: the unique key late_slot_key would hold this value twice: the row id=1 has it and gives it up only later in this plan, or behind 100 others that wait for each other; a deferrable key would allow that, or a batch that changes that row first",
+                "unique_conflict slot 60 - #7: the unique key late_slot_key would hold this value twice: the row id=6 has it and gives it up only later in this plan, or behind 100 others that wait for each other; a deferrable key would allow that, or a batch that changes that row first",
             ],
             proof: NONE,
         },

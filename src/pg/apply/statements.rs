@@ -6,15 +6,15 @@ use super::drift::Expected;
 use super::drift::look_up::Changed;
 use super::locked::{ask_others, lock_tables};
 use super::origin::Origin;
-use super::staged::Staged;
 use super::staged::fate::Fate;
+use super::staged::{Rows, Staged};
 use super::write::insert::Insert;
-use super::write::rows::Write;
+use super::write::rows::RowWrite;
 use super::{effects, everywhere, queued, record, undone};
 use crate::pg::fixture::{self, assert_snapshot, looked_up, printed, schema};
 use crate::pg::ledger::UndoneRows;
+use crate::pg::order::{self, Wait, Which};
 use crate::pg::own::Own;
-use crate::pg::phase::Phase;
 use crate::pg::shards::Part;
 use crate::pg::{Backend, near};
 use crate::plan::{Counts, Header, Kind, TablePlan};
@@ -139,10 +139,10 @@ fn side_effects() {
 }
 
 /// The statements of writes; of those beside values, with one row of them.
-fn written(writes: impl IntoIterator<Item = Write>) -> Vec<Statement> {
+fn written(writes: impl IntoIterator<Item = RowWrite>) -> Vec<Statement> {
     let writes = writes.into_iter().flat_map(|write| match write {
-        Write::ByVersion(statement) => vec![statement],
-        Write::Beside(beside) => {
+        RowWrite::ByVersion(statement) => vec![statement],
+        RowWrite::Beside(beside) => {
             let parts = beside.parts(0);
             let part = Part {
                 is_of: "k._shard = '1'".into(),
@@ -150,7 +150,7 @@ fn written(writes: impl IntoIterator<Item = Write>) -> Vec<Statement> {
             };
             vec![beside.collect(&parts), beside.write_part(&parts, &part)]
         }
-        Write::BesideValues(values) => vec![
+        RowWrite::BesideValues(values) => vec![
             values.read(),
             values.write(&["[\"S1\", \"F\", null]".to_owned()]),
         ],
@@ -168,28 +168,49 @@ fn inserted(insert: Insert) -> Statement {
 fn writing() {
     let [mut subjects, samples] = staged();
     let stamps = subjects.stamped("curator", "b1", false).unwrap();
-    let mut statements = written([subjects.delete(), subjects.mark(&stamps).unwrap()]);
-    statements.extend(samples.leaving(&subjects, Phase::Update));
-    statements.push(subjects.create_early());
-    statements.extend(samples.needed_early(&subjects));
-    statements.extend(samples.needed_earlier(&subjects));
-    statements.extend(samples.last(&subjects));
-    statements.push(samples.create_handovers());
-    statements.extend(samples.handed_over());
-    statements.extend([samples.next_step(1), samples.set_steps()]);
-    statements.push(samples.sets_of_updates(Phase::Update));
+    let mut statements = written([
+        subjects.delete(Which::All),
+        subjects.mark(Which::Turn(1), &stamps).unwrap(),
+    ]);
+    statements.push(samples.sets_of_updates(Which::Turn(2)));
     let sets: Vec<String> = subjects.column_sets(Fate::Update).cloned().collect();
     statements.extend(written(
-        subjects.updates(&sets, None, None, &stamps).unwrap(),
+        subjects.updates(&sets, Which::All, &stamps).unwrap(),
     ));
     subjects.target.table.column_triggers = true;
-    let updates = subjects.updates(&sets, Some(Phase::Update), Some(1), &stamps);
+    let updates = subjects.updates(&sets, Which::Rest, &stamps);
     statements.extend(written(updates.unwrap()));
-    statements.push(inserted(subjects.insert(None, false, &stamps).unwrap()));
-    let early = samples.insert(Some(Phase::EarlyInsert), false, &[]);
-    statements.push(inserted(early.unwrap()));
-    statements.push(inserted(samples.insert(None, true, &[]).unwrap()));
+    statements.push(inserted(
+        subjects.insert(Which::All, false, &stamps).unwrap(),
+    ));
+    let in_turn = samples.insert(Which::Turn(2), false, &[]);
+    statements.push(inserted(in_turn.unwrap()));
+    statements.push(inserted(samples.insert(Which::All, true, &[]).unwrap()));
     assert_snapshot("sql_write", &printed(statements));
+}
+
+#[test]
+fn ordering() {
+    let mut tables = staged();
+    for staged in &mut tables {
+        staged.rows = Rows {
+            insert: 1,
+            update: 2,
+            delete: 2,
+            mark: 1,
+            skip: 0,
+        };
+    }
+    let waits = Wait::all(&tables);
+    let mut statements: Vec<_> = waits.iter().filter_map(|wait| wait.find(None)).collect();
+    let others = waits.iter().find(|wait| !wait.is_strict());
+    statements.extend(others.and_then(|wait| wait.find(Some(1))));
+    statements.extend([
+        order::move_before(1),
+        order::waiting(),
+        order::set_turns(&[((0, 7), 2), ((1, 8), 0)]),
+    ]);
+    assert_snapshot("sql_order", &printed(statements));
 }
 
 #[test]
@@ -209,7 +230,7 @@ fn in_shards() {
     let samples = Staged::described(samples, &["barcode"], &[(Fate::Update, "1")]);
     let updates = |staged: &Staged| {
         let sets: Vec<String> = staged.column_sets(Fate::Update).cloned().collect();
-        staged.updates(&sets, None, None, &[]).unwrap()
+        staged.updates(&sets, Which::All, &[]).unwrap()
     };
     let near = &subjects.target.table.rows;
     let name = &subjects.target.table.name;
@@ -220,11 +241,14 @@ fn in_shards() {
         refers.near_parents("pg_temp.loader_after_1 a").copy(),
         refers.near_children("pg_temp.loader_after_0 p").copy(),
         subjects.count_to_change(),
-        inserted(subjects.insert(None, false, &[]).unwrap()),
+        inserted(subjects.insert(Which::All, false, &[]).unwrap()),
     ]);
-    statements.extend(written([subjects.delete(), subjects.mark(&[]).unwrap()]));
+    statements.extend(written([
+        subjects.delete(Which::All),
+        subjects.mark(Which::All, &[]).unwrap(),
+    ]));
     statements.extend(written(updates(&subjects)));
-    statements.extend(written([samples.delete()]));
+    statements.extend(written([samples.delete(Which::All)]));
     statements.extend(written(updates(&samples)));
     statements.push(everywhere::is_settled(&Backend {
         process: 42,

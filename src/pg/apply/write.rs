@@ -2,7 +2,6 @@
 //! must touch.
 
 mod delete;
-pub(in crate::pg) mod handover;
 pub(in crate::pg) mod insert;
 mod lock;
 mod order;
@@ -11,34 +10,34 @@ pub(in crate::pg) mod rows;
 mod settle;
 mod update;
 
+use std::collections::BTreeMap;
+
 use crate::error::Result;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
-use crate::pg::phase::Phase;
+use crate::pg::order::{self as in_order, Turns, Write};
 use crate::pg::{Event, OnProgress, Session, must_write};
-use crate::sql::{Ident, Statement, list};
-use crate::table::schema::Column;
+use crate::sql::Statement;
 
-use order::Order;
-
-/// What is written to one table.
+/// What is written, and when.
 pub struct Work<'s> {
-    staged: &'s Staged,
-    order: Order,
-    /// The last step of its updates, from 0.
-    steps: u32,
-    /// Whether its new rows have to be written in the order of their numbers.
-    in_order: bool,
-    /// Rows inserted so far.
-    inserted: u64,
-    /// Rows updated so far.
-    updated: u64,
+    tables: Vec<TableWork<'s>>,
+    /// The rows that are written before the others.
+    turns: Turns,
 }
 
-impl Work<'_> {
-    /// When the updates are written that are neither first nor last; `None` where all are.
-    fn others(&self) -> Option<Phase> {
-        (self.order.first + self.order.last > 0).then_some(Phase::Update)
+/// What is written to one table.
+struct TableWork<'s> {
+    staged: &'s Staged,
+    /// Whether its new rows have to be written in the order of their numbers.
+    in_order: bool,
+    /// Rows written so far.
+    written: BTreeMap<Write, u64>,
+}
+
+impl TableWork<'_> {
+    fn wrote(&mut self, write: Write, rows: u64) {
+        *self.written.entry(write).or_default() += rows;
     }
 }
 
@@ -61,61 +60,63 @@ impl Context<'_> {
     }
 
     /// Finds the order in which is written, so that constraints which cannot be deferred hold after each statement.
-    pub async fn put_in_order<'s>(&self, tables: &'s [Staged]) -> Result<Vec<Work<'s>>> {
-        let mut in_order = Vec::with_capacity(tables.len());
-        for staged in tables {
-            in_order.push(self.put_parents_first(staged).await?);
-        }
-        let order = self.find_order(tables).await?;
+    pub async fn put_in_order<'s>(&self, tables: &'s [Staged]) -> Result<Work<'s>> {
         let mut work = Vec::with_capacity(tables.len());
-        for ((staged, order), in_order) in tables.iter().zip(order).zip(in_order) {
-            let steps = self.find_steps(staged).await?;
-            work.push(Work {
+        for staged in tables {
+            work.push(TableWork {
                 staged,
-                order,
-                steps,
-                in_order,
-                inserted: 0,
-                updated: 0,
+                in_order: self.put_parents_first(staged).await?,
+                written: BTreeMap::new(),
             });
         }
-        Ok(work)
+        Ok(Work {
+            tables: work,
+            turns: in_order::find(self.session, tables, true).await?,
+        })
     }
 
-    /// Writes table by table, in the order that [`Phase`] says. Updates of a table that take what others of it free come
-    /// in steps. `wrote` takes how many rows each write touched.
-    pub async fn write(&self, mut work: Vec<Work<'_>>, wrote: &mut impl FnMut(u64)) -> Result<()> {
-        for work in work.iter_mut().filter(|w| w.order.early > 0) {
-            self.insert(work, Some(Phase::EarlyInsert), wrote).await?;
-        }
-        for work in work.iter_mut().filter(|w| w.order.first > 0) {
-            self.update(work, Some(Phase::FirstUpdate), wrote).await?;
-        }
-        for work in work.iter_mut().rev() {
-            self.delete(work.staged).await?;
-            wrote(work.staged.rows.delete);
-            if work.order.leave > 0 {
-                self.update(work, work.others(), wrote).await?;
+    /// Writes turn by turn, and then the rest, each table by table: see [`order`](crate::pg::order). `wrote` takes how
+    /// many rows each write touched.
+    pub async fn write(&self, mut work: Work<'_>, wrote: &mut impl FnMut(u64)) -> Result<()> {
+        let Work { tables, turns } = &mut work;
+        for turn in (1..=turns.last()).map(Some).chain([None]) {
+            let which =
+                |work: &TableWork<'_>, write| turns.which(turn, work.staged.target.place, write);
+            for work in tables.iter_mut().rev() {
+                for write in [Write::Delete, Write::Mark] {
+                    if let Some(which) = which(work, write) {
+                        self.delete(work, write, which, wrote).await?;
+                    }
+                }
+            }
+            for work in tables.iter_mut() {
+                if let Some(which) = which(work, Write::Update) {
+                    self.update(work, which, wrote).await?;
+                }
+                if let Some(which) = which(work, Write::Insert) {
+                    self.insert(work, which, wrote).await?;
+                }
             }
         }
-        for work in &mut work {
-            if work.order.leave == 0 {
-                self.update(work, work.others(), wrote).await?;
-            }
-            let others = (work.order.early > 0).then_some(Phase::Insert);
-            self.insert(work, others, wrote).await?;
-        }
-        for work in work.iter_mut().filter(|w| w.order.last > 0) {
-            self.update(work, Some(Phase::LastUpdate), wrote).await?;
-        }
-        for work in &work {
+        for work in tables {
             let (name, rows) = (&work.staged.target.name, &work.staged.rows);
-            must_write(&format!("updating table {name}"), rows.update, work.updated)?;
-            must_write(
-                &format!("inserting into table {name}"),
-                rows.insert,
-                work.inserted,
-            )?;
+            let written = |write: &[Write]| {
+                write
+                    .iter()
+                    .filter_map(|write| work.written.get(write))
+                    .sum()
+            };
+            for (doing, planned, written) in [
+                (
+                    "deleting from",
+                    rows.delete,
+                    written(&[Write::Delete, Write::Mark]),
+                ),
+                ("updating", rows.update, written(&[Write::Update])),
+                ("inserting into", rows.insert, written(&[Write::Insert])),
+            ] {
+                must_write(&format!("{doing} table {name}"), planned, written)?;
+            }
         }
         Ok(())
     }
@@ -134,59 +135,6 @@ impl Context<'_> {
             format!("SET LOCAL seq_page_cost TO {cost}; SET LOCAL random_page_cost TO {cost}");
         let set = Statement::new("telling the planner what is in memory", sql);
         self.session.run(&set).await
-    }
-}
-
-impl Staged {
-    /// Whether an update may change a column.
-    fn may_change(&self, column: &Column) -> bool {
-        column.generation.is_some() || self.columns.contains(&column.name)
-    }
-
-    /// What row `t` holds in a column once update `s` is written, as SQL.
-    fn after(&self, column: &Column) -> String {
-        if let Some(expression) = &column.generation {
-            return self.generated(column, expression, |c| self.after(c));
-        }
-        let name = Ident(&column.name);
-        match self.columns.iter().position(|c| *c == column.name) {
-            Some(i) => format!(
-                "CASE WHEN {} THEN s.{} ELSE t.{name} END",
-                writes("s", i),
-                column.staged()
-            ),
-            None => format!("t.{name}"),
-        }
-    }
-
-    /// What the row that insert `alias` writes holds in a column, as SQL; `None` of one that the plan does not
-    /// give: to what the database gives by itself, nothing of this plan refers.
-    fn inserted(&self, alias: &str, name: &str) -> Option<String> {
-        let staged = |name: &str| Some(format!("{alias}.{}", self.staged_column(name)?));
-        let column = self.target.table.column(name)?;
-        match &column.generation {
-            None => staged(name),
-            Some(expression) => Some(self.generated(column, expression, |c| {
-                staged(&c.name).unwrap_or_else(|| format!("NULL::{}", c.base_type_sql))
-            })),
-        }
-    }
-
-    /// A generated column's value, where the others hold what `of` says.
-    fn generated(
-        &self,
-        column: &Column,
-        expression: &str,
-        of: impl Fn(&Column) -> String,
-    ) -> String {
-        let others = self.target.table.columns.iter();
-        let others = others.filter(|c| c.generation.is_none());
-        let others = others.map(|c| format!("{} AS {}", of(c), Ident(&c.name)));
-        format!(
-            "(SELECT ({expression})::{} FROM (SELECT {}) x)",
-            column.base_type_sql,
-            list(others)
-        )
     }
 }
 

@@ -124,6 +124,7 @@ pub(super) fn foreign_key(row: &Row, far: &Far) -> ForeignKey {
         only: row.get(18),
         parts: row.get(19),
         deferrable: row.get(7),
+        may_dangle: row.get(21),
         match_full: row.get(8),
         equality: schemas
             .into_iter()

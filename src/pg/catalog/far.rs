@@ -60,7 +60,9 @@ impl Far {
     /// A key of rows in shards is checked after each statement there: whether it may be checked later is not
     /// said to the servers that have them.
     pub(super) fn at_once(&self, key: &mut ForeignKey) {
-        key.deferrable &= !self.0.contains_key(&key.child_oid);
+        let is_far = self.0.contains_key(&key.child_oid);
+        key.deferrable &= !is_far;
+        key.may_dangle &= !is_far;
     }
 }
 

@@ -6,7 +6,6 @@ mod behind;
 mod deleted;
 mod fill;
 mod follow;
-mod handover;
 mod marked;
 mod older;
 mod order;
@@ -53,8 +52,6 @@ pub struct After<'a> {
     misfits: Vec<usize>,
     /// Whether the plan has records of other tables.
     others: bool,
-    /// Whether updates cease to refer to rows that go, and so come before the updates of parents.
-    leaves: bool,
 }
 
 /// The record.
@@ -63,10 +60,12 @@ const N: &str = "\"loader n\"";
 const NEW: &str = "\"loader new\"";
 /// The row is written.
 const CHANGED: &str = "\"loader changed\"";
-/// An update changes a column of a foreign key: apply writes it after the inserts.
+/// An update changes a column of a foreign key.
 const REFERS: &str = "\"loader refers\"";
-/// The row's [`Phase`](crate::pg::phase::Phase); null of updates whose references have no say in it.
-const WHEN: &str = "\"loader when\"";
+/// What is done to the row: [`Write`](crate::pg::order::Write).
+const WRITE: &str = "\"loader write\"";
+/// Its turn, where it is written in one; 0 where it cannot be put in order.
+const TURN: &str = "\"loader turn\"";
 /// Every given value has a column's type, so that expressions can be evaluated.
 const SOUND: &str = "\"loader sound\"";
 /// Nothing was found wrong with the record so far.
@@ -120,7 +119,10 @@ const MOST_READ: usize = 20;
 pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
     session.run(&evaluating(&session.styles)).await?;
     session
-        .run(&Statement::new("preparing checks", handover::CREATE))
+        .run(&Statement::new(
+            "preparing checks",
+            crate::pg::order::CREATE,
+        ))
         .await?;
     for stage in stages {
         if stage.rows > 0 && (stage.brings || stage.target.mark().is_some()) {
@@ -172,11 +174,8 @@ pub async fn run(snapshot: &Snapshot<'_>, all: &mut [After<'_>]) -> Result<Vec<u
         }
     }
     along::take_along(session, all).await?;
-    order::find(session, all).await?;
     let all = &*all;
-    for after in all {
-        after.hand_over(session).await?;
-    }
+    order::find(session, all).await?;
     let leaves_out = all.iter().any(|a| leaves_out(&a.target.config));
     let mut asked = Asked::First;
     loop {
@@ -275,7 +274,6 @@ impl<'a> After<'a> {
                 .collect(),
             misfits: Vec::new(),
             others: false,
-            leaves: false,
         }
     }
 
@@ -299,7 +297,7 @@ impl<'a> After<'a> {
         let columns = self.target.table.columns.iter();
         let sql = format!(
             "CREATE TEMPORARY TABLE {bare} ({N} bigint PRIMARY KEY, {NEW} bool, {CHANGED} bool, {REFERS} bool, \
-             {SOUND} bool, {VALID} bool, {COUNTS} bool, {GOES} bool, {WHEN} smallint, {GIVEN} text, {TABLE} oid, {ROW} tid, \
+             {SOUND} bool, {VALID} bool, {COUNTS} bool, {GOES} bool, {WRITE} smallint, {TURN} int, {GIVEN} text, {TABLE} oid, {ROW} tid, \
              {columns})",
             bare = self.temporary().bare(),
             columns = list(columns.map(|c| c.defined_as(Ident(&c.name)))),

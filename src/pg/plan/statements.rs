@@ -6,8 +6,8 @@ use super::stage::Stage;
 use super::stage::look_up::Of;
 use crate::pg::beside::Found;
 use crate::pg::fixture::{assert_snapshot, load, looked_up, printed, schema};
+use crate::pg::order::Wait;
 use crate::pg::own::Own;
-use crate::pg::phase::Phase;
 use crate::plan::ViolationKind;
 use crate::table::complete::Complete;
 use crate::table::schema::ForeignKey;
@@ -114,15 +114,10 @@ fn checking() {
         samples.half_given(refers),
         subjects.some_leave(refers),
         subjects.bereft(refers, &all, Asked::First),
-        samples.handed_over(barcode),
-        samples.next_step(1),
         samples.conflicts(barcode, Asked::Again),
     ];
-    statements.extend([
-        samples.leaving(refers, subjects, Phase::Update),
-        samples.needed_early(refers, subjects, "a.\"loader refers\""),
-        samples.last(refers, subjects),
-    ]);
+    statements.extend(Wait::all(&all).iter().filter_map(|wait| wait.find(None)));
+    statements.push(samples.set_turns());
     let audit_log = Own::AuditLog.within("public");
     let load = load(&schema[1], "vials");
     let of = |undone, renamed| Audited {

@@ -1,26 +1,39 @@
 //! Deletes, and marks instead of them.
 
-use super::Context;
-use super::rows::Write;
+use super::rows::RowWrite;
+use super::{Context, TableWork};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
-use crate::pg::must_write;
+use crate::pg::order::{Which, Write, Written};
 use crate::sql::Ident;
 
 impl Context<'_> {
-    /// Deletes, or marks, the rows that the plan deletes.
-    pub(super) async fn delete(&self, staged: &Staged) -> Result<()> {
-        if staged.rows.delete == 0 {
+    /// Deletes rows, or marks them. `wrote` takes how many.
+    pub(super) async fn delete(
+        &self,
+        work: &mut TableWork<'_>,
+        write: Write,
+        which: Which,
+        wrote: &mut impl FnMut(u64),
+    ) -> Result<()> {
+        let staged = work.staged;
+        if !staged.writes(write) {
             return Ok(());
         }
         self.begins("delete", staged);
-        let mut touched = self.write_rows(&staged.delete()).await?;
-        let stamps = staged.stamped(self.origin.actor, self.origin.batch_id, false)?;
-        if let Some(mark) = staged.mark(&stamps) {
-            touched += self.write_rows(&mark).await?;
+        let delete = if write == Write::Mark {
+            let stamps = staged.stamped(self.origin.actor, self.origin.batch_id, false)?;
+            staged.mark(which, &stamps)
+        } else {
+            Some(staged.delete(which))
+        };
+        if let Some(delete) = delete {
+            let touched = self.write_rows(&delete).await?;
+            work.wrote(write, touched);
+            wrote(touched);
         }
-        must_write(&staged.doing_delete(), staged.rows.delete, touched)
+        Ok(())
     }
 }
 
@@ -39,14 +52,19 @@ impl Staged {
     }
 
     /// Deletes the rows that are not only marked.
-    pub(in crate::pg) fn delete(&self) -> Write {
+    pub(in crate::pg) fn delete(&self, which: Which) -> RowWrite {
         let head = format!("DELETE FROM {} t USING", self.target.table.name);
-        let which = (&*self.deletes(), " AND NOT s._soft");
+        let only = format!(" AND NOT s._soft{}", self.only(which));
+        let which = (&*self.deletes(), &*only);
         self.write_rows(self.doing_delete(), head, which, Vec::new())
     }
 
     /// Marks the rows that are, where deletes of this table can.
-    pub(in crate::pg) fn mark(&self, stamps: &[(String, String)]) -> Option<Write> {
+    pub(in crate::pg) fn mark(
+        &self,
+        which: Which,
+        stamps: &[(String, String)],
+    ) -> Option<RowWrite> {
         let (column, mark) = self.target.marks()?;
         let (column, now) = (Ident(&column.name), mark.now());
         let stamps = stamps
@@ -57,7 +75,8 @@ impl Staged {
             .collect();
         let table = &self.target.table.name;
         let head = format!("UPDATE {table} t SET {column} = {now}{stamps} FROM");
-        let which = (&*self.deletes(), " AND s._soft");
+        let only = format!(" AND s._soft{}", self.only(which));
+        let which = (&*self.deletes(), &*only);
         Some(self.write_rows(self.doing_delete(), head, which, Vec::new()))
     }
 }

@@ -1,10 +1,10 @@
 //! Inserts.
 
-use super::{Context, Work, bits, writes};
+use super::{Context, TableWork, bits, writes};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
-use crate::pg::phase::Phase;
+use crate::pg::order::{Which, Write};
 use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::schema::{Column, Identity};
 
@@ -17,12 +17,11 @@ pub(in crate::pg) enum Insert {
 }
 
 impl Context<'_> {
-    /// Inserts the new rows of `phase`, or all of them, in one statement, so that references among them
-    /// hold. `wrote` takes how many.
+    /// Inserts new rows in one statement, so that references among them hold. `wrote` takes how many.
     pub(super) async fn insert(
         &self,
-        work: &mut Work<'_>,
-        phase: Option<Phase>,
+        work: &mut TableWork<'_>,
+        which: Which,
         wrote: &mut impl FnMut(u64),
     ) -> Result<()> {
         let staged = work.staged;
@@ -31,39 +30,38 @@ impl Context<'_> {
         }
         self.begins("insert", staged);
         let stamps = staged.stamped(self.origin.actor, self.origin.batch_id, true)?;
-        let touched = match staged.insert(phase, work.in_order, &stamps)? {
+        let touched = match staged.insert(which, work.in_order, &stamps)? {
             Insert::One(insert) => self.session.execute(&insert).await?,
             Insert::Several(insert) => self.session.count(&insert).await?,
         };
-        work.inserted += touched;
+        work.wrote(Write::Insert, touched);
         wrote(touched);
         Ok(())
     }
 }
 
 impl Staged {
-    /// The insert of the new rows of `phase`, or of all; `in_order` is whether it has to be one for all sets of
-    /// columns.
+    /// The insert of new rows; `in_order` is whether it has to be one for all sets of columns.
     pub(in crate::pg) fn insert(
         &self,
-        phase: Option<Phase>,
+        which: Which,
         in_order: bool,
         stamps: &[(String, String)],
     ) -> Result<Insert> {
-        let of_phase = phase.map_or_else(String::new, |phase| self.inserted_in(phase));
+        let only = self.only(which);
         let sets: Vec<&String> = self.column_sets(Fate::Insert).collect();
         let written = self.written()?;
         let doing = format!("inserting into table {}", self.target.name);
         if let [set] = sets.as_slice() {
-            let sql = self.insert_set(&written, set, &of_phase, stamps);
+            let sql = self.insert_set(&written, set, &only, stamps);
             return Ok(Insert::One(Statement::new(doing, sql)));
         }
         if in_order || self.target.table.kind.is_far() {
-            let sql = self.insert_filled(&written, &sets, &of_phase, stamps);
+            let sql = self.insert_filled(&written, &sets, &only, stamps);
             return Ok(Insert::One(Statement::new(doing, sql)));
         }
         let of_set = |set: &&String| {
-            let only = format!("{of_phase} AND s._columns = {}", Literal(set));
+            let only = format!("{only} AND s._columns = {}", Literal(set));
             self.insert_set(&written, set, &only, stamps)
         };
         let parts = sets.iter().enumerate();

@@ -99,7 +99,7 @@ impl Staged {
     pub(in crate::pg) fn create_versions(&self) -> Statement {
         self.comparing(format!(
             "CREATE TEMPORARY TABLE {} (_n bigint, _a \"char\", _table oid, _tid tid, _version xid, \
-             image jsonb, _stated bool, _when smallint, _step int DEFAULT 0)",
+             image jsonb, _stated bool)",
             self.versions().bare()
         ))
     }

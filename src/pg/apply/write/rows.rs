@@ -23,7 +23,7 @@ use crate::table::schema::Column;
 const AT_ONCE: usize = 8 << 20;
 
 /// A write to rows that are there.
-pub(in crate::pg) enum Write {
+pub(in crate::pg) enum RowWrite {
     /// By the version that was compared.
     ByVersion(Statement),
     /// By the primary key, beside temporary tables, which are sent to where the shards are.
@@ -62,11 +62,11 @@ pub(in crate::pg) struct Values {
 
 impl Context<'_> {
     /// Writes. Returns how many rows were touched.
-    pub(super) async fn write_rows(&self, write: &Write) -> Result<u64> {
+    pub(super) async fn write_rows(&self, write: &RowWrite) -> Result<u64> {
         let values = match write {
-            Write::ByVersion(statement) => return self.session.execute(statement).await,
-            Write::Beside(beside) => return beside.write(self.session).await,
-            Write::BesideValues(values) => values,
+            RowWrite::ByVersion(statement) => return self.session.execute(statement).await,
+            RowWrite::Beside(beside) => return beside.write(self.session).await,
+            RowWrite::BesideValues(values) => values,
         };
         let rows = self.session.column(&values.read()).await?;
         let mut touched = 0;
@@ -194,11 +194,11 @@ impl Staged {
         head: String,
         (versions, only): (&str, &str),
         cells: Vec<(String, &str)>,
-    ) -> Write {
+    ) -> RowWrite {
         let table = &self.target.table;
         if !table.kind.is_far() {
             let sql = format!("{head} {versions} WHERE {}{only}", self.this_row());
-            return Write::ByVersion(Statement::new(doing, sql));
+            return RowWrite::ByVersion(Statement::new(doing, sql));
         }
         let identity = table.identity();
         let identity = identity.iter().enumerate();
@@ -223,7 +223,7 @@ impl Staged {
         {
             let columns = columns.iter();
             let columns = columns.map(|(name, value, _)| format!("{value} AS {name}"));
-            return Write::Beside(Box::new(Beside {
+            return RowWrite::Beside(Box::new(Beside {
                 doing,
                 head,
                 end,
@@ -234,7 +234,7 @@ impl Staged {
                 value: format!("_k{at}"),
             }));
         }
-        Write::BesideValues(Values {
+        RowWrite::BesideValues(Values {
             doing,
             head,
             end,

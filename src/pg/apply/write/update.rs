@@ -1,59 +1,48 @@
 //! Updates, each against the row version that was compared.
 
-use super::rows::Write;
-use super::{Context, Work, bits, writes};
+use super::rows::RowWrite;
+use super::{Context, TableWork, bits, writes};
 use crate::error::Result;
 use crate::pg::apply::staged::Staged;
 use crate::pg::apply::staged::fate::Fate;
-use crate::pg::phase::Phase;
+use crate::pg::order::{Which, Write};
 use crate::sql::{Ident, Literal, Statement, list};
 
 impl Context<'_> {
-    /// Writes the updates of `phase`, or all of them, in steps. `wrote` takes how many.
+    /// Writes updates. `wrote` takes how many.
     pub(super) async fn update(
         &self,
-        work: &mut Work<'_>,
-        phase: Option<Phase>,
+        work: &mut TableWork<'_>,
+        which: Which,
         wrote: &mut impl FnMut(u64),
     ) -> Result<()> {
-        let (staged, last) = (work.staged, work.steps);
+        let staged = work.staged;
         if staged.rows.update == 0 {
             return Ok(());
         }
         self.begins("update", staged);
-        let sets = match phase {
-            None => staged.column_sets(Fate::Update).cloned().collect(),
-            Some(phase) => self.session.column(&staged.sets_of_updates(phase)).await?,
+        let sets = match which {
+            Which::All => staged.column_sets(Fate::Update).cloned().collect(),
+            _ => self.session.column(&staged.sets_of_updates(which)).await?,
         };
         let mut touched = 0;
         let stamps = staged.stamped(self.origin.actor, self.origin.batch_id, false)?;
-        for step in 0..=last {
-            let step = (last > 0).then_some(step);
-            for update in staged.updates(&sets, phase, step, &stamps)? {
-                touched += self.write_rows(&update).await?;
-            }
+        for update in staged.updates(&sets, which, &stamps)? {
+            touched += self.write_rows(&update).await?;
         }
-        work.updated += touched;
+        work.wrote(Write::Update, touched);
         wrote(touched);
         Ok(())
     }
 }
 
 impl Staged {
-    /// The condition that version `b` is of the updates of `phase`.
-    fn only(phase: Option<Phase>) -> String {
-        phase.map_or_else(String::new, |phase| {
-            format!(" AND coalesce(b._when, {}) = {phase}", Phase::Update)
-        })
-    }
-
-    /// The different sets of columns that some updates write.
-    pub(in crate::pg) fn sets_of_updates(&self, phase: Phase) -> Statement {
+    /// The different sets of columns that updates write.
+    pub(in crate::pg) fn sets_of_updates(&self, which: Which) -> Statement {
         let sql = format!(
-            "SELECT DISTINCT s._columns FROM {} s JOIN {} b ON b._n = s._n WHERE s._a = {update}{} ORDER BY 1",
+            "SELECT DISTINCT s._columns FROM {} s WHERE s._a = {update}{} ORDER BY 1",
             self.temporary(),
-            self.versions(),
-            Staged::only(Some(phase)),
+            self.only(which),
             update = Fate::Update,
         );
         Statement::new(
@@ -62,16 +51,14 @@ impl Staged {
         )
     }
 
-    /// The updates that write these sets of columns, of one step where there are several.
+    /// The updates that write these sets of columns.
     pub(in crate::pg) fn updates(
         &self,
         sets: &[String],
-        phase: Option<Phase>,
-        step: Option<u32>,
+        which: Which,
         stamps: &[(String, String)],
-    ) -> Result<Vec<Write>> {
-        let step = step.map_or_else(String::new, |step| format!(" AND b._step = {step}"));
-        let only = Staged::only(phase) + &step;
+    ) -> Result<Vec<RowWrite>> {
+        let only = self.only(which);
         // A trigger on `UPDATE OF column` must fire for the rows that change that column, and for
         // no others: then each set of columns is a statement of its own.
         if self.target.table.column_triggers {
@@ -89,7 +76,7 @@ impl Staged {
         }
     }
 
-    fn update(&self, sets: &[String], only: &str, stamps: &[(String, String)]) -> Result<Write> {
+    fn update(&self, sets: &[String], only: &str, stamps: &[(String, String)]) -> Result<RowWrite> {
         let sets: Vec<Vec<bool>> = sets.iter().map(|set| bits(set)).collect();
         let (mut assignments, mut cells) = (Vec::new(), Vec::new());
         for (i, column) in self.written()?.into_iter().enumerate() {

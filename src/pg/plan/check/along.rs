@@ -84,15 +84,8 @@ impl After<'_> {
         }
         for p in parents_by(key, others) {
             let rows = p.temporary();
-            // What an update brings is there only when updates of this table have been written.
-            let brings = if self.leaves && !key.deferrable {
-                format!(" AND p.{NEW}")
-            } else {
-                String::new()
-            };
-            in_plan += &format!(
-                " AND NOT EXISTS (SELECT FROM {rows} p WHERE {refers} AND p.{COUNTS}{brings})"
-            );
+            in_plan +=
+                &format!(" AND NOT EXISTS (SELECT FROM {rows} p WHERE {refers} AND p.{COUNTS})");
             if key.parent_columns.iter().any(|c| p.moves(c)) {
                 moved += &format!(" AND NOT {}", p.leaves(key, "p"));
             }

@@ -2,11 +2,11 @@
 
 mod values;
 
-use super::{After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WHEN};
+use super::{After, CHANGED, COUNTS, GIVEN, GOES, N, NEW, REFERS, ROW, SOUND, TABLE, VALID, WRITE};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::pg::beside::{ABSENT, FOUND};
-use crate::pg::phase::Phase;
+use crate::pg::order::Write;
 use crate::pg::stamps::assign;
 use crate::plan::ViolationKind;
 use crate::plan::decision::writes_sql;
@@ -273,11 +273,11 @@ impl After<'_> {
         };
         let differs = format!("{ABSENT} OR {}", any(&parts.differs));
         let sql = format!(
-            "INSERT INTO {after} SELECT {N}, {NEW}, {CHANGED}, {REFERS}, {SOUND}, {VALID}, {COUNTS}, {GOES}, {WHEN}, {GIVEN}, {TABLE}, {ROW}, \
+            "INSERT INTO {after} SELECT {N}, {NEW}, {CHANGED}, {REFERS}, {SOUND}, {VALID}, {COUNTS}, {GOES}, {WRITE}, NULL, {GIVEN}, {TABLE}, {ROW}, \
                {columns} FROM (\
                SELECT DISTINCT ON (s._n) s._n AS {N}, {stays}{ABSENT} AS {NEW}, {changed} AS {CHANGED}, \
                  ({stays}{FOUND} AND {refers}) AS {REFERS}, NOT ({unsound}) AS {SOUND}, \
-                 NOT ({invalid} OR {twice} OR {immutable}) AS {VALID}, {is_row}NOT {left_out} AS {COUNTS}, {goes} AS {GOES}, {when} AS {WHEN}, \
+                 NOT ({invalid} OR {twice} OR {immutable}) AS {VALID}, {is_row}NOT {left_out} AS {COUNTS}, {goes} AS {GOES}, {write} AS {WRITE}, \
                  s._given AS {GIVEN}, t.tableoid AS {TABLE}, t.ctid AS {ROW}, {values} \
                FROM {from} WHERE {conditions} ORDER BY s._n{then_live_first}) x",
             after = self.temporary(),
@@ -297,10 +297,11 @@ impl After<'_> {
             } else {
                 stays.to_owned()
             },
-            when = format_args!(
-                "CASE WHEN s._goes THEN {} WHEN {ABSENT} THEN {} END",
-                Phase::Delete,
-                Phase::Insert
+            write = format_args!(
+                "CASE WHEN s._goes THEN {} WHEN {ABSENT} THEN {} ELSE {} END",
+                if marks { Write::Mark } else { Write::Delete },
+                Write::Insert,
+                Write::Update
             ),
             refers = any(&parts.refers),
             unsound = self.is_unsound(),

@@ -1,125 +1,118 @@
-//! When each row would be written, as `pg::apply` does: see [`Phase`].
+//! When each row would be written, as `pg::apply` does: see [`order`].
 
-use super::{After, CHANGED, COUNTS, GOES, NEW, REFERS, ROW, TABLE, VALID, WHEN};
+use super::{After, CHANGED, COUNTS, GOES, N, ROW, TABLE, TURN, VALID, WRITE};
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::phase::Phase;
-use crate::sql::Statement;
-use crate::table::schema::ForeignKey;
+use crate::pg::order::{self, MOST_TURNS, Write, Written};
+use crate::sql::{Ident, Statement, list};
+use crate::table::schema::{Column, UniqueIndex};
+use crate::table::target::Target;
 
-/// Finds when each row would be written.
-pub(super) async fn find(session: &Session, all: &mut [After<'_>]) -> Result<()> {
-    let mut leaves = vec![false; all.len()];
-    let mut descends = leaves.clone();
-    for phase in [Phase::FirstUpdate, Phase::Update] {
-        for (i, after) in all.iter().enumerate() {
-            let before = phase == Phase::Update;
-            let parents = all.iter().filter(|p| p.deletes());
-            for parent in parents.filter(|p| (p.target.place < after.target.place) == before) {
-                for key in after.target.keys_to(parent.target) {
-                    let found = session.execute(&after.leaving(key, parent, phase)).await? > 0;
-                    leaves[i] |= found;
-                    descends[i] |= found && before;
-                }
-            }
+/// Later than all that is written.
+pub(super) const NEVER: i64 = i64::MAX;
+/// More than there are tables, of which each has its moments in a turn.
+const MOMENTS: i64 = 1 << 24;
+
+/// Finds out when each row would be written.
+pub(super) async fn find(session: &Session, all: &[After<'_>]) -> Result<()> {
+    for after in all.iter().filter(|after| !after.unique.is_empty()) {
+        for excludes in after.exclusions() {
+            session.run(&after.fill_excluded(excludes)).await?;
+            session.run(&after.analyze_excluded(excludes)).await?;
         }
+        session.run(&after.analyze()).await?;
     }
-    if leaves.contains(&true) {
-        let of_updates = format!("a.{REFERS} AND a.{WHEN} IS NOT NULL");
-        let of_early = format!("a.{NEW} AND a.{WHEN} = {}", Phase::EarlyInsert);
-        let mut found = find_early(session, all, &of_updates).await?;
-        while found > 0 {
-            found = find_early(session, all, &of_early).await?;
-        }
+    if order::find(session, all, false).await?.is_empty() {
+        return Ok(());
     }
-    let asked = all.iter().zip(descends);
-    for (after, descends) in asked.filter(|(after, _)| !after.unique.is_empty()) {
-        let is_later = |p: &&After<'_>| p.target.place >= after.target.place || descends;
-        for parent in all.iter().filter(is_later) {
-            for key in after.target.keys_to(parent.target) {
-                session.run(&after.last(key, parent)).await?;
-            }
-        }
-    }
-    for (after, leaves) in all.iter_mut().zip(leaves) {
-        after.leaves = leaves;
+    for after in all {
+        session.run(&after.set_turns()).await?;
     }
     Ok(())
 }
 
-async fn find_early(session: &Session, all: &[After<'_>], of: &str) -> Result<u64> {
-    let mut found = 0;
-    for after in all {
-        for parent in all {
-            for key in after
-                .target
-                .keys_to(parent.target)
-                .filter(|key| !key.deferrable)
-            {
-                found += session
-                    .execute(&after.needed_early(key, parent, of))
-                    .await?;
-            }
+impl Written for After<'_> {
+    fn target(&self) -> &Target {
+        self.target
+    }
+
+    fn writes(&self, write: Write) -> bool {
+        match write {
+            Write::Update | Write::Insert => self.stage.brings,
+            Write::Delete => self.stage.deletes && self.target.mark().is_none(),
+            Write::Mark => self.stage.deletes && self.target.mark().is_some(),
         }
     }
-    Ok(found)
+
+    fn may_change(&self, column: &Column) -> bool {
+        self.moves(&column.name)
+    }
+
+    fn unique(&self) -> Vec<&UniqueIndex> {
+        self.unique.clone()
+    }
+
+    fn places(&self, write: Write) -> String {
+        format!(
+            "SELECT a.{N} AS n, a.{TABLE} AS tbl, a.{ROW} AS tid FROM {}",
+            self.of(write)
+        )
+    }
+
+    fn after(&self, write: Write, columns: &[&Column]) -> Option<String> {
+        let columns = columns.iter().map(|c| format!("a.{}", Ident(&c.name)));
+        Some(format!(
+            "SELECT a.{N}, {} FROM {}",
+            list(columns),
+            self.of(write)
+        ))
+    }
+
+    fn held_after(&self, write: Write, index: &UniqueIndex) -> Option<String> {
+        Some(format!(
+            "SELECT a.* FROM ({}) a WHERE a.write = {write} AND a.counts",
+            self.values_after(index)
+        ))
+    }
 }
 
 impl After<'_> {
-    /// Whether rows of the table go, and are not only marked.
-    fn deletes(&self) -> bool {
-        self.stage.deletes && self.target.mark().is_none()
+    /// For `FROM`, with its condition: rows `a` that are written so.
+    fn of(&self, write: Write) -> String {
+        let is_written = match write {
+            Write::Delete => format!("a.{GOES} AND a.{VALID}"),
+            _ => format!("a.{CHANGED} AND a.{COUNTS}"),
+        };
+        format!(
+            "{} a WHERE a.{WRITE} = {write} AND {is_written}",
+            self.temporary()
+        )
     }
 
-    /// Marks the updates that cease to refer to a row of `parent` that goes.
-    pub(in crate::pg) fn leaving(
-        &self,
-        key: &ForeignKey,
-        parent: &After<'_>,
-        phase: Phase,
-    ) -> Statement {
-        self.checking(format!(
-            "UPDATE {rows} a SET {WHEN} = {phase} FROM {table} c, {parents} g JOIN {parent} p ON p.ctid = g.{ROW} AND p.tableoid = g.{TABLE} \
-             WHERE a.{REFERS} AND a.{WHEN} IS NULL AND c.ctid = a.{ROW} AND c.tableoid = a.{TABLE} AND g.{GOES} AND g.{VALID} AND {refers}",
-            rows = self.temporary(),
-            table = self.target.table.rows,
-            parents = parent.temporary(),
-            parent = parent.target.table.rows,
-            refers = key.refers("p", "c"),
-        ))
+    /// Without statistics the planner takes the rows for few, and looks at all of them for each.
+    fn analyze(&self) -> Statement {
+        self.checking(format!("ANALYZE {}", self.temporary()))
     }
 
-    /// Marks the new rows of `parent` to which those rows `a` refer that `of` says. Where a key is
-    /// deferrable, that it will hold is enough.
-    pub(in crate::pg) fn needed_early(
-        &self,
-        key: &ForeignKey,
-        parent: &After<'_>,
-        of: &str,
-    ) -> Statement {
+    pub(in crate::pg) fn set_turns(&self) -> Statement {
         self.checking(format!(
-            "UPDATE {} p SET {WHEN} = {} FROM {} a WHERE p.{NEW} AND p.{WHEN} = {} AND {of} AND a.{COUNTS} AND {}",
-            parent.temporary(),
-            Phase::EarlyInsert,
+            "UPDATE {} a SET {TURN} = m.turn FROM pg_temp.loader_moved m WHERE m.t = {} AND m.n = a.{N}",
             self.temporary(),
-            Phase::Insert,
-            key.refers("p", "a")
+            self.target.place
         ))
     }
 
-    /// Marks the updates, of those that are not marked, that begin to refer to a new row of `parent`.
-    pub(in crate::pg) fn last(&self, key: &ForeignKey, parent: &After<'_>) -> Statement {
-        self.checking(format!(
-            "UPDATE {} a SET {WHEN} = {} FROM {} p WHERE a.{REFERS} AND a.{CHANGED} AND a.{WHEN} IS NULL AND p.{NEW} AND p.{COUNTS} AND {}",
-            self.temporary(),
-            Phase::LastUpdate,
-            parent.temporary(),
-            key.refers("p", "a")
-        ))
+    /// A number that is greater the later row `alias` of this table is written; [`NEVER`] where it cannot be put in order.
+    pub(super) fn moment(&self, alias: &str) -> String {
+        let moments = Write::ALL.map(|write| {
+            let moment = write.moment(self.target.place);
+            format!("WHEN {write} THEN {moment}")
+        });
+        format!(
+            "CASE {alias}.{TURN} WHEN 0 THEN {NEVER} \
+             ELSE coalesce({alias}.{TURN}, {last}) * {MOMENTS}::bigint + CASE {alias}.{WRITE} {moments} END END",
+            last = MOST_TURNS + 1,
+            moments = moments.join(" "),
+        )
     }
-}
-
-/// The number of the phase in which row `alias` is written.
-pub(super) fn phase_of(alias: &str) -> String {
-    format!("coalesce({alias}.{WHEN}, {})", Phase::Update)
 }

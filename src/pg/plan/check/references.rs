@@ -1,7 +1,9 @@
 //! Rows that would refer to nothing.
 
+use super::order::NEVER;
 use super::{
-    After, Asked, CHANGED, COUNTS, N, NEW, REFERS, ROW, TABLE, children_by, has, parents_by, who,
+    After, Asked, CHANGED, COUNTS, GOES, N, NEW, REFERS, ROW, TABLE, VALID, children_by, has,
+    parents_by, who,
 };
 use crate::error::Result;
 use crate::pg::Session;
@@ -320,12 +322,20 @@ impl After<'_> {
 
     /// The condition that this plan changes one of these columns of the row `alias` of this table.
     pub(super) fn changes(&self, columns: &[String], alias: &str) -> String {
-        let same = all(columns
-            .iter()
-            .map(|c| format!("q.{0} IS NOT DISTINCT FROM {alias}.{0}", Ident(c))));
+        self.written_as(alias, &differs(columns, alias))
+    }
+
+    /// The condition that this plan changes one of these columns of the row `alias` of this table, or deletes it, with
+    /// a further condition on how that is written, `q`.
+    fn moved(&self, columns: &[String], alias: &str, how: &str) -> String {
+        let differs = differs(columns, alias);
+        let moves = format!("(q.{GOES} AND q.{VALID} OR {differs}){how}");
+        self.written_as(alias, &moves)
+    }
+
+    fn written_as(&self, alias: &str, how: &str) -> String {
         format!(
-            "EXISTS (SELECT FROM {} q WHERE q.{ROW} = {alias}.ctid AND q.{TABLE} = {alias}.tableoid \
-             AND q.{CHANGED} AND q.{COUNTS} AND NOT ({same}))",
+            "EXISTS (SELECT FROM {} q WHERE q.{ROW} = {alias}.ctid AND q.{TABLE} = {alias}.tableoid AND {how})",
             self.temporary()
         )
     }
@@ -390,11 +400,16 @@ impl After<'_> {
         others: &[After<'_>],
         asked: Asked,
     ) -> Statement {
-        // A key that is checked after each statement cannot be followed by another table's statement.
-        let together = key.keeps && (key.deferrable || key.child == self.target.table.name);
-        let children = children_by(key, others).filter(|_| together);
-        let also_moved =
-            children.map(|child| format!(" AND NOT {}", child.changes(&key.columns, "c")));
+        let also_moved = children_by(key, others).map(|child| {
+            let in_time = match key.keeps && key.deferrable {
+                true => String::new(),
+                false => {
+                    let (child, own) = (child.moment("q"), self.moment("a"));
+                    format!(" AND {child} < {NEVER} AND {child} <= {own}")
+                }
+            };
+            format!(" AND NOT {}", child.moved(&key.columns, "c", &in_time))
+        });
         let also_moved: String = also_moved.collect();
         let (child_name, name) = (self.target.other(&key.child), &key.name);
         let message = if key.keeps {
@@ -428,6 +443,13 @@ impl After<'_> {
         );
         self.find_unquoted(ViolationKind::MissingParent, &select)
     }
+}
+
+/// The condition that `q` writes something else to one of these columns of row `alias`.
+fn differs(columns: &[String], alias: &str) -> String {
+    let same = columns.iter();
+    let same = same.map(|c| format!("q.{0} IS NOT DISTINCT FROM {alias}.{0}", Ident(c)));
+    format!("q.{CHANGED} AND q.{COUNTS} AND NOT ({})", all(same))
 }
 
 /// Whether the rows that refer by this key may change with their parents, unseen.

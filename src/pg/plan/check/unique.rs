@@ -1,12 +1,11 @@
 //! Rows that would hold a value which another row holds, or would hold.
 
-use super::order::phase_of;
 use super::references::said_name;
-use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, SOUND, TABLE, VALID, who};
+use super::{After, Asked, CHANGED, COUNTS, GOES, N, ROW, SOUND, TABLE, VALID, WRITE, who};
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::apply::write::handover::MOST_STEPS;
 use crate::pg::near;
+use crate::pg::order::MOST_TURNS;
 use crate::pg::plan::stage::Stage;
 use crate::plan::ViolationKind;
 use crate::sql::{Ident, Literal, Statement, all, list};
@@ -106,10 +105,9 @@ impl After<'_> {
             )
         };
         // What a row takes, another must have freed before.
-        let freed = if index.immediate {
-            format!("(b.phase < a.phase OR {})", self.is_handed_over())
-        } else {
-            "true".to_owned()
+        let freed = match index.immediate {
+            true => "b.moment < a.moment",
+            false => "true",
         };
         let field = match index.columns.as_slice() {
             [number] => table.column_by_number(*number),
@@ -130,7 +128,7 @@ impl After<'_> {
         };
         let select = format!(
             "WITH a AS MATERIALIZED ({after}), \
-             b AS (SELECT {N} AS n, {phase} AS phase, {TABLE} AS tbl, {ROW} AS tid FROM {rows} x WHERE {CHANGED} AND {COUNTS}{goes}), \
+             b AS (SELECT {N} AS n, {moment} AS moment, {TABLE} AS tbl, {ROW} AS tid FROM {rows} x WHERE {CHANGED} AND {COUNTS}{goes}), \
              among AS ({among}), \
              keeps AS (SELECT DISTINCT a.n FROM a JOIN {now} t ON t.tid = a.tid AND t.tbl = a.tbl AND {same}), \
              there AS (SELECT DISTINCT ON (a.n) a.n, t.who, EXISTS (SELECT FROM b WHERE b.tid = t.tid AND b.tbl = t.tbl) AS gives_up \
@@ -148,7 +146,7 @@ impl After<'_> {
             after = self.values_after(index),
             rows = self.temporary(),
             now = self.values_now(index),
-            phase = phase_of("x"),
+            moment = self.moment("x"),
             goes = if self.stage.deletes {
                 format!(" OR {GOES} AND {VALID}")
             } else {
@@ -169,7 +167,7 @@ impl After<'_> {
             values = list(values),
             message = Literal(&message),
             late = Literal(&format!(
-                " and gives it up only later in this plan, or behind {MOST_STEPS} others that wait for each other; {}",
+                " and gives it up only later in this plan, or behind {MOST_TURNS} others that wait for each other; {}",
                 match index.predicate.is_none() && !index.columns.contains(&0) {
                     true =>
                         "a deferrable key would allow that, or a batch that changes that row first",
@@ -179,6 +177,11 @@ impl After<'_> {
             )),
         );
         self.find(ViolationKind::UniqueConflict, &select)
+    }
+
+    /// Whether it is an exclusion constraint.
+    fn excludes(&self, index: &UniqueIndex) -> bool {
+        self.target.table.exclusions.contains(index)
     }
 
     /// The exclusion constraints that can be violated.
@@ -251,10 +254,10 @@ impl After<'_> {
     pub(super) fn values_after(&self, index: &UniqueIndex) -> String {
         let (beside, who) = self.who_would_be();
         format!(
-            "SELECT * FROM (SELECT x.{N} AS n, {phase} AS phase, x.{TABLE} AS tbl, x.{ROW} AS tid, \
+            "SELECT * FROM (SELECT x.{N} AS n, {moment} AS moment, x.{WRITE} AS write, x.{TABLE} AS tbl, x.{ROW} AS tid, \
              x.{COUNTS} AS counts, x.{VALID} AS valid, {who} AS who, {keys} FROM {rows} x{beside} WHERE {CHANGED} AND {holds}{known}) x \
              WHERE {not_null}",
-            phase = phase_of("x"),
+            moment = self.moment("x"),
             keys = index.keys(&self.target.table, |key| guarded(index, key)),
             rows = self.temporary(),
             holds = guarded(index, format!("({})", index.holds())),
