@@ -93,7 +93,9 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let name = path.to_string_lossy();
-        let is_plan = name.ends_with(".json") && !name.ends_with(".schema.json");
+        // The schemas that `loader schema` writes may lie beside them.
+        let is_schema = ["plan.schema.json", "tables.schema.json"];
+        let is_plan = name.ends_with(".json") && !is_schema.iter().any(|of| path.ends_with(of));
         if is_plan && path.is_file() {
             files.push(path);
         }

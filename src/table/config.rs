@@ -227,6 +227,12 @@ impl TableConfig {
         let keeps = match (self.update_strategy, self.conflict_resolution) {
             (Strategy::InsertOnly, _) => "update_strategy: insert_only",
             (_, Resolution::Skip) => "conflict_resolution: skip",
+            (Strategy::UpdateOnly, _) if matches!(self.complete, Complete::OfEach(_)) => {
+                return Some(format!(
+                    "complete: of_each deletes what records of {table} take the place of, and with update_strategy: \
+                     update_only new rows do not come"
+                ));
+            }
             _ => return None,
         };
         let what = format!(

@@ -338,6 +338,25 @@ fn a_format_reads_what_it_would_write() {
             "1.5.2024 10:00:00",
             Some("2024-05-01 10:00:00"),
         ),
+        // Of which there are none, at a full minute, and at midnight.
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M:%S%.f",
+            "15.01.2024 14:30:00.000",
+            Some("2024-01-15 14:30:00"),
+        ),
+        (
+            "timestamp",
+            "%d.%m.%Y %H:%M:%S%.f",
+            "15.01.2024 00:00:00.000",
+            Some("2024-01-15 00:00:00"),
+        ),
+        (
+            "timestamptz",
+            "%d.%m.%Y %H:%M:%S%.f %z",
+            "15.01.2024 14:00:00.0 +0200",
+            Some("2024-01-15 14:00:00+02"),
+        ),
         (
             "timestamp",
             "%d.%m.%Y %H:%M:%S.%f",

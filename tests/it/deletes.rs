@@ -835,6 +835,26 @@ fn what_is_the_whole_truth_cannot_leave_rows_alone() {
         .try_plan("b", &["--strategy", "insert_only"])
         .exits(1)
         .says("--strategy: complete says that rows of parents are deleted and changed, and update_strategy: insert_only that none is");
+    // What a record takes the place of does not go where the record itself cannot come.
+    let replaces = "complete: of_each deletes what records of parents take the place of, and with update_strategy: update_only";
+    for more in ["", ", update_strategy: update_only"] {
+        let world = World::new(
+            SCHEMA,
+            &format!(
+                "parents: {{natural_key: [id], complete: {{of_each: [v]}}, limits: {{delete: 5}}{more}}}"
+            ),
+        );
+        world.deliver("b", "parents/1.csv", "id,v\n1,x\n");
+        world
+            .try_plan("b", &["--strategy", "update_only"])
+            .exits(1)
+            .says(replaces);
+        let plain = world.try_plan("b", &[]);
+        match more {
+            "" => plain.ok(),
+            _ => plain.exits(1).says(replaces),
+        };
+    }
 }
 
 #[test]

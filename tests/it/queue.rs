@@ -80,7 +80,11 @@ fn a_plan_that_only_settles_the_queue_is_applied() {
     let plan = world.plan("b");
     assert_eq!(plan.lines(), ["= t id=1: unchanged"]);
     world.write("plans/b.json", &plan.text);
-    assert_eq!(world.loader(&["pending"]).ok().stdout, "plans/b.json\n");
+    // A plan is no schema, whatever its batch is called.
+    world.write("plans/new.schema.json", &plan.text);
+    world.write("plans/plan.schema.json", "{}");
+    let both = "plans/b.json\nplans/new.schema.json\n";
+    assert_eq!(world.loader(&["pending"]).ok().stdout, both);
     world
         .apply_with(&plan, &[])
         .ok()

@@ -1,5 +1,6 @@
 //! The cells of a sheet, row by row.
 
+use std::borrow::Cow;
 use std::io::BufRead;
 
 use quick_xml::events::{BytesStart, Event};
@@ -198,7 +199,7 @@ impl<'a, R: BufRead> Sheet<'a, R> {
                     None => return wrong(format!("a style that is not there: {}", cell.style)),
                 };
                 match kind {
-                    Kind::Number => Ok((number.to_owned(), Sort::Number)),
+                    Kind::Number => Ok((meant(number).into_owned(), Sort::Number)),
                     _ if number.is_empty() => Ok((String::new(), Sort::Moment)),
                     kind => match serial::text(number, kind, self.about.from_1904) {
                         Ok(text) => Ok((text, Sort::Moment)),
@@ -208,6 +209,31 @@ impl<'a, R: BufRead> Sheet<'a, R> {
             }
             other => wrong(format!("a kind of value that is not known: {other}")),
         }
+    }
+}
+
+/// The number that was typed. Excel writes all 17 digits of the double which it keeps (`1.1` as `1.1000000000000001`): of
+/// these the shortest number is meant that is the same double, as programs that read workbooks take it. Digits that are
+/// not those of a double are meant as they stand.
+fn meant(number: &str) -> Cow<'_, str> {
+    let digits = |text: &str| {
+        let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+        let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+        digits
+            .trim_start_matches('0')
+            .trim_end_matches('0')
+            .to_owned()
+    };
+    let own = digits(number);
+    match number.parse::<f64>() {
+        Ok(double) if own.len() > 15 && own == digits(&format!("{double:.16e}")) => {
+            let size = double.abs();
+            match (1e-7..1e17).contains(&size) {
+                true => Cow::from(double.to_string()),
+                false => Cow::from(format!("{double:E}")),
+            }
+        }
+        _ => Cow::from(number),
     }
 }
 

@@ -194,7 +194,7 @@ fn parts(text: &str) -> Vec<String> {
 /// in which zeros at the end say nothing.
 fn bare(mut parts: Vec<String>, decimals: Option<usize>) -> Vec<String> {
     let has_fraction = decimals.is_some();
-    let mut points = 0;
+    let (mut points, mut none) = (0, None);
     for i in 0..parts.len() {
         let is_decimals = i > 0 && matches!(&*parts[i - 1], "." | ",") && {
             points += 1;
@@ -206,9 +206,12 @@ fn bare(mut parts: Vec<String>, decimals: Option<usize>) -> Vec<String> {
                 false => parts[i].trim_start_matches('0').to_owned(),
             };
             if is_decimals && parts[i].is_empty() {
-                parts[i - 1].clear();
+                none = Some(i);
             }
         }
+    }
+    if let Some(i) = none {
+        parts.drain(i - 1..=i);
     }
     // Minutes of an offset that are none.
     while let [.., colon, zero] = parts.as_slice()
