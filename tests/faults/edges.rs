@@ -580,6 +580,89 @@ fn times_that_have_a_zone_since_are_put_back_as_the_same_times() {
     );
 }
 
+/// Types that are not the server's own, under whatever name they are found since.
+#[test]
+fn a_type_is_the_same_under_another_name_and_may_be_another_under_its_own() {
+    let schema = "CREATE SCHEMA app; CREATE SCHEMA more; \
+        CREATE DOMAIN app.amount AS numeric(12,4); CREATE DOMAIN public.amount AS numeric(12,2); \
+        CREATE DOMAIN app.code AS text CHECK (value ~ '^[A-Z]'); CREATE TYPE app.status AS ENUM ('a', 'b', 'c'); \
+        CREATE TYPE app.pair AS (x int, y text); \
+        CREATE TABLE public.t (k text PRIMARY KEY, n app.amount, co app.code, st app.status, p app.pair, sa app.status[]); \
+        INSERT INTO public.t VALUES ('a', 1.2345, 'ABCD', 'c', '(1,x)', '{a,c}')";
+    let load = r#"[{"k": "a", "n": 2, "co": "B", "st": "a", "p": "(2,y)", "sa": "{b}"}, {"k": "b", "n": 0.0001, "co": "C", "st": "b"}]"#;
+    for (alter, refused) in [
+        ("SELECT 1", None),
+        // The names mean others then, or nothing.
+        ("ALTER DATABASE $ SET search_path = public", None),
+        ("ALTER DATABASE $ SET search_path = more, public", None),
+        ("ALTER TYPE app.status RENAME TO state", None),
+        (
+            "ALTER DOMAIN app.code RENAME TO codes; CREATE DOMAIN app.code AS varchar(2)",
+            None,
+        ),
+        (
+            "ALTER DOMAIN app.amount RENAME TO amounts; CREATE DOMAIN app.amount AS numeric(3,1)",
+            None,
+        ),
+        (
+            "ALTER TYPE app.pair RENAME TO pairs; ALTER TYPE app.pairs SET SCHEMA more",
+            None,
+        ),
+        ("ALTER TYPE app.status SET SCHEMA public", None),
+        (
+            "ALTER TABLE public.t ALTER co TYPE text, ALTER n TYPE numeric",
+            None,
+        ),
+        (
+            "ALTER TABLE public.t ALTER st TYPE text, ALTER p TYPE text",
+            None,
+        ),
+        (
+            "ALTER TYPE app.status RENAME TO old; CREATE TYPE app.status AS ENUM ('a', 'b'); \
+             ALTER TABLE public.t ALTER st TYPE app.status USING st::text::app.status",
+            Some(
+                "the type of st app.status is defined otherwise than when it was loaded, and cannot hold all that it held",
+            ),
+        ),
+        (
+            "ALTER TYPE app.pair ADD ATTRIBUTE z int",
+            Some("the type of p app.pair is defined otherwise"),
+        ),
+        (
+            "ALTER TABLE public.t ALTER n TYPE public.amount",
+            Some("the type of n was numeric(12,4) when it was loaded and is numeric(12,2) now"),
+        ),
+    ] {
+        let stage = Stage::new(schema, "t: {natural_key: [k]}");
+        let database = stage.one("SELECT current_database()");
+        stage.sql(&format!(
+            "ALTER DATABASE {database} SET search_path = app, public"
+        ));
+        stage.deliver("b", &[("t/1.json", load)]);
+        stage.load("b");
+        stage.sql(&alter.replace('$', &database));
+        let row = "SELECT string_agg(t::text, ' ' ORDER BY k) FROM public.t";
+        let loaded = stage.one(row);
+        match refused {
+            None => {
+                stage.roll_back("b").exits(0);
+                assert_eq!(
+                    stage.one(row),
+                    "(a,1.2345,ABCD,c,\"(1,x)\",\"{a,c}\")",
+                    "{alter}"
+                );
+            }
+            Some(why) => {
+                stage
+                    .loader(&["rollback", "--batch-id", "b", "--out", "undo.json"])
+                    .exits(4)
+                    .says(why);
+                assert_eq!(stage.one(row), loaded, "{alter}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_type_that_cannot_hold_what_was_there_is_named() {
     for (alter, why) in [

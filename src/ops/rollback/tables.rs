@@ -188,11 +188,11 @@ pub(super) fn warnings((target, written): &(Target, Written), left: &[String]) -
     let mut warnings: Vec<String> = unguarded(target).into_iter().collect();
     let retyped = target.table.columns.iter().filter_map(|column| {
         let then = written.types.get(&column.name)?;
-        (*then != column.type_sql).then(|| {
+        (*then != column.base_type_sql).then(|| {
             format!(
                 "{} was {then} when it was loaded and is {} now: what it held is cast to that, however it was converted",
                 crate::text::escape(&column.name),
-                column.type_sql
+                column.base_type_sql
             )
         })
     });

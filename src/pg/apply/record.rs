@@ -51,7 +51,7 @@ pub(in crate::pg) fn enter_in_ledger(
         let of_table = tables.iter().filter(|t| t.target.name == table);
         let columns = of_table.flat_map(|t| &t.target.table.columns);
         columns
-            .map(|c| (c.name.clone(), c.type_sql.clone()))
+            .map(|c| (c.name.clone(), c.base_type_sql.clone()))
             .collect()
     };
     let fragments = |table: &str| {

@@ -346,7 +346,7 @@ impl Staged {
         let Target { table, config, .. } = &self.target;
         let counts = |c: &&Column| {
             let is_theirs = self.target.may_be_set() && self.triggered.contains(&c.name);
-            let had_this_type = types.is_some_and(|t| t.get(&c.name) == Some(&c.type_sql));
+            let had_this_type = types.is_some_and(|t| t.get(&c.name) == Some(&c.base_type_sql));
             had_this_type && !(c.generated || is_theirs || config.ignore_drift.contains(&c.name))
         };
         let differs = table.columns.iter().filter(counts).map(|c| {

@@ -2,7 +2,9 @@
 -- $1: the table's object id.
 SELECT a.attnum, a.attname::text,
   pg_catalog.format_type(a.atttypid, a.atttypmod),
-  pg_catalog.format_type(b.oid, b.typmod),
+  -- With its schema, whatever the search path is.
+  CASE WHEN own.schema <> 'pg_catalog'::pg_catalog.regnamespace AND pg_catalog.pg_type_is_visible(own.oid)
+    THEN own.schema::text || '.' ELSE '' END || pg_catalog.format_type(b.oid, b.typmod),
   bt.typname::text, bt.typcategory::text, t.typtype = 'd',
   a.attnotnull OR b.is_required,
   CASE WHEN a.attgenerated = '' THEN coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), b.typdefault) END,
@@ -58,5 +60,8 @@ CROSS JOIN LATERAL (
   SELECT oid, typmod, is_required, typdefault FROM up ORDER BY depth DESC LIMIT 1) b
 JOIN pg_catalog.pg_type bt ON bt.oid = b.oid
 LEFT JOIN pg_catalog.pg_type e ON e.oid = bt.typelem
+CROSS JOIN LATERAL (
+  SELECT o.oid, o.typnamespace::pg_catalog.regnamespace FROM pg_catalog.pg_type o
+  WHERE o.oid = CASE WHEN bt.typcategory = 'A' AND e.oid IS NOT NULL THEN e.oid ELSE bt.oid END) own(oid, schema)
 WHERE a.attrelid = $1::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum

@@ -55,6 +55,11 @@ fn is_time(type_sql: &str) -> bool {
     begins.iter().any(|begin| type_sql.starts_with(begin))
 }
 
+/// Whether a type is not PostgreSQL's own: then its name is that of a schema, too.
+fn is_own(type_sql: &str) -> bool {
+    type_sql.contains('.')
+}
+
 /// Whether they have a time zone.
 fn has_zone(type_sql: &str) -> bool {
     type_sql.contains("with time zone")
@@ -70,7 +75,9 @@ fn has_style(type_sql: &str) -> bool {
 const IMAGES: [&str; 2] = ["before", "after"];
 
 impl Undo<'_> {
-    /// Puts the images' values of columns that have another type now into that type's spelling.
+    /// Puts the images' values of columns that have another type now into that type's spelling. A type that is not
+    /// PostgreSQL's own may have another name since, or be defined otherwise under its name: what is asked is whether it
+    /// reads the values of then as what they were.
     ///
     /// # Errors
     /// [`Blocked`](crate::ErrorKind::Blocked) naming a column whose values cannot be, or not all of them.
@@ -79,7 +86,7 @@ impl Undo<'_> {
         let then = &self.written.types;
         let retyped: Vec<(&Column, &str)> = columns
             .filter_map(|c| Some((c, then.get(&c.name)?.as_str())))
-            .filter(|(c, then)| c.type_sql != *then)
+            .filter(|(c, then)| c.base_type_sql != *then || is_own(then))
             .collect();
         if retyped.is_empty() {
             return Ok(());
@@ -92,25 +99,36 @@ impl Undo<'_> {
     }
 
     async fn retype_column(&self, session: &Session, column: &Column, then: &str) -> Result<()> {
+        let now = &column.base_type_sql;
         let refused = |why: &str| {
+            let was = match now == then {
+                true => format!("{now} is defined otherwise than when it was loaded"),
+                false => format!("was {then} when it was loaded and is {now} now"),
+            };
             Err(Error::blocked(format!(
-                "{}: the type of {} was {then} when it was loaded and is {} now, and {why}; what it held is in the audit \
-                 log",
+                "{}: the type of {} {was}, and {why}; what it held is in the audit log",
                 self.target.name,
                 crate::text::escape(&column.name),
-                column.type_sql
             )))
         };
+        if is_own(then) || is_own(now) {
+            let respelled = self.count_respelled(column, &Way::Read);
+            if trial::works(session, &respelled).await? && session.count(&respelled).await? == 0 {
+                return Ok(());
+            }
+            if now == then {
+                return refused("cannot hold all that it held");
+            }
+        }
         let zoned = is_time(then) && has_zone(&column.base_type_sql) != has_zone(then);
         let styled = has_style(then) && matches!(column.kind, Kind::Text(_) | Kind::Padded(_));
         if (zoned || styled) && session.count(&self.count_returning(column)).await? > 0 {
             return Err(Error::blocked(format!(
-                "{}: the type of {} was {then} when it was loaded and is {} now, and in which time zone or style it was \
+                "{}: the type of {} was {then} when it was loaded and is {now} now, and in which time zone or style it was \
                  converted is not known, so that values which come back could be others; give it its type of then until these \
                  loads are taken back",
                 self.target.name,
                 crate::text::escape(&column.name),
-                column.type_sql
             )));
         }
         let mut ways = Way::all(then, zoned.then_some(&session.zone)).into_iter();
@@ -126,13 +144,12 @@ impl Undo<'_> {
             return refused("cannot hold all that it held before the load");
         }
         let is_key = self.target.config.natural_key.contains(&column.name);
-        if is_key && session.count(&self.count_renamed(column, &way)).await? > 0 {
+        if is_key && session.count(&self.count_respelled(column, &way)).await? > 0 {
             return Err(Error::blocked(format!(
-                "{}: the type of {}, a column of the natural key, was {then} when it was loaded and is {} now, in which the \
-                 keys are spelled otherwise than in the audit log; give it its type of then until these loads are taken back",
+                "{}: the type of {}, a column of the natural key, was {then} when it was loaded and is {now} now, in which \
+                 the keys are spelled otherwise than in the audit log; give it its type of then until these loads are taken back",
                 self.target.name,
                 crate::text::escape(&column.name),
-                column.type_sql
             )));
         }
         session.run(&self.convert(column, &way)).await
@@ -148,17 +165,17 @@ impl Undo<'_> {
         self.reading(sql, Values::default())
     }
 
-    /// How many rows would have another key.
-    pub(in crate::pg) fn count_renamed(&self, column: &Column, way: &Way<'_>) -> Statement {
+    /// How many values would print otherwise than in the images.
+    pub(in crate::pg) fn count_respelled(&self, column: &Column, way: &Way<'_>) -> Statement {
         let name = Literal(&column.name);
-        let renamed = IMAGES.map(|image| {
+        let respelled = IMAGES.map(|image| {
             let now = column.printed(&Undo::now_typed(column, image, way));
             format!("{now} IS DISTINCT FROM (s.{image} ->> {name})")
         });
         let sql = format!(
             "SELECT pg_catalog.count(*) FROM {} s WHERE {}",
             self.temporary(),
-            any(renamed)
+            any(respelled)
         );
         self.reading(sql, Values::default())
     }
