@@ -249,7 +249,7 @@ async fn write(
     .await?;
     let of = tables.len() as u64;
     on_progress(Event::Locking { tables: 0, of });
-    let mut differs = !queued::lock(session, context.origin.loader_schema).await?;
+    let mut differs = !queued::lock(session, header).await?;
     for (tables, staged) in (1..).zip(tables) {
         on_progress(Event::phase_of("lock and compare", &staged.target.name));
         differs |= !context.compare_and_lock(staged).await?;

@@ -112,7 +112,7 @@ pub(in crate::pg) const IMAGE: &str = "pg_catalog.jsonb_build_object('status', q
 
 /// For `WITH` before a query of entries `q` of which `only` is true: `ours`, what applications left of them that were
 /// left out. The condition behind it is that an entry may be loaded: nobody but a load said that it failed.
-fn loadable(schema: &str, only: &str) -> (String, String) {
+pub(in crate::pg) fn loadable(schema: &str, only: &str) -> (String, String) {
     let ours = format!(
         "ours AS MATERIALIZED (SELECT DISTINCT a.record_id, a.new_values FROM {} a WHERE a.operation = 'QUEUE' \
          AND a.application = ANY (ARRAY (SELECT q.application FROM {} q WHERE {only} \

@@ -42,6 +42,28 @@ fn a_fragment_that_the_validator_refused_stops_the_batch() {
 }
 
 #[test]
+fn a_verdict_that_comes_behind_the_plan_is_drift() {
+    let world = world();
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    let plan = world.plan("b");
+    // Another fragment, and what is to come, are none of this plan's.
+    world.sql("INSERT INTO validation_queue (batch_id, table_name, s3_key, status) VALUES ('b', 't', 'staging/b/t/2.json', 'pending')");
+    world.check(&plan).ok();
+    for status in ["failed", "in_review"] {
+        world.sql(&format!(
+            "INSERT INTO validation_queue (batch_id, table_name, s3_key, status) VALUES ('b', 't', 'staging/b/t/1.json', '{status}')"
+        ));
+        let refused = world.apply_with(&plan, &["--force"]).exits(3);
+        refused.says("validation_queue").says(status);
+        assert!(world.rows("SELECT id FROM t").is_empty());
+        world.sql(&format!(
+            "DELETE FROM validation_queue WHERE status = '{status}'"
+        ));
+    }
+    world.apply(&plan).ok();
+}
+
+#[test]
 fn objects_and_entries_must_match() {
     let world = world();
     world.deliver("b", "t/1.json", r#"{"id": 1}"#);

@@ -166,8 +166,9 @@ pub async fn drift(
             found.insert(row.parsed(0)?, (staged, drifted));
         }
     }
-    let schema = &plan.plan().header.target.loader_schema;
-    let mut rows = queued::drift(session, schema).await?;
+    let header = &plan.plan().header;
+    let schema = &header.target.loader_schema;
+    let mut rows = queued::drift(session, header).await?;
     rows.extend(references::renamed(session, tables, &plan.plan().mask()).await?);
     if found.is_empty() && rows.is_empty() {
         return Ok(None);

@@ -13,14 +13,16 @@ use crate::sql::{Statement, Values};
 /// The plan's entries, each once.
 const ENTRIES: &str = "(SELECT DISTINCT id, status, expect FROM pg_temp.loader_queue_entries) e";
 
-/// Locks the entries that are as the plan saw them. Returns whether all are.
-pub(super) async fn lock(session: &Session, schema: &str) -> Result<bool> {
+/// Locks the entries that are as the plan saw them. Returns whether all are, and none came since that refuses the batch.
+pub(super) async fn lock(session: &Session, header: &Header) -> Result<bool> {
     let planned = session.count(&count_entries()).await?;
     // Who applies a plan made without the queue need not be able to read it.
     if planned == 0 {
         return Ok(true);
     }
-    Ok(session.count(&lock_entries(schema)).await? == planned)
+    let schema = &header.target.loader_schema;
+    Ok(session.count(&lock_entries(schema)).await? == planned
+        && session.rows(&name_drift(header)).await?.is_empty())
 }
 
 const DOING: &str = "comparing the validation queue with the plan";
@@ -45,18 +47,18 @@ pub(in crate::pg) fn lock_entries(schema: &str) -> Statement {
     Statement::new(DOING, sql)
 }
 
-/// The entries that are not as the plan saw them.
-pub(super) async fn drift(session: &Session, schema: &str) -> Result<Vec<DriftRow>> {
+/// The entries that are not as the plan saw them, and those that came since and refuse the batch.
+pub(super) async fn drift(session: &Session, header: &Header) -> Result<Vec<DriftRow>> {
     if session.count(&count_entries()).await? == 0 {
         return Ok(Vec::new());
     }
-    let rows = session.rows(&name_drift(schema)).await?.into_iter();
+    let rows = session.rows(&name_drift(header)).await?.into_iter();
     let rows = rows.map(|mut row| {
         let (planned, now) = (row.take(1), row.take(2));
-        let state = if row.is(3) {
-            DriftState::Changed
-        } else {
-            DriftState::Vanished
+        let state = match (&planned, &now) {
+            (None, _) => DriftState::Appeared,
+            (_, None) => DriftState::Vanished,
+            _ => DriftState::Changed,
         };
         let status = DriftColumn {
             column: "status".into(),
@@ -64,7 +66,7 @@ pub(super) async fn drift(session: &Session, schema: &str) -> Result<Vec<DriftRo
             now: now.clone(),
             planned_to: None,
         };
-        let differs = state == DriftState::Changed && planned != now;
+        let differs = state != DriftState::Vanished && planned != now;
         Ok(DriftRow {
             table: Own::Queue.name().into(),
             key: [("id".to_owned(), row.take(0).into())].into(),
@@ -77,14 +79,20 @@ pub(super) async fn drift(session: &Session, schema: &str) -> Result<Vec<DriftRo
     rows.collect()
 }
 
-pub(in crate::pg) fn name_drift(schema: &str) -> Statement {
+pub(in crate::pg) fn name_drift(header: &Header) -> Statement {
+    let schema = &header.target.loader_schema;
+    let mut values = Values::default();
+    let of_batch = format!("q.batch_id = {}", values.text(&header.batch_id));
+    let (ours, loadable) = queue::loadable(schema, &of_batch);
     let sql = format!(
-        "SELECT e.id::text, e.status, q.status, q.id IS NOT NULL FROM {ENTRIES} \
-         LEFT JOIN {queue} q ON q.id = e.id WHERE ({as_seen}) IS NOT TRUE ORDER BY e.id",
+        "WITH {ours} SELECT e.id::text, e.status, q.status FROM {ENTRIES} \
+           LEFT JOIN {queue} q ON q.id = e.id WHERE ({as_seen}) IS NOT TRUE \
+         UNION ALL SELECT q.id::text, NULL, coalesce(q.status, 'null') FROM {queue} q WHERE {of_batch} AND {loadable} IS NOT TRUE \
+           AND NOT EXISTS (SELECT FROM {ENTRIES} WHERE e.id = q.id) ORDER BY 1",
         queue = Own::Queue.within(schema),
         as_seen = as_seen(),
     );
-    Statement::new(DOING, sql)
+    Statement::with(DOING, sql, values)
 }
 
 /// Sets the entries to what became of their records, or what an undone application set to what stood

@@ -346,7 +346,7 @@ fn recording() {
         record::log_failure("public", Kind::Load, "b1", "why"),
         queued::count_entries(),
         queued::lock_entries("public"),
-        queued::name_drift("public"),
+        queued::name_drift(&header()),
         queued::update(&ORIGIN),
         queued::lock_ours(&ORIGIN, (&undone[..1], &undone[1..])),
         queued::restore(&ORIGIN, (&undone[..1], &undone[1..])),
