@@ -103,7 +103,7 @@ pub enum Format {
     Excel,
 }
 
-/// The names of a table's columns.
+/// The names of the fields that say something of a table's records.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a>(pub &'a [&'a str]);
 

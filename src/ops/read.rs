@@ -317,7 +317,7 @@ impl<'p> Parser<'p> {
         chunks: &mpsc::Sender<Chunk>,
     ) -> std::result::Result<Summary, ReadError<Stop>> {
         let Target { table, config, .. } = &self.tables[object.table];
-        let columns: Vec<&str> = config.field_names(table).collect();
+        let columns: Vec<&str> = config.known_fields(table).collect();
         let delivery = Delivery::of(config, object.format, Columns(&columns), self.limits.most);
         let (far, whole, read) = (self.far, body.len(), Cell::new(0));
         let mut sink = |mut record: Record<'_>| {

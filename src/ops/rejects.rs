@@ -115,12 +115,8 @@ pub async fn rejects(
         else {
             return Err(changed());
         };
-        let delivery = Delivery::of(
-            &table.config,
-            format,
-            Columns(&fields.names),
-            request.most(),
-        );
+        let known: Vec<&str> = table.config.known_fields(relation).collect();
+        let delivery = Delivery::of(&table.config, format, Columns(&known), request.most());
         let extracted = match (format, &fetched.body) {
             // What an envelope of many says of them may stand behind them.
             (Format::Json, Body::Memory(bytes)) => {

@@ -134,7 +134,18 @@ impl<'a> Incoming<'a> {
         }
         let is_key = |name: &String| config.natural_key.contains(name);
         let by_reference = config.references.iter().filter(|(c, _)| is_key(c));
-        let by_reference = by_reference.flat_map(|(_, reference)| reference.fields());
+        let by_reference: BTreeSet<&str> = by_reference
+            .flat_map(|(_, reference)| reference.fields())
+            .collect();
+        let names = by_reference.iter().copied();
+        let names = names.chain(config.columns.keys().map(String::as_str));
+        let by_reference: Vec<&str> = names
+            .filter(|name| {
+                config
+                    .looked_up_as(name)
+                    .any(|of| by_reference.contains(of))
+            })
+            .collect();
         let by_column = fields.iter().filter_map(|(name, field)| match field {
             Field::Column(i) if is_key(&table.columns[*i].name) => Some(*name),
             _ => None,

@@ -286,13 +286,20 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
             );
             Err(self.text.fault(0, message))?;
         }
-        let said = provenance(&around).map_err(|message| self.text.fault(0, message))?;
+        self.heed(&around, list, first)?;
+        self.text.consume(at);
+        Ok(())
+    }
+
+    /// Heeds what stands around the records of `list`, of which the first is the number `first`.
+    fn heed(&mut self, around: &Fields<'_>, list: &str, first: u64) -> Result<(), Fault> {
+        let said = provenance(around).map_err(|message| self.text.fault(0, message))?;
         let deletes = said.deletes();
         if deletes.map_err(|message| self.text.fault(0, message))? != self.deletes {
             let message = format!(
                 "the envelope's op stands behind `{list}`; it must stand before the records"
             );
-            Err(self.text.fault(0, message))?;
+            return Err(self.text.fault(0, message));
         }
         self.summary.note(&said, first);
         let records = first..=self.summary.records;
@@ -300,7 +307,6 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
             self.summary.extracted(records, at);
         }
         self.summary.provenance = said;
-        self.text.consume(at);
         Ok(())
     }
 

@@ -212,6 +212,20 @@ impl TableConfig {
         columns.chain(self.columns.keys()).map(String::as_str)
     }
 
+    /// The names of fields that say something of a record: [columns](Self::field_names), and those by which is looked up.
+    pub fn known_fields<'t>(&'t self, table: &'t Table) -> impl Iterator<Item = &'t str> {
+        let by = self.references.values().flat_map(Reference::fields);
+        self.field_names(table).chain(by)
+    }
+
+    /// The fields by which may be looked up that a record's field of this name gives: that of its own name, and that of the
+    /// column which it is, where `columns` names it and no other field has the column's name.
+    pub fn looked_up_as<'n>(&'n self, field: &'n str) -> impl Iterator<Item = &'n str> + Clone {
+        let column = self.columns.get(field).map(String::as_str);
+        let column = column.filter(|column| !self.columns.contains_key(*column));
+        [field].into_iter().chain(column)
+    }
+
     /// Whether a row that is there keeps what it holds in a column, whatever records say.
     pub fn keeps(&self, column: &str) -> bool {
         let names = [

@@ -334,6 +334,46 @@ fn records_may_stand_in_an_element_of_an_array() {
     assert_eq!(world.plan("d").lines(), ["+ t id=3"]);
 }
 
+/// What is said beside an array of records of what they are for, and of when, holds for them as in an envelope.
+#[test]
+fn what_stands_beside_the_records_is_heeded() {
+    let world = World::new(
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b')",
+        "t: {natural_key: [id], records: /result/items, on_older: reject, limits: {delete: 5}}",
+    );
+    let deliver = |batch: &str, content: &str| {
+        world.deliver(
+            batch,
+            "t/1.json",
+            format!(r#"{{"op": "none", "result": {{{content}}}}}"#),
+        );
+    };
+    deliver(
+        "b",
+        r#""extracted_at": "2025-01-01T00:00:00Z", "batch_id": "theirs", "items": [{"id": 2, "v": "new"}]"#,
+    );
+    let plan = world.plan("b");
+    assert_eq!(plan.lines(), [r#"~ t id=2: v="b"→"new""#]);
+    world.apply(&plan).ok();
+    deliver(
+        "c",
+        r#""items": [{"id": 2, "v": "old"}], "extracted_at": "2024-01-01T00:00:00Z""#,
+    );
+    assert_eq!(world.plan("c").lines(), ["! t id=2: older_record extracted_at reject"]);
+    deliver("d", r#""op": "delete", "items": [{"id": 1, "v": "x"}]"#);
+    assert_eq!(world.plan("d").lines(), [r#"- t id=1: v="a""#]);
+    deliver("e", r#""items": [{"id": 1, "v": "x"}], "op": "delete""#);
+    world
+        .try_plan("e", &[])
+        .exits(1)
+        .says("it must stand before the records");
+    deliver("f", r#""op": "replace", "items": [{"id": 1, "v": "x"}]"#);
+    world
+        .try_plan("f", &[])
+        .exits(1)
+        .says("which is none of upsert, delete");
+}
+
 /// An empty cell that is said to be a text is no JSON, and a number of JSON is what a cell of its digits would be.
 #[test]
 fn texts_and_numbers_are_read_as_their_columns_say() {

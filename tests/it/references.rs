@@ -496,6 +496,57 @@ fn without_a_foreign_key_the_row_is_locked_and_the_grant_is_named() {
     world.sql("DROP OWNED BY references_loose; DROP ROLE references_loose");
 }
 
+/// A field by which is looked up may be a column that records give under another name; an envelope's fields are not lost.
+#[test]
+fn a_reference_by_a_column_that_is_given_under_another_name() {
+    let world = World::new(
+        "CREATE TABLE customers (tenant text, no text, id int GENERATED ALWAYS AS IDENTITY UNIQUE, PRIMARY KEY (tenant, no)); \
+         INSERT INTO customers (tenant, no) VALUES ('A', '1'), ('A', '2'); \
+         CREATE TABLE orders (tenant text, order_no text, customer_id int REFERENCES customers (id), PRIMARY KEY (tenant, order_no)); \
+         INSERT INTO orders VALUES ('A', 'O1', 1), ('A', 'O9', 1)",
+        "customers: {natural_key: [tenant, no]}\n\
+         orders: {natural_key: [tenant, order_no], columns: {Mandant: tenant, Nr: order_no}, limits: {delete: 5}, \
+           references: {customer_id: {table: customers, by: {tenant: tenant, no: Kunde}}}}",
+    );
+    world.deliver(
+        "b",
+        "orders/1.csv",
+        "Mandant,Nr,Kunde\nA,O1,2\nA,O2,2\nA,O3,77\n",
+    );
+    world.deliver("b", "orders/2.csv", "tenant,Nr,Kunde\nA,O4,1\n");
+    world.deliver("b", "orders/delete/3.csv", "Mandant,Nr\nA,O9\n");
+    let plan = world.plan("b");
+    assert_eq!(
+        plan.lines(),
+        [
+            "~ orders order_no=O1 tenant=A: customer_id=<1 A>→<2 A>",
+            "+ orders order_no=O2 tenant=A: customer_id=<2 A>",
+            "! orders order_no=O3 tenant=A: missing_parent customer_id block",
+            "+ orders order_no=O4 tenant=A: customer_id=<1 A>",
+            "- orders order_no=O9 tenant=A: customer_id=<1 A>",
+        ]
+    );
+    // What stands beside the records of one object.
+    let world = World::new(
+        "CREATE TABLE customers (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, no text UNIQUE); INSERT INTO customers (no) VALUES ('C1'); \
+         CREATE TABLE orders (no text PRIMARY KEY, customer_id int REFERENCES customers)",
+        "customers: {natural_key: [no]}\norders: {natural_key: [no], references: {customer_id: {table: customers, by: {no: customer}}}}",
+    );
+    for held in [r#""records": [{"no": "1"}]"#, r#""data": {"no": "1"}"#] {
+        world.deliver(
+            "b",
+            "orders/1.json",
+            format!(r#"{{"customer": "C1", {held}}}"#),
+        );
+        let plan = world.plan("b");
+        assert!(
+            plan.count("violation") > 0 && plan.count("insert") == 0,
+            "{:?}",
+            plan.lines()
+        );
+    }
+}
+
 #[test]
 fn a_batch_that_renames_a_row_cannot_refer_to_it_by_either_name() {
     let world = World::in_folder(

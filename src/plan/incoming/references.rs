@@ -6,6 +6,7 @@ use super::{Cell, Finding, shorten};
 use crate::plan::ViolationKind;
 use crate::plan::reading::{Asked, Reading};
 use crate::record::Value;
+use crate::table::config::TableConfig;
 use crate::table::target::Target;
 
 /// The fields of one table's records by which is looked up.
@@ -16,6 +17,7 @@ pub(super) struct References<'a> {
     of: Vec<&'a str>,
     /// The table's columns that are looked up.
     columns: Vec<LookedUp>,
+    config: &'a TableConfig,
 }
 
 /// A column that is looked up.
@@ -67,6 +69,7 @@ impl<'a> References<'a> {
             readings: readings.collect(),
             of,
             columns,
+            config: &target.config,
         }
     }
 
@@ -85,8 +88,9 @@ impl<'a> References<'a> {
         asked: &mut BTreeMap<&'a str, Asked>,
     ) -> bool {
         let mut is_one = false;
+        let names = self.config.looked_up_as(name);
         for (i, reading) in self.readings.iter().enumerate() {
-            if reading.column().name != name {
+            if !names.clone().any(|name| name == reading.column().name) {
                 continue;
             }
             is_one = true;

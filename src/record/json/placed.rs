@@ -8,6 +8,9 @@ use super::{Reader, Window};
 use crate::record::{ReadError, Record, Value};
 use crate::table::delivery::{Pointer, Records};
 
+/// What beside the array of records says something about them.
+const HEEDED: [&str; 2] = ["op", "extracted_at"];
+
 impl<W: Window, E> Reader<'_, '_, W, E> {
     /// Reads a file whose records stand where `records` says.
     pub(super) fn placed(&mut self, records: &Records) -> Result<(), ReadError<E>> {
@@ -35,11 +38,16 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
         if let (Some(b'['), Ok(number)) = (self.text.next()?, wanted.parse()) {
             return self.element(number, deeper, all);
         }
-        let mut found = false;
+        let (mut found, mut first) = (false, 0);
+        let mut around = String::from("{");
         self.expect_members()?;
         while let Some(name) = self.member()? {
             if name != *wanted {
                 let end = self.text.value(0)?;
+                if deeper.is_empty() && HEEDED.contains(&&*name) {
+                    let comma = if around.len() > 1 { "," } else { "" };
+                    around += &format!("{comma}\"{name}\":{}", self.text.utf8(0..end)?);
+                }
                 self.text.consume(end);
             } else if found {
                 Err(self
@@ -47,10 +55,18 @@ impl<W: Window, E> Reader<'_, '_, W, E> {
                     .fault(0, format!("the field {wanted:?} is given twice")))?;
             } else {
                 found = true;
+                first = self.summary.records + 1;
+                self.deletes = self.deletes_around(&format!("{around}}}"))?;
                 self.at(deeper, all)?;
             }
         }
         if found {
+            if deeper.is_empty() {
+                around.push('}');
+                let around = fields(&around, self.width);
+                let around = around.map_err(|wrong| self.text.fault(0, wrong.message))?;
+                self.heed(&around, wanted, first)?;
+            }
             return Ok(());
         }
         let at = Pointer(all);
