@@ -396,12 +396,17 @@ async fn explain(
         );
     }
     let rolls_back = header.kind == Kind::Rollback;
-    if rolls_back
-        && matches!(
-            e.code(),
-            Some(sqlstate::NOT_NULL_VIOLATION | sqlstate::CHECK_VIOLATION)
-        )
-    {
+    if matches!(
+        e.code(),
+        Some(sqlstate::NOT_NULL_VIOLATION | sqlstate::CHECK_VIOLATION)
+    ) {
+        if !rolls_back {
+            return e.with_kind(ErrorKind::Blocked).and(
+                ": when the plan was made nothing stood against it: that rule has come since (or a partition has gone), or it \
+                 looks at more than its row, or a trigger set something; nothing was written; make a new plan, and where that \
+                 ends in the same way, mend the records or the rule",
+            );
+        }
         return e.with_kind(ErrorKind::Blocked).and(
             ": what a row held before is not allowed any more, as a constraint or NOT NULL has come since or was never asked of \
              the rows that were there (NOT VALID); nothing was written; have it dropped until the row is mended, or take back \

@@ -21,11 +21,14 @@ pub async fn hold<'s>(
     let (what, remedy) = match stamp {
         Stamp::BatchId => ("the batch id", "give the batch another id"),
         Stamp::Actor => ("who applies,", "give another name (--actor, LOADER_ACTOR)"),
-        Stamp::Now | Stamp::Trigger => return Ok(()),
+        Stamp::Now => ("a moment, as", "keep it in a column for moments"),
+        Stamp::Trigger => return Ok(()),
     };
     let doing = format!("checking the stamps of table {}", target.name);
     let stamped = stamps.filter(|(_, s)| *s == stamp);
     let columns = stamped.filter_map(|(name, _)| table.column(name));
+    // Columns for times take every moment.
+    let columns = columns.filter(|c| stamp != Stamp::Now || c.category == 'S');
     for column in columns.filter(|c| !takes_all(c)) {
         let (name, ty) = (&column.name, &column.type_sql);
         let assigned = assign(doing.clone(), &Literal(value).to_string(), ty);
@@ -58,6 +61,9 @@ pub fn refers_to_nobody(target: &Target, refusal: &Error) -> Option<String> {
         target.other(&key.parent)
     ))
 }
+
+/// The longest of the moments that are stamped.
+pub const MOMENT: &str = "2024-12-31 23:59:59.123456+00";
 
 /// Whether every text can be stored in the column.
 fn takes_all(column: &Column) -> bool {

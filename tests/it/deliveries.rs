@@ -359,7 +359,10 @@ fn what_stands_beside_the_records_is_heeded() {
         "c",
         r#""items": [{"id": 2, "v": "old"}], "extracted_at": "2024-01-01T00:00:00Z""#,
     );
-    assert_eq!(world.plan("c").lines(), ["! t id=2: older_record extracted_at reject"]);
+    assert_eq!(
+        world.plan("c").lines(),
+        ["! t id=2: older_record extracted_at reject"]
+    );
     deliver("d", r#""op": "delete", "items": [{"id": 1, "v": "x"}]"#);
     assert_eq!(world.plan("d").lines(), [r#"- t id=1: v="a""#]);
     deliver("e", r#""items": [{"id": 1, "v": "x"}], "op": "delete""#);

@@ -991,6 +991,71 @@ fn a_batch_id_that_a_stamp_cannot_hold_is_said_when_planning() {
     }
 }
 
+/// Of moments, the longest is.
+#[test]
+fn a_moment_that_a_stamp_cannot_hold_is_said_when_planning() {
+    for (column, holds) in [
+        ("varchar(20)", false),
+        ("char(28)", false),
+        ("varchar(29)", true),
+        ("text", true),
+        ("timestamp(0)", true),
+        ("date", true),
+    ] {
+        let world = World::new(
+            &format!(
+                "CREATE TABLE t (k int PRIMARY KEY, v int, at {column}); INSERT INTO t VALUES (1, 1, NULL)"
+            ),
+            "t: {natural_key: [k], stamps: {at: now}}",
+        );
+        world.deliver("b", "t.json", r#"[{"k": 1, "v": 2}, {"k": 2}]"#);
+        if holds {
+            world.apply(&world.plan("b")).ok();
+        } else {
+            world
+                .try_plan("b", &[])
+                .exits(1)
+                .says_all(&["table t: column at", "cannot hold a moment"]);
+        }
+    }
+}
+
+/// What decides about rows and is no column: the function of a check, the bounds of a partition.
+#[test]
+fn rules_that_change_behind_the_plan_are_seen_or_named() {
+    let world = World::new(
+        "CREATE FUNCTION fits(text) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true'; \
+         CREATE TABLE w (k text PRIMARY KEY, v text CHECK (fits(v))); CREATE TABLE u (k text PRIMARY KEY, v text); \
+         CREATE TABLE p (k text PRIMARY KEY, v text) PARTITION BY RANGE (k); \
+         CREATE TABLE t (k text PRIMARY KEY, v text) PARTITION BY RANGE (k); \
+         CREATE TABLE t1 PARTITION OF t FOR VALUES FROM ('a') TO ('c'); CREATE TABLE t2 PARTITION OF t FOR VALUES FROM ('c') TO ('z')",
+        "w: {natural_key: [k]}\nu: {natural_key: [k]}\nt: {natural_key: [k]}",
+    );
+    let plan = |table: &str| {
+        world.deliver(table, &format!("{table}/1.csv"), "k,v\nnew,3\n");
+        world.plan(table)
+    };
+    let [w, u, t] = ["w", "u", "t"].map(plan);
+    // A partition that comes is in nobody's way.
+    world.sql("CREATE TABLE t3 PARTITION OF t FOR VALUES FROM ('z') TO ('zz')");
+    world.check(&t).ok();
+    world.sql(
+        "CREATE OR REPLACE FUNCTION fits(text) RETURNS bool LANGUAGE sql IMMUTABLE AS $$ SELECT $1 <> '3' $$; \
+         ALTER TABLE p ATTACH PARTITION u FOR VALUES FROM ('a') TO ('c'); DROP TABLE t2",
+    );
+    for plan in [&w, &u] {
+        world
+            .apply_with(plan, &["--force"])
+            .exits(6)
+            .says("definition");
+    }
+    world.apply_with(&t, &["--force"]).exits(4).says_all(&[
+        "no partition of relation",
+        "nothing was written",
+        "a partition has gone",
+    ]);
+}
+
 /// Who applies is known only then.
 #[test]
 fn a_name_of_who_applies_that_a_stamp_cannot_hold_is_said_before_rows_are_written() {

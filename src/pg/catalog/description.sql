@@ -19,6 +19,22 @@ SELECT pg_catalog.array_agg(line ORDER BY line COLLATE "C") FROM (
     pg_catalog.pg_get_constraintdef(k.oid), k.condeferrable, k.condeferred, k.convalidated)
     FROM pg_catalog.pg_constraint k WHERE k.conrelid = $1::pg_catalog.oid AND k.contype <> 'n'
   UNION ALL
+  -- What it takes as a partition.
+  SELECT pg_catalog.concat_ws(' ', 'partition', pg_catalog.pg_get_partition_constraintdef(c.oid))
+    FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid AND c.relispartition
+  UNION ALL
+  -- What its checks, defaults, generated columns and indexes call.
+  SELECT DISTINCT pg_catalog.concat_ws(' ', 'function', p.oid::pg_catalog.regprocedure, p.provolatile, pg_catalog.md5(p.prosrc),
+    pg_catalog.array_to_string(p.proconfig, ','))
+    FROM pg_catalog.pg_depend o JOIN pg_catalog.pg_proc p ON p.oid = o.refobjid
+    WHERE o.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+      AND (o.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+          AND o.objid IN (SELECT k.oid FROM pg_catalog.pg_constraint k WHERE k.conrelid = $1::pg_catalog.oid)
+        OR o.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+          AND o.objid IN (SELECT d.oid FROM pg_catalog.pg_attrdef d WHERE d.adrelid = $1::pg_catalog.oid)
+        OR o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+          AND o.objid IN (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = $1::pg_catalog.oid AND i.indisunique))
+  UNION ALL
   SELECT pg_catalog.concat_ws(' ', 'referrer', pg_catalog.quote_ident(n.nspname), pg_catalog.quote_ident(c.relname),
     pg_catalog.quote_ident(k.conname), pg_catalog.pg_get_constraintdef(k.oid))
     FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid

@@ -126,8 +126,13 @@ pub async fn prepare(session: &Session, stages: &[Stage<'_>]) -> Result<()> {
         .await?;
     for stage in stages {
         if stage.rows > 0 && (stage.brings || stage.target.mark().is_some()) {
-            let (target, id) = (stage.target, (Stamp::BatchId, stage.batch_id));
-            stamps::hold(session, target, target.config.stamps(), id).await?;
+            let known = [
+                (Stamp::BatchId, stage.batch_id),
+                (Stamp::Now, stamps::MOMENT),
+            ];
+            for stamp in known {
+                stamps::hold(session, stage.target, stage.target.config.stamps(), stamp).await?;
+            }
         }
     }
     for after in needed(stages) {
