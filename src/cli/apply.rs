@@ -250,7 +250,7 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
         Checked::Applicable => (
             "applicable",
             "All its rows are as it saw them: it would apply now, unless another row has taken a unique value, one to which \
-             new rows refer is gone, a trigger refuses, or its role lacks a right. \
+             new rows refer is gone, a constraint or a trigger refuses, or its role lacks a right. \
              `loader apply --dry-run` tries it, and `loader config check --for apply` lists the rights."
                 .to_owned(),
             None,

@@ -207,6 +207,7 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
         for undo in &undos {
             undo.parents(&session, &undos).await?;
             undo.taken(&session).await?;
+            undo.forbidden(&session).await?;
         }
     }
     events(Event::phase("write the plan"));

@@ -5,6 +5,7 @@ mod compare;
 mod covered;
 mod dependents;
 mod drift;
+mod forbidden;
 mod kept;
 mod parents;
 mod referrers;
@@ -22,6 +23,7 @@ use crate::pg::Session;
 use crate::pg::beside::Beside;
 use crate::pg::ledger::{Application, UndoneRows};
 use crate::pg::near;
+use crate::pg::plan::trial;
 use crate::plan::{AppliedChange, Counts, Fingerprint, Values};
 use crate::planfile::order_key;
 use crate::sql::{Literal, Qualified, Statement, Temporary, text_array};
@@ -60,6 +62,8 @@ pub struct Written {
     pub by_trigger: Vec<String>,
     /// The types of its columns then.
     pub types: BTreeMap<String, String>,
+    /// The fingerprint of its schema then; empty where there were several, or it is not known.
+    pub schema: String,
     /// How many rows of each kind.
     pub counts: Counts,
     /// How many rows the rollbacks changed that undid some of these.
@@ -123,9 +127,17 @@ impl<'a> Undo<'a> {
         if !triggered.is_empty() {
             session.run(&undo.follow(triggered)).await?;
         }
-        undo.retype(session).await?;
+        if !undo.is_defined_as_then() {
+            trial::prepare(session).await?;
+            undo.retype(session).await?;
+        }
         session.run(&undo.analyze()).await?;
         Ok(undo)
+    }
+
+    /// Whether the table is defined as it was when it was loaded.
+    fn is_defined_as_then(&self) -> bool {
+        self.written.schema == self.target.table.fingerprint
     }
 
     /// The description of a table whose changes are not collected yet.

@@ -422,6 +422,9 @@ pub struct LedgerTable {
     pub table: String,
     /// Its schema and name in the database.
     pub relation: Qualified,
+    /// The fingerprint of its schema; empty where it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub schema: String,
     /// Its configuration as it was in effect.
     pub config: TableConfig,
     /// The columns that the application wrote, beside key and stamps.

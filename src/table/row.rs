@@ -1,10 +1,12 @@
 //! A table's columns and rows as SQL.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use sha2::{Digest, Sha256};
 
 use super::schema::{Column, Equality, ForeignKey, Identity, Table};
+use crate::sql::ident::words;
 use crate::sql::{Ident, Literal, all, list, text_array};
 use crate::text::hex;
 
@@ -213,6 +215,29 @@ impl ForeignKey {
 }
 
 impl Table {
+    /// For each column, whether an expression reads it: these columns, or else those that it mentions, and what they are
+    /// generated from.
+    pub fn reads(&self, read: &[i16], expression: &str) -> Vec<bool> {
+        let columns = &self.columns;
+        let words = match read {
+            [] => words(expression),
+            _ => BTreeSet::new(),
+        };
+        let mentioned = |c: &Column| words.contains(&c.name);
+        let mut reads: Vec<bool> = columns
+            .iter()
+            .map(|c| read.contains(&c.number) || mentioned(c))
+            .collect();
+        for (i, c) in columns.iter().enumerate() {
+            if reads[i] {
+                for (j, of) in columns.iter().enumerate() {
+                    reads[j] |= c.generated_from.contains(&of.number);
+                }
+            }
+        }
+        reads
+    }
+
     /// The columns in the order of keys that jsonb has (length, then bytes): what is built in that
     /// order need not be sorted.
     fn by_name(&self) -> Vec<&Column> {

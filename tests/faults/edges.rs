@@ -663,6 +663,72 @@ fn a_type_is_the_same_under_another_name_and_may_be_another_under_its_own() {
     }
 }
 
+/// What a rule that came since forbids is said before anybody approves the rollback.
+#[test]
+fn rules_that_came_since_are_named_when_the_rollback_is_planned() {
+    let update = ("item/1.json", r#"[{"code": "A", "name": "b", "n": 1}]"#);
+    let delete = ("item/delete/1.json", r#"[{"code": "A"}]"#);
+    for (delivered, alter, why) in [
+        (
+            update,
+            "ALTER TABLE item ALTER name SET NOT NULL",
+            Some("have no value in name, which has to have one now: A;"),
+        ),
+        (
+            delete,
+            "ALTER TABLE item ALTER name SET NOT NULL",
+            Some("have no value in name"),
+        ),
+        (
+            delete,
+            "ALTER TABLE item ADD z int NOT NULL DEFAULT 1; ALTER TABLE item ALTER z DROP DEFAULT",
+            Some("have no value in z"),
+        ),
+        (
+            update,
+            "ALTER TABLE item ADD CONSTRAINT positive CHECK (n > 0) NOT VALID",
+            Some("break the check positive: (n > 0): A;"),
+        ),
+        (
+            delete,
+            "ALTER TABLE item RENAME TO old; CREATE TABLE item (LIKE old INCLUDING ALL) PARTITION BY RANGE (code); \
+             CREATE TABLE later PARTITION OF item FOR VALUES FROM ('B') TO ('Z'); INSERT INTO item SELECT * FROM old",
+            Some("fit into no partition that is there now: A;"),
+        ),
+        // What is allowed comes back.
+        (
+            delete,
+            "ALTER TABLE item ADD z int NOT NULL DEFAULT 1, ADD CHECK (n < 0 OR code <> 'A')",
+            None,
+        ),
+        (
+            update,
+            "ALTER TABLE item ADD z int NOT NULL DEFAULT 1, ADD CHECK (n < 2)",
+            None,
+        ),
+    ] {
+        let stage = Stage::new(
+            "CREATE TABLE item (code text PRIMARY KEY, name text, n int); INSERT INTO item VALUES ('A', NULL, -1), ('B', 'b', 1)",
+            "item: {natural_key: [code], limits: {delete: 9}}",
+        );
+        stage.deliver("b", &[delivered]);
+        stage.load("b");
+        stage.sql(alter);
+        let planned = stage.loader(&["rollback", "--batch-id", "b", "--out", "undo.json"]);
+        match why {
+            Some(why) => drop(planned.exits(4).says(why)),
+            None => {
+                stage.loader(&["apply", "undo.json", "--force"]).exits(0);
+                assert_eq!(
+                    stage.one("SELECT code || n FROM item WHERE name IS NULL"),
+                    "A-1",
+                    "{alter}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_type_that_cannot_hold_what_was_there_is_named() {
     for (alter, why) in [

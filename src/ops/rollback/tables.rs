@@ -37,6 +37,9 @@ pub(super) fn merge(
                 let what = format!("table {name}: {what} in application {id} than in others");
                 return Err(Error::blocked(what).with_remedy(Remedy::OneByOne));
             }
+            if known.schema != table.schema {
+                known.schema.clear();
+            }
             let (sum, c) = (&mut known.counts, &table.counts);
             sum.insert += c.insert;
             sum.update += c.update;
@@ -155,6 +158,7 @@ pub(super) async fn order(
             columns: ledger.columns,
             by_trigger: ledger.by_trigger,
             types: ledger.types,
+            schema: ledger.schema,
             counts: ledger.counts,
         };
         ordered.push((target, written));

@@ -64,6 +64,7 @@ pub(in crate::pg) fn enter_in_ledger(
         .map(|t| LedgerTable {
             table: t.table.clone(),
             relation: t.relation.clone(),
+            schema: t.schema.clone(),
             config: TableConfig {
                 limits: (t.own_limits.unwrap_or(t.config.limits)).of_rollback(t.config.limits),
                 ..known(&t.config)

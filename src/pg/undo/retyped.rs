@@ -91,7 +91,6 @@ impl Undo<'_> {
         if retyped.is_empty() {
             return Ok(());
         }
-        trial::prepare(session).await?;
         for (column, then) in retyped {
             self.retype_column(session, column, then).await?;
         }

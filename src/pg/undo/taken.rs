@@ -5,14 +5,14 @@ use crate::error::{Error, Result};
 use crate::pg::Session;
 use crate::sql::{Ident, Literal, Statement, all, any, list};
 use crate::table::row::keys_equal;
-use crate::table::schema::{Column, UniqueIndex};
+use crate::table::schema::{Column, Table, UniqueIndex};
 use crate::table::target::Guard;
 
 /// At most so many rows are named.
-const NAMED: usize = 5;
+pub(super) const NAMED: usize = 5;
 
 /// The name of the row that comes back, beside the columns of its table.
-const ID: &str = "\"loader id\"";
+pub(super) const ID: &str = "\"loader id\"";
 
 impl Undo<'_> {
     /// That no row which stays as it is has a value that must be unique and that rows get again, nor the natural key of
@@ -78,10 +78,7 @@ impl Undo<'_> {
     /// one.
     pub(in crate::pg) fn find_taken(&self, index: &UniqueIndex) -> Statement {
         let table = &self.target.table;
-        let before = table.columns.iter().map(|c| {
-            let value = c.of_text(&format!("s.before ->> {}", Literal(&c.name)));
-            format!("{value} AS {}", Ident(&c.name))
-        });
+        let before = before(table);
         let read = index.columns.iter().map(|n| table.column_by_number(*n));
         let read: Option<Vec<&Column>> = read.collect();
         let read = read.and_then(|mut columns| match &index.predicate {
@@ -102,7 +99,7 @@ impl Undo<'_> {
         };
         let again = format!(
             "(SELECT s.record_id AS {ID}, {} FROM {undo} s WHERE s.before IS NOT NULL AND {changes})",
-            list(before),
+            before,
             undo = self.temporary()
         );
         let again = index.held(table, &format!("x.{ID}"), again);
@@ -194,4 +191,12 @@ impl Undo<'_> {
         );
         all([same, as_left])
     }
+}
+
+/// What the columns of `table` hold in a row as it was before change `s`, under their names.
+pub(super) fn before(table: &Table) -> String {
+    list(table.columns.iter().map(|c| {
+        let value = c.of_text(&format!("s.before ->> {}", Literal(&c.name)));
+        format!("{value} AS {}", Ident(&c.name))
+    }))
 }

@@ -1,13 +1,10 @@
 //! What is evaluated on one row: check constraints, partitions, domains, index expressions.
 
-use std::collections::BTreeSet;
-
 use super::fill::{evaluates, written_soundly};
 use super::{After, GIVEN, N, NEW, analyze_findings, is_foreign_stamp};
 use crate::error::Result;
 use crate::pg::Session;
 use crate::plan::ViolationKind;
-use crate::sql::ident::words;
 use crate::sql::{Ident, Literal, Statement, list};
 use crate::table::lookup::{Lookup, is_like_a_number};
 use crate::table::schema::{Asks, Check, Column, UniqueIndex};
@@ -128,7 +125,7 @@ impl After<'_> {
     /// that it mentions. `None` where it is known in no row.
     pub(super) fn is_known_of(&self, read: &[i16], expression: &str) -> Option<String> {
         let columns = &self.target.table.columns;
-        let reads = self.reads(read, expression);
+        let reads = self.target.table.reads(read, expression);
         let mut conditions = String::new();
         for (i, c) in columns.iter().enumerate().filter(|(i, _)| reads[*i]) {
             if is_foreign_stamp(&self.target.config, c) {
@@ -148,37 +145,14 @@ impl After<'_> {
         Some(conditions)
     }
 
-    /// For each column, whether an expression reads it: these columns, or else those that it mentions, and what they are
-    /// generated from.
-    fn reads(&self, read: &[i16], expression: &str) -> Vec<bool> {
-        let columns = &self.target.table.columns;
-        let words = match read {
-            [] => words(expression),
-            _ => BTreeSet::new(),
-        };
-        let mentioned = |c: &Column| words.contains(&c.name);
-        let mut reads: Vec<bool> = columns
-            .iter()
-            .map(|c| read.contains(&c.number) || mentioned(c))
-            .collect();
-        for (i, c) in columns.iter().enumerate() {
-            if reads[i] {
-                for (j, of) in columns.iter().enumerate() {
-                    reads[j] |= c.generated_from.contains(&of.number);
-                }
-            }
-        }
-        reads
-    }
-
     /// A further condition for the rows of which is known what they will hold in an index. What stands for the number of
     /// a new row is as good as that one.
     pub(super) fn is_known_in(&self, index: &UniqueIndex) -> String {
         let keys = index.keys_sql.iter().chain(&index.predicate);
         let expression = list(keys);
         let reads = match index.columns.contains(&0) || index.predicate.is_some() {
-            true => self.reads(&[], &expression),
-            false => self.reads(&index.columns, ""),
+            true => self.target.table.reads(&[], &expression),
+            false => self.target.table.reads(&index.columns, ""),
         };
         let config = &self.target.config;
         let columns = self.target.table.columns.iter().enumerate();
