@@ -190,10 +190,11 @@ impl Undo<'_> {
         keys.filter(|key| self.target.mark().is_none() || self.moves(key))
     }
 
-    /// Whether taking this back may change the values to which a foreign key refers, and which it keeps.
+    /// Whether taking this back may change the values to which a foreign key refers, and those who refer to them do not
+    /// follow.
     fn moves(&self, key: &ForeignKey) -> bool {
         let natural = &self.target.config.natural_key;
-        key.keeps && !(key.parent_columns.iter()).all(|c| natural.contains(c))
+        !key.follows && !(key.parent_columns.iter()).all(|c| natural.contains(c))
     }
 
     /// The condition that row `row` of change `s` goes so; by `key` others refer to it. Another row that gets the values to
