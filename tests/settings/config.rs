@@ -417,6 +417,46 @@ fn rights_on_types_and_functions_of_rows_are_looked_at() {
     world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
+/// A publication of some rows or columns has PostgreSQL refuse what its replica identity does not go with.
+#[test]
+fn what_a_publication_leaves_out_of_a_replica_identity_is_found() {
+    let world = World::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, n int)",
+        "t: {natural_key: [k]}",
+    );
+    if world.value("SELECT current_setting('server_version_num')::int >= 150000") == "f" {
+        return;
+    }
+    let filter = "with a row filter over columns that are not in its replica identity";
+    let list = "with a list of columns that leaves out some of its replica identity";
+    for (publication, identity, says) in [
+        ("t WHERE (n > 0)", "DEFAULT", Some(filter)),
+        ("t WHERE (n > 0)", "FULL", None),
+        ("t WHERE (k > 'a')", "DEFAULT", None),
+        ("t (v, n)", "DEFAULT", Some(list)),
+        ("t (k, n)", "DEFAULT", None),
+        ("t (k, n)", "FULL", Some(list)),
+        (
+            "t (k, n) WHERE (n > 0 AND k > 'a')",
+            "DEFAULT",
+            Some(filter),
+        ),
+    ] {
+        world.sql(&format!(
+            "ALTER TABLE t REPLICA IDENTITY {identity}; CREATE PUBLICATION p FOR TABLE {publication}; \
+             INSERT INTO t VALUES ('x', 'a', 1)"
+        ));
+        let refused = world.with(|client| client.batch_execute("UPDATE t SET v = 'b'").is_err());
+        assert_eq!(refused, says.is_some(), "{publication} {identity}");
+        let run = checked(&world, &[]);
+        match says {
+            Some(says) => run.exits(1).says(says),
+            None => run.exits(0),
+        };
+        world.sql("DROP PUBLICATION p; DELETE FROM t");
+    }
+}
+
 #[test]
 fn who_applies_must_see_what_may_change_beside_the_plan() {
     let world = World::new(
