@@ -386,6 +386,19 @@ fn a_plan_that_is_blocked_is_pending() {
     assert_eq!(world.loader(&["pending"]).ok().stdout, "plans/b.json\n");
 }
 
+/// Without the queue, apply has nothing to write of records that are left out.
+#[test]
+fn a_plan_of_records_that_are_left_out_or_unchanged_is_not_pending() {
+    let world = world();
+    world.configure("t: {natural_key: [id], on_invalid: reject}");
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "t/1.json", r#"{"id": "x"}"#);
+    let plan = world.plan("b");
+    world.write("plans/b.json", &plan.text);
+    world.apply(&plan).ok().says("There is nothing to apply");
+    assert_eq!(world.loader(&["pending"]).ok().stdout, "");
+}
+
 /// Notes are not in the hash: whatever they hold, a plan is shown.
 #[test]
 fn notes_that_are_nested_deeply_are_told_as_unreadable() {
