@@ -259,10 +259,8 @@ pub async fn check(settings: &Settings, args: CheckArgs) -> Result<u8> {
         Checked::RolledBack(before) => (
             "rolled_back",
             format!(
-                "It would apply now, with a new approval: it was {before}. To apply it again: loader apply {} --again {} \
-                 --approve {hash}",
-                args.plan.display(),
-                before.application.application,
+                "It would apply now, with a new approval: it was {before}. To apply it again: {}",
+                approval::again(plan.plan(), &args.plan, &before.application.application)
             ),
             Some(before),
         ),

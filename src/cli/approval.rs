@@ -1,6 +1,7 @@
 //! Whether a plan may be applied: by its hash, by a person at the terminal, or without an approval.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use super::colour;
 use crate::error::{Error, Result};
@@ -124,6 +125,19 @@ pub fn command(plan: &PlanFile, again: Option<&str>) -> String {
     }
     words.extend(["--approve".to_owned(), plan.hash.clone()]);
     words.join(" ")
+}
+
+/// The command that applies the plan in the file `path` again after this application of it was rolled back.
+pub fn again(plan: &PlanFile, path: &Path, application: &str) -> String {
+    let identity = match &plan.masked_hash {
+        Some(_) => " --identity FILE",
+        None => "",
+    };
+    format!(
+        "loader apply {}{identity} --again {application} --approve {}",
+        quoted(&path.display().to_string()),
+        plan.verified_hash()
+    )
 }
 
 /// A word as a shell takes it, and a terminal.

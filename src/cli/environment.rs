@@ -50,9 +50,15 @@ impl Environment {
             Err(e) if e.not_found() => return Ok(Environment::default()),
             Err(e) => return Err(wrong(e)),
         };
-        let file: BTreeMap<String, String> = lines.collect::<Result<_, _>>().map_err(wrong)?;
+        let lines: Vec<(String, String)> = lines.collect::<Result<_, _>>().map_err(wrong)?;
         let path = dotenvy::dotenv().map_err(wrong)?;
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("reading .env", e))?;
+        if let Some((name, places)) = repeated(&text, &lines) {
+            return Err(Error::config(format!(
+                ".env: {name} is there more than once{places}; leave one of them"
+            )));
+        }
+        let file = lines.into_iter().collect();
         match unmeant(&text, &file) {
             Some(name) => Err(Error::config(format!(
                 ".env: {name}: a $ stands for the value of a variable, which only ${{NAME}} of one that is set surely means; \
@@ -217,6 +223,25 @@ impl Environment {
     }
 }
 
+/// The first variable that is twice in `.env`, of which these are the `text` and what it sets, and in which lines that is.
+fn repeated(text: &str, set: &[(String, String)]) -> Option<(String, String)> {
+    let mut seen = std::collections::BTreeSet::new();
+    let (name, _) = set.iter().find(|(name, _)| !seen.insert(name))?;
+    let sets = |line: &str| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        let rest = line.strip_prefix(name.as_str());
+        rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    let places = (1..).zip(text.lines()).filter(|(_, line)| sets(line));
+    let places: Vec<String> = places.map(|(at, _)| at.to_string()).collect();
+    let places = match places.is_empty() {
+        true => String::new(),
+        false => format!(" (lines {})", places.join(", ")),
+    };
+    Some((name.clone(), places))
+}
+
 /// What no value holds, in the place of `$`.
 const DOLLAR: char = '\u{f8ff}';
 
@@ -256,6 +281,19 @@ fn find<'c>(command: &'c Command, long: &str) -> Option<&'c Arg> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_that_is_there_twice_is_named_with_its_lines() {
+        for (text, says) in [
+            ("A=1\nB=2", None),
+            ("A=1\n#A=2\nAA=3", None),
+            ("A=1\nB=2\n export A = 2", Some(" (lines 1, 3)")),
+        ] {
+            let set: Vec<_> = dotenvy::from_read_iter(text.as_bytes()).flatten().collect();
+            let found = repeated(text, &set);
+            assert_eq!(found.map(|(_, places)| places).as_deref(), says, "{text}");
+        }
+    }
 
     #[test]
     fn a_dollar_stands_for_what_is_surely_meant() {

@@ -40,6 +40,8 @@ pub struct Made {
     pub masked_hash: Option<String>,
     /// How its rehearsal ended, where there was one.
     pub rehearsal: Option<Rehearsal>,
+    /// How many entries of the queue its apply sets; counted where no row changes.
+    pub verdicts: u64,
 }
 
 impl Made {
@@ -81,6 +83,7 @@ impl Recipients {
                 hash,
                 masked_hash,
                 rehearsal: None,
+                verdicts: 0,
             });
         }
         let (header, hash) = make(out).await?;
@@ -89,6 +92,7 @@ impl Recipients {
             hash,
             masked_hash: None,
             rehearsal: None,
+            verdicts: 0,
         })
     }
 

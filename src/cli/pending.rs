@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
 use super::told::exit_code;
-use super::{Shown, log, show_json};
+use super::{Shown, approval, log, show_json};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::{self, PlanState};
 use crate::planfile::PlanFile;
@@ -59,8 +59,8 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
     }
     let failed = |e: std::io::Error| Error::io("writing the plans", e);
     let mut out = Shown::new();
-    for (path, (plan, state)) in found {
-        let path = path.display().to_string();
+    for (file, (plan, state)) in found {
+        let path = file.display().to_string();
         match state {
             PlanState::Pending => writeln!(out, "{}", inert(&escape(&path))).map_err(failed)?,
             PlanState::Elsewhere => {
@@ -72,10 +72,8 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<u8> {
             )),
             // Whoever reads only what is pending must not miss it.
             PlanState::RolledBack(latest) => log::warn(format_args!(
-                "{path} is not pending: it was {latest}; to apply it again: loader apply {path} --again {} --approve \
-                 {}; to give it up, delete the file",
-                latest.application.application,
-                plan.verified_hash()
+                "{path} is not pending: it was {latest}; to apply it again: {}; to give it up, delete the file",
+                approval::again(plan, file, &latest.application.application)
             )),
         }
     }

@@ -2,7 +2,8 @@
 
 mod batch;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Seek, Write};
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use super::{colour, print_json, say, warn};
 use crate::error::{Error, Result};
 use crate::ops::{self, ApplyRequest, PlanRequest, Reviewed, RollbackRequest};
 use crate::plan::Header;
-use crate::planfile::{PlanFile, Rehearsal};
+use crate::planfile::{Item, PlanFile, Rehearsal};
 use crate::render::text::{self, Filter};
 use crate::text::commands::InertJson;
 
@@ -64,6 +65,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let progress = Progress::start(settings);
     let rehearsal = rehearsal.as_ref();
     let rehearsed = RefCell::new(None);
+    let verdicts = Cell::new(0);
     let with_rejects = args.rejects.are_asked_for(args.out.as_deref())?;
     let patience = settings.timeouts().patience();
     let decisions = super::decisions::read(&args.decisions, patience)?;
@@ -76,12 +78,16 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
     let request = reviewed.as_ref().map_or(&request, Reviewed::request);
     let make = async |out: &File| {
         let (header, hash, ended) = make(Request::Load(request), rehearsal, out, &progress).await?;
-        if with_rejects || reviewed.is_some() {
+        let is_empty = header.summary.changes() == 0 && header.against().is_none();
+        if with_rejects || reviewed.is_some() || is_empty {
             let plan = out.try_clone();
             let plan = plan.map_err(|e| Error::io("reading the plan", e))?;
             let plan = PlanFile::verify(plan, "the plan".into())?;
             if let Some(reviewed) = &reviewed {
                 super::decisions::tell(&reviewed.compare(&plan)?);
+            }
+            if is_empty {
+                verdicts.set(count_verdicts(&plan)?);
             }
             args.rejects.write(request, &plan, patience).await?;
         }
@@ -92,6 +98,7 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         Some(path) => {
             let mut made = to_file(path, &args.recipients, patience, make).await?;
             made.rehearsal = rehearsed.take();
+            made.verdicts = verdicts.take();
             tell(settings, &made, &path.display().to_string())?;
             made
         }
@@ -111,12 +118,14 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
                 hash,
                 masked_hash: None,
                 rehearsal: rehearsed.take(),
+                verdicts: verdicts.take(),
             }
         }
         None => {
             let mut whole = super::temporary()?;
             let mut made = args.recipients.write(&whole, make).await?;
             made.rehearsal = rehearsed.take();
+            made.verdicts = verdicts.take();
             let mut told = || {
                 let mut out = BufWriter::with_capacity(1 << 16, InertJson::new(stdout.lock()));
                 whole.rewind()?;
@@ -133,11 +142,30 @@ pub async fn run(settings: &Settings, args: Args) -> Result<u8> {
         0
     } else if made.header.against().is_some() || made.would_be_refused() {
         4
-    } else if made.header.summary.changes() > 0 {
+    } else if made.header.summary.changes() > 0 || made.verdicts > 0 {
         2
     } else {
         0
     })
+}
+
+/// How many entries of the queue an apply of a plan sets that changes no row. Those that have a verdict for records that
+/// are left out keep it.
+fn count_verdicts(plan: &PlanFile) -> Result<u64> {
+    let settled: &[&str] = match plan.header.rejected {
+        0 => &["loaded"],
+        _ => &["loaded", "failed", "skipped"],
+    };
+    let mut ids = BTreeSet::new();
+    plan.stream(&mut |item| {
+        if let Item::Fragment(fragment) = item {
+            let entries = fragment.queue.into_iter();
+            let open = entries.filter(|entry| !settled.contains(&entry.status.as_str()));
+            ids.extend(open.map(|entry| entry.id));
+        }
+        Ok(())
+    })?;
+    Ok(ids.len() as u64)
 }
 
 /// What a plan is made of.
@@ -270,7 +298,7 @@ fn tell_on_stderr(made: &Made, path: &str) {
         say(format!(
             "This plan cannot be applied. To see why: loader show {path} --action violation"
         ));
-    } else if header.summary.changes() == 0 {
+    } else if header.summary.changes() == 0 && made.verdicts == 0 {
         say("There is nothing to apply.");
     } else if made.would_be_refused() {
         say("Apply would refuse this plan now, as rehearsed above.");
@@ -279,6 +307,17 @@ fn tell_on_stderr(made: &Made, path: &str) {
             Some(hash) => (" --identity FILE", hash),
             None => ("", &made.hash),
         };
+        if header.summary.changes() == 0 {
+            let entries = if made.verdicts == 1 {
+                "entry"
+            } else {
+                "entries"
+            };
+            say(format!(
+                "No row changes; applying it sets {} {entries} of the queue.",
+                made.verdicts
+            ));
+        }
         say(format!(
             "Have it reviewed (loader show {path}), then: loader apply {path}{identity} --approve {hash}"
         ));

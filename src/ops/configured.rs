@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::targets::{Needs, dependencies, unguarded};
 use crate::error::{Error, ErrorKind, Result, sqlstate};
-use crate::pg::privileges::{Object, Wanted, missing_grants};
+use crate::pg::privileges::{Object, Wanted, missing_grants, needed_for_rows};
 use crate::pg::{Database, Session, Timeouts, catalog, suited};
 use crate::sql::{Ident, Qualified, list};
 use crate::table::config::Config;
@@ -157,6 +157,16 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
         checked.problems.extend(hidden(&session, target).await?);
         checked.notes.extend(unindexed(&session, target).await?);
     }
+    for (table, privileges) in &own {
+        let is_used = request.work == Work::Apply || privileges.contains(&"SELECT");
+        if is_used && catalog::hides_rows(&session, &table.name).await? {
+            checked.problems.push(format!(
+                "row security hides rows of {0}, one of the loader's own tables, from this role; ALTER TABLE {0} DISABLE ROW \
+                 LEVEL SECURITY, or give the role BYPASSRLS",
+                table.name
+            ));
+        }
+    }
     for (name, other) in beside(&targets) {
         if catalog::hides_rows(&session, other).await? {
             checked.problems.push(format!(
@@ -169,7 +179,9 @@ pub async fn check_config(request: &ConfigCheckRequest) -> Result<ConfigChecked>
         let tables: Vec<&Table> = targets.iter().map(|t| &t.table).collect();
         checked.notes.extend(request.config.of_no_table(&tables));
     }
-    let wanted = wanted(request.work, &targets, &own);
+    let tables: Vec<&Table> = targets.iter().map(|t| &t.table).collect();
+    let needed = needed_for_rows(&session, &tables).await?;
+    let wanted = wanted(request.work, &targets, &own, needed);
     checked.grants = missing_grants(&session, &wanted).await?;
     checked.tables = targets.into_iter().map(|t| t.name).collect();
     Ok(checked)
@@ -281,14 +293,20 @@ fn sequences(table: &Table) -> impl Iterator<Item = &Qualified> {
 }
 
 /// What the role must be able to do.
-fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str])]) -> Vec<Wanted> {
+fn wanted(
+    work: Work,
+    targets: &[Target],
+    own: &[(Table, &'static [&'static str])],
+    needed: Vec<Object>,
+) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     let mut want = |on: Object, privileges: &[&'static str]| {
         // What lies in a schema is reached through it.
         let schema = match &on {
-            Object::Table(name) | Object::Sequence(name) => {
-                Some(Object::Schema(name.schema.clone()))
-            }
+            Object::Table(name)
+            | Object::Sequence(name)
+            | Object::Type(_, name)
+            | Object::Function(_, name, _) => Some(Object::Schema(name.schema.clone())),
             Object::Database | Object::Schema(_) => None,
         };
         let schema = schema.into_iter().map(|on| (on, "USAGE"));
@@ -301,6 +319,13 @@ fn wanted(work: Work, targets: &[Target], own: &[(Table, &'static [&'static str]
         }
     };
     want(Object::Database, &["TEMPORARY"]);
+    for object in needed {
+        let privilege: &[&str] = match object {
+            Object::Function(..) => &["EXECUTE"],
+            _ => &["USAGE"],
+        };
+        want(object, privilege);
+    }
     let allowed = allowed(targets.iter().map(|t| &t.config));
     for target in targets {
         let table = &target.table;

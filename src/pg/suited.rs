@@ -22,6 +22,25 @@ pub async fn unsuited(session: &Session, targets: &[Target]) -> Result<Vec<Strin
              IDENTITY makes another"
         ));
     }
+    if session.holds(&publishes_parts()).await? {
+        for row in session.rows(&beyond_identity(targets)).await? {
+            let (table, part, publication) = (row.text(0)?, row.text(1)?, row.text(2)?);
+            let (what, remedy) = match row.is(3) {
+                true => (
+                    "with a row filter over columns that are not in its replica identity",
+                    "have the filter ask for columns of the replica identity alone, or make that FULL",
+                ),
+                false => (
+                    "with a list of columns that leaves out some of its replica identity",
+                    "have the publication list these too, or all columns",
+                ),
+            };
+            problems.push(format!(
+                "{table}: the publication {publication} has updates and deletes of {part} {what}, so that PostgreSQL refuses \
+                 them, and no load could be rolled back; {remedy}"
+            ));
+        }
+    }
     let of_money = targets.iter().filter_map(|target| {
         let mut columns = target.table.columns.iter();
         let money = |kind: &Kind| matches!(kind, Kind::Money);
@@ -62,6 +81,48 @@ pub(in crate::pg) fn without_identity(targets: &[Target]) -> Statement {
            SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate \
              AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END) \
          GROUP BY 1, 2, c.oid ORDER BY 1, 2",
+        names = values.texts(names),
+        oids = values.texts(oids),
+    );
+    Statement::with(DOING, sql, values)
+}
+
+/// Whether publications of this server can be of some rows or columns of a table.
+fn publishes_parts() -> Statement {
+    let sql = "SELECT pg_catalog.current_setting('server_version_num')::int >= 150000";
+    Statement::new(DOING, sql)
+}
+
+/// The tables, of these, their partitions and heirs, of which some rows or columns are published with updates or deletes,
+/// and the replica identity does not go with that; with such a publication, and whether its row filter is why.
+fn beyond_identity(targets: &[Target]) -> Statement {
+    let mut values = Values::default();
+    let below = targets
+        .iter()
+        .flat_map(|t| t.table.below.iter().map(|oid| (&t.name, oid)));
+    let (names, oids): (Vec<&String>, Vec<String>) =
+        below.map(|(name, oid)| (name, oid.to_string())).unzip();
+    let sql = format!(
+        "SELECT u.name, c.oid::pg_catalog.regclass::text, p.pubname::text, f.beyond \
+         FROM ROWS FROM (pg_catalog.unnest({names}), pg_catalog.unnest({oids}::oid[])) u(name, oid) \
+         JOIN pg_catalog.pg_class c ON c.oid = u.oid AND c.relkind = 'r' AND c.relpersistence = 'p' \
+         JOIN pg_catalog.pg_publication_rel r ON r.prrelid = c.oid \
+           OR r.prrelid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a(relid)) \
+         JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid AND (p.pubupdate OR p.pubdelete) \
+         LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisvalid \
+           AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END \
+         CROSS JOIN LATERAL (SELECT \
+           ARRAY(SELECT a.attname::text FROM pg_catalog.regexp_matches(r.prqual::text, ':varattno (\\d+)', 'g') m(n) \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = r.prrelid AND a.attnum = m.n[1]::int) AS asked, \
+           ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(r.prattrs::int2[]) m(n) \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = r.prrelid AND a.attnum = m.n) AS listed, \
+           ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY m(n, at) \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = m.n \
+             WHERE m.at <= i.indnkeyatts) AS identity) columns \
+         CROSS JOIN LATERAL (SELECT r.prqual IS NOT NULL AND c.relreplident <> 'f' \
+           AND NOT columns.asked OPERATOR(pg_catalog.<@) columns.identity AS beyond) f \
+         WHERE (c.relreplident = 'f' OR i.indexrelid IS NOT NULL) AND (f.beyond OR r.prattrs IS NOT NULL \
+           AND (c.relreplident = 'f' OR NOT columns.identity OPERATOR(pg_catalog.<@) columns.listed)) ORDER BY 1, 2, 3",
         names = values.texts(names),
         oids = values.texts(oids),
     );

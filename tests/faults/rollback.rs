@@ -472,6 +472,40 @@ fn refuses_what_a_table_outside_the_load_refers_to() {
     }
 }
 
+/// A value that goes back, and that rows hold which refer to it: whether the database would refuse it or take it from them.
+#[test]
+fn refuses_to_change_what_others_refer_to_whatever_the_foreign_key_would_do() {
+    for action in ["", "ON UPDATE SET NULL", "ON UPDATE SET DEFAULT"] {
+        for (allowed, code) in [("", 4), (", allow_side_effects: [kid]", 3)] {
+            let stage = Stage::new(
+                &format!(
+                    "CREATE TABLE item (k text PRIMARY KEY, u text UNIQUE); INSERT INTO item VALUES ('1', 'old'); \
+                     CREATE TABLE kid (id int PRIMARY KEY, u text REFERENCES item (u) {action})"
+                ),
+                &format!("item: {{natural_key: [k]{allowed}}}"),
+            );
+            stage.deliver("b", &[("item.json", r#"[{"k": "1", "u": "new"}]"#)]);
+            stage.load("b");
+            let out = ["rollback", "--batch-id", "b", "--out", "undo.json"];
+            stage.loader(&out).exits(0);
+            stage.sql("INSERT INTO kid VALUES (7, 'new')");
+            let now = stage.state();
+            stage
+                .roll_back("b")
+                .exits(4)
+                .says("kid id=7 refers to item k=1, of which that value would change");
+            assert_eq!(stage.state(), now, "{action}");
+            let run = stage.loader(&["apply", "undo.json", "--force"]);
+            if !action.is_empty() {
+                run.exits(code).omits("came since");
+            }
+            assert_eq!(stage.state(), now, "{action}");
+            stage.sql("DELETE FROM kid");
+            stage.roll_back("b").exits(0);
+        }
+    }
+}
+
 #[test]
 fn refuses_where_somebody_else_wrote_between_two_loads() {
     let stage = Stage::new(

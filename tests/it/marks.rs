@@ -316,6 +316,59 @@ fn what_is_not_as_the_load_left_it_is_told_of_its_own_row() {
     });
 }
 
+/// What refers to a marked row with the key of a live one that a load changed, does not refer to that one.
+#[test]
+fn what_refers_to_a_marked_row_keeps_no_change_of_the_live_one() {
+    let world = World::new(
+        "CREATE TABLE s (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, k text, v text, gone date); \
+         CREATE UNIQUE INDEX ON s (k) WHERE gone IS NULL; CREATE TABLE r (id int PRIMARY KEY, s int NOT NULL REFERENCES s); \
+         INSERT INTO s (k, v, gone) VALUES ('1', 'old', '2024-01-01'), ('1', 'live', NULL); INSERT INTO r VALUES (1, 1)",
+        "s: {natural_key: [k], soft_delete: gone, limits: {delete: 1}}",
+    );
+    let all = || world.rows("SELECT id, v, gone IS NULL FROM s ORDER BY id");
+    let before = all();
+    for (batch, file, content) in [
+        ("changes", "s/1.csv", "k,v\n1,new\n"),
+        ("marks", "s/delete/1.csv", "k\n1\n"),
+    ] {
+        for how in [&[][..], &["--keep-edited"]] {
+            let batch = format!("{batch}{}", how.len());
+            world.deliver(&batch, file, content);
+            world.apply(&world.plan(&batch)).ok();
+            assert_ne!(all(), before);
+            let rollback = ["rollback", "--batch-id", &batch, "--force"];
+            world.loader(&[&rollback, how].concat()).ok();
+            assert_eq!(all(), before, "{batch}");
+        }
+    }
+}
+
+/// A marked row that refers to what would go stays, whatever becomes of the live one with its key.
+#[test]
+fn a_marked_row_goes_on_referring_though_the_live_one_with_its_key_lets_go() {
+    let world = World::new(
+        "CREATE TABLE p (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, k text NOT NULL UNIQUE); \
+         CREATE TABLE c (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, k text NOT NULL, p int REFERENCES p, gone date); \
+         CREATE UNIQUE INDEX ON c (k) WHERE gone IS NULL; INSERT INTO p (k) VALUES ('x'); \
+         INSERT INTO c (k, p, gone) VALUES ('1', 1, '2024-01-01'), ('1', 1, NULL)",
+        "p: {natural_key: [k]}\n\
+         c: {natural_key: [k], soft_delete: gone, references: {p: {table: p, by: {k: parent}}}}",
+    );
+    world.deliver("b", "p.csv", "k\ny\n");
+    world.deliver("b", "c.csv", "k,parent\n1,y\n");
+    world.apply(&world.plan("b")).ok();
+    let rollback = ["rollback", "--batch-id", "b", "--force"];
+    world.sql("UPDATE c SET p = 2 WHERE id = 1");
+    world.writes_nothing(|| {
+        let run = world.loader(&rollback).exits(4);
+        run.says("c k=1 refers to p k=y")
+    });
+    world.sql("UPDATE c SET p = 1 WHERE id = 1");
+    world.loader(&rollback).ok();
+    assert_eq!(world.rows("SELECT k FROM p"), ["x"]);
+    assert_eq!(world.rows("SELECT p FROM c"), ["1", "1"]);
+}
+
 /// A trigger that keeps rows from being marked is one that changes what is written.
 #[test]
 fn a_mark_that_a_trigger_takes_off_again_is_refused() {

@@ -408,6 +408,45 @@ fn a_plan_that_is_blocked_is_pending() {
     assert_eq!(world.loader(&["pending"]).ok().stdout, "plans/b.json\n");
 }
 
+/// Without the queue, apply has nothing to write of records that are left out.
+#[test]
+fn a_plan_of_records_that_are_left_out_or_unchanged_is_not_pending() {
+    let world = world();
+    world.configure("t: {natural_key: [id], on_invalid: reject}");
+    world.set("LOADER_QUEUE", "off");
+    world.put("b", "t/1.json", r#"{"id": "x"}"#);
+    let plan = world.plan("b");
+    world.write("plans/b.json", &plan.text);
+    world.apply(&plan).ok().says("There is nothing to apply");
+    assert_eq!(world.loader(&["pending"]).ok().stdout, "");
+}
+
+/// Where no row changes, the queue may still wait for the verdicts that an apply sets.
+#[test]
+fn a_plan_that_only_sets_verdicts_is_one_to_apply() {
+    let world = world();
+    world.deliver("b", "t/1.json", r#"{"id": 1}"#);
+    world.apply(&world.plan("b")).ok();
+    world.deliver("c", "t/1.json", r#"{"id": 1}"#);
+    let plan = [
+        "plan",
+        "--batch-id",
+        "c",
+        "--out",
+        "c.json",
+        "--detailed-exitcode",
+    ];
+    let run = world.loader(&plan).exits(2);
+    run.says("No row changes; applying it sets 1 entry of the queue.")
+        .says("then: loader apply c.json --approve sha256:")
+        .omits("There is nothing to apply");
+    world.loader(&["apply", "c.json", "--force"]).ok();
+    world
+        .loader(&plan)
+        .exits(0)
+        .says("There is nothing to apply");
+}
+
 /// Notes are not in the hash: whatever they hold, a plan is shown.
 #[test]
 fn notes_that_are_nested_deeply_are_told_as_unreadable() {

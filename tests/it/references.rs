@@ -1456,6 +1456,26 @@ fn a_rollback_puts_back_no_row_that_refers_to_nothing() {
     assert_eq!(joined(&world), ["1|y", "2|z", "3|x", "lost|∅"]);
 }
 
+/// A marked row with the key of one that is put back may have referred to nothing for long.
+#[test]
+fn what_a_marked_row_refers_to_keeps_no_live_one_with_its_key_from_being_put_back() {
+    let world = World::in_folder(
+        "CREATE TABLE p (id serial PRIMARY KEY, k text NOT NULL UNIQUE); \
+         CREATE TABLE c (id serial PRIMARY KEY, k text NOT NULL, p int, gone date); \
+         CREATE UNIQUE INDEX ON c (k) WHERE gone IS NULL; INSERT INTO p (k) VALUES ('x'), ('y'); \
+         INSERT INTO c (k, p, gone) VALUES ('1', 99, '2024-01-01'), ('1', 1, NULL)",
+        "p: {natural_key: [k]}\n\
+         c: {natural_key: [k], soft_delete: gone, references: {p: {table: p, by: {k: p}}}}",
+    );
+    let all = || world.rows("SELECT id, p, gone IS NULL FROM c ORDER BY 1");
+    let before = all();
+    world.deliver("b", "c.csv", "k,p\n1,y\n");
+    world.apply(&world.plan("b")).ok();
+    assert_eq!(all(), ["1|99|f", "2|2|t"]);
+    rollback(&world, "b");
+    assert_eq!(all(), before);
+}
+
 #[test]
 fn what_refers_may_have_got_another_type() {
     let world = loose();

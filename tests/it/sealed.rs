@@ -573,6 +573,29 @@ fn nobody_is_asked_for_decisions_that_cannot_be_used() {
     }
 }
 
+/// Who is told how to apply a plan again can do as told: with a key where one is needed, whatever the file is called.
+#[test]
+fn what_applies_an_encrypted_plan_again_is_a_command_with_a_key() {
+    let world = people();
+    let (_, [ann, ..]) = sealed(&world);
+    let name = "my plans/b.json";
+    world.write(name, std::fs::read(world.path("sealed.json")).unwrap());
+    let key = ["--identity", "ann.key"];
+    let apply = ["apply", name, "--force"];
+    world.loader(&[&apply[..], &key].concat()).ok();
+    let undo = ["rollback", "--batch-id", "b", "--recipient", &ann.public];
+    let undo = [&undo[..], &["--out", "undo.json"]].concat();
+    world.loader(&undo).ok();
+    let apply = ["apply", "undo.json", "--force"];
+    world.loader(&[&apply[..], &key].concat()).ok();
+    let again = "loader apply 'my plans/b.json' --identity FILE --again ";
+    world.loader(&["pending", "my plans"]).ok().says(again);
+    world
+        .loader(&[&["check", name][..], &key].concat())
+        .ok()
+        .says(again);
+}
+
 /// What was called sensitive only after a load is so for its rollback, too.
 #[test]
 fn a_rollback_hides_what_became_sensitive_since_the_load() {

@@ -365,6 +365,98 @@ fn a_published_table_without_replica_identity_is_found_before_a_load() {
     checked(&world, &[]).exits(0);
 }
 
+/// Types, functions and their schemas may have been taken from everybody.
+#[test]
+fn rights_on_types_and_functions_of_rows_are_looked_at() {
+    let world = World::new(
+        "CREATE SCHEMA ext; CREATE TYPE ext.size AS ENUM ('s', 'l'); CREATE TYPE mood AS ENUM ('a', 'b'); \
+         CREATE DOMAIN moods AS mood[]; REVOKE USAGE ON TYPE mood FROM PUBLIC; \
+         CREATE FUNCTION ok(text) RETURNS bool LANGUAGE sql IMMUTABLE AS $$ SELECT $1 <> 'bad' $$; \
+         CREATE FUNCTION first() RETURNS text LANGUAGE sql AS $$ SELECT 'x' $$; \
+         CREATE FUNCTION low(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT $1 $$; \
+         CREATE FUNCTION known(text) RETURNS bool LANGUAGE sql IMMUTABLE AS $$ SELECT true $$; \
+         CREATE DOMAIN code AS text CHECK (known(value)); \
+         REVOKE EXECUTE ON FUNCTION ok, first, low, known FROM PUBLIC; \
+         CREATE TABLE t (k text PRIMARY KEY CHECK (ok(k)), s ext.size, m moods, d text DEFAULT first(), c code); \
+         CREATE INDEX ON t (low(d)); CREATE TABLE u (k text PRIMARY KEY)",
+        "t: {natural_key: [k]}",
+    );
+    let role = format!("typed_{}", std::process::id());
+    world.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    let url = world.url.replace("loader@", &format!("{role}@"));
+    let check = || world.loader_with(&["config", "check"], &[("DATABASE_URL", &url)]);
+    let run = check().exits(1);
+    for grant in [
+        "USAGE ON SCHEMA \"ext\"",
+        "USAGE ON TYPE \"public\".\"mood\"",
+        "EXECUTE ON FUNCTION \"public\".\"ok\"(text)",
+        "EXECUTE ON FUNCTION \"public\".\"first\"()",
+        "EXECUTE ON FUNCTION \"public\".\"low\"(text)",
+        "EXECUTE ON FUNCTION \"public\".\"known\"(text)",
+    ] {
+        let grant = format!("GRANT {grant} TO \"{role}\"");
+        assert!(run.stdout.contains(&grant), "{grant}: {run}");
+        world.sql(&grant);
+    }
+    check().exits(0);
+    world.deliver(
+        "b",
+        "t.json",
+        r#"{"k": "1", "s": "s", "m": ["a"], "c": "x"}"#,
+    );
+    let plan = ["plan", "--batch-id", "b", "--out", "plan.json"];
+    world.loader_with(&plan, &[("DATABASE_URL", &url)]).ok();
+    // Some platforms turn it on for every new table.
+    world.sql("ALTER TABLE loader_ledger ENABLE ROW LEVEL SECURITY");
+    check().exits(1).says(
+        "row security hides rows of \"public\".\"loader_ledger\", one of the loader's own tables, from this role; ALTER TABLE \
+         \"public\".\"loader_ledger\" DISABLE ROW LEVEL SECURITY",
+    );
+    world.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+/// A publication of some rows or columns has PostgreSQL refuse what its replica identity does not go with.
+#[test]
+fn what_a_publication_leaves_out_of_a_replica_identity_is_found() {
+    let world = World::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, n int)",
+        "t: {natural_key: [k]}",
+    );
+    if world.value("SELECT current_setting('server_version_num')::int >= 150000") == "f" {
+        return;
+    }
+    let filter = "with a row filter over columns that are not in its replica identity";
+    let list = "with a list of columns that leaves out some of its replica identity";
+    for (publication, identity, says) in [
+        ("t WHERE (n > 0)", "DEFAULT", Some(filter)),
+        ("t WHERE (n > 0)", "FULL", None),
+        ("t WHERE (k > 'a')", "DEFAULT", None),
+        ("t (v, n)", "DEFAULT", Some(list)),
+        ("t (k, n)", "DEFAULT", None),
+        ("t (k, n)", "FULL", Some(list)),
+        (
+            "t (k, n) WHERE (n > 0 AND k > 'a')",
+            "DEFAULT",
+            Some(filter),
+        ),
+    ] {
+        world.sql(&format!(
+            "ALTER TABLE t REPLICA IDENTITY {identity}; CREATE PUBLICATION p FOR TABLE {publication}; \
+             INSERT INTO t VALUES ('x', 'a', 1)"
+        ));
+        let refused = world.with(|client| client.batch_execute("UPDATE t SET v = 'b'").is_err());
+        assert_eq!(refused, says.is_some(), "{publication} {identity}");
+        let run = checked(&world, &[]);
+        match says {
+            Some(says) => run.exits(1).says(says),
+            None => run.exits(0),
+        };
+        world.sql("DROP PUBLICATION p; DELETE FROM t");
+    }
+}
+
 #[test]
 fn who_applies_must_see_what_may_change_beside_the_plan() {
     let world = World::new(

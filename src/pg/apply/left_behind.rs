@@ -62,11 +62,11 @@ pub(super) async fn check(session: &Session, tables: &[Staged]) -> Result<()> {
             staged.beside().near().bring(session).await?;
         }
         for key in loose {
-            key.near_parents(&staged.put_back()).bring(session).await?;
+            key.near_parents(&staged.put_back()?).bring(session).await?;
             let (child, parent) = (&staged.target.name, &staged.target.other(&key.parent));
             let what =
                 format!("rows of {child} would refer to rows of {parent} that are not there");
-            none(session, &staged.bereft(key), staged, &what, child).await?;
+            none(session, &staged.bereft(key)?, staged, &what, child).await?;
         }
     }
     Ok(())
@@ -180,18 +180,14 @@ impl Staged {
         )
     }
 
-    /// For `FROM`: the rows `a` that are there of those that the plan names.
-    fn put_back(&self) -> String {
-        let same = keys_equal(&self.target.key(), "s", "a");
-        format!(
-            "{} s JOIN {} a ON {same}",
-            self.temporary(),
-            self.target.table.rows
-        )
+    /// For `FROM`: the staged rows `s` beside the rows `a` that were written.
+    fn put_back(&self) -> Result<String> {
+        let found = self.found_written(&self.fits()?)?;
+        Ok(format!("{found} CROSS JOIN LATERAL (SELECT t.*) a"))
     }
 
     /// Some of the rows that are written and begin to refer to nothing.
-    pub(in crate::pg) fn bereft(&self, key: &ForeignKey) -> Statement {
+    pub(in crate::pg) fn bereft(&self, key: &ForeignKey) -> Result<Statement> {
         let columns = key.columns.iter();
         let columns = columns.filter_map(|c| self.target.table.column(c));
         let begins = columns.map(|c| {
@@ -203,18 +199,16 @@ impl Staged {
              WHERE s._a IN ({STORED}) AND {begins} AND NOT EXISTS (SELECT FROM {parents} p WHERE {refers}) \
              ORDER BY s._n LIMIT 5",
             id = self.target.record_id("a"),
-            put_back = self.put_back(),
+            put_back = self.put_back()?,
             versions = self.versions(),
             begins = all(begins),
             parents = key.parent_rows,
             refers = key.refers("p", "a"),
         );
-        Statement::new(
-            format!(
-                "looking for rows of {} that refer to nothing",
-                self.target.name
-            ),
-            sql,
-        )
+        let doing = format!(
+            "looking for rows of {} that refer to nothing",
+            self.target.name
+        );
+        Ok(Statement::new(doing, sql))
     }
 }

@@ -219,7 +219,7 @@ impl Staged {
 
     /// For `FROM`: each staged row `s` beside the row `t` that was written. Where deletes only mark
     /// rows, that is the live one, unless the plan set its mark or left it.
-    fn found_written(&self, fits: &str) -> Result<String> {
+    pub(super) fn found_written(&self, fits: &str) -> Result<String> {
         let found = self.beside().found();
         let Some((column, mark)) = self.target.marks() else {
             return Ok(found);
@@ -251,7 +251,7 @@ impl Staged {
     }
 
     /// The condition that row `t` holds what the staged row `s` set, but for what is left to triggers.
-    fn fits(&self) -> Result<String> {
+    pub(super) fn fits(&self) -> Result<String> {
         let (inserts, updates) = (
             self.column_sets(Fate::Insert),
             self.column_sets(Fate::Update),

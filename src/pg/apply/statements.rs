@@ -373,7 +373,9 @@ fn referring_by_key() {
         samples.put_numbers(lookup, &subjects).unwrap(),
         samples.not_numbered(lookup),
         subjects.left_behind(&samples.target.table.foreign_keys[0]),
-        samples.bereft(&samples.target.table.foreign_keys[0]),
+        samples
+            .bereft(&samples.target.table.foreign_keys[0])
+            .unwrap(),
     ];
     assert_snapshot("sql_references", &printed(statements));
 }

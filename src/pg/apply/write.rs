@@ -115,7 +115,12 @@ impl Context<'_> {
                 ("updating", rows.update, written(&[Write::Update])),
                 ("inserting into", rows.insert, written(&[Write::Insert])),
             ] {
-                must_write(&format!("{doing} table {name}"), planned, written)?;
+                must_write(&format!("{doing} table {name}"), planned, written).map_err(|e| {
+                    e.and(format_args!(
+                        " ({}); nothing was written",
+                        work.staged.triggers()
+                    ))
+                })?;
             }
         }
         Ok(())

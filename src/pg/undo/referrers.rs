@@ -10,7 +10,6 @@ use crate::pg::{Session, catalog, ledger};
 use crate::plan::masking::Mask;
 use crate::plan::{LedgerTable, Referrer, ReferrerReport, Values as Key};
 use crate::sql::{Ident, Literal, Statement, all, any, list};
-use crate::table::row::keys_equal;
 use crate::table::schema::{ForeignKey, Table};
 
 /// At most so many rows of each foreign key are named.
@@ -61,7 +60,7 @@ impl Undo<'_> {
         going: Going,
     ) -> Result<()> {
         let (staged, rows) = (self.temporary(), &self.target.table.rows);
-        let same = keys_equal(&self.target.key(), "s", "p");
+        let same = self.is_its_row("s", "p");
         self.beside().near().bring(session).await?;
         let lost = self.lost(key, "p", going);
         let lost = format!("{staged} s JOIN {rows} p ON {same} WHERE {lost}");
@@ -174,9 +173,11 @@ impl Undo<'_> {
             .map(|child| format!(" AND NOT {}", child.lets_go(key, going)))
             .collect();
         format!(
-            "{found} JOIN {child} c ON {refers} WHERE {lost}{spared}",
+            "{staged} s JOIN {rows} t ON {same} JOIN {child} c ON {refers} WHERE {lost}{spared}",
+            staged = self.temporary(),
+            rows = self.target.table.rows,
+            same = self.is_its_row("s", "t"),
             lost = self.lost(key, "t", going),
-            found = self.beside().found(),
             child = key.child_rows,
             refers = key.refers("t", "c"),
         )
@@ -189,10 +190,11 @@ impl Undo<'_> {
         keys.filter(|key| self.target.mark().is_none() || self.moves(key))
     }
 
-    /// Whether taking this back may change the values to which a foreign key refers, and which it keeps.
+    /// Whether taking this back may change the values to which a foreign key refers, and those who refer to them do not
+    /// follow.
     fn moves(&self, key: &ForeignKey) -> bool {
         let natural = &self.target.config.natural_key;
-        key.keeps && !(key.parent_columns.iter()).all(|c| natural.contains(c))
+        !key.follows && !(key.parent_columns.iter()).all(|c| natural.contains(c))
     }
 
     /// The condition that row `row` of change `s` goes so; by `key` others refer to it. Another row that gets the values to
@@ -250,7 +252,7 @@ impl Undo<'_> {
             (Some(_), Going::Deleted) => format!("s2.before IS NOT NULL AND {other}"),
             (Some(marked), Going::Marked) => format!("{marked} OR {other}"),
         };
-        let same = keys_equal(&self.target.key(), "s2", "c");
+        let same = self.is_its_row("s2", "c");
         let same = all([same]
             .into_iter()
             .chain(self.target.table.is_of(key.child_oid, "c")));

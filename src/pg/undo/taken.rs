@@ -117,7 +117,7 @@ impl Undo<'_> {
             who = self.target.record_id("t"),
             rows = table.rows,
             undo = self.temporary(),
-            same = self.is_its_row(),
+            same = self.is_its_row("s", "t"),
         );
         Statement::new(
             self.doing("looking for rows that have what must be unique of"),
@@ -177,16 +177,16 @@ impl Undo<'_> {
         key.filter(|index| index.predicate.is_none())
     }
 
-    /// The condition that `t` is the row of change `s`, which is as that left it. Where a key may find several rows, the
-    /// others have it, too.
-    fn is_its_row(&self) -> String {
-        let same = keys_equal(&self.target.key(), "s", "t");
+    /// The condition that `row` is the row of change `s`, which is as that left it. Where a key may find several rows,
+    /// the others have it, too.
+    pub(super) fn is_its_row(&self, s: &str, row: &str) -> String {
+        let same = keys_equal(&self.target.key(), s, row);
         if self.key_of_all_rows().is_some() {
             return same;
         }
         let as_left = format!(
-            "{} OPERATOR(pg_catalog.@>) (s.after{})",
-            self.target.table.image("t"),
+            "{} OPERATOR(pg_catalog.@>) ({s}.after{})",
+            self.target.table.image(row),
             self.without_ignored()
         );
         all([same, as_left])

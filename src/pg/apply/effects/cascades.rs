@@ -83,8 +83,8 @@ pub(in crate::pg::apply) async fn check(session: &Session, tables: &[Staged]) ->
                 ))
             } else {
                 let what = format!(
-                    "{what}, which no rollback could give back: nothing was written; they came since the plan was made; make a \
-                     new plan and have it reviewed"
+                    "{what}, which no rollback could give back: nothing was written; make a new plan, which names those rows, \
+                     or have them refer to others first"
                 );
                 // What is not allowed is refused as where it is counted.
                 let kind = match is_allowed {

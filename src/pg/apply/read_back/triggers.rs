@@ -60,11 +60,14 @@ impl Context<'_> {
 }
 
 impl Staged {
-    /// The triggers that may have changed a row, in words.
-    pub(super) fn triggers(&self) -> String {
-        match self.target.table.triggers.as_slice() {
+    /// The triggers and rules that may have changed a row, in words.
+    pub(in crate::pg::apply) fn triggers(&self) -> String {
+        let table = &self.target.table;
+        match table.triggers.as_slice() {
+            [] if table.rules => "its rules".to_owned(),
             [] if self.target.is_followed => "of another table of the plan".to_owned(),
             [] => "no trigger is known".to_owned(),
+            triggers if table.rules => format!("{}, and its rules", triggers.join(", ")),
             triggers => triggers.join(", "),
         }
     }
