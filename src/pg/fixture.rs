@@ -234,6 +234,7 @@ pub(super) fn load(target: &Target, name: &str) -> Application {
         left_out: 0,
         fragments: 1,
         table: name.into(),
+        schema: String::new(),
         relation: target.table.name.clone(),
         config: target.config.clone(),
         columns: Vec::new(),
