@@ -37,6 +37,10 @@ pub(super) fn merge(
                 let what = format!("table {name}: {what} in application {id} than in others");
                 return Err(Error::blocked(what).with_remedy(Remedy::OneByOne));
             }
+            for (column, of) in &table.types {
+                let known = known.types.entry(column.clone());
+                known.or_insert_with(|| of.clone()); // the table had no such column any more, or again
+            }
             let (sum, c) = (&mut known.counts, &table.counts);
             sum.insert += c.insert;
             sum.update += c.update;
