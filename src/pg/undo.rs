@@ -120,6 +120,9 @@ impl<'a> Undo<'a> {
         // A row that was changed once has nothing in between.
         undo.is_composed = rows != audited;
         undo.find_gone_and_added(session).await?;
+        if let Some(leave) = undo.leave_between() {
+            session.run(&leave).await?;
+        }
         if let Some(mark) = undo.mark_later(later, undone) {
             session.run(&mark).await?;
         }

@@ -1333,6 +1333,38 @@ fn what_another_load_did_in_between_is_taken_back_with_both() {
     assert_eq!(stage.state(), now);
 }
 
+/// Loads that are taken back at once leave what others set in between as they do one by one.
+#[test]
+fn what_somebody_set_between_two_loads_stays_where_its_drift_does_not_matter() {
+    for second in [r#"{"k": "A", "v": 2}"#, r#"{"k": "A", "v": 2, "x": 7}"#] {
+        for at_once in [true, false] {
+            let stage = Stage::new(
+                "CREATE TABLE a (k text PRIMARY KEY, v int, x int); INSERT INTO a VALUES ('A', 0, 0), ('B', 0, 0)",
+                "a: {natural_key: [k], ignore_drift: [x]}",
+            );
+            let first = r#"[{"k": "A", "v": 1, "x": 1}, {"k": "B", "v": 1, "x": 1}]"#;
+            stage.deliver("b", &[("a/1.json", first)]);
+            let one = stage.load("b");
+            stage.sql("UPDATE a SET x = 5 WHERE k = 'A'");
+            stage.deliver("b", &[("a/1.json", second)]);
+            let two = stage.load("b");
+            if at_once {
+                stage.roll_back("b").exits(0);
+            } else {
+                for load in [&two, &one] {
+                    let rollback = ["rollback", "--application", load, "--force"];
+                    stage.loader(&rollback).exits(0);
+                }
+            }
+            assert_eq!(
+                stage.rows("SELECT k, v, x FROM a ORDER BY k"),
+                ["A|0|5", "B|0|0"],
+                "{second} {at_once}"
+            );
+        }
+    }
+}
+
 /// What must be unique, and another row has since, is known before a rollback is reviewed.
 #[test]
 fn refuses_values_that_another_row_has_taken() {

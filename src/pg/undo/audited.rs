@@ -274,6 +274,34 @@ impl Undo<'_> {
         Some(self.reading(sql, values).at_once())
     }
 
+    /// Where somebody else set a column whose drift does not matter between two of the applications, that is what it
+    /// goes back to.
+    pub(in crate::pg) fn leave_between(&self) -> Option<Statement> {
+        let ignored = &self.target.config.ignore_drift;
+        if !self.is_composed || ignored.is_empty() {
+            return None;
+        }
+        let mut values = Values::default();
+        let sql = format!(
+            "WITH steps AS (SELECT a.record_id, a.id, a.old_values, \
+                 pg_catalog.lag(a.new_values) OVER (PARTITION BY a.record_id ORDER BY a.id) AS left_as \
+               FROM {audit} a WHERE {ours}), \
+             theirs AS (SELECT DISTINCT ON (x.record_id, i.name) x.record_id, i.name, x.old_values -> i.name AS value \
+               FROM steps x, pg_catalog.unnest({names}) i(name) \
+               WHERE pg_catalog.jsonb_exists(x.left_as, i.name) AND pg_catalog.jsonb_exists(x.old_values, i.name) \
+                 AND (x.old_values ->> i.name) IS DISTINCT FROM (x.left_as ->> i.name) \
+               ORDER BY x.record_id, i.name, x.id DESC) \
+             UPDATE {undo} s SET before = s.before || t.theirs \
+             FROM (SELECT record_id, pg_catalog.jsonb_object_agg(name, value) AS theirs FROM theirs GROUP BY record_id) t \
+             WHERE t.record_id = s.record_id AND s.before IS NOT NULL AND s.after IS NOT NULL",
+            audit = self.audit_log(),
+            ours = self.ours(&mut values),
+            names = text_array(ignored.iter().map(|c| Literal(c))),
+            undo = self.temporary(),
+        );
+        Some(self.reading(sql, values).at_once())
+    }
+
     pub(in crate::pg) fn analyze(&self) -> Statement {
         let key = self.target.staged_key();
         let sql = format!("ANALYZE {} ({key})", self.temporary());
