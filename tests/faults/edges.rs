@@ -673,6 +673,32 @@ fn a_column_that_is_gone_matters_only_where_an_update_changed_it() {
 }
 
 #[test]
+fn a_column_that_went_between_two_loads_matters_only_where_one_changed_it() {
+    for (first, back) in [
+        (r#"[{"k": "a", "v": "one"}]"#, true),
+        (r#"[{"k": "a", "v": "one", "x": "given"}]"#, false),
+    ] {
+        let stage = Stage::new(
+            "CREATE TABLE t (k text PRIMARY KEY, v text, x text); INSERT INTO t VALUES ('a', 'old', 'x')",
+            "t: {natural_key: [k]}",
+        );
+        stage.deliver("b", &[("t/1.json", first)]);
+        stage.load("b");
+        stage.sql("ALTER TABLE t DROP x");
+        stage.deliver("b", &[("t/1.json", r#"[{"k": "a", "v": "two"}]"#)]);
+        stage.load("b");
+        if back {
+            stage.roll_back("b").exits(0);
+            assert_eq!(stage.data(), "t (a,old)");
+        } else {
+            let refused = stage.roll_back("b").exits(4);
+            refused.says_all(&["values of the column x", "no more"]);
+            assert_eq!(stage.data(), "t (a,two)");
+        }
+    }
+}
+
+#[test]
 fn a_column_that_the_database_computes_since_matters_where_a_load_changed_it() {
     let stage = Stage::new(
         "CREATE TABLE t (k text PRIMARY KEY, x int, y int); INSERT INTO t VALUES ('a', 1, 1), ('b', 1, 1)",

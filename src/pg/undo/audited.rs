@@ -134,16 +134,31 @@ impl Undo<'_> {
         Ok(())
     }
 
-    /// Whether a row that was there before and after has another value in this column since, or one that is put
-    /// back had one.
+    /// Whether one of the applications gave another value in this column to a row that was there before, or deleted
+    /// one that had a value.
     pub(in crate::pg) fn has_changed(&self, column: &str) -> Statement {
         let name = Literal(column);
+        let differs = |old: &str, new: &str| {
+            format!("({old} ->> {name}) IS DISTINCT FROM ({new} ->> {name})")
+        };
+        let (undo, audit) = (self.temporary(), self.audit_log());
+        let of_both = differs("s.before", "s.after");
+        if !self.is_composed {
+            let sql = format!(
+                "SELECT EXISTS (SELECT FROM {undo} s WHERE s.before IS NOT NULL AND {of_both})"
+            );
+            return self.reading(sql, Values::default());
+        }
+        // Between two of them the table may have lost the column: then each says what it did itself.
+        let mut values = Values::default();
         let sql = format!(
-            "SELECT EXISTS (SELECT FROM {} WHERE before IS NOT NULL \
-             AND (before ->> {name}) IS DISTINCT FROM (after ->> {name}))",
-            self.temporary()
+            "SELECT EXISTS (SELECT FROM {undo} s JOIN {audit} a ON a.record_id = s.record_id WHERE s.before IS NOT NULL AND {ours} \
+               AND CASE WHEN pg_catalog.jsonb_exists(s.before, {name}) AND pg_catalog.jsonb_exists(s.after, {name}) THEN {of_both} \
+                 ELSE a.old_values IS NOT NULL AND {of_each} END)",
+            ours = self.ours(&mut values),
+            of_each = differs("a.old_values", "a.new_values"),
         );
-        self.reading(sql, Values::default())
+        self.reading(sql, values).at_once()
     }
 
     /// The columns of the applications' images, and whether all have them: the images of one

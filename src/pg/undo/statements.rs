@@ -123,6 +123,7 @@ fn taking_back() {
     let further = [
         added.follow(&["volume".into()], &since),
         between.leave_between(),
+        Some(between.has_changed("gone")),
         Some(added.compare_with(Found::OneRow)),
     ];
     let statements = statements.into_iter().chain(later);
