@@ -309,6 +309,27 @@ fn columns_that_were_added_with_a_default_keep_no_row() {
     }
 }
 
+/// A table that is written anew forgets what its rows had when a column was added.
+#[test]
+fn what_a_migration_put_into_a_column_is_told_from_an_edit_by_its_default() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, n int)",
+        "t: {natural_key: [k]}",
+    );
+    stage.deliver("b", &[("t/1.json", r#"[{"k": "n", "v": "new"}]"#)]);
+    stage.load("b");
+    stage.sql(
+        "ALTER TABLE t ADD since text NOT NULL DEFAULT 'e'; ALTER TABLE t ALTER since DROP DEFAULT; \
+         ALTER TABLE t ALTER n TYPE bigint",
+    );
+    stage
+        .roll_back("b")
+        .exits(3)
+        .says("since came into the table after the load. If a migration filled it, make the value the column's default");
+    stage.sql("ALTER TABLE t ALTER since SET DEFAULT 'e'");
+    stage.roll_back("b").exits(0).says_all(&["1 deleted"]);
+}
+
 #[test]
 fn a_table_that_has_other_columns_since_is_put_back_as_far_as_it_goes() {
     let stage = Stage::new(
