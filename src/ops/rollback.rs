@@ -142,11 +142,11 @@ async fn draft(request: &RollbackRequest, events: OnProgress<'_>) -> Result<(Pla
     }
     let applications = scope.applications();
     let mut undone = scope.targets(&session, &undone_rows).await?;
-    for (target, _) in &mut undone {
-        // Also what only became so since.
+    for (target, written) in &mut undone {
+        // Also what only became so since, and what the table has no more: the audit log has it, and so has the plan.
         let names = mask.columns(&target.name).cloned();
-        let there = |c: &String| target.table.column(c).is_some();
-        target.config.sensitive = names.filter(there).collect();
+        let known = |c: &String| target.table.column(c).is_some() || written.types.contains_key(c);
+        target.config.sensitive = names.filter(known).collect();
     }
     let replaced = limit(&mut undone, &request.limits)?;
     let undos = scope

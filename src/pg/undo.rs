@@ -87,7 +87,8 @@ pub struct Undone {
 impl<'a> Undo<'a> {
     /// Collects the changes of `applications` to one table that are not undone yet, all or those that are
     /// selected: the oldest image before and the newest after of each row. `later` are loads in effect that came
-    /// after the first of them; `triggered` are columns that the table's triggers may have set again since.
+    /// after the first of them; `triggered` are columns that the table's triggers may have set again since, and all
+    /// applications since.
     ///
     /// # Errors
     /// [`Database`](crate::ErrorKind::Database); [`Blocked`](crate::ErrorKind::Blocked) where the audit log is not complete.
@@ -98,7 +99,7 @@ impl<'a> Undo<'a> {
         written: &'a Written,
         (applications, undone, later): (&'a [String], &UndoneRows, &[&Application]),
         selected: Option<&Selected>,
-        triggered: &[String],
+        triggered: (&[String], &[Application]),
     ) -> Result<Undo<'a>> {
         let mut undo = Undo::described(loader_schema, target, written, applications);
         undo.undone = undone.of(applications);
@@ -118,20 +119,27 @@ impl<'a> Undo<'a> {
             undo.is_selected = true;
             undo.select(session, selected).await?;
         }
-        undo.find_gone_and_added(session).await?;
+        // Before it is joined: nobody else knows how many rows it has.
+        session.run(&undo.analyze()).await?;
         // A row that was changed once has nothing in between.
         undo.is_composed = rows != audited;
+        undo.find_gone_and_added(session).await?;
+        if let Some(leave) = undo.leave_between() {
+            session.run(&leave).await?;
+        }
         if let Some(mark) = undo.mark_later(later, undone) {
             session.run(&mark).await?;
         }
-        if !triggered.is_empty() {
-            session.run(&undo.follow(triggered)).await?;
+        let (triggered, since) = triggered;
+        if !triggered.is_empty()
+            && let Some(follow) = undo.follow(triggered, since)
+        {
+            session.run(&follow).await?;
         }
         if !undo.is_defined_as_then() {
             trial::prepare(session).await?;
             undo.retype(session).await?;
         }
-        session.run(&undo.analyze()).await?;
         Ok(undo)
     }
 
@@ -196,7 +204,11 @@ impl<'a> Undo<'a> {
     /// drift does not matter, and those that are gone.
     fn without_ignored(&self) -> String {
         let ignored = self.target.config.ignore_drift.iter().chain(&self.gone);
-        without(ignored)
+        let names: Vec<Literal<'_>> = ignored.map(|c| Literal(c)).collect();
+        match names.is_empty() {
+            true => String::new(),
+            false => format!(" - {}", text_array(names)),
+        }
     }
 
     /// What puts a row in the order of the natural key's text.
@@ -208,13 +220,4 @@ impl<'a> Undo<'a> {
     fn reading(&self, sql: String, values: crate::sql::Values) -> Statement {
         Statement::with(self.doing("reading the audit log for"), sql, values)
     }
-}
-
-/// What takes `columns` out of an image, as SQL behind it.
-fn without<'c>(columns: impl Iterator<Item = &'c String>) -> String {
-    let names: Vec<Literal<'_>> = columns.map(|c| Literal(c)).collect();
-    if names.is_empty() {
-        return String::new();
-    }
-    format!(" - {}", text_array(names))
 }

@@ -74,7 +74,7 @@ impl Statement {
         }
     }
 
-    /// The same, whose tables are joined as a whole and not row by row (`enable_nestloop`): for tables of whose
+    /// The same, whose tables are joined as a whole and not row by row (`enable_nestloop`, `enable_mergejoin`): for tables of whose
     /// newest rows the planner knows nothing, so that it thinks them few.
     #[must_use]
     pub fn at_once(mut self) -> Statement {

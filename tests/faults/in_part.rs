@@ -263,6 +263,27 @@ fn rows_that_changed_since_are_kept_and_listed() {
 }
 
 #[test]
+fn a_row_that_later_loads_brought_and_deleted_again_is_kept_as_one_that_is_gone() {
+    let stage = Stage::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text); INSERT INTO t VALUES ('a', 'old'), ('b', 'old')",
+        "t: {natural_key: [k], limits: {delete: 9}}",
+    );
+    stage.deliver("b", &[("t/delete/1.json", r#"[{"k": "a"}, {"k": "b"}]"#)]);
+    stage.deliver("again", &[("t/1.json", r#"[{"k": "a", "v": "again"}]"#)]);
+    stage.deliver("away", &[("t/delete/1.json", r#"[{"k": "a"}]"#)]);
+    for batch in ["b", "again", "away"] {
+        stage.load(batch);
+    }
+    let plan = undo(&stage, &["--keep-edited"]);
+    let mut lines = plan.lines();
+    lines.sort();
+    assert_eq!(lines, [r#"+ t k=b: v="old""#, "= t k=a: gone_since"]);
+    stage.check(&plan).exits(0);
+    stage.apply(&plan).exits(0);
+    assert_eq!(stage.data(), "t (b,old)");
+}
+
+#[test]
 fn drift_is_refused_when_a_rollback_in_part_is_applied() {
     let stage = loaded();
     stage.sql("UPDATE child SET v = 'theirs' WHERE n = 1");

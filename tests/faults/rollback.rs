@@ -775,6 +775,89 @@ fn rollbacks_of_rollbacks_go_on_where_triggers_set_columns() {
     }
 }
 
+/// A trigger counts a row's versions, and the table is another one, or is called otherwise, when the later load comes.
+#[test]
+fn an_earlier_load_is_taken_back_after_a_later_one_whatever_else_became_of_the_table() {
+    let by_code = "item: {natural_key: [code], ignore_drift: [x]}";
+    let edit = "ALTER TABLE item DISABLE TRIGGER vers; UPDATE item SET x = 9; ALTER TABLE item ENABLE TRIGGER vers";
+    for (between, config, object) in [
+        ("SELECT 1", by_code, "item/1.json"),
+        (
+            "ALTER TABLE item ADD extra text DEFAULT 'e'",
+            by_code,
+            "item/1.json",
+        ),
+        ("ALTER TABLE item DROP old", by_code, "item/1.json"),
+        (
+            "ALTER TABLE item ALTER p TYPE numeric(10,3)",
+            by_code,
+            "item/1.json",
+        ),
+        (
+            "ALTER TABLE item ALTER at TYPE timestamptz",
+            by_code,
+            "item/1.json",
+        ),
+        (
+            "ALTER TABLE item ALTER version TYPE bigint",
+            by_code,
+            "item/1.json",
+        ),
+        (
+            "ALTER TABLE item ADD g text GENERATED ALWAYS AS (upper(name)) STORED",
+            by_code,
+            "item/1.json",
+        ),
+        (edit, by_code, "item/1.json"),
+        (
+            "SELECT 1",
+            "public.item: {natural_key: [code], ignore_drift: [x]}",
+            "public.item/1.json",
+        ),
+        (
+            "SELECT 1",
+            "item: {natural_key: [id], ignore_drift: [x]}",
+            "item/1.json",
+        ),
+    ] {
+        let what = format!("{between} {config}");
+        let stage = Stage::new(
+            "CREATE TABLE item (id int PRIMARY KEY, code text UNIQUE, name text, old text DEFAULT 'o', x int, \
+               p numeric(8,2) DEFAULT 1, at timestamp DEFAULT '2024-01-01 10:00', version int NOT NULL DEFAULT 1); \
+             CREATE FUNCTION vers() RETURNS trigger LANGUAGE plpgsql AS \
+               $$ BEGIN NEW.version := OLD.version + 1; RETURN NEW; END $$; \
+             CREATE TRIGGER vers BEFORE UPDATE ON item FOR EACH ROW EXECUTE FUNCTION vers(); \
+             INSERT INTO item (id, code, name) VALUES (1, 'A', 'old')",
+            by_code,
+        );
+        stage.set("LOADER_QUEUE", "off");
+        let rows = |name: &str| {
+            format!(
+                r#"[{{"id": 1, "code": "A", "name": "{name}"}}, {{"id": 2, "code": "B", "name": "{name}"}}]"#
+            )
+        };
+        stage.deliver("one", &[("item/1.json", &rows("one"))]);
+        stage.load("one");
+        stage.sql(between);
+        stage.configure(config);
+        stage.deliver("two", &[(object, &rows("two"))]);
+        stage.load("two");
+        stage.roll_back("two").exits(0);
+        // What somebody else changes is found as ever.
+        stage.sql("ALTER TABLE item DISABLE TRIGGER vers; UPDATE item SET p = 7");
+        let refused = stage.roll_back("one");
+        assert_eq!(refused.code, Some(3), "{what}: {refused}");
+        stage.sql("UPDATE item SET p = 1; ALTER TABLE item ENABLE TRIGGER vers");
+        let run = stage.roll_back("one");
+        assert_eq!(run.code, Some(0), "{what}: {run}");
+        assert_eq!(
+            stage.rows("SELECT code, name FROM item"),
+            ["A|old"],
+            "{what}"
+        );
+    }
+}
+
 /// A place is unique, and what moves out of it refers to another box: one there already, or one
 /// that comes with the batch.
 #[test]
@@ -1282,6 +1365,38 @@ fn what_another_load_did_in_between_is_taken_back_with_both() {
         stage.loader(&args).exits(4).says("somebody else");
     }
     assert_eq!(stage.state(), now);
+}
+
+/// Loads that are taken back at once leave what others set in between as they do one by one.
+#[test]
+fn what_somebody_set_between_two_loads_stays_where_its_drift_does_not_matter() {
+    for second in [r#"{"k": "A", "v": 2}"#, r#"{"k": "A", "v": 2, "x": 7}"#] {
+        for at_once in [true, false] {
+            let stage = Stage::new(
+                "CREATE TABLE a (k text PRIMARY KEY, v int, x int); INSERT INTO a VALUES ('A', 0, 0), ('B', 0, 0)",
+                "a: {natural_key: [k], ignore_drift: [x]}",
+            );
+            let first = r#"[{"k": "A", "v": 1, "x": 1}, {"k": "B", "v": 1, "x": 1}]"#;
+            stage.deliver("b", &[("a/1.json", first)]);
+            let one = stage.load("b");
+            stage.sql("UPDATE a SET x = 5 WHERE k = 'A'");
+            stage.deliver("b", &[("a/1.json", second)]);
+            let two = stage.load("b");
+            if at_once {
+                stage.roll_back("b").exits(0);
+            } else {
+                for load in [&two, &one] {
+                    let rollback = ["rollback", "--application", load, "--force"];
+                    stage.loader(&rollback).exits(0);
+                }
+            }
+            assert_eq!(
+                stage.rows("SELECT k, v, x FROM a ORDER BY k"),
+                ["A|0|5", "B|0|0"],
+                "{second} {at_once}"
+            );
+        }
+    }
 }
 
 /// What must be unique, and another row has since, is known before a rollback is reviewed.

@@ -216,6 +216,35 @@ fn a_rollback_in_part_and_what_is_read_after_it() {
     }
 }
 
+/// The planner knows the audit log as it was after the first load, and takes what came later for one row.
+#[test]
+fn a_rollback_of_rows_of_which_later_loads_are_undone_in_part() {
+    let world = |n| {
+        let world = a_world(
+            "CREATE TABLE notes (id text PRIMARY KEY, note text)",
+            "notes: {natural_key: [id]}\n",
+        );
+        world.sql("ALTER TABLE audit_log SET (autovacuum_enabled = off)");
+        for batch in ["b", "later"] {
+            let notes = lines(n, |i| format!("n{i},{batch}"));
+            world.put(batch, "notes.csv", format!("id,note\n{notes}"));
+            world.loader(&["load", "--batch-id", batch, "--force"]).ok();
+            if batch == "b" {
+                world.sql("ANALYZE audit_log");
+            }
+        }
+        world.sql("UPDATE notes SET note = 'by hand' WHERE id LIKE '%7'");
+        let rollback = ["rollback", "--batch-id", "later", "--keep-edited"];
+        world.loader(&[&rollback[..], &["--force"]].concat()).ok();
+        world
+    };
+    grows_evenly(seconds("read the audit log", world, |world| {
+        let rollback = ["rollback", "--batch-id", "b", "--keep-edited"];
+        let told = ["--out", "undo.json", "--json", "--timings"];
+        world.loader(&[&rollback[..], &told].concat()).ok().stdout
+    }));
+}
+
 /// Statistics of when tables were empty say that they have one row.
 #[test]
 fn tables_that_were_analyzed_while_they_were_empty() {

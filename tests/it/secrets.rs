@@ -392,6 +392,43 @@ fn what_is_called_sensitive_today_is_masked_in_old_changes() {
     no_canary("audit", &audit.stdout);
 }
 
+/// A column may be gone when the load is taken back: the audit log still has its values, and so has the plan.
+#[test]
+fn what_was_sensitive_stays_so_in_a_rollback_when_its_column_is_gone() {
+    let world = World::new(
+        "CREATE TABLE t (k text PRIMARY KEY, v text, ssn text)",
+        "t: {natural_key: [k], sensitive: [ssn]}",
+    );
+    let load = |name: &str, content: &str| {
+        world.deliver("b", name, content);
+        world.apply(&world.plan("b")).ok();
+    };
+    load("t/1.csv", "k,v,ssn\na,1,canary-1\n");
+    world.sql("ALTER TABLE t DROP ssn");
+    world.configure("t: {natural_key: [k]}");
+    // Of several loads, any may have had it.
+    load("t/1.csv", "k,v\nb,2\n");
+    let rollback = |more: &[&str]| {
+        let args = [&["rollback", "--batch-id", "b"], more].concat();
+        world.loader(&args).ok()
+    };
+    rollback(&["--out", "undo.json"]);
+    for format in ["text", "markdown", "html", "json", "csv"] {
+        let shown = world.loader(&["show", "undo.json", "--all", "--format", format]);
+        no_canary(format, &shown.ok().stdout);
+    }
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    let sealed = rollback(&["--out", "sealed.json", "--recipient", &recipient]);
+    assert!(!sealed.stderr.contains("nothing is encrypted"), "{sealed}");
+    let text = std::fs::read_to_string(world.path("sealed.json")).unwrap();
+    no_canary("sealed", &text);
+    let run = rollback(&["--force"]);
+    no_canary("rollback", &format!("{run}"));
+    assert_eq!(world.value("SELECT count(*) FROM t"), "0");
+    let audit = world.loader(&["audit"]).ok();
+    no_canary("audit", &audit.stdout);
+}
+
 /// Of a delivery that is not what it should be, values may stand where names are expected.
 #[test]
 fn what_is_taken_for_a_name_is_not_repeated_where_it_may_be_a_value() {

@@ -1,6 +1,6 @@
 //! The changes that are taken back, beside the rows as they are now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::RollbackRequest;
 use super::inverse::{inverse, kept};
@@ -15,6 +15,7 @@ use crate::plan::masking::Mask;
 use crate::plan::{Action, DriftReport, DriftRow, Kind, ReferrerReport, Skip, What};
 use crate::planfile::PlanWriter;
 use crate::table::target::Target;
+use crate::text::escape;
 
 /// What has come of the tables that were compared: the plan's entries, and what stands against them.
 pub(super) struct Compared<'a> {
@@ -140,7 +141,18 @@ impl<'a> Compared<'a> {
                 name_rows(self.session, undo.target, &mut drift).await;
             }
             mask.drift(&mut drift);
-            return Err(scope.stands_against(drift.into(), request.helps(Remedy::KeepEdited)));
+            let filled = self.undos.iter().flat_map(|undo| undo.filled(&drift.rows));
+            let filled: BTreeSet<String> = filled.map(|c| escape(c)).collect();
+            let filled: Vec<String> = filled.into_iter().collect();
+            let mut error = scope.stands_against(drift.into(), request.helps(Remedy::KeepEdited));
+            if !filled.is_empty() {
+                error = error.and(format!(
+                    "\n{} came into the table after the load. If a migration filled it, make the value the column's default \
+                     until these loads are rolled back.",
+                    filled.join(", ")
+                ));
+            }
+            return Err(error);
         }
         let mut referrers = std::mem::take(&mut self.referrers);
         if referrers.count() > 0 {

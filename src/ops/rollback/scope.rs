@@ -220,6 +220,9 @@ impl<'a> Scope<'a> {
         events: OnProgress<'_>,
     ) -> Result<Vec<Undo<'t>>> {
         let mut undos = Vec::with_capacity(targets.len());
+        let ours = |a: &Application| applications.contains(&a.application);
+        let first = self.all.iter().rposition(ours);
+        let since = first.map_or(self.all, |first| &self.all[..=first]);
         for (target, written) in targets {
             events(Event::phase_of("read the audit log", &target.name));
             // How a row is now, triggers may have had a part in by any load.
@@ -238,7 +241,7 @@ impl<'a> Scope<'a> {
                 written,
                 (applications, undone, &later),
                 selected.as_ref(),
-                &triggered,
+                (&triggered, since),
             );
             undos.push(undo.await?);
         }

@@ -40,6 +40,10 @@ pub(super) fn merge(
             if known.schema != table.schema {
                 known.schema.clear();
             }
+            for (column, of) in &table.types {
+                let known = known.types.entry(column.clone());
+                known.or_insert_with(|| of.clone()); // the table had no such column any more, or again
+            }
             let (sum, c) = (&mut known.counts, &table.counts);
             sum.insert += c.insert;
             sum.update += c.update;

@@ -130,14 +130,16 @@ pub(super) fn plan_as_usual() -> Statement {
     Statement::new(PREPARING, "RESET plan_cache_mode")
 }
 
-/// From now on tables are joined as a whole, where they can be.
+/// From now on tables are joined as a whole, where they can be, and by all that they have in common: a merge compares
+/// each row with all others of one application.
 pub(super) fn join_at_once() -> Statement {
-    Statement::new(PREPARING, "SET enable_nestloop = off")
+    let hashed = "SET enable_nestloop = off; SET enable_mergejoin = off";
+    Statement::new(PREPARING, hashed)
 }
 
 /// Tables are joined as the role has them joined.
 pub(super) fn join_as_usual() -> Statement {
-    Statement::new(PREPARING, "RESET enable_nestloop")
+    Statement::new(PREPARING, "RESET enable_nestloop; RESET enable_mergejoin")
 }
 
 /// The server looks whether the client is still there.

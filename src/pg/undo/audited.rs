@@ -1,11 +1,13 @@
 //! What the audit log says of the changes that are taken back.
 
-use super::{Undo, without};
+use super::Undo;
 use crate::error::{Error, Remedy, Result};
 use crate::pg::Session;
 use crate::pg::audit::ON_ROWS;
-use crate::sql::{Literal, Statement, Values, all, list};
+use crate::pg::ledger::{self, Application, UndoneRows};
+use crate::sql::{Literal, Statement, Values, all, any, list, text_array};
 use crate::table::schema::Column;
+use crate::table::target::Target;
 
 impl Undo<'_> {
     pub(in crate::pg) fn create(&self) -> Statement {
@@ -132,16 +134,31 @@ impl Undo<'_> {
         Ok(())
     }
 
-    /// Whether a row that was there before and after has another value in this column since, or one that is put
-    /// back had one.
+    /// Whether one of the applications gave another value in this column to a row that was there before, or deleted
+    /// one that had a value.
     pub(in crate::pg) fn has_changed(&self, column: &str) -> Statement {
         let name = Literal(column);
+        let differs = |old: &str, new: &str| {
+            format!("({old} ->> {name}) IS DISTINCT FROM ({new} ->> {name})")
+        };
+        let (undo, audit) = (self.temporary(), self.audit_log());
+        let of_both = differs("s.before", "s.after");
+        if !self.is_composed {
+            let sql = format!(
+                "SELECT EXISTS (SELECT FROM {undo} s WHERE s.before IS NOT NULL AND {of_both})"
+            );
+            return self.reading(sql, Values::default());
+        }
+        // Between two of them the table may have lost the column: then each says what it did itself.
+        let mut values = Values::default();
         let sql = format!(
-            "SELECT EXISTS (SELECT FROM {} WHERE before IS NOT NULL \
-             AND (before ->> {name}) IS DISTINCT FROM (after ->> {name}))",
-            self.temporary()
+            "SELECT EXISTS (SELECT FROM {undo} s JOIN {audit} a ON a.record_id = s.record_id WHERE s.before IS NOT NULL AND {ours} \
+               AND CASE WHEN pg_catalog.jsonb_exists(s.before, {name}) AND pg_catalog.jsonb_exists(s.after, {name}) THEN {of_both} \
+                 ELSE a.old_values IS NOT NULL AND {of_each} END)",
+            ours = self.ours(&mut values),
+            of_each = differs("a.old_values", "a.new_values"),
         );
-        self.reading(sql, Values::default())
+        self.reading(sql, values).at_once()
     }
 
     /// The columns of the applications' images, and whether all have them: the images of one
@@ -209,25 +226,95 @@ impl Undo<'_> {
         self.reading(sql, values).at_once()
     }
 
-    /// Where later applications, one after the other and nobody in between, left a row as these
-    /// did but for what triggers set, that is how it was left.
-    pub(in crate::pg) fn follow(&self, triggered: &[String]) -> Statement {
+    /// What later ones of `applications`, one after the other and nobody in between, left in the columns that triggers
+    /// set (`triggered`), is how the row was left: also in those that the table has got since, of a row that would be
+    /// deleted. `None` where none of them changed the table.
+    pub(in crate::pg) fn follow(
+        &self,
+        triggered: &[String],
+        applications: &[Application],
+    ) -> Option<Statement> {
+        let Target { table, config, .. } = self.target;
         let mut values = Values::default();
+        let applications: Vec<&Application> = applications.iter().collect();
+        let all = &UndoneRows::default();
+        let changes = ledger::changes(
+            &applications,
+            self.target,
+            &self.audit_log(),
+            all,
+            &mut values,
+        )?;
+        // Values that were only converted since are compared in the present type, with the row itself.
+        let is_converted = |c: &Column| {
+            let then = self.written.types.get(&c.name);
+            let is_set = config.is_stamp(&c.name) || self.written.by_trigger.contains(&c.name);
+            then.is_some_and(|then| *then != c.type_sql) && !is_set
+        };
+        let columns = table.columns.iter();
+        let set: Vec<&Column> = columns
+            .filter(|c| triggered.contains(&c.name) && !config.ignore_drift.contains(&c.name))
+            .filter(|c| !is_converted(c))
+            .collect();
+        let broken = any(set.iter().filter(|c| !c.generated).map(|c| {
+            let name = Literal(&c.name);
+            let was_there = match self.added.contains(&c.name) {
+                true => self.not_filled(c, &format!("(x.old_values ->> {name})")),
+                false => "true".to_owned(),
+            };
+            format!(
+                "CASE WHEN pg_catalog.jsonb_exists(x.left_as, {name}) THEN pg_catalog.jsonb_exists(x.old_values, {name}) \
+                   AND (x.old_values ->> {name}) IS DISTINCT FROM (x.left_as ->> {name}) ELSE NOT {was_there} END"
+            )
+        }));
+        let names = text_array(set.iter().map(|c| Literal(&c.name)));
+        let added = text_array(self.added.iter().map(|c| Literal(c)));
         let sql = format!(
-            "WITH later AS (SELECT l.record_id, l.id, l.new_values, l.id > s.audited \
-                 AND l.old_values IS DISTINCT FROM pg_catalog.lag(l.new_values) OVER (PARTITION BY l.record_id ORDER BY l.id) AS broken \
-               FROM {audit} l JOIN {undo} s ON s.record_id = l.record_id \
-               WHERE l.table_name = {table} AND l.{ON_ROWS} AND l.id >= s.audited), \
+            "WITH later AS (SELECT s.record_id, l.id, l.old_values, l.new_values, l.id > s.audited AS is_later, \
+                 pg_catalog.lag(l.new_values) OVER (PARTITION BY s.record_id ORDER BY l.id) AS left_as \
+               FROM (SELECT DISTINCT c.record_id, c.id FROM ({changes}) c) c JOIN {undo} s ON s.record_id = c.record_id \
+                 JOIN {audit} l ON l.id = c.id WHERE c.id >= s.audited), \
              newest AS (SELECT DISTINCT ON (record_id) record_id, id, new_values FROM later ORDER BY record_id, id DESC) \
-             UPDATE {undo} s SET after = n.new_values, audited = n.id FROM newest n \
-             WHERE n.record_id = s.record_id AND n.id > s.audited AND n.new_values{without} = s.after{without} AND NOT s.later \
-               AND NOT EXISTS (SELECT FROM later l WHERE l.record_id = s.record_id AND l.broken)",
+             UPDATE {undo} s SET audited = n.id, after = s.after || (\
+                 SELECT coalesce(pg_catalog.jsonb_object_agg(e.key, e.value), '{{}}') FROM pg_catalog.jsonb_each(n.new_values) e \
+                 WHERE e.key = ANY ({names}) AND (pg_catalog.jsonb_exists(s.after, e.key) \
+                   OR s.before IS NULL AND e.key = ANY ({added}))) \
+             FROM newest n WHERE n.record_id = s.record_id AND n.id > s.audited AND n.new_values IS NOT NULL \
+               AND s.after IS NOT NULL AND NOT s.later \
+               AND NOT EXISTS (SELECT FROM later x WHERE x.record_id = s.record_id AND x.is_later \
+                 AND ((x.old_values IS NULL) <> (x.left_as IS NULL) OR {broken}))",
             audit = self.audit_log(),
             undo = self.temporary(),
-            table = values.text(&self.target.name),
-            without = without(triggered.iter()),
         );
-        self.reading(sql, values).at_once()
+        Some(self.reading(sql, values).at_once())
+    }
+
+    /// Where somebody else set a column whose drift does not matter between two of the applications, that is what it
+    /// goes back to.
+    pub(in crate::pg) fn leave_between(&self) -> Option<Statement> {
+        let ignored = &self.target.config.ignore_drift;
+        if !self.is_composed || ignored.is_empty() {
+            return None;
+        }
+        let mut values = Values::default();
+        let sql = format!(
+            "WITH steps AS (SELECT a.record_id, a.id, a.old_values, \
+                 pg_catalog.lag(a.new_values) OVER (PARTITION BY a.record_id ORDER BY a.id) AS left_as \
+               FROM {audit} a WHERE {ours}), \
+             theirs AS (SELECT DISTINCT ON (x.record_id, i.name) x.record_id, i.name, x.old_values -> i.name AS value \
+               FROM steps x, pg_catalog.unnest({names}) i(name) \
+               WHERE pg_catalog.jsonb_exists(x.left_as, i.name) AND pg_catalog.jsonb_exists(x.old_values, i.name) \
+                 AND (x.old_values ->> i.name) IS DISTINCT FROM (x.left_as ->> i.name) \
+               ORDER BY x.record_id, i.name, x.id DESC) \
+             UPDATE {undo} s SET before = s.before || t.theirs \
+             FROM (SELECT record_id, pg_catalog.jsonb_object_agg(name, value) AS theirs FROM theirs GROUP BY record_id) t \
+             WHERE t.record_id = s.record_id AND s.before IS NOT NULL AND s.after IS NOT NULL",
+            audit = self.audit_log(),
+            ours = self.ours(&mut values),
+            names = text_array(ignored.iter().map(|c| Literal(c))),
+            undo = self.temporary(),
+        );
+        Some(self.reading(sql, values).at_once())
     }
 
     pub(in crate::pg) fn analyze(&self) -> Statement {

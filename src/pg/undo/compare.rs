@@ -14,7 +14,7 @@ use crate::plan::{AppliedChange, DriftRow, DriftState, Fingerprint, Row, Values}
 use crate::sql::copytext::CopyRow;
 use crate::sql::{Ident, Literal, Statement, all, list};
 use crate::table::row::digest_of_texts;
-use crate::table::schema::Identity;
+use crate::table::schema::{Column, Identity};
 use crate::table::target::Target;
 
 // The columns of an answer.
@@ -36,20 +36,6 @@ pub struct Left {
     pub rows: Vec<DriftRow>,
     /// How many further ones are not named.
     pub more: u64,
-}
-
-/// Functions that give each row another value.
-const DRAWING: [&str; 5] = [
-    "nextval(",
-    "gen_random_uuid(",
-    "uuid_generate_v4(",
-    "clock_timestamp(",
-    "random(",
-];
-
-/// Whether a default gives each row another value.
-fn draws(default: &str) -> bool {
-    DRAWING.iter().any(|function| default.contains(function))
 }
 
 /// A change, and what its row is now.
@@ -314,30 +300,55 @@ impl Undo<'_> {
             .iter()
             .filter_map(|c| self.target.table.column(c));
         let unfilled = all(added.map(|c| {
-            let now = c.text("t");
-            let default = match &c.default {
-                // Each row got another, and nothing tells it from what somebody put there.
-                _ if c.identity != Identity::None => " OR true".to_owned(),
-                Some(default) if draws(default) => " OR true".to_owned(),
-                None => String::new(),
-                Some(default) => format!(
-                    " OR {now} = pg_catalog.format('%s', ({default})::{})",
-                    c.base_type_sql
-                ),
-            };
-            // What rows had when the column was added, whatever the default is since.
-            let added = format!(
-                "(SELECT (a.attmissingval::pg_catalog.text::pg_catalog.text[])[1] FROM pg_catalog.pg_attribute a \
-                 WHERE a.attrelid = {}::pg_catalog.regclass AND a.attname = {})",
-                Literal(&self.target.table.name.to_string()),
-                Literal(&c.name)
-            );
             // An image that has the column is compared with it as with all others.
             format!(
-                "(pg_catalog.jsonb_exists(s.after, {}) OR {now} IS NULL OR {now} = {added}{default})",
-                Literal(&c.name)
+                "(pg_catalog.jsonb_exists(s.after, {}) OR {})",
+                Literal(&c.name),
+                self.not_filled(c, &c.text("t"))
             )
         }));
         format!("(s.before IS NOT NULL OR {unfilled})")
     }
+
+    /// The condition that nobody put this text into a column which was added since: a default did, that of now or
+    /// that with which the column came.
+    pub(super) fn not_filled(&self, column: &Column, text: &str) -> String {
+        let table = Literal(&self.target.table.name.to_string()).to_string();
+        let name = Literal(&column.name);
+        // Each row got another value, and nothing tells it from what somebody put there.
+        let default = match &column.default {
+            _ if column.identity != Identity::None => " OR true".to_owned(),
+            None => String::new(),
+            Some(default) => format!(
+                " OR CASE WHEN {draws} THEN true ELSE {text} = pg_catalog.format('%s', ({default})::{base}) END",
+                base = column.base_type_sql,
+                draws = draws(&table, column, default),
+            ),
+        };
+        // What rows had when the column was added, whatever the default is since; each partition says it of its own.
+        format!(
+            "({text} IS NULL OR {text} = ANY (ARRAY(SELECT (a.attmissingval::pg_catalog.text::pg_catalog.text[])[1] \
+               FROM pg_catalog.pg_attribute a WHERE a.attname = {name} AND a.atthasmissing \
+               AND (a.attrelid = {table}::pg_catalog.regclass \
+                 OR a.attrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree({table}::pg_catalog.regclass) p))))\
+             {default})"
+        )
+    }
+}
+
+/// The condition that a column's default gives each row another value: it has a volatile function. Of the database's
+/// own functions no dependency is kept, so that they are found by name.
+fn draws(table: &str, column: &Column, default: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_catalog.pg_proc f WHERE f.provolatile = 'v' AND (f.oid IN (\
+             SELECT d.refobjid FROM pg_catalog.pg_attrdef e JOIN pg_catalog.pg_attribute a \
+               ON a.attrelid = e.adrelid AND a.attnum = e.adnum JOIN pg_catalog.pg_depend d \
+               ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = e.oid \
+                 AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass \
+             WHERE e.adrelid = {table}::pg_catalog.regclass AND a.attname = {name}) \
+           OR f.pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND f.proname ~ '^\\w+$' \
+             AND {default} ~ ('(^|[^.\\w\"])' || f.proname || '[(]')))",
+        name = Literal(&column.name),
+        default = Literal(default),
+    )
 }

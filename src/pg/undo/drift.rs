@@ -82,6 +82,16 @@ impl Undo<'_> {
         Ok(columns.collect())
     }
 
+    /// The columns which the table has got since and in which some of these rows, which would be deleted, hold what
+    /// may be somebody's.
+    pub fn filled<'r>(&'r self, rows: &'r [DriftRow]) -> impl Iterator<Item = &'r String> {
+        let of_table = rows.iter().filter(|row| row.table == self.target.name);
+        let columns = of_table.flat_map(|row| &row.columns);
+        let filled = columns.filter(|c| c.planned_to.is_none() && c.now.is_some());
+        let filled = filled.map(|c| &c.column);
+        filled.filter(|c| self.added.contains(c))
+    }
+
     fn doing_find_out(&self) -> String {
         self.doing("finding out what changed in")
     }

@@ -43,6 +43,8 @@ impl Undo<'_> {
         let (mut edited, mut gone) = (Vec::new(), Vec::new());
         self.compare(snapshot, &mut |_| Ok(()), &mut |row| {
             match row.state {
+                // Later loads brought it and deleted it again.
+                DriftState::Reloaded if row.applied.after.is_none() => gone.push(row.record_id),
                 DriftState::Changed | DriftState::Appeared | DriftState::Reloaded => {
                     edited.push(row.record_id);
                 }

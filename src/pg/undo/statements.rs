@@ -72,7 +72,6 @@ fn taking_back() {
         samples.count_audited(),
         samples.columns_of_images(),
         samples.broken(),
-        samples.follow(&["volume".into()]),
         samples.has_changed("gone"),
         samples.count_lost(
             &schema[1].table.columns[3],
@@ -114,7 +113,21 @@ fn taking_back() {
     ];
     let (same, other) = (load(&schema[1], "samples"), load(&schema[1], "vials"));
     let later = samples.mark_later(&[&same, &other], &UndoneRows::default());
+    let mut ignoring = schema[1].clone();
+    ignoring.config.ignore_drift = vec!["volume".into()];
+    let mut between = Undo::described("public", &ignoring, &written, &both);
+    between.is_composed = true;
+    let mut added = Undo::described("public", &schema[1], &written, &applications);
+    added.added = vec!["volume".into()];
+    let since = [load(&schema[1], "samples")];
+    let further = [
+        added.follow(&["volume".into()], &since),
+        between.leave_between(),
+        Some(between.has_changed("gone")),
+        Some(added.compare_with(Found::OneRow)),
+    ];
     let statements = statements.into_iter().chain(later);
+    let statements = statements.chain(further.into_iter().flatten());
     assert_snapshot("sql_undo", &printed(statements));
 }
 
