@@ -249,7 +249,7 @@ impl Undo<'_> {
         let is_converted = |c: &Column| {
             let then = self.written.types.get(&c.name);
             let is_set = config.is_stamp(&c.name) || self.written.by_trigger.contains(&c.name);
-            then.is_some_and(|then| *then != c.type_sql) && !is_set
+            then.is_some_and(|then| *then != c.base_type_sql) && !is_set
         };
         let columns = table.columns.iter();
         let set: Vec<&Column> = columns
