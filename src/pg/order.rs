@@ -28,6 +28,9 @@ pub(in crate::pg) use waits::{Wait, columns_in};
 /// The most turns: what would need more is left where it would be without any.
 pub(in crate::pg) const MOST_TURNS: u32 = 100;
 
+/// So many rounds look only at what waits for rows that were just moved.
+const ROUNDS: u32 = 3;
+
 /// What is done to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::pg) enum Write {
@@ -166,11 +169,21 @@ pub(in crate::pg) async fn find<W: Written>(
         }
         let moved = session.rows(&moved_in(round, moves)).await?;
         let moved: BTreeSet<_> = moved.iter().map(table_and_write).collect::<Result<_>>()?;
-        let others = others.iter().filter(|wait| moved.contains(&wait.then()));
+        let these = others.iter().filter(|wait| moved.contains(&wait.then()));
         all.extend(moved.iter().map(|(table, write)| (1, *table, *write)));
-        let find = others.filter_map(|wait| wait.find(Some(round)));
+        let find = these.filter_map(|wait| wait.find(Some(round)));
         session.run(&at_once(find)).await?;
         round += 1;
+        if round == ROUNDS {
+            // A chain of many rows: all that may wait is found at once, and who of these is waited for.
+            let find = others.iter().filter_map(|wait| wait.find(None));
+            session.run(&at_once(find)).await?;
+            session.run(&move_all(round)).await?;
+            let moved = session.rows(&moved_in(round, u64::MAX)).await?;
+            let moved: BTreeSet<_> = moved.iter().map(table_and_write).collect::<Result<_>>()?;
+            all.extend(moved.iter().map(|(table, write)| (1, *table, *write)));
+            break;
+        }
     }
     if round == 0 {
         return Ok(Turns::default());
@@ -229,6 +242,17 @@ pub(in crate::pg) fn move_before(round: u32) -> Statement {
     ordering(format!(
         "INSERT INTO pg_temp.loader_moved (t, w, n, round) SELECT DISTINCT t, w, n, {round} FROM pg_temp.loader_waits \
          ON CONFLICT DO NOTHING"
+    ))
+}
+
+/// Moves all rows for which moved ones wait, and for which these wait in turn.
+pub(in crate::pg) fn move_all(round: u32) -> Statement {
+    let waits = "pg_temp.loader_waits w JOIN r ON w.then_t = r.t AND w.then_n = r.n";
+    ordering(format!(
+        "ANALYZE pg_temp.loader_waits; \
+         INSERT INTO pg_temp.loader_moved (t, w, n, round) WITH RECURSIVE r(t, n) AS (\
+           SELECT t, n FROM pg_temp.loader_moved UNION SELECT w.t, w.n FROM {waits}) \
+         SELECT DISTINCT w.t, w.w, w.n, {round} FROM {waits} ON CONFLICT DO NOTHING"
     ))
 }
 

@@ -87,9 +87,9 @@ pub(in crate::pg) fn without_identity(targets: &[Target]) -> Statement {
     Statement::with(DOING, sql, values)
 }
 
-/// Whether publications of this server can be of some rows or columns of a table.
+/// Whether there are publications of tables, and they can be of some rows or columns.
 fn publishes_parts() -> Statement {
-    let sql = "SELECT pg_catalog.current_setting('server_version_num')::int >= 150000";
+    let sql = "SELECT pg_catalog.current_setting('server_version_num')::int >= 150000 AND EXISTS (SELECT FROM pg_catalog.pg_publication_rel)";
     Statement::new(DOING, sql)
 }
 

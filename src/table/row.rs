@@ -70,6 +70,12 @@ impl Column {
         }
     }
 
+    /// The value that `image` has of it, with its collation, as SQL.
+    pub fn of_image(&self, image: &str) -> String {
+        let value = self.of_text(&format!("{image} ->> {}", Literal(&self.name)));
+        value + &collate(self.collation.as_deref())
+    }
+
     /// Its name in a staging table: no user's name can collide with the loader's own columns there.
     pub fn staged(&self) -> String {
         format!("c{}", self.number)

@@ -213,8 +213,10 @@ pub struct ForeignKey {
     pub parts: Vec<u32>,
     /// Whether it may be checked at the end of the transaction.
     pub deferrable: bool,
-    /// Whether what rows refer to may go or change before they do, within a transaction.
-    pub may_dangle: bool,
+    /// Whether what rows refer to may go before they let go of it, within a transaction.
+    pub may_go_first: bool,
+    /// Whether it may change before they do.
+    pub may_change_first: bool,
     /// Whether a row refers only if all columns are given (`MATCH FULL`).
     pub match_full: bool,
     /// The equality of parent and child, column by column.

@@ -651,8 +651,8 @@ fn a_type_is_the_same_under_another_name_and_may_be_another_under_its_own() {
     let schema = "CREATE SCHEMA app; CREATE SCHEMA more; \
         CREATE DOMAIN app.amount AS numeric(12,4); CREATE DOMAIN public.amount AS numeric(12,2); \
         CREATE DOMAIN app.code AS text CHECK (value ~ '^[A-Z]'); CREATE TYPE app.status AS ENUM ('a', 'b', 'c'); \
-        CREATE TYPE app.pair AS (x int, y text); \
-        CREATE TABLE public.t (k text PRIMARY KEY, n app.amount, co app.code, st app.status, p app.pair, sa app.status[]); \
+        CREATE TYPE app.pair AS (x int, y text); CREATE DOMAIN app.needed AS app.status NOT NULL; \
+        CREATE TABLE public.t (k text PRIMARY KEY, n app.amount, co app.code, st app.status, p app.pair, sa app.status[], nn app.needed DEFAULT 'a'); \
         INSERT INTO public.t VALUES ('a', 1.2345, 'ABCD', 'c', '(1,x)', '{a,c}')";
     let load = r#"[{"k": "a", "n": 2, "co": "B", "st": "a", "p": "(2,y)", "sa": "{b}"}, {"k": "b", "n": 0.0001, "co": "C", "st": "b"}]"#;
     for (alter, refused) in [
@@ -713,7 +713,7 @@ fn a_type_is_the_same_under_another_name_and_may_be_another_under_its_own() {
                 stage.roll_back("b").exits(0);
                 assert_eq!(
                     stage.one(row),
-                    "(a,1.2345,ABCD,c,\"(1,x)\",\"{a,c}\")",
+                    "(a,1.2345,ABCD,c,\"(1,x)\",\"{a,c}\",a)",
                     "{alter}"
                 );
             }

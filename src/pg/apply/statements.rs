@@ -207,6 +207,7 @@ fn ordering() {
     statements.extend(others.and_then(|wait| wait.find(Some(1))));
     statements.extend([
         order::move_before(1),
+        order::move_all(3),
         order::waiting(),
         order::set_turns(&[((0, 7), 2), ((1, 8), 0)]),
     ]);

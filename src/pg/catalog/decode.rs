@@ -124,7 +124,8 @@ pub(super) fn foreign_key(row: &Row, far: &Far) -> ForeignKey {
         only: row.get(18),
         parts: row.get(19),
         deferrable: row.get(7),
-        may_dangle: row.get(21),
+        may_go_first: row.get(21),
+        may_change_first: row.get(22),
         match_full: row.get(8),
         equality: schemas
             .into_iter()

@@ -62,7 +62,8 @@ impl Far {
     pub(super) fn at_once(&self, key: &mut ForeignKey) {
         let is_far = self.0.contains_key(&key.child_oid);
         key.deferrable &= !is_far;
-        key.may_dangle &= !is_far;
+        key.may_go_first &= !is_far;
+        key.may_change_first &= !is_far;
     }
 }
 

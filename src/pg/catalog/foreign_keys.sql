@@ -30,7 +30,7 @@ SELECT k.conname::text, cn.nspname::text, c.relname::text, pn.nspname::text, p.r
     JOIN pg_catalog.pg_attribute of_child ON of_child.attrelid = k.conrelid AND of_child.attnum = x.c
     JOIN pg_catalog.pg_attribute of_parent ON of_parent.attrelid = k.confrelid AND of_parent.attnum = x.p ORDER BY x.o),
   -- RESTRICT and what changes rows by itself do not wait.
-  k.condeferrable AND k.confdeltype = 'a' AND k.confupdtype = 'a'
+  k.condeferrable AND k.confdeltype = 'a', k.condeferrable AND k.confupdtype = 'a'
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
 JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace

@@ -11,6 +11,9 @@ enum Why<'w> {
     Left(&'w ForeignKey),
     /// What rows refer to by the key is there before they do.
     Referred(&'w ForeignKey),
+    /// What rows refer to by the key is no longer what goes, or changes, and would take them along: a key that can wait for
+    /// the row which has the value then.
+    Vacated(&'w ForeignKey),
     /// What the index has once is given up before it is taken.
     Freed(&'w UniqueIndex),
 }
@@ -41,6 +44,7 @@ impl<'w, W: Written> Wait<'w, W> {
                     add(Why::Left(key), (child, &goes), (parent, &goes));
                     let comes = [Update, Insert];
                     add(Why::Referred(key), (parent, &comes), (child, &comes));
+                    add(Why::Vacated(key), (parent, &goes), (child, &comes));
                 }
             }
             for index in child.unique() {
@@ -63,18 +67,23 @@ impl<'w, W: Written> Wait<'w, W> {
         let is_made = first.writes(write_first) && then.writes(write_then);
         is_made
             && match self.why {
-                Why::Left(key) | Why::Referred(key) => {
-                    let can_wait = match self.why {
-                        Why::Left(_) => key.may_dangle,
-                        _ => key.deferrable,
-                    };
+                Why::Left(key) | Why::Referred(key) | Why::Vacated(key) => {
                     let (child, parent) = match self.why {
                         Why::Left(_) => (self.first, self.then),
                         _ => (self.then, self.first),
                     };
+                    let acts = match parent.1 {
+                        Write::Delete => !key.may_go_first,
+                        _ => !key.may_change_first,
+                    };
+                    let must_wait = match self.why {
+                        Why::Left(_) => acts,
+                        Why::Vacated(_) => key.deferrable && acts,
+                        _ => !key.deferrable,
+                    };
                     let columns = columns_of(child.0, &key.columns);
                     let referred = columns_of(parent.0, &key.parent_columns);
-                    !can_wait && changes(child, &columns) && changes(parent, &referred)
+                    must_wait && changes(child, &columns) && changes(parent, &referred)
                 }
                 Why::Freed(index) => {
                     let columns = columns_in(then, index);
@@ -90,9 +99,20 @@ impl<'w, W: Written> Wait<'w, W> {
         let (first, then) = (moment(self.first), moment(self.then));
         match self.why {
             // References hold at the end of a statement.
-            Why::Left(_) | Why::Referred(_) => first > then,
+            Why::Left(_) | Why::Referred(_) | Why::Vacated(_) => first > then,
             Why::Freed(_) => first >= then,
         }
+    }
+
+    fn is_of_one_table(&self) -> bool {
+        self.first.0.target().place == self.then.0.target().place
+    }
+
+    /// Whether it concerns rows of the table with this number.
+    pub(in crate::pg) fn concerns(&self, table: usize) -> bool {
+        [self.first.0, self.then.0]
+            .iter()
+            .any(|of| of.target().place == table)
     }
 
     /// The number of the table whose rows wait, and what is done to them.
@@ -113,6 +133,7 @@ impl<'w, W: Written> Wait<'w, W> {
         let pairs = match self.why {
             Why::Left(key) => self.left(key, &only(&format!("p.{N}")))?,
             Why::Referred(key) => self.referred(key, &only(&format!("c.{N}")))?,
+            Why::Vacated(key) => self.vacated(key, &only(&format!("c.{N}")))?,
             Why::Freed(index) => self.freed(index, &only("a.n"))?,
         };
         Some(ordering(format!(
@@ -125,8 +146,9 @@ impl<'w, W: Written> Wait<'w, W> {
         )))
     }
 
-    /// Rows `c` that refer now to rows `p`. Where these change, that is what counts: that they hold something else then, to
-    /// which the others do not refer either.
+    /// Rows `c` that refer now to rows `p`. Where these change, that is what counts: that they hold something else then.
+    /// Who follows them to that waits for nothing, but in one table, where both are written at once, or where a
+    /// deferrable key would make it follow.
     fn left(&self, key: &ForeignKey, only: &str) -> Option<String> {
         let ((child, by), (parent, of)) = (self.first, self.then);
         let columns = columns_of(child, &key.columns);
@@ -139,8 +161,10 @@ impl<'w, W: Written> Wait<'w, W> {
             if by == Write::Update {
                 let after = child.after(by, &columns)?;
                 beside += &format!(" JOIN ({after}) d ON d.{N} = c.{N}");
+                let others = (!self.is_of_one_table() && !key.deferrable).then_some("q");
+                let others = ["p"].into_iter().chain(others);
                 conditions
-                    .extend(["p", "q"].map(|of| format!("({}) IS NOT TRUE", refers(key, of, "d"))));
+                    .extend(others.map(|of| format!("({}) IS NOT TRUE", refers(key, of, "d"))));
             }
         }
         Some(format!(
@@ -168,6 +192,29 @@ impl<'w, W: Written> Wait<'w, W> {
             "SELECT p.{N}, c.{N} FROM ({}) p CROSS JOIN ({}) c{beside} WHERE {}{only}",
             parent.after(of, &referred)?,
             child.after(by, &columns_of(child, &key.columns))?,
+            all(conditions)
+        ))
+    }
+
+    /// Rows `p` that have now what rows `c` will refer to, and do not yet.
+    fn vacated(&self, key: &ForeignKey, only: &str) -> Option<String> {
+        let ((parent, of), (child, by)) = (self.first, self.then);
+        let columns = columns_of(child, &key.columns);
+        let referred = columns_of(parent, &key.parent_columns);
+        let (mut beside, mut conditions) = (String::new(), vec![refers(key, "p", "c")]);
+        if of == Write::Update {
+            let after = parent.after(of, &referred)?;
+            beside += &format!(" JOIN ({after}) q ON q.{N} = p.{N}");
+            conditions.push(differ(&key.parent_columns, "p", "q"));
+        }
+        if by == Write::Update {
+            beside += &format!(" JOIN ({}) d ON d.{N} = c.{N}", before(child, by, &columns));
+            conditions.push(format!("({}) IS NOT TRUE", refers(key, "p", "d")));
+        }
+        Some(format!(
+            "SELECT p.{N}, c.{N} FROM ({}) p CROSS JOIN ({}) c{beside} WHERE {}{only}",
+            before(parent, of, &referred),
+            child.after(by, &columns)?,
             all(conditions)
         ))
     }

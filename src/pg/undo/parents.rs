@@ -83,7 +83,7 @@ impl Undo<'_> {
         let columns = columns.filter(|_| key.only.is_none())?;
         let before = |c: &Column| format!("s.before ->> {}", Literal(&c.name));
         let typed = columns.iter().map(|c| {
-            let value = c.of_text(&before(c));
+            let value = c.of_image("s.before");
             format!("{value} AS {}", Ident(&c.name))
         });
         let given = columns
@@ -128,7 +128,7 @@ impl Undo<'_> {
         let (mut values, mut same) = (Vec::new(), Vec::new());
         for (child, of_parent, equality) in key.pairs() {
             let column = self.target.table.column(of_parent)?;
-            let value = column.of_text(&format!("s.before ->> {}", Literal(of_parent)));
+            let value = column.of_image("s.before");
             let (parent, child) = (Ident(of_parent), Ident(child));
             values.push(format!("{value} AS {parent}"));
             same.push(equality.equal(format!("p.{parent}"), format!("a.{child}")));

@@ -182,7 +182,7 @@ impl Undo<'_> {
     /// A value in an image, as SQL of the column's present type.
     fn now_typed(column: &Column, image: &str, way: &Way<'_>) -> String {
         let text = format!("(s.{image} ->> {})", Literal(&column.name));
-        format!("({})::{}", way.to(&text), column.type_sql)
+        format!("({})::{}", way.to(&text), column.base_type_sql)
     }
 
     /// How many values of before would not come back whole.

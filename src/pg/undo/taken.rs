@@ -195,8 +195,10 @@ impl Undo<'_> {
 
 /// What the columns of `table` hold in a row as it was before change `s`, under their names.
 pub(super) fn before(table: &Table) -> String {
-    list(table.columns.iter().map(|c| {
-        let value = c.of_text(&format!("s.before ->> {}", Literal(&c.name)));
-        format!("{value} AS {}", Ident(&c.name))
-    }))
+    list(
+        table
+            .columns
+            .iter()
+            .map(|c| format!("{} AS {}", c.of_image("s.before"), Ident(&c.name))),
+    )
 }

@@ -94,6 +94,12 @@ fn fate(write: Write) -> Fate {
     }
 }
 
+/// A column's default, where it is the same each time.
+fn by_default(column: &Column) -> Option<String> {
+    let default = column.default.as_ref().filter(|_| !column.is_unknown())?;
+    Some(format!("({default})::{}", column.base_type_sql))
+}
+
 fn null(column: &Column) -> String {
     format!("NULL::{}", column.base_type_sql)
 }
@@ -153,16 +159,37 @@ impl Staged {
         }
     }
 
-    /// What the row that insert `alias` writes holds in a column, as SQL; `None` of one that the plan does not
-    /// give: to what the database gives by itself, nothing of this plan refers.
+    /// What the row that insert `alias` writes holds in a column, as SQL; `None` of one that the plan does not give and
+    /// whose default is nothing, or another each time: to that, nothing of this plan refers.
     pub(super) fn inserted(&self, alias: &str, name: &str) -> Option<String> {
-        let staged = |name: &str| Some(format!("{alias}.{}", self.staged_column(name)?));
         let column = self.target.table.column(name)?;
+        let staged = |name: &str| match self.staged_column(name) {
+            Some(staged) => Some(self.given(alias, name, staged)),
+            None => self.target.table.column(name).and_then(by_default),
+        };
         match &column.generation {
             None => staged(name),
             Some(expression) => Some(self.generated(column, expression, |c| {
                 staged(&c.name).unwrap_or_else(|| null(c))
             })),
+        }
+    }
+
+    /// What insert `alias` writes to a staged column: what it gives, or else its default.
+    fn given(&self, alias: &str, name: &str, staged: String) -> String {
+        let staged = format!("{alias}.{staged}");
+        let Some(i) = self.columns.iter().position(|c| c == name) else {
+            return staged;
+        };
+        let mut sets = self.column_sets(Fate::Insert);
+        match self.target.table.column(name).and_then(by_default) {
+            Some(default) if sets.any(|set| !bits(set)[i]) => {
+                format!(
+                    "CASE WHEN {} THEN {staged} ELSE {default} END",
+                    writes(alias, i)
+                )
+            }
+            _ => staged,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{After, CHANGED, COUNTS, GOES, N, ROW, TABLE, TURN, VALID, WRITE};
 use crate::error::Result;
 use crate::pg::Session;
-use crate::pg::order::{self, MOST_TURNS, Write, Written};
+use crate::pg::order::{self, MOST_TURNS, Wait, Write, Written};
 use crate::sql::{Ident, Statement, list};
 use crate::table::schema::{Column, UniqueIndex};
 use crate::table::target::Target;
@@ -15,7 +15,13 @@ const MOMENTS: i64 = 1 << 24;
 
 /// Finds out when each row would be written.
 pub(super) async fn find(session: &Session, all: &[After<'_>]) -> Result<()> {
-    for after in all.iter().filter(|after| !after.unique.is_empty()) {
+    let waits = Wait::all(all);
+    let strict: Vec<&Wait<'_, After<'_>>> = waits.iter().filter(|wait| wait.is_strict()).collect();
+    for after in all {
+        let is_asked = strict.iter().any(|wait| wait.concerns(after.target.place));
+        if after.unique.is_empty() && !is_asked {
+            continue;
+        }
         for excludes in after.exclusions() {
             session.run(&after.fill_excluded(excludes)).await?;
             session.run(&after.analyze_excluded(excludes)).await?;
