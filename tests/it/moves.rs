@@ -506,7 +506,7 @@ fn what_others_bring_is_there_for_rows_that_stay() {
 #[test]
 fn rows_are_written_with_those_without_which_they_cannot_be() {
     type Delivered<'d> = &'d [(&'d str, &'d str)];
-    let cases: [(&str, &[&str], Delivered<'_>); 9] = [
+    let cases: [(&str, &[&str], Delivered<'_>); 10] = [
         // A row and who follows it to another value are written at once, though others wait for one of them.
         (
             "CREATE TABLE s (id int PRIMARY KEY, code text UNIQUE, boss text REFERENCES s (code), u int UNIQUE); \
@@ -559,6 +559,17 @@ fn rows_are_written_with_those_without_which_they_cannot_be() {
                 ("g/1.csv", "id,code\n3,A\n2,B\n"),
                 ("p/delete/1.csv", "id\n2\n"),
                 ("p/1.csv", "id,g\n1,B\n"),
+            ],
+        ),
+        (
+            "CREATE TABLE g (id int PRIMARY KEY, code text UNIQUE); CREATE TABLE x (id int PRIMARY KEY); \
+             CREATE TABLE p (id int PRIMARY KEY, x int REFERENCES x, g text REFERENCES g (code) ON UPDATE CASCADE DEFERRABLE); \
+             INSERT INTO g VALUES (1, 'C'), (3, 'B'); INSERT INTO x VALUES (1), (2); INSERT INTO p VALUES (1, 1, 'C')",
+            &["g", "x", "p"],
+            &[
+                ("g/1.csv", "id,code\n3,A\n2,B\n"),
+                ("x/delete/1.csv", "id\n1\n"),
+                ("p/1.csv", "id,x,g\n1,2,B\n"),
             ],
         ),
         // Who follows by itself is written before the key makes it follow.
