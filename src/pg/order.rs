@@ -142,16 +142,15 @@ impl Turns {
     }
 }
 
-/// Finds the rows that are written in turns. The tables that [`CREATE`] makes are there, or are made where `creates`.
+/// Finds the rows that are written in turns, where these wait. The tables that [`CREATE`] makes are there, or are made where `creates`.
 ///
 /// # Errors
 /// [`Database`](crate::ErrorKind::Database).
 pub(in crate::pg) async fn find<W: Written>(
     session: &Session,
-    tables: &[W],
+    waits: Vec<Wait<'_, W>>,
     creates: bool,
 ) -> Result<Turns> {
-    let waits = Wait::all(tables);
     let (strict, others): (Vec<_>, Vec<_>) = waits.into_iter().partition(Wait::is_strict);
     if strict.is_empty() {
         return Ok(Turns::default());

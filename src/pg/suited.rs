@@ -60,18 +60,28 @@ pub async fn unsuited(session: &Session, targets: &[Target]) -> Result<Vec<Strin
     Ok(problems)
 }
 
-/// The tables, of these, their partitions and heirs, that are published with updates or deletes and have no replica
-/// identity, each with one such publication. What a publication says of a partitioned table holds for its partitions.
-pub(in crate::pg) fn without_identity(targets: &[Target]) -> Statement {
-    let mut values = Values::default();
+/// For `FROM`: the names of these tables beside the object ids `oid` of them, their partitions and heirs, as `u`.
+fn with_below(targets: &[Target], values: &mut Values) -> String {
     let below = targets
         .iter()
         .flat_map(|t| t.table.below.iter().map(|oid| (&t.name, oid)));
     let (names, oids): (Vec<&String>, Vec<String>) =
         below.map(|(name, oid)| (name, oid.to_string())).unzip();
+    format!(
+        "ROWS FROM (pg_catalog.unnest({}), pg_catalog.unnest({}::oid[])) u(name, oid)",
+        values.texts(names),
+        values.texts(oids)
+    )
+}
+
+/// The tables, of these, their partitions and heirs, that are published with updates or deletes and have no replica
+/// identity, each with one such publication. What a publication says of a partitioned table holds for its partitions.
+pub(in crate::pg) fn without_identity(targets: &[Target]) -> Statement {
+    let mut values = Values::default();
+    let tables = with_below(targets, &mut values);
     let sql = format!(
         "SELECT u.name, c.oid::pg_catalog.regclass::text, pg_catalog.min(p.pubname::text) \
-         FROM ROWS FROM (pg_catalog.unnest({names}), pg_catalog.unnest({oids}::oid[])) u(name, oid) \
+         FROM {tables} \
          JOIN pg_catalog.pg_class c ON c.oid = u.oid AND c.relkind = 'r' AND c.relpersistence = 'p' \
          JOIN pg_catalog.pg_publication p ON (p.pubupdate OR p.pubdelete) AND (p.puballtables OR EXISTS (\
            SELECT FROM pg_catalog.pg_publication_tables t JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname \
@@ -81,8 +91,6 @@ pub(in crate::pg) fn without_identity(targets: &[Target]) -> Statement {
            SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate \
              AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END) \
          GROUP BY 1, 2, c.oid ORDER BY 1, 2",
-        names = values.texts(names),
-        oids = values.texts(oids),
     );
     Statement::with(DOING, sql, values)
 }
@@ -97,14 +105,10 @@ fn publishes_parts() -> Statement {
 /// and the replica identity does not go with that; with such a publication, and whether its row filter is why.
 fn beyond_identity(targets: &[Target]) -> Statement {
     let mut values = Values::default();
-    let below = targets
-        .iter()
-        .flat_map(|t| t.table.below.iter().map(|oid| (&t.name, oid)));
-    let (names, oids): (Vec<&String>, Vec<String>) =
-        below.map(|(name, oid)| (name, oid.to_string())).unzip();
+    let tables = with_below(targets, &mut values);
     let sql = format!(
         "SELECT u.name, c.oid::pg_catalog.regclass::text, p.pubname::text, f.beyond \
-         FROM ROWS FROM (pg_catalog.unnest({names}), pg_catalog.unnest({oids}::oid[])) u(name, oid) \
+         FROM {tables} \
          JOIN pg_catalog.pg_class c ON c.oid = u.oid AND c.relkind = 'r' AND c.relpersistence = 'p' \
          JOIN pg_catalog.pg_publication_rel r ON r.prrelid = c.oid \
            OR r.prrelid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a(relid)) \
@@ -123,8 +127,6 @@ fn beyond_identity(targets: &[Target]) -> Statement {
            AND NOT columns.asked OPERATOR(pg_catalog.<@) columns.identity AS beyond) f \
          WHERE (c.relreplident = 'f' OR i.indexrelid IS NOT NULL) AND (f.beyond OR r.prattrs IS NOT NULL \
            AND (c.relreplident = 'f' OR NOT columns.identity OPERATOR(pg_catalog.<@) columns.listed)) ORDER BY 1, 2, 3",
-        names = values.texts(names),
-        oids = values.texts(oids),
     );
     Statement::with(DOING, sql, values)
 }

@@ -4,18 +4,18 @@
 mod delete;
 pub(in crate::pg) mod insert;
 mod lock;
-mod order;
 mod parents;
 pub(in crate::pg) mod rows;
 mod settle;
 mod update;
+mod written;
 
 use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::pg::apply::origin::Origin;
 use crate::pg::apply::staged::Staged;
-use crate::pg::order::{self as in_order, Turns, Write};
+use crate::pg::order::{self, Turns, Wait, Write};
 use crate::pg::{Event, OnProgress, Session, must_write};
 use crate::sql::Statement;
 
@@ -71,7 +71,7 @@ impl Context<'_> {
         }
         Ok(Work {
             tables: work,
-            turns: in_order::find(self.session, tables, true).await?,
+            turns: order::find(self.session, Wait::all(tables), true).await?,
         })
     }
 

@@ -153,19 +153,15 @@ impl<'w, W: Written> Wait<'w, W> {
         let ((child, by), (parent, of)) = (self.first, self.then);
         let columns = columns_of(child, &key.columns);
         let referred = columns_of(parent, &key.parent_columns);
-        let (mut beside, mut conditions) = (String::new(), vec![refers(key, "p", "c")]);
-        if of == Write::Update {
-            let after = parent.after(of, &referred)?;
-            beside += &format!(" JOIN ({after}) q ON q.{N} = p.{N}");
-            conditions.push(differ(&key.parent_columns, "p", "q"));
-            if by == Write::Update {
-                let after = child.after(by, &columns)?;
-                beside += &format!(" JOIN ({after}) d ON d.{N} = c.{N}");
-                let others = (!self.is_of_one_table() && !key.deferrable).then_some("q");
-                let others = ["p"].into_iter().chain(others);
-                conditions
-                    .extend(others.map(|of| format!("({}) IS NOT TRUE", refers(key, of, "d"))));
-            }
+        let (mut beside, gives_up) = gives_up(parent, of, key)?;
+        let mut conditions: Vec<String> = gives_up.into_iter().collect();
+        conditions.push(refers(key, "p", "c"));
+        if of == Write::Update && by == Write::Update {
+            let after = child.after(by, &columns)?;
+            beside += &format!(" JOIN ({after}) d ON d.{N} = c.{N}");
+            let others = (!self.is_of_one_table() && !key.deferrable).then_some("q");
+            let others = ["p"].into_iter().chain(others);
+            conditions.extend(others.map(|of| format!("({}) IS NOT TRUE", refers(key, of, "d"))));
         }
         Some(format!(
             "SELECT c.{N}, p.{N} FROM ({}) c CROSS JOIN ({}) p{beside} WHERE {}{only}",
@@ -201,12 +197,9 @@ impl<'w, W: Written> Wait<'w, W> {
         let ((parent, of), (child, by)) = (self.first, self.then);
         let columns = columns_of(child, &key.columns);
         let referred = columns_of(parent, &key.parent_columns);
-        let (mut beside, mut conditions) = (String::new(), vec![refers(key, "p", "c")]);
-        if of == Write::Update {
-            let after = parent.after(of, &referred)?;
-            beside += &format!(" JOIN ({after}) q ON q.{N} = p.{N}");
-            conditions.push(differ(&key.parent_columns, "p", "q"));
-        }
+        let (mut beside, gives_up) = gives_up(parent, of, key)?;
+        let mut conditions: Vec<String> = gives_up.into_iter().collect();
+        conditions.push(refers(key, "p", "c"));
         if by == Write::Update {
             beside += &format!(" JOIN ({}) d ON d.{N} = c.{N}", before(child, by, &columns));
             conditions.push(format!("({}) IS NOT TRUE", refers(key, "p", "d")));
@@ -256,6 +249,21 @@ fn before<W: Written>(table: &W, write: Write, columns: &[&Column]) -> String {
         table.places(write),
         table.target().table.rows
     )
+}
+
+/// That rows `p` do not keep what is referred to: a further join, and its condition, of those that change, to what they
+/// are then (`q`); nothing of those that go.
+fn gives_up<W: Written>(
+    parent: &W,
+    write: Write,
+    key: &ForeignKey,
+) -> Option<(String, Option<String>)> {
+    if write != Write::Update {
+        return Some((String::new(), None));
+    }
+    let after = parent.after(write, &columns_of(parent, &key.parent_columns))?;
+    let beside = format!(" JOIN ({after}) q ON q.{N} = p.{N}");
+    Some((beside, Some(differ(&key.parent_columns, "p", "q"))))
 }
 
 fn columns_of<'c>(table: &'c impl Written, names: &[String]) -> Vec<&'c Column> {

@@ -3,6 +3,7 @@
 
 mod along;
 mod behind;
+mod bereft;
 mod deleted;
 mod fill;
 mod follow;

@@ -16,9 +16,9 @@ const MOMENTS: i64 = 1 << 24;
 /// Finds out when each row would be written.
 pub(super) async fn find(session: &Session, all: &[After<'_>]) -> Result<()> {
     let waits = Wait::all(all);
-    let strict: Vec<&Wait<'_, After<'_>>> = waits.iter().filter(|wait| wait.is_strict()).collect();
     for after in all {
-        let is_asked = strict.iter().any(|wait| wait.concerns(after.target.place));
+        let mut strict = waits.iter().filter(|wait| wait.is_strict());
+        let is_asked = strict.any(|wait| wait.concerns(after.target.place));
         if after.unique.is_empty() && !is_asked {
             continue;
         }
@@ -28,7 +28,7 @@ pub(super) async fn find(session: &Session, all: &[After<'_>]) -> Result<()> {
         }
         session.run(&after.analyze()).await?;
     }
-    if order::find(session, all, false).await?.is_empty() {
+    if order::find(session, waits, false).await?.is_empty() {
         return Ok(());
     }
     for after in all {
